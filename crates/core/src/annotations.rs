@@ -1,0 +1,55 @@
+//! Annotations: string pairs on descriptors and manifests, and the keys the field agrees on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Arbitrary string pairs, ordered by key so that documents are reproducible.
+///
+/// Source: image-spec v1.1.1, "Annotations".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Annotations(pub BTreeMap<String, String>);
+
+impl Annotations {
+    /// The name of a manifest within a layout's index: usually a tag.
+    pub const REF_NAME: &'static str = "org.opencontainers.image.ref.name";
+    /// The file name of a layer that is a plain file.
+    pub const TITLE: &'static str = "org.opencontainers.image.title";
+    /// When it was made, RFC 3339.
+    pub const CREATED: &'static str = "org.opencontainers.image.created";
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// Sets a key.
+    pub fn insert(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(key.into(), value.into());
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::json::null_is_default(deserializer).map(Self)
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Annotations {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect(),
+        )
+    }
+}

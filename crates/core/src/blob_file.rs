@@ -1,0 +1,1 @@
+//! How a blob becomes a file.

@@ -1,0 +1,101 @@
+//! Descriptors: how one piece of content points at another.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::annotations::Annotations;
+use crate::digest::Digest;
+use crate::media_type::MediaType;
+use crate::platform::Platform;
+
+/// Media type, digest and size of some content, with what else its parent says of it.
+///
+/// Source: image-spec v1.1.1, "Content Descriptors".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the content is.
+    pub media_type: MediaType,
+    /// The content's address.
+    pub digest: Digest,
+    /// The content's size in bytes.
+    #[serde(deserialize_with = "crate::json::size")]
+    pub size: u64,
+    /// Other places the content can be had from.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "crate::json::null_is_default"
+    )]
+    pub urls: Vec<String>,
+    /// String pairs about the content.
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
+    /// The content itself, base64, where it is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// What an artifact is, where the content is an artifact's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    /// The machine an image is for, where the content is an image's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Fields unknown to longshore.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Descriptor {
+    /// A descriptor that says only the three things that all of them say.
+    #[must_use]
+    pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
+        Self {
+            media_type,
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: Annotations::default(),
+            data: None,
+            artifact_type: None,
+            platform: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// Describes bytes at hand, by sha256.
+    #[must_use]
+    pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
+        Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(size: &str) -> Result<Descriptor, serde_json::Error> {
+        serde_json::from_str(&format!(
+            r#"{{"mediaType":"a/b","digest":"sha256:{}","size":{size},"annotations":null}}"#,
+            "0".repeat(64)
+        ))
+    }
+
+    #[test]
+    fn a_size_is_a_whole_number_that_int64_holds() {
+        assert_eq!(parse("9223372036854775807").unwrap().size, i64::MAX as u64);
+        for bad in ["-1", "1.5", "1e30", "9223372036854775808", "\"1\"", "null"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_digest_must_parse_and_duplicate_keys_are_refused() {
+        let bad = r#"{"mediaType":"a/b","digest":"sha256:../x","size":1}"#;
+        assert!(serde_json::from_str::<Descriptor>(bad).is_err());
+        let twice = format!(
+            r#"{{"mediaType":"a/b","digest":"sha256:{}","size":1,"size":2}}"#,
+            "0".repeat(64)
+        );
+        assert!(serde_json::from_str::<Descriptor>(&twice).is_err());
+    }
+}

@@ -1,0 +1,441 @@
+//! Content addresses: the grammar, the arithmetic, the check.
+//!
+//! Owns [`Digest`], the algorithms that can be computed, and [`Verifier`], which holds bytes against
+//! a digest without doing I/O. Every store and stream uses it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Digest as _;
+
+use crate::error::{Error, ErrorKind, ParseError, Result};
+
+/// A content address, `algorithm:encoded`.
+///
+/// Any algorithm of the grammar parses; those that longshore can compute ([`Algorithm`]) must also
+/// have the right length and be lower-case hex. Both parts are safe as a file name. Ordered by text.
+///
+/// Source: image-spec v1.1.1, descriptor, "Digests".
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest {
+    text: Arc<str>,
+    colon: usize,
+}
+
+impl Digest {
+    /// The sha256 digest of `bytes`.
+    #[must_use]
+    pub fn sha256(bytes: &[u8]) -> Self {
+        Algorithm::Sha256.digest(bytes)
+    }
+
+    /// Reads `algorithm:encoded`.
+    ///
+    /// # Errors
+    /// [`ParseError`] where the text is outside the grammar, or a known algorithm has the wrong
+    /// length or alphabet.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let bad = |reason: &'static str| ParseError::new("digest", text, reason);
+        let Some(colon) = text.find(':') else {
+            return Err(bad(
+                "no ':' between algorithm and value; expected algorithm:hex",
+            ));
+        };
+        let (algorithm, encoded) = (&text[..colon], &text[colon + 1..]);
+        if !algorithm.split(['+', '.', '_', '-']).all(is_component) {
+            return Err(bad("the algorithm must be lower-case letters and digits"));
+        }
+        if let Some(known) = Algorithm::named(algorithm) {
+            let length = known.encoded_length();
+            if encoded.len() != length {
+                let reason = format!(
+                    "{algorithm} takes {length} hex digits, found {}",
+                    encoded.len()
+                );
+                return Err(ParseError::new("digest", text, reason));
+            }
+            if let Some(at) = encoded.find(|c| !matches!(c, '0'..='9' | 'a'..='f')) {
+                return Err(bad("expected lower-case hex digits").at(colon + 1 + at));
+            }
+        } else if encoded.is_empty() {
+            return Err(bad("nothing after the ':'"));
+        } else if let Some(at) =
+            encoded.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '=' | '_' | '-')))
+        {
+            return Err(bad("a character that no digest has").at(colon + 1 + at));
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(bad("longer than any digest"));
+        }
+        Ok(Self {
+            text: text.into(),
+            colon,
+        })
+    }
+
+    /// The whole text, `algorithm:encoded`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The part before the colon.
+    #[must_use]
+    pub fn algorithm_name(&self) -> &str {
+        &self.text[..self.colon]
+    }
+
+    /// The part after the colon.
+    #[must_use]
+    pub fn encoded(&self) -> &str {
+        &self.text[self.colon + 1..]
+    }
+
+    /// The algorithm, if it is one that longshore can compute.
+    #[must_use]
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        Algorithm::named(self.algorithm_name())
+    }
+
+    /// The first twelve characters of the value, as people show it.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        let encoded = self.encoded();
+        &encoded[..encoded.len().min(12)]
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A digest algorithm that longshore can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// SHA-256, which every registry knows.
+    #[default]
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Algorithm {
+    /// All of them, the canonical one first.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// The algorithm of this registered name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|a| a.name() == name)
+    }
+
+    /// The registered name, the part before a digest's colon.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// Hex digits in a digest of this algorithm.
+    #[must_use]
+    pub const fn encoded_length(self) -> usize {
+        match self {
+            Self::Sha256 => 64,
+            Self::Sha384 => 96,
+            Self::Sha512 => 128,
+        }
+    }
+
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn digest(self, bytes: &[u8]) -> Digest {
+        let mut digester = self.digester();
+        digester.update(bytes);
+        digester.finish()
+    }
+
+    /// Starts a digest over bytes that come piece by piece.
+    #[must_use]
+    pub fn digester(self) -> Digester {
+        Digester(match self {
+            Self::Sha256 => State::Sha256(sha2::Sha256::new()),
+            Self::Sha384 => State::Sha384(sha2::Sha384::new()),
+            Self::Sha512 => State::Sha512(sha2::Sha512::new()),
+        })
+    }
+}
+
+/// Computes a [`Digest`] over bytes that come piece by piece.
+#[derive(Clone)]
+pub struct Digester(State);
+
+#[derive(Clone)]
+enum State {
+    Sha256(sha2::Sha256),
+    Sha384(sha2::Sha384),
+    Sha512(sha2::Sha512),
+}
+
+impl Digester {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match &mut self.0 {
+            State::Sha256(h) => h.update(bytes),
+            State::Sha384(h) => h.update(bytes),
+            State::Sha512(h) => h.update(bytes),
+        }
+    }
+
+    /// The digest of all bytes taken.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        match self.0 {
+            State::Sha256(h) => Algorithm::Sha256.of_hash(&h.finalize()),
+            State::Sha384(h) => Algorithm::Sha384.of_hash(&h.finalize()),
+            State::Sha512(h) => Algorithm::Sha512.of_hash(&h.finalize()),
+        }
+    }
+
+    /// The algorithm being computed.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {
+            State::Sha256(_) => Algorithm::Sha256,
+            State::Sha384(_) => Algorithm::Sha384,
+            State::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+}
+
+impl fmt::Debug for Digester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digester({})", self.algorithm().name())
+    }
+}
+
+impl Algorithm {
+    fn of_hash(self, hash: &[u8]) -> Digest {
+        let mut text = String::with_capacity(self.name().len() + 1 + self.encoded_length());
+        text.push_str(self.name());
+        text.push(':');
+        for byte in hash {
+            text.push(char::from(HEX[usize::from(byte >> 4)]));
+            text.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        Digest {
+            text: text.into(),
+            colon: self.name().len(),
+        }
+    }
+}
+
+/// Holds bytes against the digest and size they should have. Does no I/O.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    digester: Digester,
+    digest: Digest,
+    size: u64,
+    seen: u64,
+}
+
+impl Verifier {
+    /// Starts a check of `size` bytes against `digest`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed.
+    pub fn new(digest: &Digest, size: u64) -> Result<Self> {
+        let algorithm = digest.algorithm().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported)
+                .at(digest)
+                .detail(format!(
+                    "content with the digest algorithm {} cannot be verified",
+                    digest.algorithm_name()
+                ))
+        })?;
+        Ok(Self {
+            digester: algorithm.digester(),
+            digest: digest.clone(),
+            size,
+            seen: 0,
+        })
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`SizeMismatch`](ErrorKind::SizeMismatch) as soon as there are more than there should be.
+    pub fn update(&mut self, bytes: &[u8]) -> Result<()> {
+        self.seen += bytes.len() as u64;
+        if self.seen > self.size {
+            return Err(self.size_mismatch("at least "));
+        }
+        self.digester.update(bytes);
+        Ok(())
+    }
+
+    /// Bytes taken so far.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Gives the verdict.
+    ///
+    /// # Errors
+    /// [`SizeMismatch`](ErrorKind::SizeMismatch) if bytes are missing,
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if they are others.
+    pub fn finish(self) -> Result<()> {
+        if self.seen != self.size {
+            return Err(self.size_mismatch(""));
+        }
+        let found = self.digester.finish();
+        if found == self.digest {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::DigestMismatch)
+            .at(&self.digest)
+            .detail(format!("expected {}, got {found}", self.digest)))
+    }
+
+    fn size_mismatch(&self, bound: &str) -> Error {
+        Error::new(ErrorKind::SizeMismatch)
+            .at(&self.digest)
+            .detail(format!(
+                "expected {} bytes, got {bound}{}",
+                self.size, self.seen
+            ))
+    }
+}
+
+fn is_component(part: &str) -> bool {
+    !part.is_empty()
+        && part
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// 200 bytes: sha512 needs 135, and a file name holds 255.
+const MAX_LENGTH: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn known_algorithms_are_held_to_their_length_and_alphabet() {
+        let hex = |n: usize| "0".repeat(n);
+        for good in [
+            format!("sha256:{}", hex(64)),
+            format!("sha384:{}", hex(96)),
+            format!("sha512:{}", hex(128)),
+            "sha256+b64:abcDEF_-=".to_owned(),
+            "md5:d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+        ] {
+            assert_eq!(Digest::parse(&good).unwrap().as_str(), good);
+        }
+        for bad in [
+            String::new(),
+            "sha256".to_owned(),
+            "sha256:".to_owned(),
+            ":abc".to_owned(),
+            format!("sha256:{}", hex(63)),
+            format!("sha256:{}", hex(65)),
+            format!("sha512:{}", hex(64)),
+            format!("sha256:{}A", hex(63)),
+            format!("SHA256:{}", hex(64)),
+            "sha256:../../x".to_owned(),
+            "sha256/abc".to_owned(),
+            "blake3:../../x".to_owned(),
+            "blake3:a\nb".to_owned(),
+            "a..b:cd".to_owned(),
+            format!("blake3:{}", hex(1 << 20)),
+            format!("sha256:{}", "０".repeat(64)),
+        ] {
+            let e = Digest::parse(&bad).unwrap_err();
+            assert_eq!(e.noun(), "digest", "{bad}");
+        }
+    }
+
+    #[test]
+    fn digests_are_the_published_ones() {
+        assert_eq!(Digest::sha256(b"").as_str(), EMPTY);
+        assert!(
+            Algorithm::Sha384
+                .digest(b"abc")
+                .encoded()
+                .starts_with("cb00753f45a35e8b")
+        );
+        assert!(
+            Algorithm::Sha512
+                .digest(b"abc")
+                .encoded()
+                .starts_with("ddaf35a193617aba")
+        );
+    }
+
+    #[test]
+    fn the_verifier_tells_short_long_and_wrong_apart() {
+        let digest = Digest::sha256(b"abc");
+        let verdict = |bytes: &[u8]| {
+            let mut v = Verifier::new(&digest, 3).unwrap();
+            v.update(bytes)
+                .and_then(|()| v.finish())
+                .map_err(|e| e.kind())
+        };
+        assert_eq!(verdict(b"abc"), Ok(()));
+        assert_eq!(verdict(b"ab"), Err(ErrorKind::SizeMismatch));
+        assert_eq!(verdict(b"abcd"), Err(ErrorKind::SizeMismatch));
+        assert_eq!(verdict(b"abd"), Err(ErrorKind::DigestMismatch));
+    }
+
+    #[test]
+    fn an_unknown_algorithm_parses_and_cannot_be_verified() {
+        let digest = Digest::parse("blake3:af1349b9").unwrap();
+        assert_eq!(digest.algorithm(), None);
+        assert_eq!(
+            Verifier::new(&digest, 0).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+    }
+}

@@ -1,0 +1,485 @@
+//! What can go wrong, in one type.
+//!
+//! Owns [`Error`] with its [`ErrorKind`], the registry's own [`RegistryError`]s and the side of a
+//! copy. It does not map HTTP statuses (the client's `reply` does) nor exit codes (the program's
+//! `exit` does). Everything fallible in the workspace returns it, except parsers, which return the
+//! smaller [`ParseError`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::printable::Printable;
+
+/// The result of everything that can fail with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure: its kind for code, one clause for people, the rest as sources.
+///
+/// One word wide. `Display` is a single clause without the [source](std::error::Error::source);
+/// print the chain to show all of it.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    at: Option<String>,
+    side: Option<Side>,
+    detail: Option<Cow<'static, str>>,
+    hint: Option<Cow<'static, str>>,
+    status: Option<u16>,
+    registry_errors: Vec<RegistryError>,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What sort of failure it was: the part of an [`Error`] to `match` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The thing to create is there already.
+    AlreadyExists,
+    /// The operation was given up by its caller.
+    Canceled,
+    /// Something else changed what a guard expected.
+    Conflict,
+    /// The credentials were understood, and are not enough.
+    Denied,
+    /// Content is not what its digest says.
+    DigestMismatch,
+    /// The input (a name, a document, an argument) breaks its grammar.
+    Invalid,
+    /// A local file or folder could not be read or written.
+    Io,
+    /// The thing asked for is not there.
+    NotFound,
+    /// The other end broke the protocol.
+    Protocol,
+    /// The other end asks for fewer requests.
+    RateLimited,
+    /// Content is not as long as its descriptor says.
+    SizeMismatch,
+    /// A wait reached its limit.
+    Timeout,
+    /// Something exceeds a limit on its size.
+    TooLarge,
+    /// The connection could not be made, or broke.
+    Transport,
+    /// Credentials are missing or wrong.
+    Unauthorized,
+    /// The other end, or this store, cannot do that.
+    Unsupported,
+}
+
+impl ErrorKind {
+    /// The clause that names this kind to a person.
+    const fn phrase(self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "already exists",
+            Self::Canceled => "canceled",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::DigestMismatch => "digest mismatch",
+            Self::Invalid => "invalid",
+            Self::Io => "input/output error",
+            Self::NotFound => "not found",
+            Self::Protocol => "protocol error",
+            Self::RateLimited => "rate limited",
+            Self::SizeMismatch => "size mismatch",
+            Self::Timeout => "timed out",
+            Self::TooLarge => "too large",
+            Self::Transport => "connection failed",
+            Self::Unauthorized => "unauthorized",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Which end of a copy an error belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The end that is read.
+    Source,
+    /// The end that is written.
+    Target,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        })
+    }
+}
+
+impl Error {
+    /// An error of this kind and nothing else known yet.
+    #[must_use]
+    pub fn new(kind: ErrorKind) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            at: None,
+            side: None,
+            detail: None,
+            hint: None,
+            status: None,
+            registry_errors: Vec::new(),
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    /// Names the thing it happened to. The innermost name wins: a second call changes nothing.
+    #[must_use]
+    pub fn at(mut self, thing: impl fmt::Display) -> Self {
+        self.0.at.get_or_insert_with(|| thing.to_string());
+        self
+    }
+
+    /// Says which end of a copy it happened at. The innermost side wins.
+    #[must_use]
+    pub fn on(mut self, side: Side) -> Self {
+        self.0.side.get_or_insert(side);
+        self
+    }
+
+    /// Adds what exactly was wrong, as one clause.
+    #[must_use]
+    pub fn detail(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
+        self.0.detail = Some(clause.into());
+        self
+    }
+
+    /// Adds what the user can do about it, as one sentence. The innermost hint wins.
+    #[must_use]
+    pub fn with_hint(mut self, sentence: impl Into<Cow<'static, str>>) -> Self {
+        self.0.hint.get_or_insert(sentence.into());
+        self
+    }
+
+    /// Adds the HTTP status of the reply.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// Adds what the registry itself said.
+    #[must_use]
+    pub fn with_registry_errors(mut self, errors: Vec<RegistryError>) -> Self {
+        self.0.registry_errors = errors;
+        self
+    }
+
+    /// Adds how long the registry asks to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What sort of failure it was.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The thing it happened to: a reference, digest, path or URL without secrets.
+    #[must_use]
+    pub fn thing(&self) -> Option<&str> {
+        self.0.at.as_deref()
+    }
+
+    /// The end of a copy it happened at.
+    #[must_use]
+    pub fn side(&self) -> Option<Side> {
+        self.0.side
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The HTTP status of the reply, where there was one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// What the registry said, in its own words; empty where it said nothing.
+    #[must_use]
+    pub fn registry_errors(&self) -> &[RegistryError] {
+        &self.0.registry_errors
+    }
+
+    /// How long the registry asked to wait.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Whether the registry used this code.
+    #[must_use]
+    pub fn has_code(&self, code: &ErrorCode) -> bool {
+        self.0.registry_errors.iter().any(|e| e.code == *code)
+    }
+
+    /// An [`Io`](ErrorKind::Io) error at a path.
+    #[must_use]
+    pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io)
+            .at(path.display())
+            .with_source(source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            kind,
+            at,
+            side,
+            detail,
+            status,
+            registry_errors,
+            ..
+        } = &*self.0;
+        if let Some(side) = side {
+            write!(f, "{side}: ")?;
+        }
+        f.write_str(kind.phrase())?;
+        if let Some(at) = at {
+            write!(f, ": {}", Printable(at))?;
+        }
+        if let Some(detail) = detail {
+            write!(f, ": {}", Printable(detail))?;
+        }
+        if let Some(first) = registry_errors.first() {
+            write!(f, ": {first}")?;
+            match registry_errors.len() {
+                1 => {}
+                n => write!(f, " (and {} more)", n - 1)?,
+            }
+        }
+        match status {
+            Some(status) => write!(f, " (HTTP {status})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Error");
+        s.field("kind", &self.0.kind)
+            .field("clause", &self.to_string());
+        if let Some(source) = &self.0.source {
+            s.field("source", source);
+        }
+        s.finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|e| e as _)
+    }
+}
+
+impl From<ParseError> for Error {
+    fn from(e: ParseError) -> Self {
+        Self::new(ErrorKind::Invalid).at(e.noun).with_source(e)
+    }
+}
+
+/// One entry of the error document that registries answer with.
+///
+/// Source: distribution-spec v1.1.1, "Error Codes".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryError {
+    /// The registry's code, kept even if unknown.
+    pub code: ErrorCode,
+    /// The registry's sentence; may be empty.
+    #[serde(default)]
+    pub message: String,
+    /// Whatever else it sent.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub detail: serde_json::Value,
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Printable(&self.code.0))?;
+        if !self.message.is_empty() {
+            write!(f, ": {}", Printable(&self.message).at_most(256))?;
+        }
+        Ok(())
+    }
+}
+
+/// A registry's error code: an open set, so that an unknown one hides nothing.
+///
+/// Source: distribution-spec v1.1.1, "Error Codes".
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ErrorCode(Cow<'static, str>);
+
+impl ErrorCode {
+    /// Blob unknown to registry.
+    pub const BLOB_UNKNOWN: Self = Self(Cow::Borrowed("BLOB_UNKNOWN"));
+    /// Blob upload invalid.
+    pub const BLOB_UPLOAD_INVALID: Self = Self(Cow::Borrowed("BLOB_UPLOAD_INVALID"));
+    /// Blob upload unknown to registry.
+    pub const BLOB_UPLOAD_UNKNOWN: Self = Self(Cow::Borrowed("BLOB_UPLOAD_UNKNOWN"));
+    /// Requested access to the resource is denied.
+    pub const DENIED: Self = Self(Cow::Borrowed("DENIED"));
+    /// Provided digest did not match uploaded content.
+    pub const DIGEST_INVALID: Self = Self(Cow::Borrowed("DIGEST_INVALID"));
+    /// A manifest's reference to a manifest or blob is unknown.
+    pub const MANIFEST_BLOB_UNKNOWN: Self = Self(Cow::Borrowed("MANIFEST_BLOB_UNKNOWN"));
+    /// Manifest invalid.
+    pub const MANIFEST_INVALID: Self = Self(Cow::Borrowed("MANIFEST_INVALID"));
+    /// Manifest unknown to registry.
+    pub const MANIFEST_UNKNOWN: Self = Self(Cow::Borrowed("MANIFEST_UNKNOWN"));
+    /// Invalid repository name.
+    pub const NAME_INVALID: Self = Self(Cow::Borrowed("NAME_INVALID"));
+    /// Repository name not known to registry.
+    pub const NAME_UNKNOWN: Self = Self(Cow::Borrowed("NAME_UNKNOWN"));
+    /// The page size asked for is not a number, or out of range.
+    pub const PAGINATION_NUMBER_INVALID: Self = Self(Cow::Borrowed("PAGINATION_NUMBER_INVALID"));
+    /// Provided length did not match content length.
+    pub const SIZE_INVALID: Self = Self(Cow::Borrowed("SIZE_INVALID"));
+    /// Tag name invalid.
+    pub const TAG_INVALID: Self = Self(Cow::Borrowed("TAG_INVALID"));
+    /// Too many requests.
+    pub const TOOMANYREQUESTS: Self = Self(Cow::Borrowed("TOOMANYREQUESTS"));
+    /// Authentication required.
+    pub const UNAUTHORIZED: Self = Self(Cow::Borrowed("UNAUTHORIZED"));
+    /// Something the registry has no code for.
+    pub const UNKNOWN: Self = Self(Cow::Borrowed("UNKNOWN"));
+    /// The operation is unsupported.
+    pub const UNSUPPORTED: Self = Self(Cow::Borrowed("UNSUPPORTED"));
+
+    /// The code as the registry wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A string that is not what its type demands: where, and why.
+///
+/// `Display` quotes the input with control characters made visible, so it is safe to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    noun: &'static str,
+    input: String,
+    reason: Cow<'static, str>,
+    position: Option<usize>,
+}
+
+impl ParseError {
+    /// The input is no `noun` (such as "tag"), because of `reason` (a clause).
+    #[must_use]
+    pub fn new(noun: &'static str, input: &str, reason: impl Into<Cow<'static, str>>) -> Self {
+        let shown = Printable(input).at_most(INPUT_SHOWN).to_string();
+        Self {
+            noun,
+            input: shown,
+            reason: reason.into(),
+            position: None,
+        }
+    }
+
+    /// Adds the offset in the input, in bytes, of the first thing that is wrong.
+    #[must_use]
+    pub fn at(mut self, position: usize) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    /// What the input should have been: "tag", "digest", …
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        self.noun
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "invalid {} \"{}\": {}",
+            self.noun, self.input, self.reason
+        )?;
+        match self.position {
+            Some(position) => write!(f, " (at byte {position})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// Characters of a bad input that an error quotes: enough for the longest valid reference.
+const INPUT_SHOWN: usize = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_is_one_clause_and_the_source_stays_apart() {
+        let e = Error::new(ErrorKind::NotFound)
+            .at("ghcr.io/a/b:v1")
+            .with_status(404)
+            .with_source(std::io::Error::other("cause"));
+        assert_eq!(e.to_string(), "not found: ghcr.io/a/b:v1 (HTTP 404)");
+        assert_eq!(std::error::Error::source(&e).unwrap().to_string(), "cause");
+    }
+
+    #[test]
+    fn the_innermost_name_and_side_win() {
+        let e = Error::new(ErrorKind::Io)
+            .at("inner")
+            .at("outer")
+            .on(Side::Source)
+            .on(Side::Target);
+        assert_eq!(e.to_string(), "source: input/output error: inner");
+    }
+
+    #[test]
+    fn remote_text_cannot_reach_the_terminal_raw() {
+        let e = Error::new(ErrorKind::Denied).with_registry_errors(vec![RegistryError {
+            code: ErrorCode::DENIED,
+            message: "\x1b[31mred".into(),
+            detail: serde_json::Value::Null,
+        }]);
+        assert_eq!(e.to_string(), "denied: DENIED: \\u{1b}[31mred");
+    }
+
+    #[test]
+    fn an_unknown_code_is_kept() {
+        let e: RegistryError = serde_json::from_str(r#"{"code":"QUOTA"}"#).unwrap();
+        assert_eq!(e.code.as_str(), "QUOTA");
+    }
+
+    #[test]
+    fn an_error_is_one_word_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+}

@@ -1,0 +1,157 @@
+//! What hangs below a manifest, told by position and never by guessing at media types.
+
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Manifest, RawManifest};
+
+/// What a manifest needs: everything that must be in a store before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Successors {
+    /// Configs, layers and other blobs, in the order listed, each digest once.
+    pub blobs: Vec<Descriptor>,
+    /// Manifests of an index, in the order listed, each digest once.
+    pub manifests: Vec<Descriptor>,
+}
+
+impl Successors {
+    /// Reads what a manifest needs.
+    ///
+    /// A `subject` is no successor: referrers may come before, or without, what they refer to.
+    /// Schema 1 states no sizes; see [`Manifest::Schema1`].
+    ///
+    /// Source: image-spec v1.1.1, manifest and image index; distribution-spec v1.1.1, "Pushing
+    /// Manifests with Subject".
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if the manifest cannot be read or lists itself;
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond 10,000 entries.
+    pub fn of(manifest: &RawManifest) -> Result<Self> {
+        let mut successors = match manifest.parse()? {
+            Manifest::Image(image) => {
+                let mut blobs = vec![image.config];
+                blobs.extend(image.layers);
+                Self {
+                    blobs,
+                    manifests: Vec::new(),
+                }
+            }
+            Manifest::Index(index) => Self {
+                blobs: Vec::new(),
+                manifests: index.manifests,
+            },
+            Manifest::Artifact(artifact) => Self {
+                blobs: artifact.blobs,
+                manifests: Vec::new(),
+            },
+            Manifest::Schema1(_) => return Err(schema1(manifest)),
+            Manifest::Opaque => Self::default(),
+        };
+        if successors.blobs.len() + successors.manifests.len() > ENTRY_LIMIT {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .at(manifest.digest())
+                .detail(format!("a manifest may list {ENTRY_LIMIT} others")));
+        }
+        if successors
+            .manifests
+            .iter()
+            .any(|d| d.digest == *manifest.digest())
+        {
+            return Err(Error::new(ErrorKind::Invalid)
+                .at(manifest.digest())
+                .detail("the index lists itself"));
+        }
+        keep_first(&mut successors.blobs);
+        keep_first(&mut successors.manifests);
+        Ok(successors)
+    }
+}
+
+/// How a manifest is listed among the referrers of its subject: the subject's digest, and the
+/// descriptor with artifact type and annotations. `None` if it has no subject.
+///
+/// Source: distribution-spec v1.1.1, "Listing Referrers".
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if the manifest cannot be read, or is its own subject.
+pub fn referrer(manifest: &RawManifest) -> Result<Option<(Digest, Descriptor)>> {
+    let parsed = manifest.parse()?;
+    let Some(subject) = parsed.subject() else {
+        return Ok(None);
+    };
+    if subject.digest == *manifest.digest() {
+        return Err(Error::new(ErrorKind::Invalid)
+            .at(manifest.digest())
+            .detail("the manifest is its own subject"));
+    }
+    let mut descriptor = manifest.descriptor().clone();
+    descriptor.artifact_type = parsed.artifact_type().cloned();
+    descriptor.annotations = parsed.annotations().cloned().unwrap_or_default();
+    Ok(Some((subject.digest.clone(), descriptor)))
+}
+
+fn keep_first(descriptors: &mut Vec<Descriptor>) {
+    let mut seen = std::collections::HashSet::new();
+    descriptors.retain(|d| seen.insert(d.digest.clone()));
+}
+
+fn schema1(manifest: &RawManifest) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(manifest.digest())
+        .detail("a Docker schema 1 manifest states no sizes, so its layers cannot be verified and copied")
+        .with_hint("Read it with `manifest get`; ask the image's publisher for a newer format.")
+}
+
+/// 10,000: no real index or image comes near.
+const ENTRY_LIMIT: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn manifest(json: String) -> RawManifest {
+        RawManifest::of(Bytes::from(json), None).unwrap()
+    }
+
+    fn descriptor(content: &str, media_type: &str) -> String {
+        let digest = Digest::sha256(content.as_bytes());
+        format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":1}}"#)
+    }
+
+    #[test]
+    fn position_decides_and_a_digest_comes_once() {
+        // A layer that calls itself an index is still a blob.
+        let layer = descriptor("l", "application/vnd.oci.image.index.v1+json");
+        let config = descriptor("c", "application/x");
+        let image = manifest(format!(
+            r#"{{"schemaVersion":2,"config":{config},"layers":[{layer},{layer}],
+                "subject":{}}}"#,
+            descriptor("s", "a/b")
+        ));
+        let found = Successors::of(&image).unwrap();
+        assert_eq!((found.blobs.len(), found.manifests.len()), (2, 0));
+
+        let entry = descriptor("m", "application/vnd.oci.image.layer.v1.tar");
+        let index = manifest(format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#));
+        let found = Successors::of(&index).unwrap();
+        assert_eq!((found.blobs.len(), found.manifests.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_referrer_is_listed_with_its_type_and_annotations() {
+        let config = descriptor("c", "application/vnd.example.sbom");
+        let image = manifest(format!(
+            r#"{{"schemaVersion":2,"config":{config},"layers":[],"annotations":{{"k":"v"}},"subject":{}}}"#,
+            descriptor("s", "a/b")
+        ));
+        let (subject, listed) = referrer(&image).unwrap().unwrap();
+        assert_eq!(subject, Digest::sha256(b"s"));
+        assert_eq!(
+            listed.artifact_type.unwrap().as_str(),
+            "application/vnd.example.sbom"
+        );
+        assert_eq!(listed.annotations.get("k"), Some("v"));
+    }
+}

@@ -1,0 +1,73 @@
+//! Names, digests, manifests, verified streams, stores and the copy engine of longshore.
+//!
+//! Nothing here speaks HTTP; the crate `longshore` adds registries and re-exports all of this.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use longshore_core::{Copier, Memory, Pack, Source as _, Tag};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let (here, there) = (Memory::new(), Memory::new());
+//! let v1 = Tag::parse("v1")?;
+//! let packed = Pack::artifact("text/plain".parse()?).file("hello.txt", "hello").push(&here, Some(&v1)).await?;
+//!
+//! let copier = Copier::new(Arc::new(here), Arc::new(there.clone()));
+//! copier.copy(&v1.clone().into(), Some(&v1)).await?;
+//! assert_eq!(there.resolve(&v1.into()).await?.digest, packed.digest);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! From the bottom up; a module uses only those above it:
+//!
+//! | modules | hold |
+//! |---|---|
+//! | `error`, `printable`, `json` | failure, foreign text, foreign JSON |
+//! | `digest`, `media_type`, `platform`, `annotations` | the words of documents |
+//! | `descriptor`, `reference` | pointing at content, by address and by name |
+//! | `manifest`, `page` | documents and listings |
+//! | `blob`, `store` | streams, and the traits of everything that holds content |
+//! | `graph`, `blob_file` | what hangs below a manifest; how a blob becomes a file |
+//! | `memory`, `layout` | stores without a network |
+//! | `copy`, `pack` | what is done with stores |
+
+mod annotations;
+mod blob;
+pub mod blob_file;
+// mod copy;
+mod descriptor;
+mod digest;
+mod error;
+pub mod graph;
+mod json;
+// mod layout;
+mod manifest;
+mod media_type;
+mod memory;
+// mod pack;
+mod page;
+mod platform;
+mod printable;
+mod reference;
+mod store;
+
+pub use annotations::Annotations;
+pub use blob::{BlobBody, BlobReader, BlobStream, PIECE};
+// pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary};
+pub use descriptor::Descriptor;
+pub use digest::{Algorithm, Digest, Digester, Verifier};
+pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
+// pub use layout::Layout;
+pub use manifest::{
+    ArtifactManifest, ContainerConfig, History, ImageConfig, ImageManifest, Index, MANIFEST_LIMIT,
+    Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
+};
+pub use media_type::MediaType;
+pub use memory::Memory;
+// pub use pack::Pack;
+pub use page::{Page, PageToken, Pages};
+pub use platform::Platform;
+pub use printable::Printable;
+pub use reference::{Reference, RegistryName, Repository, RepositoryName, Tag, TagOrDigest};
+pub use store::{Delete, Holding, Mount, Node, Source, Target};

@@ -1,0 +1,126 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::annotations::Annotations;
+use crate::digest::Digest;
+use crate::json::null_is_default;
+use crate::platform::Platform;
+
+/// An image's configuration: how to run it, and how it came to be.
+///
+/// Source: image-spec v1.1.1, "Image Configuration"; Docker image specification v1.2.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImageConfig {
+    /// When the image was made, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// The machine it runs on: `architecture`, `os`, `variant`, `os.version`, `os.features`, and
+    /// every field unknown to longshore in its `extra`.
+    #[serde(flatten)]
+    pub platform: Platform,
+    /// How to run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ContainerConfig>,
+    /// The layers, unpacked.
+    #[serde(default)]
+    pub rootfs: RootFs,
+    /// What made each layer, oldest first.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub history: Vec<History>,
+}
+
+/// The digests of an image's layers, unpacked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFs {
+    /// Always `layers`.
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    /// The digest of each layer's plain tar, lowest first.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub diff_ids: Vec<Digest>,
+}
+
+/// One step of an image's making.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// When, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// By what command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// What for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whether it made no layer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
+    /// Fields unknown to longshore.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// How a container of the image runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ContainerConfig {
+    /// The user, by name or number.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub user: String,
+    /// Environment variables, `NAME=value`.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub env: Vec<String>,
+    /// The command's fixed part.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub entrypoint: Vec<String>,
+    /// The command's part that users replace.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub cmd: Vec<String>,
+    /// The folder to start in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub working_dir: String,
+    /// String pairs about the image.
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
+    pub labels: Annotations,
+    /// Ports it listens on, `80/tcp`.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub exposed_ports: BTreeMap<String, Value>,
+    /// Folders it keeps data in.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub volumes: BTreeMap<String, Value>,
+    /// Fields unknown to longshore: Docker's `Healthcheck`, `OnBuild`, `Shell`, …
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}

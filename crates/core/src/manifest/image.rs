@@ -1,0 +1,36 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::annotations::Annotations;
+use crate::descriptor::Descriptor;
+use crate::media_type::MediaType;
+
+/// A config and the layers that go with it: an image, or an artifact in an image's shape.
+///
+/// Source: image-spec v1.1.1, "Image Manifest"; Docker image manifest version 2, schema 2.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageManifest {
+    /// Always 2.
+    pub schema_version: u64,
+    /// What the document is; older OCI images leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<MediaType>,
+    /// What kind of artifact it is, where it is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    /// The configuration: for images, an [`ImageConfig`](super::ImageConfig).
+    pub config: Descriptor,
+    /// The layers, lowest first.
+    #[serde(deserialize_with = "crate::json::null_is_default")]
+    pub layers: Vec<Descriptor>,
+    /// The manifest this one refers to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
+    /// String pairs about the image.
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
+    /// Fields unknown to longshore.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}

@@ -1,0 +1,143 @@
+use super::*;
+
+const SHA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn raw(json: &str) -> Result<RawManifest> {
+    RawManifest::of(Bytes::copy_from_slice(json.as_bytes()), None)
+}
+
+fn descriptor(media_type: &str) -> String {
+    format!(r#"{{"mediaType":"{media_type}","digest":"{SHA}","size":0}}"#)
+}
+
+fn image() -> String {
+    let config = descriptor("application/vnd.oci.image.config.v1+json");
+    format!(r#" {{"schemaVersion":2,"config":{config},"layers":null,"x-new":[1]}}"#)
+}
+
+#[test]
+fn the_kind_is_told_by_the_document_where_the_store_says_nothing() {
+    let image = raw(&image()).unwrap();
+    assert_eq!(*image.media_type(), MediaType::OCI_MANIFEST);
+    let Manifest::Image(view) = image.parse().unwrap() else {
+        panic!("expected an image")
+    };
+    assert!(view.layers.is_empty());
+    assert!(view.extra.contains_key("x-new"));
+
+    let index = raw(r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+    assert_eq!(*index.media_type(), MediaType::OCI_INDEX);
+    let schema1 = raw(&format!(
+        r#"{{"schemaVersion":1,"name":"a","tag":"b","fsLayers":[{{"blobSum":"{SHA}"}}],"signatures":[]}}"#
+    ))
+    .unwrap();
+    assert!(matches!(schema1.parse().unwrap(), Manifest::Schema1(s) if s.fs_layers.len() == 1));
+}
+
+#[test]
+fn bytes_are_kept_and_checked() {
+    let text = image();
+    let manifest = raw(&text).unwrap();
+    assert_eq!(manifest.bytes(), text.as_bytes());
+    let e = RawManifest::new(Bytes::from(text), None, SHA.parse().unwrap()).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+}
+
+#[test]
+fn documents_that_could_be_read_two_ways_are_refused() {
+    let config = descriptor("a/b");
+    for bad in [
+        format!(r#"{{"schemaVersion":2,"manifests":[],"layers":[],"config":{config}}}"#),
+        format!(r#"{{"schemaVersion":2,"manifests":[],"config":{config}}}"#),
+        r#"{"schemaVersion":2,"manifests":[],"manifests":[]}"#.to_owned(),
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","mediaType":"a/b"}"#.to_owned(),
+    ] {
+        assert_eq!(raw(&bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad}");
+    }
+    let contradicts = RawManifest::of(
+        Bytes::from_static(br#"{"mediaType":"application/vnd.oci.image.index.v1+json"}"#),
+        Some(MediaType::OCI_MANIFEST),
+    );
+    assert_eq!(contradicts.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn what_is_no_manifest_is_named() {
+    for (bad, word) in [
+        ("", "EOF"),
+        ("\u{feff}{}", "expected value"),
+        ("{} x", "trailing"),
+        ("<!doctype html>", "web page"),
+        ("\x1f\u{8b}", "expected value"),
+        ("{}", "neither"),
+        (
+            r#"{"schemaVersion":"2","manifests":[]}"#,
+            "schemaVersion\"|invalid type",
+        ),
+    ] {
+        let e = raw(bad).unwrap_err().to_string();
+        assert!(word.split('|').any(|w| e.contains(w)), "{bad:?}: {e}");
+    }
+    let deep = format!(
+        r#"{{"manifests":{}{}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    assert_eq!(
+        raw(&deep).unwrap().parse().unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
+}
+
+#[test]
+fn an_unknown_kind_is_passed_on() {
+    let bytes = Bytes::from_static(br#"{"mediaType":"application/x","y":1}"#);
+    let manifest = RawManifest::of(bytes, None).unwrap();
+    assert_eq!(manifest.parse().unwrap(), Manifest::Opaque);
+}
+
+#[test]
+fn sizes_and_digests_are_checked_when_parsed() {
+    for bad in [
+        r#""size":-1"#,
+        r#""size":1.5"#,
+        r#""size":1e30"#,
+        r#""digest":"sha256:x""#,
+        r#""x":0"#,
+    ] {
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"a/b",{bad}}}]}}"#);
+        let e = raw(&text).unwrap().parse().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid, "{bad}");
+    }
+}
+
+#[test]
+fn a_platform_is_found_or_the_choice_is_named() {
+    let mut entry = Descriptor::new(MediaType::OCI_MANIFEST, SHA.parse().unwrap(), 0);
+    entry.platform = Some(crate::platform::Platform::new("linux", "arm64", None));
+    let index = Index::new(vec![entry]);
+    assert!(
+        index
+            .for_platform(&"linux/aarch64".parse().unwrap())
+            .is_ok()
+    );
+    let e = index
+        .for_platform(&"linux/s390x".parse().unwrap())
+        .unwrap_err();
+    assert!(e.to_string().contains("the index has linux/arm64"), "{e}");
+}
+
+#[test]
+fn a_config_keeps_dockers_fields() {
+    let json = format!(
+        r#"{{"architecture":"amd64","os":"linux","docker_version":"1","config":{{"Cmd":null,"Env":["A=b"],
+            "Healthcheck":{{"Test":["x"]}}}},"rootfs":{{"type":"layers","diff_ids":["{SHA}"]}},
+            "history":[{{"created_by":"RUN x","empty_layer":true}}]}}"#
+    );
+    let config: ImageConfig = serde_json::from_str(&json).unwrap();
+    assert_eq!(config.platform.to_string(), "linux/amd64");
+    assert!(config.platform.extra.contains_key("docker_version"));
+    let run = config.config.unwrap();
+    assert!(run.extra.contains_key("Healthcheck") && run.cmd.is_empty());
+    assert!(config.history[0].empty_layer);
+}

@@ -1,0 +1,177 @@
+//! Media types: an open set with names for the ones the field uses.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{ParseError, Result};
+
+/// A media type, such as `application/vnd.oci.image.manifest.v1+json`.
+///
+/// Any printable ASCII without spaces is kept as it is, known or not: what others send is an open
+/// set. Parameters (`; charset=utf-8`) are not part of it; see [`MediaType::of_header`].
+///
+/// Source: RFC 6838, section 4.2; image-spec v1.1.1, "Media Types".
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MediaType(Cow<'static, str>);
+
+impl MediaType {
+    /// OCI image manifest.
+    pub const OCI_MANIFEST: Self = Self::known("application/vnd.oci.image.manifest.v1+json");
+    /// OCI image index.
+    pub const OCI_INDEX: Self = Self::known("application/vnd.oci.image.index.v1+json");
+    /// OCI image configuration.
+    pub const OCI_CONFIG: Self = Self::known("application/vnd.oci.image.config.v1+json");
+    /// OCI layer, plain tar.
+    pub const OCI_LAYER: Self = Self::known("application/vnd.oci.image.layer.v1.tar");
+    /// OCI layer, gzip.
+    pub const OCI_LAYER_GZIP: Self = Self::known("application/vnd.oci.image.layer.v1.tar+gzip");
+    /// OCI layer, zstd.
+    pub const OCI_LAYER_ZSTD: Self = Self::known("application/vnd.oci.image.layer.v1.tar+zstd");
+    /// The empty JSON object, for artifacts without a config.
+    pub const OCI_EMPTY: Self = Self::known("application/vnd.oci.empty.v1+json");
+    /// OCI artifact manifest, withdrawn before image-spec 1.1 and still met.
+    pub const OCI_ARTIFACT: Self = Self::known("application/vnd.oci.artifact.manifest.v1+json");
+    /// Docker schema 2 manifest.
+    pub const DOCKER_MANIFEST: Self =
+        Self::known("application/vnd.docker.distribution.manifest.v2+json");
+    /// Docker manifest list.
+    pub const DOCKER_LIST: Self =
+        Self::known("application/vnd.docker.distribution.manifest.list.v2+json");
+    /// Docker image configuration.
+    pub const DOCKER_CONFIG: Self = Self::known("application/vnd.docker.container.image.v1+json");
+    /// Docker layer, gzip.
+    pub const DOCKER_LAYER_GZIP: Self =
+        Self::known("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    /// Docker layer, plain tar.
+    pub const DOCKER_LAYER: Self = Self::known("application/vnd.docker.image.rootfs.diff.tar");
+    /// Docker schema 1 manifest, unsigned.
+    pub const DOCKER_SCHEMA1: Self =
+        Self::known("application/vnd.docker.distribution.manifest.v1+json");
+    /// Docker schema 1 manifest, signed.
+    pub const DOCKER_SCHEMA1_SIGNED: Self =
+        Self::known("application/vnd.docker.distribution.manifest.v1+prettyjws");
+    /// Bytes of no stated kind.
+    pub const OCTET_STREAM: Self = Self::known("application/octet-stream");
+
+    const fn known(name: &'static str) -> Self {
+        Self(Cow::Borrowed(name))
+    }
+
+    /// Reads a media type.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is empty, longer than 255 bytes, or not printable ASCII without spaces.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let bad = |reason: &'static str| ParseError::new("media type", text, reason);
+        if text.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(bad("longer than 255 bytes"));
+        }
+        match text.find(|c: char| !c.is_ascii_graphic()) {
+            Some(at) => Err(bad("expected printable ASCII without spaces").at(at)),
+            None => Ok(Self(Cow::Owned(text.to_owned()))),
+        }
+    }
+
+    /// Reads the value of a `Content-Type` header, leaving its parameters out.
+    ///
+    /// # Errors
+    /// [`ParseError`] as [`MediaType::parse`].
+    pub fn of_header(value: &str) -> Result<Self, ParseError> {
+        let essence = value.split_once(';').map_or(value, |(essence, _)| essence);
+        Self::parse(&essence.trim().to_ascii_lowercase())
+    }
+
+    /// The media type as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it says no more than "some bytes" or "some JSON".
+    #[must_use]
+    pub fn is_generic(&self) -> bool {
+        matches!(
+            self.as_str(),
+            "application/octet-stream" | "application/json" | "text/plain"
+        )
+    }
+
+    /// Whether content of this type may not be redistributed, so that registries need not hold it.
+    ///
+    /// Source: image-spec v1.1.1, layer, "Non-Distributable Layers"; Docker's foreign layers.
+    #[must_use]
+    pub fn is_nondistributable(&self) -> bool {
+        self.0.contains(".nondistributable.") || self.0.contains(".foreign.")
+    }
+
+    /// Whether it names an index or manifest list.
+    #[must_use]
+    pub fn is_index(&self) -> bool {
+        *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST
+    }
+}
+
+impl fmt::Display for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for MediaType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for MediaType {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for MediaType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for MediaType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// 255 bytes: RFC 6838 allows 127 on either side of the slash.
+const MAX_LENGTH: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_loses_its_parameters_and_its_case() {
+        let read = MediaType::of_header("Application/vnd.oci.image.INDEX.v1+json; charset=utf-8");
+        assert_eq!(read.unwrap(), MediaType::OCI_INDEX);
+    }
+
+    #[test]
+    fn unknown_types_are_kept_and_control_characters_refused() {
+        assert_eq!(
+            MediaType::parse("application/x.y").unwrap().as_str(),
+            "application/x.y"
+        );
+        for bad in ["", "a b", "a\x1b", "ä/b"] {
+            assert!(MediaType::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(MediaType::parse(&"x".repeat(256)).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! Listings that come page by page.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// One page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// How to ask for the next one; `None` on the last.
+    pub next: Option<PageToken>,
+}
+
+/// How to ask for a page. Only the store that made it knows what it means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PageToken(pub String);
+
+/// A listing, fetched page by page as it is read.
+///
+/// A stream of pages; [`items`](Self::items) flattens it. A store that names a page twice, or never
+/// ends, ends in an error instead: at most 10,000 pages and 1,000,000 items are read.
+///
+/// # Cancellation
+/// Dropping it stops the listing; nothing was fetched ahead.
+pub struct Pages<T>(BoxStream<'static, Result<Page<T>>>);
+
+impl<T: Send + 'static> Pages<T> {
+    /// A listing whose pages `fetch` gets: first without a token, then with each page's `next`.
+    pub fn new<F, Fut>(fetch: F) -> Self
+    where
+        F: FnMut(Option<PageToken>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Page<T>>> + Send,
+    {
+        let start = Walk {
+            fetch,
+            next: Some(None),
+            seen: HashSet::new(),
+            items: 0,
+        };
+        Self(
+            stream::unfold(start, |mut walk| async move {
+                let token = walk.next.take()?;
+                let page = walk.page(token).await;
+                Some((page, walk))
+            })
+            .boxed(),
+        )
+    }
+
+    /// A listing that is at hand.
+    #[must_use]
+    pub fn of(items: Vec<T>) -> Self {
+        let page = Page { items, next: None };
+        Self(stream::iter([Ok(page)]).boxed())
+    }
+
+    /// A listing that fails at once.
+    #[must_use]
+    pub fn failed(error: Error) -> Self {
+        Self(stream::iter([Err(error)]).boxed())
+    }
+
+    /// The items of all pages, one after another.
+    pub fn items(self) -> impl Stream<Item = Result<T>> + Send + Unpin + 'static {
+        self.0
+            .flat_map(|page| match page {
+                Ok(page) => stream::iter(page.items).map(Ok).boxed(),
+                Err(error) => stream::iter([Err(error)]).boxed(),
+            })
+            .boxed()
+    }
+
+    /// All items, in memory.
+    ///
+    /// # Errors
+    /// The first error of the listing.
+    pub async fn all(self) -> Result<Vec<T>> {
+        futures_util::TryStreamExt::try_collect(self.items()).await
+    }
+}
+
+struct Walk<F> {
+    fetch: F,
+    next: Option<Option<PageToken>>,
+    seen: HashSet<PageToken>,
+    items: usize,
+}
+
+impl<F> Walk<F> {
+    async fn page<T, Fut>(&mut self, token: Option<PageToken>) -> Result<Page<T>>
+    where
+        F: FnMut(Option<PageToken>) -> Fut,
+        Fut: Future<Output = Result<Page<T>>>,
+    {
+        let page = (self.fetch)(token).await?;
+        self.items += page.items.len();
+        if let Some(next) = &page.next {
+            let endless = |why: String| Err(Error::new(ErrorKind::Protocol).detail(why));
+            if !self.seen.insert(next.clone()) {
+                return endless("the listing names the same next page twice".to_owned());
+            }
+            if self.seen.len() >= PAGE_LIMIT || self.items > ITEM_LIMIT {
+                return endless(format!(
+                    "the listing does not end after {} pages and {} items",
+                    self.seen.len(),
+                    self.items
+                ));
+            }
+            self.next = Some(Some(next.clone()));
+        }
+        Ok(page)
+    }
+}
+
+impl<T> Stream for Pages<T> {
+    type Item = Result<Page<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl<T> fmt::Debug for Pages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pages(..)")
+    }
+}
+
+/// 10,000 pages: far more than any real listing has.
+const PAGE_LIMIT: usize = 10_000;
+/// 1,000,000 items.
+const ITEM_LIMIT: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_are_fetched_one_after_another() {
+        let pages = Pages::new(|token| async move {
+            let n: u32 = token.map_or(0, |t: PageToken| t.0.parse().unwrap());
+            let next = (n < 2).then(|| PageToken((n + 1).to_string()));
+            Ok(Page {
+                items: vec![n * 10, n * 10 + 1],
+                next,
+            })
+        });
+        assert_eq!(pages.all().await.unwrap(), [0, 1, 10, 11, 20, 21]);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_names_itself_ends_the_listing() {
+        let mut requests = 0;
+        let pages = Pages::new(move |_| {
+            requests += 1;
+            assert!(requests <= 2);
+            async {
+                Ok(Page {
+                    items: vec![1],
+                    next: Some(PageToken("same".into())),
+                })
+            }
+        });
+        assert_eq!(pages.all().await.unwrap_err().kind(), ErrorKind::Protocol);
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_goes_on_for_ever_is_ended() {
+        let mut n = 0;
+        let pages = Pages::new(move |_| {
+            n += 1;
+            let next = Some(PageToken(n.to_string()));
+            async move {
+                Ok(Page {
+                    items: vec![1],
+                    next,
+                })
+            }
+        });
+        let e = pages.all().await.unwrap_err();
+        assert!(e.to_string().contains("does not end"), "{e}");
+    }
+}

@@ -1,0 +1,197 @@
+//! Which machine an image is for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{ParseError, Result};
+
+/// The machine that an image runs on, as an index describes it.
+///
+/// Written `os/architecture[/variant]`. Fields that longshore does not know are kept in `extra`.
+///
+/// Source: image-spec v1.1.1, image index, "platform".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// The operating system, such as `linux`.
+    #[serde(default)]
+    pub os: String,
+    /// The processor, by Go's name: `amd64`, `arm64`, …
+    #[serde(default)]
+    pub architecture: String,
+    /// The processor's version: `v7` for 32-bit ARM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// The operating system's version; Windows images state it.
+    #[serde(
+        default,
+        rename = "os.version",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub os_version: Option<String>,
+    /// What the image needs of the operating system.
+    #[serde(
+        default,
+        rename = "os.features",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "crate::json::null_is_default"
+    )]
+    pub os_features: Vec<String>,
+    /// Fields unknown to longshore.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Platform {
+    /// A platform of these three parts, normalised.
+    #[must_use]
+    pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
+        let (architecture, variant) = normalise(architecture, variant);
+        Self {
+            os: os.to_ascii_lowercase(),
+            architecture,
+            variant,
+            ..Self::default()
+        }
+    }
+
+    /// Reads `os/architecture[/variant]`, or `local` for the machine at hand.
+    ///
+    /// Common other names are normalised: `x86_64` is `amd64`, `aarch64` is `arm64`.
+    ///
+    /// # Errors
+    /// [`ParseError`] if there are not two or three parts of letters, digits, `_`, `.` and `-`.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        if text == "local" {
+            return Ok(Self::local());
+        }
+        let bad = |reason: &'static str| ParseError::new("platform", text, reason);
+        let parts: Vec<&str> = text.split('/').collect();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if parts
+            .iter()
+            .any(|part| part.is_empty() || !part.chars().all(allowed))
+        {
+            return Err(bad(
+                "expected os/architecture[/variant], such as linux/arm64",
+            ));
+        }
+        match parts[..] {
+            [os, architecture] => Ok(Self::new(os, architecture, None)),
+            [os, architecture, variant] => Ok(Self::new(os, architecture, Some(variant))),
+            _ => Err(bad(
+                "expected two or three parts, such as linux/amd64 or linux/arm/v7",
+            )),
+        }
+    }
+
+    /// The platform that images for this machine carry. Images are Linux's also on macOS.
+    #[must_use]
+    pub fn local() -> Self {
+        let os = if cfg!(windows) { "windows" } else { "linux" };
+        Self::new(os, std::env::consts::ARCH, None)
+    }
+
+    /// Whether an image for `self` is what someone who asks for `wanted` means.
+    ///
+    /// What `wanted` leaves out matches anything.
+    #[must_use]
+    pub fn satisfies(&self, wanted: &Self) -> bool {
+        let (architecture, variant) = normalise(&self.architecture, self.variant.as_deref());
+        self.os.eq_ignore_ascii_case(&wanted.os)
+            && architecture == wanted.architecture
+            && (wanted.variant.is_none() || variant == wanted.variant)
+            && (wanted.os_version.is_none() || self.os_version == wanted.os_version)
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(f, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+/// Maps other names of processors to Go's, and drops a variant that says nothing.
+///
+/// Source: Go's GOARCH values; containerd writes `arm64/v8` where others write `arm64`.
+fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<String>) {
+    let architecture = architecture.to_ascii_lowercase();
+    let variant = variant.map(str::to_ascii_lowercase);
+    match (architecture.as_str(), variant.as_deref()) {
+        ("x86_64" | "x86-64" | "amd64", v) => {
+            ("amd64".into(), v.filter(|v| *v != "v1").map(Into::into))
+        }
+        ("aarch64" | "arm64", v) => (
+            "arm64".into(),
+            v.filter(|v| !matches!(*v, "v8" | "8")).map(Into::into),
+        ),
+        ("x86" | "i386" | "i686" | "386", v) => ("386".into(), v.map(Into::into)),
+        ("armhf", None) => ("arm".into(), Some("v7".into())),
+        ("armel", None) => ("arm".into(), Some("v6".into())),
+        ("powerpc64le", v) => ("ppc64le".into(), v.map(Into::into)),
+        _ => (architecture, variant),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_names_are_normalised() {
+        for (text, shown) in [
+            ("linux/amd64", "linux/amd64"),
+            ("Linux/x86_64", "linux/amd64"),
+            ("linux/aarch64", "linux/arm64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm/v7", "linux/arm/v7"),
+            ("linux/armhf", "linux/arm/v7"),
+            ("windows/amd64", "windows/amd64"),
+        ] {
+            assert_eq!(Platform::parse(text).unwrap().to_string(), shown);
+        }
+        for bad in [
+            "",
+            "linux",
+            "linux/",
+            "a/b/c/d",
+            "linux/am d64",
+            "linux/amd64\n",
+        ] {
+            assert!(Platform::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_asked_for_matches_anything() {
+        let arm = Platform::new("linux", "arm64", Some("v8"));
+        assert!(arm.satisfies(&Platform::parse("linux/arm64").unwrap()));
+        let v7 = Platform::new("linux", "arm", Some("v7"));
+        assert!(v7.satisfies(&Platform::parse("linux/arm").unwrap()));
+        assert!(!v7.satisfies(&Platform::parse("linux/arm/v6").unwrap()));
+    }
+
+    #[test]
+    fn windows_fields_and_unknown_ones_survive() {
+        let json = r#"{"os":"windows","architecture":"amd64","os.version":"10.0.1","x":1}"#;
+        let platform: Platform = serde_json::from_str(json).unwrap();
+        assert_eq!(platform.os_version.as_deref(), Some("10.0.1"));
+        let back = serde_json::to_value(&platform).unwrap();
+        assert_eq!(back["os.version"], "10.0.1");
+        assert_eq!(back["x"], 1);
+    }
+}

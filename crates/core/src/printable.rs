@@ -1,0 +1,102 @@
+//! Text from others, made safe to print.
+//!
+//! Owns the one rule of what may reach a terminal. Errors and the program's output both use it.
+
+use std::fmt::{self, Write as _};
+
+/// Shows foreign text with everything that could steer a terminal made visible.
+///
+/// Control characters (C0, DEL, C1), bidirectional marks and zero-width characters appear as
+/// `\u{..}`; everything else as it is. The result never contains a line break.
+///
+/// ```
+/// use longshore_core::Printable;
+/// assert_eq!(Printable("v1\x1b[2J").to_string(), "v1\\u{1b}[2J");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<'a>(pub &'a str);
+
+impl<'a> Printable<'a> {
+    /// The same, cut after `characters` characters with a count of what is missing.
+    #[must_use]
+    pub fn at_most(self, characters: usize) -> impl fmt::Display + 'a {
+        Cut {
+            text: self.0,
+            characters,
+        }
+    }
+}
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_escaped(f, self.0)
+    }
+}
+
+struct Cut<'a> {
+    text: &'a str,
+    characters: usize,
+}
+
+impl fmt::Display for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text.char_indices().nth(self.characters) {
+            None => write_escaped(f, self.text),
+            Some((end, _)) => {
+                let (shown, rest) = self.text.split_at(end);
+                write_escaped(f, shown)?;
+                write!(f, "… ({} bytes more)", rest.len())
+            }
+        }
+    }
+}
+
+fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        if steers(c) {
+            write!(f, "\\u{{{:x}}}", u32::from(c))?;
+        } else {
+            f.write_char(c)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether printing this character could do more than show itself.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{200b}'..='\u{200f}'     // zero width, direction marks
+            | '\u{2028}'..='\u{202e}'   // line separators, embeddings, overrides
+            | '\u{2060}'..='\u{2069}'   // word joiner, isolates
+            | '\u{61c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_steers_is_shown() {
+        for (raw, shown) in [
+            ("plain v1.2_x", "plain v1.2_x"),
+            ("\x1b]0;title\x07", "\\u{1b}]0;title\\u{7}"),
+            ("a\r\nb", "a\\u{d}\\u{a}b"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("a\u{202e}b\u{2066}", "a\\u{202e}b\\u{2066}"),
+            ("zero\u{200d}width", "zero\\u{200d}width"),
+            ("ünïcode ✓", "ünïcode ✓"),
+        ] {
+            assert_eq!(Printable(raw).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_cut_says_what_is_missing() {
+        assert_eq!(
+            Printable("abcdef").at_most(3).to_string(),
+            "abc… (3 bytes more)"
+        );
+        assert_eq!(Printable("abc").at_most(3).to_string(), "abc");
+    }
+}

@@ -1,0 +1,138 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{ParseError, Result};
+
+/// A repository's name within its registry, such as `library/nginx`.
+///
+/// Its parts cannot be `.` or `..`, nor start with `_`, so it is safe as a relative path.
+///
+/// Source: distribution-spec v1.1.1, "Pulling manifests".
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryName(Arc<str>);
+
+impl RepositoryName {
+    /// Reads a repository name.
+    ///
+    /// # Errors
+    /// [`ParseError`] that says which part breaks the grammar, and how.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let bad = |reason: &'static str| ParseError::new("repository name", text, reason);
+        if text.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(bad("longer than 255 characters"));
+        }
+        let mut start = 0;
+        for component in text.split('/') {
+            check_component(component).map_err(|(at, reason)| bad(reason).at(start + at))?;
+            start += component.len() + 1;
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The parts between the slashes, at least one.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+
+    /// Everything before the last slash, if there is one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(namespace, _)| namespace)
+    }
+}
+
+/// Checks `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`; says where it stops matching.
+fn check_component(component: &str) -> Result<(), (usize, &'static str)> {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = component.as_bytes();
+    if bytes.is_empty() {
+        return Err((0, "an empty part between slashes"));
+    }
+    let mut at = 0;
+    while at < bytes.len() {
+        let run = bytes[at..].iter().take_while(|b| alphanumeric(**b)).count();
+        if run == 0 {
+            return Err((at, wrong_character(bytes[at])));
+        }
+        at += run;
+        let separator: &[u8] = {
+            let length = bytes[at..]
+                .iter()
+                .take_while(|b| matches!(b, b'.' | b'_' | b'-'))
+                .count();
+            &bytes[at..at + length]
+        };
+        let allowed =
+            matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-');
+        if !allowed {
+            return Err((
+                at,
+                "parts are joined by one '.', one or two '_', or any number of '-'",
+            ));
+        }
+        at += separator.len();
+        if at == bytes.len() && !separator.is_empty() {
+            return Err((at - 1, "a part ends with a letter or digit"));
+        }
+        if at < bytes.len() && separator.is_empty() {
+            return Err((at, wrong_character(bytes[at])));
+        }
+    }
+    Ok(())
+}
+
+fn wrong_character(byte: u8) -> &'static str {
+    match byte {
+        b'A'..=b'Z' => "repository names are lower-case",
+        b'.' | b'_' | b'-' => "a part starts with a letter or digit",
+        _ => "only a-z, 0-9, '.', '_', '-' and '/' are allowed",
+    }
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for RepositoryName {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for RepositoryName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RepositoryName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// 255 characters: what distribution-based registries accept.
+const MAX_LENGTH: usize = 255;

@@ -1,0 +1,85 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{ParseError, Result};
+
+/// A name that people give to a manifest within a repository, such as `v1.2`.
+///
+/// Source: distribution-spec v1.1.1, "Pulling manifests": `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(Arc<str>);
+
+impl Tag {
+    /// Reads a tag.
+    ///
+    /// # Errors
+    /// [`ParseError`] that says where the text breaks the grammar.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let bad = |reason: &'static str| ParseError::new("tag", text, reason);
+        if text.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(bad("longer than 128 characters"));
+        }
+        if text.starts_with(['.', '-']) {
+            return Err(bad("a tag starts with a letter, a digit or '_'").at(0));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        match text.find(|c| !allowed(c)) {
+            Some(at) => Err(bad("only letters, digits, '_', '.' and '-' are allowed").at(at)),
+            None => Ok(Self(text.into())),
+        }
+    }
+
+    /// The tag `latest`, which the field implies where none is given.
+    #[must_use]
+    pub fn latest() -> Self {
+        Self("latest".into())
+    }
+
+    /// The tag as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Tag {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for Tag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// 128 characters, as the grammar says.
+const MAX_LENGTH: usize = 128;
