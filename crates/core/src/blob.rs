@@ -27,19 +27,17 @@ impl BlobStream {
         Self(stream.boxed())
     }
 
-    /// The bytes of a file from `offset` to its end, read in pieces of [`PIECE`] bytes.
+    /// The bytes of an open file from `offset` to its end, read in pieces of [`PIECE`] bytes.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it cannot be opened, and as the stream's last item if it cannot be
-    /// read.
-    pub async fn of_file(path: PathBuf, offset: u64) -> Result<Self> {
-        let at = |e| Error::io(&path, e);
-        let mut file = tokio::fs::File::open(&path).await.map_err(at)?;
+    /// [`Io`](ErrorKind::Io) at `path` if it cannot be positioned, and as the stream's last item if
+    /// it cannot be read.
+    pub async fn of_open_file(file: std::fs::File, path: PathBuf, offset: u64) -> Result<Self> {
+        let mut file = tokio::fs::File::from_std(file);
         file.set_max_buf_size(PIECE);
         if offset > 0 {
-            file.seek(std::io::SeekFrom::Start(offset))
-                .await
-                .map_err(at)?;
+            let start = std::io::SeekFrom::Start(offset);
+            file.seek(start).await.map_err(|e| Error::io(&path, e))?;
         }
         Ok(Self::new(stream::try_unfold(
             (file, path),
@@ -264,7 +262,7 @@ impl BlobBody {
                 let rest = bytes.slice(start..);
                 Ok(BlobStream::new(stream::iter([Ok(rest)])))
             }
-            Body::File(path) => BlobStream::of_file(path.clone(), offset).await,
+            Body::File(path) => open_file(path, offset).await,
             Body::Source(source) => source.blob_range(descriptor, offset..descriptor.size).await,
             Body::Reader(_) | Body::Once(_) if offset > 0 => Err(sent_already(descriptor)),
             Body::Reader(reader) => reader
@@ -274,6 +272,14 @@ impl BlobBody {
             Body::Once(stream) => stream.take().ok_or_else(|| sent_already(descriptor)),
         }
     }
+}
+
+/// A user's own file, where links are theirs to make.
+async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
+    let file = tokio::fs::File::open(path)
+        .await
+        .map_err(|e| Error::io(path, e))?;
+    BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset).await
 }
 
 fn sent_already(descriptor: &Descriptor) -> Error {

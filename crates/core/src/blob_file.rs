@@ -1,1 +1,323 @@
-//! How a blob becomes a file.
+//! How content becomes a file: written aside, verified, synced, and only then given its name.
+//!
+//! Owns the one way that files appear in a layout or a registry's folder. A name that exists holds
+//! whole content, after `kill -9` and power loss too. Blocking work runs off the async threads.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::blob::{BlobReader, BlobStream, PIECE};
+use crate::descriptor::Descriptor;
+use crate::digest::Verifier;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Writes a blob to `path`, which shows only when all of it is there, verified and on the disk.
+///
+/// What is at `path` already is replaced. Until then the bytes are in a file of a random name, mode
+/// 0600, in the same folder.
+///
+/// # Errors
+/// The reader's error, or [`Io`](ErrorKind::Io) with the path; nothing is left behind.
+///
+/// # Cancellation
+/// Dropping the future removes what was written.
+pub async fn write(path: &Path, mut reader: BlobReader) -> Result<()> {
+    let folder = parent(path)?.to_owned();
+    let aside = run(move || aside(&folder)).await?;
+    let (file, aside) = aside.into_parts();
+    let at = |e| Error::io(path, e);
+    let mut writer = tokio::io::BufWriter::with_capacity(PIECE, tokio::fs::File::from_std(file));
+    while let Some(piece) = reader.try_next().await? {
+        writer.write_all(&piece).await.map_err(at)?;
+    }
+    writer.flush().await.map_err(at)?;
+    let file = writer.into_inner().into_std().await;
+    let path = path.to_owned();
+    run(move || publish(NamedTempFile::from_parts(file, aside), &path)).await
+}
+
+/// Writes a small file: all of it or nothing, replacing what was there.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path.
+pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
+    let path = path.to_owned();
+    run(move || replace_now(&path, &content)).await
+}
+
+/// [`replace`] for callers that are off the async threads already.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path.
+pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
+    let mut aside = aside(parent(path)?)?;
+    aside.write_all(content).map_err(|e| Error::io(path, e))?;
+    publish(aside, path)
+}
+
+/// Syncs a finished file, gives it its name, and syncs the folder, so that the name lasts.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path.
+pub fn publish(aside: NamedTempFile, path: &Path) -> Result<()> {
+    let at = |e| Error::io(path, e);
+    make_readable(aside.as_file()).map_err(at)?;
+    aside.as_file().sync_all().map_err(at)?;
+    aside.persist(path).map_err(|e| Error::io(path, e.error))?;
+    sync_folder(parent(path)?)
+}
+
+/// Makes the entries of a folder last.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    // Windows cannot open folders, and orders metadata itself.
+    if cfg!(unix) {
+        File::open(folder)
+            .and_then(|f| f.sync_all())
+            .map_err(|e| Error::io(folder, e))?;
+    }
+    Ok(())
+}
+
+/// Makes a folder and those above it, each of which lasts.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path.
+pub fn create_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder
+        .parent()
+        .filter(|above| !above.as_os_str().is_empty())
+    {
+        create_folder(above)?;
+        match std::fs::create_dir(folder) {
+            Ok(()) => return sync_folder(above),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            Err(e) => return Err(Error::io(folder, e)),
+        }
+    }
+    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))
+}
+
+/// Opens a regular file for reading: no link is followed at its name, and a pipe is not waited for.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Invalid`](ErrorKind::Invalid) if it is
+/// something else than a regular file; [`Io`](ErrorKind::Io) if it cannot be read.
+pub fn open(path: &Path) -> Result<File> {
+    let refused = || {
+        Error::new(ErrorKind::Invalid)
+            .at(path.display())
+            .detail("expected a regular file, found a link, folder or device")
+    };
+    let there = std::fs::symlink_metadata(path).map_err(|e| not_found_or_io(path, e))?;
+    if !there.is_file() {
+        return Err(refused());
+    }
+    let file = no_follow(OpenOptions::new().read(true))
+        .open(path)
+        .map_err(|e| not_found_or_io(path, e))?;
+    // The name may have changed hands between the look and the opening.
+    match file.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(refused()),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}
+
+/// Reads a small file whole.
+///
+/// # Errors
+/// As [`open`]; [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes.
+pub fn read(path: &Path, limit: usize) -> Result<Bytes> {
+    let mut content = Vec::new();
+    open(path)?
+        .take(limit as u64 + 1)
+        .read_to_end(&mut content)
+        .map_err(|e| Error::io(path, e))?;
+    if content.len() > limit {
+        return Err(Error::new(ErrorKind::TooLarge)
+            .at(path.display())
+            .detail(format!("more than the {limit} bytes allowed here")));
+    }
+    Ok(content.into())
+}
+
+/// Opens the bytes of a file from `offset` to its end as a stream.
+///
+/// # Errors
+/// As [`open`], and what breaks later as the stream's last item.
+pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
+    let path = path.to_owned();
+    let (file, path) = run(move || open(&path).map(|file| (file, path))).await?;
+    BlobStream::of_open_file(file, path, offset).await
+}
+
+/// Whether a file holds exactly what the descriptor says. Reads all of it.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) if it cannot be read. A missing or different file is no error.
+pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
+    let path = path.to_owned();
+    let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
+    run(move || match open(&path) {
+        Ok(file) => verify_now(&path, file, verifier),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Ok(false),
+        Err(e) => Err(e),
+    })
+    .await
+}
+
+fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<bool> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(verifier.finish().is_ok()),
+            Ok(n) if verifier.update(&piece[..n]).is_err() => return Ok(false),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io(path, e)),
+        }
+    }
+}
+
+/// Runs blocking work off the async threads.
+///
+/// # Errors
+/// The work's error; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down.
+pub async fn run<T, F>(work: F) -> Result<T>
+where
+    F: FnOnce() -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::new(ErrorKind::Canceled).with_source(e)),
+    }
+}
+
+/// A new file of a random name, mode 0600, that goes with its handle.
+fn aside(folder: &Path) -> Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(ASIDE_PREFIX)
+        .tempfile_in(folder)
+        .map_err(|e| Error::io(folder, e))
+}
+
+/// Whether a file name is that of content on its way, left behind if its writer is gone.
+#[must_use]
+pub fn is_aside(file_name: &str) -> bool {
+    file_name.starts_with(ASIDE_PREFIX)
+}
+
+fn parent(path: &Path) -> Result<&Path> {
+    path.parent().ok_or_else(|| {
+        Error::new(ErrorKind::Invalid)
+            .at(path.display())
+            .detail("expected a file within a folder")
+    })
+}
+
+fn not_found_or_io(path: &Path, e: io::Error) -> Error {
+    match e.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound).at(path.display()),
+        _ => Error::io(path, e),
+    }
+}
+
+/// Temporary files are private; what has its final name is for everyone who may enter the folder.
+#[cfg(unix)]
+fn make_readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
+#[cfg(not(unix))]
+fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+const ASIDE_PREFIX: &str = ".partial-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media_type::MediaType;
+
+    fn files(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn reader(says: &[u8], has: &'static [u8]) -> BlobReader {
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, says);
+        let stream = futures_util::stream::iter([Ok(Bytes::from_static(has))]);
+        BlobReader::new(descriptor, BlobStream::new(stream)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn wrong_content_never_gets_a_name_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        let e = write(&path, reader(b"abc", b"abd")).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+        assert!(files(folder.path()).is_empty());
+        write(&path, reader(b"abc", b"abc")).await.unwrap();
+        assert_eq!(files(folder.path()), ["blob"]);
+    }
+
+    #[tokio::test]
+    async fn damage_is_seen_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        for damaged in [&b""[..], b"ab", b"abd", b"abcd"] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(!verify(&path, &descriptor).await.unwrap(), "{damaged:?}");
+            write(&path, reader(b"abc", b"abc")).await.unwrap();
+            assert!(verify(&path, &descriptor).await.unwrap());
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_link_is_not_followed_but_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("blob"), folder.path().join("victim"));
+        std::fs::write(&victim, "abc").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        assert!(!verify(&path, &descriptor).await.unwrap());
+        assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(open(folder.path()).unwrap_err().kind(), ErrorKind::Invalid);
+        std::fs::write(&victim, "other").unwrap();
+        write(&path, reader(b"abc", b"abc")).await.unwrap();
+        assert_eq!(std::fs::read(&victim).unwrap(), b"other");
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+    }
+}
