@@ -15,8 +15,11 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::descriptor::Descriptor;
 use crate::digest::Verifier;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Side};
 use crate::store::Source;
+
+/// What is told how many bytes went by.
+pub(crate) type Meter = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// Pieces of a blob, in order, not verified.
 pub struct BlobStream(BoxStream<'static, Result<Bytes>>);
@@ -39,17 +42,33 @@ impl BlobStream {
             let start = std::io::SeekFrom::Start(offset);
             file.seek(start).await.map_err(|e| Error::io(&path, e))?;
         }
-        Ok(Self::new(stream::try_unfold(
-            (file, path),
-            |(mut file, path)| async move {
-                let mut piece = bytes::BytesMut::with_capacity(PIECE);
-                let n = file
-                    .read_buf(&mut piece)
-                    .await
-                    .map_err(|e| Error::io(&path, e))?;
-                Ok((n > 0).then(|| (piece.freeze(), (file, path))))
-            },
-        )))
+        Ok(Self::new(stream::try_unfold((file, path), |(mut file, path)| async move {
+            let mut piece = bytes::BytesMut::with_capacity(PIECE);
+            let n = file.read_buf(&mut piece).await.map_err(|e| Error::io(&path, e))?;
+            Ok((n > 0).then(|| (piece.freeze(), (file, path))))
+        })))
+    }
+
+    /// The first `size` bytes; the rest is not read.
+    #[must_use]
+    pub fn at_most(self, size: u64) -> Self {
+        Self::new(stream::try_unfold((self, size), |(mut stream, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let Some(mut piece) = stream.0.try_next().await? else {
+                return Ok(None);
+            };
+            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            let left = left - piece.len() as u64;
+            Ok(Some((piece, (stream, left))))
+        }))
+    }
+
+    /// The same, telling `meter` the size of each piece in bytes as it goes by.
+    #[must_use]
+    pub(crate) fn metered(self, meter: Meter) -> Self {
+        Self::new(self.0.inspect_ok(move |piece| meter(piece.len() as u64)))
     }
 
     /// At most `limit` bytes, in memory.
@@ -99,6 +118,7 @@ pub struct BlobReader {
     inner: BlobStream,
     verifier: Option<Verifier>,
     held: Option<Bytes>,
+    side: Option<Side>,
 }
 
 impl BlobReader {
@@ -108,12 +128,7 @@ impl BlobReader {
     /// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed.
     pub fn new(descriptor: Descriptor, stream: BlobStream) -> Result<Self> {
         let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
-        Ok(Self {
-            descriptor,
-            inner: stream,
-            verifier: Some(verifier),
-            held: None,
-        })
+        Ok(Self { descriptor, inner: stream, verifier: Some(verifier), held: None, side: None })
     }
 
     /// What is being read.
@@ -130,10 +145,7 @@ impl BlobReader {
         if self.descriptor.size > limit as u64 {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(&self.descriptor.digest)
-                .detail(format!(
-                    "{} bytes, where {limit} are allowed",
-                    self.descriptor.size
-                )));
+                .detail(format!("{} bytes, where {limit} are allowed", self.descriptor.size)));
         }
         BlobStream::new(self).bytes(limit).await
     }
@@ -150,14 +162,18 @@ impl BlobReader {
     fn end(&mut self) -> Option<Result<Bytes>> {
         match self.verifier.take()?.finish() {
             Ok(()) => self.held.take().filter(|piece| !piece.is_empty()).map(Ok),
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(self.fail(error)),
         }
     }
 
     fn fail(&mut self, error: Error) -> Result<Bytes> {
         self.verifier = None;
         self.held = None;
-        Err(error.at(&self.descriptor.digest))
+        let error = error.at(&self.descriptor.digest);
+        Err(match self.side {
+            Some(side) => error.on(side),
+            None => error,
+        })
     }
 }
 
@@ -190,7 +206,10 @@ impl fmt::Debug for BlobReader {
 ///
 /// A store opens it, perhaps more than once, perhaps from the middle: that is how a broken upload
 /// goes on. Only a stream cannot be opened again.
-pub struct BlobBody(Body);
+pub struct BlobBody {
+    body: Body,
+    meter: Option<Meter>,
+}
 
 enum Body {
     Bytes(Bytes),
@@ -203,25 +222,32 @@ enum Body {
 impl BlobBody {
     /// The content of a file, which must not change while it is sent.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Body::File(path.into()))
+        Body::File(path.into()).into()
     }
 
-    /// The blob that `source` has under the digest to be written.
+    /// The blob that `source` has under the digest to be written; errors in reading it say that they
+    /// are the [source](Side::Source)'s.
     #[must_use]
     pub fn source(source: Arc<dyn Source>) -> Self {
-        Self(Body::Source(source))
+        Body::Source(source).into()
     }
 
     /// A stream, which can be sent once only.
     #[must_use]
     pub fn stream(stream: BlobStream) -> Self {
-        Self(Body::Once(Some(stream)))
+        Body::Once(Some(stream)).into()
     }
 
     /// Whether it can be opened more than once.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
-        !matches!(self.0, Body::Once(_) | Body::Reader(_))
+        !matches!(self.body, Body::Once(_) | Body::Reader(_))
+    }
+
+    /// The same, telling `meter` of each piece that is read from it.
+    pub(crate) fn metered(mut self, meter: Meter) -> Self {
+        self.meter = Some(meter);
+        self
     }
 
     /// Opens it from the start, verified against what it should be.
@@ -230,23 +256,25 @@ impl BlobBody {
     /// [`Io`](ErrorKind::Io) or the source's error; [`Unsupported`](ErrorKind::Unsupported) if a
     /// stream was opened before.
     pub async fn open(&mut self, descriptor: &Descriptor) -> Result<BlobReader> {
-        match &mut self.0 {
-            Body::Source(source) => return source.blob(descriptor).await,
+        let mut reader = match &mut self.body {
+            Body::Source(source) => {
+                let mut reader = source.blob(descriptor).await.map_err(|e| e.on(Side::Source))?;
+                reader.side = Some(Side::Source);
+                reader
+            }
             // Verified already, if it is the same blob: hashing it twice would double the cost.
             Body::Reader(reader)
-                if reader
-                    .as_ref()
-                    .is_some_and(|r| r.descriptor.digest == descriptor.digest) =>
+                if reader.as_ref().is_some_and(|r| r.descriptor.digest == descriptor.digest) =>
             {
-                return reader
-                    .take()
-                    .map(|r| *r)
-                    .ok_or_else(|| sent_already(descriptor));
+                *reader.take().ok_or_else(|| sent_already(descriptor))?
             }
-            _ => {}
+            body => BlobReader::new(descriptor.clone(), body.stream(descriptor, 0).await?)?,
+        };
+        if let Some(meter) = &self.meter {
+            let unmetered = std::mem::replace(&mut reader.inner, BlobStream::new(stream::empty()));
+            reader.inner = unmetered.metered(Arc::clone(meter));
         }
-        let stream = self.open_at(descriptor, 0).await?;
-        BlobReader::new(descriptor.clone(), stream)
+        Ok(reader)
     }
 
     /// Opens it from `offset` in bytes on, not verified: the receiver checks the whole.
@@ -254,31 +282,46 @@ impl BlobBody {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_at(&mut self, descriptor: &Descriptor, offset: u64) -> Result<BlobStream> {
-        match &mut self.0 {
-            Body::Bytes(bytes) => {
-                let start = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
+        let stream = self.body.stream(descriptor, offset).await?;
+        Ok(match &self.meter {
+            Some(meter) => stream.metered(Arc::clone(meter)),
+            None => stream,
+        })
+    }
+}
+
+impl Body {
+    async fn stream(&mut self, descriptor: &Descriptor, offset: u64) -> Result<BlobStream> {
+        match self {
+            Self::Bytes(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 let rest = bytes.slice(start..);
                 Ok(BlobStream::new(stream::iter([Ok(rest)])))
             }
-            Body::File(path) => open_file(path, offset).await,
-            Body::Source(source) => source.blob_range(descriptor, offset..descriptor.size).await,
-            Body::Reader(_) | Body::Once(_) if offset > 0 => Err(sent_already(descriptor)),
-            Body::Reader(reader) => reader
-                .take()
-                .map(BlobStream::new)
-                .ok_or_else(|| sent_already(descriptor)),
-            Body::Once(stream) => stream.take().ok_or_else(|| sent_already(descriptor)),
+            Self::File(path) => open_file(path, offset).await,
+            Self::Source(source) => {
+                let rest = source.blob_range(descriptor, offset..descriptor.size).await;
+                let rest = rest.map_err(|e| e.on(Side::Source))?;
+                Ok(BlobStream::new(rest.map_err(|e| e.on(Side::Source))))
+            }
+            Self::Reader(_) | Self::Once(_) if offset > 0 => Err(sent_already(descriptor)),
+            Self::Reader(reader) => {
+                reader.take().map(|r| BlobStream::new(*r)).ok_or_else(|| sent_already(descriptor))
+            }
+            Self::Once(stream) => stream.take().ok_or_else(|| sent_already(descriptor)),
         }
+    }
+}
+
+impl From<Body> for BlobBody {
+    fn from(body: Body) -> Self {
+        Self { body, meter: None }
     }
 }
 
 /// A user's own file, where links are theirs to make.
 async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
-    let file = tokio::fs::File::open(path)
-        .await
-        .map_err(|e| Error::io(path, e))?;
+    let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
     BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset).await
 }
 
@@ -290,19 +333,19 @@ fn sent_already(descriptor: &Descriptor) -> Error {
 
 impl From<Bytes> for BlobBody {
     fn from(bytes: Bytes) -> Self {
-        Self(Body::Bytes(bytes))
+        Body::Bytes(bytes).into()
     }
 }
 
 impl From<BlobReader> for BlobBody {
     fn from(reader: BlobReader) -> Self {
-        Self(Body::Reader(Some(Box::new(reader))))
+        Body::Reader(Some(Box::new(reader))).into()
     }
 }
 
 impl fmt::Debug for BlobBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.body {
             Body::Bytes(bytes) => write!(f, "BlobBody({} bytes)", bytes.len()),
             Body::File(path) => write!(f, "BlobBody({})", path.display()),
             Body::Source(source) => write!(f, "BlobBody({source:?})"),
@@ -341,10 +384,7 @@ mod tests {
 
     #[tokio::test]
     async fn right_content_comes_whole() {
-        assert_eq!(
-            read(reader(b"abc", &[b"a", b"", b"bc"])).await,
-            (b"abc".to_vec(), None)
-        );
+        assert_eq!(read(reader(b"abc", &[b"a", b"", b"bc"])).await, (b"abc".to_vec(), None));
         assert_eq!(read(reader(b"", &[])).await, (Vec::new(), None));
         assert_eq!(read(reader(b"", &[b""])).await, (Vec::new(), None));
     }
@@ -352,28 +392,16 @@ mod tests {
     #[tokio::test]
     async fn mismatch_is_the_last_item_and_the_last_piece_is_withheld() {
         let (got, kind) = read(reader(b"abc", &[b"ab", b"d"])).await;
-        assert_eq!(
-            (got.as_slice(), kind),
-            (&b"ab"[..], Some(ErrorKind::DigestMismatch))
-        );
+        assert_eq!((got.as_slice(), kind), (&b"ab"[..], Some(ErrorKind::DigestMismatch)));
         let (got, kind) = read(reader(b"abc", &[b"abd"])).await;
-        assert_eq!(
-            (got.as_slice(), kind),
-            (&b""[..], Some(ErrorKind::DigestMismatch))
-        );
+        assert_eq!((got.as_slice(), kind), (&b""[..], Some(ErrorKind::DigestMismatch)));
     }
 
     #[tokio::test]
     async fn short_and_long_content_is_a_size_mismatch() {
-        assert_eq!(
-            read(reader(b"abc", &[b"ab"])).await.1,
-            Some(ErrorKind::SizeMismatch)
-        );
+        assert_eq!(read(reader(b"abc", &[b"ab"])).await.1, Some(ErrorKind::SizeMismatch));
         let (got, kind) = read(reader(b"abc", &[b"abc", b"d"])).await;
-        assert_eq!(
-            (got.as_slice(), kind),
-            (&b""[..], Some(ErrorKind::SizeMismatch))
-        );
+        assert_eq!((got.as_slice(), kind), (&b""[..], Some(ErrorKind::SizeMismatch)));
     }
 
     #[tokio::test]
@@ -388,40 +416,11 @@ mod tests {
         let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
         let mut bytes = BlobBody::from(Bytes::from_static(b"abc"));
         assert!(bytes.is_replayable());
-        assert_eq!(
-            bytes
-                .open_at(&descriptor, 2)
-                .await
-                .unwrap()
-                .bytes(9)
-                .await
-                .unwrap(),
-            "c"
-        );
-        assert_eq!(
-            bytes
-                .open(&descriptor)
-                .await
-                .unwrap()
-                .bytes(9)
-                .await
-                .unwrap(),
-            "abc"
-        );
+        assert_eq!(bytes.open_at(&descriptor, 2).await.unwrap().bytes(9).await.unwrap(), "c");
+        assert_eq!(bytes.open(&descriptor).await.unwrap().bytes(9).await.unwrap(), "abc");
         let mut once = BlobBody::from(reader(b"abc", &[b"abc"]));
         assert!(!once.is_replayable());
-        assert_eq!(
-            once.open(&descriptor)
-                .await
-                .unwrap()
-                .bytes(9)
-                .await
-                .unwrap(),
-            "abc"
-        );
-        assert_eq!(
-            once.open(&descriptor).await.unwrap_err().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(once.open(&descriptor).await.unwrap().bytes(9).await.unwrap(), "abc");
+        assert_eq!(once.open(&descriptor).await.unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }

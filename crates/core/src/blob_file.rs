@@ -80,9 +80,7 @@ pub fn publish(aside: NamedTempFile, path: &Path) -> Result<()> {
 pub fn sync_folder(folder: &Path) -> Result<()> {
     // Windows cannot open folders, and orders metadata itself.
     if cfg!(unix) {
-        File::open(folder)
-            .and_then(|f| f.sync_all())
-            .map_err(|e| Error::io(folder, e))?;
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, e))?;
     }
     Ok(())
 }
@@ -95,10 +93,7 @@ pub fn create_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    if let Some(above) = folder
-        .parent()
-        .filter(|above| !above.as_os_str().is_empty())
-    {
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
         create_folder(above)?;
         match std::fs::create_dir(folder) {
             Ok(()) => return sync_folder(above),
@@ -141,10 +136,7 @@ pub fn open(path: &Path) -> Result<File> {
 /// As [`open`]; [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes.
 pub fn read(path: &Path, limit: usize) -> Result<Bytes> {
     let mut content = Vec::new();
-    open(path)?
-        .take(limit as u64 + 1)
-        .read_to_end(&mut content)
-        .map_err(|e| Error::io(path, e))?;
+    open(path)?.take(limit as u64 + 1).read_to_end(&mut content).map_err(|e| Error::io(path, e))?;
     if content.len() > limit {
         return Err(Error::new(ErrorKind::TooLarge)
             .at(path.display())
@@ -222,9 +214,7 @@ pub fn is_aside(file_name: &str) -> bool {
 
 fn parent(path: &Path) -> Result<&Path> {
     path.parent().ok_or_else(|| {
-        Error::new(ErrorKind::Invalid)
-            .at(path.display())
-            .detail("expected a file within a folder")
+        Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file within a folder")
     })
 }
 

@@ -39,9 +39,7 @@ impl Digest {
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("digest", text, reason);
         let Some(colon) = text.find(':') else {
-            return Err(bad(
-                "no ':' between algorithm and value; expected algorithm:hex",
-            ));
+            return Err(bad("no ':' between algorithm and value; expected algorithm:hex"));
         };
         let (algorithm, encoded) = (&text[..colon], &text[colon + 1..]);
         if !algorithm.split(['+', '.', '_', '-']).all(is_component) {
@@ -50,10 +48,8 @@ impl Digest {
         if let Some(known) = Algorithm::named(algorithm) {
             let length = known.encoded_length();
             if encoded.len() != length {
-                let reason = format!(
-                    "{algorithm} takes {length} hex digits, found {}",
-                    encoded.len()
-                );
+                let reason =
+                    format!("{algorithm} takes {length} hex digits, found {}", encoded.len());
                 return Err(ParseError::new("digest", text, reason));
             }
             if let Some(at) = encoded.find(|c| !matches!(c, '0'..='9' | 'a'..='f')) {
@@ -69,10 +65,7 @@ impl Digest {
         if text.len() > MAX_LENGTH {
             return Err(bad("longer than any digest"));
         }
-        Ok(Self {
-            text: text.into(),
-            colon,
-        })
+        Ok(Self { text: text.into(), colon })
     }
 
     /// The whole text, `algorithm:encoded`.
@@ -244,6 +237,18 @@ impl Digester {
     }
 }
 
+/// Writing to a digester is updating it.
+impl std::io::Write for Digester {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl fmt::Debug for Digester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digester({})", self.algorithm().name())
@@ -259,10 +264,7 @@ impl Algorithm {
             text.push(char::from(HEX[usize::from(byte >> 4)]));
             text.push(char::from(HEX[usize::from(byte & 15)]));
         }
-        Digest {
-            text: text.into(),
-            colon: self.name().len(),
-        }
+        Digest { text: text.into(), colon: self.name().len() }
     }
 }
 
@@ -282,19 +284,12 @@ impl Verifier {
     /// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed.
     pub fn new(digest: &Digest, size: u64) -> Result<Self> {
         let algorithm = digest.algorithm().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported)
-                .at(digest)
-                .detail(format!(
-                    "content with the digest algorithm {} cannot be verified",
-                    digest.algorithm_name()
-                ))
+            Error::new(ErrorKind::Unsupported).at(digest).detail(format!(
+                "content with the digest algorithm {} cannot be verified",
+                digest.algorithm_name()
+            ))
         })?;
-        Ok(Self {
-            digester: algorithm.digester(),
-            digest: digest.clone(),
-            size,
-            seen: 0,
-        })
+        Ok(Self { digester: algorithm.digester(), digest: digest.clone(), size, seen: 0 })
     }
 
     /// Takes the next bytes.
@@ -337,18 +332,12 @@ impl Verifier {
     fn size_mismatch(&self, bound: &str) -> Error {
         Error::new(ErrorKind::SizeMismatch)
             .at(&self.digest)
-            .detail(format!(
-                "expected {} bytes, got {bound}{}",
-                self.size, self.seen
-            ))
+            .detail(format!("expected {} bytes, got {bound}{}", self.size, self.seen))
     }
 }
 
 fn is_component(part: &str) -> bool {
-    !part.is_empty()
-        && part
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -400,18 +389,8 @@ mod tests {
     #[test]
     fn digests_are_the_published_ones() {
         assert_eq!(Digest::sha256(b"").as_str(), EMPTY);
-        assert!(
-            Algorithm::Sha384
-                .digest(b"abc")
-                .encoded()
-                .starts_with("cb00753f45a35e8b")
-        );
-        assert!(
-            Algorithm::Sha512
-                .digest(b"abc")
-                .encoded()
-                .starts_with("ddaf35a193617aba")
-        );
+        assert!(Algorithm::Sha384.digest(b"abc").encoded().starts_with("cb00753f45a35e8b"));
+        assert!(Algorithm::Sha512.digest(b"abc").encoded().starts_with("ddaf35a193617aba"));
     }
 
     #[test]
@@ -419,9 +398,7 @@ mod tests {
         let digest = Digest::sha256(b"abc");
         let verdict = |bytes: &[u8]| {
             let mut v = Verifier::new(&digest, 3).unwrap();
-            v.update(bytes)
-                .and_then(|()| v.finish())
-                .map_err(|e| e.kind())
+            v.update(bytes).and_then(|()| v.finish()).map_err(|e| e.kind())
         };
         assert_eq!(verdict(b"abc"), Ok(()));
         assert_eq!(verdict(b"ab"), Err(ErrorKind::SizeMismatch));
@@ -433,9 +410,6 @@ mod tests {
     fn an_unknown_algorithm_parses_and_cannot_be_verified() {
         let digest = Digest::parse("blake3:af1349b9").unwrap();
         assert_eq!(digest.algorithm(), None);
-        assert_eq!(
-            Verifier::new(&digest, 0).unwrap_err().kind(),
-            ErrorKind::Unsupported
-        );
+        assert_eq!(Verifier::new(&digest, 0).unwrap_err().kind(), ErrorKind::Unsupported);
     }
 }

@@ -241,23 +241,13 @@ impl Error {
     /// An [`Io`](ErrorKind::Io) error at a path.
     #[must_use]
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::new(ErrorKind::Io)
-            .at(path.display())
-            .with_source(source)
+        Self::new(ErrorKind::Io).at(path.display()).with_source(source)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            kind,
-            at,
-            side,
-            detail,
-            status,
-            registry_errors,
-            ..
-        } = &*self.0;
+        let Inner { kind, at, side, detail, status, registry_errors, .. } = &*self.0;
         if let Some(side) = side {
             write!(f, "{side}: ")?;
         }
@@ -285,8 +275,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut s = f.debug_struct("Error");
-        s.field("kind", &self.0.kind)
-            .field("clause", &self.to_string());
+        s.field("kind", &self.0.kind).field("clause", &self.to_string());
         if let Some(source) = &self.0.source {
             s.field("source", source);
         }
@@ -397,12 +386,7 @@ impl ParseError {
     #[must_use]
     pub fn new(noun: &'static str, input: &str, reason: impl Into<Cow<'static, str>>) -> Self {
         let shown = Printable(input).at_most(INPUT_SHOWN).to_string();
-        Self {
-            noun,
-            input: shown,
-            reason: reason.into(),
-            position: None,
-        }
+        Self { noun, input: shown, reason: reason.into(), position: None }
     }
 
     /// Adds the offset in the input, in bytes, of the first thing that is wrong.
@@ -421,11 +405,7 @@ impl ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invalid {} \"{}\": {}",
-            self.noun, self.input, self.reason
-        )?;
+        write!(f, "invalid {} \"{}\": {}", self.noun, self.input, self.reason)?;
         match self.position {
             Some(position) => write!(f, " (at byte {position})"),
             None => Ok(()),
@@ -454,11 +434,7 @@ mod tests {
 
     #[test]
     fn the_innermost_name_and_side_win() {
-        let e = Error::new(ErrorKind::Io)
-            .at("inner")
-            .at("outer")
-            .on(Side::Source)
-            .on(Side::Target);
+        let e = Error::new(ErrorKind::Io).at("inner").at("outer").on(Side::Source).on(Side::Target);
         assert_eq!(e.to_string(), "source: input/output error: inner");
     }
 

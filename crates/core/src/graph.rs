@@ -10,6 +10,8 @@ use crate::manifest::{Manifest, RawManifest};
 pub struct Successors {
     /// Configs, layers and other blobs, in the order listed, each digest once.
     pub blobs: Vec<Descriptor>,
+    /// Layers of a Docker schema 1 manifest, which states no sizes; each digest once.
+    pub unsized_blobs: Vec<Digest>,
     /// Manifests of an index, in the order listed, each digest once.
     pub manifests: Vec<Descriptor>,
 }
@@ -18,7 +20,6 @@ impl Successors {
     /// Reads what a manifest needs.
     ///
     /// A `subject` is no successor: referrers may come before, or without, what they refer to.
-    /// Schema 1 states no sizes; see [`Manifest::Schema1`].
     ///
     /// Source: image-spec v1.1.1, manifest and image index; distribution-spec v1.1.1, "Pushing
     /// Manifests with Subject".
@@ -31,38 +32,30 @@ impl Successors {
             Manifest::Image(image) => {
                 let mut blobs = vec![image.config];
                 blobs.extend(image.layers);
-                Self {
-                    blobs,
-                    manifests: Vec::new(),
-                }
+                Self { blobs, ..Self::default() }
             }
-            Manifest::Index(index) => Self {
-                blobs: Vec::new(),
-                manifests: index.manifests,
-            },
-            Manifest::Artifact(artifact) => Self {
-                blobs: artifact.blobs,
-                manifests: Vec::new(),
-            },
-            Manifest::Schema1(_) => return Err(schema1(manifest)),
+            Manifest::Index(index) => Self { manifests: index.manifests, ..Self::default() },
+            Manifest::Artifact(artifact) => Self { blobs: artifact.blobs, ..Self::default() },
+            Manifest::Schema1(schema1) => {
+                let blobs = schema1.fs_layers.into_iter().map(|layer| layer.blob_sum).collect();
+                Self { unsized_blobs: blobs, ..Self::default() }
+            }
             Manifest::Opaque => Self::default(),
         };
-        if successors.blobs.len() + successors.manifests.len() > ENTRY_LIMIT {
+        let Self { blobs, unsized_blobs, manifests } = &successors;
+        if blobs.len() + unsized_blobs.len() + manifests.len() > ENTRY_LIMIT {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(manifest.digest())
                 .detail(format!("a manifest may list {ENTRY_LIMIT} others")));
         }
-        if successors
-            .manifests
-            .iter()
-            .any(|d| d.digest == *manifest.digest())
-        {
+        if successors.manifests.iter().any(|d| d.digest == *manifest.digest()) {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(manifest.digest())
                 .detail("the index lists itself"));
         }
-        keep_first(&mut successors.blobs);
-        keep_first(&mut successors.manifests);
+        keep_first(&mut successors.blobs, |d| &d.digest);
+        keep_first(&mut successors.unsized_blobs, |d| d);
+        keep_first(&mut successors.manifests, |d| &d.digest);
         Ok(successors)
     }
 }
@@ -90,16 +83,9 @@ pub fn referrer(manifest: &RawManifest) -> Result<Option<(Digest, Descriptor)>> 
     Ok(Some((subject.digest.clone(), descriptor)))
 }
 
-fn keep_first(descriptors: &mut Vec<Descriptor>) {
+fn keep_first<T>(items: &mut Vec<T>, digest: impl Fn(&T) -> &Digest) {
     let mut seen = std::collections::HashSet::new();
-    descriptors.retain(|d| seen.insert(d.digest.clone()));
-}
-
-fn schema1(manifest: &RawManifest) -> Error {
-    Error::new(ErrorKind::Unsupported)
-        .at(manifest.digest())
-        .detail("a Docker schema 1 manifest states no sizes, so its layers cannot be verified and copied")
-        .with_hint("Read it with `manifest get`; ask the image's publisher for a newer format.")
+    items.retain(|item| seen.insert(digest(item).clone()));
 }
 
 /// 10,000: no real index or image comes near.
@@ -148,10 +134,7 @@ mod tests {
         ));
         let (subject, listed) = referrer(&image).unwrap().unwrap();
         assert_eq!(subject, Digest::sha256(b"s"));
-        assert_eq!(
-            listed.artifact_type.unwrap().as_str(),
-            "application/vnd.example.sbom"
-        );
+        assert_eq!(listed.artifact_type.unwrap().as_str(), "application/vnd.example.sbom");
         assert_eq!(listed.annotations.get("k"), Some("v"));
     }
 }

@@ -35,17 +35,17 @@
 mod annotations;
 mod blob;
 pub mod blob_file;
-// mod copy;
+mod copy;
 mod descriptor;
 mod digest;
 mod error;
 pub mod graph;
 mod json;
-// mod layout;
+mod layout;
 mod manifest;
 mod media_type;
 mod memory;
-// mod pack;
+mod pack;
 mod page;
 mod platform;
 mod printable;
@@ -54,18 +54,18 @@ mod store;
 
 pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, PIECE};
-// pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary};
+pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary, Tally};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
-// pub use layout::Layout;
+pub use layout::Layout;
 pub use manifest::{
     ArtifactManifest, ContainerConfig, History, ImageConfig, ImageManifest, Index, MANIFEST_LIMIT,
     Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
 };
 pub use media_type::MediaType;
 pub use memory::Memory;
-// pub use pack::Pack;
+pub use pack::Pack;
 pub use page::{Page, PageToken, Pages};
 pub use platform::Platform;
 pub use printable::Printable;

@@ -96,10 +96,7 @@ impl MediaType {
     /// Whether it says no more than "some bytes" or "some JSON".
     #[must_use]
     pub fn is_generic(&self) -> bool {
-        matches!(
-            self.as_str(),
-            "application/octet-stream" | "application/json" | "text/plain"
-        )
+        matches!(self.as_str(), "application/octet-stream" | "application/json" | "text/plain")
     }
 
     /// Whether content of this type may not be redistributed, so that registries need not hold it.
@@ -165,10 +162,7 @@ mod tests {
 
     #[test]
     fn unknown_types_are_kept_and_control_characters_refused() {
-        assert_eq!(
-            MediaType::parse("application/x.y").unwrap().as_str(),
-            "application/x.y"
-        );
+        assert_eq!(MediaType::parse("application/x.y").unwrap().as_str(), "application/x.y");
         for bad in ["", "a b", "a\x1b", "ä/b"] {
             assert!(MediaType::parse(bad).is_err(), "{bad:?}");
         }

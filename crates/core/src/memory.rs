@@ -92,9 +92,7 @@ impl Source for Memory {
     }
 
     async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        self.read()
-            .manifest(selector)
-            .map(|manifest| manifest.descriptor().clone())
+        self.read().manifest(selector).map(|manifest| manifest.descriptor().clone())
     }
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
@@ -107,43 +105,30 @@ impl Source for Memory {
     }
 
     async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
-        let content = self
-            .blob_bytes(&descriptor.digest)
-            .ok_or_else(|| no_blob(&descriptor.digest))?;
-        let bounds = usize::try_from(range.start)
-            .ok()
-            .zip(usize::try_from(range.end).ok());
+        let content =
+            self.blob_bytes(&descriptor.digest).ok_or_else(|| no_blob(&descriptor.digest))?;
+        let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         match bounds {
-            Some((start, end)) if start <= end && end <= content.len() => Ok(BlobStream::new(
-                stream::iter([Ok(content.slice(start..end))]),
-            )),
-            _ => Err(Error::new(ErrorKind::Invalid)
-                .at(&descriptor.digest)
-                .detail(format!(
-                    "bytes {}..{} of a blob of {} bytes",
-                    range.start,
-                    range.end,
-                    content.len()
-                ))),
+            Some((start, end)) if start <= end && end <= content.len() => {
+                Ok(BlobStream::new(stream::iter([Ok(content.slice(start..end))])))
+            }
+            _ => Err(Error::new(ErrorKind::Invalid).at(&descriptor.digest).detail(format!(
+                "bytes {}..{} of a blob of {} bytes",
+                range.start,
+                range.end,
+                content.len()
+            ))),
         }
     }
 
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        Ok(self
-            .read()
-            .blobs
-            .get(digest)
-            .map(|content| content.len() as u64))
+        Ok(self.read().blobs.get(digest).map(|content| content.len() as u64))
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let tags = self
-            .read()
-            .tags
-            .range((from, Bound::Unbounded))
-            .map(|(tag, _)| tag.clone())
-            .collect();
+        let tags =
+            self.read().tags.range((from, Bound::Unbounded)).map(|(tag, _)| tag.clone()).collect();
         Pages::of(tags)
     }
 
@@ -169,19 +154,13 @@ impl Target for Memory {
             Node::Blob(descriptor) => content.blobs.contains_key(&descriptor.digest),
             Node::Manifest(descriptor) => content.manifests.contains_key(&descriptor.digest),
         };
-        Ok(if held {
-            Holding::Alone
-        } else {
-            Holding::Absent
-        })
+        Ok(if held { Holding::Alone } else { Holding::Absent })
     }
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
         let reader = body.open(descriptor).await?;
         let content = reader.bytes(usize::MAX).await?;
-        self.write()
-            .blobs
-            .insert(descriptor.digest.clone(), content);
+        self.write().blobs.insert(descriptor.digest.clone(), content);
         Ok(())
     }
 
@@ -190,9 +169,7 @@ impl Target for Memory {
         let referrer = graph::referrer(manifest)?;
         let mut content = self.write();
         if let Some((subject, descriptor)) = referrer {
-            content
-                .referrers
-                .insert((subject, digest.clone()), descriptor);
+            content.referrers.insert((subject, digest.clone()), descriptor);
         }
         content.manifests.insert(digest.clone(), manifest.clone());
         if let Some(tag) = tag {
@@ -209,11 +186,7 @@ impl Target for Memory {
 #[async_trait]
 impl Delete for Memory {
     async fn delete_blob(&self, digest: &Digest) -> Result<()> {
-        self.write()
-            .blobs
-            .remove(digest)
-            .map(drop)
-            .ok_or_else(|| no_blob(digest))
+        self.write().blobs.remove(digest).map(drop).ok_or_else(|| no_blob(digest))
     }
 
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
@@ -222,9 +195,7 @@ impl Delete for Memory {
             return Err(Error::new(ErrorKind::NotFound).at(format!("manifest {digest}")));
         }
         content.tags.retain(|_, tagged| tagged != digest);
-        content
-            .referrers
-            .retain(|(_, referrer), _| referrer != digest);
+        content.referrers.retain(|(_, referrer), _| referrer != digest);
         Ok(())
     }
 
@@ -239,12 +210,7 @@ impl Delete for Memory {
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let content = self.read();
-        write!(
-            f,
-            "Memory({} manifests, {} blobs)",
-            content.manifests.len(),
-            content.blobs.len()
-        )
+        write!(f, "Memory({} manifests, {} blobs)", content.manifests.len(), content.blobs.len())
     }
 }
 

@@ -38,12 +38,7 @@ impl<T: Send + 'static> Pages<T> {
         F: FnMut(Option<PageToken>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Page<T>>> + Send,
     {
-        let start = Walk {
-            fetch,
-            next: Some(None),
-            seen: HashSet::new(),
-            items: 0,
-        };
+        let start = Walk { fetch, next: Some(None), seen: HashSet::new(), items: 0 };
         Self(
             stream::unfold(start, |mut walk| async move {
                 let token = walk.next.take()?;
@@ -147,10 +142,7 @@ mod tests {
         let pages = Pages::new(|token| async move {
             let n: u32 = token.map_or(0, |t: PageToken| t.0.parse().unwrap());
             let next = (n < 2).then(|| PageToken((n + 1).to_string()));
-            Ok(Page {
-                items: vec![n * 10, n * 10 + 1],
-                next,
-            })
+            Ok(Page { items: vec![n * 10, n * 10 + 1], next })
         });
         assert_eq!(pages.all().await.unwrap(), [0, 1, 10, 11, 20, 21]);
     }
@@ -161,12 +153,7 @@ mod tests {
         let pages = Pages::new(move |_| {
             requests += 1;
             assert!(requests <= 2);
-            async {
-                Ok(Page {
-                    items: vec![1],
-                    next: Some(PageToken("same".into())),
-                })
-            }
+            async { Ok(Page { items: vec![1], next: Some(PageToken("same".into())) }) }
         });
         assert_eq!(pages.all().await.unwrap_err().kind(), ErrorKind::Protocol);
     }
@@ -177,12 +164,7 @@ mod tests {
         let pages = Pages::new(move |_| {
             n += 1;
             let next = Some(PageToken(n.to_string()));
-            async move {
-                Ok(Page {
-                    items: vec![1],
-                    next,
-                })
-            }
+            async move { Ok(Page { items: vec![1], next }) }
         });
         let e = pages.all().await.unwrap_err();
         assert!(e.to_string().contains("does not end"), "{e}");

@@ -25,11 +25,7 @@ pub struct Platform {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     /// The operating system's version; Windows images state it.
-    #[serde(
-        default,
-        rename = "os.version",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// What the image needs of the operating system.
     #[serde(
@@ -49,12 +45,7 @@ impl Platform {
     #[must_use]
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let (architecture, variant) = normalise(architecture, variant);
-        Self {
-            os: os.to_ascii_lowercase(),
-            architecture,
-            variant,
-            ..Self::default()
-        }
+        Self { os: os.to_ascii_lowercase(), architecture, variant, ..Self::default() }
     }
 
     /// Reads `os/architecture[/variant]`, or `local` for the machine at hand.
@@ -70,20 +61,13 @@ impl Platform {
         let bad = |reason: &'static str| ParseError::new("platform", text, reason);
         let parts: Vec<&str> = text.split('/').collect();
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if parts
-            .iter()
-            .any(|part| part.is_empty() || !part.chars().all(allowed))
-        {
-            return Err(bad(
-                "expected os/architecture[/variant], such as linux/arm64",
-            ));
+        if parts.iter().any(|part| part.is_empty() || !part.chars().all(allowed)) {
+            return Err(bad("expected os/architecture[/variant], such as linux/arm64"));
         }
         match parts[..] {
             [os, architecture] => Ok(Self::new(os, architecture, None)),
             [os, architecture, variant] => Ok(Self::new(os, architecture, Some(variant))),
-            _ => Err(bad(
-                "expected two or three parts, such as linux/amd64 or linux/arm/v7",
-            )),
+            _ => Err(bad("expected two or three parts, such as linux/amd64 or linux/arm/v7")),
         }
     }
 
@@ -135,10 +119,9 @@ fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<Strin
         ("x86_64" | "x86-64" | "amd64", v) => {
             ("amd64".into(), v.filter(|v| *v != "v1").map(Into::into))
         }
-        ("aarch64" | "arm64", v) => (
-            "arm64".into(),
-            v.filter(|v| !matches!(*v, "v8" | "8")).map(Into::into),
-        ),
+        ("aarch64" | "arm64", v) => {
+            ("arm64".into(), v.filter(|v| !matches!(*v, "v8" | "8")).map(Into::into))
+        }
         ("x86" | "i386" | "i686" | "386", v) => ("386".into(), v.map(Into::into)),
         ("armhf", None) => ("arm".into(), Some("v7".into())),
         ("armel", None) => ("arm".into(), Some("v6".into())),
@@ -164,14 +147,7 @@ mod tests {
         ] {
             assert_eq!(Platform::parse(text).unwrap().to_string(), shown);
         }
-        for bad in [
-            "",
-            "linux",
-            "linux/",
-            "a/b/c/d",
-            "linux/am d64",
-            "linux/amd64\n",
-        ] {
+        for bad in ["", "linux", "linux/", "a/b/c/d", "linux/am d64", "linux/amd64\n"] {
             assert!(Platform::parse(bad).is_err(), "{bad:?}");
         }
     }

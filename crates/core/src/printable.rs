@@ -20,10 +20,7 @@ impl<'a> Printable<'a> {
     /// The same, cut after `characters` characters with a count of what is missing.
     #[must_use]
     pub fn at_most(self, characters: usize) -> impl fmt::Display + 'a {
-        Cut {
-            text: self.0,
-            characters,
-        }
+        Cut { text: self.0, characters }
     }
 }
 
@@ -93,10 +90,7 @@ mod tests {
 
     #[test]
     fn a_cut_says_what_is_missing() {
-        assert_eq!(
-            Printable("abcdef").at_most(3).to_string(),
-            "abc… (3 bytes more)"
-        );
+        assert_eq!(Printable("abcdef").at_most(3).to_string(), "abc… (3 bytes more)");
         assert_eq!(Printable("abc").at_most(3).to_string(), "abc");
     }
 }

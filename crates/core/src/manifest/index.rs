@@ -66,9 +66,6 @@ impl Index {
 
     /// The platforms it has images for, without attestations' `unknown/unknown`.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
-        self.manifests
-            .iter()
-            .filter_map(|d| d.platform.as_ref())
-            .filter(|p| p.os != "unknown")
+        self.manifests.iter().filter_map(|d| d.platform.as_ref()).filter(|p| p.os != "unknown")
     }
 }

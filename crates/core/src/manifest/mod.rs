@@ -130,10 +130,7 @@ impl fmt::Debug for RawManifest {
 /// A parsed view of a manifest: to read, never to write back.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is read at a time; none are kept"
-)]
+#[expect(clippy::large_enum_variant, reason = "one is read at a time; none are kept")]
 pub enum Manifest {
     /// An OCI image manifest or Docker schema 2 manifest.
     Image(ImageManifest),
@@ -165,12 +162,9 @@ impl Manifest {
     #[must_use]
     pub fn artifact_type(&self) -> Option<&MediaType> {
         match self {
-            Self::Image(manifest) => Some(
-                manifest
-                    .artifact_type
-                    .as_ref()
-                    .unwrap_or(&manifest.config.media_type),
-            ),
+            Self::Image(manifest) => {
+                Some(manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type))
+            }
             Self::Index(index) => index.artifact_type.as_ref(),
             Self::Artifact(artifact) => artifact.artifact_type.as_ref(),
             Self::Schema1(_) | Self::Opaque => None,
@@ -265,9 +259,8 @@ fn told_media_type(bytes: &[u8], stated: Option<MediaType>) -> Result<MediaType>
     let stated = stated.filter(|media_type| !media_type.is_generic());
     let shape = Shape::of(bytes)?;
     match (stated, shape.media_type) {
-        (Some(stated), Some(own)) if stated != own => Err(Error::new(ErrorKind::Invalid).detail(
-            format!("the document says it is {own}, the store says {stated}"),
-        )),
+        (Some(stated), Some(own)) if stated != own => Err(Error::new(ErrorKind::Invalid)
+            .detail(format!("the document says it is {own}, the store says {stated}"))),
         (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
         (None, None) if shape.schema_version == Some(1) => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
         (None, None) if shape.manifests => Ok(MediaType::OCI_INDEX),

@@ -19,9 +19,7 @@ fn image() -> String {
 fn the_kind_is_told_by_the_document_where_the_store_says_nothing() {
     let image = raw(&image()).unwrap();
     assert_eq!(*image.media_type(), MediaType::OCI_MANIFEST);
-    let Manifest::Image(view) = image.parse().unwrap() else {
-        panic!("expected an image")
-    };
+    let Manifest::Image(view) = image.parse().unwrap() else { panic!("expected an image") };
     assert!(view.layers.is_empty());
     assert!(view.extra.contains_key("x-new"));
 
@@ -70,23 +68,13 @@ fn what_is_no_manifest_is_named() {
         ("<!doctype html>", "web page"),
         ("\x1f\u{8b}", "expected value"),
         ("{}", "neither"),
-        (
-            r#"{"schemaVersion":"2","manifests":[]}"#,
-            "schemaVersion\"|invalid type",
-        ),
+        (r#"{"schemaVersion":"2","manifests":[]}"#, "schemaVersion\"|invalid type"),
     ] {
         let e = raw(bad).unwrap_err().to_string();
         assert!(word.split('|').any(|w| e.contains(w)), "{bad:?}: {e}");
     }
-    let deep = format!(
-        r#"{{"manifests":{}{}}}"#,
-        "[".repeat(100_000),
-        "]".repeat(100_000)
-    );
-    assert_eq!(
-        raw(&deep).unwrap().parse().unwrap_err().kind(),
-        ErrorKind::Invalid
-    );
+    let deep = format!(r#"{{"manifests":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(raw(&deep).unwrap().parse().unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[test]
@@ -98,13 +86,9 @@ fn an_unknown_kind_is_passed_on() {
 
 #[test]
 fn sizes_and_digests_are_checked_when_parsed() {
-    for bad in [
-        r#""size":-1"#,
-        r#""size":1.5"#,
-        r#""size":1e30"#,
-        r#""digest":"sha256:x""#,
-        r#""x":0"#,
-    ] {
+    for bad in
+        [r#""size":-1"#, r#""size":1.5"#, r#""size":1e30"#, r#""digest":"sha256:x""#, r#""x":0"#]
+    {
         let text = format!(r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"a/b",{bad}}}]}}"#);
         let e = raw(&text).unwrap().parse().unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid, "{bad}");
@@ -116,14 +100,8 @@ fn a_platform_is_found_or_the_choice_is_named() {
     let mut entry = Descriptor::new(MediaType::OCI_MANIFEST, SHA.parse().unwrap(), 0);
     entry.platform = Some(crate::platform::Platform::new("linux", "arm64", None));
     let index = Index::new(vec![entry]);
-    assert!(
-        index
-            .for_platform(&"linux/aarch64".parse().unwrap())
-            .is_ok()
-    );
-    let e = index
-        .for_platform(&"linux/s390x".parse().unwrap())
-        .unwrap_err();
+    assert!(index.for_platform(&"linux/aarch64".parse().unwrap()).is_ok());
+    let e = index.for_platform(&"linux/s390x".parse().unwrap()).unwrap_err();
     assert!(e.to_string().contains("the index has linux/arm64"), "{e}");
 }
 

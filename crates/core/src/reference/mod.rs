@@ -86,11 +86,7 @@ impl Reference {
     /// A reference to a repository as such.
     #[must_use]
     pub fn new(repository: Repository) -> Self {
-        Self {
-            repository,
-            tag: None,
-            digest: None,
-        }
+        Self { repository, tag: None, digest: None }
     }
 
     /// The same with this tag.
@@ -167,11 +163,9 @@ impl Reference {
     fn only_repository(self, text: &str) -> Result<Repository, ParseError> {
         match self.selector() {
             None => Ok(self.repository),
-            Some(_) => Err(ParseError::new(
-                "repository",
-                text,
-                "expected no tag and no digest here",
-            )),
+            Some(_) => {
+                Err(ParseError::new("repository", text, "expected no tag and no digest here"))
+            }
         }
     }
 }
@@ -286,13 +280,7 @@ fn split_suffix(text: &str) -> (&str, Suffix<'_>) {
     };
     let name_starts = rest.rfind('/').map_or(0, |slash| slash + 1);
     match rest[name_starts..].split_once(':') {
-        Some((name, tag)) => (
-            &rest[..name_starts + name.len()],
-            Suffix {
-                tag: Some(tag),
-                digest,
-            },
-        ),
+        Some((name, tag)) => (&rest[..name_starts + name.len()], Suffix { tag: Some(tag), digest }),
         None => (rest, Suffix { tag: None, digest }),
     }
 }
@@ -307,9 +295,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
         return Err(bad("a space or control character").at(at));
     }
     if text.contains("://") {
-        return Err(bad(
-            "a reference has no scheme; drop everything up to \"://\"",
-        ));
+        return Err(bad("a reference has no scheme; drop everything up to \"://\""));
     }
     let before_path = text.split('/').next().unwrap_or(text);
     if before_path != text && before_path.contains('@') {

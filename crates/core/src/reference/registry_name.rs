@@ -24,9 +24,7 @@ impl RegistryName {
         let bad = |reason: &'static str| ParseError::new("registry", text, reason);
         let (host, port) = split_port(text)?;
         if let Some(inside) = host.strip_prefix('[') {
-            let inside = inside
-                .strip_suffix(']')
-                .ok_or_else(|| bad("'[' without ']'"))?;
+            let inside = inside.strip_suffix(']').ok_or_else(|| bad("'[' without ']'"))?;
             if inside.contains('%') {
                 return Err(bad("IPv6 zones are not supported"));
             }
@@ -45,20 +43,14 @@ impl RegistryName {
         let lower = text.to_ascii_lowercase();
         match lower.as_str() {
             "index.docker.io" | "registry-1.docker.io" => Ok(Self::docker_hub()),
-            _ => Ok(Self {
-                text: lower.into(),
-                host_length: host.len(),
-            }),
+            _ => Ok(Self { text: lower.into(), host_length: host.len() }),
         }
     }
 
     /// Docker Hub, `docker.io`.
     #[must_use]
     pub fn docker_hub() -> Self {
-        Self {
-            text: DOCKER_HUB.into(),
-            host_length: DOCKER_HUB.len(),
-        }
+        Self { text: DOCKER_HUB.into(), host_length: DOCKER_HUB.len() }
     }
 
     /// Whether this is Docker Hub.
@@ -94,10 +86,7 @@ impl RegistryName {
         host == "localhost"
             || host.ends_with(".localhost")
             || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-            || host
-                .trim_matches(['[', ']'])
-                .parse::<Ipv6Addr>()
-                .is_ok_and(|ip| ip.is_loopback())
+            || host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
     }
 }
 
@@ -138,9 +127,7 @@ fn check_host(host: &str, text: &str) -> Result<(), ParseError> {
     if host.split('.').all(good) {
         return Ok(());
     }
-    Err(bad(
-        "each part of a host has 1 to 63 characters and no '-' at its ends",
-    ))
+    Err(bad("each part of a host has 1 to 63 characters and no '-' at its ends"))
 }
 
 impl fmt::Display for RegistryName {

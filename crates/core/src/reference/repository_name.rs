@@ -68,19 +68,13 @@ fn check_component(component: &str) -> Result<(), (usize, &'static str)> {
         }
         at += run;
         let separator: &[u8] = {
-            let length = bytes[at..]
-                .iter()
-                .take_while(|b| matches!(b, b'.' | b'_' | b'-'))
-                .count();
+            let length = bytes[at..].iter().take_while(|b| matches!(b, b'.' | b'_' | b'-')).count();
             &bytes[at..at + length]
         };
         let allowed =
             matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-');
         if !allowed {
-            return Err((
-                at,
-                "parts are joined by one '.', one or two '_', or any number of '-'",
-            ));
+            return Err((at, "parts are joined by one '.', one or two '_', or any number of '-'"));
         }
         at += separator.len();
         if at == bytes.len() && !separator.is_empty() {

@@ -16,10 +16,7 @@ fn familiar_names_expand_as_docker_expands_them() {
         ("[::1]:5000/a", "[::1]:5000/a"),
         ("GHCR.io/a/b", "ghcr.io/a/b"),
         ("Upper/a", "upper/a"),
-        (
-            "127.0.0.1:5000/lib/mylib/img:v1",
-            "127.0.0.1:5000/lib/mylib/img:v1",
-        ),
+        ("127.0.0.1:5000/lib/mylib/img:v1", "127.0.0.1:5000/lib/mylib/img:v1"),
         ("quay.io/a__b/c--d/e.f_g", "quay.io/a__b/c--d/e.f_g"),
     ] {
         assert_eq!(Reference::familiar(text).unwrap().to_string(), whole);
@@ -93,21 +90,15 @@ fn bad_references_are_refused_with_a_reason() {
 #[test]
 fn the_strict_form_demands_a_registry() {
     assert!("nginx".parse::<Reference>().is_err());
-    assert_eq!(
-        "nginx/a".parse::<Reference>().unwrap().registry().as_str(),
-        "nginx"
-    );
+    assert_eq!("nginx/a".parse::<Reference>().unwrap().registry().as_str(), "nginx");
     assert!("ghcr.io/a:v1".parse::<Repository>().is_err());
 }
 
 #[test]
 fn display_and_parse_are_inverse() {
-    for text in [
-        "h/a",
-        "h:1/a/b:t",
-        &format!("[::1]:5000/a:t@{SHA}"),
-        &format!("docker.io/a@{SHA}"),
-    ] {
+    for text in
+        ["h/a", "h:1/a/b:t", &format!("[::1]:5000/a:t@{SHA}"), &format!("docker.io/a@{SHA}")]
+    {
         assert_eq!(text.parse::<Reference>().unwrap().to_string(), *text);
     }
 }
@@ -124,11 +115,7 @@ fn loopback_is_told_by_name_and_by_address() {
         ("localhost.example", false),
         ("10.0.0.1", false),
     ] {
-        assert_eq!(
-            RegistryName::parse(name).unwrap().is_loopback(),
-            loopback,
-            "{name}"
-        );
+        assert_eq!(RegistryName::parse(name).unwrap().is_loopback(), loopback, "{name}");
     }
 }
 

@@ -1,0 +1,329 @@
+//! Carries out a copy.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::TryStreamExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::event::Tally;
+use super::once::Once;
+use super::plan::{self, Step, Walk};
+use super::{CopyEvent, CopyOptions, CopySummary, Observer};
+use crate::blob::BlobBody;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::graph::Successors;
+use crate::manifest::{Manifest, RawManifest};
+use crate::reference::{Tag, TagOrDigest};
+use crate::store::{Holding, Mount, Node, Source, Target};
+
+/// Everything that the copies of one [`Copier`](super::Copier) share.
+pub(super) struct Run {
+    source: Arc<dyn Source>,
+    target: Arc<dyn Target>,
+    options: CopyOptions,
+    observer: Observer,
+    permits: Semaphore,
+    blobs: Once,
+    manifests: Once,
+}
+
+/// One copy: what it counts, and what it has walked over.
+#[derive(Default)]
+struct Copy {
+    tally: Mutex<Tally>,
+    walked: Mutex<Vec<Digest>>,
+}
+
+impl Copy {
+    fn count(&self, change: impl FnOnce(&mut Tally)) {
+        change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn walked(&self) -> std::sync::MutexGuard<'_, Vec<Digest>> {
+        self.walked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run {
+    pub(super) fn new(
+        source: Arc<dyn Source>,
+        target: Arc<dyn Target>,
+        options: CopyOptions,
+        observer: Observer,
+    ) -> Self {
+        let permits = Semaphore::new(options.parallel.get());
+        let (blobs, manifests) = (Once::default(), Once::default());
+        Self { source, target, options, observer, permits, blobs, manifests }
+    }
+
+    pub(super) async fn copy(
+        self: Arc<Self>,
+        selector: TagOrDigest,
+        tag: Option<Tag>,
+    ) -> Result<CopySummary> {
+        let copy = Arc::new(Copy::default());
+        let root = self.root(&selector).await?;
+        self.deliver(&copy, &root, tag.as_ref()).await?;
+        if self.options.referrers {
+            self.referrers(&copy).await?;
+        }
+        let tally = *copy.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(CopySummary { root: root.descriptor().clone(), tag, tally })
+    }
+
+    /// The manifest to copy: what was asked for, or the image of it for the platform asked for.
+    async fn root(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let manifest = self.read(selector).await?;
+        let Some(platform) = &self.options.platform else {
+            return Ok(manifest);
+        };
+        match manifest.parse().map_err(|e| e.on(Side::Source))? {
+            Manifest::Index(index) => {
+                let image = index.for_platform(platform).map_err(|e| e.on(Side::Source))?;
+                self.read(&image.digest.clone().into()).await
+            }
+            _ => Ok(manifest),
+        }
+    }
+
+    /// Brings the root and all below it over, then the tag.
+    async fn deliver(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        root: &RawManifest,
+        tag: Option<&Tag>,
+    ) -> Result<()> {
+        let Some(tag) = tag else {
+            return self.once_below(copy, root.clone(), 0).await;
+        };
+        let holding = self.below(copy, root, 0).await?;
+        let settled = self.walk(holding) == Walk::Stop && self.points_at(tag, root).await?;
+        if !settled {
+            self.send_manifest(root, Some(tag)).await?;
+        }
+        self.arrived(copy, root, holding);
+        (self.observer)(&CopyEvent::Tagged { tag: tag.clone(), digest: root.digest().clone() });
+        Ok(())
+    }
+
+    fn walk(&self, holding: Holding) -> Walk {
+        plan::walk(holding, self.options.recheck)
+    }
+
+    /// Counts and reports a manifest that is at the target now.
+    fn arrived(&self, copy: &Copy, manifest: &RawManifest, before: Holding) {
+        let held = before != Holding::Absent;
+        copy.count(|t| if held { t.manifests_held += 1 } else { t.manifests_sent += 1 });
+        (self.observer)(&CopyEvent::Manifest { manifest: manifest.descriptor().clone(), held });
+    }
+
+    async fn points_at(&self, tag: &Tag, root: &RawManifest) -> Result<bool> {
+        match self.target.resolve(&tag.clone().into()).await {
+            Ok(there) => Ok(there.digest == *root.digest()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e.on(Side::Target)),
+        }
+    }
+
+    /// Brings a manifest without a tag over, once.
+    async fn once_below(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        manifest: RawManifest,
+        depth: usize,
+    ) -> Result<()> {
+        let digest = manifest.digest().clone();
+        self.manifests
+            .run(&digest, || async {
+                let holding = self.below(copy, &manifest, depth).await?;
+                if self.walk(holding) == Walk::Descend {
+                    self.send_manifest(&manifest, None).await?;
+                }
+                self.arrived(copy, &manifest, holding);
+                Ok(())
+            })
+            .await
+    }
+
+    /// Brings over what hangs below a manifest, unless the target vouches for it. Says what the
+    /// target held of the manifest before.
+    async fn below(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        manifest: &RawManifest,
+        depth: usize,
+    ) -> Result<Holding> {
+        copy.walked().push(manifest.digest().clone());
+        let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
+        if self.walk(holding) == Walk::Descend {
+            self.children(copy, manifest, depth).await?;
+        }
+        Ok(holding)
+    }
+
+    /// All children at once; the first failure stops the others.
+    async fn children(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        manifest: &RawManifest,
+        depth: usize,
+    ) -> Result<()> {
+        if depth >= DEPTH_LIMIT {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .at(manifest.digest())
+                .on(Side::Source)
+                .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
+        }
+        let successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
+        let mut tasks = JoinSet::new();
+        for blob in successors.blobs {
+            (self.observer)(&CopyEvent::Found { blob: blob.clone() });
+            tasks.spawn(Arc::clone(self).blob(Arc::clone(copy), blob));
+        }
+        for digest in successors.unsized_blobs {
+            tasks.spawn(Arc::clone(self).unsized_blob(Arc::clone(copy), digest));
+        }
+        for child in successors.manifests {
+            tasks.spawn(Arc::clone(self).child(Arc::clone(copy), child, depth + 1));
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))??;
+        }
+        Ok(())
+    }
+
+    /// Boxed: an index's children may be indexes.
+    fn child(
+        self: Arc<Self>,
+        copy: Arc<Copy>,
+        child: Descriptor,
+        depth: usize,
+    ) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let manifest = self.read(&child.digest.clone().into()).await?;
+            if manifest.descriptor().size != child.size {
+                return Err(Error::new(ErrorKind::SizeMismatch)
+                    .at(&child.digest)
+                    .on(Side::Source)
+                    .detail(format!(
+                        "expected {} bytes, got {}",
+                        child.size,
+                        manifest.descriptor().size
+                    )));
+            }
+            self.once_below(&copy, manifest, depth).await
+        })
+    }
+
+    async fn blob(self: Arc<Self>, copy: Arc<Copy>, blob: Descriptor) -> Result<()> {
+        self.blobs.run(&blob.digest, || self.move_blob(&copy, &blob)).await
+    }
+
+    /// Schema 1 states no sizes: the source is asked.
+    async fn unsized_blob(self: Arc<Self>, copy: Arc<Copy>, digest: Digest) -> Result<()> {
+        let size = self.source.blob_size(&digest).await.map_err(|e| e.on(Side::Source))?;
+        let size = size.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound).at(format!("blob {digest}")).on(Side::Source)
+        })?;
+        let blob = Descriptor::new(crate::MediaType::DOCKER_LAYER_GZIP, digest, size);
+        (self.observer)(&CopyEvent::Found { blob: blob.clone() });
+        self.blob(copy, blob).await
+    }
+
+    async fn move_blob(&self, copy: &Copy, blob: &Descriptor) -> Result<()> {
+        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        let (digest, size) = (blob.digest.clone(), blob.size);
+        let (source, target) = (self.source.origin(), self.target.origin());
+        match plan::blob_step(blob, self.options.nondistributable, source, target) {
+            Step::Skip => {
+                copy.count(|t| t.blobs_held += 1);
+                (self.observer)(&CopyEvent::Skipped { digest, size });
+                return Ok(());
+            }
+            Step::Mount(from) => {
+                let answer = self.target.mount_blob(blob, &from).await;
+                if answer.map_err(|e| e.on(Side::Target))? == Mount::Mounted {
+                    copy.count(|t| t.blobs_mounted += 1);
+                    (self.observer)(&CopyEvent::Mounted { digest, size, from });
+                    return Ok(());
+                }
+            }
+            Step::LookThenSend => {}
+        }
+        // Asked after a declined mount too: the target may hold it from elsewhere.
+        if self.target.holds(Node::Blob(blob)).await.map_err(|e| e.on(Side::Target))?
+            != Holding::Absent
+        {
+            copy.count(|t| t.blobs_held += 1);
+            (self.observer)(&CopyEvent::Skipped { digest, size });
+            return Ok(());
+        }
+        self.send_blob(blob).await?;
+        copy.count(|t| {
+            t.blobs_sent += 1;
+            t.bytes_sent += size;
+        });
+        (self.observer)(&CopyEvent::Sent { digest, size });
+        Ok(())
+    }
+
+    async fn send_blob(&self, blob: &Descriptor) -> Result<()> {
+        let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
+        let meter = move |bytes| observer(&CopyEvent::Progress { digest: digest.clone(), bytes });
+        let body = BlobBody::source(Arc::clone(&self.source)).metered(Arc::new(meter));
+        self.target.push_blob(blob, body).await.map_err(|e| e.on(Side::Target))
+    }
+
+    async fn read(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        self.source.manifest(selector).await.map_err(|e| e.on(Side::Source))
+    }
+
+    async fn send_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
+    }
+
+    async fn target_holds(&self, node: Node<'_>) -> Result<Holding> {
+        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        self.target.holds(node).await.map_err(|e| e.on(Side::Target))
+    }
+
+    /// Everything that refers to what was walked over, and to that in turn.
+    async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>) -> Result<()> {
+        let mut done = 0;
+        let mut found = 0;
+        loop {
+            let Some(subject) = copy.walked().get(done).cloned() else {
+                return Ok(());
+            };
+            done += 1;
+            let mut referrers = self.source.referrers(&subject, None).items();
+            while let Some(referrer) = referrers.try_next().await.map_err(|e| e.on(Side::Source))? {
+                found += 1;
+                if found > REFERRER_LIMIT {
+                    return Err(Error::new(ErrorKind::TooLarge)
+                        .at(&subject)
+                        .on(Side::Source)
+                        .detail(format!("more than {REFERRER_LIMIT} referrers")));
+                }
+                if !copy.walked().contains(&referrer.digest) {
+                    Arc::clone(self).child(Arc::clone(copy), referrer, 0).await?;
+                }
+            }
+        }
+    }
+}
+
+fn canceled(e: tokio::sync::AcquireError) -> Error {
+    Error::new(ErrorKind::Canceled).with_source(e)
+}
+
+/// Eight: an index of images is one, and nobody nests further than two.
+const DEPTH_LIMIT: usize = 8;
+/// 1,000: a subject with more is being flooded.
+const REFERRER_LIMIT: usize = 1_000;

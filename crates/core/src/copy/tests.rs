@@ -1,0 +1,165 @@
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use super::*;
+use crate::error::{ErrorKind, Side};
+use crate::manifest::ImageConfig;
+use crate::memory::Memory;
+use crate::pack::Pack;
+use crate::{Descriptor, MediaType};
+
+fn tag(text: &str) -> Tag {
+    Tag::parse(text).unwrap()
+}
+
+/// An index of two images that share a layer, and a signature of the index.
+async fn fixture() -> (Memory, Descriptor, Descriptor) {
+    let store = Memory::new();
+    let mut images = Vec::new();
+    for (architecture, own) in [("amd64", "one"), ("arm64", "two")] {
+        let config = ImageConfig {
+            platform: Platform::new("linux", architecture, None),
+            ..ImageConfig::default()
+        };
+        let layer = |content: &'static str| {
+            let bytes = bytes::Bytes::from_static(content.as_bytes());
+            (Descriptor::of(MediaType::OCI_LAYER_GZIP, &bytes), bytes.into())
+        };
+        let (shared, shared_body) = layer("shared");
+        let (top, top_body) = layer(own);
+        let pack = Pack::image(&config).unwrap().layer(shared, shared_body).layer(top, top_body);
+        let mut image = pack.push(&store, None).await.unwrap();
+        image.platform = Some(Platform::new("linux", architecture, None));
+        images.push(image);
+    }
+    let index = Pack::index(images).push(&store, Some(&tag("v1"))).await.unwrap();
+    let signature = Pack::artifact("application/vnd.example.signature".parse().unwrap())
+        .file("signature", "signed")
+        .subject(index.clone())
+        .push(&store, None)
+        .await
+        .unwrap();
+    (store, index, signature)
+}
+
+#[tokio::test]
+async fn children_come_before_parents_and_the_tag_comes_last() {
+    let (source, index, _) = fixture().await;
+    let target = Memory::new();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).on_event({
+        let events = Arc::clone(&events);
+        move |event| events.lock().unwrap().push(event.clone())
+    });
+    let summary = copier.copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap();
+    assert_eq!(summary.root.digest, index.digest);
+    // Two configs, two own layers, and the shared one once.
+    assert_eq!((summary.tally.blobs_sent, summary.tally.manifests_sent), (5, 3));
+    assert_eq!(target.resolve(&tag("v2").into()).await.unwrap().digest, index.digest);
+
+    let events = std::mem::take(&mut *events.lock().unwrap());
+    let mut there = HashSet::new();
+    for event in &events {
+        match event {
+            CopyEvent::Sent { digest, .. } => assert!(there.insert(digest.clone()), "sent twice"),
+            CopyEvent::Manifest { manifest, .. } => {
+                let selector = manifest.digest.clone().into();
+                let manifest = target.manifest(&selector).await.unwrap();
+                let below = crate::graph::Successors::of(&manifest).unwrap();
+                for child in below.blobs.iter().chain(&below.manifests) {
+                    assert!(there.contains(&child.digest));
+                }
+                there.insert(manifest.digest().clone());
+            }
+            _ => {}
+        }
+    }
+    assert!(matches!(events.last(), Some(CopyEvent::Tagged { .. })));
+}
+
+#[tokio::test]
+async fn what_is_there_is_not_sent_again() {
+    let (source, ..) = fixture().await;
+    let target = Memory::new();
+    let source: Arc<Memory> = Arc::new(source);
+    for expected in [5, 0] {
+        let copier = Copier::new(Arc::<Memory>::clone(&source), Arc::new(target.clone()));
+        let summary = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
+        assert_eq!(summary.tally.blobs_sent, expected);
+    }
+}
+
+#[tokio::test]
+async fn one_platform_has_the_digest_of_its_image() {
+    let (source, index, _) = fixture().await;
+    let target = Memory::new();
+    let mut options = CopyOptions::default();
+    options.platform = Some("linux/arm64".parse().unwrap());
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).options(options);
+    let summary = copier.copy(&index.digest.into(), Some(&tag("arm"))).await.unwrap();
+    assert_eq!((summary.tally.blobs_sent, target.manifest_count()), (3, 1));
+    let image = target.manifest(&tag("arm").into()).await.unwrap();
+    assert_eq!(*image.media_type(), MediaType::OCI_MANIFEST);
+}
+
+#[tokio::test]
+async fn referrers_go_along_when_asked() {
+    let (source, index, signature) = fixture().await;
+    let target = Memory::new();
+    let mut options = CopyOptions::default();
+    options.referrers = true;
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).options(options);
+    copier.copy(&index.digest.clone().into(), None).await.unwrap();
+    let listed = target.referrers(&index.digest, None).all().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].digest, signature.digest);
+    assert_eq!(target.manifest_count(), 4);
+}
+
+#[tokio::test]
+async fn an_error_says_which_side_and_no_tag_is_moved() {
+    let (source, index, _) = fixture().await;
+    let lost = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"shared");
+    crate::store::Delete::delete_blob(&source, &lost.digest).await.unwrap();
+    let target = Memory::new();
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
+    let e = copier.copy(&index.digest.into(), Some(&tag("v1"))).await.unwrap_err();
+    assert_eq!((e.kind(), e.side()), (ErrorKind::NotFound, Some(Side::Source)));
+    assert_eq!(target.manifest_count(), 0);
+    assert!(target.tags(None).all().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn all_tags_go_and_shared_content_goes_once() {
+    let (source, index, _) = fixture().await;
+    let manifest = source.manifest(&index.digest.into()).await.unwrap();
+    for n in 0..20 {
+        source.push_manifest(&manifest, Some(&tag(&format!("t{n}")))).await.unwrap();
+    }
+    let target = Memory::new();
+    let tags = source.tags(None).all().await.unwrap();
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
+    let summaries = copier.copy_tags(tags).await.unwrap();
+    assert_eq!(summaries.len(), 21);
+    assert_eq!(summaries.iter().map(|s| s.tally.blobs_sent).sum::<u64>(), 5);
+    assert_eq!(target.tags(None).all().await.unwrap().len(), 21);
+}
+
+#[tokio::test]
+async fn schema_1_goes_along_by_the_sizes_its_source_states() {
+    let source = Memory::new();
+    let layer = Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"layer");
+    source.push_blob(&layer, bytes::Bytes::from_static(b"layer").into()).await.unwrap();
+    let json = format!(
+        r#"{{"schemaVersion":1,"name":"a","tag":"b","architecture":"amd64",
+            "fsLayers":[{{"blobSum":"{0}"}},{{"blobSum":"{0}"}}],"history":[],"signatures":[]}}"#,
+        layer.digest
+    );
+    let manifest = crate::RawManifest::of(json.into(), None).unwrap();
+    source.push_manifest(&manifest, Some(&tag("old"))).await.unwrap();
+    let target = Memory::new();
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
+    let summary = copier.copy(&tag("old").into(), Some(&tag("old"))).await.unwrap();
+    assert_eq!((summary.tally.blobs_sent, summary.tally.bytes_sent), (1, 5));
+    assert_eq!(target.blob_bytes(&layer.digest).unwrap(), "layer");
+}

@@ -1,0 +1,201 @@
+//! `oci-layout` and `index.json`: the two documents of a layout, and how they change.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::lock::lock;
+use super::name_of;
+use crate::annotations::Annotations;
+use crate::blob_file;
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::Index;
+use crate::reference::Tag;
+
+/// Reads `index.json`.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) that names the file, if it is damaged.
+pub(super) fn read(root: &Path) -> Result<Index> {
+    let path = root.join(INDEX);
+    let bytes = blob_file::read(&path, INDEX_LIMIT)?;
+    serde_json::from_slice(&bytes).map_err(|e| {
+        Error::new(ErrorKind::Invalid)
+            .at(path.display())
+            .detail(format!("the layout's index is damaged: {e}"))
+            .with_hint("The blobs may be whole: copy the images into a new layout by digest, or pull again.")
+    })
+}
+
+/// Changes `index.json`: lock, read, change, write aside, rename. Unchanged, it is not written.
+pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>) -> Result<()> {
+    let _lock = lock(&root.join(MARKER))?;
+    let before = read(root)?;
+    let mut index = before.clone();
+    change(&mut index)?;
+    if index == before {
+        return Ok(());
+    }
+    write(root, &index)?;
+    remove_leftovers(root);
+    Ok(())
+}
+
+/// Lists a manifest, under `tag` if given.
+///
+/// Whatever had the tag before gives it up: an entry without a name left and without a part in a
+/// listing of referrers goes. Children of an index need no entries of their own.
+pub(super) fn list(
+    index: &mut Index,
+    entry: Descriptor,
+    tag: Option<&Tag>,
+    children: &[Descriptor],
+) {
+    let digest = entry.digest.clone();
+    let inside: HashSet<_> = children.iter().map(|d| &d.digest).collect();
+    index.manifests.retain(|d| name_of(d).is_some() || !inside.contains(&d.digest));
+    let Some(tag) = tag else {
+        if index.manifests.iter().all(|d| d.digest != digest) {
+            index.manifests.push(entry);
+        }
+        return;
+    };
+    let named = |d: &Descriptor| name_of(d) == Some(tag.as_str());
+    if index.manifests.iter().rfind(|d| named(d)).is_some_and(|d| d.digest == digest) {
+        return;
+    }
+    index.manifests.retain(|d| !named(d) || d.artifact_type.is_some());
+    for d in index.manifests.iter_mut().filter(|d| named(d)) {
+        d.annotations.0.remove(Annotations::REF_NAME);
+    }
+    index.manifests.retain(|d| d.digest != digest || name_of(d).is_some());
+    let mut entry = entry;
+    entry.annotations.insert(Annotations::REF_NAME, tag.as_str());
+    index.manifests.push(entry);
+}
+
+/// Takes a tag away; the manifest stays listed. Says whether there was one.
+pub(super) fn unname(index: &mut Index, tag: &Tag) -> bool {
+    let mut found = false;
+    for d in index.manifests.iter_mut().filter(|d| name_of(d) == Some(tag.as_str())) {
+        d.annotations.0.remove(Annotations::REF_NAME);
+        found = true;
+    }
+    let mut named: HashSet<_> = HashSet::new();
+    named.extend(index.manifests.iter().filter(|d| name_of(d).is_some()).map(|d| d.digest.clone()));
+    // Another name, or an earlier nameless entry, lists it already.
+    index.manifests.retain(|d| name_of(d).is_some() || named.insert(d.digest.clone()));
+    found
+}
+
+/// Makes the folder a layout, if it is not one.
+pub(super) fn create(root: &Path) -> Result<()> {
+    blob_file::create_folder(root)?;
+    let marker = root.join(MARKER);
+    if !marker.exists() {
+        refuse_foreign(root)?;
+        let content =
+            serde_json::to_vec(&Marker { version: "1.0.0".into() }).map_err(unwritable)?;
+        blob_file::replace_now(&marker, &content)?;
+    }
+    check_marker(root)?;
+    blob_file::create_folder(&root.join("blobs").join("sha256"))?;
+    let _lock = lock(&marker)?;
+    if root.join(INDEX).exists() { Ok(()) } else { write(root, &Index::new(Vec::new())) }
+}
+
+/// Checks that the folder is a layout, of a version that is understood.
+pub(super) fn check_marker(root: &Path) -> Result<()> {
+    if !root.is_dir() {
+        return Err(Error::new(ErrorKind::NotFound).at(format!("oci:{}", root.display())));
+    }
+    let path = root.join(MARKER);
+    let bytes = blob_file::read(&path, MARKER_LIMIT).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Error::new(ErrorKind::Invalid)
+            .at(root.display())
+            .detail("not an OCI layout: the file oci-layout is missing"),
+        _ => e,
+    })?;
+    let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| {
+        Error::new(ErrorKind::Invalid).at(path.display()).detail(format!("damaged: {e}"))
+    })?;
+    if marker.version.split('.').next() == Some("1") {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported)
+        .at(path.display())
+        .detail(format!("layout version {}, where 1 is understood", marker.version)))
+}
+
+/// Refuses a folder of someone else's files; another writer may be making a layout right now.
+fn refuse_foreign(root: &Path) -> Result<()> {
+    let ours = |name: &OsStr| {
+        name.to_str()
+            .is_some_and(|n| matches!(n, MARKER | INDEX | "blobs") || blob_file::is_aside(n))
+    };
+    for entry in std::fs::read_dir(root).map_err(|e| Error::io(root, e))? {
+        let name = entry.map_err(|e| Error::io(root, e))?.file_name();
+        if !ours(&name) {
+            return Err(Error::new(ErrorKind::Invalid)
+                .at(root.display())
+                .detail(format!("not an OCI layout, and not empty: it holds {}", name.display()))
+                .with_hint("Choose a new or empty folder."));
+        }
+    }
+    Ok(())
+}
+
+fn write(root: &Path, index: &Index) -> Result<()> {
+    let content = serde_json::to_vec_pretty(index).map_err(unwritable)?;
+    blob_file::replace_now(&root.join(INDEX), &content)
+}
+
+/// Removes what writers that were killed left behind, a day after. Failing to is no failure.
+fn remove_leftovers(root: &Path) {
+    // The index was written just now: its time is the file system's own clock.
+    let Ok(now) = std::fs::metadata(root.join(INDEX)).and_then(|m| m.modified()) else {
+        return;
+    };
+    for path in leftovers(root) {
+        let modified = std::fs::metadata(&path).and_then(|m| m.modified());
+        if modified.is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > LEFTOVER_AGE)) {
+            tracing::debug!(path = %path.display(), "removing what an interrupted writer left");
+            std::fs::remove_file(&path).ok();
+        }
+    }
+}
+
+fn leftovers(root: &Path) -> Vec<PathBuf> {
+    let files = |folder: &Path| {
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect()
+    };
+    let mut folders: Vec<PathBuf> = files(&root.join("blobs"));
+    folders.push(root.to_owned());
+    let aside =
+        |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(blob_file::is_aside);
+    folders.iter().flat_map(|folder| -> Vec<PathBuf> { files(folder) }).filter(aside).collect()
+}
+
+fn unwritable(e: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Invalid).detail("a layout's document").with_source(e)
+}
+
+/// `oci-layout`. Source: image-spec v1.1.1, "oci-layout file".
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
+}
+
+const MARKER: &str = "oci-layout";
+const INDEX: &str = "index.json";
+/// 64 KiB: the file has thirty bytes.
+const MARKER_LIMIT: usize = 64 << 10;
+/// 64 MiB: about 200,000 entries.
+const INDEX_LIMIT: usize = 64 << 20;
+/// A day: longer than any transfer.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);

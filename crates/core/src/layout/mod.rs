@@ -1,0 +1,362 @@
+//! A repository in a folder: the OCI image layout.
+//!
+//! Owns the folder's format. Blobs become files through `blob_file`; tags are entries of
+//! `index.json`, changed under a lock by reading, merging and renaming, so that any number of
+//! writers lose nothing. What is read back is verified like everything else.
+
+mod index_file;
+mod lock;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use crate::annotations::Annotations;
+use crate::blob::{BlobBody, BlobReader, BlobStream};
+use crate::blob_file;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph;
+use crate::manifest::{Index, MANIFEST_LIMIT, RawManifest};
+use crate::media_type::MediaType;
+use crate::page::Pages;
+use crate::reference::{Repository, Tag, TagOrDigest};
+use crate::store::{Delete, Holding, Mount, Node, Source, Target};
+
+/// An OCI image layout in a folder. Clones share the folder.
+///
+/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags;
+/// where two entries have the same name, the last one counts. A manifest pushed without a tag is
+/// listed without a name, until an index that holds it is pushed.
+///
+/// Source: image-spec v1.1.1, "Image Layout".
+#[derive(Clone)]
+pub struct Layout {
+    root: Arc<Path>,
+}
+
+impl Layout {
+    /// Opens a layout that exists.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if the folder is not there;
+    /// [`Invalid`](ErrorKind::Invalid) if it is no layout, or of a version other than 1.
+    pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        blob_file::run(move || {
+            index_file::check_marker(&root)?;
+            Ok(Self { root: root.into() })
+        })
+        .await
+    }
+
+    /// Opens a layout, making the folder and the files that a layout has where they are missing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Invalid`](ErrorKind::Invalid) if the folder holds something else.
+    pub async fn create(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        blob_file::run(move || {
+            index_file::create(&root)?;
+            Ok(Self { root: root.into() })
+        })
+        .await
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The entries of `index.json`: every manifest that is listed, named or not.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if the file is damaged.
+    pub async fn entries(&self) -> Result<Vec<Descriptor>> {
+        self.index().await.map(|index| index.manifests)
+    }
+
+    /// The only manifest of the layout: the one that is named if just one is, else the only one.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
+    /// tags to choose from if there are several.
+    pub async fn only_manifest(&self) -> Result<TagOrDigest> {
+        let entries = self.entries().await?;
+        let named: Vec<&Descriptor> = entries.iter().filter(|d| name_of(d).is_some()).collect();
+        match (&named[..], &entries[..]) {
+            ([one], _) => Ok(one.digest.clone().into()),
+            ([], [one]) => Ok(one.digest.clone().into()),
+            ([], []) => {
+                Err(Error::new(ErrorKind::NotFound).at(self.name()).detail("the layout is empty"))
+            }
+            _ => {
+                let names: Vec<&str> = named.iter().filter_map(|d| name_of(d)).collect();
+                Err(Error::new(ErrorKind::Conflict)
+                    .at(self.name())
+                    .detail(format!("several images: {}", names.join(", ")))
+                    .with_hint("Say which one: oci:DIR:TAG or oci:DIR@DIGEST."))
+            }
+        }
+    }
+
+    async fn index(&self) -> Result<Index> {
+        let root = Arc::clone(&self.root);
+        blob_file::run(move || index_file::read(&root)).await
+    }
+
+    /// Changes `index.json` under the lock; `change` sees it as it is then.
+    async fn update<F>(&self, change: F) -> Result<()>
+    where
+        F: FnOnce(&mut Index) -> Result<()> + Send + 'static,
+    {
+        let root = Arc::clone(&self.root);
+        blob_file::run(move || index_file::update(&root, change)).await
+    }
+
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        // Both parts are grammar-checked: no separator and no dot-dot can be in them.
+        self.root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
+    }
+
+    /// The path of a blob to be written, in a folder that exists.
+    async fn new_blob_path(&self, digest: &Digest) -> Result<PathBuf> {
+        let path = self.blob_path(digest);
+        if let Some(folder) = path.parent().map(Path::to_owned) {
+            blob_file::run(move || blob_file::create_folder(&folder)).await?;
+        }
+        Ok(path)
+    }
+
+    /// What `index.json` says of a manifest, if it lists it.
+    async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
+        let wanted = |d: &Descriptor| match selector {
+            TagOrDigest::Tag(tag) => name_of(d) == Some(tag.as_str()),
+            TagOrDigest::Digest(digest) => d.digest == *digest,
+        };
+        Ok(self.entries().await?.into_iter().rev().find(wanted))
+    }
+
+    async fn read_manifest(
+        &self,
+        digest: Digest,
+        media_type: Option<MediaType>,
+    ) -> Result<RawManifest> {
+        let path = self.blob_path(&digest);
+        let bytes = blob_file::run(move || blob_file::read(&path, MANIFEST_LIMIT)).await?;
+        RawManifest::new(bytes, media_type, digest)
+    }
+
+    async fn matching_referrer(
+        &self,
+        entry: Descriptor,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> Result<Option<Descriptor>> {
+        let manifest = self.read_manifest(entry.digest, Some(entry.media_type)).await?;
+        Ok(graph::referrer(&manifest)?
+            .filter(|(of, _)| of == subject)
+            .map(|(_, listed)| listed)
+            .filter(|d| artifact_type.is_none() || d.artifact_type.as_ref() == artifact_type))
+    }
+
+    async fn delete_file(&self, digest: &Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        blob_file::run(move || match std::fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::new(ErrorKind::NotFound).at(path.display()))
+            }
+            Err(e) => Err(Error::io(&path, e)),
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Source for Layout {
+    fn name(&self) -> String {
+        format!("oci:{}", self.root.display())
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        self.manifest(selector).await.map(|manifest| manifest.descriptor().clone())
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let missing = || Error::new(ErrorKind::NotFound).at(format!("{} {selector}", self.name()));
+        match (self.listed(selector).await?, selector) {
+            (Some(entry), _) => self.read_manifest(entry.digest, Some(entry.media_type)).await,
+            // A child of an index is not listed, and just as much there.
+            (None, TagOrDigest::Digest(digest)) => {
+                self.read_manifest(digest.clone(), None).await.map_err(|e| match e.kind() {
+                    ErrorKind::NotFound => missing(),
+                    _ => e,
+                })
+            }
+            (None, TagOrDigest::Tag(_)) => Err(missing()),
+        }
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        let stream = blob_file::stream(&self.blob_path(&descriptor.digest), 0).await?;
+        BlobReader::new(descriptor.clone(), stream)
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        let path = self.blob_path(&descriptor.digest);
+        let size = self.blob_size(&descriptor.digest).await?;
+        if range.start > range.end || size.is_some_and(|size| range.end > size) {
+            return Err(Error::new(ErrorKind::Invalid).at(&descriptor.digest).detail(format!(
+                "bytes {}..{} of a blob of {} bytes",
+                range.start,
+                range.end,
+                size.unwrap_or_default()
+            )));
+        }
+        let stream = blob_file::stream(&path, range.start).await?;
+        Ok(stream.at_most(range.end - range.start))
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.blob_path(digest);
+        blob_file::run(move || match blob_file::open(&path) {
+            Ok(file) => file.metadata().map(|m| Some(m.len())).map_err(|e| Error::io(&path, e)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        let (layout, after) = (self.clone(), after.cloned());
+        Pages::new(move |_| {
+            let (layout, after) = (layout.clone(), after.clone());
+            async move {
+                let mut tags: Vec<Tag> = layout
+                    .entries()
+                    .await?
+                    .iter()
+                    .filter_map(|d| Tag::parse(name_of(d)?).ok())
+                    .filter(|tag| after.as_ref().is_none_or(|after| tag > after))
+                    .collect();
+                tags.sort();
+                tags.dedup();
+                Ok(crate::page::Page { items: tags, next: None })
+            }
+        })
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
+        let (layout, subject, artifact_type) =
+            (self.clone(), subject.clone(), artifact_type.cloned());
+        Pages::new(move |_| {
+            let (layout, subject, artifact_type) =
+                (layout.clone(), subject.clone(), artifact_type.clone());
+            async move {
+                let entries = layout.entries().await?;
+                let items = futures_util::stream::iter(entries)
+                    .then(|d| layout.matching_referrer(d, &subject, artifact_type.as_ref()))
+                    .try_filter_map(|found| async move { Ok(found) })
+                    .try_collect()
+                    .await?;
+                Ok(crate::page::Page { items, next: None })
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Target for Layout {
+    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+        let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
+        // A folder can be damaged unseen, so its content is read, not believed.
+        let path = self.blob_path(&descriptor.digest);
+        let held = blob_file::verify(&path, descriptor).await?;
+        Ok(if held { Holding::Alone } else { Holding::Absent })
+    }
+
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+        let path = self.new_blob_path(&descriptor.digest).await?;
+        let reader = body.open(descriptor).await?;
+        blob_file::write(&path, reader).await
+    }
+
+    async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let path = self.new_blob_path(manifest.digest()).await?;
+        if self.holds(Node::Manifest(manifest.descriptor())).await? == Holding::Absent {
+            blob_file::replace(&path, manifest.bytes().clone()).await?;
+        }
+        let children = graph::Successors::of(manifest)?.manifests;
+        let entry = match graph::referrer(manifest)? {
+            Some((_, referrer)) => Descriptor {
+                artifact_type: referrer.artifact_type,
+                ..manifest.descriptor().clone()
+            },
+            None => manifest.descriptor().clone(),
+        };
+        let tag = tag.cloned();
+        self.update(move |index| {
+            index_file::list(index, entry, tag.as_ref(), &children);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
+        Ok(Mount::Declined)
+    }
+}
+
+#[async_trait]
+impl Delete for Layout {
+    async fn delete_blob(&self, digest: &Digest) -> Result<()> {
+        self.delete_file(digest).await
+    }
+
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        // Out of the index first: at no instant does a tag point at nothing.
+        let gone = digest.clone();
+        self.update(move |index| {
+            index.manifests.retain(|d| d.digest != gone);
+            Ok(())
+        })
+        .await?;
+        self.delete_file(digest).await
+    }
+
+    async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        let missing = Error::new(ErrorKind::NotFound).at(format!("{} {tag}", self.name()));
+        let tag = tag.clone();
+        self.update(
+            move |index| {
+                if index_file::unname(index, &tag) { Ok(()) } else { Err(missing) }
+            },
+        )
+        .await
+    }
+}
+
+impl fmt::Debug for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layout({})", self.root.display())
+    }
+}
+
+/// The name of an entry of `index.json`.
+fn name_of(entry: &Descriptor) -> Option<&str> {
+    entry.annotations.get(Annotations::REF_NAME)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::pack::Pack;
+
+fn tag(text: &str) -> Tag {
+    Tag::parse(text).unwrap()
+}
+
+async fn layout() -> (tempfile::TempDir, Layout) {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::create(folder.path().join("layout")).await.unwrap();
+    (folder, layout)
+}
+
+async fn push(layout: &Layout, name: &str, content: &str) -> Descriptor {
+    Pack::artifact("text/plain".parse().unwrap())
+        .file("a.txt", content.to_owned())
+        .push(layout, Some(&tag(name)))
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_writers_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("new");
+    let writers: Vec<_> = (0..64)
+        .map(|n| {
+            let root = root.clone();
+            tokio::spawn(async move {
+                let layout = Layout::create(root).await.unwrap();
+                push(&layout, &format!("t{n:02}"), &format!("content {}", n % 7)).await;
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let layout = Layout::open(root).await.unwrap();
+    let tags = layout.tags(None).all().await.unwrap();
+    assert_eq!(tags.len(), 64);
+    for tag in tags {
+        layout.manifest(&tag.into()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_moved_tag_replaces_and_a_removed_one_leaves_the_manifest() {
+    let (_folder, layout) = layout().await;
+    let old = push(&layout, "v1", "old").await;
+    let new = push(&layout, "v1", "new").await;
+    assert_eq!(layout.resolve(&tag("v1").into()).await.unwrap().digest, new.digest);
+    push(&layout, "v2", "new").await;
+    layout.delete_tag(&tag("v1")).await.unwrap();
+    assert_eq!(layout.tags(None).all().await.unwrap(), [tag("v2")]);
+    assert_eq!(layout.delete_tag(&tag("v1")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    // By digest both are still there.
+    layout.manifest(&old.digest.into()).await.unwrap();
+    layout.delete_tag(&tag("v2")).await.unwrap();
+    layout.manifest(&new.digest.into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn children_of_an_index_have_no_entries_of_their_own() {
+    let (_folder, layout) = layout().await;
+    let pack = |content: &'static str| {
+        Pack::artifact("text/plain".parse().unwrap()).file("a", content).push(&layout, None)
+    };
+    let (a, b) = (pack("a").await.unwrap(), pack("b").await.unwrap());
+    assert_eq!(layout.entries().await.unwrap().len(), 2);
+    let index = Pack::index(vec![a, b]).push(&layout, Some(&tag("all"))).await.unwrap();
+    let entries = layout.entries().await.unwrap();
+    assert_eq!(entries.iter().map(|d| &d.digest).collect::<Vec<_>>(), [&index.digest]);
+    assert_eq!(layout.only_manifest().await.unwrap(), index.digest.into());
+}
+
+#[tokio::test]
+async fn unknown_fields_of_the_index_are_kept() {
+    let (_folder, layout) = layout().await;
+    let path = layout.path().join("index.json");
+    std::fs::write(&path, r#"{"schemaVersion":2,"manifests":null,"x-mine":{"a":1}}"#).unwrap();
+    push(&layout, "v1", "a").await;
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("x-mine") && text.contains("\"v1\""), "{text}");
+}
+
+#[tokio::test]
+async fn damaged_folders_are_named() {
+    let (_folder, layout) = layout().await;
+    push(&layout, "v1", "a").await;
+    let root = layout.path().to_owned();
+    for (file, content, kind) in [
+        ("index.json", "", ErrorKind::Invalid),
+        ("index.json", "{\"schemaVersion\":2,\"mani", ErrorKind::Invalid),
+        ("oci-layout", "{}", ErrorKind::Invalid),
+        ("oci-layout", r#"{"imageLayoutVersion":"9.9"}"#, ErrorKind::Unsupported),
+    ] {
+        let whole = std::fs::read(root.join(file)).unwrap();
+        std::fs::write(root.join(file), content).unwrap();
+        let e = match Layout::open(&root).await {
+            Ok(layout) => layout.tags(None).all().await.unwrap_err(),
+            Err(e) => e,
+        };
+        assert_eq!(e.kind(), kind, "{file} {content:?}: {e}");
+        assert!(e.to_string().contains(file), "{e}");
+        std::fs::write(root.join(file), whole).unwrap();
+    }
+    let missing = Layout::open(root.join("no")).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    let foreign = tempfile::tempdir().unwrap();
+    std::fs::write(foreign.path().join("letter.txt"), "mine").unwrap();
+    assert_eq!(Layout::create(foreign.path()).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(Layout::open(foreign.path()).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_not_held_and_a_push_heals_it() {
+    let (_folder, layout) = layout().await;
+    let content = Bytes::from_static(b"right");
+    let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+    layout.push_blob(&descriptor, content.clone().into()).await.unwrap();
+    let path = layout.blob_path(&descriptor.digest);
+    for damaged in ["", "righ", "wrong"] {
+        std::fs::write(&path, damaged).unwrap();
+        assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Holding::Absent);
+        let read = layout.blob(&descriptor).await.unwrap().bytes(99).await;
+        assert!(read.is_err(), "{damaged:?}");
+        layout.push_blob(&descriptor, content.clone().into()).await.unwrap();
+        assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Holding::Alone);
+    }
+}

@@ -1,0 +1,180 @@
+//! Making manifests: from files, from blobs at hand, from other manifests.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use serde_json::Map;
+
+use crate::annotations::Annotations;
+use crate::blob::BlobBody;
+use crate::blob_file;
+use crate::descriptor::Descriptor;
+use crate::digest::Algorithm;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{ImageConfig, ImageManifest, Index, RawManifest};
+use crate::media_type::MediaType;
+use crate::reference::Tag;
+use crate::store::Target;
+
+/// A manifest in the making, and the blobs that go with it.
+///
+/// ```
+/// # use longshore_core::{Memory, Pack, Tag};
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let target = Memory::new();
+/// let made = Pack::artifact("application/vnd.example.notes".parse()?)
+///     .file("notes.txt", "remember the milk")
+///     .annotation("org.opencontainers.image.created", "2026-01-01T00:00:00Z")
+///     .push(&target, Some(&Tag::parse("v1")?))
+///     .await?;
+/// # assert_eq!(target.manifest_count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is written before `push`"]
+pub struct Pack {
+    document: Document,
+    annotations: Annotations,
+    subject: Option<Descriptor>,
+    blobs: Vec<(Descriptor, BlobBody)>,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one is made at a time")]
+enum Document {
+    Image { artifact_type: Option<MediaType>, config: Descriptor, layers: Vec<Descriptor> },
+    Index { manifests: Vec<Descriptor> },
+}
+
+impl Pack {
+    /// An artifact of a type, with the empty config.
+    ///
+    /// Source: image-spec v1.1.1, "Guidelines for Artifact Usage".
+    pub fn artifact(artifact_type: MediaType) -> Self {
+        let empty = Bytes::from_static(b"{}");
+        let config = Descriptor::of(MediaType::OCI_EMPTY, &empty);
+        let blobs = vec![(config.clone(), empty.into())];
+        let artifact_type = Some(artifact_type);
+        Self::of(Document::Image { artifact_type, config, layers: Vec::new() }, blobs)
+    }
+
+    /// An image with this configuration; its layers are added lowest first.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be written as JSON.
+    pub fn image(config: &ImageConfig) -> Result<Self> {
+        let bytes = Bytes::from(serde_json::to_vec(config).map_err(unwritable)?);
+        let config = Descriptor::of(MediaType::OCI_CONFIG, &bytes);
+        let blobs = vec![(config.clone(), bytes.into())];
+        Ok(Self::of(Document::Image { artifact_type: None, config, layers: Vec::new() }, blobs))
+    }
+
+    /// An index of manifests that the target holds.
+    pub fn index(manifests: Vec<Descriptor>) -> Self {
+        Self::of(Document::Index { manifests }, Vec::new())
+    }
+
+    fn of(document: Document, blobs: Vec<(Descriptor, BlobBody)>) -> Self {
+        Self { document, annotations: Annotations::default(), subject: None, blobs }
+    }
+
+    /// Adds a layer. An index has none: there it is not listed.
+    pub fn layer(mut self, descriptor: Descriptor, body: BlobBody) -> Self {
+        if let Document::Image { layers, .. } = &mut self.document {
+            layers.push(descriptor.clone());
+        }
+        self.blobs.push((descriptor, body));
+        self
+    }
+
+    /// Adds a small file as a layer, under its name.
+    pub fn file(self, name: &str, content: impl Into<Bytes>) -> Self {
+        let content = content.into();
+        let mut descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+        descriptor.annotations.insert(Annotations::TITLE, name);
+        self.layer(descriptor, content.into())
+    }
+
+    /// Adds a file of any size as a layer, under its own name. Reads it once now, for its digest,
+    /// and once when it is pushed.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if its name is not
+    /// text.
+    pub async fn file_at(self, path: &Path, media_type: MediaType) -> Result<Self> {
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file with a name")
+        })?;
+        let mut descriptor = describe_file(path, media_type).await?;
+        descriptor.annotations.insert(Annotations::TITLE, name);
+        Ok(self.layer(descriptor, BlobBody::file(path)))
+    }
+
+    /// Adds an annotation to the manifest.
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key, value);
+        self
+    }
+
+    /// Makes the manifest refer to another, which need not be there.
+    pub fn subject(mut self, subject: Descriptor) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// Writes the blobs, then the manifest, then the tag. Equal input makes equal digests.
+    ///
+    /// # Errors
+    /// The target's error; the tag is not moved then.
+    pub async fn push(self, target: &dyn Target, tag: Option<&Tag>) -> Result<Descriptor> {
+        let manifest = self.manifest()?;
+        for (descriptor, body) in self.blobs {
+            target.push_blob(&descriptor, body).await?;
+        }
+        target.push_manifest(&manifest, tag).await?;
+        Ok(manifest.descriptor().clone())
+    }
+
+    fn manifest(&self) -> Result<RawManifest> {
+        let (annotations, subject) = (self.annotations.clone(), self.subject.clone());
+        let (json, media_type) = match &self.document {
+            Document::Image { artifact_type, config, layers } => {
+                let image = ImageManifest {
+                    schema_version: 2,
+                    media_type: Some(MediaType::OCI_MANIFEST),
+                    artifact_type: artifact_type.clone(),
+                    config: config.clone(),
+                    layers: layers.clone(),
+                    subject,
+                    annotations,
+                    extra: Map::new(),
+                };
+                (serde_json::to_vec(&image), MediaType::OCI_MANIFEST)
+            }
+            Document::Index { manifests } => {
+                let index = Index { subject, annotations, ..Index::new(manifests.clone()) };
+                (serde_json::to_vec(&index), MediaType::OCI_INDEX)
+            }
+        };
+        RawManifest::of(json.map_err(unwritable)?.into(), Some(media_type))
+    }
+}
+
+/// The sha256 digest and size of a file.
+async fn describe_file(path: &Path, media_type: MediaType) -> Result<Descriptor> {
+    let path = path.to_owned();
+    blob_file::run(move || {
+        let at = |e| Error::io(&path, e);
+        let mut file = std::fs::File::open(&path).map_err(at)?;
+        let mut digester = Algorithm::Sha256.digester();
+        let size = std::io::copy(&mut file, &mut digester).map_err(at)?;
+        Ok(Descriptor::new(media_type, digester.finish(), size))
+    })
+    .await
+}
+
+fn unwritable(e: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Invalid).detail("the document cannot be written as JSON").with_source(e)
+}
