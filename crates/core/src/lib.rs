@@ -30,7 +30,7 @@
 //! | `blob`, `store` | streams, and the traits of everything that holds content |
 //! | `graph`, `blob_file` | what hangs below a manifest; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
-//! | `copy`, `pack` | what is done with stores |
+//! | `copy`, `pack`, `untag` | what is done with stores |
 
 mod annotations;
 mod blob;
@@ -51,6 +51,7 @@ mod platform;
 mod printable;
 mod reference;
 mod store;
+mod untag;
 
 pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, PIECE};
@@ -71,3 +72,4 @@ pub use platform::Platform;
 pub use printable::Printable;
 pub use reference::{Reference, RegistryName, Repository, RepositoryName, Tag, TagOrDigest};
 pub use store::{Delete, Holding, Mount, Node, Source, Target};
+pub use untag::{Untagged, untag};
