@@ -1,1 +1,34 @@
-//! To come.
+//! What the tests of longshore are made of.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use longshore_core::Memory;
+//! use longshore_testkit::{delete_suite, suite::Fresh};
+//!
+//! // A new store is one line: every sentence of the store traits' contract becomes a test.
+//! delete_suite!(memory, async || Fresh::of(Memory::new()));
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`suite`] | the contract of the store traits, as tests that every store runs |
+//! | [`fixture`], [`random`] | images, made up or out of real files; seeded bytes |
+//! | [`fault`] | a proxy that breaks connections as networks do |
+//! | [`peer`], [`process`] | other people's programs, started, awaited, and ended by process id |
+//!
+//! A test that needs a peer carries the peer's name in its own (`skopeo_pulls_what_we_push`), `_`
+//! for `-`: that is how `cargo xtask test` leaves it out, and says so, where the peer is not there.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a failed test is a panic, and here is nothing but tests"
+)]
+
+pub mod fault;
+pub mod fixture;
+pub mod peer;
+pub mod process;
+pub mod random;
+pub mod suite;

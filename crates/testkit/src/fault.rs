@@ -1,0 +1,308 @@
+//! A proxy that breaks connections as networks do.
+//!
+//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server, passes one exchange a connection,
+//! notes each request, and makes the faults it was told to. It understands heads, not bodies.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// What goes wrong with one exchange. Offsets count the body's bytes on the wire.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The reply ends, as if complete (FIN), after so many bytes of its body.
+    Cut(u64),
+    /// The connection is reset (RST) after so many bytes of the reply's body.
+    Reset(u64),
+    /// Nothing more comes after so many bytes of the reply's body; the connection stays open.
+    Stall(u64),
+    /// One bit is another in this byte of the reply's body.
+    Flip(u64),
+    /// The server acts on the request, and its reply is lost: the connection is reset.
+    LoseReply,
+    /// The connection is reset after so many bytes of the request's body.
+    ResetRequest(u64),
+    /// The proxy answers in the server's place, with this status and these headers.
+    Reply(u16, Vec<(&'static str, &'static str)>),
+}
+
+/// A request as it came by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `PUT`, …
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Names in lower case, values as they came, in order.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The first value of a header, named in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// A proxy in front of a server. Dropping it ends it, and every connection through it.
+#[derive(Debug)]
+pub struct FaultProxy {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rules: Vec<Rule>,
+    requests: Vec<Request>,
+}
+
+/// A fault for the next so many requests that it fits.
+#[derive(Debug)]
+struct Rule {
+    method: &'static str,
+    path_part: String,
+    times: usize,
+    fault: Fault,
+}
+
+impl FaultProxy {
+    /// Stands in front of `server`, on a free loopback port.
+    ///
+    /// # Panics
+    /// If there is no port to listen on.
+    pub async fn start(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State::default()));
+        let task = tokio::spawn(accept(listener, server, Arc::clone(&state)));
+        Self { address, state, task }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Breaks the next `times` requests of this method whose path contains `path_part`. Of several
+    /// faults that fit, the one injected first comes first.
+    pub fn inject(&self, method: &'static str, path_part: &str, times: usize, fault: Fault) {
+        lock(&self.state).rules.push(Rule {
+            method,
+            path_part: path_part.to_owned(),
+            times,
+            fault,
+        });
+    }
+
+    /// All requests so far, in the order they came.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.state).requests.clone()
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl State {
+    /// Notes a request, and tells what to do to it.
+    fn meet(&mut self, request: Request) -> Option<Fault> {
+        let fits = |rule: &&mut Rule| {
+            rule.times > 0
+                && rule.method == request.method
+                && request.path.contains(&rule.path_part)
+        };
+        let fault = self.rules.iter_mut().find(fits).map(|rule| {
+            rule.times -= 1;
+            rule.fault.clone()
+        });
+        self.requests.push(request);
+        fault
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: TcpListener, server: SocketAddr, state: Arc<Mutex<State>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        // A broken connection is what this is for: its error is nobody's news.
+        connections.spawn(async move { drop(exchange(client, server, &state).await) });
+    }
+}
+
+async fn exchange(
+    mut client: TcpStream,
+    server: SocketAddr,
+    state: &Mutex<State>,
+) -> io::Result<()> {
+    let Some(head) = Head::read(&mut client).await? else {
+        return Ok(());
+    };
+    let fault = lock(state).meet(head.request());
+    if let Some(Fault::Reply(status, headers)) = &fault {
+        return reply(&mut client, *status, headers).await;
+    }
+    let mut upstream = TcpStream::connect(server).await?;
+    upstream.write_all(&head.closing()).await?;
+    let ended = {
+        let (mut client_read, mut client_write) = client.split();
+        let (mut upstream_read, mut upstream_write) = upstream.split();
+        let sent_limit = match fault {
+            Some(Fault::ResetRequest(limit)) => limit,
+            _ => u64::MAX,
+        };
+        tokio::select! {
+            () = send(&mut client_read, &mut upstream_write, &head.rest, sent_limit) => End::Reset,
+            ended = answer(&mut upstream_read, &mut client_write, fault.as_ref()) => ended?,
+        }
+    };
+    match ended {
+        End::Close => client.shutdown().await,
+        End::Reset => client.set_zero_linger(),
+        End::Hang => std::future::pending().await,
+    }
+}
+
+/// How a connection to the client ends.
+enum End {
+    Close,
+    Reset,
+    Hang,
+}
+
+/// Passes a request's body on. Returns when `limit` bytes of it are through, else never: it is the
+/// reply that ends an exchange.
+async fn send(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    read_already: &[u8],
+    limit: u64,
+) {
+    let mut body = read_already.chain(from).take(limit);
+    let passed = tokio::io::copy(&mut body, to).await;
+    if passed.is_ok_and(|passed| passed == limit) {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Passes the reply on, as far as the fault lets it.
+async fn answer(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    fault: Option<&Fault>,
+) -> io::Result<End> {
+    let Some(head) = Head::read(from).await? else {
+        return Ok(End::Reset);
+    };
+    if let Some(Fault::LoseReply) = fault {
+        return Ok(End::Reset);
+    }
+    to.write_all(&head.closing()).await?;
+    let mut body = (&head.rest[..]).chain(from);
+    let (before, end) = match fault {
+        Some(Fault::Cut(before)) => (*before, End::Close),
+        Some(Fault::Reset(before)) => (*before, End::Reset),
+        Some(Fault::Stall(before)) => (*before, End::Hang),
+        Some(Fault::Flip(at)) => {
+            tokio::io::copy(&mut (&mut body).take(*at), to).await?;
+            let flipped = body.read_u8().await? ^ 1;
+            to.write_u8(flipped).await?;
+            (u64::MAX, End::Close)
+        }
+        _ => (u64::MAX, End::Close),
+    };
+    tokio::io::copy(&mut body.take(before), to).await?;
+    to.flush().await?;
+    Ok(end)
+}
+
+/// Answers in the server's place, then reads on for a moment: closing on unread bytes would reset
+/// the connection, and the client might lose the reply.
+async fn reply(client: &mut TcpStream, status: u16, headers: &[(&str, &str)]) -> io::Result<()> {
+    let mut head = format!("HTTP/1.1 {status} Fault\r\ncontent-length: 0\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    client.write_all(head.as_bytes()).await?;
+    client.shutdown().await?;
+    let mut nowhere = tokio::io::sink();
+    let unread = tokio::io::copy(client, &mut nowhere);
+    drop(tokio::time::timeout(Duration::from_secs(1), unread).await);
+    Ok(())
+}
+
+/// The head of a request or reply, and what came with it of the body.
+struct Head {
+    text: String,
+    rest: Vec<u8>,
+}
+
+impl Head {
+    /// Reads up to the empty line. `None` if the connection ends before it.
+    async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Self>> {
+        let mut bytes = Vec::new();
+        loop {
+            if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+                let rest = bytes.split_off(end + 4);
+                let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
+                return Ok(Some(Self { text, rest }));
+            }
+            if bytes.len() > HEAD_LIMIT || from.read_buf(&mut bytes).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let lines = self.text.split("\r\n").skip(1);
+        lines.filter_map(|line| line.split_once(':'))
+    }
+
+    fn request(&self) -> Request {
+        let mut words = self.text.split(' ');
+        let mut word = || words.next().unwrap_or_default().to_owned();
+        Request {
+            method: word(),
+            path: word(),
+            headers: self
+                .headers()
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+                .collect(),
+        }
+    }
+
+    /// The head again, saying that the connection serves one exchange.
+    fn closing(&self) -> Vec<u8> {
+        let first = self.text.split("\r\n").next().unwrap_or_default();
+        let mut head = format!("{first}\r\nconnection: close\r\n");
+        let kept =
+            |name: &str| !matches!(name.to_ascii_lowercase().as_str(), "connection" | "keep-alive");
+        for (name, value) in self.headers().filter(|(name, _)| kept(name)) {
+            head.push_str(&format!("{name}:{value}\r\n"));
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+}
+
+/// 64 KiB: more than any head that a test sends.
+const HEAD_LIMIT: usize = 64 << 10;

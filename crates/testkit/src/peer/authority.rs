@@ -1,0 +1,88 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{command, finish};
+
+/// A certificate authority that lives as long as a test, with a certificate for 127.0.0.1 and
+/// `localhost`. Made by `openssl`.
+#[derive(Debug)]
+pub struct Authority {
+    folder: TempDir,
+}
+
+impl Authority {
+    /// Makes the authority and its one server certificate.
+    ///
+    /// # Panics
+    /// If `openssl` is not there.
+    #[must_use]
+    pub fn new() -> Self {
+        let authority = Self { folder: tempfile::tempdir().unwrap() };
+        fs::write(authority.path("openssl.cnf"), CONFIGURATION).unwrap();
+        for step in [SELF_SIGN, REQUEST, SIGN] {
+            let mut openssl = command("openssl");
+            openssl.current_dir(authority.folder.path());
+            let _ = finish(openssl.args(step.split_whitespace())).succeeded();
+        }
+        authority
+    }
+
+    /// The authority's certificate, PEM: what a client is told to trust.
+    #[must_use]
+    pub fn certificate_file(&self) -> PathBuf {
+        self.path("ca.pem")
+    }
+
+    /// The server's certificate, PEM.
+    #[must_use]
+    pub fn server_certificate_file(&self) -> PathBuf {
+        self.path("server.pem")
+    }
+
+    /// The server's private key, PEM (PKCS #8).
+    #[must_use]
+    pub fn server_key_file(&self) -> PathBuf {
+        self.path("server.key")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        Path::join(self.folder.path(), name)
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const SELF_SIGN: &str = "req -x509 -config openssl.cnf -extensions authority -days 2 -nodes \
+    -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=longshore-test-authority \
+    -keyout ca.key -out ca.pem";
+
+const REQUEST: &str = "req -config openssl.cnf -nodes \
+    -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=localhost \
+    -keyout server.key -out server.csr";
+
+const SIGN: &str = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+    -extfile openssl.cnf -extensions server -out server.pem";
+
+/// Says everything that the system's own configuration might say otherwise.
+const CONFIGURATION: &str = "\
+[req]
+distinguished_name = name
+prompt = no
+[name]
+CN = longshore
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[server]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:localhost, IP:127.0.0.1
+";

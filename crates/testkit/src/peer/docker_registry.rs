@@ -1,0 +1,124 @@
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Authority, command, finish};
+use crate::process::Process;
+
+/// Debian's `docker-registry` (CNCF distribution), on a free loopback port, in a folder of its own.
+///
+/// Dropping it ends it and removes the folder.
+#[derive(Debug)]
+pub struct DockerRegistry {
+    process: Process,
+    port: u16,
+    folder: TempDir,
+}
+
+impl DockerRegistry {
+    /// Starts one that lets everybody in, over plain HTTP.
+    ///
+    /// # Panics
+    /// If `docker-registry` is not there or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::launch(tempfile::tempdir().unwrap(), "", "")
+    }
+
+    /// Starts one that asks for this user and password (Basic authentication).
+    ///
+    /// # Panics
+    /// If `docker-registry` or `htpasswd` is not there, or does not start.
+    #[must_use]
+    pub fn with_htpasswd(user: &str, password: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // -C 5: the cheapest bcrypt that distribution accepts; each request checks the password.
+        let line = finish(command("htpasswd").args(["-B", "-C", "5", "-b", "-n", user, password]));
+        let users = folder.path().join("htpasswd");
+        fs::write(&users, line.succeeded()).unwrap();
+        let auth =
+            format!("auth:\n  htpasswd:\n    realm: testkit\n    path: {}\n", users.display());
+        Self::launch(folder, "", &auth)
+    }
+
+    /// Starts one that speaks TLS with a certificate of this authority.
+    ///
+    /// # Panics
+    /// If `docker-registry` is not there or does not start.
+    #[must_use]
+    pub fn with_tls(authority: &Authority) -> Self {
+        let tls = format!(
+            "  tls:\n    certificate: {}\n    key: {}\n",
+            authority.server_certificate_file().display(),
+            authority.server_key_file().display()
+        );
+        Self::launch(tempfile::tempdir().unwrap(), &tls, "")
+    }
+
+    /// Where it listens, `127.0.0.1:port`: the registry's part of a reference.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its log so far, with a line for each request.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.printed()
+    }
+
+    /// The folder that it keeps its content in.
+    #[must_use]
+    pub fn storage(&self) -> std::path::PathBuf {
+        self.folder.path().join("storage")
+    }
+
+    /// It takes no port 0, so a free port is chosen for it; somebody else may take that first.
+    fn launch(folder: TempDir, tls: &str, auth: &str) -> Self {
+        let mut said = String::new();
+        for _ in 0..ATTEMPTS {
+            let port = free_port();
+            let process = spawn(folder.path(), port, tls, auth);
+            if process.wait_for("listening on", START_LIMIT).is_some() {
+                return Self { process, port, folder };
+            }
+            said = process.printed();
+        }
+        panic!("docker-registry does not start:\n{said}");
+    }
+}
+
+fn spawn(folder: &Path, port: u16, tls: &str, auth: &str) -> Process {
+    let storage = folder.join("storage");
+    let configuration = format!(
+        "version: 0.1\n\
+         log:\n  level: info\n\
+         storage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\n\
+         {auth}\
+         http:\n  addr: 127.0.0.1:{port}\n{tls}",
+        storage.display()
+    );
+    let file = folder.join("config.yml");
+    fs::write(&file, configuration).unwrap();
+    Process::start(command("docker-registry").arg("serve").arg(&file))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// 5: two lost races for a port in a row are rare already.
+const ATTEMPTS: usize = 5;
+
+/// 30 s: it takes a tenth of one; a loaded machine may need some.
+const START_LIMIT: Duration = Duration::from_secs(30);

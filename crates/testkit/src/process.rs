@@ -1,0 +1,197 @@
+//! Programs that run beside a test: started, awaited, and ended by process id.
+//!
+//! Owns [`Process`], which collects what a program prints so that a test can wait for a line. Does
+//! not know any program; `peer` and the tests of the program do.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A running program. Dropping it ends it, by its process id, and waits until it has ended.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    output: Arc<Output>,
+}
+
+/// What a program has printed so far.
+#[derive(Debug, Default)]
+struct Output {
+    printed: Mutex<Printed>,
+    news: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Printed {
+    lines: Vec<String>,
+    /// Of the two streams, how many the program has closed.
+    closed: usize,
+}
+
+impl Process {
+    /// Starts a program, with nothing to read.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let output = Arc::new(Output::default());
+        collect(child.stdout.take().unwrap(), &output);
+        collect(child.stderr.take().unwrap(), &output);
+        Self { child, output }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line, on either stream, that contains `text`, and returns it. Lines printed
+    /// before count.
+    ///
+    /// `None` if the program closes its streams, or `limit` passes, without it.
+    #[must_use]
+    pub fn wait_for(&self, text: &str, limit: Duration) -> Option<String> {
+        let deadline = Instant::now() + limit;
+        let mut printed = self.output.lock();
+        let mut read = 0;
+        loop {
+            let found = printed.lines[read..].iter().find(|l| l.contains(text));
+            if let Some(line) = found {
+                return Some(line.clone());
+            }
+            read = printed.lines.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if printed.closed == 2 || left.is_zero() {
+                return None;
+            }
+            let waited = self.output.news.wait_timeout(printed, left);
+            printed = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// All that it has printed so far, both streams together, for a test's message.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        self.output.lock().lines.join("\n")
+    }
+
+    /// Asks it to end (SIGTERM), and waits for that.
+    ///
+    /// # Panics
+    /// If it has not ended within `limit`.
+    #[cfg(unix)]
+    pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
+        let asked = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+        assert!(asked.unwrap().success(), "kill -TERM {}", self.id());
+        self.wait(limit)
+    }
+
+    /// Ends it at once (SIGKILL): what a power cut does to a server.
+    pub fn kill(&mut self) {
+        // An error means that it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// If it has not ended within `limit`.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "process {} runs after {limit:?}:\n{}",
+                self.id(),
+                self.printed()
+            );
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Output {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Printed> {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a stream to its end on a thread of its own, so that the program never blocks on a pipe.
+fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>) {
+    let output = Arc::clone(output);
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            output.lock().lines.push(line);
+            output.news.notify_all();
+        }
+        output.lock().closed += 1;
+        output.news.notify_all();
+    });
+}
+
+/// 10 ms: how often an ending is looked for.
+const POLL: Duration = Duration::from_millis(10);
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn shell(script: &str) -> Process {
+        Process::start(Command::new("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn a_line_is_awaited_on_either_stream() {
+        let process = shell("echo one; echo ready at 80 >&2; exec sleep 60");
+        let line = process.wait_for("ready", LONG).unwrap();
+        assert_eq!(line, "ready at 80");
+        assert!(process.wait_for("one", LONG).is_some());
+    }
+
+    #[test]
+    fn a_program_that_ends_is_waited_for_no_longer() {
+        let mut process = shell("echo gone; exit 3");
+        assert_eq!(process.wait_for("ready", LONG), None);
+        assert_eq!(process.wait(LONG).code(), Some(3));
+    }
+
+    #[test]
+    fn dropping_ends_it() {
+        let process = shell("echo up; exec sleep 600");
+        process.wait_for("up", LONG).unwrap();
+        let id = process.id().to_string();
+        drop(process);
+        let alive = Command::new("kill").args(["-0", &id]).output().unwrap();
+        assert!(!alive.status.success());
+    }
+
+    #[test]
+    fn a_polite_end_is_waited_for() {
+        let mut process = shell("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done");
+        process.wait_for("up", LONG).unwrap();
+        assert_eq!(process.terminate(LONG).code(), Some(0));
+    }
+}

@@ -1,0 +1,267 @@
+//! What a store owes those who write it.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::{join_all, try_join_all};
+use futures_util::stream;
+use longshore_core::{
+    Algorithm, BlobBody, BlobStream, Descriptor, Error, ErrorKind, Holding, MediaType, Memory,
+    Mount, Node, PIECE, Source as _, Tag, Target,
+};
+
+use super::tag;
+use crate::fixture::{Content, Image};
+use crate::random;
+
+/// Before a push a store holds nothing, afterwards the blob and the manifest.
+pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
+    let image = Image::small(1).build();
+    let nodes = || {
+        let blobs = image.blobs.iter().map(|(d, _)| Node::Blob(d));
+        blobs.chain([Node::Manifest(image.root.descriptor())])
+    };
+    for node in nodes() {
+        assert_eq!(store.holds(node).await.unwrap(), Holding::Absent);
+    }
+    image.push(&*store, None).await;
+    for node in nodes() {
+        assert_ne!(store.holds(node).await.unwrap(), Holding::Absent);
+    }
+}
+
+/// Bytes, a file, another store's blob, its reader and a stream all arrive.
+pub async fn every_kind_of_body_arrives(store: Arc<dyn Target>) {
+    let elsewhere = Memory::new();
+    for (seed, kind) in ["bytes", "file", "source", "reader", "stream"].iter().enumerate() {
+        let (descriptor, content) = blob(seed as u64, 2 * PIECE + 5);
+        let there = elsewhere.push_blob(&descriptor, content.clone().into());
+        there.await.unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&content).unwrap();
+        let body = match *kind {
+            "bytes" => content.clone().into(),
+            "file" => BlobBody::file(file.path()),
+            "source" => BlobBody::source(Arc::new(elsewhere.clone())),
+            "reader" => elsewhere.blob(&descriptor).await.unwrap().into(),
+            _ => BlobBody::stream(pieces(&content)),
+        };
+        store.push_blob(&descriptor, body).await.unwrap();
+        assert_whole(&*store, &descriptor, &content).await;
+    }
+}
+
+/// Content that is short, long or other than its descriptor says is refused, and does not show.
+pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
+    let (descriptor, content) = blob(1, PIECE + 100);
+    let mut other = content.to_vec();
+    other[PIECE / 2] ^= 1;
+    let long = [&content[..], b"x"].concat();
+    for (damaged, kind) in [
+        (content.slice(..PIECE), ErrorKind::SizeMismatch),
+        (Bytes::new(), ErrorKind::SizeMismatch),
+        (long.into(), ErrorKind::SizeMismatch),
+        (other.into(), ErrorKind::DigestMismatch),
+    ] {
+        for body in [damaged.clone().into(), BlobBody::stream(pieces(&damaged))] {
+            let pushed = store.push_blob(&descriptor, body).await;
+            assert_eq!(pushed.unwrap_err().kind(), kind);
+            assert_absent(&*store, &descriptor).await;
+        }
+    }
+}
+
+/// Whether or not a store looks at a damaged copy of what it has, what it has stays right.
+pub async fn a_damaged_push_does_not_harm_what_is_there(store: Arc<dyn Target>) {
+    let (descriptor, content) = blob(1, PIECE + 100);
+    let pushed = store.push_blob(&descriptor, content.clone().into()).await;
+    pushed.unwrap();
+    let damaged = vec![0; content.len()];
+    // Either answer is right: a store need not read what it does not need.
+    drop(store.push_blob(&descriptor, Bytes::from(damaged).into()).await);
+    assert_whole(&*store, &descriptor, &content).await;
+}
+
+/// A stream that breaks off with an error leaves nothing, and the next try succeeds.
+pub async fn a_broken_stream_leaves_nothing(store: Arc<dyn Target>) {
+    let (descriptor, content) = blob(1, 2 * PIECE);
+    let broken = stream::iter([Ok(content.slice(..PIECE)), Err(Error::new(ErrorKind::Transport))]);
+    let body = BlobBody::stream(BlobStream::new(broken));
+    assert!(store.push_blob(&descriptor, body).await.is_err());
+    assert_absent(&*store, &descriptor).await;
+    let pushed = store.push_blob(&descriptor, content.clone().into()).await;
+    pushed.unwrap();
+    assert_whole(&*store, &descriptor, &content).await;
+}
+
+/// sha384 and sha512 address content as sha256 does.
+pub async fn every_computable_digest_is_accepted(store: Arc<dyn Target>) {
+    let content = random::bytes(1, 1000);
+    for algorithm in Algorithm::ALL {
+        let digest = algorithm.digest(&content);
+        let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digest, 1000);
+        let pushed = store.push_blob(&descriptor, content.clone().into()).await;
+        pushed.unwrap();
+        assert_whole(&*store, &descriptor, &content).await;
+    }
+}
+
+/// A second push of the same content succeeds and changes nothing.
+pub async fn pushing_twice_is_pushing_once(store: Arc<dyn Target>) {
+    let index = Image::small_index(1);
+    for _ in 0..2 {
+        index.push(&*store, Some(&tag("v1"))).await;
+    }
+    index.assert_in(&*store, &tag("v1").into()).await;
+    assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
+}
+
+/// Eight pushes of one blob at once all succeed, and leave it right.
+pub async fn parallel_pushes_of_one_blob_agree(store: Arc<dyn Target>) {
+    let (descriptor, content) = blob(1, PIECE + 1);
+    let pushes = (0..8).map(|_| {
+        let (store, descriptor, content) =
+            (Arc::clone(&store), descriptor.clone(), content.clone());
+        tokio::spawn(async move { store.push_blob(&descriptor, content.into()).await })
+    });
+    for pushed in try_join_all(pushes).await.unwrap() {
+        pushed.unwrap();
+    }
+    assert_whole(&*store, &descriptor, &content).await;
+}
+
+/// Sixteen blobs pushed at once all arrive.
+pub async fn parallel_pushes_of_many_blobs_all_arrive(store: Arc<dyn Target>) {
+    let blobs: Vec<_> = (0..16).map(|n| blob(n, PIECE / 2)).collect();
+    let pushes = blobs.iter().cloned().map(|(descriptor, content)| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.push_blob(&descriptor, content.into()).await })
+    });
+    for pushed in try_join_all(pushes).await.unwrap() {
+        pushed.unwrap();
+    }
+    for (descriptor, content) in &blobs {
+        assert_whole(&*store, descriptor, content).await;
+    }
+}
+
+/// Sixteen manifests tagged at once keep their tags: no listing loses another's entry.
+pub async fn parallel_tags_are_all_kept(store: Arc<dyn Target>) {
+    let images: Vec<Content> = (0..16).map(|n| Image::small(n).build()).collect();
+    let name = |n: usize| tag(&format!("v{n:02}"));
+    let pushes = images.iter().cloned().enumerate().map(|(n, image)| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { image.push(&*store, Some(&name(n))).await })
+    });
+    try_join_all(pushes).await.unwrap();
+    let listed: Vec<Tag> = store.tags(None).all().await.unwrap();
+    assert_eq!(listed, (0..16).map(name).collect::<Vec<_>>());
+    let checks = images.iter().enumerate().map(|(n, image)| {
+        let selector = name(n).into();
+        let store = Arc::clone(&store);
+        async move { image.assert_in(&*store, &selector).await }
+    });
+    join_all(checks).await;
+}
+
+/// A tag pushed again names the new manifest; the old one is there by digest.
+pub async fn a_tag_moves_and_the_old_manifest_stays(store: Arc<dyn Target>) {
+    let (old, new) = (Image::small(1).build(), Image::small(2).build());
+    old.push(&*store, Some(&tag("v1"))).await;
+    new.push(&*store, Some(&tag("v1"))).await;
+    new.assert_in(&*store, &tag("v1").into()).await;
+    old.assert_in(&*store, &old.root.digest().clone().into()).await;
+    assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
+}
+
+/// A manifest pushed without a tag is there by digest and by nothing else.
+pub async fn a_push_without_tag_names_nothing(store: Arc<dyn Target>) {
+    let (named, nameless) = (Image::small(1).build(), Image::small(2).build());
+    named.push(&*store, Some(&tag("v1"))).await;
+    nameless.push(&*store, None).await;
+    let selector = nameless.root.digest().clone().into();
+    nameless.assert_in(&*store, &selector).await;
+    assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
+}
+
+/// An index arrives with its images, each there by digest, none of them tagged.
+pub async fn an_index_comes_with_its_children(store: Arc<dyn Target>) {
+    let index = Image::small_index(1);
+    index.push(&*store, Some(&tag("v1"))).await;
+    index.assert_in(&*store, &tag("v1").into()).await;
+    let resolved = store.resolve(&tag("v1").into()).await.unwrap();
+    assert_eq!(resolved.media_type, MediaType::OCI_INDEX);
+    assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
+}
+
+/// A store may refuse a manifest whose children are missing; then neither it nor its tag shows.
+pub async fn a_manifest_without_its_children_shows_whole_or_not_at_all(store: Arc<dyn Target>) {
+    let image = Image::small(1).build();
+    let selector = tag("v1").into();
+    match store.push_manifest(&image.root, Some(&tag("v1"))).await {
+        Ok(()) => {
+            let found = store.manifest(&selector).await.unwrap();
+            assert_eq!(found.bytes(), image.root.bytes());
+        }
+        Err(error) => {
+            let kind = error.kind();
+            assert!(matches!(kind, ErrorKind::Invalid | ErrorKind::NotFound), "{error}");
+            for selector in [selector, image.root.digest().clone().into()] {
+                let found = store.resolve(&selector).await;
+                assert_eq!(found.unwrap_err().kind(), ErrorKind::NotFound);
+            }
+        }
+    }
+}
+
+/// Signatures may arrive before what they sign; they are listed all the same.
+pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
+    let subject = Image::small(1).build();
+    let signature = Image::small(2).subject(subject.root.descriptor()).build();
+    signature.push(&*store, None).await;
+    for _ in 0..2 {
+        let found = store.referrers(subject.root.digest(), None).all().await;
+        let digests: Vec<_> = found.unwrap().into_iter().map(|d| d.digest).collect();
+        assert_eq!(digests, [signature.root.digest().clone()]);
+        subject.push(&*store, Some(&tag("v1"))).await;
+    }
+}
+
+/// A blob that the other repository does not have cannot be mounted, and does not show.
+pub async fn a_mount_from_nowhere_is_declined(store: Arc<dyn Target>) {
+    let (descriptor, _) = blob(1, 10);
+    let nowhere = match store.origin() {
+        Some(origin) => format!("{}/no/such", origin.registry()),
+        None => "localhost:1/no/such".to_owned(),
+    };
+    let mounted = store.mount_blob(&descriptor, &nowhere.parse().unwrap()).await;
+    assert_eq!(mounted.unwrap(), Mount::Declined);
+    assert_absent(&*store, &descriptor).await;
+}
+
+fn blob(seed: u64, size: usize) -> (Descriptor, Bytes) {
+    let content = random::bytes(seed, size);
+    (Descriptor::of(MediaType::OCTET_STREAM, &content), content)
+}
+
+/// The content as a stream of uneven pieces.
+fn pieces(content: &Bytes) -> BlobStream {
+    let pieces: Vec<_> =
+        content.chunks(PIECE / 3 + 1).map(|piece| Ok(content.slice_ref(piece))).collect();
+    BlobStream::new(stream::iter(pieces))
+}
+
+async fn assert_whole(store: &dyn Target, descriptor: &Descriptor, content: &Bytes) {
+    let reader = store.blob(descriptor).await.unwrap();
+    let found = reader.bytes(content.len()).await.unwrap();
+    assert!(found == *content, "{} differs", descriptor.digest);
+}
+
+async fn assert_absent(store: &dyn Target, descriptor: &Descriptor) {
+    assert_eq!(store.blob_size(&descriptor.digest).await.unwrap(), None);
+    let held = store.holds(Node::Blob(descriptor)).await.unwrap();
+    assert_eq!(held, Holding::Absent);
+    let opened = store.blob(descriptor).await;
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotFound);
+}

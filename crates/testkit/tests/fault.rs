@@ -1,0 +1,120 @@
+//! The fault proxy makes each fault, and none that it was not told to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use longshore_testkit::fault::{Fault, FaultProxy};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const BODY: &[u8] = b"0123456789";
+
+/// A server that answers every request, once its body is there, with ten bytes.
+async fn server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") && !request.ends_with(b"end") {
+                    if client.read_buf(&mut request).await.unwrap() == 0 {
+                        return;
+                    }
+                }
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+                client.write_all(head.as_bytes()).await.unwrap();
+                client.write_all(BODY).await.unwrap();
+            });
+        }
+    });
+    address
+}
+
+/// One request; the reply as far as it came, and whether the connection ended orderly.
+async fn ask(proxy: &FaultProxy, request: &str) -> (String, bool) {
+    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    let orderly = stream.read_to_end(&mut reply).await.is_ok();
+    (String::from_utf8(reply).unwrap(), orderly)
+}
+
+const GET: &str = "GET /v2/a/blobs/x HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\r\n\r\n";
+const PUT: &str = "PUT /v2/a/uploads/1 HTTP/1.1\r\nHost: x\r\n\r\nall of it to the end";
+
+#[tokio::test]
+async fn without_a_fault_everything_passes_and_is_noted() {
+    let proxy = FaultProxy::start(server().await).await;
+    let (reply, orderly) = ask(&proxy, GET).await;
+    assert!(orderly && reply.ends_with("\r\n\r\n0123456789"), "{reply}");
+    let requests = proxy.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].method, "GET");
+    assert_eq!(requests[0].path, "/v2/a/blobs/x");
+    assert_eq!(requests[0].header("range"), Some("bytes=0-"));
+}
+
+#[tokio::test]
+async fn replies_are_cut_reset_and_flipped_as_often_as_told() {
+    let proxy = FaultProxy::start(server().await).await;
+    for (fault, ending, closes) in [
+        (Fault::Cut(4), "\r\n\r\n0123", true),
+        (Fault::Reset(4), "\r\n\r\n0123", false),
+        (Fault::Flip(4), "\r\n\r\n0123556789", true),
+        (Fault::LoseReply, "", false),
+    ] {
+        proxy.inject("GET", "/blobs/", 2, fault);
+        for _ in 0..2 {
+            let (reply, orderly) = ask(&proxy, GET).await;
+            assert_eq!(orderly, closes, "{reply}");
+            // What a reset finds unread on the way may be lost with it.
+            assert!(reply.ends_with(ending) || !closes, "{reply}");
+        }
+    }
+    assert!(ask(&proxy, GET).await.0.ends_with("0123456789"));
+}
+
+#[tokio::test]
+async fn a_fault_meets_only_the_requests_it_fits() {
+    let proxy = FaultProxy::start(server().await).await;
+    proxy.inject("GET", "/manifests/", 1, Fault::Cut(0));
+    proxy.inject("HEAD", "/blobs/", 1, Fault::Cut(0));
+    assert!(ask(&proxy, GET).await.0.ends_with("0123456789"));
+}
+
+#[tokio::test]
+async fn a_stall_keeps_the_connection_open() {
+    let proxy = FaultProxy::start(server().await).await;
+    proxy.inject("GET", "/blobs/", 1, Fault::Stall(4));
+    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"0123") {
+        stream.read_buf(&mut reply).await.unwrap();
+    }
+    let more = tokio::time::timeout(Duration::from_millis(100), stream.read_u8()).await;
+    assert!(more.is_err(), "{more:?}");
+    drop(proxy);
+    stream.read_u8().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn the_proxy_answers_in_the_servers_place() {
+    let proxy = FaultProxy::start(server().await).await;
+    proxy.inject("PUT", "/uploads/", 1, Fault::Reply(503, vec![("retry-after", "0")]));
+    let (reply, orderly) = ask(&proxy, PUT).await;
+    assert!(orderly && reply.starts_with("HTTP/1.1 503"), "{reply}");
+    assert!(reply.contains("retry-after: 0\r\n"), "{reply}");
+    assert!(ask(&proxy, PUT).await.0.ends_with("0123456789"));
+}
+
+#[tokio::test]
+async fn a_request_is_reset_in_the_middle_of_its_body() {
+    let proxy = FaultProxy::start(server().await).await;
+    proxy.inject("PUT", "/uploads/", 1, Fault::ResetRequest(3));
+    let (reply, orderly) = ask(&proxy, PUT).await;
+    assert_eq!((reply.as_str(), orderly), ("", false));
+    assert_eq!(proxy.requests().len(), 1);
+}

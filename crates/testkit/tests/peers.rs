@@ -1,0 +1,58 @@
+//! The peers start, answer and end.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use longshore_testkit::peer::{Authority, DockerRegistry, skopeo, umoci};
+
+/// One request over plain HTTP; the whole reply.
+fn ask(registry: &DockerRegistry, headers: &str) -> String {
+    let mut stream = TcpStream::connect(registry.address()).unwrap();
+    write!(stream, "GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    reply
+}
+
+#[test]
+fn docker_registry_answers_and_ends_when_dropped() {
+    let registry = DockerRegistry::start();
+    assert!(ask(&registry, "").starts_with("HTTP/1.1 200"));
+    let address = registry.address();
+    drop(registry);
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn docker_registry_with_htpasswd_asks_who_is_there() {
+    let registry = DockerRegistry::with_htpasswd("ann", "secret");
+    let refused = ask(&registry, "");
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    // "ann:secret", base64.
+    let welcome = ask(&registry, "authorization: Basic YW5uOnNlY3JldA==\r\n");
+    assert!(welcome.starts_with("HTTP/1.1 200"), "{welcome}");
+}
+
+#[test]
+fn docker_registry_with_tls_of_openssl_and_skopeo_that_trusts_it() {
+    let authority = Authority::new();
+    let registry = DockerRegistry::with_tls(&authority);
+    let certificates = tempfile::tempdir().unwrap();
+    let trusted = certificates.path().join("ca.crt");
+    std::fs::copy(authority.certificate_file(), trusted).unwrap();
+    let image = format!("docker://{}/no/such:v1", registry.address());
+    let trusting = skopeo([
+        "inspect".as_ref(),
+        "--cert-dir".as_ref(),
+        certificates.path().as_os_str(),
+        image.as_ref(),
+    ]);
+    assert!(trusting.stderr.contains("manifest unknown"), "{trusting}");
+    let distrusting = skopeo(["inspect", &image]);
+    assert!(distrusting.stderr.contains("certificate"), "{distrusting}");
+}
+
+#[test]
+fn umoci_says_who_it_is() {
+    assert!(umoci(["--version"]).succeeded().contains("umoci"));
+}
