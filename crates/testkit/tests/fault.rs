@@ -1,5 +1,7 @@
 //! The fault proxy makes each fault, and none that it was not told to.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

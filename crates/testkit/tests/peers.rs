@@ -1,5 +1,7 @@
 //! The peers start, answer and end.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 

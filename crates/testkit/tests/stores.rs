@@ -1,7 +1,34 @@
-//! The suites on the stores of core.
+//! The suites on the stores of core, and the real image on its way through them.
 
-use longshore_core::Memory;
-use longshore_testkit::delete_suite;
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+use std::sync::Arc;
+
+use longshore_core::{Copier, Layout, Memory, Tag};
 use longshore_testkit::suite::Fresh;
+use longshore_testkit::{delete_suite, fixture};
 
 delete_suite!(memory, async || Fresh::of(Memory::new()));
+
+delete_suite!(layout, async || {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::create(folder.path()).await.unwrap();
+    Fresh::keeping(layout, folder)
+});
+
+#[tokio::test]
+async fn a_real_image_travels_unchanged() {
+    let image = fixture::real_image();
+    let v1 = Tag::parse("v1").unwrap();
+    let packed = Memory::new();
+    image.push(&packed, Some(&v1)).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::create(folder.path()).await.unwrap();
+    let back = Memory::new();
+    let there = Copier::new(Arc::new(packed), Arc::new(layout.clone()));
+    there.copy(&v1.clone().into(), Some(&v1)).await.unwrap();
+    let here = Copier::new(Arc::new(layout), Arc::new(back.clone()));
+    here.copy(&v1.clone().into(), Some(&v1)).await.unwrap();
+    image.assert_in(&back, &v1.into()).await;
+}
