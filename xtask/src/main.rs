@@ -1,2 +1,75 @@
-//! The project's own tasks.
-fn main() {}
+//! The project's own tasks: `cargo xtask help` lists them.
+//!
+//! Owns what continuous integration runs, and the checks that no other tool makes. Depends on
+//! nothing of longshore, so that it is built in seconds and works when longshore does not build.
+
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "tasks talk to the person who started them"
+)]
+
+mod failure;
+mod layers;
+mod licences;
+mod metadata;
+mod peers;
+mod rust_version;
+mod step;
+mod summary;
+mod test;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+use step::Steps;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let task = arguments.first().map_or("help", String::as_str);
+    match run(task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask {task}: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &str) -> Result<(), Failure> {
+    // The tasks name files from the workspace's root, wherever they are called from.
+    std::env::set_current_dir(metadata::root()).map_err(|e| Failure::new(e.to_string()))?;
+    match task {
+        "test" | "ci" => test::run(),
+        "fix" => fix(),
+        "layers" => layers::run(),
+        "licences" => licences::run(),
+        "rust-version" => rust_version::run(),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => Err(Failure::new("there is no such task; `cargo xtask help` lists them")),
+    }
+}
+
+/// Formats, and applies what clippy proposes, also to files that are not committed yet.
+fn fix() -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    steps.cargo("fmt", &["fmt", "--all"])?;
+    let clippy = "clippy --workspace --all-targets --fix --allow-dirty --allow-staged";
+    steps.cargo("clippy", &clippy.split(' ').collect::<Vec<_>>())?;
+    steps.cargo("fmt", &["fmt", "--all"])
+}
+
+const HELP: &str = "\
+cargo xtask TASK
+
+  test          everything: set-up, format, clippy, layers, licences, build, tests, documentation
+  ci            the same: exactly what continuous integration runs
+  fix           format, and apply what clippy proposes
+  layers        hold the imports in the sources against the tables in docs/design.md
+  licences      hold the dependencies against deny.toml
+  rust-version  hold the dependencies against the workspace's rust-version
+  help          this text
+";

@@ -1,0 +1,125 @@
+//! `cargo xtask bench`: longshore beside others, in one run, as ratios.
+//!
+//! Owns the list of what is measured. Everything is a whole process against registries on loopback,
+//! in turn (A B C, A B C, …), so that a drift of the machine's speed hits all alike. Nothing here is
+//! a test: it fails only where a program does.
+
+mod content;
+mod contestant;
+mod measure;
+mod server;
+
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Result};
+use contestant::Contestant;
+use measure::{Row, measure};
+use server::Server;
+
+/// Measures everything, and prints one table in Markdown.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let rounds = match arguments {
+        [] => ROUNDS,
+        [n] => n.parse().map_err(|_| Failure::new(format!("not a number of rounds: {n}")))?,
+        _ => return Err(Failure::new("usage: cargo xtask bench [ROUNDS]")),
+    };
+    let tools = Tools::build()?;
+    let folder = content::scratch()?;
+    let bench = Bench { tools, folder, rounds };
+    println!("{}", measure::machine());
+    println!("{}", Row::HEAD);
+    let result = bench.all();
+    std::fs::remove_dir_all(&bench.folder).ok();
+    result
+}
+
+/// The programs that are measured.
+struct Tools {
+    longshore: PathBuf,
+    oci_client: PathBuf,
+}
+
+impl Tools {
+    fn build() -> Result<Self> {
+        for arguments in [
+            &["build", "--release", "-p", "longshore-cli"][..],
+            &["build", "--release", "--manifest-path", "benches/oci-client/Cargo.toml"],
+        ] {
+            measure::succeed("cargo", arguments)?;
+        }
+        Ok(Self {
+            longshore: PathBuf::from("target/release/longshore"),
+            oci_client: PathBuf::from("benches/oci-client/target/release/oci-client-bench"),
+        })
+    }
+}
+
+struct Bench {
+    tools: Tools,
+    folder: PathBuf,
+    rounds: usize,
+}
+
+impl Bench {
+    fn all(&self) -> Result<()> {
+        let source = Server::start(&self.tools.longshore, &self.folder.join("source"))?;
+        content::big(&self.tools.longshore, &self.folder, &source)?;
+        self.transfers(&source, "big", "1 GiB, 8 layers", false)?;
+        content::small(&self.tools.longshore, &self.folder, &source)?;
+        self.transfers(&source, "small", "200 tags of 3 × 20 KiB", true)?;
+        content::many_tags(&self.tools.longshore, &source)?;
+        self.questions(&source)
+    }
+
+    /// Copy, pull and push of one repository, each into something new.
+    fn transfers(&self, source: &Server, name: &str, what: &str, all_tags: bool) -> Result<()> {
+        let who = contestant::of_transfers(&self.tools, name, all_tags);
+        self.row(&format!("copy, {what}"), &who, |c, run| {
+            let target = Server::start(&self.tools.longshore, &run.join("target"))?;
+            measure(&c.copy(source.address(), target.address()))
+        })?;
+        self.row(&format!("pull, {what}"), &who, |c, run| {
+            measure(&c.pull(source.address(), &run.join("pulled")))
+        })?;
+        self.row(&format!("push, {what}"), &who, |c, run| {
+            // What is pushed is what the same program pulled.
+            let pulled = run.join("pulled");
+            measure(&c.pull(source.address(), &pulled))?;
+            let target = Server::start(&self.tools.longshore, &run.join("target"))?;
+            measure(&c.push(&pulled, target.address()))
+        })
+    }
+
+    fn questions(&self, source: &Server) -> Result<()> {
+        let who = contestant::of_questions(&self.tools);
+        self.row("ls, 20,000 tags", &who, |c, _| measure(&c.ls(source.address())))?;
+        self.row("digest, cold", &who, |c, _| measure(&c.digest(source.address())))
+    }
+
+    /// Measures all in turn, several rounds, and prints the medians beside each other.
+    fn row(
+        &self,
+        what: &str,
+        who: &[Contestant],
+        mut once: impl FnMut(&Contestant, &Path) -> Result<Option<measure::Sample>>,
+    ) -> Result<()> {
+        let mut row = Row::new(what, who.iter().map(Contestant::name));
+        for round in 0..=self.rounds {
+            for (n, contestant) in who.iter().enumerate() {
+                let run = self.folder.join("run");
+                std::fs::create_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
+                let sample = once(contestant, &run)?;
+                std::fs::remove_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
+                // The first round warms caches up.
+                if round > 0 {
+                    row.add(n, sample);
+                }
+            }
+        }
+        row.print();
+        Ok(())
+    }
+}
+
+/// Five rounds after one to warm up.
+const ROUNDS: usize = 5;

@@ -1,0 +1,26 @@
+use std::fmt;
+
+/// Why a task failed: one line or more for the person who started it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// A failure of every complaint, or none if there is none.
+    pub(crate) fn unless_empty(complaints: &[impl fmt::Display]) -> Result<(), Self> {
+        if complaints.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+        Err(Self(lines.join("\n")))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,324 @@
+//! What the sources of a crate name: their own modules, and the crates of others.
+//!
+//! Owns a reader of Rust that is just good enough: it knows comments, strings and `#[cfg(test)]`,
+//! follows `use` trees and `pub use`, and expands no macro.
+
+mod token;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use super::table::is_within;
+use crate::failure::Failure;
+use token::{Token, tokens};
+
+/// The sources of a crate, without their tests.
+#[derive(Debug)]
+pub(super) struct CrateSource {
+    files: Vec<SourceFile>,
+    modules: BTreeSet<String>,
+    /// Module and name, and what `pub use` makes of it.
+    reexports: BTreeMap<(String, String), Vec<String>>,
+}
+
+/// One file.
+#[derive(Debug)]
+pub(super) struct SourceFile {
+    /// From the workspace's root.
+    pub(super) path: String,
+    /// `auth::scope`; empty for the crate's root.
+    pub(super) module: String,
+    tokens: Vec<Token>,
+}
+
+/// A place where one module names another.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Edge {
+    pub(super) path: String,
+    pub(super) line: usize,
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+/// A place where a module names a crate of others.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OutsideName {
+    pub(super) path: String,
+    pub(super) line: usize,
+    pub(super) module: String,
+    pub(super) name: String,
+}
+
+/// A path as it is written, made absolute within the crate.
+struct Named {
+    line: usize,
+    path: Vec<String>,
+    /// Whether a `pub use` names it, and as what.
+    exported_as: Option<String>,
+}
+
+impl CrateSource {
+    /// Reads every file below `folder`.
+    pub(super) fn read(folder: &Path) -> Result<Self, Failure> {
+        let mut files = Vec::new();
+        collect(folder, folder, &mut files)?;
+        Ok(Self::new(files))
+    }
+
+    /// Takes files, each a path for messages, the path below `src`, and the text.
+    pub(super) fn new(files: Vec<(String, String, String)>) -> Self {
+        let files = files.into_iter().map(|(path, below, text)| SourceFile {
+            path,
+            module: module(&below),
+            tokens: tokens(&text),
+        });
+        let files: Vec<SourceFile> = files.filter(|file| !file.is_test()).collect();
+        let modules: BTreeSet<String> = files.iter().map(|file| file.module.clone()).collect();
+        let mut reexports = BTreeMap::new();
+        for file in &files {
+            for named in file.named(&modules) {
+                if let Some(name) = named.exported_as {
+                    reexports.insert((file.module.clone(), name), named.path);
+                }
+            }
+        }
+        Self { files, modules, reexports }
+    }
+
+    /// The files, without those that hold tests.
+    pub(super) fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// Every place where one module names another.
+    pub(super) fn edges(&self) -> Vec<Edge> {
+        let mut edges = Vec::new();
+        for file in &self.files {
+            for named in file.named(&self.modules) {
+                let to = self.resolve(&named.path);
+                // A module that shows what its children hold does not use it.
+                let shows = named.exported_as.is_some() && is_within(&to, &file.module);
+                if to != file.module && !shows {
+                    edges.push(Edge {
+                        path: file.path.clone(),
+                        line: named.line,
+                        from: file.module.clone(),
+                        to,
+                    });
+                }
+            }
+        }
+        edges
+    }
+
+    /// Every place where one of these crates is named.
+    pub(super) fn outside_names(&self, crates: &[String]) -> Vec<OutsideName> {
+        let mut found = Vec::new();
+        for file in &self.files {
+            for (line, name) in file.outside(crates) {
+                found.push(OutsideName {
+                    path: file.path.clone(),
+                    line,
+                    module: file.module.clone(),
+                    name,
+                });
+            }
+        }
+        found
+    }
+
+    /// The module that defines what a path names, through any `pub use`.
+    fn resolve(&self, path: &[String]) -> String {
+        let mut path = path.to_vec();
+        // A chain of re-exports longer than this is a circle.
+        for _ in 0..8 {
+            let depth = longest_module(&self.modules, &path);
+            let module = path[..depth].join("::");
+            let Some(next) = path.get(depth) else {
+                return module;
+            };
+            match self.reexports.get(&(module.clone(), next.clone())) {
+                Some(target) if *target != path => {
+                    let rest = path.split_off(depth + 1);
+                    path = [target.clone(), rest].concat();
+                }
+                _ => return module,
+            }
+        }
+        path.join("::")
+    }
+}
+
+impl SourceFile {
+    fn is_test(&self) -> bool {
+        self.module.split("::").last() == Some("tests")
+    }
+
+    /// All paths that start at `crate`, `super`, `self` or (in `use`) at a child module.
+    fn named(&self, modules: &BTreeSet<String>) -> Vec<Named> {
+        let mut named = Vec::new();
+        let mut at = 0;
+        while at < self.tokens.len() {
+            let start = self.start_of_path(at, modules);
+            let Some((base, first)) = start else {
+                at += 1;
+                continue;
+            };
+            let exported = self.is_exported(at);
+            let line = self.tokens[at].line;
+            let mut leaves = Vec::new();
+            at = self.tree(first, &base, &mut leaves).max(at + 1);
+            named.extend(leaves.into_iter().map(|(path, name)| Named {
+                line,
+                path,
+                exported_as: exported.then_some(name),
+            }));
+        }
+        named
+    }
+
+    /// If a path into this crate starts at this token: the module it starts from, and where the rest
+    /// of it goes on.
+    fn start_of_path(&self, at: usize, modules: &BTreeSet<String>) -> Option<(Vec<String>, usize)> {
+        let before = at.checked_sub(1).map_or("", |before| self.text(before));
+        if matches!(before, "::" | "$" | "in") {
+            return None;
+        }
+        let own: Vec<String> =
+            self.module.split("::").filter(|p| !p.is_empty()).map(str::to_owned).collect();
+        let mut base = match self.text(at) {
+            "crate" => Vec::new(),
+            "self" => own,
+            "super" => own[..own.len().saturating_sub(1)].to_vec(),
+            child if before == "use" => {
+                let path = [own.clone(), vec![child.to_owned()]].concat();
+                return modules.contains(&path.join("::")).then_some((own, at));
+            }
+            _ => return None,
+        };
+        if self.text(at + 1) != "::" {
+            return None;
+        }
+        let mut next = at + 2;
+        while self.text(next) == "super" && self.text(next + 1) == "::" {
+            base.pop();
+            next += 2;
+        }
+        Some((base, next))
+    }
+
+    /// Whether the path at this token is that of a `pub use`, of any visibility.
+    fn is_exported(&self, at: usize) -> bool {
+        let Some(before) = at.checked_sub(2) else {
+            return false;
+        };
+        self.text(at - 1) == "use" && matches!(self.text(before), "pub" | ")")
+    }
+
+    /// Follows a `use` tree, or a path, from `at`; gives each full path with the name it gets, and
+    /// returns where it ends.
+    fn tree(
+        &self,
+        mut at: usize,
+        base: &[String],
+        leaves: &mut Vec<(Vec<String>, String)>,
+    ) -> usize {
+        let mut path = base.to_vec();
+        loop {
+            match self.text(at) {
+                "{" => {
+                    at += 1;
+                    while !matches!(self.text(at), "}" | "") {
+                        at = self.tree(at, &path, leaves).max(at + 1);
+                        if self.text(at) == "," {
+                            at += 1;
+                        }
+                    }
+                    return at + 1;
+                }
+                "*" => {
+                    leaves.push((path, "*".to_owned()));
+                    return at + 1;
+                }
+                "self" => at += 1,
+                word if is_word(word) => {
+                    path.push(word.to_owned());
+                    at += 1;
+                }
+                _ => break,
+            }
+            if self.text(at) != "::" {
+                break;
+            }
+            at += 1;
+        }
+        let mut name = path.last().cloned().unwrap_or_default();
+        if self.text(at) == "as" {
+            name = self.text(at + 1).to_owned();
+            at += 2;
+        }
+        leaves.push((path, name));
+        at
+    }
+
+    fn outside(&self, crates: &[String]) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for at in 0..self.tokens.len() {
+            let name = self.text(at);
+            let before = at.checked_sub(1).map_or("", |before| self.text(before));
+            let starts_path = before != "::" && self.text(at + 1) == "::";
+            let whole_use = before == "use" && matches!(self.text(at + 1), ";" | "as");
+            let listed = crates.iter().find(|c| c.replace('-', "_") == name);
+            if let Some(listed) = listed.filter(|_| starts_path || whole_use) {
+                found.push((self.tokens[at].line, listed.clone()));
+            }
+        }
+        found
+    }
+
+    fn text(&self, at: usize) -> &str {
+        self.tokens.get(at).map_or("", |token| &token.text)
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text != "as"
+}
+
+/// How many parts of a path lead to a module of this crate.
+fn longest_module(modules: &BTreeSet<String>, path: &[String]) -> usize {
+    let lengths = (1..=path.len()).rev();
+    let mut known = lengths.filter(|n| modules.contains(&path[..*n].join("::")));
+    known.next().unwrap_or(0)
+}
+
+/// The module that a file below `src` is.
+fn module(below: &str) -> String {
+    let path = below.trim_end_matches(".rs").replace(['/', '\\'], "::");
+    match path.as_str() {
+        "lib" | "main" => String::new(),
+        _ => path.trim_end_matches("::mod").to_owned(),
+    }
+}
+
+fn collect(
+    root: &Path,
+    folder: &Path,
+    files: &mut Vec<(String, String, String)>,
+) -> Result<(), Failure> {
+    let broken = |e: std::io::Error| Failure::new(format!("{}: {e}", folder.display()));
+    for entry in fs::read_dir(folder).map_err(broken)? {
+        let path = entry.map_err(broken)?.path();
+        if path.is_dir() {
+            collect(root, &path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let below = path.strip_prefix(root).unwrap_or(&path);
+            let workspace = crate::metadata::root();
+            let shown = path.strip_prefix(&workspace).unwrap_or(&path);
+            let text = fs::read_to_string(&path).map_err(broken)?;
+            files.push((shown.display().to_string(), below.display().to_string(), text));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! What cargo knows of the workspace and its dependencies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::step::cargo;
+
+/// The workspace's root, where its `Cargo.toml` is.
+pub(crate) fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_owned()
+}
+
+/// The packages of the workspace, and all that they depend on, on any platform.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) packages: Vec<Package>,
+    workspace_members: Vec<String>,
+    resolve: Resolve,
+}
+
+/// One version of a package.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Package {
+    id: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) rust_version: Option<String>,
+    /// An SPDX expression.
+    pub(crate) license: Option<String>,
+    pub(crate) manifest_path: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    pkg: String,
+    dep_kinds: Vec<DependencyKind>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DependencyKind {
+    kind: Option<String>,
+}
+
+impl Metadata {
+    /// Asks cargo.
+    pub(crate) fn load() -> Result<Self, Failure> {
+        let mut command = cargo();
+        command.args(["metadata", "--format-version", "1"]);
+        let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = output.map_err(|e| Failure::new(format!("cargo metadata: {e}")))?;
+        if !output.status.success() {
+            return Err(Failure::new(format!("cargo metadata: {}", output.status)));
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|e| Failure::new(format!("cargo metadata: {e}")))
+    }
+
+    /// The packages of the workspace.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(|package| self.is_member(package))
+    }
+
+    /// The packages from elsewhere.
+    pub(crate) fn dependencies(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter().filter(|package| !self.is_member(package))
+    }
+
+    /// Names of the packages that each member depends on by itself, and through others; what only
+    /// tests and build scripts use does not count.
+    pub(crate) fn normal_dependencies(&self) -> BTreeMap<String, Dependencies> {
+        self.members()
+            .map(|member| {
+                let direct = self.normal(&member.id);
+                let mut all: BTreeSet<&str> = BTreeSet::new();
+                let mut open = direct.clone();
+                while let Some(id) = open.pop() {
+                    if all.insert(id) {
+                        open.extend(self.normal(id));
+                    }
+                }
+                let dependencies =
+                    Dependencies { direct: self.names(direct), all: self.names(all) };
+                (member.name.clone(), dependencies)
+            })
+            .collect()
+    }
+
+    fn is_member(&self, package: &Package) -> bool {
+        self.workspace_members.contains(&package.id)
+    }
+
+    fn normal(&self, id: &str) -> Vec<&str> {
+        let nodes = self.resolve.nodes.iter().filter(|node| node.id == id);
+        nodes
+            .flat_map(|node| &node.deps)
+            .filter(|dependency| dependency.dep_kinds.iter().any(|k| k.kind.is_none()))
+            .map(|dependency| dependency.pkg.as_str())
+            .collect()
+    }
+
+    fn names<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+        let name = |id: &str| {
+            let package = self.packages.iter().find(|package| package.id == id);
+            package.map(|package| package.name.clone())
+        };
+        ids.into_iter().filter_map(name).collect()
+    }
+}
+
+/// What a package depends on, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dependencies {
+    /// Named in its `Cargo.toml`.
+    pub(crate) direct: BTreeSet<String>,
+    /// These, and all that they depend on.
+    pub(crate) all: BTreeSet<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata() -> Metadata {
+        let package = |name: &str| {
+            serde_json::json!({"id": name, "name": name, "version": "1.0.0",
+                "rust_version": null, "license": "MIT", "manifest_path": "Cargo.toml"})
+        };
+        let on = |name: &str, kind: Option<&str>| serde_json::json!({"pkg": name, "dep_kinds": [{"kind": kind}]});
+        let packages = ["own", "near", "far", "testing"].map(package);
+        let json = serde_json::json!({
+            "packages": packages,
+            "workspace_members": ["own"],
+            "resolve": {"nodes": [
+                {"id": "own", "deps": [on("near", None), on("testing", Some("dev"))]},
+                {"id": "near", "deps": [on("far", None)]},
+                {"id": "far", "deps": []},
+                {"id": "testing", "deps": []},
+            ]},
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn what_only_tests_use_is_no_dependency() {
+        let found = metadata().normal_dependencies();
+        let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+        assert_eq!(found["own"].direct, set(&["near"]));
+        assert_eq!(found["own"].all, set(&["near", "far"]));
+        assert_eq!(metadata().dependencies().count(), 3);
+    }
+}

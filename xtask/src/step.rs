@@ -1,0 +1,96 @@
+//! Steps of a task: each announced, timed, and the end of the task if it fails.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+
+/// Runs steps one after another, and remembers how long each took.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    done: Vec<(String, Duration)>,
+}
+
+impl Steps {
+    /// Runs one step.
+    pub(crate) fn step<T>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let outcome = work();
+        let took = start.elapsed();
+        println!("== {name}: {:.1} s", took.as_secs_f64());
+        self.done.push((name.to_owned(), took));
+        outcome.map_err(|failure| Failure::new(format!("the step `{name}` failed: {failure}")))
+    }
+
+    /// Runs cargo as a step.
+    pub(crate) fn cargo(&mut self, name: &str, arguments: &[&str]) -> Result<(), Failure> {
+        self.step(name, || succeed(cargo().args(arguments)))
+    }
+
+    /// Prints what took how long.
+    pub(crate) fn print_times(&self) {
+        println!("\n== times");
+        for (name, took) in &self.done {
+            println!("{:8.1} s  {name}", took.as_secs_f64());
+        }
+    }
+}
+
+/// The cargo that runs this task.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs a command, whose output the person sees, and expects success.
+pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
+    println!("{}", shown(command));
+    let status = command.stdin(Stdio::null()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("{}: {status}", shown(command)))),
+        Err(e) => Err(Failure::new(format!("{}: {e}", shown(command)))),
+    }
+}
+
+/// Runs a command, passes each line of its standard output on, and hands it to `on_line`. Says
+/// whether it succeeded.
+pub(crate) fn follow(
+    command: &mut Command,
+    mut on_line: impl FnMut(&str),
+) -> Result<bool, Failure> {
+    println!("{}", shown(command));
+    let broken = |e: std::io::Error| Failure::new(e.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(broken)?;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.map_err(broken)?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            on_line(&line);
+        }
+    }
+    Ok(child.wait().map_err(broken)?.success())
+}
+
+/// Whether a command can be run and succeeds, its output unseen.
+pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn shown(command: &Command) -> String {
+    let mut words = vec!["$".to_owned()];
+    let program = std::path::Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    words.push(name.to_string_lossy().into_owned());
+    words.extend(command.get_args().map(|a| a.to_string_lossy().into_owned()));
+    words.join(" ")
+}

@@ -1,0 +1,55 @@
+//! What `cargo test` printed, summed up.
+
+use std::fmt;
+
+/// How many tests passed and failed. Displayed as the closing line of `cargo xtask test`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    /// Tests that were left out by name, because their peer is not there.
+    pub(crate) left_out: u64,
+}
+
+impl Summary {
+    /// Adds a line, if it is a test binary's result.
+    pub(crate) fn read(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        for count in counts.split([';', '.']) {
+            match count.trim().split_once(' ') {
+                Some((n, "passed")) => self.passed += n.parse().unwrap_or(0),
+                Some((n, "failed")) => self.failed += n.parse().unwrap_or(0),
+                Some((n, "filtered out")) => self.left_out += n.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_binaries_are_added() {
+        let mut summary = Summary::default();
+        for line in [
+            "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 1.33s",
+            "test a::b ... ok",
+            "test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.19s",
+            "the test result: ok. 100 passed;",
+        ] {
+            summary.read(line);
+        }
+        assert_eq!((summary.passed, summary.failed, summary.left_out), (16, 2, 3));
+        assert_eq!(summary.to_string(), "16 passed, 2 failed");
+    }
+}
