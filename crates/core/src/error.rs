@@ -363,6 +363,12 @@ impl ErrorCode {
     /// The operation is unsupported.
     pub const UNSUPPORTED: Self = Self(Cow::Borrowed("UNSUPPORTED"));
 
+    /// A code as a registry wrote it, known or not.
+    #[must_use]
+    pub fn new(code: impl Into<String>) -> Self {
+        Self(Cow::Owned(code.into()))
+    }
+
     /// The code as the registry wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
