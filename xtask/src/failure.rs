@@ -9,6 +9,11 @@ impl Failure {
         Self(text.into())
     }
 
+    /// The failure to read or write a file.
+    pub(crate) fn io(path: &std::path::Path, e: &std::io::Error) -> Self {
+        Self(format!("{}: {e}", path.display()))
+    }
+
     /// A failure of every complaint, or none if there is none.
     pub(crate) fn unless_empty(complaints: &[impl fmt::Display]) -> Result<(), Self> {
         if complaints.is_empty() {

@@ -9,6 +9,7 @@
     reason = "tasks talk to the person who started them"
 )]
 
+mod bench;
 mod failure;
 mod layers;
 mod licences;
@@ -27,7 +28,7 @@ use step::Steps;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let task = arguments.first().map_or("help", String::as_str);
-    match run(task) {
+    match run(task, arguments.get(1..).unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("xtask {task}: {failure}");
@@ -36,11 +37,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: &str) -> Result<(), Failure> {
+fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     // The tasks name files from the workspace's root, wherever they are called from.
     std::env::set_current_dir(metadata::root()).map_err(|e| Failure::new(e.to_string()))?;
     match task {
         "test" | "ci" => test::run(),
+        "bench" => bench::run(arguments),
         "fix" => fix(),
         "layers" => layers::run(),
         "licences" => licences::run(),
@@ -67,6 +69,7 @@ cargo xtask TASK
 
   test          everything: set-up, format, clippy, layers, licences, build, tests, documentation
   ci            the same: exactly what continuous integration runs
+  bench [N]     measure longshore beside skopeo and oci-client, N rounds [default: 5]
   fix           format, and apply what clippy proposes
   layers        hold the imports in the sources against the tables in docs/design.md
   licences      hold the dependencies against deny.toml

@@ -1,7 +1,7 @@
 //! What cargo knows of the workspace and its dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde::Deserialize;
@@ -10,9 +10,12 @@ use crate::failure::Failure;
 use crate::step::cargo;
 
 /// The workspace's root, where its `Cargo.toml` is.
+///
+/// Asked at run time: two checkouts that share a target folder also share this program.
 pub(crate) fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_owned()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR");
+    let own = own.map_or_else(|| PathBuf::from("xtask"), PathBuf::from);
+    own.parent().unwrap_or(&own).to_owned()
 }
 
 /// The packages of the workspace, and all that they depend on, on any platform.

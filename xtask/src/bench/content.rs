@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::measure::succeed;
 use super::server::Server;
-use crate::failure::{Failure, Result};
+use super::Result;
+use crate::failure::Failure;
 
 /// A new folder for everything.
 pub(super) fn scratch() -> Result<PathBuf> {

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::contestant::CommandLine;
-use crate::failure::{Failure, Result};
+use super::Result;
+use crate::failure::Failure;
 
 /// What one run of a program took.
 #[derive(Clone, Copy)]

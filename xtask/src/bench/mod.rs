@@ -11,10 +11,13 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, Result};
+use crate::failure::Failure;
 use contestant::Contestant;
 use measure::{Row, measure};
 use server::Server;
+
+/// The result of a measurement.
+type Result<T> = std::result::Result<T, Failure>;
 
 /// Measures everything, and prints one table in Markdown.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

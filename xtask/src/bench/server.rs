@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::failure::{Failure, Result};
+use super::Result;
+use crate::failure::Failure;
 
 /// A registry on a free loopback port, in a folder of its own; ended when dropped.
 pub(super) struct Server {

@@ -1,6 +1,6 @@
 //! The tables of `docs/design.md`: fenced blocks that start with "```layers" and a crate's name.
 //!
-//! ```text
+//! ````text
 //! ```layers some-crate
 //! 0  error printable
 //! 1  blob+store               `+`: one unit, whose modules import each other
@@ -8,7 +8,7 @@
 //! apart command               its modules never import each other
 //! only transport::wire -> reqwest
 //! ```
-//! ```
+//! ````
 //!
 //! The block "layers crates" says which crates each may depend on, `a -> b c`, and what it never may,
 //! also through others, `never a -> b c`.
