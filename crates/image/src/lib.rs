@@ -1,1 +1,47 @@
-//! To come.
+//! What is inside an image: compression, and images in tar files.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use longshore_core::{Copier, Memory, Pack, Source as _, Tag};
+//! use longshore_image::{OciArchive, OciArchiveWriter};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("hello.tar");
+//! # tokio::runtime::Builder::new_multi_thread().build()?.block_on(async {
+//! let (memory, v1) = (Memory::new(), Tag::parse("v1")?);
+//! let packed = Pack::artifact("text/plain".parse()?).file("hello.txt", "hello").push(&memory, Some(&v1)).await?;
+//!
+//! let archive = OciArchiveWriter::create(&path).await?;
+//! let copier = Copier::new(Arc::new(memory), Arc::new(archive.clone()));
+//! copier.copy(&v1.clone().into(), Some(&v1)).await?;
+//! archive.finish().await?;
+//!
+//! let read = OciArchive::open(&path).await?;
+//! assert_eq!(read.resolve(&v1.into()).await?.digest, packed.digest);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! From the bottom up; a module uses only those above it:
+//!
+//! | modules | hold |
+//! |---|---|
+//! | `compression` | gzip and zstd, undone within limits |
+//! | `section` | stretches of a file, read where they lie |
+//! | `spool`, `staging` | how an archive is opened; where blobs wait until one is written |
+//! | `members`, `tar_file` | tar files, read strictly and written reproducibly |
+//! | `oci_archive`, `docker_archive` | the stores |
+
+mod compression;
+mod docker_archive;
+mod members;
+mod oci_archive;
+mod section;
+mod spool;
+mod staging;
+mod tar_file;
+
+pub use compression::{Compression, Decoder, Limits, error_of};
+pub use docker_archive::{DockerArchive, DockerArchiveWriter};
+pub use oci_archive::{OciArchive, OciArchiveWriter};

@@ -1,0 +1,288 @@
+//! Compression, told by the first bytes and undone as a stream, within limits.
+//!
+//! Owns what is accepted as gzip and zstd, and when output is too much to be honest. It knows
+//! nothing of tar and of layers. The archives use it, for layers and for themselves.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::GzDecoder;
+use longshore_core::{Error, ErrorKind, PIECE, Result};
+
+/// How some bytes are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// RFC 1952, any number of members.
+    Gzip,
+    /// RFC 8878, any number of frames.
+    Zstd,
+}
+
+impl Compression {
+    /// Tells the compression by how content starts; media types and file names can be wrong.
+    ///
+    /// - `start`: the first ten bytes, or all there are.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) for xz and bzip2, which no specification of images
+    /// allows.
+    ///
+    /// Source: RFC 1952, section 2.3.1; RFC 8878, sections 3.1.1 and 3.1.2.
+    pub fn detect(start: &[u8]) -> Result<Self> {
+        match start {
+            [0x1f, 0x8b, ..] => Ok(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err(unsupported("xz")),
+            [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', ..] => {
+                Err(unsupported("bzip2"))
+            }
+            _ => Ok(Self::None),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// How much decompressed content is believed to be honest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of output.
+    pub output: u64,
+    /// Bytes of output for each byte of input, once there are more than 64 MiB of output.
+    pub ratio: u64,
+}
+
+impl Default for Limits {
+    /// 10 GiB, and 1,000 to one: gzip's own limit is 1,032, which only made-up content reaches.
+    fn default() -> Self {
+        Self { output: 10 << 30, ratio: 1_000 }
+    }
+}
+
+impl Limits {
+    /// Decides whether this much output of this much input is too much.
+    fn check(self, input: u64, output: u64) -> Result<()> {
+        let too_large = |why: String| Err(Error::new(ErrorKind::TooLarge).detail(why));
+        if output > self.output {
+            return too_large(format!("unpacks to more than the {} bytes allowed", self.output));
+        }
+        if output > RATIO_FROM && output / self.ratio > input {
+            return too_large(format!(
+                "unpacks to more than {} times its size, as no honest content does",
+                self.ratio
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Undoes the compression of what it reads from, whichever it is.
+///
+/// Plain content passes through. All gzip members and zstd frames are read; zeros may follow the
+/// last gzip member, anything else may not. A zstd window may have up to 2^27 bytes. Memory does not
+/// grow with the content.
+///
+/// # Errors
+/// Each [`io::Error`] holds an [`Error`], which [`error_of`] takes out: [`Invalid`](ErrorKind::Invalid)
+/// where the content is damaged or cut short, [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
+pub struct Decoder<R: Read> {
+    format: Format<R>,
+    limits: Limits,
+    input: Arc<AtomicU64>,
+    output: u64,
+}
+
+enum Format<R: Read> {
+    Plain(Input<R>),
+    Gzip(Members<R>),
+    Zstd(zstd::Decoder<'static, Input<R>>),
+}
+
+impl<R: Read> Decoder<R> {
+    /// Looks at the first bytes and gets ready for the rest.
+    ///
+    /// # Errors
+    /// As [`Compression::detect`]; [`Io`](ErrorKind::Io) if the start cannot be read.
+    pub fn new(mut reader: R, limits: Limits) -> Result<Self> {
+        let mut start = Vec::with_capacity(START);
+        reader.by_ref().take(START as u64).read_to_end(&mut start).map_err(error_of)?;
+        let compression = Compression::detect(&start)?;
+        let input = Arc::new(AtomicU64::new(0));
+        let reader = Input {
+            inner: BufReader::with_capacity(PIECE, Cursor::new(start).chain(reader)),
+            taken: Arc::clone(&input),
+        };
+        let format = match compression {
+            Compression::None => Format::Plain(reader),
+            Compression::Gzip => Format::Gzip(Members::Reading(Box::new(GzDecoder::new(reader)))),
+            Compression::Zstd => Format::Zstd(zstd_decoder(reader).map_err(error_of)?),
+        };
+        Ok(Self { format, limits, input, output: 0 })
+    }
+
+    /// How the content is compressed.
+    #[must_use]
+    pub fn compression(&self) -> Compression {
+        match self.format {
+            Format::Plain(_) => Compression::None,
+            Format::Gzip(_) => Compression::Gzip,
+            Format::Zstd(_) => Compression::Zstd,
+        }
+    }
+
+    /// Says of damage what is damaged; other failures stay what they are.
+    fn explain(&self, e: io::Error) -> io::Error {
+        let damaged = match e.kind() {
+            io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::UnexpectedEof => true,
+            // What libzstd says comes without a kind.
+            io::ErrorKind::Other => self.compression() == Compression::Zstd,
+            _ => false,
+        };
+        if !damaged || e.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+            return e;
+        }
+        let clause = format!("damaged {} content", self.compression());
+        io::Error::other(Error::new(ErrorKind::Invalid).detail(clause).with_source(e))
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.format {
+            Format::Plain(reader) => return reader.read(piece),
+            Format::Gzip(members) => members.read(piece),
+            Format::Zstd(decoder) => decoder.read(piece),
+        };
+        let n = read.map_err(|e| self.explain(e))?;
+        self.output += n as u64;
+        self.limits
+            .check(self.input.load(Ordering::Relaxed), self.output)
+            .map_err(io::Error::other)?;
+        Ok(n)
+    }
+}
+
+impl<R: Read> fmt::Debug for Decoder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Decoder({})", self.compression())
+    }
+}
+
+/// The [`Error`] that an [`io::Error`] holds, or one that holds it.
+#[must_use]
+pub fn error_of(e: io::Error) -> Error {
+    e.downcast::<Error>().unwrap_or_else(|e| Error::new(ErrorKind::Io).with_source(e))
+}
+
+/// Compressed bytes, counted as a decoder takes them.
+struct Input<R> {
+    inner: BufReader<io::Chain<Cursor<Vec<u8>>, R>>,
+    taken: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Input<R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(piece)?;
+        self.taken.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+impl<R: Read> BufRead for Input<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.taken.fetch_add(n as u64, Ordering::Relaxed);
+        self.inner.consume(n);
+    }
+}
+
+/// The members of a gzip file, one after another.
+enum Members<R: Read> {
+    Reading(Box<GzDecoder<Input<R>>>),
+    Ended,
+}
+
+impl<R: Read> Read for Members<R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        if piece.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let Self::Reading(member) = self else {
+                return Ok(0);
+            };
+            let n = member.read(piece)?;
+            if n > 0 {
+                return Ok(n);
+            }
+            let Self::Reading(member) = std::mem::replace(self, Self::Ended) else {
+                return Ok(0);
+            };
+            let mut rest = member.into_inner();
+            if another_member(&mut rest)? {
+                *self = Self::Reading(Box::new(GzDecoder::new(rest)));
+            }
+        }
+    }
+}
+
+/// Whether another member follows; if not, nothing but zeros may, as tapes are padded with.
+fn another_member(rest: &mut impl BufRead) -> io::Result<bool> {
+    if rest.fill_buf()?.first() == Some(&0x1f) {
+        return Ok(true);
+    }
+    loop {
+        let bytes = rest.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(false);
+        }
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "bytes that are no gzip follow the last member",
+            ));
+        }
+        let n = bytes.len();
+        rest.consume(n);
+    }
+}
+
+fn zstd_decoder<R: Read>(reader: Input<R>) -> io::Result<zstd::Decoder<'static, Input<R>>> {
+    let mut decoder = zstd::Decoder::with_buffer(reader)?;
+    decoder.window_log_max(WINDOW_LOG_LIMIT)?;
+    Ok(decoder)
+}
+
+fn unsupported(name: &str) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .detail(format!("compressed with {name}"))
+        .with_hint("Decompress it, or compress it with gzip or zstd.")
+}
+
+/// Bytes that tell every compression apart.
+const START: usize = 10;
+/// 64 MiB: below, any ratio is harmless.
+const RATIO_FROM: u64 = 64 << 20;
+/// 2^27 bytes, 128 MiB: what `zstd` itself takes without being asked for more.
+const WINDOW_LOG_LIMIT: u32 = 27;
+
+#[cfg(test)]
+mod tests;

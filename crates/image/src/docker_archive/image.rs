@@ -1,0 +1,234 @@
+//! One image of a docker-archive, as a manifest over what is stored.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use longshore_core::{
+    Algorithm, Descriptor, Digest, Digester, Error, ErrorKind, ImageConfig, ImageManifest,
+    MediaType, RawManifest, Reference, Result,
+};
+use serde_json::Map;
+
+use super::manifest_json::Item;
+use crate::compression::{Compression, Decoder, Limits, error_of};
+use crate::members::Members;
+use crate::section::Section;
+
+/// An image that is read: its names, and what the copy engine can take.
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) references: Vec<Reference>,
+    pub(super) manifest: RawManifest,
+    pub(super) config: Stored,
+    pub(super) layers: Vec<Stored>,
+}
+
+/// A config or layer, and where it lies.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) descriptor: Descriptor,
+    /// The digest of what it unpacks to: its own, if it is plain.
+    pub(super) diff_id: Digest,
+    pub(super) section: Section,
+}
+
+/// Layers of an archive that were looked at, by where they lie and what they should be; images
+/// share them.
+pub(super) type Known = HashMap<(u64, Digest), Descriptor>;
+
+impl Image {
+    /// Reads an image's config, and looks at the start of its layers.
+    ///
+    /// The digest of a plain layer is its diff ID, which is checked whenever the layer is read. Only
+    /// compressed layers, which Docker does not write, are read here, once.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if a member is missing or leads out, or the config has another
+    /// number of layers; [`DigestMismatch`](ErrorKind::DigestMismatch) if the config is not what its
+    /// name says, or a compressed layer not what the config says.
+    pub(super) fn read(item: &Item, members: &Members, known: &mut Known) -> Result<Self> {
+        let config_section = members.require(&item.config)?;
+        let bytes = config_section.bytes(CONFIG_LIMIT).map_err(|e| e.at(&item.config))?;
+        let config = Descriptor::of(MediaType::DOCKER_CONFIG, &bytes);
+        check_name(&item.config, &config.digest)?;
+        let diff_ids = diff_ids(&bytes).map_err(|e| e.at(&item.config))?;
+        let names = item.layers.as_deref().unwrap_or_default();
+        check_count(names.len(), diff_ids.len()).map_err(|e| e.at(&item.config))?;
+
+        let mut layers = Vec::with_capacity(names.len());
+        for (name, diff_id) in names.iter().zip(&diff_ids) {
+            let section = members.require(name)?;
+            let key = (section.offset(), diff_id.clone());
+            let descriptor = match known.get(&key) {
+                Some(layer) => layer.clone(),
+                None => describe(&section, diff_id).map_err(|e| e.at(name))?,
+            };
+            known.insert(key, descriptor.clone());
+            layers.push(Stored { descriptor, diff_id: diff_id.clone(), section });
+        }
+        let described = layers.iter().map(|layer| layer.descriptor.clone()).collect();
+        Ok(Self {
+            references: item.references(),
+            manifest: manifest(config.clone(), described)?,
+            config: Stored {
+                diff_id: config.digest.clone(),
+                descriptor: config,
+                section: config_section,
+            },
+            layers,
+        })
+    }
+
+    /// Its config and layers.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &Stored> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+}
+
+/// The diff IDs that a config states.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if it is no image's config.
+pub(super) fn diff_ids(config: &[u8]) -> Result<Vec<Digest>> {
+    let config: ImageConfig = serde_json::from_slice(config).map_err(|e| {
+        Error::new(ErrorKind::Invalid).detail(format!("not the config of an image: {e}"))
+    })?;
+    Ok(config.rootfs.diff_ids)
+}
+
+/// Checks that there are as many layers as the config says.
+pub(super) fn check_count(layers: usize, diff_ids: usize) -> Result<()> {
+    if layers == diff_ids {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid)
+        .detail(format!("not an image: {layers} layers, and {diff_ids} diff IDs in the config")))
+}
+
+/// The Docker schema 2 manifest of what is stored: the same content always has the same bytes.
+fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Result<RawManifest> {
+    let manifest = ImageManifest {
+        schema_version: 2,
+        media_type: Some(MediaType::DOCKER_MANIFEST),
+        artifact_type: None,
+        config,
+        layers,
+        subject: None,
+        annotations: longshore_core::Annotations::default(),
+        extra: Map::new(),
+    };
+    let bytes =
+        serde_json::to_vec(&manifest).map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))?;
+    RawManifest::of(Bytes::from(bytes), Some(MediaType::DOCKER_MANIFEST))
+}
+
+/// Describes a layer as it is stored.
+fn describe(section: &Section, diff_id: &Digest) -> Result<Descriptor> {
+    let media_type = match Compression::detect(&section.start(16)?)? {
+        Compression::None => {
+            return Ok(Descriptor::new(MediaType::DOCKER_LAYER, diff_id.clone(), section.size()));
+        }
+        Compression::Gzip => MediaType::DOCKER_LAYER_GZIP,
+        Compression::Zstd => MediaType::parse(DOCKER_LAYER_ZSTD)?,
+    };
+    let (stored, unpacked) = digests(section, diff_id)?;
+    check_diff_id(&unpacked, diff_id)?;
+    Ok(Descriptor::new(media_type, stored, section.size()))
+}
+
+/// The digests of a compressed layer and of what is in it, in one go.
+fn digests(section: &Section, diff_id: &Digest) -> Result<(Digest, Digest)> {
+    let mut reader = Hashing::new(section.reader());
+    let mut unpacked = diff_id.algorithm().unwrap_or_default().digester();
+    let mut decoder = Decoder::new(&mut reader, Limits::default())?;
+    io::copy(&mut decoder, &mut unpacked).map_err(error_of)?;
+    drop(decoder);
+    Ok((reader.finish(), unpacked.finish()))
+}
+
+/// Checks a layer's content against what the config says.
+pub(super) fn check_diff_id(found: &Digest, stated: &Digest) -> Result<()> {
+    if found == stated {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::DigestMismatch)
+        .detail(format!("the config says the layer unpacks to {stated}, it unpacks to {found}")))
+}
+
+/// Checks a config against the digest that most tools name it by.
+fn check_name(name: &str, digest: &Digest) -> Result<()> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let stem = file.strip_suffix(".json").unwrap_or(file);
+    let stem = stem.strip_prefix("sha256:").unwrap_or(stem);
+    match Digest::parse(&format!("sha256:{stem}")) {
+        Ok(named) if named != *digest => Err(Error::new(ErrorKind::DigestMismatch)
+            .at(name)
+            .detail(format!("the config has the digest {digest}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Reads, and computes the sha256 digest of what goes by.
+pub(super) struct Hashing<R> {
+    inner: R,
+    digester: Digester,
+}
+
+impl<R> Hashing<R> {
+    pub(super) fn new(inner: R) -> Self {
+        let digester = Algorithm::Sha256.digester();
+        Self { inner, digester }
+    }
+
+    /// The digest of all that was read.
+    pub(super) fn finish(self) -> Digest {
+        self.digester.finish()
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(piece)?;
+        self.digester.update(&piece[..n]);
+        Ok(n)
+    }
+}
+
+/// Docker's name for a zstd layer, which only BuildKit writes.
+const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+/// 8 MiB: real configs have some kilobytes.
+pub(super) const CONFIG_LIMIT: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_is_held_against_its_name_where_that_is_a_digest() {
+        let digest = Digest::sha256(b"config");
+        let (right, wrong) = (digest.encoded(), "0".repeat(64));
+        for (name, ok) in [
+            (format!("{right}.json"), true),
+            (format!("sha256:{right}"), true),
+            (format!("blobs/sha256/{right}"), true),
+            ("config.json".to_owned(), true),
+            (format!("{wrong}.json"), false),
+            (format!("sha256:{wrong}"), false),
+            (format!("blobs/sha256/{wrong}"), false),
+        ] {
+            assert_eq!(check_name(&name, &digest).is_ok(), ok, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_manifest() {
+        let config = Descriptor::of(MediaType::DOCKER_CONFIG, b"{}");
+        let made = manifest(config, Vec::new()).unwrap();
+        let expected = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"{}","size":2}},"layers":[]}}"#,
+            Digest::sha256(b"{}")
+        );
+        assert_eq!(made.bytes(), &expected);
+    }
+}

@@ -1,0 +1,100 @@
+//! `manifest.json` and `repositories`: the two documents of a docker-archive.
+
+use std::collections::BTreeMap;
+
+use longshore_core::{Digest, Error, ErrorKind, Reference, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::members::Members;
+
+/// One image of `manifest.json`.
+///
+/// Source: Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Item {
+    /// The member that is the config.
+    pub(super) config: String,
+    /// Names with tags; Docker writes `null` where there are none.
+    #[serde(default)]
+    pub(super) repo_tags: Option<Vec<String>>,
+    /// The members that are the layers, lowest first.
+    #[serde(default)]
+    pub(super) layers: Option<Vec<String>>,
+}
+
+impl Item {
+    /// Its names. What is no reference (`<none>:<none>`) names nothing.
+    pub(super) fn references(&self) -> Vec<Reference> {
+        let names = self.repo_tags.iter().flatten();
+        names.filter_map(|name| Reference::familiar(name).ok()).map(Reference::or_latest).collect()
+    }
+}
+
+/// Reads `manifest.json`.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if it is missing or damaged, with what the archive is instead;
+/// [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB.
+pub(super) fn read(members: &Members) -> Result<Vec<Item>> {
+    let Some(section) = members.find(MANIFEST)? else {
+        return Err(no_docker_archive(members)?);
+    };
+    let bytes = section.bytes(LIMIT).map_err(|e| e.at(MANIFEST))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Error::new(ErrorKind::Invalid).detail(format!("{MANIFEST}: {e}")))
+}
+
+fn no_docker_archive(members: &Members) -> Result<Error> {
+    let error = Error::new(ErrorKind::Invalid)
+        .detail("not a docker-archive: manifest.json is missing in the archive");
+    Ok(if members.find("index.json")?.is_some() {
+        error.with_hint("An OCI layout in a tar file is named oci-archive:FILE.")
+    } else if members.find(REPOSITORIES)?.is_some() {
+        error.with_hint("Docker before 1.10 made it: load and save it with a newer one.")
+    } else {
+        error
+    })
+}
+
+/// What `repositories` says: for each repository and tag, the uppermost layer. Docker reads it only
+/// where there is no `manifest.json`; some tools list names from it.
+pub(super) fn repositories<'a>(
+    images: impl IntoIterator<Item = (&'a [Reference], Option<&'a Digest>)>,
+) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (references, top) in images {
+        for reference in references {
+            if let (Some(tag), Some(top)) = (reference.tag(), top) {
+                repositories
+                    .entry(reference.repository().to_string())
+                    .or_default()
+                    .insert(tag.to_string(), top.encoded().to_owned());
+            }
+        }
+    }
+    repositories
+}
+
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const REPOSITORIES: &str = "repositories";
+/// 8 MiB: thousands of images.
+const LIMIT: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_writes_is_read_and_what_names_nothing_is_left_out() {
+        let items: Vec<Item> = serde_json::from_str(
+            r#"[{"Config":"c.json","RepoTags":["alpine","a/b:1","<none>:<none>","UPPER/x:1"],
+                 "Layers":["l/layer.tar"],"LayerSources":{}},
+                {"Config":"d.json","RepoTags":null,"Layers":null}]"#,
+        )
+        .unwrap();
+        let names: Vec<String> = items[0].references().iter().map(ToString::to_string).collect();
+        assert_eq!(names[..2], ["docker.io/library/alpine:latest", "docker.io/a/b:1"]);
+        assert!(items[1].references().is_empty() && items[1].layers.is_none());
+    }
+}

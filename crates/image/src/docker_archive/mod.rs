@@ -1,0 +1,246 @@
+//! Images in a tar file as `docker save` and skopeo make it.
+//!
+//! Owns the reading of such archives: each image is presented as a Docker schema 2 manifest over its
+//! config and layers as they are stored. `writer` makes archives, `manifest_json` knows their
+//! documents, `image` one image that is read, `saved` one that is written. Blobs are read where they lie in the file.
+
+mod image;
+mod manifest_json;
+mod saved;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use longshore_core::blob_file::run;
+use longshore_core::{
+    BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, MediaType, Pages, RawManifest,
+    Reference, Repository, Result, Source, Tag, TagOrDigest,
+};
+
+use image::{Image, Known, Stored};
+pub use writer::DockerArchiveWriter;
+
+use crate::members::Members;
+use crate::section::Section;
+use crate::spool::{self, Spooled};
+
+/// The images of a docker-archive, read where they lie. Clones share the open file.
+///
+/// What `docker save` of any version since 1.10, skopeo, podman and crane write is read: layers in
+/// folders of their own, symbolic links for layers that come twice, and the archives that hold an OCI
+/// layout as well. Layers are presented as stored, usually plain tars whose digest is their diff ID.
+/// A compressed archive (gzip, zstd) is unpacked into an unnamed temporary file first.
+///
+/// An archive can hold images of several repositories. [`within`](Self::within) shows those of one;
+/// without it, a tag means the image that has it, whatever the repository.
+///
+/// Source: Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
+#[derive(Clone)]
+pub struct DockerArchive {
+    content: Arc<Content>,
+    repository: Option<Repository>,
+}
+
+struct Content {
+    path: PathBuf,
+    images: Vec<Image>,
+    blobs: BTreeMap<Digest, Stored>,
+    in_place: bool,
+}
+
+impl DockerArchive {
+    /// Opens an archive and reads its images' configs.
+    ///
+    /// Layers are not read, except compressed ones, which must be to know their digests.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such file; [`Invalid`](ErrorKind::Invalid) if
+    /// it is no tar file, no docker-archive, damaged, or leads out of itself;
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if a config or a compressed layer is not what it
+    /// should be; [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        run(move || Self::open_now(path)).await
+    }
+
+    fn open_now(path: PathBuf) -> Result<Self> {
+        let Spooled { file, in_place } = spool::open(&path)?;
+        let members = Members::index(file)?;
+        let images = read_images(&members).map_err(|e| e.at(path.display()))?;
+        let mut blobs = BTreeMap::new();
+        for blob in images.iter().flat_map(Image::blobs) {
+            blobs.insert(blob.descriptor.digest.clone(), blob.clone());
+        }
+        let content = Content { path, images, blobs, in_place };
+        Ok(Self { content: Arc::new(content), repository: None })
+    }
+
+    /// The same archive, showing only the names of one repository. Digests show all of it still.
+    #[must_use]
+    pub fn within(mut self, repository: Repository) -> Self {
+        self.repository = Some(repository);
+        self
+    }
+
+    /// The archive's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.content.path
+    }
+
+    /// The names of all images, each with its tag, in the archive's order.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.content.images.iter().flat_map(|image| &image.references)
+    }
+
+    /// The image of this name; the tag `latest` is meant where the name has neither tag nor digest.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) with the names there are.
+    pub fn selector(&self, reference: &Reference) -> Result<TagOrDigest> {
+        if let Some(digest) = reference.digest() {
+            return Ok(digest.clone().into());
+        }
+        let wanted = reference.clone().or_latest();
+        let named = |image: &&Image| image.references.contains(&wanted);
+        match self.content.images.iter().rev().find(named) {
+            Some(image) => Ok(image.manifest.digest().clone().into()),
+            None => Err(self.not_found(&wanted)),
+        }
+    }
+
+    /// The only image of the archive.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
+    /// names to choose from if there are several.
+    pub fn only_image(&self) -> Result<TagOrDigest> {
+        let mut digests = self.content.images.iter().map(|image| image.manifest.digest());
+        let Some(first) = digests.next() else {
+            return Err(Error::new(ErrorKind::NotFound)
+                .at(self.name())
+                .detail("the archive is empty"));
+        };
+        if digests.all(|digest| digest == first) {
+            return Ok(first.clone().into());
+        }
+        Err(Error::new(ErrorKind::Conflict)
+            .at(self.name())
+            .detail(format!("several images: {}", self.shown_names()))
+            .with_hint("Say which one: docker-archive:FILE:REPOSITORY:TAG."))
+    }
+
+    /// The image that is meant, where all of that name are the same.
+    fn image(&self, selector: &TagOrDigest) -> Result<&Image> {
+        let wanted = |image: &&Image| match selector {
+            TagOrDigest::Tag(tag) => self.tags_of(image).any(|t| t == tag),
+            TagOrDigest::Digest(digest) => image.manifest.digest() == digest,
+        };
+        let mut found = self.content.images.iter().filter(wanted);
+        let image = found.next().ok_or_else(|| self.not_found(selector))?;
+        if found.all(|other| other.manifest.digest() == image.manifest.digest()) {
+            return Ok(image);
+        }
+        Err(Error::new(ErrorKind::Conflict)
+            .at(format!("{} {selector}", self.name()))
+            .detail(format!("several images have the tag: {}", self.shown_names()))
+            .with_hint("Say which one: docker-archive:FILE:REPOSITORY:TAG."))
+    }
+
+    fn tags_of<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a Tag> {
+        let shown = |r: &&Reference| self.repository.as_ref().is_none_or(|of| of == r.repository());
+        image.references.iter().filter(shown).filter_map(Reference::tag)
+    }
+
+    fn section(&self, digest: &Digest) -> Result<&Section> {
+        match self.content.blobs.get(digest) {
+            Some(stored) => Ok(&stored.section),
+            None => {
+                Err(Error::new(ErrorKind::NotFound).at(format!("{} blob {digest}", self.name())))
+            }
+        }
+    }
+
+    fn not_found(&self, name: &dyn fmt::Display) -> Error {
+        Error::new(ErrorKind::NotFound)
+            .at(format!("{} {name}", self.name()))
+            .detail(format!("the archive has {}", self.shown_names()))
+    }
+
+    fn shown_names(&self) -> String {
+        let names: Vec<String> = self.references().map(ToString::to_string).collect();
+        if names.is_empty() {
+            return "no names".to_owned();
+        }
+        names.join(", ")
+    }
+}
+
+#[async_trait]
+impl Source for DockerArchive {
+    fn name(&self) -> String {
+        format!("docker-archive:{}", self.path().display())
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        self.image(selector).map(|image| image.manifest.descriptor().clone())
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        self.image(selector).map(|image| image.manifest.clone())
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        let section = self.section(&descriptor.digest)?;
+        let stream = section.stream(0..section.size())?;
+        BlobReader::new(descriptor.clone(), stream)
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        let section = self.section(&descriptor.digest)?;
+        section.stream(range).map_err(|e| e.at(&descriptor.digest))
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.content.blobs.get(digest).map(|stored| stored.section.size()))
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        let images = self.content.images.iter();
+        let mut tags: Vec<Tag> = images
+            .flat_map(|image| self.tags_of(image))
+            .filter(|tag| after.is_none_or(|after| *tag > after))
+            .cloned()
+            .collect();
+        tags.sort();
+        tags.dedup();
+        Pages::of(tags)
+    }
+
+    fn referrers(&self, _: &Digest, _: Option<&MediaType>) -> Pages<Descriptor> {
+        Pages::of(Vec::new())
+    }
+}
+
+impl fmt::Debug for DockerArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DockerArchive({})", self.path().display())
+    }
+}
+
+fn read_images(members: &Members) -> Result<Vec<Image>> {
+    let mut known = Known::new();
+    manifest_json::read(members)?
+        .iter()
+        .map(|item| Image::read(item, members, &mut known))
+        .collect()
+}

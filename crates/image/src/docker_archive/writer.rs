@@ -1,0 +1,365 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longshore_core::blob_file::run;
+use longshore_core::{
+    BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Manifest,
+    MediaType, Mount, Node, Pages, RawManifest, Reference, Repository, Result, Source, Tag,
+    TagOrDigest, Target,
+};
+
+use super::DockerArchive;
+use super::image::{self, CONFIG_LIMIT, Hashing, Image, Stored};
+use super::saved::{self, Member, Saved};
+use crate::compression::{Compression, Decoder, Limits};
+use crate::section::Section;
+use crate::staging::{Staged, Staging, work_over};
+use crate::tar_file::{self, Part, Stamp};
+
+/// A docker-archive being written. Clones share what was written so far.
+///
+/// Takes images for one platform each, OCI's or Docker's. Their layers are decompressed, as
+/// `docker load` and skopeo expect, and held against the config's diff IDs; so an image's manifest
+/// and digest are not kept, its config and ID are. Blobs wait in a folder beside the archive;
+/// [`finish`](Self::finish) makes the file, all of it or nothing. An archive that is there already is
+/// extended: its images stay, names are merged. The same content makes the same bytes.
+///
+/// # Cancellation
+/// Dropping it without `finish` leaves nothing behind, and what was there as it was.
+#[derive(Clone)]
+pub struct DockerArchiveWriter {
+    work: Arc<Work>,
+    limits: Limits,
+}
+
+struct Work {
+    path: PathBuf,
+    repository: Option<Repository>,
+    before: Option<DockerArchive>,
+    staging: Staging,
+    state: Mutex<State>,
+}
+
+struct State {
+    stamp: Stamp,
+    images: Vec<Saved>,
+    /// By the digest they were pushed under.
+    blobs: BTreeMap<Digest, Unpacked>,
+}
+
+/// A blob, decompressed.
+#[derive(Clone, Debug)]
+struct Unpacked {
+    content: Arc<Staged>,
+    /// The digest of what it unpacks to.
+    diff_id: Digest,
+    was: Compression,
+}
+
+impl DockerArchiveWriter {
+    /// Begins an archive at `path`, with the images of the one that is there, if one is.
+    ///
+    /// - `repository`: what to name images after, with the tags they are pushed under; without it
+    ///   they get no names.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if its folder cannot be written; as [`DockerArchive::open`] for what is
+    /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
+    pub async fn create(path: impl Into<PathBuf>, repository: Option<Repository>) -> Result<Self> {
+        let path = path.into();
+        run(move || Self::create_now(&path, repository)).await
+    }
+
+    fn create_now(path: &Path, repository: Option<Repository>) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
+        let stamp = Stamp::of(&path)?;
+        let staging = Staging::beside(&path)?;
+        let before = match stamp.is_there() {
+            true => Some(DockerArchive::open_now(path.clone())?),
+            false => None,
+        };
+        if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
+            return Err(tar_file::compressed(&path));
+        }
+        let kept: &[Image] = before.as_ref().map_or(&[], |archive| &archive.content.images);
+        let state =
+            State { stamp, images: kept.iter().map(Saved::kept).collect(), blobs: BTreeMap::new() };
+        let work = Work { path, repository, before, staging, state: Mutex::new(state) };
+        Ok(Self { work: Arc::new(work), limits: Limits::default() })
+    }
+
+    /// Sets how much a layer may unpack to.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Writes the archive's file, with all images that were pushed until now.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if someone else wrote there meanwhile;
+    /// [`Io`](ErrorKind::Io). What was there stays then.
+    pub async fn finish(&self) -> Result<()> {
+        let work = Arc::clone(&self.work);
+        run(move || {
+            let mut state = work.state();
+            let members = saved::members(&state.images)?;
+            tar_file::replace(&work.path, state.stamp, &members)?;
+            state.stamp = Stamp::of(&work.path)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Work {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one insert, or one image added: a writer that panicked left it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self) -> String {
+        format!("docker-archive:{}", self.path.display())
+    }
+
+    fn not_found(&self, what: &dyn fmt::Display) -> Error {
+        Error::new(ErrorKind::NotFound).at(format!("{} {what}", self.name()))
+    }
+
+    /// Makes an image of a manifest and the blobs that were pushed before it.
+    fn image(&self, manifest: &RawManifest) -> Result<Saved> {
+        let parsed = match manifest.parse()? {
+            Manifest::Image(image) => image,
+            Manifest::Index(_) => return Err(choose_a_platform(manifest.digest())),
+            _ => return Err(no_image(manifest.digest())),
+        };
+        let (config, bytes) = self.config(&parsed.config)?;
+        let diff_ids = image::diff_ids(&bytes).map_err(|e| e.at(manifest.digest()))?;
+        image::check_count(parsed.layers.len(), diff_ids.len())
+            .map_err(|e| e.at(manifest.digest()))?;
+        let layers = parsed.layers.iter().zip(&diff_ids);
+        let layers = layers
+            .map(|(layer, diff_id)| {
+                self.layer(&layer.digest, diff_id).map_err(|e| e.at(&layer.digest))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Saved { manifest: manifest.clone(), references: Vec::new(), config, layers })
+    }
+
+    fn config(&self, descriptor: &Descriptor) -> Result<(Member, Bytes)> {
+        let (part, section) = match self.pushed(&descriptor.digest) {
+            Some(blob) if blob.was == Compression::None => {
+                let section = blob.content.section()?;
+                (Part::Staged(blob.content), section)
+            }
+            Some(_) => return Err(no_image(&descriptor.digest)),
+            None => {
+                let section = self.kept(&descriptor.digest)?.section.clone();
+                (Part::Section(section.clone()), section)
+            }
+        };
+        let bytes = section.bytes(CONFIG_LIMIT).map_err(|e| e.at(&descriptor.digest))?;
+        Ok((Member::config(descriptor.digest.clone(), part), bytes))
+    }
+
+    fn layer(&self, digest: &Digest, diff_id: &Digest) -> Result<Member> {
+        let member = match self.pushed(digest) {
+            Some(blob) => {
+                image::check_diff_id(&blob.diff_id, diff_id)?;
+                let part = Part::Staged(blob.content);
+                Member::layer(blob.diff_id, &MediaType::DOCKER_LAYER, part)
+            }
+            None => {
+                let kept = self.kept(digest)?;
+                image::check_diff_id(&kept.diff_id, diff_id)?;
+                let part = Part::Section(kept.section.clone());
+                Member::layer(digest.clone(), &kept.descriptor.media_type, part)
+            }
+        };
+        Ok(member)
+    }
+
+    fn pushed(&self, digest: &Digest) -> Option<Unpacked> {
+        self.state().blobs.get(digest).cloned()
+    }
+
+    /// A blob of the archive that was there.
+    fn kept(&self, digest: &Digest) -> Result<&Stored> {
+        let kept = self.before.as_ref().and_then(|before| before.content.blobs.get(digest));
+        kept.ok_or_else(|| self.not_found(&format!("blob {digest}")))
+    }
+
+    /// A blob as it was pushed, or was in the archive. Layers that were compressed are not kept so.
+    fn section(&self, digest: &Digest) -> Result<Section> {
+        match self.pushed(digest) {
+            Some(blob) if blob.was == Compression::None => blob.content.section(),
+            Some(blob) => Err(Error::new(ErrorKind::Unsupported)
+                .at(format!("{} blob {digest}", self.name()))
+                .detail(format!("the {} layer is kept decompressed only", blob.was))),
+            None => self.kept(digest).map(|kept| kept.section.clone()),
+        }
+    }
+
+    fn is_held(&self, descriptor: &Descriptor) -> Result<bool> {
+        match (self.pushed(&descriptor.digest), self.kept(&descriptor.digest)) {
+            (Some(_), _) => Ok(true),
+            (None, Ok(kept)) => kept.section.verify(descriptor),
+            (None, Err(_)) => Ok(false),
+        }
+    }
+
+    fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let state = self.state();
+        let found = state.images.iter().find(|image| match selector {
+            TagOrDigest::Tag(tag) => self.tags_of(image).any(|t| t == tag),
+            TagOrDigest::Digest(digest) => image.manifest.digest() == digest,
+        });
+        let image = found.ok_or_else(|| self.not_found(selector))?;
+        Ok(image.manifest.clone())
+    }
+
+    fn tags_of<'a>(&'a self, image: &'a Saved) -> impl Iterator<Item = &'a Tag> {
+        let ours = |r: &&Reference| Some(r.repository()) == self.repository.as_ref();
+        image.references.iter().filter(ours).filter_map(Reference::tag)
+    }
+}
+
+#[async_trait]
+impl Source for DockerArchiveWriter {
+    fn name(&self) -> String {
+        self.work.name()
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        self.work.manifest(selector).map(|manifest| manifest.descriptor().clone())
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        self.work.manifest(selector)
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        let section = self.work.section(&descriptor.digest)?;
+        let stream = section.stream(0..section.size())?;
+        BlobReader::new(descriptor.clone(), stream)
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        let section = self.work.section(&descriptor.digest)?;
+        section.stream(range).map_err(|e| e.at(&descriptor.digest))
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.work.section(digest) {
+            Ok(section) => Ok(Some(section.size())),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        let state = self.work.state();
+        let mut tags: Vec<Tag> = state
+            .images
+            .iter()
+            .flat_map(|image| self.work.tags_of(image))
+            .filter(|tag| after.is_none_or(|after| *tag > after))
+            .cloned()
+            .collect();
+        tags.sort();
+        tags.dedup();
+        Pages::of(tags)
+    }
+
+    fn referrers(&self, _: &Digest, _: Option<&MediaType>) -> Pages<Descriptor> {
+        Pages::of(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Target for DockerArchiveWriter {
+    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+        let held = match node {
+            // Said before any of its images is fetched.
+            Node::Manifest(descriptor) if descriptor.media_type.is_index() => {
+                return Err(choose_a_platform(&descriptor.digest));
+            }
+            Node::Manifest(descriptor) => {
+                self.work.manifest(&descriptor.digest.clone().into()).is_ok()
+            }
+            Node::Blob(descriptor) => {
+                let (work, descriptor) = (Arc::clone(&self.work), descriptor.clone());
+                run(move || work.is_held(&descriptor)).await?
+            }
+        };
+        Ok(if held { Holding::Alone } else { Holding::Absent })
+    }
+
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+        let reader = body.open(descriptor).await?;
+        let (folder, limits) = (self.work.staging.path().to_owned(), self.limits);
+        let unpacked = work_over(reader, move |pieces| unpack(pieces, &folder, limits))
+            .await
+            .map_err(|e| e.at(&descriptor.digest))?;
+        self.work.state().blobs.insert(descriptor.digest.clone(), unpacked);
+        Ok(())
+    }
+
+    async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let (work, manifest) = (Arc::clone(&self.work), manifest.clone());
+        let repository = work.repository.clone();
+        let reference = repository
+            .zip(tag.cloned())
+            .map(|(repository, tag)| Reference::new(repository).with_tag(tag));
+        run(move || {
+            let image = work.image(&manifest)?;
+            saved::save(&mut work.state().images, image, reference);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
+        Ok(Mount::Declined)
+    }
+}
+
+impl fmt::Debug for DockerArchiveWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DockerArchiveWriter({})", self.work.path.display())
+    }
+}
+
+/// Writes what a blob unpacks to into a file in `folder`.
+fn unpack(blob: &mut dyn Read, folder: &Path, limits: Limits) -> Result<Unpacked> {
+    let decoder = Decoder::new(blob, limits)?;
+    let was = decoder.compression();
+    let mut content = Hashing::new(decoder);
+    let staged = Staged::write(folder, &mut content)?;
+    Ok(Unpacked { content: Arc::new(staged), diff_id: content.finish(), was })
+}
+
+fn choose_a_platform(digest: &Digest) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(digest)
+        .detail("a docker-archive holds images for one platform each, and this is an index")
+        .with_hint("Choose a platform, or write an oci-archive.")
+}
+
+fn no_image(digest: &Digest) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(digest)
+        .detail("a docker-archive holds images only, and this is none")
+        .with_hint("Write an oci-archive.")
+}

@@ -1,0 +1,217 @@
+//! The entries of a tar file, one header after another.
+
+use longshore_core::{Error, ErrorKind, Result};
+use tar::{EntryType, Header};
+
+use super::pax::{self, Overrides};
+use crate::section::OpenFile;
+
+/// One entry: its raw name, what it is, and where in the file its content lies.
+pub(super) struct Entry {
+    pub(super) name: Vec<u8>,
+    pub(super) kind: Kind,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// What an entry is. Links come with their raw target.
+pub(super) enum Kind {
+    File,
+    HardLink(Vec<u8>),
+    SymbolicLink(Vec<u8>),
+    /// A folder, device or pipe: nothing that is read.
+    Other,
+}
+
+/// Walks over a tar file by its headers; content is skipped, not read.
+///
+/// Source: POSIX.1-2024, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
+pub(super) struct Entries<'a> {
+    file: &'a OpenFile,
+    length: u64,
+    position: u64,
+    count: usize,
+}
+
+impl<'a> Entries<'a> {
+    pub(super) fn new(file: &'a OpenFile) -> Result<Self> {
+        Ok(Self { file, length: file.length()?, position: 0, count: 0 })
+    }
+
+    /// The next entry, with what extended headers before it say applied.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>> {
+        let mut overrides = Overrides::default();
+        while let Some(header) = self.header()? {
+            let size = stored_size(&header)?;
+            match header.entry_type() {
+                EntryType::XHeader => overrides.read(&self.extension(size, PAX_LIMIT)?)?,
+                EntryType::XGlobalHeader => self.global(size)?,
+                EntryType::GNULongName => overrides.name = Some(self.long_name(size)?),
+                EntryType::GNULongLink => overrides.link = Some(self.long_name(size)?),
+                EntryType::GNUSparse => return Err(pax::sparse()),
+                _ => return self.entry(&header, overrides, size).map(Some),
+            }
+        }
+        if overrides.is_empty() {
+            Ok(None)
+        } else {
+            Err(invalid("an extended header without an entry"))
+        }
+    }
+
+    fn entry(&mut self, header: &Header, overrides: Overrides, size: u64) -> Result<Entry> {
+        let name = overrides.name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = || {
+            let target = overrides.link.or_else(|| Some(header.link_name_bytes()?.into_owned()));
+            target.ok_or_else(|| invalid("a link to nowhere"))
+        };
+        let kind = match header.entry_type() {
+            EntryType::Regular | EntryType::Continuous => Kind::File,
+            EntryType::Link => Kind::HardLink(link()?),
+            EntryType::Symlink => Kind::SymbolicLink(link()?),
+            _ => Kind::Other,
+        };
+        if name.len() > NAME_LIMIT {
+            return Err(invalid("a name longer than 4096 bytes"));
+        }
+        let size = overrides.size.unwrap_or(size);
+        // Readers differ on whether content follows then, so none may.
+        if size > 0 && header_only(header.entry_type()) {
+            return Err(invalid("a link, folder or device with content"));
+        }
+        let offset = self.position;
+        self.skip(size)?;
+        Ok(Entry { name, kind, offset, size })
+    }
+
+    /// The header at the position, which moves behind it. `None` at the end: two blocks of zeros,
+    /// or one and the file's end, or the file's end.
+    fn header(&mut self) -> Result<Option<Header>> {
+        let Some(header) = self.block()? else {
+            return Ok(None);
+        };
+        if is_zero(&header) {
+            return match self.block()? {
+                Some(next) if !is_zero(&next) => Err(invalid("a single block of zeros")),
+                _ => Ok(None),
+            };
+        }
+        self.count += 1;
+        if self.count > ENTRY_LIMIT {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .detail(format!("more than {ENTRY_LIMIT} entries in a tar file")));
+        }
+        if header.cksum().ok() != Some(checksum(&header)) {
+            return Err(if self.position == BLOCK {
+                invalid("not a tar file")
+            } else {
+                invalid("a damaged header in the tar file")
+            });
+        }
+        Ok(Some(header))
+    }
+
+    fn block(&mut self) -> Result<Option<Header>> {
+        match self.length.saturating_sub(self.position) {
+            0 => Ok(None),
+            1..BLOCK => Err(cut_short()),
+            _ => {
+                let mut header = Header::new_old();
+                self.file.read_exact_at(header.as_mut_bytes(), self.position)?;
+                self.position += BLOCK;
+                Ok(Some(header))
+            }
+        }
+    }
+
+    /// The content of an entry that describes another.
+    fn extension(&mut self, size: u64, limit: u64) -> Result<Vec<u8>> {
+        if size > limit {
+            return Err(invalid("an extended header that is too long"));
+        }
+        let mut content = vec![0; usize::try_from(size).unwrap_or_default()];
+        let offset = self.position;
+        self.skip(size)?;
+        self.file.read_exact_at(&mut content, offset)?;
+        Ok(content)
+    }
+
+    fn long_name(&mut self, size: u64) -> Result<Vec<u8>> {
+        let mut name = self.extension(size, NAME_LIMIT as u64 + 1)?;
+        if let Some(end) = name.iter().position(|b| *b == 0) {
+            name.truncate(end);
+        }
+        Ok(name)
+    }
+
+    /// Checks that a header for all entries says nothing that matters here; git writes a comment.
+    fn global(&mut self, size: u64) -> Result<()> {
+        let mut overrides = Overrides::default();
+        overrides.read(&self.extension(size, PAX_LIMIT)?)?;
+        if overrides.is_empty() {
+            Ok(())
+        } else {
+            Err(invalid("a global header with a name or size"))
+        }
+    }
+
+    /// Moves behind content and its padding, all of which must be there but the last padding.
+    fn skip(&mut self, size: u64) -> Result<()> {
+        if size > self.length.saturating_sub(self.position) {
+            return Err(cut_short());
+        }
+        self.position = (self.position + size).next_multiple_of(BLOCK);
+        Ok(())
+    }
+}
+
+/// The size field, strictly: a negative or oversized binary number is refused.
+fn stored_size(header: &Header) -> Result<u64> {
+    let field = &header.as_old().size;
+    if field[0] & 0x80 != 0 && field[..4] != [0x80, 0, 0, 0] {
+        return Err(invalid("a size out of range"));
+    }
+    header.entry_size().map_err(|_| invalid("a size that is no number"))
+}
+
+/// The sum of all bytes, those of the checksum itself taken as spaces.
+fn checksum(header: &Header) -> u32 {
+    let bytes = header.as_bytes();
+    let own: u32 = bytes[CHECKSUM].iter().copied().map(u32::from).sum();
+    let all: u32 = bytes.iter().copied().map(u32::from).sum();
+    all - own + 8 * u32::from(b' ')
+}
+
+fn is_zero(header: &Header) -> bool {
+    header.as_bytes().iter().all(|b| *b == 0)
+}
+
+fn header_only(kind: EntryType) -> bool {
+    matches!(
+        kind,
+        EntryType::Link
+            | EntryType::Symlink
+            | EntryType::Char
+            | EntryType::Block
+            | EntryType::Directory
+            | EntryType::Fifo
+    )
+}
+
+fn cut_short() -> Error {
+    invalid("the tar file is cut short")
+}
+
+fn invalid(clause: &'static str) -> Error {
+    Error::new(ErrorKind::Invalid).detail(clause)
+}
+
+const BLOCK: u64 = 512;
+/// Where a header has its checksum.
+const CHECKSUM: std::ops::Range<usize> = 148..156;
+/// 4 KiB: the longest path that systems take.
+const NAME_LIMIT: usize = 4096;
+/// 1 MiB: extended attributes are stored there too.
+const PAX_LIMIT: u64 = 1 << 20;
+/// 1,000,000: archives have a few for each layer.
+const ENTRY_LIMIT: usize = 1_000_000;

@@ -1,0 +1,112 @@
+//! What is in a tar file, and where: names to stretches of the file.
+//!
+//! Owns the reading of archives' own tar files, strictly: a name that leads out, a link that does,
+//! or anything that two readers could understand differently is refused. It does not unpack, and
+//! never sees the inside of layers. The archives use it.
+
+mod entry;
+mod name;
+mod pax;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use longshore_core::{Error, ErrorKind, Result};
+
+use crate::section::{OpenFile, Section};
+use entry::{Entries, Kind};
+
+/// The regular files of a tar file, by name. Of two with the same name, the last one counts.
+#[derive(Debug)]
+pub(crate) struct Members {
+    by_name: BTreeMap<String, Member>,
+}
+
+#[derive(Debug)]
+enum Member {
+    File(Section),
+    /// The name, within the archive, of what it links to.
+    Link(String),
+}
+
+impl Members {
+    /// Reads all headers once.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if it is no tar file, is cut short, or holds what is refused;
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries or 64 MiB of names.
+    pub(crate) fn index(file: OpenFile) -> Result<Self> {
+        let path = file.path().to_owned();
+        Self::read(&Arc::new(file)).map_err(|e| e.at(path.display()))
+    }
+
+    fn read(file: &Arc<OpenFile>) -> Result<Self> {
+        let mut by_name = BTreeMap::new();
+        let mut names = 0;
+        let mut entries = Entries::new(file)?;
+        while let Some(entry) = entries.next()? {
+            let Some(name) = name::within(&entry.name)? else {
+                continue;
+            };
+            let member = match entry.kind {
+                Kind::File => {
+                    Member::File(Section::new(Arc::clone(file), entry.offset, entry.size))
+                }
+                Kind::HardLink(to) => Member::Link(name::link_target("", &to)?),
+                Kind::SymbolicLink(to) => {
+                    Member::Link(name::link_target(name::folder(&name), &to)?)
+                }
+                Kind::Other => continue,
+            };
+            names += name.len();
+            if names > NAMES_LIMIT {
+                return Err(Error::new(ErrorKind::TooLarge)
+                    .detail(format!("more than {NAMES_LIMIT} bytes of names")));
+            }
+            by_name.insert(name, member);
+        }
+        Ok(Self { by_name })
+    }
+
+    /// The file of this name, links followed.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if the name leads out of the archive, or links go round.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Section>> {
+        let mut name = name::within(name.as_bytes())?.unwrap_or_default();
+        for _ in 0..LINK_LIMIT {
+            match self.by_name.get(&name) {
+                None => return Ok(None),
+                Some(Member::File(section)) => return Ok(Some(section.clone())),
+                Some(Member::Link(to)) => name.clone_from(to),
+            }
+        }
+        Err(Error::new(ErrorKind::Invalid)
+            .at(name)
+            .detail(format!("more than {LINK_LIMIT} links one after another")))
+    }
+
+    /// The file of this name, which must be there.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find); [`Invalid`](ErrorKind::Invalid) if it is missing.
+    pub(crate) fn require(&self, name: &str) -> Result<Section> {
+        self.find(name)?.ok_or_else(|| {
+            Error::new(ErrorKind::Invalid).detail(format!("{name} is missing in the archive"))
+        })
+    }
+
+    /// All files, links that lead to one included, by name.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, Section)> {
+        let found = |name: &String| self.find(name).ok().flatten();
+        self.by_name.keys().filter_map(move |name| Some((name.as_str(), found(name)?)))
+    }
+}
+
+/// Eight: archives link once, if at all.
+const LINK_LIMIT: usize = 8;
+/// 64 MiB: half a million names of layers.
+const NAMES_LIMIT: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests;

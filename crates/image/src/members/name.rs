@@ -1,0 +1,99 @@
+//! Names within an archive: pure.
+
+use longshore_core::{Error, ErrorKind, Result};
+
+/// A member's name without what says nothing (`./`, `//`, a slash at the end).
+///
+/// `None` for the archive's own folder, and for names that are not UTF-8: nothing ever asks for one.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if it is absolute or has a `..`.
+pub(super) fn within(name: &[u8]) -> Result<Option<String>> {
+    if name.starts_with(b"/") {
+        return Err(refused(name, "an absolute name"));
+    }
+    if name.split(|b| *b == b'/').any(|part| part == b"..") {
+        return Err(refused(name, "a name with \"..\""));
+    }
+    let Ok(name) = str::from_utf8(name) else {
+        return Ok(None);
+    };
+    let parts: Vec<&str> = name.split('/').filter(|part| says_something(part)).collect();
+    Ok((!parts.is_empty()).then(|| parts.join("/")))
+}
+
+/// The folder that a member is in; empty for the archive's own.
+pub(super) fn folder(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The name that a link in `folder` leads to.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if that is outside the archive.
+pub(super) fn link_target(folder: &str, to: &[u8]) -> Result<String> {
+    let refuse = || refused(to, "a link out of the archive");
+    let to = str::from_utf8(to).map_err(|_| refuse())?;
+    if to.starts_with('/') {
+        return Err(refuse());
+    }
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| says_something(part)).collect();
+    for part in to.split('/').filter(|part| says_something(part)) {
+        if part == ".." {
+            parts.pop().ok_or_else(refuse)?;
+        } else {
+            parts.push(part);
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+fn says_something(part: &str) -> bool {
+    !part.is_empty() && part != "."
+}
+
+fn refused(name: &[u8], what: &'static str) -> Error {
+    Error::new(ErrorKind::Invalid)
+        .at(String::from_utf8_lossy(name))
+        .detail(format!("{what} in an archive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_brought_to_one_form_or_refused() {
+        for (name, expected) in [
+            (&b"a/b"[..], Some(Some("a/b"))),
+            (b"./a//b/", Some(Some("a/b"))),
+            (b"./", Some(None)),
+            (b"", Some(None)),
+            (b"a..b/..c", Some(Some("a..b/..c"))),
+            (b"\xff", Some(None)),
+            (b"/a", None),
+            (b"..", None),
+            (b"a/../b", None),
+            (b"a/..", None),
+            (b"\xff/../x", None),
+        ] {
+            let found = within(name).ok();
+            let expected = expected.map(|name| name.map(str::to_owned));
+            assert_eq!(found, expected, "{}", String::from_utf8_lossy(name));
+        }
+    }
+
+    #[test]
+    fn a_link_may_go_up_but_not_out() {
+        for (folder, to, expected) in [
+            ("a", "../b/layer.tar", Some("b/layer.tar")),
+            ("", "b", Some("b")),
+            ("a/b", "c", Some("a/b/c")),
+            ("a", "../../b", None),
+            ("", "../b", None),
+            ("a", "/etc/passwd", None),
+        ] {
+            assert_eq!(link_target(folder, to.as_bytes()).ok().as_deref(), expected, "{to}");
+        }
+    }
+}

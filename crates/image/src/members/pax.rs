@@ -1,0 +1,118 @@
+//! Extended headers: the records that say more of the next entry. Pure.
+
+use longshore_core::{Error, ErrorKind, Result};
+
+/// What extended headers and long-name entries say of the entry that follows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Overrides {
+    pub(super) name: Option<Vec<u8>>,
+    pub(super) link: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+}
+
+impl Overrides {
+    /// Whether nothing was said.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Takes over what an extended header says.
+    ///
+    /// Source: POSIX.1-2024, pax, "pax Extended Header"; the size applies to reading and to skipping.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for what breaks the format, and for sparse files, whose
+    /// content is not what is stored.
+    pub(super) fn read(&mut self, mut records: &[u8]) -> Result<()> {
+        while !records.is_empty() {
+            let (key, value, rest) = record(records)?;
+            records = rest;
+            match key {
+                b"path" => self.name = Some(text(value)?),
+                b"linkpath" => self.link = Some(text(value)?),
+                b"size" => self.size = Some(number(value).ok_or_else(|| bad("its size"))?),
+                key if key.starts_with(b"GNU.sparse.") => return Err(sparse()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error for files of which only parts are stored.
+pub(super) fn sparse() -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .detail("the archive stores a file sparsely")
+        .with_hint("Make the archive without tar's --sparse.")
+}
+
+/// Splits `LENGTH KEY=VALUE\n` off; the length counts all of that.
+fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
+    let split = || {
+        let space = records.iter().take(LENGTH_DIGITS).position(|b| *b == b' ')?;
+        let length = usize::try_from(number(&records[..space])?).ok()?;
+        if length > records.len() || length < space + 2 {
+            return None;
+        }
+        let (record, rest) = records.split_at(length);
+        let pair = record[space + 1..].strip_suffix(b"\n")?;
+        let equals = pair.iter().position(|b| *b == b'=')?;
+        Some((&pair[..equals], &pair[equals + 1..], rest))
+    };
+    split().ok_or_else(|| bad("a record"))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn text(value: &[u8]) -> Result<Vec<u8>> {
+    if value.contains(&0) {
+        return Err(bad("a name with a zero byte"));
+    }
+    Ok(value.to_vec())
+}
+
+fn bad(what: &str) -> Error {
+    Error::new(ErrorKind::Invalid).detail(format!("an extended header of the tar file: {what}"))
+}
+
+/// Digits of any length that fits the limit on extended headers, and the space.
+const LENGTH_DIGITS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_taken_over_or_refused() {
+        let read = |records: &[u8]| {
+            let mut overrides = Overrides::default();
+            overrides.read(records).map(|()| overrides).map_err(|e| e.kind())
+        };
+        let named =
+            Overrides { name: Some(b"a\nb".to_vec()), size: Some(7), ..Overrides::default() };
+        assert_eq!(read(b"12 path=a\nb\n9 size=7\n"), Ok(named));
+        assert_eq!(read(b"16 comment=\0\n=x\n"), Ok(Overrides::default()));
+        for bad in [
+            &b"x path=a\n"[..],
+            b"8 path=a\n",
+            b"11 path=a\n",
+            b"10 path=a ",
+            b"10 path=\0\n",
+            b"11 size=-1\n",
+            b"11 size=+1\n",
+            b"11 size=0x\n",
+            b"29 size=99999999999999999999\n",
+            b"99999999999999999999 a=b\n",
+            b"3 \n",
+            b"\0\0\0",
+        ] {
+            assert_eq!(read(bad), Err(ErrorKind::Invalid), "{}", bad.escape_ascii());
+        }
+        assert_eq!(read(b"22 GNU.sparse.major=1\n"), Err(ErrorKind::Unsupported));
+    }
+}

@@ -1,0 +1,116 @@
+//! The names in `index.json`, and how entries are listed under them. Pure.
+
+use std::collections::HashSet;
+
+use longshore_core::{Annotations, Descriptor, Reference, Tag, TagOrDigest};
+
+/// The name of an entry.
+pub(super) fn name_of(entry: &Descriptor) -> Option<&str> {
+    entry.annotations.get(Annotations::REF_NAME)
+}
+
+/// The tag of an entry: its name, or the tag of the reference that its name is (podman writes those).
+fn tag_of(entry: &Descriptor) -> Option<Tag> {
+    let name = name_of(entry)?;
+    Tag::parse(name).ok().or_else(|| Reference::familiar(name).ok()?.tag().cloned())
+}
+
+/// The entry that is meant, the last one of several.
+pub(super) fn listed<'a>(
+    entries: &'a [Descriptor],
+    selector: &TagOrDigest,
+) -> Option<&'a Descriptor> {
+    entries.iter().rev().find(|entry| match selector {
+        TagOrDigest::Tag(tag) => tag_of(entry).as_ref() == Some(tag),
+        TagOrDigest::Digest(digest) => entry.digest == *digest,
+    })
+}
+
+/// The tags after `after`, in order, each once.
+pub(super) fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = entries
+        .iter()
+        .filter_map(tag_of)
+        .filter(|tag| after.is_none_or(|after| tag > after))
+        .collect();
+    tags.sort();
+    tags.dedup();
+    tags
+}
+
+/// Lists a manifest, under `tag` if given.
+///
+/// Whatever had the tag before gives it up and goes, unless it has a part in a listing of referrers.
+/// Children of an index need no entries of their own.
+pub(super) fn list(
+    entries: &mut Vec<Descriptor>,
+    mut entry: Descriptor,
+    tag: Option<&Tag>,
+    children: &[Descriptor],
+) {
+    let inside: HashSet<_> = children.iter().map(|d| &d.digest).collect();
+    entries.retain(|d| name_of(d).is_some() || !inside.contains(&d.digest));
+    let Some(tag) = tag else {
+        if entries.iter().all(|d| d.digest != entry.digest) {
+            entries.push(entry);
+        }
+        return;
+    };
+    let named = |d: &Descriptor| tag_of(d).as_ref() == Some(tag);
+    entries.retain(|d| !named(d) || d.artifact_type.is_some());
+    for d in entries.iter_mut().filter(|d| named(d)) {
+        d.annotations.0.remove(Annotations::REF_NAME);
+    }
+    entries.retain(|d| d.digest != entry.digest || name_of(d).is_some());
+    entry.annotations.insert(Annotations::REF_NAME, tag.as_str());
+    entries.push(entry);
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_core::MediaType;
+
+    use super::*;
+
+    fn entry(content: &str, name: Option<&str>) -> Descriptor {
+        let mut entry = Descriptor::of(MediaType::OCI_MANIFEST, content.as_bytes());
+        if let Some(name) = name {
+            entry.annotations.insert(Annotations::REF_NAME, name);
+        }
+        entry
+    }
+
+    fn tag(name: &str) -> Tag {
+        Tag::parse(name).unwrap()
+    }
+
+    #[test]
+    fn names_that_are_references_have_tags_too_and_the_last_one_counts() {
+        let entries = [
+            entry("a", Some("v1")),
+            entry("b", Some("docker.io/library/alpine:v2")),
+            entry("c", Some("alpine:v1")),
+            entry("d", Some("not a name")),
+            entry("e", None),
+        ];
+        assert_eq!(tags(&entries, None), [tag("v1"), tag("v2")]);
+        assert_eq!(tags(&entries, Some(&tag("v1"))), [tag("v2")]);
+        let found = |name| listed(&entries, &tag(name).into()).map(|d| &d.digest);
+        assert_eq!(found("v1"), Some(&entries[2].digest));
+        assert_eq!(found("v2"), Some(&entries[1].digest));
+        assert_eq!(found("v3"), None);
+    }
+
+    #[test]
+    fn a_tag_moves_and_children_need_no_entry() {
+        let mut entries = Vec::new();
+        list(&mut entries, entry("child", None), None, &[]);
+        list(&mut entries, entry("child", None), None, &[]);
+        assert_eq!(entries.len(), 1);
+        list(&mut entries, entry("index", None), Some(&tag("v1")), &[entry("child", None)]);
+        assert_eq!(entries, [entry("index", Some("v1"))]);
+        list(&mut entries, entry("index", None), Some(&tag("v2")), &[]);
+        list(&mut entries, entry("other", None), Some(&tag("v1")), &[]);
+        assert_eq!(entries, [entry("index", Some("v2")), entry("other", Some("v1"))]);
+    }
+}

@@ -1,0 +1,65 @@
+//! Manifests and referrers among the entries of an index, wherever the blobs lie.
+
+use longshore_core::{
+    Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, MediaType, RawManifest, Result,
+    TagOrDigest, graph,
+};
+
+use super::index;
+use crate::section::Section;
+
+/// An index and the blobs that go with it: of an archive that is read, or of one being written.
+pub(super) struct Lookup<'a> {
+    /// What the store calls itself.
+    pub(super) name: String,
+    pub(super) entries: &'a [Descriptor],
+    pub(super) find: &'a dyn Fn(&Digest) -> Result<Option<Section>>,
+}
+
+impl Lookup<'_> {
+    pub(super) fn blob(&self, digest: &Digest) -> Result<Section> {
+        (self.find)(digest)?.ok_or_else(|| self.not_found(&format!("blob {digest}")))
+    }
+
+    /// A manifest that is listed, or, by digest, any that is there: children of an index are not
+    /// listed.
+    pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let missing = || self.not_found(&selector.to_string());
+        let (section, digest, media_type) = match (index::listed(self.entries, selector), selector)
+        {
+            (Some(entry), _) => {
+                let media_type = Some(entry.media_type.clone());
+                (self.blob(&entry.digest)?, entry.digest.clone(), media_type)
+            }
+            (None, TagOrDigest::Digest(digest)) => {
+                ((self.find)(digest)?.ok_or_else(missing)?, digest.clone(), None)
+            }
+            (None, TagOrDigest::Tag(_)) => return Err(missing()),
+        };
+        let bytes = section.bytes(MANIFEST_LIMIT).map_err(|e| e.at(&digest))?;
+        RawManifest::new(bytes, media_type, digest)
+    }
+
+    /// The listed manifests that refer to `subject`.
+    pub(super) fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> Result<Vec<Descriptor>> {
+        let mut found = Vec::new();
+        for entry in self.entries {
+            let manifest = self.manifest(&entry.digest.clone().into())?;
+            if let Some((of, descriptor)) = graph::referrer(&manifest)?
+                && of == *subject
+                && (artifact_type.is_none() || descriptor.artifact_type.as_ref() == artifact_type)
+            {
+                found.push(descriptor);
+            }
+        }
+        Ok(found)
+    }
+
+    fn not_found(&self, what: &str) -> Error {
+        Error::new(ErrorKind::NotFound).at(format!("{} {what}", self.name))
+    }
+}

@@ -1,0 +1,242 @@
+//! A repository in a tar file that holds an OCI image layout.
+//!
+//! Owns the reading of such archives; `writer` makes them, `index` knows the names in `index.json`,
+//! `lookup` what is behind them. Blobs are read where they lie in the file.
+
+mod index;
+mod lookup;
+mod writer;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use longshore_core::blob_file::run;
+use longshore_core::{
+    BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Index, MediaType, Page, Pages,
+    RawManifest, Repository, Result, Source, Tag, TagOrDigest,
+};
+use serde::Deserialize;
+
+use lookup::Lookup;
+pub use writer::OciArchiveWriter;
+
+use crate::members::Members;
+use crate::section::Section;
+use crate::spool::{self, Spooled};
+
+/// An OCI image layout in a tar file, read where it lies. Clones share the open file.
+///
+/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags, or
+/// references with a tag; where two entries have the same tag, the last one counts. A compressed
+/// archive (gzip, zstd) is unpacked into an unnamed temporary file first.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use longshore_image::OciArchive;
+///
+/// let missing = OciArchive::open("no-such-file.tar").await.unwrap_err();
+/// assert_eq!(missing.to_string(), "not found: no-such-file.tar");
+/// # Ok::<(), longshore_core::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Source: image-spec v1.1.1, "Image Layout".
+#[derive(Clone)]
+pub struct OciArchive {
+    content: Arc<Content>,
+}
+
+struct Content {
+    path: PathBuf,
+    members: Members,
+    index: Index,
+    index_digest: Digest,
+    in_place: bool,
+}
+
+impl OciArchive {
+    /// Opens an archive and reads its index.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such file; [`Invalid`](ErrorKind::Invalid) if
+    /// it is no tar file, no layout, damaged, or leads out of itself;
+    /// [`Unsupported`](ErrorKind::Unsupported) for a layout of a version other than 1;
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        run(move || Self::open_now(path)).await
+    }
+
+    fn open_now(path: PathBuf) -> Result<Self> {
+        let Spooled { file, in_place } = spool::open(&path)?;
+        let members = Members::index(file)?;
+        let at = |e: Error| e.at(path.display());
+        check_marker(&members).map_err(at)?;
+        let bytes = members
+            .require(INDEX)
+            .and_then(|section| section.bytes(INDEX_LIMIT))
+            .map_err(|e| at(e.with_hint("Make the archive again.")))?;
+        let index: Index = serde_json::from_slice(&bytes)
+            .map_err(|e| at(Error::new(ErrorKind::Invalid).detail(format!("{INDEX}: {e}"))))?;
+        let content =
+            Content { index_digest: Digest::sha256(&bytes), path, members, index, in_place };
+        Ok(Self { content: Arc::new(content) })
+    }
+
+    /// The archive's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.content.path
+    }
+
+    /// The entries of `index.json`: every manifest that is listed, named or not.
+    #[must_use]
+    pub fn entries(&self) -> &[Descriptor] {
+        &self.content.index.manifests
+    }
+
+    /// The only manifest of the archive: the one that is named if just one is, else the only one.
+    ///
+    /// Images without names, each for another platform, are one: `index.json` itself is their index.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
+    /// names to choose from if there are several.
+    pub fn only_manifest(&self) -> Result<TagOrDigest> {
+        let named: Vec<_> = self.entries().iter().filter(|d| index::name_of(d).is_some()).collect();
+        match (&named[..], self.entries()) {
+            ([one], _) => Ok(one.digest.clone().into()),
+            ([], [one]) => Ok(one.digest.clone().into()),
+            ([], []) => {
+                Err(Error::new(ErrorKind::NotFound).at(self.name()).detail("the archive is empty"))
+            }
+            ([], several) if several.iter().all(|d| d.platform.is_some()) => {
+                Ok(self.content.index_digest.clone().into())
+            }
+            _ => {
+                let names: Vec<&str> = named.iter().filter_map(|d| index::name_of(d)).collect();
+                Err(Error::new(ErrorKind::Conflict)
+                    .at(self.name())
+                    .detail(format!("several images: {}", names.join(", ")))
+                    .with_hint("Say which one: oci-archive:FILE:TAG or oci-archive:FILE@DIGEST."))
+            }
+        }
+    }
+
+    /// The blob of a digest, where it lies; also `index.json` by its own.
+    fn section(&self, digest: &Digest) -> Result<Option<Section>> {
+        if *digest == self.content.index_digest {
+            return self.content.members.find(INDEX);
+        }
+        self.content.members.find(&blob_name(digest))
+    }
+
+    fn lookup<T>(&self, look: impl FnOnce(Lookup<'_>) -> Result<T>) -> Result<T> {
+        look(Lookup {
+            name: self.name(),
+            entries: self.entries(),
+            find: &|digest| self.section(digest),
+        })
+    }
+}
+
+#[async_trait]
+impl Source for OciArchive {
+    fn name(&self) -> String {
+        format!("oci-archive:{}", self.path().display())
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        let manifest = self.manifest(selector).await?;
+        Ok(manifest.descriptor().clone())
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let (archive, selector) = (self.clone(), selector.clone());
+        run(move || archive.lookup(|l| l.manifest(&selector))).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        let section = self.lookup(|l| l.blob(&descriptor.digest))?;
+        let stream = section.stream(0..section.size())?;
+        BlobReader::new(descriptor.clone(), stream)
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        let section = self.lookup(|l| l.blob(&descriptor.digest))?;
+        section.stream(range).map_err(|e| e.at(&descriptor.digest))
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.section(digest)?.map(|section| section.size()))
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        Pages::of(index::tags(self.entries(), after))
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
+        let asked = (self.clone(), subject.clone(), artifact_type.cloned());
+        Pages::new(move |_| {
+            let (archive, subject, artifact_type) = asked.clone();
+            async move {
+                let find =
+                    move || archive.lookup(|l| l.referrers(&subject, artifact_type.as_ref()));
+                let items = run(find).await?;
+                Ok(Page { items, next: None })
+            }
+        })
+    }
+}
+
+impl fmt::Debug for OciArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OciArchive({})", self.path().display())
+    }
+}
+
+/// The name of a blob's member. Both parts of a digest are grammar-checked: no separator and no
+/// dot-dot can be in them.
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded())
+}
+
+/// Checks that the archive holds a layout, of a version that is understood.
+fn check_marker(members: &Members) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Marker {
+        #[serde(rename = "imageLayoutVersion")]
+        version: String,
+    }
+    let invalid = |why: String| Error::new(ErrorKind::Invalid).detail(why);
+    let Some(section) = members.find(MARKER)? else {
+        let error = invalid(format!("not an OCI layout: {MARKER} is missing in the archive"));
+        return Err(match members.find("manifest.json")? {
+            Some(_) => error.with_hint("What docker save makes is named docker-archive:FILE."),
+            None => error,
+        });
+    };
+    let bytes = section.bytes(MARKER_LIMIT)?;
+    let marker: Marker =
+        serde_json::from_slice(&bytes).map_err(|e| invalid(format!("{MARKER}: {e}")))?;
+    if marker.version.split('.').next() == Some("1") {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported)
+        .detail(format!("layout version {}, where 1 is understood", marker.version)))
+}
+
+const MARKER: &str = "oci-layout";
+const INDEX: &str = "index.json";
+/// 64 KiB: the file has thirty bytes.
+const MARKER_LIMIT: usize = 64 << 10;
+/// 64 MiB: about 200,000 entries.
+const INDEX_LIMIT: usize = 64 << 20;

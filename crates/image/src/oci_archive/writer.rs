@@ -1,0 +1,269 @@
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longshore_core::blob_file::run;
+use longshore_core::{
+    BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Index,
+    Manifest, MediaType, Mount, Node, Page, Pages, RawManifest, Repository, Result, Source, Tag,
+    TagOrDigest, Target, graph,
+};
+
+use super::lookup::Lookup;
+use super::{INDEX, MARKER, OciArchive, blob_name, index};
+use crate::section::Section;
+use crate::staging::{Staged, Staging, work_over};
+use crate::tar_file::{self, Part, Stamp};
+
+/// An OCI archive being written. Clones share what was written so far.
+///
+/// Blobs wait in a folder beside the archive; [`finish`](Self::finish) makes the file, all of it or
+/// nothing. An archive that is there already is extended: what it holds stays, tags are merged. The
+/// same content makes the same bytes.
+///
+/// # Cancellation
+/// Dropping it without `finish` leaves nothing behind, and what was there as it was.
+#[derive(Clone)]
+pub struct OciArchiveWriter {
+    work: Arc<Work>,
+}
+
+struct Work {
+    path: PathBuf,
+    before: Option<OciArchive>,
+    staging: Staging,
+    state: Mutex<State>,
+}
+
+struct State {
+    stamp: Stamp,
+    index: Index,
+    blobs: BTreeMap<Digest, Arc<Staged>>,
+    /// What the archive held before, and was read and found whole.
+    whole: HashSet<Digest>,
+}
+
+impl OciArchiveWriter {
+    /// Begins an archive at `path`, with the content of the one that is there, if one is.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if its folder cannot be written; as [`OciArchive::open`] for what is
+    /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
+    pub async fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        run(move || Self::create_now(&path)).await
+    }
+
+    fn create_now(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
+        let stamp = Stamp::of(&path)?;
+        let staging = Staging::beside(&path)?;
+        let before = match stamp.is_there() {
+            true => Some(OciArchive::open_now(path.clone())?),
+            false => None,
+        };
+        if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
+            return Err(tar_file::compressed(&path));
+        }
+        let state = State {
+            stamp,
+            index: before
+                .as_ref()
+                .map_or_else(|| Index::new(Vec::new()), |a| a.content.index.clone()),
+            blobs: BTreeMap::new(),
+            whole: HashSet::new(),
+        };
+        let work = Work { path, before, staging, state: Mutex::new(state) };
+        Ok(Self { work: Arc::new(work) })
+    }
+
+    /// Writes the archive's file, with all that was pushed until now.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if someone else wrote there meanwhile;
+    /// [`Io`](ErrorKind::Io). What was there stays then.
+    pub async fn finish(&self) -> Result<()> {
+        let work = Arc::clone(&self.work);
+        run(move || {
+            let members = work.members()?;
+            let mut state = work.state();
+            tar_file::replace(&work.path, state.stamp, &members)?;
+            state.stamp = Stamp::of(&work.path)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Work {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one insert, or the index replaced: a writer that panicked left it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All members of the archive: its two documents, then everything else by name.
+    fn members(&self) -> Result<Vec<(String, Part)>> {
+        let mut rest = BTreeMap::new();
+        if let Some(before) = &self.before {
+            let kept = before.content.members.files();
+            rest.extend(kept.map(|(name, section)| (name.to_owned(), Part::Section(section))));
+        }
+        let state = self.state();
+        let staged = state.blobs.iter();
+        rest.extend(staged.map(|(d, staged)| (blob_name(d), Part::Staged(Arc::clone(staged)))));
+        let index = serde_json::to_vec(&state.index)
+            .map_err(|e| Error::new(ErrorKind::Invalid).at(INDEX).with_source(e))?;
+        let documents = [(MARKER, Bytes::from_static(MARKER_CONTENT)), (INDEX, Bytes::from(index))];
+        for (name, _) in &documents {
+            rest.remove(*name);
+        }
+        let documents = documents.map(|(name, bytes)| (name.to_owned(), Part::Bytes(bytes)));
+        Ok(documents.into_iter().chain(rest).collect())
+    }
+
+    /// A blob that was pushed, or was there before.
+    fn section(&self, digest: &Digest) -> Result<Option<Section>> {
+        let staged = self.state().blobs.get(digest).cloned();
+        match (staged, &self.before) {
+            (Some(staged), _) => staged.section().map(Some),
+            (None, Some(before)) => before.section(digest),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("oci-archive:{}", self.path.display())
+    }
+
+    fn lookup<T>(&self, look: impl FnOnce(Lookup<'_>) -> Result<T>) -> Result<T> {
+        let entries = self.state().index.manifests.clone();
+        look(Lookup { name: self.name(), entries: &entries, find: &|digest| self.section(digest) })
+    }
+
+    /// Whether the content is there and whole. What was there before is read once.
+    fn is_held(&self, descriptor: &Descriptor) -> Result<bool> {
+        let known = |state: &State| {
+            state.blobs.contains_key(&descriptor.digest) || state.whole.contains(&descriptor.digest)
+        };
+        if known(&self.state()) {
+            return Ok(true);
+        }
+        let held = match self.section(&descriptor.digest)? {
+            Some(section) => section.verify(descriptor)?,
+            None => false,
+        };
+        if held {
+            self.state().whole.insert(descriptor.digest.clone());
+        }
+        Ok(held)
+    }
+
+    fn list(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let children = match manifest.parse()? {
+            Manifest::Index(index) => index.manifests,
+            _ => Vec::new(),
+        };
+        let mut entry = manifest.descriptor().clone();
+        if let Some((_, referrer)) = graph::referrer(manifest)? {
+            entry.artifact_type = referrer.artifact_type;
+        }
+        index::list(&mut self.state().index.manifests, entry, tag, &children);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Source for OciArchiveWriter {
+    fn name(&self) -> String {
+        self.work.name()
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        let manifest = self.manifest(selector).await?;
+        Ok(manifest.descriptor().clone())
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let (work, selector) = (Arc::clone(&self.work), selector.clone());
+        run(move || work.lookup(|l| l.manifest(&selector))).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        let section = self.work.lookup(|l| l.blob(&descriptor.digest))?;
+        let stream = section.stream(0..section.size())?;
+        BlobReader::new(descriptor.clone(), stream)
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        let section = self.work.lookup(|l| l.blob(&descriptor.digest))?;
+        section.stream(range).map_err(|e| e.at(&descriptor.digest))
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.work.section(digest)?.map(|section| section.size()))
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        Pages::of(index::tags(&self.work.state().index.manifests, after))
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
+        let asked = (Arc::clone(&self.work), subject.clone(), artifact_type.cloned());
+        Pages::new(move |_| {
+            let (work, subject, artifact_type) = asked.clone();
+            async move {
+                let find = move || work.lookup(|l| l.referrers(&subject, artifact_type.as_ref()));
+                let items = run(find).await?;
+                Ok(Page { items, next: None })
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Target for OciArchiveWriter {
+    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+        let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
+        let (work, descriptor) = (Arc::clone(&self.work), descriptor.clone());
+        let held = run(move || work.is_held(&descriptor)).await?;
+        Ok(if held { Holding::Alone } else { Holding::Absent })
+    }
+
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+        let reader = body.open(descriptor).await?;
+        let folder = self.work.staging.path().to_owned();
+        let staged = work_over(reader, move |pieces| Staged::write(&folder, pieces)).await?;
+        let digest = descriptor.digest.clone();
+        self.work.state().blobs.insert(digest, Arc::new(staged));
+        Ok(())
+    }
+
+    async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let descriptor = manifest.descriptor();
+        if self.holds(Node::Manifest(descriptor)).await? == Holding::Absent {
+            self.push_blob(descriptor, manifest.bytes().clone().into()).await?;
+        }
+        self.work.list(manifest, tag)
+    }
+
+    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
+        Ok(Mount::Declined)
+    }
+}
+
+impl fmt::Debug for OciArchiveWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OciArchiveWriter({})", self.work.path.display())
+    }
+}
+
+/// Source: image-spec v1.1.1, "oci-layout file".
+const MARKER_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;

@@ -1,0 +1,186 @@
+//! Stretches of an archive's file, read where they lie.
+//!
+//! Owns positioned reading, so that any number of readers share one open file, and a file that is
+//! replaced meanwhile is still read as it was. What a stretch holds is the archives' business.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use longshore_core::blob_file::run;
+use longshore_core::{BlobStream, Descriptor, Error, ErrorKind, PIECE, Result, Verifier};
+
+/// An open file and what to call it in errors.
+pub(crate) struct OpenFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl OpenFile {
+    pub(crate) fn new(file: File, path: &Path) -> Self {
+        Self { file, path: path.to_owned() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's length in bytes.
+    pub(crate) fn length(&self) -> Result<u64> {
+        let metadata = self.file.metadata().map_err(|e| Error::io(&self.path, e))?;
+        Ok(metadata.len())
+    }
+
+    /// Reads exactly so many bytes from `offset` on.
+    pub(crate) fn read_exact_at(&self, mut piece: &mut [u8], mut offset: u64) -> Result<()> {
+        while !piece.is_empty() {
+            match read_at(&self.file, piece, offset) {
+                Ok(0) => {
+                    return Err(Error::new(ErrorKind::Invalid)
+                        .at(self.path.display())
+                        .detail("the file is cut short"));
+                }
+                Ok(n) => {
+                    piece = &mut piece[n..];
+                    offset += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io(&self.path, e)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stretch of a file. Clones share the file.
+#[derive(Clone)]
+pub(crate) struct Section {
+    file: Arc<OpenFile>,
+    offset: u64,
+    size: u64,
+}
+
+impl Section {
+    pub(crate) fn new(file: Arc<OpenFile>, offset: u64, size: u64) -> Self {
+        Self { file, offset, size }
+    }
+
+    /// Bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where in the file it starts, which tells two stretches of one file apart.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The first bytes, at most `n`.
+    pub(crate) fn start(&self, n: usize) -> Result<Vec<u8>> {
+        let mut start = vec![0; usize::try_from(self.size).unwrap_or(n).min(n)];
+        self.file.read_exact_at(&mut start, self.offset)?;
+        Ok(start)
+    }
+
+    /// Reads all of it, for work off the async threads.
+    pub(crate) fn reader(&self) -> SectionReader {
+        SectionReader { rest: self.clone() }
+    }
+
+    /// All of it in memory.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes, before anything is read.
+    pub(crate) fn bytes(&self, limit: usize) -> Result<Bytes> {
+        match usize::try_from(self.size) {
+            Ok(size) if size <= limit => self.start(size).map(Bytes::from),
+            _ => Err(Error::new(ErrorKind::TooLarge)
+                .detail(format!("{} bytes, where {limit} are allowed", self.size))),
+        }
+    }
+
+    /// Streams a part of it, in bytes from its start.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if the range is not within it.
+    pub(crate) fn stream(&self, range: Range<u64>) -> Result<BlobStream> {
+        if range.start > range.end || range.end > self.size {
+            return Err(Error::new(ErrorKind::Invalid).detail(format!(
+                "bytes {}..{} of a blob of {} bytes",
+                range.start, range.end, self.size
+            )));
+        }
+        let part = Self {
+            file: Arc::clone(&self.file),
+            offset: self.offset + range.start,
+            size: range.end - range.start,
+        };
+        Ok(BlobStream::new(stream::try_unfold(part, |mut rest| async move {
+            if rest.size == 0 {
+                return Ok(None);
+            }
+            run(move || Ok(Some((rest.next_piece()?, rest)))).await
+        })))
+    }
+
+    fn next_piece(&mut self) -> Result<Bytes> {
+        let piece = self.start(PIECE)?;
+        self.skip(piece.len());
+        Ok(piece.into())
+    }
+
+    fn skip(&mut self, n: usize) {
+        self.offset += n as u64;
+        self.size -= n as u64;
+    }
+
+    /// Whether it holds exactly what the descriptor says. Reads all of it.
+    pub(crate) fn verify(&self, descriptor: &Descriptor) -> Result<bool> {
+        if self.size != descriptor.size {
+            return Ok(false);
+        }
+        let mut verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
+        let mut rest = self.clone();
+        while rest.size > 0 {
+            verifier.update(&rest.next_piece()?)?;
+        }
+        Ok(verifier.finish().is_ok())
+    }
+}
+
+impl fmt::Debug for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.offset + self.size;
+        write!(f, "{}[{}..{end}]", self.file.path.display(), self.offset)
+    }
+}
+
+/// Reads a stretch from its start to its end.
+pub(crate) struct SectionReader {
+    rest: Section,
+}
+
+impl Read for SectionReader {
+    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        let n = usize::try_from(self.rest.size).map_or(piece.len(), |left| left.min(piece.len()));
+        let (file, offset) = (&self.rest.file, self.rest.offset);
+        file.read_exact_at(&mut piece[..n], offset).map_err(io::Error::other)?;
+        self.rest.skip(n);
+        Ok(n)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, piece: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, piece, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, piece: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, piece, offset)
+}

@@ -1,0 +1,68 @@
+//! How an archive's file is opened, so that any part of it can be read.
+//!
+//! A plain tar is read where it lies. What is compressed, or comes from a pipe, is unpacked into an
+//! unnamed temporary file first, as a stream and within limits.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write as _};
+use std::path::Path;
+
+use longshore_core::{Error, ErrorKind, PIECE, Result};
+
+use crate::compression::{Compression, Decoder, Limits, error_of};
+use crate::section::OpenFile;
+
+/// An archive's file, and whether it is the plain file that its path names.
+pub(crate) struct Spooled {
+    pub(crate) file: OpenFile,
+    pub(crate) in_place: bool,
+}
+
+/// Opens an archive. The path is the user's own: links at it are followed, and a pipe is waited for.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Invalid`](ErrorKind::Invalid) for a folder
+/// and for damaged compression; [`TooLarge`](ErrorKind::TooLarge) for what unpacks to too much.
+pub(crate) fn open(path: &Path) -> Result<Spooled> {
+    let metadata = std::fs::metadata(path).map_err(|e| not_found_or_io(path, e))?;
+    if metadata.is_dir() {
+        return Err(Error::new(ErrorKind::Invalid)
+            .at(path.display())
+            .detail("expected an archive, found a folder")
+            .with_hint("A layout in a folder is named oci:DIR."));
+    }
+    let file = File::open(path).map_err(|e| not_found_or_io(path, e))?;
+    if metadata.is_file() && is_plain(&file).map_err(|e| e.at(path.display()))? {
+        return Ok(Spooled { file: OpenFile::new(file, path), in_place: true });
+    }
+    let unpacked = unpack(file).map_err(|e| e.at(path.display()))?;
+    Ok(Spooled { file: OpenFile::new(unpacked, path), in_place: false })
+}
+
+fn is_plain(mut file: &File) -> Result<bool> {
+    let mut start = Vec::new();
+    file.take(16).read_to_end(&mut start).map_err(error_of)?;
+    io::Seek::rewind(&mut file).map_err(error_of)?;
+    Ok(Compression::detect(&start)? == Compression::None)
+}
+
+fn unpack(file: File) -> Result<File> {
+    let mut limits = Limits::default();
+    limits.output = OUTPUT_LIMIT;
+    let mut decoder = Decoder::new(file, limits)?;
+    let unpacked = tempfile::tempfile().map_err(|e| Error::io(&std::env::temp_dir(), e))?;
+    let mut writer = BufWriter::with_capacity(PIECE, unpacked);
+    io::copy(&mut decoder, &mut writer).map_err(error_of)?;
+    writer.flush().map_err(error_of)?;
+    writer.into_inner().map_err(|e| error_of(e.into_error()))
+}
+
+fn not_found_or_io(path: &Path, e: io::Error) -> Error {
+    match e.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound).at(path.display()),
+        _ => Error::io(path, e),
+    }
+}
+
+/// 256 GiB: an archive may hold many layers, each within the limit of one.
+const OUTPUT_LIMIT: u64 = 256 << 30;

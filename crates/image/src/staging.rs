@@ -1,0 +1,181 @@
+//! Where blobs wait until an archive is written: files in a folder beside it.
+//!
+//! Owns the folder, which goes when the writer does, and the way from an async stream to blocking
+//! work over it. Content waits under a random name; only who knows of it can use it.
+
+use std::io::{self, BufWriter, Read, Write as _};
+use std::path::Path;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use longshore_core::{BlobReader, Error, ErrorKind, PIECE, Result};
+use tempfile::{NamedTempFile, TempDir, TempPath};
+use tokio::sync::mpsc;
+
+use crate::section::{OpenFile, Section};
+
+/// A folder for blobs on their way. Dropping it removes it and all that is left in it.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    folder: TempDir,
+}
+
+/// Content that waits. Dropping it removes the file.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    path: TempPath,
+    size: u64,
+}
+
+impl Staging {
+    /// Makes the folder beside `target`, so that what cannot be written is known before anything
+    /// is fetched.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) with the folder it should be in.
+    pub(crate) fn beside(target: &Path) -> Result<Self> {
+        let above = target.parent().unwrap_or(target);
+        let folder = tempfile::Builder::new()
+            .prefix(".partial-")
+            .tempdir_in(above)
+            .map_err(|e| Error::io(above, e))?;
+        Ok(Self { folder })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Staged {
+    /// Writes all that `content` yields to a new file in `folder`.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io), or what `content` fails with; nothing is left behind.
+    pub(crate) fn write(folder: &Path, content: &mut dyn Read) -> Result<Self> {
+        let (file, path) =
+            NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?.into_parts();
+        let mut writer = BufWriter::with_capacity(PIECE, file);
+        let copied = io::copy(content, &mut writer).and_then(|n| writer.flush().map(|()| n));
+        let size = copied.map_err(|e| match e.downcast::<Error>() {
+            Ok(error) => error,
+            Err(e) => Error::io(folder, e),
+        })?;
+        Ok(Self { path, size })
+    }
+
+    /// The content, to be read.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if the file cannot be opened.
+    pub(crate) fn section(&self) -> Result<Section> {
+        let file = std::fs::File::open(&self.path).map_err(|e| Error::io(&self.path, e))?;
+        let file = OpenFile::new(file, &self.path);
+        Ok(Section::new(file.into(), 0, self.size))
+    }
+}
+
+/// Runs blocking work over a blob as it streams. The blob is read to its end, whatever the work
+/// does, so that content which does not verify is told from content which cannot be worked on.
+///
+/// # Errors
+/// The reader's error, else the work's.
+///
+/// # Cancellation
+/// Dropping the future makes the work's next read fail.
+pub(crate) async fn work_over<T, F>(mut reader: BlobReader, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Pieces) -> Result<T> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let mut pieces = Pieces { receiver, piece: Bytes::new(), ended: false };
+    let done = tokio::task::spawn_blocking(move || work(&mut pieces));
+    let mut working = true;
+    while let Some(piece) = reader.try_next().await? {
+        working = working && sender.send(Next::Piece(piece)).await.is_ok();
+    }
+    // Fails only if the work has ended, which is for it to explain.
+    sender.send(Next::End).await.ok();
+    match done.await {
+        Ok(result) => result,
+        Err(e) => Err(Error::new(ErrorKind::Canceled).with_source(e)),
+    }
+}
+
+/// A blob's bytes, as blocking work reads them.
+pub(crate) struct Pieces {
+    receiver: mpsc::Receiver<Next>,
+    piece: Bytes,
+    ended: bool,
+}
+
+/// The end is said, so that a sender that is gone is never taken for it.
+enum Next {
+    Piece(Bytes),
+    End,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() && !self.ended {
+            match self.receiver.blocking_recv() {
+                Some(Next::Piece(piece)) => self.piece = piece,
+                Some(Next::End) => self.ended = true,
+                None => return Err(io::Error::other(Error::new(ErrorKind::Canceled))),
+            }
+        }
+        let n = self.piece.len().min(into.len());
+        into[..n].copy_from_slice(&self.piece.split_to(n));
+        Ok(n)
+    }
+}
+
+/// Pieces on their way from the network to the work: enough that neither waits for the other.
+const AHEAD: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use longshore_core::{BlobStream, Descriptor, MediaType};
+
+    use super::*;
+
+    fn reader(says: &[u8], has: &'static [u8]) -> BlobReader {
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, says);
+        let pieces = has.chunks(2).map(|piece| Ok(Bytes::from_static(piece)));
+        let stream = BlobStream::new(futures_util::stream::iter(pieces));
+        BlobReader::new(descriptor, stream).unwrap()
+    }
+
+    #[tokio::test]
+    async fn content_waits_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::beside(&folder.path().join("x.tar")).unwrap();
+        let into = staging.path().to_owned();
+        let staged =
+            work_over(reader(b"abcde", b"abcde"), move |pieces| Staged::write(&into, pieces))
+                .await
+                .unwrap();
+        assert_eq!(staged.section().unwrap().bytes(9).unwrap(), "abcde");
+        drop(staged);
+        assert_eq!(std::fs::read_dir(staging.path()).unwrap().count(), 0);
+        drop(staging);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn wrong_content_is_the_first_thing_to_be_said() {
+        let work = |_: &mut Pieces| -> Result<()> { Err(Error::new(ErrorKind::Invalid)) };
+        let e = work_over(reader(b"abcde", b"abcdx"), work).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+        let e = work_over(reader(b"abcde", b"abcde"), work).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid);
+
+        let folder = tempfile::tempdir().unwrap();
+        let into = folder.path().to_owned();
+        let e = work_over(reader(b"abcde", b"abcdx"), move |pieces| Staged::write(&into, pieces))
+            .await
+            .unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+    }
+}

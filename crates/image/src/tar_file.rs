@@ -1,0 +1,153 @@
+//! How an archive is written: the same members make the same bytes, all of them or no file.
+
+use std::fs::Metadata;
+use std::io::{self, BufWriter, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use longshore_core::{Error, ErrorKind, PIECE, Result, blob_file};
+use tar::{Builder, EntryType, Header};
+use tempfile::NamedTempFile;
+
+use crate::compression::error_of;
+use crate::section::Section;
+use crate::staging::Staged;
+
+/// The content of a member to be written.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Bytes(Bytes),
+    /// Of the archive as it was before.
+    Section(Section),
+    Staged(Arc<Staged>),
+}
+
+/// A file as it was when it was looked at: whether someone else has replaced it since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(Option<(u64, SystemTime)>);
+
+impl Stamp {
+    /// Looks at a file that may not be there.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if it cannot be looked at.
+    pub(crate) fn of(path: &Path) -> Result<Self> {
+        let stamp = |m: Metadata| m.modified().map(|modified| (m.len(), modified));
+        match std::fs::metadata(path).and_then(stamp) {
+            Ok(stamp) => Ok(Self(Some(stamp))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
+            Err(e) => Err(Error::io(path, e)),
+        }
+    }
+
+    pub(crate) fn is_there(self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// The error for an archive that cannot be extended, because it would come out as another file.
+pub(crate) fn compressed(path: &Path) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(path.display())
+        .detail("the archive that is there is compressed")
+        .with_hint("Decompress it first, or write to another file.")
+}
+
+/// Writes an archive aside and gives it its name, if what has the name is still what it was.
+///
+/// Members come in the order given, with mode 0644, owner 0 and time 0.
+///
+/// # Errors
+/// [`Conflict`](ErrorKind::Conflict) if someone else wrote there meanwhile; [`Io`](ErrorKind::Io).
+/// What was there stays then.
+pub(crate) fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let aside = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempfile_in(folder)
+        .map_err(|e| Error::io(folder, e))?;
+    let (file, aside) = aside.into_parts();
+    let mut builder = Builder::new(BufWriter::with_capacity(PIECE, file));
+    for (name, part) in members {
+        append(&mut builder, name, part).map_err(|e| e.at(path.display()))?;
+    }
+    let file = builder
+        .into_inner()
+        .and_then(|writer| writer.into_inner().map_err(io::IntoInnerError::into_error))
+        .map_err(|e| Error::io(path, e))?;
+    if Stamp::of(path)? != before {
+        return Err(Error::new(ErrorKind::Conflict)
+            .at(path.display())
+            .detail("someone else wrote the archive meanwhile"));
+    }
+    blob_file::publish(NamedTempFile::from_parts(file, aside), path)
+}
+
+fn append<W: io::Write>(builder: &mut Builder<W>, name: &str, part: &Part) -> Result<()> {
+    let section = match part {
+        Part::Bytes(bytes) => {
+            return append_content(builder, name, bytes.len() as u64, &bytes[..]);
+        }
+        Part::Section(section) => section.clone(),
+        Part::Staged(staged) => staged.section()?,
+    };
+    append_content(builder, name, section.size(), section.reader())
+}
+
+fn append_content<W: io::Write>(
+    builder: &mut Builder<W>,
+    name: &str,
+    size: u64,
+    content: impl Read,
+) -> Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    builder.append_data(&mut header, name, content).map_err(error_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members::Members;
+    use crate::section::OpenFile;
+
+    fn part(content: &'static str) -> Part {
+        Part::Bytes(Bytes::from_static(content.as_bytes()))
+    }
+
+    #[test]
+    fn the_same_members_make_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = format!("blobs/sha512/{}", "0".repeat(128));
+        let members = [("a".to_owned(), part("one")), (long.clone(), part("two"))];
+        let paths = [folder.path().join("1.tar"), folder.path().join("2.tar")];
+        for path in &paths {
+            replace(path, Stamp::of(path).unwrap(), &members).unwrap();
+        }
+        let [one, two] = paths.map(|path| std::fs::read(path).unwrap());
+        assert_eq!(one, two);
+        let path = folder.path().join("1.tar");
+        let file = OpenFile::new(std::fs::File::open(&path).unwrap(), &path);
+        let read = Members::index(file).unwrap();
+        assert_eq!(read.require(&long).unwrap().bytes(9).unwrap(), "two");
+    }
+
+    #[test]
+    fn what_someone_else_wrote_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.tar");
+        let before = Stamp::of(&path).unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        let e = replace(&path, before, &[("a".to_owned(), part("ours"))]).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Conflict);
+        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

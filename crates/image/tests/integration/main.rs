@@ -1,0 +1,98 @@
+//! The archives against memory, against hostile files, and against skopeo.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod docker_archive;
+mod hostile;
+mod oci_archive;
+mod skopeo;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use longshore_core::{
+    Copier, Digest, ImageConfig, ImageManifest, Manifest, Memory, Result, Source, Tag, TagOrDigest,
+    Target,
+};
+
+/// One entry of a tar file made for a test.
+enum Entry<'a> {
+    File(&'a str, &'a [u8]),
+    SymbolicLink(&'a str, &'a str),
+    HardLink(&'a str, &'a str),
+}
+
+/// Writes a tar file with these entries, names as they are.
+fn write_tar(path: &Path, entries: &[Entry<'_>]) {
+    let mut builder = tar::Builder::new(std::fs::File::create(path).unwrap());
+    for entry in entries {
+        let (Entry::File(name, _) | Entry::SymbolicLink(name, _) | Entry::HardLink(name, _)) =
+            entry;
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_mode(0o644);
+        let content = match entry {
+            Entry::File(_, content) => *content,
+            Entry::SymbolicLink(_, to) | Entry::HardLink(_, to) => {
+                header.set_entry_type(match entry {
+                    Entry::SymbolicLink(..) => tar::EntryType::Symlink,
+                    _ => tar::EntryType::Link,
+                });
+                header.set_link_name_literal(to).unwrap();
+                &[]
+            }
+        };
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        builder.append(&header, content).unwrap();
+    }
+    builder.finish().unwrap();
+}
+
+fn tag(text: &str) -> Tag {
+    Tag::parse(text).unwrap()
+}
+
+fn by_tag(text: &str) -> TagOrDigest {
+    tag(text).into()
+}
+
+/// Copies what a tag names to the same tag.
+async fn copy(
+    source: &(impl Source + Clone + 'static),
+    target: &(impl Target + Clone + 'static),
+    name: &str,
+) -> Result<()> {
+    let copier = Copier::new(Arc::new(source.clone()), Arc::new(target.clone()));
+    copier.copy(&by_tag(name), Some(&tag(name))).await.map(drop)
+}
+
+/// An image's manifest, and its config's digest and diff IDs: what no change of format changes.
+async fn identity(
+    source: &dyn Source,
+    selector: &TagOrDigest,
+) -> (ImageManifest, Digest, Vec<Digest>) {
+    let Manifest::Image(image) = source.manifest(selector).await.unwrap().parse().unwrap() else {
+        panic!("no image");
+    };
+    let config = source.blob(&image.config).await.unwrap().bytes(1 << 20).await.unwrap();
+    let config: ImageConfig = serde_json::from_slice(&config).unwrap();
+    let digest = image.config.digest.clone();
+    (image, digest, config.rootfs.diff_ids)
+}
+
+/// A memory store that holds an image under the tag `v1`.
+async fn memory_with(content: &longshore_testkit::fixture::Content) -> Memory {
+    let memory = Memory::new();
+    content.push(&memory, Some(&tag("v1"))).await;
+    memory
+}
+
+/// What is in a folder: nothing that a writer should have removed.
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
