@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::Result;
 use super::measure::succeed;
 use super::server::Server;
-use super::Result;
 use crate::failure::Failure;
 
 /// A new folder for everything.
@@ -42,13 +42,7 @@ pub(super) fn many_tags(longshore: &Path, server: &Server) -> Result<()> {
 }
 
 /// Pushes an image of random layers, with the program that is measured.
-fn image(
-    longshore: &Path,
-    folder: &Path,
-    reference: &str,
-    layers: usize,
-    size: u64,
-) -> Result<()> {
+fn image(longshore: &Path, folder: &Path, reference: &str, layers: usize, size: u64) -> Result<()> {
     let longshore = longshore.display().to_string();
     let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);
     let put = |path: &Path| {
@@ -56,7 +50,8 @@ fn image(
         succeed(&longshore, &["blob", "put", repository, &path]).map(|out| out.trim().to_owned())
     };
     let file = folder.join("blob");
-    let config = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let config =
+        r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
     write(&file, config.as_bytes())?;
     let mut manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{},"layers":["#,

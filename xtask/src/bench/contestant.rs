@@ -62,9 +62,9 @@ impl Contestant {
     pub(super) fn copy(&self, source: &str, target: &str) -> CommandLine {
         let name = &self.repository;
         match (self.program, self.all_tags) {
-            (Program::Longshore, true) => self.line(&format!(
-                "copy --quiet --all-tags {source}/{name} {target}/{name}"
-            )),
+            (Program::Longshore, true) => {
+                self.line(&format!("copy --quiet --all-tags {source}/{name} {target}/{name}"))
+            }
             (Program::Longshore, false) => {
                 self.line(&format!("copy --quiet {source}/{name}:v1 {target}/{name}:v1"))
             }

@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use super::contestant::CommandLine;
 use super::Result;
+use super::contestant::CommandLine;
 use crate::failure::Failure;
 
 /// What one run of a program took.

@@ -87,9 +87,11 @@ fn crates(table: &Table, found: &BTreeMap<String, Dependencies>) -> Vec<Complain
 
 /// Holds a crate's modules against its layers.
 fn modules(name: &str, layers: &CrateLayers, source: &CrateSource) -> Vec<Complaint> {
+    let unlisted = |module: &str| !module.is_empty() && layers.unit(module).is_none();
     let mut complaints = Vec::new();
     for file in source.files() {
-        if !file.module.is_empty() && layers.unit(&file.module).is_none() {
+        let parent = file.module.rsplit_once("::").map_or("", |(parent, _)| parent);
+        if unlisted(&file.module) && !unlisted(parent) {
             complaints.push(Complaint {
                 place: file.path.clone(),
                 text: format!("the module {} of {name} is in no layer of {DESIGN}", file.module),
