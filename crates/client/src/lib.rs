@@ -1,1 +1,73 @@
-//! To come.
+//! A client for container registries: loads and unloads images and other OCI artifacts.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use longshore::{Client, Copier, DockerConfig, Reference};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder().credentials(DockerConfig::load()?).build();
+//! let from = Reference::familiar("ghcr.io/example/app:v1")?.or_latest();
+//! let to: Reference = "localhost:5000/app:v1".parse()?;
+//!
+//! let copier = Copier::new(
+//!     Arc::new(client.repository(from.repository())),
+//!     Arc::new(client.repository(to.repository())),
+//! );
+//! let copied = copier.copy(&from.selector().ok_or("no tag")?, to.tag()).await?;
+//! println!("{copied:?}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything of [`longshore_core`] is here too: a [`RemoteRepository`] is a store like the layout
+//! and the memory there, and what is done with stores is written once, over their traits.
+//!
+//! From the bottom up; a module uses only those above it:
+//!
+//! | modules | hold |
+//! |---|---|
+//! | `config`, `certificate`, `endpoint`, `origin`, `link`, `redact` | settings, URLs and the rules about them; pure |
+//! | `transport` | the seam to HTTP, and the layers around it: retry, limit, redirect, log, wire |
+//! | `reply`, `credentials` | what a reply means; who to be |
+//! | `auth` | the layer that answers challenges |
+//! | `exchange`, `listing`, `shared` | what all operations have in common |
+//! | `repository`, `catalog`, `ping` | the operations |
+//! | `client` | puts it all together |
+
+mod auth;
+mod catalog;
+mod certificate;
+mod client;
+mod config;
+mod credentials;
+mod endpoint;
+mod exchange;
+mod link;
+mod listing;
+mod origin;
+mod ping;
+mod redact;
+mod reply;
+mod repository;
+mod shared;
+mod transport;
+
+pub use longshore_core::{
+    Algorithm, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream, ContainerConfig,
+    Copier, CopyEvent, CopyOptions, CopySummary, Delete, Descriptor, Digest, Digester, Error,
+    ErrorCode, ErrorKind, History, Holding, ImageConfig, ImageManifest, Index, Layout,
+    MANIFEST_LIMIT, Manifest, MediaType, Memory, Mount, Node, PIECE, Pack, Page, PageToken, Pages,
+    ParseError, Platform, Printable, RawManifest, Reference, RegistryError, RegistryName,
+    Repository, RepositoryName, Result, RootFs, Schema1, Schema1History, Schema1Layer, Side,
+    Source, Tag, TagOrDigest, Tally, Target, Untagged, Verifier, blob_file, graph, untag,
+};
+
+pub use certificate::RootCertificates;
+pub use client::{Client, ClientBuilder};
+pub use config::{Limits, RegistrySettings, RetryPolicy, Scheme, UploadForm, Verification};
+pub use credentials::{
+    Credential, CredentialStore, DockerConfig, Login, MemoryCredentials, Secret,
+};
+pub use ping::Ping;
+pub use repository::{RemoteRepository, Upload};
+pub use transport::{Body, Fault, Transport, TransportError};

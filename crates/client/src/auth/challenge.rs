@@ -1,0 +1,261 @@
+//! `WWW-Authenticate`, read as registries write it.
+
+use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
+
+use super::scope::Scopes;
+
+/// One way to authenticate that a server offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// User name and password.
+    Basic,
+    /// A token from a service.
+    Bearer(Bearer),
+    /// Something else, by name.
+    Other(String),
+}
+
+/// Where tokens come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bearer {
+    /// The token service's URL, as the registry wrote it.
+    pub(crate) realm: String,
+    /// What the registry is called there.
+    pub(crate) service: Option<String>,
+    /// What the registry says is needed.
+    pub(crate) scopes: Scopes,
+}
+
+impl Challenge {
+    /// The scheme, in lower case.
+    pub(crate) fn scheme(&self) -> &str {
+        match self {
+            Self::Basic => "basic",
+            Self::Bearer(_) => "bearer",
+            Self::Other(scheme) => scheme,
+        }
+    }
+
+    /// All challenges of a reply, over all header lines.
+    ///
+    /// # Errors
+    /// A clause that says what cannot be read.
+    ///
+    /// Source: RFC 9110, section 11.6.1; RFC 6750, section 3.
+    pub(crate) fn all(headers: &HeaderMap) -> Result<Vec<Self>, &'static str> {
+        let mut challenges = Vec::new();
+        for value in headers.get_all(WWW_AUTHENTICATE) {
+            if value.len() > HEADER_LIMIT {
+                return Err("the challenge is longer than 16 KiB");
+            }
+            let text =
+                std::str::from_utf8(value.as_bytes()).map_err(|_| "the challenge is not text")?;
+            let mut parser = Parser { rest: text };
+            while let Some(challenge) = parser.challenge()? {
+                challenges.push(challenge);
+                if challenges.len() > CHALLENGE_LIMIT {
+                    return Err("there are more than 16 challenges");
+                }
+            }
+        }
+        Ok(challenges)
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Parser<'a> {
+    fn challenge(&mut self) -> Result<Option<Challenge>, &'static str> {
+        self.skip_separators();
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let scheme = self.token().to_ascii_lowercase();
+        if scheme.is_empty() {
+            return Err("the challenge has no scheme");
+        }
+        let (mut realm, mut service, mut scopes) = (None, None, Scopes::default());
+        while let Some((name, value)) = self.parameter()? {
+            match name.to_ascii_lowercase().as_str() {
+                "realm" if realm.is_some() => return Err("the challenge has two realms"),
+                "realm" => realm = Some(value),
+                "service" => service = Some(value),
+                "scope" => scopes = scopes.and(&Scopes::parse(&value)),
+                _ => {}
+            }
+        }
+        match (scheme.as_str(), realm) {
+            ("basic", _) => Ok(Some(Challenge::Basic)),
+            ("bearer", Some(realm)) => {
+                Ok(Some(Challenge::Bearer(Bearer { realm, service, scopes })))
+            }
+            ("bearer", None) => Err("the Bearer challenge has no realm"),
+            _ => Ok(Some(Challenge::Other(scheme))),
+        }
+    }
+
+    /// Reads `name=value`; nothing if what comes is the next challenge's scheme.
+    ///
+    /// Parameters are separated by commas, or by spaces only, as some registries have it.
+    fn parameter(&mut self) -> Result<Option<(&'a str, String)>, &'static str> {
+        self.skip_separators();
+        let before = self.rest;
+        let name = self.token();
+        let Some(value) = self.rest.trim_start().strip_prefix('=') else {
+            // A token without '=' is a scheme; anything else would never be passed.
+            self.rest = before;
+            if name.is_empty() && !before.is_empty() {
+                return Err("the challenge has a character out of place");
+            }
+            return Ok(None);
+        };
+        self.rest = value.trim_start();
+        // Padding of a token68, as in `Negotiate abc==`.
+        self.rest = self.rest.trim_start_matches('=');
+        let value = match self.rest.strip_prefix('"') {
+            Some(quoted) => self.quoted(quoted)?,
+            None => {
+                let end = self.rest.find([',', ' ', '\t']).unwrap_or(self.rest.len());
+                let (value, rest) = self.rest.split_at(end);
+                self.rest = rest;
+                value.to_owned()
+            }
+        };
+        if value.contains(char::is_control) {
+            return Err("the challenge has a control character");
+        }
+        Ok(Some((name, value)))
+    }
+
+    fn quoted(&mut self, text: &'a str) -> Result<String, &'static str> {
+        let mut value = String::new();
+        let mut characters = text.char_indices();
+        while let Some((at, c)) = characters.next() {
+            match c {
+                '"' => {
+                    self.rest = &text[at + 1..];
+                    return Ok(value);
+                }
+                '\\' => match characters.next() {
+                    Some((_, escaped)) => value.push(escaped),
+                    None => break,
+                },
+                c => value.push(c),
+            }
+        }
+        Err("the challenge has a quote that is not closed")
+    }
+
+    fn token(&mut self) -> &'a str {
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/".contains(c);
+        let end = self.rest.find(|c| !is_token(c)).unwrap_or(self.rest.len());
+        let (token, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        token
+    }
+
+    fn skip_separators(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', ',']);
+    }
+}
+
+/// 16 KiB a header line.
+const HEADER_LIMIT: usize = 16 << 10;
+const CHALLENGE_LIMIT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(lines: &[&str]) -> Result<Vec<Challenge>, &'static str> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
+        }
+        Challenge::all(&headers)
+    }
+
+    fn bearer(realm: &str, service: Option<&str>, scope: &str) -> Challenge {
+        Challenge::Bearer(Bearer {
+            realm: realm.to_owned(),
+            service: service.map(str::to_owned),
+            scopes: Scopes::parse(scope),
+        })
+    }
+
+    #[test]
+    fn challenges_are_read_however_they_are_written() {
+        let full = bearer("https://a.example/t", Some("r"), "repository:a:pull,push");
+        let bare = bearer("https://a.example/t", None, "");
+        let other = |scheme: &str| Challenge::Other(scheme.to_owned());
+        for (lines, expected) in [
+            (&[][..], vec![]),
+            (&["Basic realm=\"x\""], vec![Challenge::Basic]),
+            (&["basic"], vec![Challenge::Basic]),
+            (
+                &[
+                    "Bearer realm=\"https://a.example/t\",service=\"r\",scope=\"repository:a:pull,push\"",
+                ],
+                vec![full.clone()],
+            ),
+            (
+                &["bearer scope=\"repository:a:pull,push\" , service=r, realm=https://a.example/t"],
+                vec![full.clone()],
+            ),
+            (
+                &[
+                    "Bearer realm=\"https://a.example/t\" service=\"r\" scope=\"repository:a:pull,push\"",
+                ],
+                vec![full],
+            ),
+            (&["Bearer realm=\"https:\\/\\/a.example/t\""], vec![bare.clone()]),
+            (
+                &["Bearer realm=\"https://a.example/t\", Basic realm=\"x, y\""],
+                vec![bare.clone(), Challenge::Basic],
+            ),
+            (
+                &["Basic realm=x", "Bearer realm=\"https://a.example/t\""],
+                vec![Challenge::Basic, bare.clone()],
+            ),
+            (&["Negotiate"], vec![other("negotiate")]),
+            (
+                &["Negotiate YWJj==, Basic realm=x"],
+                vec![other("negotiate"), other("ywjj"), Challenge::Basic],
+            ),
+            (&["Bearer realm=\"https://a.example/t\",error=\"invalid_token\""], vec![bare]),
+        ] {
+            let found = read(lines).unwrap();
+            // What a token68 is taken for does not matter, as long as it is nothing usable.
+            let usable = |all: &[Challenge]| -> Vec<Challenge> {
+                all.iter().filter(|c| !matches!(c, Challenge::Other(_))).cloned().collect()
+            };
+            assert_eq!(usable(&found), usable(&expected), "{lines:?}");
+            assert_eq!(found.is_empty(), expected.is_empty(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        let long = format!("Basic realm=\"{}\"", "x".repeat(64 << 10));
+        let many = "Basic, ".repeat(1000);
+        for bad in [
+            "Bearer",
+            "Bearer service=\"r\"",
+            "Bearer realm=\"https://a.example",
+            "Bearer realm=\"https://a.example\\",
+            "Bearer realm=\"a\",realm=\"b\"",
+            "Bearer realm=\"a\tb\"",
+            "=x",
+            "Basic \"x\"",
+            &long,
+            &many,
+        ] {
+            assert!(read(&[bad]).is_err(), "{}", &bad[..bad.len().min(80)]);
+        }
+    }
+}

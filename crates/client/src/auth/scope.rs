@@ -1,0 +1,154 @@
+//! Scopes: what a token is asked for.
+
+use std::fmt;
+
+use longshore_core::RepositoryName;
+
+/// Access to one resource: `type:name:action,action`.
+///
+/// Source: Docker Registry v2, "Token Scope Documentation".
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Scope {
+    kind: String,
+    name: String,
+    actions: Vec<String>,
+}
+
+impl Scope {
+    /// Access to a repository.
+    pub(crate) fn repository(name: &RepositoryName, actions: &[&str]) -> Self {
+        Self {
+            kind: "repository".to_owned(),
+            name: name.as_str().to_owned(),
+            actions: actions.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The catalog of repositories.
+    pub(crate) fn catalog() -> Self {
+        Self {
+            kind: "registry".to_owned(),
+            name: "catalog".to_owned(),
+            actions: vec!["*".to_owned()],
+        }
+    }
+
+    /// Reads one scope; the name may have colons in it. `None` if it is none, or has too many
+    /// actions to be one.
+    fn parse(text: &str) -> Option<Self> {
+        let (kind, rest) = text.split_once(':')?;
+        let (name, actions) = rest.rsplit_once(':')?;
+        let actions: Vec<_> = actions.split(',').map(str::to_owned).collect();
+        let plausible = !kind.is_empty() && !name.is_empty() && actions.len() <= ACTION_LIMIT;
+        plausible.then(|| Self { kind: kind.to_owned(), name: name.to_owned(), actions })
+    }
+
+    fn allows(&self, action: &String) -> bool {
+        self.actions.contains(action) || self.actions.iter().any(|a| a == "*")
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.kind, self.name, self.actions.join(","))
+    }
+}
+
+/// Scopes that one token is asked for, in order: some services read the first only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Scopes(Vec<Scope>);
+
+impl Scopes {
+    pub(crate) fn new(scopes: impl IntoIterator<Item = Scope>) -> Self {
+        let mut all = Self::default();
+        scopes.into_iter().for_each(|scope| all.add(scope));
+        all
+    }
+
+    /// Reads the scopes of a challenge, separated by spaces; what is none is left out.
+    pub(crate) fn parse(text: &str) -> Self {
+        Self::new(text.split_ascii_whitespace().take(SCOPE_LIMIT).filter_map(Scope::parse))
+    }
+
+    /// These, and what is missing of the others.
+    pub(crate) fn and(&self, others: &Self) -> Self {
+        Self::new(self.0.iter().chain(&others.0).cloned())
+    }
+
+    /// Whether a token for these will do where one for `others` is wanted.
+    pub(crate) fn cover(&self, others: &Self) -> bool {
+        others.0.iter().all(|wanted| {
+            self.0.iter().any(|scope| {
+                scope.kind == wanted.kind
+                    && scope.name == wanted.name
+                    && wanted.actions.iter().all(|action| scope.allows(action))
+            })
+        })
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+
+    fn add(&mut self, scope: Scope) {
+        let same = self.0.iter_mut().find(|s| s.kind == scope.kind && s.name == scope.name);
+        match same {
+            Some(known) => {
+                for action in scope.actions {
+                    if !known.allows(&action) {
+                        known.actions.push(action);
+                    }
+                }
+            }
+            None => self.0.push(scope),
+        }
+    }
+}
+
+/// 64 actions: the real ones are pull, push, delete and `*`.
+const ACTION_LIMIT: usize = 64;
+/// 16 scopes in a challenge: real ones have one.
+const SCOPE_LIMIT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(scopes: &Scopes) -> String {
+        scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn scopes_merge_by_resource_and_keep_their_order() {
+        let a = Scopes::parse("repository:t:pull,push repository:s:pull");
+        let b = Scopes::parse("repository:s:push repository:t:delete registry:catalog:*");
+        assert_eq!(
+            shown(&a.and(&b)),
+            "repository:t:pull,push,delete repository:s:pull,push registry:catalog:*"
+        );
+        assert_eq!(
+            shown(&Scopes::parse("repository:localhost:5000/a:pull")),
+            "repository:localhost:5000/a:pull"
+        );
+        assert_eq!(shown(&Scopes::parse("nonsense :: a:b")), "");
+        let many = format!("repository:a:{}", "x,".repeat(10_000));
+        assert_eq!(shown(&Scopes::parse(&many)), "");
+    }
+
+    #[test]
+    fn a_wider_scope_covers_a_narrower_one() {
+        for (wide, narrow, expected) in [
+            ("repository:a:pull,push", "repository:a:pull", true),
+            ("repository:a:pull", "repository:a:pull,push", false),
+            ("repository:a:*", "repository:a:push", true),
+            ("repository:a:pull", "repository:b:pull", false),
+            ("repository:a:pull", "", true),
+        ] {
+            assert_eq!(
+                Scopes::parse(wide).cover(&Scopes::parse(narrow)),
+                expected,
+                "{wide} {narrow}"
+            );
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The client: settings put together into a transport, and repositories made from it.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use longshore_core::{Pages, RegistryName, Repository, RepositoryName, Result};
+
+use crate::auth::Auth;
+use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadForm};
+use crate::credentials::{CredentialStore, MemoryCredentials};
+use crate::endpoint::Endpoint;
+use crate::exchange::Exchange;
+use crate::ping::Ping;
+use crate::repository::RemoteRepository;
+use crate::shared::Shared;
+use crate::transport::Transport;
+use crate::transport::limit::Limit;
+use crate::transport::log::Log;
+use crate::transport::redirect::Redirect;
+use crate::transport::retry::Retry;
+use crate::transport::wire::Wire;
+
+/// A client for any number of registries. Cheap to clone; clones share everything.
+///
+/// Making one sends nothing and loads nothing: connections, certificates and tokens come when the
+/// first operation needs them.
+#[derive(Clone)]
+pub struct Client {
+    transport: Arc<dyn Transport>,
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+}
+
+impl Client {
+    /// A client with every setting at its default, which is nobody at every registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts with every setting at its default.
+    #[must_use]
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// A repository. Sends nothing.
+    #[must_use]
+    pub fn repository(&self, repository: &Repository) -> RemoteRepository {
+        let exchange = self.exchange(repository.registry());
+        RemoteRepository::new(exchange, repository.clone(), Arc::clone(&self.shared))
+    }
+
+    /// Lists the repositories of a registry, ordered by name, where it allows that.
+    ///
+    /// Sends `GET /v2/_catalog?n=<n>` and follows its links. Names outside the grammar are left out,
+    /// with a warning in the log.
+    ///
+    /// Source: Docker Registry HTTP API V2, "Catalog".
+    #[must_use]
+    pub fn catalog(&self, registry: &RegistryName) -> Pages<RepositoryName> {
+        crate::catalog::pages(self.exchange(registry), Arc::clone(&self.shared))
+    }
+
+    /// Asks a registry what it is, without credentials.
+    ///
+    /// Sends `GET /v2/`. That it wants credentials is an answer, not an error.
+    ///
+    /// # Errors
+    /// [`Transport`](longshore_core::ErrorKind::Transport) or
+    /// [`Timeout`](longshore_core::ErrorKind::Timeout) if it does not answer;
+    /// [`Protocol`](longshore_core::ErrorKind::Protocol) if it is no registry.
+    ///
+    /// Source: distribution-spec v1.1.1, "Determining Support" (end-1).
+    pub async fn ping(&self, registry: &RegistryName) -> Result<Ping> {
+        crate::ping::ping(&self.exchange(registry)).await
+    }
+
+    /// Checks that a registry accepts the credentials it would be given.
+    ///
+    /// Sends `GET /v2/`, and what its answer asks for.
+    ///
+    /// # Errors
+    /// [`Unauthorized`](longshore_core::ErrorKind::Unauthorized) or
+    /// [`Denied`](longshore_core::ErrorKind::Denied) if they are refused, with their source.
+    pub async fn authenticate(&self, registry: &RegistryName) -> Result<()> {
+        crate::ping::authenticate(&self.exchange(registry)).await
+    }
+
+    fn exchange(&self, registry: &RegistryName) -> Exchange {
+        let endpoint = Endpoint::new(registry, self.config.of(registry).https);
+        Exchange::new(Arc::clone(&self.transport), registry.clone(), endpoint)
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({:?})", self.transport)
+    }
+}
+
+/// Builds a [`Client`].
+#[derive(Debug)]
+pub struct ClientBuilder {
+    config: Config,
+    credentials: Arc<dyn CredentialStore>,
+    transport: Option<Arc<dyn Transport>>,
+    page_size: NonZeroUsize,
+    upload_form: UploadForm,
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            credentials: Arc::new(MemoryCredentials::new()),
+            transport: None,
+            page_size: DEFAULT_PAGE_SIZE,
+            upload_form: UploadForm::default(),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// Where credentials come from. Default: there are none.
+    #[must_use]
+    pub fn credentials(mut self, store: impl CredentialStore + 'static) -> Self {
+        self.credentials = Arc::new(store);
+        self
+    }
+
+    /// The settings for every registry that has none of its own.
+    #[must_use]
+    pub fn default_settings(mut self, settings: RegistrySettings) -> Self {
+        self.config.default = settings;
+        self
+    }
+
+    /// The settings for one registry, or for the address of a token service or storage.
+    #[must_use]
+    pub fn settings(mut self, address: RegistryName, settings: RegistrySettings) -> Self {
+        self.config.registries.insert(address, settings);
+        self
+    }
+
+    /// How long to wait for what, and how much to do at once.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// When to try again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.config.retry = policy;
+        self
+    }
+
+    /// How many entries to ask for in a page of a listing. Default: 1,000, the most that ECR and
+    /// distribution accept.
+    #[must_use]
+    pub fn page_size(mut self, entries: NonZeroUsize) -> Self {
+        self.page_size = entries;
+        self
+    }
+
+    /// In what form to send blobs.
+    #[must_use]
+    pub fn upload_form(mut self, form: UploadForm) -> Self {
+        self.upload_form = form;
+        self
+    }
+
+    /// Sends requests through this transport in place of the built-in one.
+    ///
+    /// Settings of TLS and the waits of [`Limits`] are its own business then.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn build(self) -> Client {
+        let config = Arc::new(self.config);
+        let (retry, limits) = (config.retry.clone(), config.limits.clone());
+        let wire = self.transport.unwrap_or_else(|| Arc::new(Wire::new(Arc::clone(&config))));
+        let log = Arc::new(Log::new(wire));
+        let redirect = Arc::new(Redirect::new(log));
+        let limit = Arc::new(Limit::new(redirect, limits.requests_per_host));
+        let retried = Arc::new(Retry::new(limit, retry.clone()));
+        let transport = Arc::new(Auth::new(retried, self.credentials));
+        let shared = Arc::new(Shared::new(self.page_size, retry, self.upload_form));
+        Client { transport, config, shared }
+    }
+}
+
+const DEFAULT_PAGE_SIZE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);

@@ -1,0 +1,183 @@
+//! The URLs of a registry's end-points, built from typed parts.
+
+use std::num::NonZeroUsize;
+
+use http::Uri;
+use longshore_core::{Digest, MediaType, RegistryName, RepositoryName, Tag, TagOrDigest};
+use url::Url;
+
+/// A registry's base URL, and every URL below it that the specification names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    base: Url,
+}
+
+impl Endpoint {
+    /// The end-points of a registry, over TLS or not; `None` if its host is no host after all
+    /// (`1.2.3.999`).
+    pub(crate) fn new(registry: &RegistryName, https: bool) -> Option<Self> {
+        let scheme = if https { "https" } else { "http" };
+        let address = match registry.is_docker_hub() {
+            true => DOCKER_HUB,
+            false => registry.as_str(),
+        };
+        let base = Url::parse(&format!("{scheme}://{address}/")).ok()?;
+        Some(Self { base })
+    }
+
+    /// End-1: whether the registry is one.
+    pub(crate) fn root(&self) -> Uri {
+        self.uri(["v2", ""], &[])
+    }
+
+    /// The catalog of repositories.
+    pub(crate) fn catalog(&self, page_size: NonZeroUsize) -> Uri {
+        self.uri(["v2", "_catalog"], &[("n", &page_size.to_string())])
+    }
+
+    /// End-8: the tags of a repository, after one of them if given.
+    pub(crate) fn tags(
+        &self,
+        name: &RepositoryName,
+        page_size: NonZeroUsize,
+        after: Option<&Tag>,
+    ) -> Uri {
+        let size = page_size.to_string();
+        let mut query = vec![("n", size.as_str())];
+        query.extend(after.map(|tag| ("last", tag.as_str())));
+        self.below(name, ["tags", "list"], &query)
+    }
+
+    /// End-3, end-7, end-9: a manifest.
+    pub(crate) fn manifest(&self, name: &RepositoryName, selector: &TagOrDigest) -> Uri {
+        self.below(name, ["manifests", &selector.to_string()], &[])
+    }
+
+    /// End-2, end-10: a blob.
+    pub(crate) fn blob(&self, name: &RepositoryName, digest: &Digest) -> Uri {
+        self.below(name, ["blobs", digest.as_str()], &[])
+    }
+
+    /// End-4a: where an upload begins.
+    pub(crate) fn uploads(&self, name: &RepositoryName) -> Uri {
+        self.below(name, ["blobs", "uploads", ""], &[])
+    }
+
+    /// End-11: where a blob is taken over from another repository.
+    pub(crate) fn mount(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        from: &RepositoryName,
+    ) -> Uri {
+        let query = [("mount", digest.as_str()), ("from", from.as_str())];
+        self.below(name, ["blobs", "uploads", ""], &query)
+    }
+
+    /// End-12: the referrers of a manifest.
+    pub(crate) fn referrers(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> Uri {
+        let query = artifact_type.map(|media_type| ("artifactType", media_type.as_str()));
+        self.below(name, ["referrers", subject.as_str()], query.as_slice())
+    }
+
+    fn below<'a>(
+        &self,
+        name: &'a RepositoryName,
+        rest: impl IntoIterator<Item = &'a str>,
+        query: &[(&str, &str)],
+    ) -> Uri {
+        self.uri(["v2"].into_iter().chain(name.components()).chain(rest), query)
+    }
+
+    fn uri<'a>(&self, path: impl IntoIterator<Item = &'a str>, query: &[(&str, &str)]) -> Uri {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        // A serialised `Url` is a URI; the default ("/") is never met, and would be refused.
+        url.as_str().parse().unwrap_or_default()
+    }
+}
+
+/// The URL that completes an upload: the session's own, byte for byte, with the digest added.
+///
+/// Signed URLs break if their query is written anew, so it is not. A digest that is there already is
+/// replaced.
+pub(crate) fn with_digest(session: &Uri, digest: &Digest) -> Option<Uri> {
+    let text = session.to_string();
+    let (path, query) = text.split_once('?').unwrap_or((&text, ""));
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("digest="));
+    let mut completed = format!("{path}?");
+    for pair in kept {
+        completed.push_str(pair);
+        completed.push('&');
+    }
+    // `+` means a space in a query; the other characters of a digest mean themselves.
+    completed.push_str(&format!("digest={}", digest.as_str().replace('+', "%2B")));
+    completed.parse().ok()
+}
+
+/// Where `docker.io` is reached.
+const DOCKER_HUB: &str = "registry-1.docker.io";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(registry: &str) -> Endpoint {
+        Endpoint::new(&registry.parse().unwrap(), true).unwrap()
+    }
+
+    #[test]
+    fn urls_are_those_of_the_specification() {
+        let (e, name) = (endpoint("r.example:5000"), RepositoryName::parse("a/b").unwrap());
+        let digest = Digest::sha256(b"");
+        let tag = Tag::parse("v1").unwrap();
+        let n = NonZeroUsize::new(7).unwrap();
+        for (found, path) in [
+            (e.root(), "/v2/".to_owned()),
+            (e.catalog(n), "/v2/_catalog?n=7".to_owned()),
+            (e.tags(&name, n, None), "/v2/a/b/tags/list?n=7".to_owned()),
+            (e.tags(&name, n, Some(&tag)), "/v2/a/b/tags/list?n=7&last=v1".to_owned()),
+            (e.manifest(&name, &tag.into()), "/v2/a/b/manifests/v1".to_owned()),
+            (e.blob(&name, &digest), format!("/v2/a/b/blobs/{digest}")),
+            (e.uploads(&name), "/v2/a/b/blobs/uploads/".to_owned()),
+            (
+                e.referrers(&name, &digest, Some(&"a/b&c".parse().unwrap())),
+                format!("/v2/a/b/referrers/{digest}?artifactType=a%2Fb%26c"),
+            ),
+        ] {
+            assert_eq!(found.to_string(), format!("https://r.example:5000{path}"));
+        }
+        let mount = e.mount(&name, &digest, &name).to_string();
+        assert!(mount.contains("?mount=sha256%3A") && mount.ends_with("&from=a%2Fb"), "{mount}");
+    }
+
+    #[test]
+    fn docker_hub_is_where_it_is() {
+        assert_eq!(endpoint("docker.io").root(), "https://registry-1.docker.io/v2/");
+        assert_eq!(Endpoint::new(&"1.2.3.999".parse().unwrap(), true), None);
+        assert_eq!(endpoint("[::1]:5000").root(), "https://[::1]:5000/v2/");
+    }
+
+    #[test]
+    fn the_digest_is_added_and_nothing_else_touched() {
+        let digest: Digest = "a+b:c".parse().unwrap();
+        for (session, completed) in [
+            ("https://r/u", "https://r/u?digest=a%2Bb:c"),
+            ("https://r/u?_state=a+b%2B;c&a&a", "https://r/u?_state=a+b%2B;c&a&a&digest=a%2Bb:c"),
+            ("https://r/u?digest=x&a=1", "https://r/u?a=1&digest=a%2Bb:c"),
+        ] {
+            let found = with_digest(&session.parse().unwrap(), &digest).unwrap();
+            assert_eq!(found, completed);
+        }
+    }
+}

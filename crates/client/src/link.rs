@@ -1,0 +1,105 @@
+//! The `Link` header, read as registries write it rather than as they should.
+
+use http::HeaderMap;
+use http::header::LINK;
+
+/// The target of the link to the next page, if there is one.
+///
+/// Accepts several links in one header line or in several, relation types in any case, quoted or
+/// not, and several in one value. A link without `rel` is none to the next page.
+///
+/// # Errors
+/// A clause that says where the header cannot be read.
+///
+/// Source: RFC 8288, section 3; distribution-spec v1.1.1, "Listing Tags".
+pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
+    for value in headers.get_all(LINK) {
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| "is not text")?;
+        let mut rest = text.trim_start_matches(SEPARATORS);
+        while !rest.is_empty() {
+            let (target, is_next, after) = link(rest)?;
+            if is_next {
+                return Ok(Some(target.to_owned()));
+            }
+            rest = after.trim_start_matches(SEPARATORS);
+        }
+    }
+    Ok(None)
+}
+
+/// Reads one link: its target, whether it leads to the next page, and what follows it.
+fn link(text: &str) -> Result<(&str, bool, &str), &'static str> {
+    let text = text.strip_prefix('<').ok_or("does not start with '<'")?;
+    let (target, mut rest) = text.split_once('>').ok_or("has '<' without '>'")?;
+    let mut is_next = false;
+    while let Some(parameter) = rest.trim_start().strip_prefix(';') {
+        let (name, value, after) = parameter_of(parameter)?;
+        if name.eq_ignore_ascii_case("rel") {
+            is_next |= value.split_ascii_whitespace().any(|r| r.eq_ignore_ascii_case("next"));
+        }
+        rest = after;
+    }
+    Ok((target, is_next, rest))
+}
+
+/// Reads `name=value`, the value quoted or not, and what follows it.
+fn parameter_of(text: &str) -> Result<(&str, &str, &str), &'static str> {
+    let end = text.find(['=', ';', ',']).unwrap_or(text.len());
+    let (name, rest) = (text[..end].trim(), &text[end..]);
+    let Some(value) = rest.strip_prefix('=') else {
+        return Ok((name, "", rest));
+    };
+    match value.trim_start().strip_prefix('"') {
+        Some(quoted) => {
+            let (value, rest) = quoted.split_once('"').ok_or("has a quote that is not closed")?;
+            Ok((name, value, rest))
+        }
+        None => {
+            let end = value.find([';', ',']).unwrap_or(value.len());
+            Ok((name, value[..end].trim(), &value[end..]))
+        }
+    }
+}
+
+const SEPARATORS: [char; 3] = [' ', '\t', ','];
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(lines: &[&'static str]) -> Result<Option<String>, &'static str> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(LINK, HeaderValue::from_static(line));
+        }
+        next(&headers)
+    }
+
+    #[test]
+    fn the_next_page_is_found_however_it_is_written() {
+        for (lines, expected) in [
+            (&[][..], None),
+            (&["</v2/a?last=x>; rel=\"next\""], Some("/v2/a?last=x")),
+            (&["</x>; rel=next"], Some("/x")),
+            (&["</x>;REL=\"NEXT\""], Some("/x")),
+            (&["</x>; title=\"a;b,c\"; rel=\"last next\""], Some("/x")),
+            (&["</p>; rel=prev, </x>; rel=next"], Some("/x")),
+            (&["</p>; rel=prev", "</x>; rel=next"], Some("/x")),
+            (&["</x?a=1,2>; rel=next"], Some("/x?a=1,2")),
+            (&["</x>"], None),
+            (&["</x>; rel"], None),
+            (&["</x>; rel=prev"], None),
+        ] {
+            assert_eq!(of(lines).unwrap().as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error() {
+        for bad in ["</x; rel=next", "/x; rel=next", "</x>; rel=\"next"] {
+            assert!(of(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

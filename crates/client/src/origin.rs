@@ -1,0 +1,243 @@
+//! Where a request may go, and with what: the same-origin rule and the rule for hops.
+//!
+//! Owns the comparison of origins, the reading of a `Location`, and the policy for following one,
+//! for redirects, upload sessions, listings and token services alike. It sends nothing.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::Uri;
+use url::{Host, Url};
+
+/// Scheme, host and port: what credentials are bound to.
+///
+/// Source: RFC 6454, section 4.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// The origin of an absolute http or https URL.
+    pub(crate) fn of(uri: &Uri) -> Option<Self> {
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let default = default_port(&scheme)?;
+        Some(Self {
+            host: uri.host()?.to_ascii_lowercase(),
+            port: uri.port_u16().unwrap_or(default),
+            scheme,
+        })
+    }
+
+    /// Whether requests to it are encrypted.
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// The host; an IPv6 address keeps its brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, also where the URL leaves it out.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether the port is the one its scheme implies.
+    pub(crate) fn has_default_port(&self) -> bool {
+        default_port(&self.scheme) == Some(self.port)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        if self.has_default_port() {
+            return Ok(());
+        }
+        write!(f, ":{}", self.port)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Resolves the text of a `Location`, `Link` or realm against the URL it came from.
+///
+/// The fragment is dropped and the query kept as it is. An http URL behind an https one of the same
+/// host and port is upgraded: proxies that end TLS make registries write it (Harbor, distribution).
+///
+/// # Errors
+/// A clause that says what is wrong with it.
+///
+/// Source: RFC 9110, section 10.2.2.
+pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
+    if text.len() > URL_LIMIT {
+        return Err("is longer than 16 KiB");
+    }
+    let text = std::str::from_utf8(text).map_err(|_| "is not text")?.trim();
+    if text.is_empty() {
+        return Err("is empty");
+    }
+    if text.starts_with("///") {
+        return Err("has no host");
+    }
+    let base_url = Url::parse(&base.to_string()).map_err(|_| "came from an unreadable URL")?;
+    let mut url = base_url.join(text).map_err(|_| "is not a URL")?;
+    url.set_fragment(None);
+    if base_url.scheme() == "https" && url.scheme() == "http" && same_address(&base_url, &url) {
+        url.set_scheme("https").map_err(|()| "is not a URL")?;
+    }
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("is neither http nor https");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user name or password in it");
+    }
+    url.as_str().parse().map_err(|_| "is not a URL")
+}
+
+/// Decides whether a request may go on from `from` to `to`.
+///
+/// Never from https to http; never to an address of this machine or a private network, given as a
+/// number, unless `from` is of that kind itself.
+///
+/// # Errors
+/// A clause that says why not.
+pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
+    let (Some(origin), Some(next)) = (Origin::of(from), Origin::of(to)) else {
+        return Err("is neither http nor https");
+    };
+    if origin.is_https() && !next.is_https() {
+        return Err("leads from https to http");
+    }
+    if origin.host != next.host && is_local(&next.host) && !is_local(&origin.host) {
+        return Err("leads into a private network");
+    }
+    Ok(())
+}
+
+/// Whether both URLs name the same host and port, written out or implied.
+fn same_address(a: &Url, b: &Url) -> bool {
+    a.host_str() == b.host_str()
+        && (a.port() == b.port() || a.port_or_known_default() == b.port_or_known_default())
+}
+
+/// Whether a host is this machine's name, or the number of an address that is not public.
+fn is_local(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Ok(Host::Ipv4(ip)) => is_local_v4(ip),
+        Ok(Host::Ipv6(ip)) => is_local_v6(ip),
+        Err(_) => true,
+    }
+}
+
+/// Source: RFC 6890; 100.64.0.0/10 is shared address space (RFC 6598).
+fn is_local_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_broadcast()
+        || a == 0
+        || (a == 100 && (64..128).contains(&b))
+}
+
+/// Source: RFC 4291, section 2.5; RFC 4193 (unique local).
+fn is_local_v6(ip: Ipv6Addr) -> bool {
+    if let Some(v4) = ip.to_ipv4() {
+        return is_local_v4(v4);
+    }
+    ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    }
+}
+
+/// 16 KiB: the longest that real registries send (Google's) is a few KiB.
+const URL_LIMIT: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let same = |a, b| Origin::of(&uri(a)) == Origin::of(&uri(b));
+        assert!(same("https://a.example/x", "https://A.example:443/y?z"));
+        assert!(!same("https://a.example/", "http://a.example/"));
+        assert!(!same("https://a.example/", "https://a.example:5000/"));
+        assert!(!same("https://a.example/", "https://b.example/"));
+        assert_eq!(Origin::of(&uri("/relative")), None);
+    }
+
+    #[test]
+    fn locations_resolve_byte_for_byte() {
+        let base = uri("https://r.example/v2/a/blobs/uploads/");
+        for (location, expected) in [
+            ("/v2/x?a=%2B+b;c&a=2", "https://r.example/v2/x?a=%2B+b;c&a=2"),
+            ("?only=query", "https://r.example/v2/a/blobs/uploads/?only=query"),
+            ("//evil.example/x", "https://evil.example/x"),
+            ("https://o.example:444/x#f", "https://o.example:444/x"),
+            ("http://r.example/x", "https://r.example/x"),
+            ("http://r.example:443/x", "https://r.example/x"),
+            ("http://r.example:80/x", "https://r.example/x"),
+            ("http://o.example/x", "http://o.example/x"),
+            ("/ünï", "https://r.example/%C3%BCn%C3%AF"),
+        ] {
+            assert_eq!(resolve(&base, location.as_bytes()).unwrap(), expected, "{location}");
+        }
+        for bad in [
+            "",
+            "///x",
+            "http://[::bad/",
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "data:,x",
+            "null://",
+            "https://user:secret@r.example/",
+            &format!("/{}", "x".repeat(64 << 10)),
+        ] {
+            assert!(resolve(&base, bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(resolve(&base, b"/\xff\xfe").is_err());
+    }
+
+    #[test]
+    fn a_hop_neither_downgrades_nor_leads_inside() {
+        for (from, to, allowed) in [
+            ("https://r.example/", "https://cdn.example/", true),
+            ("https://r.example/", "http://cdn.example/", false),
+            ("http://r.example/", "https://cdn.example/", true),
+            ("http://r.example/", "http://cdn.example/", true),
+            ("http://r.example/", "http://[::1]/", false),
+            ("http://r.example/", "http://0.0.0.0/", false),
+            ("http://r.example/", "http://localhost/", false),
+            ("https://r.example/", "https://169.254.169.254/", false),
+            ("https://r.example/", "https://2852039166/", false),
+            ("https://r.example/", "https://[::ffff:10.0.0.1]/", false),
+            ("https://r.example/", "https://[fd00::1]/", false),
+            ("https://r.example/", "https://8.8.8.8/", true),
+            ("http://127.0.0.1:5000/", "http://127.0.0.1:6000/", true),
+            ("http://10.0.0.1/", "http://10.0.0.2/", true),
+        ] {
+            assert_eq!(check_hop(&uri(from), &uri(to)).is_ok(), allowed, "{from} {to}");
+        }
+    }
+}

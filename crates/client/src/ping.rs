@@ -1,0 +1,59 @@
+//! Whether a registry is there, and who one is to it.
+
+use http::Method;
+use longshore_core::{Error, ErrorKind, Result};
+
+use crate::auth::{Challenge, Scopes};
+use crate::config::Scheme;
+use crate::exchange::{Ask, Exchange};
+
+/// What a registry says of itself, asked without credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ping {
+    /// How it was reached: [`Scheme::Http`] or [`Scheme::Https`].
+    pub scheme: Scheme,
+    /// The `Docker-Distribution-API-Version` header, such as `registry/2.0`.
+    pub api_version: Option<String>,
+    /// The schemes it authenticates by, in lower case, such as `bearer`; none where it answers
+    /// everybody.
+    pub authentication: Vec<String>,
+}
+
+/// Asks a registry for its root.
+pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
+    let uri = exchange.endpoint()?.root();
+    let scheme = match uri.scheme_str() {
+        Some("https") => Scheme::Https,
+        _ => Scheme::Http,
+    };
+    let about = format!("registry {}", exchange.registry());
+    let reply =
+        exchange.send_anonymously(Ask::new(Method::GET, uri, Scopes::default(), &about)).await?;
+    if !reply.is(&[200, 401]) {
+        return Err(reply.into_error().await.at(about));
+    }
+    let challenges = Challenge::all(&reply.headers)
+        .map_err(|clause| Error::new(ErrorKind::Protocol).at(&about).detail(clause))?;
+    let api_version = reply.header("docker-distribution-api-version").map(str::to_owned);
+    if reply.is(&[401]) && challenges.is_empty() && api_version.is_none() {
+        return Err(reply.into_error().await.at(about));
+    }
+    let is_page = reply.header("content-type").is_some_and(|t| t.contains("text/html"));
+    if is_page && api_version.is_none() {
+        let error = Error::new(ErrorKind::Protocol).at(about).detail("answered with a web page");
+        return Err(error.with_hint("Check the address: this is no registry."));
+    }
+    let authentication = challenges.iter().map(|c| c.scheme().to_owned()).collect();
+    reply.body.drain().await;
+    Ok(Ping { scheme, api_version, authentication })
+}
+
+/// Asks a registry for its root, as the user that the credentials name.
+pub(crate) async fn authenticate(exchange: &Exchange) -> Result<()> {
+    let about = format!("registry {}", exchange.registry());
+    let ask = Ask::new(Method::GET, exchange.endpoint()?.root(), Scopes::default(), about);
+    let reply = exchange.expect(ask, &[200]).await?;
+    reply.body.drain().await;
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! Replies: what is read from them, and the one mapping of a status and body to an [`Error`].
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode, Uri};
+use longshore_core::{Error, ErrorCode, ErrorKind, Printable, RegistryError, Result};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::origin::{Origin, check_hop, resolve};
+use crate::transport::redirect::FinalUri;
+use crate::transport::retry_after::asked_wait;
+use crate::transport::{Body, header, protocol_error};
+
+/// As whom a reply was got, kept with it for errors to tell.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity(pub(crate) String);
+
+/// The head of a reply, its body still to be read.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The URL that answered, after redirects.
+    pub(crate) uri: Uri,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    identity: Option<Identity>,
+}
+
+impl Reply {
+    /// The reply to a request for `uri`.
+    pub(crate) fn new(response: Response<Body>, uri: &Uri) -> Self {
+        let (mut head, body) = response.into_parts();
+        let uri = head.extensions.remove::<FinalUri>().map_or_else(|| uri.clone(), |f| f.0);
+        let identity = head.extensions.remove::<Identity>();
+        Self { uri, status: head.status, headers: head.headers, body, identity }
+    }
+
+    /// The value of a header, if it comes once and is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// Whether the status is one of these.
+    pub(crate) fn is(&self, statuses: &[u16]) -> bool {
+        statuses.contains(&self.status.as_u16())
+    }
+
+    /// Passes the reply on if its status is one of these: success is what was expected, not 200.
+    pub(crate) async fn expect(self, statuses: &[u16]) -> Result<Self> {
+        if self.is(statuses) {
+            return Ok(self);
+        }
+        Err(self.into_error().await)
+    }
+
+    /// Resolves the `Location` header by the rules for every hop.
+    pub(crate) fn location(&self) -> Result<Uri> {
+        let refused = |clause: &str| protocol_error(&self.uri, format!("the Location {clause}"));
+        let location = self.headers.get(http::header::LOCATION);
+        let location = location.ok_or_else(|| refused("is missing"))?;
+        let uri = resolve(&self.uri, location.as_bytes()).map_err(refused)?;
+        check_hop(&self.uri, &uri).map_err(refused)?;
+        Ok(uri)
+    }
+
+    /// The URL of the next page of a listing, within what `asked` asked for.
+    ///
+    /// Only the link's query is used: a path that a proxy forgot to rewrite (Nexus) would lead
+    /// nowhere.
+    pub(crate) fn next_page(&self, asked: &Uri) -> Result<Option<Uri>> {
+        let refused = |clause: &str| protocol_error(asked, format!("the Link {clause}"));
+        let Some(target) = crate::link::next(&self.headers).map_err(refused)? else {
+            return Ok(None);
+        };
+        let next = resolve(asked, target.as_bytes()).map_err(refused)?;
+        if Origin::of(&next) != Origin::of(asked) {
+            return Err(refused("leads to another host"));
+        }
+        let last = |uri: &Uri| uri.path().rsplit('/').next().map(str::to_owned);
+        if last(&next) != last(asked) {
+            return Err(refused("leads to another listing"));
+        }
+        let path_and_query = format!("{}?{}", asked.path(), next.query().unwrap_or_default());
+        let mut parts = asked.clone().into_parts();
+        parts.path_and_query = path_and_query.parse().ok();
+        Uri::from_parts(parts).map(Some).map_err(|_| refused("is not a URL"))
+    }
+
+    /// What the reply says went wrong.
+    pub(crate) async fn into_error(self) -> Error {
+        let mut text = Vec::new();
+        let mut stream = self.body.into_stream();
+        while let Some(Ok(piece)) = futures_util::StreamExt::next(&mut stream).await {
+            text.extend_from_slice(&piece[..piece.len().min(ERROR_LIMIT - text.len())]);
+            if text.len() >= ERROR_LIMIT {
+                break;
+            }
+        }
+        drop(stream);
+        error(self.status, &self.headers, &text, self.identity.as_ref().map(|i| i.0.as_str()))
+    }
+}
+
+/// Reads a JSON document.
+///
+/// # Errors
+/// [`Protocol`](ErrorKind::Protocol), with the hint where it is a web page.
+pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|e| match is_web_page(body) {
+        true => {
+            protocol_error(uri, "expected JSON, got a web page".to_owned()).with_hint(WEB_PAGE_HINT)
+        }
+        false => {
+            protocol_error(uri, "the reply is not the JSON it should be".to_owned()).with_source(e)
+        }
+    })
+}
+
+/// Maps a status, headers and the start of a body to an error. The thing asked for is not known here.
+///
+/// Source: distribution-spec v1.1.1, "Error Codes".
+fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<&str>) -> Error {
+    let errors = registry_errors(body);
+    let mut error = Error::new(kind(status, &errors)).with_status(status.as_u16());
+    let page = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.contains("text/html"));
+    if page || is_web_page(body) {
+        error = error.detail("answered with a web page").with_hint(WEB_PAGE_HINT);
+    } else if status.is_success() {
+        error = error.detail("an answer that is no answer to this request");
+    } else if errors.is_empty() && !body.trim_ascii().is_empty() {
+        let text = String::from_utf8_lossy(body).trim().to_owned();
+        let shown = Printable(&text).at_most(TEXT_SHOWN).to_string();
+        if shown.contains("HTTP request to an HTTPS server") {
+            error = error.with_hint("The server speaks HTTPS: say so in its settings.");
+        }
+        error = error.detail(shown);
+    }
+    if let (401 | 403, Some(identity)) = (status.as_u16(), identity) {
+        error = error.detail(format!("asked as {identity}"));
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS
+        && let Some(wait) = asked_wait(headers)
+    {
+        let clause = format!("the registry asks to wait {} seconds", wait.as_secs());
+        error = error.detail(clause).with_retry_after(wait);
+    }
+    error.with_registry_errors(errors)
+}
+
+fn kind(status: StatusCode, errors: &[RegistryError]) -> ErrorKind {
+    let says = |code: ErrorCode| errors.iter().any(|e| e.code == code);
+    match status.as_u16() {
+        400 | 422 if says(ErrorCode::UNSUPPORTED) => ErrorKind::Unsupported,
+        400 | 422 if says(ErrorCode::DIGEST_INVALID) => ErrorKind::DigestMismatch,
+        400 | 422 if says(ErrorCode::SIZE_INVALID) => ErrorKind::SizeMismatch,
+        401 => ErrorKind::Unauthorized,
+        402 | 403 | 451 => ErrorKind::Denied,
+        404 | 410 => ErrorKind::NotFound,
+        405 | 406 | 411 | 415 | 501 => ErrorKind::Unsupported,
+        408 => ErrorKind::Timeout,
+        409 | 412 | 423 => ErrorKind::Conflict,
+        413 | 431 => ErrorKind::TooLarge,
+        429 => ErrorKind::RateLimited,
+        400..=499 => ErrorKind::Invalid,
+        // The registry, or what stands before it, is there and does not work.
+        500..=599 => ErrorKind::Transport,
+        _ => ErrorKind::Protocol,
+    }
+}
+
+/// The errors of the specification's document; none where the body is something else.
+fn registry_errors(body: &[u8]) -> Vec<RegistryError> {
+    let Ok(document) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
+    let entries = document.get("errors").and_then(Value::as_array);
+    let text = |entry: &Value, field: &str| {
+        entry.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let read = |entry: &Value| RegistryError {
+        code: ErrorCode::new(text(entry, "code")),
+        message: text(entry, "message"),
+        detail: cut(entry.get("detail")),
+    };
+    entries.into_iter().flatten().take(ENTRY_LIMIT).map(read).collect()
+}
+
+/// A detail, or the start of its text where it is long.
+fn cut(detail: Option<&Value>) -> Value {
+    let Some(detail) = detail else { return Value::Null };
+    let text = detail.to_string();
+    match text.char_indices().nth(TEXT_SHOWN) {
+        Some((end, _)) => Value::String(format!("{}…", &text[..end])),
+        None => detail.clone(),
+    }
+}
+
+fn is_web_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
+}
+
+const WEB_PAGE_HINT: &str =
+    "Check the address: a proxy, a login page or another service answered instead of a registry.";
+
+/// 64 KiB of an error's body are read.
+const ERROR_LIMIT: usize = 64 << 10;
+/// Characters of a text or detail that are kept.
+const TEXT_SHOWN: usize = 256;
+/// 16 errors of a document are kept: more says nothing more.
+const ENTRY_LIMIT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, body: &str) -> Error {
+        let status = StatusCode::from_u16(status).unwrap();
+        error(status, &HeaderMap::new(), body.as_bytes(), Some("nobody"))
+    }
+
+    #[test]
+    fn a_status_has_its_kind() {
+        for (status, kind) in [
+            (200, ErrorKind::Protocol),
+            (400, ErrorKind::Invalid),
+            (401, ErrorKind::Unauthorized),
+            (403, ErrorKind::Denied),
+            (404, ErrorKind::NotFound),
+            (405, ErrorKind::Unsupported),
+            (412, ErrorKind::Conflict),
+            (413, ErrorKind::TooLarge),
+            (416, ErrorKind::Invalid),
+            (429, ErrorKind::RateLimited),
+            (500, ErrorKind::Transport),
+            (503, ErrorKind::Transport),
+        ] {
+            assert_eq!(of(status, "").kind(), kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_registrys_words_are_kept() {
+        let e = of(
+            404,
+            r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone"},{"code":"QUOTA"}]}"#,
+        );
+        assert_eq!(e.to_string(), "not found: MANIFEST_UNKNOWN: gone (and 1 more) (HTTP 404)");
+        assert!(e.has_code(&ErrorCode::new("QUOTA")));
+        let e = of(400, r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
+        assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+        let e = of(401, r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#);
+        assert_eq!(e.to_string(), "unauthorized: asked as nobody: UNAUTHORIZED (HTTP 401)");
+    }
+
+    #[test]
+    fn any_body_gives_a_bounded_harmless_error() {
+        let many = format!(r#"{{"errors":[{}{{"code":"B"}}]}}"#, r#"{"code":"A"},"#.repeat(9_999));
+        let deep = format!(r#"{{"errors":[{{"code":"A","detail":"{}"}}]}}"#, "x".repeat(1 << 20));
+        for (body, expected) in [
+            ("", "invalid (HTTP 400)"),
+            (r#"{"errors":[]}"#, r#"invalid: {"errors":[]} (HTTP 400)"#),
+            (r#"{"errors":null}"#, r#"invalid: {"errors":null} (HTTP 400)"#),
+            (r#"{"errors":"x"}"#, r#"invalid: {"errors":"x"} (HTTP 400)"#),
+            ("plain \x1b[2J", "invalid: plain \\u{1b}[2J (HTTP 400)"),
+            ("<html>", "invalid: answered with a web page (HTTP 400)"),
+            (&many, "invalid: A (and 15 more) (HTTP 400)"),
+            (&deep, "invalid: A (HTTP 400)"),
+        ] {
+            let e = of(400, body);
+            assert_eq!(e.to_string(), expected);
+            assert!(format!("{e:?}").len() < 4096);
+        }
+        assert!(of(404, "<!DOCTYPE html>").hint().unwrap().contains("proxy"));
+        assert!(of(500, &"x".repeat(1000)).to_string().contains("744 bytes more"));
+    }
+
+    #[test]
+    fn a_wait_that_is_too_long_is_stated() {
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", 86_400.into());
+        let e = error(StatusCode::TOO_MANY_REQUESTS, &headers, b"", None);
+        assert_eq!(e.retry_after().unwrap().as_secs(), 86_400);
+        assert!(e.to_string().contains("86400 seconds"), "{e}");
+    }
+
+    #[test]
+    fn the_next_page_stays_where_the_listing_is() {
+        let asked: Uri = "https://r.example/v2/a/tags/list?n=2".parse().unwrap();
+        let next = |link: &str| {
+            let mut reply = Reply::new(Response::new(Body::Empty), &asked);
+            reply.headers.insert("link", link.parse().unwrap());
+            reply.next_page(&asked).map(|uri| uri.unwrap().to_string())
+        };
+        for (link, expected) in [
+            (
+                "</v2/a/tags/list?last=b&n=2>; rel=next",
+                "https://r.example/v2/a/tags/list?last=b&n=2",
+            ),
+            ("<?last=b>; rel=next", "https://r.example/v2/a/tags/list?last=b"),
+            (
+                "</repository/x/v2/a/tags/list?last=b>; rel=next",
+                "https://r.example/v2/a/tags/list?last=b",
+            ),
+            (
+                "<http://r.example/v2/a/tags/list?last=b>; rel=next",
+                "https://r.example/v2/a/tags/list?last=b",
+            ),
+        ] {
+            assert_eq!(next(link).unwrap(), expected);
+        }
+        for bad in [
+            "<https://evil.example/v2/a/tags/list?last=b>; rel=next",
+            "<https://r.example:444/v2/a/tags/list?last=b>; rel=next",
+            "</v2/a/other?last=b>; rel=next",
+            "</v2/a/tags/list; rel=next",
+        ] {
+            assert_eq!(next(bad).unwrap_err().kind(), ErrorKind::Protocol, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Manifests: HEAD, GET, PUT of exact bytes.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
+use longshore_core::{
+    Descriptor, Digest, Error, ErrorKind, Holding, MANIFEST_LIMIT, MediaType, RawManifest, Result,
+    Tag, TagOrDigest, graph,
+};
+
+use super::RemoteRepository;
+use crate::exchange::Ask;
+use crate::reply::Reply;
+use crate::transport::Body;
+
+impl RemoteRepository {
+    /// Describes a manifest by its HEAD; by its GET, where HEAD does not tell enough.
+    pub(super) async fn manifest_descriptor(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        let reply = self.exchange().send(self.ask(Method::HEAD, selector)?).await?;
+        if reply.is(&[200])
+            && let Some(descriptor) = described(&reply, selector)
+        {
+            check_stated(&descriptor.digest, &reply, selector)
+                .map_err(|e| e.at(self.reference(selector)))?;
+            return Ok(descriptor);
+        }
+        // HEAD is not there (Nexus says 404), or says too little; and its errors have no body.
+        self.raw_manifest(selector).await.map(|manifest| manifest.descriptor().clone())
+    }
+
+    /// Gets a manifest, checked against the digest asked for and the one the registry states.
+    pub(super) async fn raw_manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let ask = self.ask(Method::GET, selector)?;
+        let (reply, body) = self.exchange().fetch(ask, MANIFEST_LIMIT).await?;
+        verified(&reply, body, selector).map_err(|e| e.at(self.reference(selector)))
+    }
+
+    pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Holding> {
+        let selector = TagOrDigest::from(descriptor.digest.clone());
+        let reply = self.exchange().send(self.ask(Method::HEAD, &selector)?).await?;
+        let resolved = match reply.status.as_u16() {
+            200 => return Ok(Holding::Complete),
+            404 => return Ok(Holding::Absent),
+            400 | 405 | 501 => self.raw_manifest(&selector).await,
+            _ => Err(reply.into_error().await.at(self.reference(&selector))),
+        };
+        match resolved {
+            Ok(_) => Ok(Holding::Complete),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Holding::Absent),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Puts a manifest under its tag, else under its digest; keeps the fallback index of referrers
+    /// where the registry keeps none.
+    pub(super) async fn put_manifest(
+        &self,
+        manifest: &RawManifest,
+        tag: Option<&Tag>,
+    ) -> Result<()> {
+        let referrer = graph::referrer(manifest)?;
+        let selector = match tag {
+            Some(tag) => TagOrDigest::from(tag.clone()),
+            None => TagOrDigest::from(manifest.digest().clone()),
+        };
+        let reply = self.send_manifest(manifest, &selector).await?;
+        let indexed = reply.headers.contains_key(OCI_SUBJECT);
+        reply.body.drain().await;
+        match referrer {
+            Some((subject, descriptor)) if !indexed => {
+                self.add_to_fallback_index(&subject, descriptor).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a manifest, and checks what the registry says it stored.
+    pub(super) async fn send_manifest(
+        &self,
+        manifest: &RawManifest,
+        selector: &TagOrDigest,
+    ) -> Result<Reply> {
+        let reference = self.reference(selector);
+        let uri = self.endpoint()?.manifest(self.path(), selector);
+        let media_type = HeaderValue::from_str(manifest.media_type().as_str())
+            .map_err(|e| Error::new(ErrorKind::Invalid).at(manifest.digest()).with_source(e))?;
+        let ask = Ask::new(Method::PUT, uri, self.push(), &reference)
+            .header(CONTENT_TYPE.as_str(), media_type)
+            .body(Body::Bytes(manifest.bytes().clone()));
+        let reply = self.exchange().expect(ask, &[201, 202, 204]).await?;
+        match stated_digest(&reply).filter(|stated| comparable(stated, manifest.digest())) {
+            Some(stated) if stated != *manifest.digest() => {
+                Err(mismatch(manifest.digest(), &stated).at(reference))
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    fn ask(&self, method: Method, selector: &TagOrDigest) -> Result<Ask> {
+        let uri = self.endpoint()?.manifest(self.path(), selector);
+        let ask = Ask::new(method, uri, self.pull(), self.reference(selector));
+        Ok(ask.header(ACCEPT.as_str(), HeaderValue::from_static(ACCEPTED)))
+    }
+}
+
+/// The descriptor that a HEAD's headers make, if all of it is there.
+fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
+    let media_type = MediaType::of_header(reply.header(CONTENT_TYPE.as_str())?).ok()?;
+    let size = reply.header(CONTENT_LENGTH.as_str())?.parse().ok().filter(|size| *size > 0)?;
+    if media_type.is_generic() || media_type.as_str() == "text/html" {
+        return None;
+    }
+    let digest = match selector {
+        TagOrDigest::Digest(digest) => digest.clone(),
+        TagOrDigest::Tag(_) => stated_digest(reply).filter(|d| d.algorithm().is_some())?,
+    };
+    Some(Descriptor::new(media_type, digest, size))
+}
+
+/// The manifest in a reply, if it is what was asked for.
+fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawManifest> {
+    let media_type = reply.header(CONTENT_TYPE.as_str()).and_then(|t| MediaType::of_header(t).ok());
+    // What a proxy's page calls itself is no manifest's type; the content tells.
+    let media_type = media_type.filter(|t| t.as_str() != "text/html");
+    let manifest = match selector {
+        TagOrDigest::Digest(digest) => RawManifest::new(body, media_type, digest.clone())?,
+        TagOrDigest::Tag(_) => RawManifest::of(body, media_type)?,
+    };
+    // The digest of a signed schema 1 manifest is that of its payload.
+    if *manifest.media_type() != MediaType::DOCKER_SCHEMA1_SIGNED {
+        check_stated(manifest.digest(), reply, selector)?;
+    }
+    Ok(manifest)
+}
+
+/// Holds the digest that the registry states against the one that is right.
+///
+/// Source: distribution-spec v1.1.1, "Pulling manifests": the client SHOULD verify it.
+fn check_stated(digest: &Digest, reply: &Reply, selector: &TagOrDigest) -> Result<()> {
+    match stated_digest(reply).filter(|stated| comparable(stated, digest)) {
+        Some(stated) if stated != *digest => Err(match selector {
+            TagOrDigest::Digest(_) => mismatch(digest, &stated),
+            TagOrDigest::Tag(_) => mismatch(&stated, digest),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn stated_digest(reply: &Reply) -> Option<Digest> {
+    reply.header(DOCKER_CONTENT_DIGEST)?.parse().ok()
+}
+
+/// A digest of another algorithm says nothing about this one.
+fn comparable(a: &Digest, b: &Digest) -> bool {
+    a.algorithm_name() == b.algorithm_name()
+}
+
+fn mismatch(expected: &Digest, got: &Digest) -> Error {
+    Error::new(ErrorKind::DigestMismatch).detail(format!("expected {expected}, got {got}"))
+}
+
+const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
+/// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
+const OCI_SUBJECT: &str = "oci-subject";
+/// Everything that longshore can read; registries convert or refuse what is not listed.
+const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.oci.artifact.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.5, \
+    application/vnd.docker.distribution.manifest.v1+json;q=0.5, */*;q=0.1";

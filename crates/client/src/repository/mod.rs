@@ -1,0 +1,216 @@
+//! A repository at a registry, as a store.
+//!
+//! Owns [`RemoteRepository`] and the requests behind each of its operations. How they are sent,
+//! retried and authenticated is the transport's business; what is copied and when, the core's.
+
+mod blob;
+mod manifest;
+mod push;
+mod range;
+mod referrers;
+mod tags;
+mod upload;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, Uri};
+use longshore_core::{
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, Holding,
+    MediaType, Mount, Node, Pages, RawManifest, Reference, Repository, RepositoryName, Result,
+    Source, Tag, TagOrDigest, Target,
+};
+
+pub use upload::Upload;
+
+use self::push::Sessions;
+use crate::auth::{Scope, Scopes};
+use crate::endpoint::Endpoint;
+use crate::exchange::{Ask, Exchange};
+use crate::shared::Shared;
+
+/// A repository at a registry. Cheap to clone; clones share connections, tokens and sessions.
+///
+/// Nothing is sent before an operation is asked for. Every operation answers challenges, follows
+/// redirects without credentials, and tries again what failed in passing.
+#[derive(Clone)]
+pub struct RemoteRepository {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    exchange: Exchange,
+    repository: Repository,
+    shared: Arc<Shared>,
+    sessions: Sessions,
+}
+
+impl RemoteRepository {
+    pub(crate) fn new(exchange: Exchange, repository: Repository, shared: Arc<Shared>) -> Self {
+        let sessions = Sessions::default();
+        Self { inner: Arc::new(Inner { exchange, repository, shared, sessions }) }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn repository(&self) -> &Repository {
+        &self.inner.repository
+    }
+
+    fn exchange(&self) -> &Exchange {
+        &self.inner.exchange
+    }
+
+    fn endpoint(&self) -> Result<&Endpoint> {
+        self.inner.exchange.endpoint()
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    fn path(&self) -> &RepositoryName {
+        self.inner.repository.name()
+    }
+
+    /// What errors call a manifest.
+    fn reference(&self, selector: &TagOrDigest) -> Reference {
+        self.inner.repository.reference(selector)
+    }
+
+    /// What errors call a blob.
+    fn blob_name(&self, digest: &Digest) -> String {
+        format!("blob {digest} in {}", self.inner.repository)
+    }
+
+    fn pull(&self) -> Scopes {
+        Scopes::new([Scope::repository(self.path(), &["pull"])])
+    }
+
+    fn push(&self) -> Scopes {
+        Scopes::new([Scope::repository(self.path(), &["pull", "push"])])
+    }
+
+    /// Push on this repository first, which is what services that read one scope need most.
+    fn push_from(&self, source: &RepositoryName) -> Scopes {
+        Scopes::new([
+            Scope::repository(self.path(), &["pull", "push"]),
+            Scope::repository(source, &["pull"]),
+        ])
+    }
+
+    /// Removes what is at `uri`.
+    ///
+    /// The scope is that of a push, and what the registry asks for on top: some token services do
+    /// not know `delete` (Quay), others demand it.
+    async fn delete(&self, uri: Uri, about: impl fmt::Display) -> Result<()> {
+        let ask = Ask::new(Method::DELETE, uri, self.push(), about);
+        let reply = self.exchange().expect(ask, &[200, 202, 204]).await?;
+        reply.body.drain().await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Source for RemoteRepository {
+    fn name(&self) -> String {
+        self.inner.repository.to_string()
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        Some(&self.inner.repository)
+    }
+
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        self.manifest_descriptor(selector).await
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        self.raw_manifest(selector).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        self.blob_reader(descriptor).await
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        self.blob_part(descriptor, range).await
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.head_blob(digest).await
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        self.tag_pages(after)
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
+        self.referrer_pages(subject, artifact_type)
+    }
+}
+
+#[async_trait]
+impl Target for RemoteRepository {
+    /// One request without a body. What a registry has, it vouches for: it takes a manifest only
+    /// with all that hangs below it.
+    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+        match node {
+            Node::Blob(descriptor) => self.holds_blob(descriptor).await,
+            Node::Manifest(descriptor) => self.holds_manifest(descriptor).await,
+        }
+    }
+
+    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()> {
+        push::push(self, descriptor, body).await
+    }
+
+    async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        self.put_manifest(manifest, tag).await
+    }
+
+    async fn mount_blob(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
+        self.mount(descriptor, from).await
+    }
+}
+
+#[async_trait]
+impl Delete for RemoteRepository {
+    async fn delete_blob(&self, digest: &Digest) -> Result<()> {
+        let uri = self.endpoint()?.blob(self.path(), digest);
+        self.delete(uri, self.blob_name(digest)).await
+    }
+
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        let selector = TagOrDigest::from(digest.clone());
+        let uri = self.endpoint()?.manifest(self.path(), &selector);
+        self.delete(uri, self.reference(&selector)).await
+    }
+
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where the registry removes by digest only:
+    /// distribution answers a tag with 400 or 405.
+    async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        let selector = TagOrDigest::from(tag.clone());
+        let uri = self.endpoint()?.manifest(self.path(), &selector);
+        let reference = self.reference(&selector);
+        match self.delete(uri, &reference).await {
+            Err(e) if e.status() == Some(400) && e.kind() != ErrorKind::Unsupported => {
+                Err(Error::new(ErrorKind::Unsupported)
+                    .at(reference)
+                    .detail("the registry does not remove tags")
+                    .with_status(400)
+                    .with_registry_errors(e.registry_errors().to_vec()))
+            }
+            result => result,
+        }
+    }
+}
+
+impl fmt::Debug for RemoteRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteRepository({})", self.inner.repository)
+    }
+}

@@ -1,0 +1,345 @@
+//! Pushing a blob: the loop around upload sessions, and the rule of how to go on after a failure.
+//!
+//! A push goes on from the byte the registry has, in a new session where the old one is lost, and in
+//! another form where the registry refuses the first. What is known of the offset is what was sent
+//! and acknowledged; after a failure the registry is asked.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use longshore_core::{
+    BlobBody, BlobStream, Descriptor, Digest, Error, ErrorCode, ErrorKind, Result,
+};
+
+use super::{RemoteRepository, Upload};
+use crate::config::UploadForm;
+use crate::exchange::is_broken;
+use crate::transport::retry::jitter;
+
+/// Sessions that registries gave in place of a mount, until the push that follows.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashMap<Digest, Upload>>);
+
+impl Sessions {
+    pub(super) fn keep(&self, digest: &Digest, upload: Upload) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(digest.clone(), upload);
+    }
+
+    fn take(&self, digest: &Digest) -> Option<Upload> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
+    }
+}
+
+/// Pushes a blob.
+pub(super) async fn push(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    body: BlobBody,
+) -> Result<()> {
+    let registry = repository.exchange().registry();
+    let form = repository.shared().upload_form(registry);
+    let state = State { form, switched: false, lost: 0, failures: 0, reached: 0 };
+    let mut push = Push { repository, descriptor, body, state };
+    let kept = repository.inner.sessions.take(&descriptor.digest);
+    push.run(kept).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
+    if push.state.switched {
+        repository.shared().learn_upload_form(registry, push.state.form);
+    }
+    Ok(())
+}
+
+struct Push<'a> {
+    repository: &'a RemoteRepository,
+    descriptor: &'a Descriptor,
+    body: BlobBody,
+    state: State,
+}
+
+/// What the rule has to know of the push so far.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    form: UploadForm,
+    /// Whether the form is not the first one any more.
+    switched: bool,
+    /// Sessions lost.
+    lost: usize,
+    /// Failures since the last progress.
+    failures: usize,
+    /// The furthest the registry was.
+    reached: u64,
+}
+
+/// What the rule has to know of a failure.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    status: Option<u16>,
+    /// No reply came, or not all of it.
+    broken: bool,
+    /// The registry's code says that it does not do this.
+    unsupported: bool,
+}
+
+/// How to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Ask the session how far it is, and go on there.
+    Resume,
+    /// Begin a new session.
+    Restart,
+    /// Begin a new session, in another form.
+    Switch(UploadForm),
+    /// Tell the failure.
+    GiveUp,
+}
+
+/// Decides how to go on after a failure of a body that can be sent again.
+fn step(failure: Failure, state: State, attempts: usize) -> Step {
+    if state.failures >= attempts {
+        return Step::GiveUp;
+    }
+    let switch = |form| if state.switched { Step::GiveUp } else { Step::Switch(form) };
+    match failure.status {
+        _ if failure.broken => Step::Resume,
+        Some(401 | 408 | 429 | 500 | 502..=504 | 520..=524) => Step::Resume,
+        Some(404) if state.lost < 2 => Step::Restart,
+        Some(404 | 405 | 411 | 501) => switch(other(state.form)),
+        Some(_) if failure.unsupported => switch(other(state.form)),
+        // Too much at once: GHCR says 416 beyond 4 MiB, proxies say 413.
+        Some(413 | 416) if state.form == UploadForm::Whole => {
+            switch(UploadForm::Chunks(SMALL_CHUNK))
+        }
+        Some(416) => Step::Resume,
+        _ => Step::GiveUp,
+    }
+}
+
+/// The form to try where one is not known to a registry: a single chunk, or everything at once.
+fn other(form: UploadForm) -> UploadForm {
+    match form {
+        UploadForm::Whole => UploadForm::Chunks(NonZeroU64::MAX),
+        UploadForm::Chunks(_) => UploadForm::Whole,
+    }
+}
+
+impl Push<'_> {
+    async fn run(&mut self, mut session: Option<Upload>) -> Result<()> {
+        loop {
+            let mut upload = match session.take() {
+                Some(upload) => upload,
+                None => self.repository.begin_upload().await?,
+            };
+            let Err(error) = self.send(&mut upload).await else { return Ok(()) };
+            let next = self.next(&error);
+            tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the upload failed");
+            if next == Step::GiveUp {
+                // The failure is what matters, not whether the session could be given up.
+                drop(upload.cancel().await);
+                return Err(self.explained(error));
+            }
+            self.state.failures += 1;
+            tokio::time::sleep(self.wait(&error)).await;
+            match next {
+                Step::Resume => session = self.resume(upload).await?,
+                Step::Switch(form) => {
+                    (self.state.form, self.state.switched) = (form, true);
+                    drop(upload.cancel().await);
+                }
+                Step::Restart | Step::GiveUp => {
+                    self.state.lost += 1;
+                    // The reply to the last request may be what was lost: then all is done.
+                    let size = self.repository.head_blob(&self.descriptor.digest).await?;
+                    if size == Some(self.descriptor.size) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what the session does not have yet, and completes it.
+    async fn send(&mut self, upload: &mut Upload) -> Result<()> {
+        let Descriptor { digest, size, .. } = self.descriptor;
+        let rest = match upload.offset() {
+            0 => BlobStream::new(self.body.open(self.descriptor).await?),
+            offset => self.body.open_at(self.descriptor, offset).await?,
+        };
+        let UploadForm::Chunks(chunk) = self.state.form else {
+            return upload.finish_with(digest, rest, size - upload.offset()).await;
+        };
+        let chunk = chunk.get().max(upload.least_chunk().unwrap_or(0));
+        let mut rest = Rest::new(rest);
+        while upload.offset() < *size {
+            let size = chunk.min(size - upload.offset());
+            upload.append(rest.first(size), size).await?;
+        }
+        upload.finish(digest).await
+    }
+
+    fn next(&self, error: &Error) -> Step {
+        let policy = &self.repository.shared().retry;
+        let asks_too_much = error.retry_after().is_some_and(|w| w > policy.longest_asked_wait);
+        if !self.body.is_replayable() || asks_too_much {
+            return Step::GiveUp;
+        }
+        let failure = Failure {
+            status: error.status(),
+            broken: is_broken(error),
+            unsupported: error.has_code(&ErrorCode::UNSUPPORTED),
+        };
+        step(failure, self.state, policy.attempts.get())
+    }
+
+    fn wait(&self, error: &Error) -> Duration {
+        let policy = &self.repository.shared().retry;
+        error.retry_after().unwrap_or_else(|| policy.wait(self.state.failures, jitter()))
+    }
+
+    /// Finds out where to go on; `None` if that needs a new session.
+    async fn resume(&mut self, mut upload: Upload) -> Result<Option<Upload>> {
+        match upload.status().await {
+            Ok(Some(offset)) if offset <= self.descriptor.size => {
+                if offset >= self.state.reached + PROGRESS {
+                    self.state.failures = 0;
+                }
+                self.state.reached = self.state.reached.max(offset);
+                Ok(Some(upload))
+            }
+            Ok(_) => {
+                drop(upload.cancel().await);
+                Ok(None)
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound || is_broken(&e) => {
+                self.state.lost += 1;
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Says what can be done about it, where the cause is not the registry's alone.
+    fn explained(&self, error: Error) -> Error {
+        if !self.body.is_replayable() && is_broken(&error) {
+            return error.with_hint("The blob came from a stream, which cannot be sent again.");
+        }
+        error
+    }
+}
+
+/// A stream that is handed out in parts.
+struct Rest(Arc<tokio::sync::Mutex<Parts>>);
+
+struct Parts {
+    stream: BlobStream,
+    /// What a piece had more than the last part was to have.
+    surplus: Bytes,
+}
+
+impl Rest {
+    fn new(stream: BlobStream) -> Self {
+        Self(Arc::new(tokio::sync::Mutex::new(Parts { stream, surplus: Bytes::new() })))
+    }
+
+    /// The next `size` bytes. The part before must have been read to its end.
+    fn first(&mut self, size: u64) -> BlobStream {
+        let parts = Arc::clone(&self.0);
+        BlobStream::new(stream::try_unfold((parts, size), |(parts, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let Some(piece) = parts.lock().await.next(left).await? else { return Ok(None) };
+            let left = left - piece.len() as u64;
+            Ok(Some((piece, (parts, left))))
+        }))
+    }
+}
+
+impl Parts {
+    /// The next piece, of at most `limit` bytes.
+    async fn next(&mut self, limit: u64) -> Result<Option<Bytes>> {
+        let mut piece = std::mem::take(&mut self.surplus);
+        while piece.is_empty() {
+            match self.stream.next().await {
+                Some(next) => piece = next?,
+                None => return Ok(None),
+            }
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if piece.len() > limit {
+            self.surplus = piece.split_off(limit);
+        }
+        Ok(Some(piece))
+    }
+}
+
+/// 4 MiB: what GHCR accepts at once.
+const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
+/// 1 MiB: with less than this between failures, they count as one series.
+const PROGRESS: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: State =
+        State { form: UploadForm::Whole, switched: false, lost: 0, failures: 0, reached: 0 };
+
+    fn status(status: u16) -> Failure {
+        Failure { status: Some(status), broken: false, unsupported: false }
+    }
+
+    #[test]
+    fn each_failure_has_its_step() {
+        let one_chunk = UploadForm::Chunks(NonZeroU64::MAX);
+        let small = UploadForm::Chunks(SMALL_CHUNK);
+        let broken = Failure { status: None, broken: true, unsupported: false };
+        let local = Failure { status: None, broken: false, unsupported: false };
+        let unsupported = Failure { unsupported: true, ..status(400) };
+        let lost = State { lost: 2, ..START };
+        let chunks = State { form: small, ..START };
+        let switched = State { form: small, switched: true, ..START };
+        let tired = State { failures: 5, ..START };
+        for (failure, state, expected) in [
+            (broken, START, Step::Resume),
+            (broken, tired, Step::GiveUp),
+            (local, START, Step::GiveUp),
+            (status(401), START, Step::Resume),
+            (status(403), START, Step::GiveUp),
+            (status(429), START, Step::Resume),
+            (status(500), START, Step::Resume),
+            (status(503), START, Step::Resume),
+            (status(503), tired, Step::GiveUp),
+            (status(404), START, Step::Restart),
+            (status(404), lost, Step::Switch(one_chunk)),
+            (status(404), State { lost: 2, ..switched }, Step::GiveUp),
+            (status(405), START, Step::Switch(one_chunk)),
+            (status(405), chunks, Step::Switch(UploadForm::Whole)),
+            (status(405), switched, Step::GiveUp),
+            (status(411), START, Step::Switch(one_chunk)),
+            (status(501), START, Step::Switch(one_chunk)),
+            (unsupported, START, Step::Switch(one_chunk)),
+            (status(400), START, Step::GiveUp),
+            (status(413), START, Step::Switch(small)),
+            (status(413), switched, Step::GiveUp),
+            (status(416), START, Step::Switch(small)),
+            (status(416), switched, Step::Resume),
+        ] {
+            assert_eq!(step(failure, state, 5), expected, "{failure:?} {state:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_handed_out_in_exact_parts() {
+        let pieces = ["abc", "", "defgh", "i"].map(|p| Ok(Bytes::from_static(p.as_bytes())));
+        let mut rest = Rest::new(BlobStream::new(stream::iter(pieces)));
+        for expected in ["ab", "cdef", "g", "hi", ""] {
+            let part = rest.first(expected.len() as u64).bytes(100).await.unwrap();
+            assert_eq!(part, expected);
+        }
+        assert_eq!(rest.first(5).bytes(100).await.unwrap(), "");
+    }
+}

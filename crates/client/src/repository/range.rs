@@ -1,0 +1,159 @@
+//! Byte ranges in headers: of downloads, strictly, and of uploads, as registries write them.
+
+use std::ops::Range;
+
+use http::HeaderMap;
+use http::header::{CONTENT_RANGE, CONTENT_TYPE};
+
+/// The value of a `Range` header for part of a blob.
+///
+/// Source: RFC 9110, section 14.2.
+pub(crate) fn asked(range: &Range<u64>) -> String {
+    format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
+}
+
+/// Whether a 206 has exactly the bytes asked for, of a blob of `size` bytes.
+///
+/// # Errors
+/// A clause that says what is wrong with it.
+///
+/// Source: RFC 9110, section 14.4.
+pub(crate) fn check_content_range(
+    headers: &HeaderMap,
+    asked: &Range<u64>,
+    size: u64,
+) -> Result<(), &'static str> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("multipart/") {
+        return Err("came in several parts");
+    }
+    let mut values = headers.get_all(CONTENT_RANGE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err("came without one Content-Range");
+    };
+    let parse = |text: &str| {
+        let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let total = match total {
+            "*" => None,
+            total => Some(number(total)?),
+        };
+        Some((number(first)?, number(last)?, total))
+    };
+    match value.to_str().ok().and_then(parse) {
+        None => Err("has an unreadable Content-Range"),
+        Some((_, _, Some(total))) if total != size => Err("is of a blob of another size"),
+        Some((first, last, _))
+            if first == asked.start && Some(last) == asked.end.checked_sub(1) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err("is another range than was asked for"),
+    }
+}
+
+/// How many bytes an upload session has, by its `Range` header; `None` if that cannot be told.
+///
+/// `0-0` means one byte, and none at all in distribution: the two cannot be told apart. `0--1` is
+/// none (zot), `bytes=` comes in front at times (zot).
+///
+/// Source: distribution-spec v1.1.1, "Pushing a blob in chunks".
+pub(crate) fn upload_offset(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let last = text.strip_prefix("bytes=").unwrap_or(text).strip_prefix("0-")?;
+    match last {
+        "-1" => Some(0),
+        last => number(last).filter(|last| *last > 0)?.checked_add(1),
+    }
+}
+
+/// The smallest chunk a registry accepts, by its `OCI-Chunk-Min-Length` header. Nonsense is no
+/// demand, and nobody is made to send more than 1 GiB at once.
+pub(crate) fn least_chunk(text: &str) -> Option<u64> {
+    let stated = number(text.trim()).filter(|size| *size > 0);
+    if stated.is_none_or(|size| size > CHUNK_LIMIT) {
+        tracing::warn!(stated = %longshore_core::Printable(text), "odd OCI-Chunk-Min-Length");
+    }
+    stated.map(|size| size.min(CHUNK_LIMIT))
+}
+
+fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// 1 GiB.
+const CHUNK_LIMIT: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn check(lines: &[(HeaderName, &'static str)]) -> Result<(), &'static str> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        check_content_range(&headers, &(5..10), 10)
+    }
+
+    #[test]
+    fn only_the_very_bytes_asked_for_are_accepted() {
+        assert_eq!(asked(&(5..10)), "bytes=5-9");
+        for (value, good) in [
+            ("bytes 5-9/10", true),
+            ("bytes 5-9/*", true),
+            ("bytes 7-9/10", false),
+            ("bytes 5-8/10", false),
+            ("bytes 5-10/10", false),
+            ("bytes 9-5/10", false),
+            ("bytes 5-9/11", false),
+            ("bytes */10", false),
+            ("bytes 5-18446744073709551616/10", false),
+            ("bytes +5-9/10", false),
+            ("items 5-9/10", false),
+            ("5-9", false),
+        ] {
+            assert_eq!(check(&[(CONTENT_RANGE, value)]).is_ok(), good, "{value}");
+        }
+        assert!(check(&[]).is_err());
+        assert!(
+            check(&[(CONTENT_RANGE, "bytes 5-9/10"), (CONTENT_RANGE, "bytes 5-9/10")]).is_err()
+        );
+        let parts = (CONTENT_TYPE, "multipart/byteranges; boundary=x");
+        assert!(check(&[(CONTENT_RANGE, "bytes 5-9/10"), parts]).is_err());
+    }
+
+    #[test]
+    fn upload_offsets_are_read_and_never_guessed() {
+        for (text, offset) in [
+            ("0-99", Some(100)),
+            ("bytes=0-99", Some(100)),
+            ("0--1", Some(0)),
+            ("0-0", None),
+            ("5-9", None),
+            ("99", None),
+            ("", None),
+            ("0-18446744073709551615", None),
+            ("0-99999999999999999999", None),
+        ] {
+            assert_eq!(upload_offset(text), offset, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_size_is_bounded() {
+        for (text, size) in [
+            ("4096", Some(4096)),
+            ("0", None),
+            ("-1", None),
+            ("junk", None),
+            ("99999999999999999999", None),
+            ("10737418240", Some(1 << 30)),
+        ] {
+            assert_eq!(least_chunk(text), size, "{text}");
+        }
+    }
+}

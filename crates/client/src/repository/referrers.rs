@@ -1,0 +1,169 @@
+//! Referrers: by the registry's own listing, or by the fallback tag that clients keep.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{HeaderValue, Method, Uri};
+use longshore_core::{
+    Descriptor, Digest, Error, ErrorKind, Index, Manifest, MediaType, Page, PageToken, Pages,
+    RawManifest, Result, Tag, TagOrDigest,
+};
+
+use super::RemoteRepository;
+use crate::exchange::Ask;
+use crate::listing::{PAGE_LIMIT, page_uri};
+use crate::reply::json;
+
+impl RemoteRepository {
+    pub(super) fn referrer_pages(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> Pages<Descriptor> {
+        let wanted = Arc::new((self.clone(), subject.clone(), artifact_type.cloned()));
+        Pages::new(move |token| {
+            let wanted = Arc::clone(&wanted);
+            async move {
+                let (repository, subject, artifact_type) = &*wanted;
+                repository.referrer_page(subject, artifact_type.as_ref(), token).await
+            }
+        })
+    }
+
+    /// A page of the registry's listing; all there is in the fallback index, where it has none.
+    ///
+    /// Source: distribution-spec v1.1.1, "Listing Referrers" (end-12) and "Unavailable Referrers
+    /// API".
+    async fn referrer_page(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+        token: Option<PageToken>,
+    ) -> Result<Page<Descriptor>> {
+        let is_first = token.is_none();
+        let first = self.endpoint()?.referrers(self.path(), subject, artifact_type);
+        let uri = page_uri(token, first)?;
+        match self.listed_referrers(uri, subject, artifact_type).await {
+            Err(e) if is_first && lacks_listing(&e) => {
+                let index = self.fallback_index(&fallback_tag(subject)?).await?;
+                let all = index.map_or_else(Vec::new, |index| index.manifests);
+                Ok(Page { items: of_type(all, artifact_type), next: None })
+            }
+            result => result,
+        }
+    }
+
+    async fn listed_referrers(
+        &self,
+        uri: Uri,
+        subject: &Digest,
+        artifact_type: Option<&MediaType>,
+    ) -> Result<Page<Descriptor>> {
+        let about = format!("referrers of {}@{subject}", self.repository());
+        let ask = Ask::new(Method::GET, uri.clone(), self.pull(), &about).header(
+            ACCEPT.as_str(),
+            HeaderValue::from_static("application/vnd.oci.image.index.v1+json"),
+        );
+        let (reply, body) = self.exchange().fetch(ask, PAGE_LIMIT).await?;
+        let index: Index = json(&uri, &body)?;
+        let next = reply.next_page(&uri)?.map(|next| PageToken(next.to_string()));
+        let filters = reply.header(OCI_FILTERS_APPLIED).unwrap_or_default();
+        let items = match filters.split(',').any(|filter| filter.trim() == "artifactType") {
+            true => index.manifests,
+            false => of_type(index.manifests, artifact_type),
+        };
+        Ok(Page { items, next })
+    }
+
+    /// The index under a fallback tag, if there is one.
+    async fn fallback_index(&self, tag: &Tag) -> Result<Option<Index>> {
+        let selector = TagOrDigest::from(tag.clone());
+        match self.raw_manifest(&selector).await {
+            Ok(manifest) => match manifest.parse()? {
+                Manifest::Index(index) => Ok(Some(index)),
+                _ => Err(Error::new(ErrorKind::Invalid)
+                    .at(self.reference(&selector))
+                    .detail("the tag for referrers is on something other than an index")),
+            },
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Lists a referrer in the fallback index of its subject, unless it is there already.
+    ///
+    /// The index is read again after it was written: another client may have written its own at the
+    /// same time, and then this one adds itself to that.
+    ///
+    /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
+    pub(super) async fn add_to_fallback_index(
+        &self,
+        subject: &Digest,
+        referrer: Descriptor,
+    ) -> Result<()> {
+        let tag = fallback_tag(subject)?;
+        let _one_at_a_time = self.shared().referrers_index.lock().await;
+        for _ in 0..MERGE_ATTEMPTS {
+            let mut index =
+                self.fallback_index(&tag).await?.unwrap_or_else(|| Index::new(Vec::new()));
+            if index.manifests.iter().any(|d| d.digest == referrer.digest) {
+                return Ok(());
+            }
+            index.manifests.push(referrer.clone());
+            let written = serde_json::to_vec(&index)
+                .map_err(|e| Error::new(ErrorKind::Invalid).at(&tag).with_source(e))?;
+            let manifest = RawManifest::of(Bytes::from(written), Some(MediaType::OCI_INDEX))?;
+            let reply = self.send_manifest(&manifest, &tag.clone().into()).await?;
+            reply.body.drain().await;
+        }
+        Err(Error::new(ErrorKind::Conflict)
+            .at(self.reference(&tag.into()))
+            .detail("the list of referrers keeps being overwritten by others"))
+    }
+}
+
+fn of_type(mut all: Vec<Descriptor>, wanted: Option<&MediaType>) -> Vec<Descriptor> {
+    all.retain(|d| wanted.is_none() || d.artifact_type.as_ref() == wanted);
+    all
+}
+
+/// Whether the registry has no listing of referrers, or nothing to list: a registry that has it may
+/// answer 404 for a repository that it does not know.
+fn lacks_listing(error: &Error) -> bool {
+    matches!(error.status(), Some(404 | 405 | 406 | 501))
+}
+
+/// The tag under which clients keep the referrers of a digest: algorithm and value, each cut to what
+/// a tag can hold.
+///
+/// Source: distribution-spec v1.1.1, "Referrers Tag Schema".
+fn fallback_tag(subject: &Digest) -> Result<Tag> {
+    let cut = |text: &str, length: usize| -> String {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        text.chars().take(length).map(|c| if allowed(c) { c } else { '-' }).collect()
+    };
+    let tag = format!("{}-{}", cut(subject.algorithm_name(), 32), cut(subject.encoded(), 64));
+    Ok(Tag::parse(&tag)?)
+}
+
+/// Source: distribution-spec v1.1.1, "Listing Referrers".
+const OCI_FILTERS_APPLIED: &str = "oci-filters-applied";
+/// 5 attempts to add to an index that others write at the same time.
+const MERGE_ATTEMPTS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fallback_tag_is_that_of_the_specification() {
+        for (digest, tag) in [
+            (format!("sha256:{}", "a".repeat(64)), format!("sha256-{}", "a".repeat(64))),
+            (format!("sha512:{}", "b".repeat(128)), format!("sha512-{}", "b".repeat(64))),
+            ("test+algo:x=y".to_owned(), "test-algo-x-y".to_owned()),
+        ] {
+            assert_eq!(fallback_tag(&digest.parse().unwrap()).unwrap().as_str(), tag);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The tags of a repository, page by page.
+
+use http::{Method, Uri};
+use longshore_core::{Page, PageToken, Pages, Printable, Result, Tag};
+use serde::Deserialize;
+
+use super::RemoteRepository;
+use crate::exchange::Ask;
+use crate::listing::{PAGE_LIMIT, page_uri};
+use crate::reply::json;
+
+impl RemoteRepository {
+    pub(super) fn tag_pages(&self, after: Option<&Tag>) -> Pages<Tag> {
+        let (repository, after) = (self.clone(), after.cloned());
+        Pages::new(move |token| {
+            let (repository, after) = (repository.clone(), after.clone());
+            async move {
+                let first = repository.endpoint()?.tags(
+                    repository.path(),
+                    repository.shared().page_size,
+                    after.as_ref(),
+                );
+                repository.tag_page(page_uri(token, first)?).await
+            }
+        })
+    }
+
+    async fn tag_page(&self, uri: Uri) -> Result<Page<Tag>> {
+        #[derive(Deserialize)]
+        struct Listing {
+            // `null` where there are none: GHCR, Nexus.
+            tags: Option<Vec<String>>,
+        }
+        let about = format!("tags of {}", self.repository());
+        let ask = Ask::new(Method::GET, uri.clone(), self.pull(), &about);
+        let (reply, body) = self.exchange().fetch(ask, PAGE_LIMIT).await?;
+        let listing: Listing = json(&uri, &body)?;
+        let next = reply.next_page(&uri)?.map(|next| PageToken(next.to_string()));
+        let tags = listing.tags.unwrap_or_default();
+        Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next })
+    }
+}
+
+/// A tag, unless it is none: Artifactory lists digests too, and nothing could be asked for by it.
+fn tag(text: &str) -> Option<Tag> {
+    match Tag::parse(text) {
+        Ok(tag) => Some(tag),
+        Err(_) => {
+            tracing::warn!("the registry lists a tag that is none: \"{}\"", Printable(text));
+            None
+        }
+    }
+}

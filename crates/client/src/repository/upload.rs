@@ -1,0 +1,248 @@
+//! Upload sessions: the requests, one by one. What to do when one fails is `push`'s business.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::{HeaderValue, Method, Uri};
+use longshore_core::{BlobStream, Descriptor, Digest, Error, ErrorKind, Mount, Repository, Result};
+
+use super::RemoteRepository;
+use super::range::{least_chunk, upload_offset};
+use crate::endpoint::with_digest;
+use crate::exchange::Ask;
+use crate::reply::Reply;
+use crate::transport::{Body, protocol_error};
+
+/// An upload session: a blob that is being sent, piece by piece, and not yet visible.
+///
+/// [`push_blob`](longshore_core::Target::push_blob) does all of this, failures included; this is for
+/// those who need the single requests. None of them is sent twice.
+///
+/// # Cancellation
+/// Dropping it leaves the session to the registry, which forgets it in time; see
+/// [`cancel`](Self::cancel).
+pub struct Upload {
+    repository: RemoteRepository,
+    location: Uri,
+    offset: u64,
+    least_chunk: Option<u64>,
+}
+
+impl RemoteRepository {
+    /// Begins an upload.
+    ///
+    /// Sends `POST /v2/<name>/blobs/uploads/`.
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) or [`Unauthorized`](ErrorKind::Unauthorized) without the right
+    /// to push; [`Protocol`](ErrorKind::Protocol) if the session's URL may not be used.
+    ///
+    /// Source: distribution-spec v1.1.1, "Pushing blobs" (end-4a).
+    pub async fn begin_upload(&self) -> Result<Upload> {
+        let uri = self.endpoint()?.uploads(self.path());
+        let ask = Ask::new(Method::POST, uri, self.push(), self.upload_name());
+        let reply = self.exchange().expect(ask, &[202]).await?;
+        Upload::of(self, reply).await.map_err(|e| e.at(self.upload_name()))
+    }
+
+    /// Asks for a blob of another repository; keeps the session that a registry gives instead, for
+    /// the push that will follow.
+    ///
+    /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
+    pub(super) async fn mount(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
+        if from.registry() != self.repository().registry() {
+            return Ok(Mount::Declined);
+        }
+        let uri = self.endpoint()?.mount(self.path(), &descriptor.digest, from.name());
+        let scopes = self.push_from(from.name());
+        let ask = Ask::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
+        let reply = match self.exchange().send(ask).await {
+            // No token for both repositories: then without the other one.
+            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {
+                return Ok(Mount::Declined);
+            }
+            reply => reply?,
+        };
+        match reply.status.as_u16() {
+            201 => {
+                reply.body.drain().await;
+                Ok(Mount::Mounted)
+            }
+            202 => {
+                if let Ok(upload) = Upload::of(self, reply).await {
+                    self.inner.sessions.keep(&descriptor.digest, upload);
+                }
+                Ok(Mount::Declined)
+            }
+            // Whatever a registry has against a mount, it may take the bytes: Quay says 400.
+            400..=428 | 430..=499 | 501 => {
+                reply.body.drain().await;
+                Ok(Mount::Declined)
+            }
+            _ => Err(reply.into_error().await.at(self.blob_name(&descriptor.digest))),
+        }
+    }
+
+    fn upload_name(&self) -> String {
+        format!("upload to {}", self.repository())
+    }
+}
+
+impl Upload {
+    /// The session in the reply to a POST.
+    async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
+        let location = reply.location()?;
+        let least_chunk = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(least_chunk);
+        reply.body.drain().await;
+        Ok(Self { repository: repository.clone(), location, offset: 0, least_chunk })
+    }
+
+    /// How many bytes the registry has.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The smallest chunk in bytes that the registry accepts, the last one excepted, if it says so.
+    #[must_use]
+    pub fn least_chunk(&self) -> Option<u64> {
+        self.least_chunk
+    }
+
+    /// Sends the next `size` bytes.
+    ///
+    /// Sends `PATCH <location>`.
+    ///
+    /// # Errors
+    /// Any; how much arrived is unknown then, see [`status`](Self::status).
+    ///
+    /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-5).
+    pub async fn append(&mut self, chunk: BlobStream, size: u64) -> Result<()> {
+        let range = format!("{}-{}", self.offset, (self.offset + size).saturating_sub(1));
+        let range = HeaderValue::from_str(&range).map_err(|e| self.unusable(e))?;
+        let ask = self
+            .ask(Method::PATCH, self.location.clone())
+            .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
+            .header(CONTENT_RANGE.as_str(), range)
+            .body(Body::Stream { stream: chunk, size: Some(size) });
+        // 201: ECR. What was sent whole is there; its Range is wrong too often to be asked.
+        let reply = self.repository.exchange().expect(ask, &[201, 202, 204]).await?;
+        self.offset += size;
+        self.follow(&reply)?;
+        reply.body.drain().await;
+        Ok(())
+    }
+
+    /// Asks how many bytes the registry has; `None` where its answer leaves that open.
+    ///
+    /// Sends `GET <location>`, and takes the new location: the old one is void after a failure
+    /// (distribution).
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if the session is gone.
+    ///
+    /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-13).
+    pub async fn status(&mut self) -> Result<Option<u64>> {
+        let ask = self.ask(Method::GET, self.location.clone());
+        let reply = self.repository.exchange().expect(ask, &[200, 202, 204]).await?;
+        self.follow(&reply)?;
+        let offset = reply.header(RANGE.as_str()).and_then(upload_offset);
+        reply.body.drain().await;
+        if let Some(offset) = offset {
+            self.offset = offset;
+        }
+        Ok(offset)
+    }
+
+    /// Completes the blob with nothing more to send.
+    ///
+    /// Sends `PUT <location>?digest=<digest>`.
+    ///
+    /// # Errors
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the registry got something else.
+    ///
+    /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-6).
+    pub async fn finish(&mut self, digest: &Digest) -> Result<()> {
+        self.put(digest, Body::Empty).await
+    }
+
+    /// Completes the blob with its last, or all, `size` bytes.
+    ///
+    /// Sends `PUT <location>?digest=<digest>`.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    ///
+    /// Source: distribution-spec v1.1.1, "Pushing a blob monolithically" (end-6).
+    pub async fn finish_with(
+        &mut self,
+        digest: &Digest,
+        rest: BlobStream,
+        size: u64,
+    ) -> Result<()> {
+        self.put(digest, Body::Stream { stream: rest, size: Some(size) }).await
+    }
+
+    /// Gives the session up.
+    ///
+    /// Sends `DELETE <location>`; waits for at most two seconds.
+    ///
+    /// # Errors
+    /// Any; the registry forgets the session by itself then.
+    ///
+    /// Source: distribution-spec v1.1.1, draft, "Cancel a blob upload".
+    pub async fn cancel(self) -> Result<()> {
+        let ask = self.ask(Method::DELETE, self.location.clone());
+        let cancel = self.repository.exchange().expect(ask, &[200, 202, 204]);
+        match tokio::time::timeout(CANCEL_WAIT, cancel).await {
+            Ok(reply) => reply.map(drop),
+            Err(_) => Err(Error::new(ErrorKind::Timeout).at(self.repository.upload_name())),
+        }
+    }
+
+    async fn put(&mut self, digest: &Digest, body: Body) -> Result<()> {
+        let about = self.repository.blob_name(digest);
+        let uri = with_digest(&self.location, digest)
+            .ok_or_else(|| protocol_error(&self.location, "cannot take a digest".to_owned()))?;
+        let ask = Ask::new(Method::PUT, uri, self.repository.push(), &about)
+            .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
+            .body(body);
+        let reply = self.repository.exchange().expect(ask, &[201, 204]).await?;
+        let stated = reply.header("docker-content-digest").and_then(|d| d.parse::<Digest>().ok());
+        reply.body.drain().await;
+        match stated.filter(|stated| stated.algorithm_name() == digest.algorithm_name()) {
+            Some(stated) if stated != *digest => Err(Error::new(ErrorKind::DigestMismatch)
+                .at(about)
+                .detail(format!("expected {digest}, got {stated}"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn ask(&self, method: Method, uri: Uri) -> Ask {
+        Ask::new(method, uri, self.repository.push(), self.repository.upload_name())
+    }
+
+    /// Takes the new location, where the reply has one.
+    fn follow(&mut self, reply: &Reply) -> Result<()> {
+        if reply.headers.contains_key(http::header::LOCATION) {
+            self.location = reply.location()?;
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, source: http::header::InvalidHeaderValue) -> Error {
+        Error::new(ErrorKind::Invalid).at(self.repository.upload_name()).with_source(source)
+    }
+}
+
+impl fmt::Debug for Upload {
+    /// Without the location, whose query is a secret of sorts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upload({:?}, {} bytes)", self.repository, self.offset)
+    }
+}
+
+const OCI_CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
+const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const CANCEL_WAIT: Duration = Duration::from_secs(2);

@@ -1,0 +1,49 @@
+//! What all repositories of a client share beside the transport.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use longshore_core::RegistryName;
+
+use crate::config::{RetryPolicy, UploadForm};
+
+/// Settings of operations, and what was learnt of registries.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) page_size: NonZeroUsize,
+    pub(crate) retry: RetryPolicy,
+    upload_form: UploadForm,
+    /// The forms that registries turned out to want.
+    learnt_forms: Mutex<HashMap<RegistryName, UploadForm>>,
+    /// Held while a fallback index of referrers is read, changed and written.
+    pub(crate) referrers_index: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        page_size: NonZeroUsize,
+        retry: RetryPolicy,
+        upload_form: UploadForm,
+    ) -> Self {
+        Self {
+            page_size,
+            retry,
+            upload_form,
+            learnt_forms: Mutex::default(),
+            referrers_index: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The form in which a registry takes uploads, as far as is known.
+    pub(crate) fn upload_form(&self, registry: &RegistryName) -> UploadForm {
+        let learnt = self.learnt_forms.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.get(registry).copied().unwrap_or(self.upload_form)
+    }
+
+    /// Keeps the form in which a registry took an upload after all.
+    pub(crate) fn learn_upload_form(&self, registry: &RegistryName, form: UploadForm) {
+        let mut learnt = self.learnt_forms.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.insert(registry.clone(), form);
+    }
+}

@@ -1,0 +1,89 @@
+//! Bounds how many requests wait for one host at the same time.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use http::{Request, Response};
+use tokio::sync::Semaphore;
+
+use super::{Body, Transport, TransportError};
+use crate::origin::Origin;
+
+/// The layer that bounds requests per origin.
+///
+/// A place is held until the reply's head is there, not while its body is read: a copy within one
+/// registry reads one body to send another. For the same reason requests that send a stream have
+/// places of their own: they may wait for a reply to one that does not.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    inner: Arc<dyn Transport>,
+    places: NonZeroUsize,
+    hosts: Mutex<HashMap<Key, Arc<Semaphore>>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    origin: Option<Origin>,
+    streams: bool,
+}
+
+impl Limit {
+    pub(crate) fn new(inner: Arc<dyn Transport>, places: NonZeroUsize) -> Self {
+        Self { inner, places, hosts: Mutex::default() }
+    }
+
+    fn places_of(&self, request: &Request<Body>) -> Arc<Semaphore> {
+        let streams = matches!(request.body(), Body::Stream { .. });
+        let key = Key { origin: Origin::of(request.uri()), streams };
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = hosts.entry(key).or_insert_with(|| Semaphore::new(self.places.get()).into());
+        Arc::clone(places)
+    }
+}
+
+#[async_trait]
+impl Transport for Limit {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
+        let places = self.places_of(&request);
+        // The semaphore is never closed, so there always is a place in the end.
+        let _place = places.acquire().await.ok();
+        self.inner.send(request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Slow {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Transport for Slow {
+        async fn send(&self, _: Request<Body>) -> Result<Response<Body>, TransportError> {
+            let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.now.fetch_sub(1, Ordering::SeqCst);
+            Ok(Response::new(Body::Empty))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_limit_wait_at_once() {
+        let slow = Arc::new(Slow::default());
+        let limit = Limit::new(Arc::clone(&slow) as _, NonZeroUsize::new(3).unwrap());
+        let requests = (0..10)
+            .map(|_| limit.send(Request::get("http://localhost/").body(Body::Empty).unwrap()));
+        futures_util::future::join_all(requests).await;
+        assert_eq!(slow.most.load(Ordering::SeqCst), 3);
+    }
+}

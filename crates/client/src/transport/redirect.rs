@@ -1,0 +1,160 @@
+//! Follows redirects, with the credentials left at home.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{AUTHORIZATION, COOKIE, LOCATION, PROXY_AUTHORIZATION};
+use http::{Method, Request, Response, StatusCode, Uri};
+
+use super::{Body, Transport, TransportError, protocol_error, replay};
+use crate::origin::{Origin, check_hop, resolve};
+
+/// The layer that follows redirects: at most ten, never from https to http, never with a method
+/// changed other than by 303's own GET, which nothing here needs.
+///
+/// Credentials are dropped as soon as scheme, host or port change, and stay dropped, also on the
+/// way back.
+#[derive(Debug)]
+pub(crate) struct Redirect {
+    inner: Arc<dyn Transport>,
+}
+
+/// Where a reply came from in the end, kept with it: relative links start there.
+#[derive(Clone, Debug)]
+pub(crate) struct FinalUri(pub(crate) Uri);
+
+impl Redirect {
+    pub(crate) fn new(inner: Arc<dyn Transport>) -> Self {
+        Self { inner }
+    }
+}
+
+#[async_trait]
+impl Transport for Redirect {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
+        for _ in 0..=HOP_LIMIT {
+            let uri = request.uri().clone();
+            let method = request.method().clone();
+            let again = replay(&request);
+            let mut reply = self.inner.send(request).await?;
+            let Some(location) = reply.headers().get(LOCATION).filter(|_| redirects(&reply)) else {
+                reply.extensions_mut().insert(FinalUri(uri));
+                return Ok(reply);
+            };
+            let refused = |clause: &str| protocol_error(&uri, format!("the redirect {clause}"));
+            check_method(reply.status(), &method).map_err(refused)?;
+            let next = resolve(&uri, location.as_bytes()).map_err(refused)?;
+            check_hop(&uri, &next).map_err(refused)?;
+            let mut again = again.ok_or_else(|| refused("comes after the body was sent"))?;
+            if Origin::of(&uri) != Origin::of(&next) {
+                for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
+                    again.headers_mut().remove(header);
+                }
+            }
+            *again.uri_mut() = next;
+            reply.into_body().drain().await;
+            request = again;
+        }
+        let clause = format!("redirected more than {HOP_LIMIT} times");
+        Err(protocol_error(request.uri(), clause).into())
+    }
+}
+
+fn redirects(reply: &Response<Body>) -> bool {
+    matches!(reply.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// 301, 302 and 303 turn other methods into GET in practice: an upload would be lost unseen.
+fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str> {
+    match status.as_u16() {
+        307 | 308 => Ok(()),
+        _ if matches!(*method, Method::GET | Method::HEAD) => Ok(()),
+        _ => Err("would change the request's method"),
+    }
+}
+
+/// 10 hops, as browsers and curl have it, give or take.
+const HOP_LIMIT: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Redirects along a chain, then answers 200; notes each request's URL and credentials.
+    #[derive(Debug)]
+    struct Chain {
+        status: u16,
+        hops: Vec<&'static str>,
+        seen: Mutex<Vec<(String, bool)>>,
+    }
+
+    #[async_trait]
+    impl Transport for Chain {
+        async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
+            let mut seen = self.seen.lock().unwrap();
+            let credentials = request.headers().contains_key(AUTHORIZATION);
+            let mut reply = Response::new(Body::Empty);
+            if let Some(next) = self.hops.get(seen.len()) {
+                *reply.status_mut() = StatusCode::from_u16(self.status).unwrap();
+                reply.headers_mut().insert(LOCATION, next.parse().unwrap());
+            }
+            seen.push((request.uri().to_string(), credentials));
+            Ok(reply)
+        }
+    }
+
+    async fn follow(
+        status: u16,
+        method: Method,
+        hops: &[&'static str],
+    ) -> Result<Vec<(String, bool)>, String> {
+        let chain = Arc::new(Chain { status, hops: hops.to_vec(), seen: Mutex::default() });
+        let request = Request::builder()
+            .method(method)
+            .uri("https://r.example/v2/")
+            .header(AUTHORIZATION, "Bearer t")
+            .body(Body::Empty)
+            .unwrap();
+        let reply = Redirect::new(Arc::clone(&chain) as _).send(request).await;
+        let seen = chain.seen.lock().unwrap().clone();
+        reply.map(|_| seen).map_err(|e| e.to_string())
+    }
+
+    #[tokio::test]
+    async fn credentials_stay_with_their_origin() {
+        let seen = follow(307, Method::GET, &["/other", "https://r.example:444/x"]).await.unwrap();
+        assert_eq!(seen.iter().map(|s| s.1).collect::<Vec<_>>(), [true, true, false]);
+
+        let away_and_back = ["https://cdn.example/", "https://r.example/v2/"];
+        let seen = follow(302, Method::GET, &away_and_back).await.unwrap();
+        assert_eq!(seen.iter().map(|s| s.1).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[tokio::test]
+    async fn chains_end() {
+        assert_eq!(follow(307, Method::GET, &["/"; 10]).await.unwrap().len(), 11);
+        let e = follow(307, Method::GET, &["/"; 11]).await.unwrap_err();
+        assert!(e.contains("more than 10 times"), "{e}");
+    }
+
+    #[tokio::test]
+    async fn what_would_lose_something_is_refused() {
+        for (status, method, hop) in [
+            (302, Method::POST, "/x"),
+            (303, Method::PUT, "/x"),
+            (301, Method::DELETE, "/x"),
+            (307, Method::GET, "http://r.example:80/x y"),
+            (307, Method::GET, "http://cdn.example/"),
+            (307, Method::GET, "https://127.0.0.1/"),
+            (307, Method::GET, "https://u:p@cdn.example/"),
+            (307, Method::GET, "ftp://cdn.example/"),
+            (307, Method::GET, ""),
+        ] {
+            let result = follow(status, method, &[hop]).await;
+            assert!(result.is_err() != hop.contains("x y"), "{status} {hop}: {result:?}");
+        }
+        assert!(follow(308, Method::POST, &["https://cdn.example/"]).await.is_ok());
+    }
+}

@@ -1,0 +1,251 @@
+//! Sends again what failed in passing.
+//!
+//! Owns the rule ([`RetryPolicy`], pure) and the loop around it. A reply that is not worth another
+//! attempt is handed on as it is, so that its error body is still read.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{Method, Request, Response};
+
+use super::retry_after::asked_wait;
+use super::{Body, Fault, Transport, TransportError, replay};
+use crate::config::RetryPolicy;
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// A reply with this status.
+    Status(u16),
+    /// No reply.
+    Fault(Fault),
+}
+
+/// The attempt that was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    /// Which one it was, from 1.
+    pub(crate) number: usize,
+    /// Whether the request can be sent once more.
+    pub(crate) replayable: bool,
+    /// Whether acting on it twice does no harm.
+    pub(crate) safe: bool,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Wait, then send it again.
+    RetryAfter(Duration),
+    /// Hand on what came.
+    Deliver,
+}
+
+impl RetryPolicy {
+    /// Decides about an outcome. `jitter` is from 0 to 1.
+    pub(crate) fn judge(
+        &self,
+        outcome: Outcome,
+        attempt: Attempt,
+        asked: Option<Duration>,
+        jitter: f64,
+    ) -> Verdict {
+        let transient = match outcome {
+            Outcome::Status(408 | 429 | 499 | 502 | 503 | 504 | 520..=524) => true,
+            Outcome::Status(500) | Outcome::Fault(Fault::Lost) => attempt.safe,
+            Outcome::Status(_) | Outcome::Fault(Fault::Final) => false,
+            Outcome::Fault(Fault::NotSent) => true,
+            // Each costs the whole wait: once more is enough to tell a hiccup from an outage.
+            Outcome::Fault(Fault::TimedOut) => attempt.safe && attempt.number == 1,
+        };
+        if !transient || !attempt.replayable || attempt.number >= self.attempts.get() {
+            return Verdict::Deliver;
+        }
+        match asked {
+            Some(wait) if wait > self.longest_asked_wait => Verdict::Deliver,
+            Some(wait) => Verdict::RetryAfter(wait),
+            None => Verdict::RetryAfter(self.wait(attempt.number, jitter)),
+        }
+    }
+
+    /// The wait after attempt `number`, counted from 1.
+    pub(crate) fn wait(&self, number: usize, jitter: f64) -> Duration {
+        let doublings = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+        let bound = self.first_wait.saturating_mul(1 << doublings).min(self.longest_wait);
+        bound.mul_f64(jitter.clamp(0.0, 1.0))
+    }
+}
+
+/// A number from 0 to 1, not for secrets.
+pub(crate) fn jitter() -> f64 {
+    // Each `RandomState` has keys of its own, so its empty hash is a random number.
+    let random = RandomState::new().build_hasher().finish();
+    f64::from((random >> 32) as u32) / f64::from(u32::MAX)
+}
+
+/// The layer that sends again.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    inner: Arc<dyn Transport>,
+    policy: RetryPolicy,
+}
+
+impl Retry {
+    pub(crate) fn new(inner: Arc<dyn Transport>, policy: RetryPolicy) -> Self {
+        Self { inner, policy }
+    }
+}
+
+#[async_trait]
+impl Transport for Retry {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
+        // A chunk that was lost may have been stored: its upload asks before it goes on.
+        let safe = request.method() != Method::PATCH;
+        for number in 1.. {
+            let again = replay(&request);
+            let attempt = Attempt { number, replayable: again.is_some(), safe };
+            let result = self.inner.send(request).await;
+            let (outcome, asked) = match &result {
+                Ok(reply) => {
+                    (Outcome::Status(reply.status().as_u16()), asked_wait(reply.headers()))
+                }
+                Err(error) => (Outcome::Fault(error.fault()), None),
+            };
+            match (self.policy.judge(outcome, attempt, asked, jitter()), again) {
+                (Verdict::RetryAfter(wait), Some(again)) => {
+                    tracing::debug!(?outcome, attempt = number, ?wait, "sending again");
+                    if let Ok(reply) = result {
+                        reply.into_body().drain().await;
+                    }
+                    tokio::time::sleep(wait).await;
+                    request = again;
+                }
+                _ => return result,
+            }
+        }
+        unreachable!("attempts are bounded by the policy")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http::StatusCode;
+    use longshore_core::{BlobStream, Error, ErrorKind};
+
+    use super::*;
+
+    const FIRST: Attempt = Attempt { number: 1, replayable: true, safe: true };
+
+    fn is_retried(outcome: Outcome, attempt: Attempt) -> bool {
+        RetryPolicy::default().judge(outcome, attempt, None, 0.5) != Verdict::Deliver
+    }
+
+    #[test]
+    fn what_is_transient_is_sent_again() {
+        let unsafe_ = Attempt { safe: false, ..FIRST };
+        let once = Attempt { replayable: false, ..FIRST };
+        let second = Attempt { number: 2, ..FIRST };
+        let last = Attempt { number: 5, ..FIRST };
+        for (outcome, attempt, expected) in [
+            (Outcome::Status(200), FIRST, false),
+            (Outcome::Status(401), FIRST, false),
+            (Outcome::Status(404), FIRST, false),
+            (Outcome::Status(408), FIRST, true),
+            (Outcome::Status(416), FIRST, false),
+            (Outcome::Status(429), FIRST, true),
+            (Outcome::Status(429), unsafe_, true),
+            (Outcome::Status(500), FIRST, true),
+            (Outcome::Status(500), unsafe_, false),
+            (Outcome::Status(501), FIRST, false),
+            (Outcome::Status(503), FIRST, true),
+            (Outcome::Status(503), once, false),
+            (Outcome::Status(503), last, false),
+            (Outcome::Status(522), FIRST, true),
+            (Outcome::Fault(Fault::NotSent), unsafe_, true),
+            (Outcome::Fault(Fault::NotSent), once, false),
+            (Outcome::Fault(Fault::Lost), FIRST, true),
+            (Outcome::Fault(Fault::Lost), unsafe_, false),
+            (Outcome::Fault(Fault::TimedOut), FIRST, true),
+            (Outcome::Fault(Fault::TimedOut), second, false),
+            (Outcome::Fault(Fault::Final), FIRST, false),
+        ] {
+            assert_eq!(is_retried(outcome, attempt), expected, "{outcome:?} {attempt:?}");
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_their_bound_and_what_is_asked_for_wins() {
+        let policy = RetryPolicy::default();
+        let bounds: Vec<_> = (1..=10).map(|n| policy.wait(n, 1.0).as_millis()).collect();
+        assert_eq!(bounds, [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
+        assert_eq!(policy.wait(3, 0.0), Duration::ZERO);
+        let judge = |asked| {
+            policy.judge(Outcome::Status(429), FIRST, Some(Duration::from_secs(asked)), 0.5)
+        };
+        assert_eq!(judge(0), Verdict::RetryAfter(Duration::ZERO));
+        assert_eq!(judge(60), Verdict::RetryAfter(Duration::from_secs(60)));
+        assert_eq!(judge(61), Verdict::Deliver);
+    }
+
+    /// A status with the wait it asks for, or a fault.
+    type Answer = Result<(u16, Option<u64>), Fault>;
+
+    /// Answers with these, the last of them for ever; counts the requests.
+    #[derive(Debug)]
+    struct Scripted(Mutex<Vec<Answer>>, Mutex<usize>);
+
+    #[async_trait]
+    impl Transport for Scripted {
+        async fn send(&self, _: Request<Body>) -> Result<Response<Body>, TransportError> {
+            *self.1.lock().unwrap() += 1;
+            let mut script = self.0.lock().unwrap();
+            let next = if script.len() > 1 { script.remove(0) } else { script[0] };
+            match next {
+                Ok((status, wait)) => {
+                    let mut reply = Response::new(Body::Empty);
+                    *reply.status_mut() = StatusCode::from_u16(status).unwrap();
+                    if let Some(wait) = wait {
+                        reply.headers_mut().insert("retry-after", wait.into());
+                    }
+                    Ok(reply)
+                }
+                Err(fault) => Err(TransportError::new(fault, Error::new(ErrorKind::Transport))),
+            }
+        }
+    }
+
+    async fn run(script: Vec<Answer>, body: Body) -> (Option<u16>, usize, Duration) {
+        let inner = Arc::new(Scripted(Mutex::new(script), Mutex::new(0)));
+        let retry = Retry::new(Arc::clone(&inner) as _, RetryPolicy::default());
+        let start = tokio::time::Instant::now();
+        let reply = retry.send(Request::new(body)).await;
+        let sent = *inner.1.lock().unwrap();
+        (reply.ok().map(|r| r.status().as_u16()), sent, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_loop_waits_as_asked_and_ends() {
+        let (status, sent, waited) =
+            run(vec![Ok((429, Some(2))), Ok((200, None))], Body::Empty).await;
+        assert_eq!((status, sent), (Some(200), 2));
+        assert!(waited >= Duration::from_secs(2));
+
+        let (status, sent, waited) = run(vec![Ok((429, Some(86_400)))], Body::Empty).await;
+        assert_eq!((status, sent, waited), (Some(429), 1, Duration::ZERO));
+
+        let (status, sent, _) = run(vec![Ok((503, None))], Body::Empty).await;
+        assert_eq!((status, sent), (Some(503), 5));
+
+        let (status, sent, _) = run(vec![Err(Fault::Lost), Ok((200, None))], Body::Empty).await;
+        assert_eq!((status, sent), (Some(200), 2));
+
+        let stream = BlobStream::new(futures_util::stream::empty());
+        let once = Body::Stream { stream, size: Some(0) };
+        let (status, sent, _) = run(vec![Err(Fault::Lost), Ok((200, None))], once).await;
+        assert_eq!((status, sent), (None, 1));
+    }
+}

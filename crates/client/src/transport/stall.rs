@@ -1,0 +1,223 @@
+//! Waits that end: the watch over bodies on their way, in either direction.
+//!
+//! Owns the two rules (no byte for too long; too few bytes over that long) for replies, and the
+//! bookkeeping that tells a slow server from a slow body for requests. The wire uses both.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt as _};
+use longshore_core::{BlobStream, Error, Result};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Ends a reply's body that stalls. Only time spent waiting for the network counts: the reader may
+/// take as long as it likes.
+pub(crate) struct Watched<S> {
+    inner: S,
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+    waiting_since: Option<Instant>,
+    waited: Duration,
+    received: u64,
+}
+
+/// How a body stalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// Nothing came.
+    Silent,
+    /// Less than a kilobyte a second came.
+    Slow,
+}
+
+impl<S> Watched<S> {
+    pub(crate) fn new(inner: S, limit: Duration) -> Self {
+        Self {
+            inner,
+            limit,
+            timer: Box::pin(sleep(limit)),
+            waiting_since: None,
+            waited: Duration::ZERO,
+            received: 0,
+        }
+    }
+
+    /// Takes account of a piece; says whether pieces come too slowly.
+    fn account(&mut self, size: usize) -> Option<Stall> {
+        self.received += size as u64;
+        self.waited += self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        if self.waited < self.limit {
+            return None;
+        }
+        let slow = self.received < SLOWEST.saturating_mul(self.waited.as_secs());
+        (self.waited, self.received) = (Duration::ZERO, 0);
+        slow.then_some(Stall::Slow)
+    }
+}
+
+impl<S, E> Stream for Watched<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    type Item = Result<Bytes, Result<E, Stall>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.inner.poll_next_unpin(cx) {
+            Poll::Ready(Some(Ok(piece))) => Poll::Ready(Some(match self.account(piece.len()) {
+                Some(stall) => Err(Err(stall)),
+                None => Ok(piece),
+            })),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Ok(error)))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => {
+                if self.waiting_since.is_none() {
+                    let now = Instant::now();
+                    self.waiting_since = Some(now);
+                    let deadline = now + self.limit;
+                    self.timer.as_mut().reset(deadline);
+                }
+                ready!(self.timer.as_mut().poll(cx));
+                Poll::Ready(Some(Err(Err(Stall::Silent))))
+            }
+        }
+    }
+}
+
+/// What a request's body is doing, seen by whoever waits for the reply.
+#[derive(Clone, Debug)]
+pub(crate) struct Activity(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    last: Instant,
+    waits_for_body: bool,
+    error: Option<Error>,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        let state = State { last: Instant::now(), waits_for_body: false, error: None };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Notes every step of a body that is being sent; keeps its error, which the HTTP library would
+    /// bury.
+    pub(crate) fn watch(&self, mut body: BlobStream) -> BlobStream {
+        let activity = self.clone();
+        BlobStream::new(futures_util::stream::poll_fn(move |cx| {
+            let polled = body.poll_next_unpin(cx);
+            let mut state = activity.state();
+            state.last = Instant::now();
+            state.waits_for_body = polled.is_pending();
+            let Poll::Ready(Some(Err(error))) = polled else { return polled };
+            state.error = Some(error);
+            let cut = Error::new(longshore_core::ErrorKind::Canceled);
+            Poll::Ready(Some(Err(cut.detail("the body could not be read to its end"))))
+        }))
+    }
+
+    /// The error that ended the body, if one did.
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.state().error.take()
+    }
+
+    /// Returns when the other end has neither taken a byte nor answered for `limit`.
+    pub(crate) async fn silence(&self, limit: Duration) {
+        loop {
+            let deadline = {
+                let state = self.state();
+                let since = if state.waits_for_body { Instant::now() } else { state.last };
+                since + limit
+            };
+            if deadline <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// 1 KiB a second: slower than any line that still works.
+const SLOWEST: u64 = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use longshore_core::ErrorKind;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// Pieces of `size` bytes, each after `pause`.
+    fn pieces(size: usize, pause: Duration) -> impl Stream<Item = Result<Bytes, ()>> + Unpin {
+        Box::pin(stream::unfold((), move |()| async move {
+            sleep(pause).await;
+            Some((Ok(Bytes::from(vec![0; size])), ()))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_and_trickle_end_a_body_and_a_slow_line_does_not() {
+        let second = Duration::from_secs(1);
+        for (size, pause, expected) in [
+            (1 << 20, 61 * second, Some(Stall::Silent)),
+            (1, second, Some(Stall::Slow)),
+            (2048, second, None),
+            (1 << 20, 59 * second, None),
+        ] {
+            let mut body = Watched::new(pieces(size, pause), LIMIT).take(200);
+            let mut found = None;
+            while let Some(piece) = body.next().await {
+                if let Err(Err(stall)) = piece {
+                    found = Some(stall);
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{size} bytes each {pause:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_no_stall() {
+        let fast = stream::iter((0..5).map(|_| Ok::<_, ()>(Bytes::from_static(b"x"))));
+        let mut body = Watched::new(fast, LIMIT);
+        while let Some(piece) = body.next().await {
+            assert!(piece.is_ok());
+            sleep(2 * LIMIT).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_other_ends_silence_counts() {
+        let activity = Activity::new();
+        let slow = BlobStream::new(
+            pieces(1, 3 * LIMIT).take(2).map(|p| p.map_err(|()| Error::new(ErrorKind::Io))),
+        );
+        let mut body = activity.watch(slow);
+        let read = async { while body.next().await.is_some() {} };
+        tokio::select! {
+            () = read => {}
+            () = activity.silence(LIMIT) => panic!("the body was slow, not the other end"),
+        }
+        let start = Instant::now();
+        activity.silence(LIMIT).await;
+        assert_eq!(start.elapsed(), LIMIT);
+    }
+
+    #[tokio::test]
+    async fn the_bodys_own_error_is_kept() {
+        let activity = Activity::new();
+        let broken = stream::iter([Err(Error::new(ErrorKind::DigestMismatch))]);
+        let mut body = activity.watch(BlobStream::new(broken));
+        assert!(body.next().await.unwrap().is_err());
+        assert_eq!(activity.take_error().unwrap().kind(), ErrorKind::DigestMismatch);
+    }
+}
