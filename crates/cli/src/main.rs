@@ -1,2 +1,72 @@
-//! To come.
-fn main() {}
+//! The program `longshore`: load and unload container images and other OCI artifacts.
+//!
+//! `main` parses the command line, builds a context, carries one command out, prints the error
+//! chain once, and exits. stdout is data, stderr is talk.
+
+mod arguments;
+mod command;
+mod context;
+mod dispatch;
+mod exit;
+mod location;
+mod output;
+mod progress;
+mod transfer;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use longshore::{Error, ErrorKind, Result};
+
+use crate::arguments::{Arguments, Command, Global};
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough: that is how `| head` ends.
+        Err(e) if output::is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            output::error(&e);
+            ExitCode::from(exit::code(&e))
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    log(&arguments.global);
+    let runtime = runtime(&arguments.command)
+        .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
+    let result = runtime.block_on(async {
+        let context = Context::new(&arguments.global)?;
+        dispatch::run(&context, arguments.command).await
+    });
+    // A read of the terminal that nobody answers must not keep the program.
+    runtime.shutdown_background();
+    result
+}
+
+/// One thread for a question, all of them for content: threads cost start-up time.
+fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
+    match command {
+        Command::Copy(_)
+        | Command::Pull(_)
+        | Command::Push(_)
+        | Command::Serve(_)
+        | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    }
+}
+
+/// Sends what the libraries say to stderr, where it was asked for.
+fn log(global: &Global) {
+    let level = match global.verbose {
+        0 => "longshore=warn",
+        1 => "longshore=debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LONGSHORE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

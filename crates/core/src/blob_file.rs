@@ -248,7 +248,8 @@ fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-const ASIDE_PREFIX: &str = ".partial-";
+/// How the names of files and folders begin that hold content on its way.
+pub const ASIDE_PREFIX: &str = ".partial-";
 
 #[cfg(test)]
 mod tests {

@@ -82,7 +82,8 @@ impl Layout {
         self.index().await.map(|index| index.manifests)
     }
 
-    /// The only manifest of the layout: the one that is named if just one is, else the only one.
+    /// The only manifest of the layout: the one that is named if just one is (by its tag, if the
+    /// name is one), else the only one.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
@@ -91,7 +92,10 @@ impl Layout {
         let entries = self.entries().await?;
         let named: Vec<&Descriptor> = entries.iter().filter(|d| name_of(d).is_some()).collect();
         match (&named[..], &entries[..]) {
-            ([one], _) => Ok(one.digest.clone().into()),
+            ([one], _) => match name_of(one).map(Tag::parse) {
+                Some(Ok(tag)) => Ok(tag.into()),
+                _ => Ok(one.digest.clone().into()),
+            },
             ([], [one]) => Ok(one.digest.clone().into()),
             ([], []) => {
                 Err(Error::new(ErrorKind::NotFound).at(self.name()).detail("the layout is empty"))

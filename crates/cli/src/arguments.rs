@@ -1,0 +1,167 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use longshore::RegistryName;
+
+use crate::command;
+use crate::progress::Style;
+
+/// Load and unload container images and other OCI artifacts.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print progress as JSON, an event a line, on stderr.
+    #[arg(long, global = true, conflicts_with = "quiet")]
+    pub(crate) events: bool,
+
+    /// Print no progress.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Say on stderr what is asked of registries; twice for more.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Speak plain HTTP with this registry. Loopback needs no asking.
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGISTRY",
+        env = "LONGSHORE_PLAIN_HTTP",
+        value_delimiter = ','
+    )]
+    pub(crate) plain_http: Vec<RegistryName>,
+
+    /// Accept any certificate from this registry. Its identity is then not checked.
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGISTRY",
+        env = "LONGSHORE_SKIP_TLS_VERIFY",
+        value_delimiter = ','
+    )]
+    pub(crate) skip_tls_verify: Vec<RegistryName>,
+
+    /// Trust the certificates in this PEM file too, for every registry or for one.
+    #[arg(
+        long,
+        global = true,
+        value_name = "[REGISTRY=]FILE",
+        env = "LONGSHORE_CA_FILE",
+        value_delimiter = ','
+    )]
+    pub(crate) ca_file: Vec<CaFile>,
+
+    /// The folder of Docker's config.json, for credentials [default: ~/.docker].
+    #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl Global {
+    pub(crate) fn style(&self) -> Style {
+        match (self.events, self.quiet) {
+            (true, _) => Style::Events,
+            (_, true) => Style::Quiet,
+            _ => Style::Auto,
+        }
+    }
+}
+
+/// Certificates to trust, for every registry or for one.
+#[derive(Clone, Debug)]
+pub(crate) struct CaFile {
+    pub(crate) registry: Option<RegistryName>,
+    pub(crate) path: PathBuf,
+}
+
+impl std::str::FromStr for CaFile {
+    type Err = longshore::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.split_once('=') {
+            Some((registry, path)) => Self { registry: Some(registry.parse()?), path: path.into() },
+            None => Self { registry: None, path: text.into() },
+        })
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the repositories of a registry.
+    Catalog(command::catalog::Arguments),
+    /// List the tags of a repository.
+    Ls(command::ls::Arguments),
+    /// Print the digest that a reference stands for.
+    Digest(command::digest::Arguments),
+    /// Read or write manifests as they are.
+    #[command(subcommand)]
+    Manifest(command::manifest::Command),
+    /// Print an image's configuration.
+    Config(command::config::Arguments),
+    /// Show what an image or artifact consists of.
+    Inspect(command::inspect::Arguments),
+    /// Read, write, mount or remove blobs.
+    #[command(subcommand)]
+    Blob(command::blob::Command),
+    /// Give a manifest more tags.
+    Tag(command::tag::Arguments),
+    /// Remove one tag; the image and its other tags stay.
+    Untag(command::untag::Arguments),
+    /// Remove a manifest, and the tags that point at it.
+    Rm(command::rm::Arguments),
+    /// Copy images between registries, layouts and archives.
+    Copy(command::copy::Arguments),
+    /// Copy an image from a registry to this machine.
+    Pull(command::pull::Arguments),
+    /// Copy an image from this machine to a registry.
+    Push(command::push::Arguments),
+    /// List what refers to a manifest: signatures, SBOMs, attestations.
+    Referrers(command::referrers::Arguments),
+    /// Store credentials for a registry, once they are known to work.
+    Login(command::login::Arguments),
+    /// Remove the stored credentials of a registry.
+    Logout(command::logout::Arguments),
+    /// Check that a registry answers, and how.
+    Ping(command::ping::Arguments),
+    /// Run a registry.
+    Serve(command::serve::Arguments),
+    /// Walk through the main job on a registry of its own.
+    Demo(command::demo::Arguments),
+    /// Print a completion script for a shell.
+    Completion(command::completion::Arguments),
+}
+
+const AFTER_HELP: &str = "\
+Locations:
+  nginx, ghcr.io/a/b:v1, host:5000/a@sha256:…   a repository at a registry
+  oci:DIR[:TAG|@DIGEST]                         an OCI layout in a folder
+  oci-archive:FILE[:TAG|@DIGEST]                an OCI layout in a tar file
+  docker-archive:FILE[:REF]                     what `docker save` writes
+
+Exit codes:
+  0 done · 1 negative answer or partial success · 2 usage · 3 not found
+  4 unauthorized or denied · 5 network, timeout, rate limit
+  6 conflict · 7 content did not verify
+
+Examples:
+  longshore copy nginx:1.27 localhost:5000/nginx:1.27
+  longshore pull alpine oci:alpine
+  longshore ls ghcr.io/a/b
+  longshore demo";

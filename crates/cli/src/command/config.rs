@@ -1,0 +1,35 @@
+use clap::Args;
+use longshore::{Error, ErrorKind, Manifest, Platform, Result};
+
+use crate::context::Context;
+use crate::location::Location;
+use crate::output;
+
+/// The arguments of `longshore config`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore config nginx:1.27
+  longshore config nginx:1.27 --platform linux/arm64 | jq .config.Env")]
+pub(crate) struct Arguments {
+    /// The image.
+    location: Location,
+    /// Of an index, the image for this platform [default: this machine's].
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let named = context.named(&arguments.location).await?;
+    let manifest = named.image(arguments.platform.as_ref()).await?;
+    let Manifest::Image(image) = manifest.parse()? else {
+        return Err(Error::new(ErrorKind::Unsupported)
+            .at(&arguments.location)
+            .detail(format!("{} has no config", manifest.media_type())));
+    };
+    let config = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
+    output::bytes(&config)
+}
+
+/// 8 MiB: no config comes near.
+const CONFIG_LIMIT: usize = 8 << 20;

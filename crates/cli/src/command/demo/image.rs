@@ -1,0 +1,118 @@
+//! An image out of the files at hand.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use longshore::{
+    ContainerConfig, Descriptor, Digest, Error, ErrorKind, History, ImageConfig, Layout, MediaType,
+    Pack, Platform, Result, RootFs, Tag,
+};
+
+/// 256 MiB: more than any layer made here, and than the program itself.
+pub(super) const LIMIT: usize = 256 << 20;
+
+/// Packs an index of two images into a new layout, tagged `v1`.
+pub(super) async fn pack(path: &Path) -> Result<Digest> {
+    let layout = Layout::create(path).await?;
+    let base = layer("the files of this folder", &here()?)?;
+    let program = layer("the longshore program", &[("usr/bin/longshore".into(), program()?)])?;
+    let mut images = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let platform = Platform::new("linux", architecture, None);
+        let release = format!("PLATFORM={platform}\n");
+        let own = layer("what differs", &[("etc/release".into(), release.into())])?;
+        let layers = [base.clone(), program.clone(), own];
+        let mut packed = Pack::image(&config(platform.clone(), &layers))?;
+        for layer in layers {
+            packed = packed.layer(layer.descriptor, layer.bytes.into());
+        }
+        let mut image = packed.push(&layout, None).await?;
+        image.platform = Some(platform);
+        images.push(image);
+    }
+    let index = Pack::index(images)
+        .annotation("org.opencontainers.image.title", "the longshore demo")
+        .push(&layout, Some(&Tag::parse("v1")?))
+        .await?;
+    Ok(index.digest)
+}
+
+#[derive(Clone)]
+struct Layer {
+    descriptor: Descriptor,
+    diff_id: Digest,
+    bytes: Bytes,
+    made_by: &'static str,
+}
+
+/// A gzip layer of these files; equal files make equal layers.
+fn layer(made_by: &'static str, files: &[(PathBuf, Bytes)]) -> Result<Layer> {
+    let cannot = |e| Error::new(ErrorKind::Io).at("a layer of the demo").with_source(e);
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        header.set_mtime(0);
+        tar.append_data(&mut header, path, &content[..]).map_err(cannot)?;
+    }
+    let tar = tar.into_inner().map_err(cannot)?;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(3));
+    let bytes = gzip.write_all(&tar).and_then(|()| gzip.finish()).map_err(cannot)?;
+    let descriptor = Descriptor::of(MediaType::OCI_LAYER_GZIP, &bytes);
+    Ok(Layer { descriptor, diff_id: Digest::sha256(&tar), bytes: bytes.into(), made_by })
+}
+
+fn config(platform: Platform, layers: &[Layer]) -> ImageConfig {
+    ImageConfig {
+        platform,
+        config: Some(ContainerConfig {
+            entrypoint: vec!["/usr/bin/longshore".into()],
+            cmd: vec!["--help".into()],
+            ..ContainerConfig::default()
+        }),
+        rootfs: RootFs {
+            kind: "layers".into(),
+            diff_ids: layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+        },
+        history: layers
+            .iter()
+            .map(|layer| History { created_by: Some(layer.made_by.into()), ..History::default() })
+            .collect(),
+        ..ImageConfig::default()
+    }
+}
+
+/// This program's own file.
+fn program() -> Result<Bytes> {
+    let path = std::env::current_exe()
+        .map_err(|e| Error::new(ErrorKind::Io).at("this program's file").with_source(e))?;
+    longshore::blob_file::read(&path, LIMIT)
+}
+
+/// The regular files of the current folder that are of a reasonable size, in order.
+fn here() -> Result<Vec<(PathBuf, Bytes)>> {
+    let folder = Path::new(".");
+    let mut files = vec![("usr/share/doc/longshore/README".into(), README.into())];
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(|e| Error::io(folder, e))?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    entries.sort();
+    for path in entries.into_iter().take(FILES) {
+        // What cannot be read, is too large, or is no file is not needed for a demo.
+        if let (Some(name), Ok(content)) =
+            (path.file_name(), longshore::blob_file::read(&path, FILE_LIMIT))
+        {
+            files.push((Path::new("srv/files").join(name), content));
+        }
+    }
+    Ok(files)
+}
+
+const README: &str = "An image made by `longshore demo` out of the files at hand.\n";
+/// 64 files make the point.
+const FILES: usize = 64;
+/// 1 MiB each at the most.
+const FILE_LIMIT: usize = 1 << 20;

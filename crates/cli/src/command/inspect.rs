@@ -1,0 +1,162 @@
+use std::fmt;
+
+use clap::Args;
+use longshore::{
+    Annotations, Descriptor, ImageConfig, Manifest, MediaType, Platform, Printable, RawManifest,
+    Result,
+};
+use serde::Serialize;
+
+use crate::context::{Context, Named};
+use crate::location::Location;
+use crate::output::{Report, size};
+
+/// The arguments of `longshore inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore inspect nginx:1.27
+  longshore inspect nginx:1.27 --platform linux/arm64 --json")]
+pub(crate) struct Arguments {
+    /// The image or artifact.
+    location: Location,
+    /// Of an index, the image for this platform; otherwise the index itself is shown.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let named = context.named(&arguments.location).await?;
+    let manifest = match &arguments.platform {
+        None => named.source.manifest(&named.selector).await?,
+        platform => named.image(platform.as_ref()).await?,
+    };
+    let inspection = inspect(&named, &arguments.location, &manifest).await?;
+    context.output().report(&inspection)
+}
+
+/// Everything that can be said of a manifest without reading its layers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Inspection {
+    name: String,
+    digest: String,
+    media_type: MediaType,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<MediaType>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<Descriptor>,
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    annotations: Annotations,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    manifests: Vec<Descriptor>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<Descriptor>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<ImageConfig>,
+}
+
+async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> Result<Inspection> {
+    let parsed = manifest.parse()?;
+    let mut inspection = Inspection {
+        name: location.to_string(),
+        digest: manifest.digest().to_string(),
+        media_type: manifest.media_type().clone(),
+        size: manifest.descriptor().size,
+        artifact_type: None,
+        subject: parsed.subject().cloned(),
+        annotations: parsed.annotations().cloned().unwrap_or_default(),
+        manifests: Vec::new(),
+        layers: Vec::new(),
+        config: None,
+    };
+    match parsed {
+        Manifest::Image(image) => {
+            let is_image = image.config.media_type == MediaType::OCI_CONFIG
+                || image.config.media_type == MediaType::DOCKER_CONFIG;
+            if is_image {
+                let bytes = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
+                inspection.config = serde_json::from_slice(&bytes).ok();
+            } else {
+                inspection.artifact_type =
+                    Some(image.artifact_type.unwrap_or(image.config.media_type));
+            }
+            inspection.layers = image.layers;
+        }
+        Manifest::Index(index) => {
+            inspection.artifact_type = index.artifact_type;
+            inspection.manifests = index.manifests;
+        }
+        Manifest::Artifact(artifact) => {
+            inspection.artifact_type = artifact.artifact_type;
+            inspection.layers = artifact.blobs;
+        }
+        _ => {}
+    }
+    Ok(inspection)
+}
+
+impl Report for Inspection {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "Name:       {}", Printable(&self.name))?;
+        writeln!(to, "Digest:     {}", self.digest)?;
+        writeln!(to, "MediaType:  {}", self.media_type)?;
+        if let Some(artifact_type) = &self.artifact_type {
+            writeln!(to, "Artifact:   {artifact_type}")?;
+        }
+        if let Some(subject) = &self.subject {
+            writeln!(to, "Subject:    {}", subject.digest)?;
+        }
+        if let Some(config) = &self.config {
+            config_text(config, to)?;
+        }
+        list(to, "Manifests", &self.manifests)?;
+        list(to, "Layers", &self.layers)?;
+        if !self.annotations.is_empty() {
+            writeln!(to, "Annotations:")?;
+        }
+        for (key, value) in &self.annotations.0 {
+            writeln!(to, "  {}: {}", Printable(key), Printable(value).at_most(200))?;
+        }
+        Ok(())
+    }
+}
+
+fn config_text(config: &ImageConfig, to: &mut dyn fmt::Write) -> fmt::Result {
+    writeln!(to, "Platform:   {}", Printable(&config.platform.to_string()))?;
+    if let Some(created) = &config.created {
+        writeln!(to, "Created:    {}", Printable(created))?;
+    }
+    let Some(run) = &config.config else { return Ok(()) };
+    for (name, words) in [("Entrypoint:", &run.entrypoint), ("Command:", &run.cmd)] {
+        if !words.is_empty() {
+            writeln!(to, "{name:<12}{}", Printable(&words.join(" ")).at_most(200))?;
+        }
+    }
+    for (key, value) in &run.labels.0 {
+        writeln!(to, "Label:      {}={}", Printable(key), Printable(value).at_most(200))?;
+    }
+    Ok(())
+}
+
+fn list(to: &mut dyn fmt::Write, title: &str, descriptors: &[Descriptor]) -> fmt::Result {
+    if descriptors.is_empty() {
+        return Ok(());
+    }
+    let total = descriptors.iter().fold(0_u64, |sum, d| sum.saturating_add(d.size));
+    let heading = format!("{title}:");
+    writeln!(to, "{heading:<12}{}, {} in all", descriptors.len(), size(total))?;
+    for d in descriptors {
+        let what = match (&d.platform, d.annotations.get(Annotations::TITLE)) {
+            (Some(platform), _) => platform.to_string(),
+            (None, Some(title)) => title.to_owned(),
+            (None, None) => d.media_type.to_string(),
+        };
+        writeln!(to, "  {}  {:>10}  {}", d.digest, size(d.size), Printable(&what))?;
+    }
+    Ok(())
+}
+
+/// 8 MiB: no config comes near.
+const CONFIG_LIMIT: usize = 8 << 20;

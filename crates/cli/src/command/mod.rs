@@ -1,0 +1,23 @@
+//! One file a command. A command reads its arguments, does one thing through the context, and
+//! returns; none uses another.
+
+pub(crate) mod blob;
+pub(crate) mod catalog;
+pub(crate) mod completion;
+pub(crate) mod config;
+pub(crate) mod copy;
+pub(crate) mod demo;
+pub(crate) mod digest;
+pub(crate) mod inspect;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod ls;
+pub(crate) mod manifest;
+pub(crate) mod ping;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod referrers;
+pub(crate) mod rm;
+pub(crate) mod serve;
+pub(crate) mod tag;
+pub(crate) mod untag;

@@ -1,0 +1,69 @@
+use std::sync::Arc;
+
+use clap::Args;
+use futures_util::TryStreamExt as _;
+use longshore::{Delete, Digest, Error, ErrorKind, Result, Tag};
+
+use crate::context::Context;
+use crate::location::Location;
+use crate::output::{confirm, say};
+
+/// The arguments of `longshore rm`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore rm ghcr.io/a/b:v1
+  longshore rm ghcr.io/a/b@sha256:… --yes
+
+Removes the manifest, and so every tag that points at it; these are printed first. To remove one tag
+alone, use `longshore untag`.")]
+pub(crate) struct Arguments {
+    /// The image or artifact.
+    location: Location,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let named = context.named(&arguments.location).await?;
+    let digest = named.source.resolve(&named.selector).await?.digest;
+    let store = context.deletable(&arguments.location).await?;
+    let tags = tags_of(&store, &digest).await?;
+    say(format_args!("{} in {}", digest, store.name()));
+    for tag in &tags {
+        say(format_args!("  goes with it: {tag}"));
+    }
+    if !arguments.yes && !confirm("Remove it?") {
+        return Err(Error::new(ErrorKind::Canceled)
+            .at(&arguments.location)
+            .detail("nothing was removed")
+            .with_hint("Answer y, or pass --yes."));
+    }
+    store.delete_manifest(&digest).await
+}
+
+/// The tags that point at a manifest: every tag has to be looked at.
+async fn tags_of(store: &Arc<dyn Delete>, digest: &Digest) -> Result<Vec<Tag>> {
+    let mut tags: Vec<Tag> = store
+        .tags(None)
+        .items()
+        .map_ok(|tag| async {
+            match store.resolve(&tag.clone().into()).await {
+                Ok(there) if there.digest == *digest => Ok(Some(tag)),
+                Ok(_) => Ok(None),
+                // Gone since it was listed.
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(e),
+            }
+        })
+        .try_buffer_unordered(LOOKS)
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await?;
+    tags.sort();
+    Ok(tags)
+}
+
+/// Sixteen tags are looked at at once.
+const LOOKS: usize = 16;

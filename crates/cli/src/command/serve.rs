@@ -1,0 +1,68 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use longshore::{Error, ErrorKind, Result};
+use longshore_registry::Registry;
+
+use crate::output::{line, say};
+
+/// The arguments of `longshore serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore serve --memory
+  longshore serve --listen 127.0.0.1:0 --root /srv/registry
+
+Prints the address it listens on, and ends cleanly on SIGTERM or Ctrl-C. It has no access control:
+listen on other addresses than loopback only behind something that has.")]
+pub(crate) struct Arguments {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// Keep everything in this folder [default: ./registry].
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    root: Option<PathBuf>,
+    /// Keep everything in memory, until the end.
+    #[arg(long)]
+    memory: bool,
+    /// Refuse to delete anything.
+    #[arg(long)]
+    no_delete: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    let builder = if arguments.memory {
+        Registry::builder().memory()
+    } else {
+        Registry::builder().disk(arguments.root.unwrap_or_else(|| "registry".into()))
+    };
+    let builder = if arguments.no_delete { builder.without_deletes() } else { builder };
+    let registry = builder.build()?;
+    let cannot = |e| Error::new(ErrorKind::Io).at(arguments.listen).with_source(e);
+    let listener = tokio::net::TcpListener::bind(arguments.listen).await.map_err(|e| {
+        cannot(e).with_hint("Choose another address with --listen; port 0 takes a free one.")
+    })?;
+    let address = listener.local_addr().map_err(cannot)?;
+    line(format_args!("listening on {address}"))?;
+    longshore_registry::serve(listener, registry, told_to_end()).await?;
+    say("ended");
+    Ok(())
+}
+
+/// Ends when the process is told to: SIGTERM, or Ctrl-C.
+async fn told_to_end() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    interrupt.await.ok();
+}

@@ -1,0 +1,33 @@
+use clap::Args;
+use longshore::{ParseError, Result, Untagged};
+
+use crate::context::Context;
+use crate::location::Location;
+use crate::output::say;
+
+/// The arguments of `longshore untag`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore untag ghcr.io/a/b:nightly
+
+Where a registry cannot delete tags, the tag is moved to a placeholder made for the purpose, and that
+is deleted by its digest: other tags of the image are never touched.")]
+pub(crate) struct Arguments {
+    /// The tag to remove, with its repository or layout.
+    location: Location,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let Some(tag) = arguments.location.tag() else {
+        let text = arguments.location.to_string();
+        return Err(ParseError::new("tag", &text, "say which tag to remove").into());
+    };
+    let store = context.deletable(&arguments.location).await?;
+    let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
+    say(match how {
+        Untagged::Directly => format!("removed the tag {tag}"),
+        Untagged::ByPlaceholder => format!("removed the tag {tag} by way of a placeholder"),
+    });
+    Ok(())
+}

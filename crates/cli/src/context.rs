@@ -1,0 +1,208 @@
+//! What every command works with: the client, the output, and locations made into stores.
+
+use std::sync::Arc;
+
+use longshore::{
+    Client, ClientBuilder, CredentialStore, Delete, DockerConfig, Error, ErrorKind, Layout,
+    Manifest, Platform, RawManifest, RegistrySettings, Result, RootCertificates, Scheme, Source,
+    TagOrDigest, Target, Verification,
+};
+use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
+
+use crate::arguments::Global;
+use crate::location::Location;
+use crate::output::Output;
+use crate::progress::Style;
+
+/// What every command works with.
+pub(crate) struct Context {
+    client: Client,
+    global: Global,
+    config: DockerConfig,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global) -> Result<Self> {
+        let config = match &global.config {
+            Some(folder) => DockerConfig::load_from(folder.join("config.json"))?,
+            None => DockerConfig::load()?,
+        };
+        let client = builder(global)?.credentials(config.clone()).build();
+        Ok(Self { client, global: global.clone(), config })
+    }
+
+    /// The client, with the stored credentials.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A client with other credentials, and everything else the same.
+    pub(crate) fn client_with(
+        &self,
+        credentials: impl CredentialStore + 'static,
+    ) -> Result<Client> {
+        Ok(builder(&self.global)?.credentials(credentials).build())
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        Output::new(self.global.json)
+    }
+
+    pub(crate) fn style(&self) -> Style {
+        self.global.style()
+    }
+
+    /// The stored credentials.
+    pub(crate) fn config(&self) -> &DockerConfig {
+        &self.config
+    }
+
+    /// Opens a location for reading.
+    pub(crate) async fn open(&self, location: &Location) -> Result<Arc<dyn Source>> {
+        Ok(match location {
+            Location::Registry(reference) => {
+                Arc::new(self.client.repository(reference.repository()))
+            }
+            Location::Layout { path, .. } => Arc::new(Layout::open(path).await?),
+            Location::OciArchive { path, .. } => Arc::new(OciArchive::open(path).await?),
+            Location::DockerArchive { path, .. } => Arc::new(DockerArchive::open(path).await?),
+        })
+    }
+
+    /// Opens a location for reading, and settles which manifest of it is meant.
+    pub(crate) async fn named(&self, location: &Location) -> Result<Named> {
+        let source = self.open(location).await?;
+        let selector = self.selector(location).await?;
+        Ok(Named { source, selector })
+    }
+
+    /// Which manifest a location means: the one in its text, else the only one there.
+    pub(crate) async fn selector(&self, location: &Location) -> Result<TagOrDigest> {
+        match (location.selector(), location) {
+            (Some(selector), _) => Ok(selector),
+            (None, Location::Layout { path, .. }) => {
+                Layout::open(path).await?.only_manifest().await
+            }
+            (None, Location::OciArchive { path, .. }) => {
+                OciArchive::open(path).await?.only_manifest()
+            }
+            (None, Location::DockerArchive { path, reference }) => {
+                let archive = DockerArchive::open(path).await?;
+                match reference {
+                    Some(reference) => archive.selector(reference),
+                    None => archive.only_image(),
+                }
+            }
+            (None, Location::Registry(reference)) => {
+                Err(Error::new(ErrorKind::Invalid).at(reference).detail("no tag and no digest"))
+            }
+        }
+    }
+
+    /// Opens a location for writing, making it where it is not there.
+    pub(crate) async fn target(&self, location: &Location) -> Result<Destination> {
+        Ok(match location {
+            Location::Registry(reference) => {
+                Destination::of(Arc::new(self.client.repository(reference.repository())))
+            }
+            Location::Layout { path, .. } => Destination::of(Arc::new(Layout::create(path).await?)),
+            Location::OciArchive { path, .. } => {
+                let writer = Arc::new(OciArchiveWriter::create(path).await?);
+                let store: Arc<dyn Target> = Arc::<OciArchiveWriter>::clone(&writer);
+                Destination { store, archive: Some(Archive::Oci(writer)) }
+            }
+            Location::DockerArchive { path, reference } => {
+                let repository = reference.as_ref().map(|r| r.repository().clone());
+                let writer = DockerArchiveWriter::create(path, repository).await?;
+                let writer = Arc::new(writer);
+                let store: Arc<dyn Target> = Arc::<DockerArchiveWriter>::clone(&writer);
+                Destination { store, archive: Some(Archive::Docker(writer)) }
+            }
+        })
+    }
+
+    /// Opens a location that things are to be removed from.
+    pub(crate) async fn deletable(&self, location: &Location) -> Result<Arc<dyn Delete>> {
+        match location {
+            Location::Registry(reference) => {
+                Ok(Arc::new(self.client.repository(reference.repository())))
+            }
+            Location::Layout { path, .. } => Ok(Arc::new(Layout::open(path).await?)),
+            Location::OciArchive { .. } | Location::DockerArchive { .. } => {
+                Err(Error::new(ErrorKind::Unsupported)
+                    .at(location)
+                    .detail("nothing can be removed from an archive")
+                    .with_hint("Copy what should stay into a new one."))
+            }
+        }
+    }
+}
+
+/// A store, and which of its manifests is meant.
+pub(crate) struct Named {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) selector: TagOrDigest,
+}
+
+impl Named {
+    /// The manifest itself; of an index, its image for a platform, this machine's if none is given.
+    pub(crate) async fn image(&self, platform: Option<&Platform>) -> Result<RawManifest> {
+        let manifest = self.source.manifest(&self.selector).await?;
+        let Manifest::Index(index) = manifest.parse()? else { return Ok(manifest) };
+        let local = Platform::local();
+        let image = index.for_platform(platform.unwrap_or(&local))?;
+        self.source.manifest(&image.digest.clone().into()).await
+    }
+}
+
+/// A store to write to; an archive shows only when it is finished.
+pub(crate) struct Destination {
+    pub(crate) store: Arc<dyn Target>,
+    archive: Option<Archive>,
+}
+
+enum Archive {
+    Oci(Arc<OciArchiveWriter>),
+    Docker(Arc<DockerArchiveWriter>),
+}
+
+impl Destination {
+    fn of(store: Arc<dyn Target>) -> Self {
+        Self { store, archive: None }
+    }
+
+    /// Makes what was written visible.
+    pub(crate) async fn finish(&self) -> Result<()> {
+        match &self.archive {
+            None => Ok(()),
+            Some(Archive::Oci(writer)) => writer.finish().await,
+            Some(Archive::Docker(writer)) => writer.finish().await,
+        }
+    }
+}
+
+/// A client's settings, from the command line.
+fn builder(global: &Global) -> Result<ClientBuilder> {
+    let mut every = RegistrySettings::default();
+    let mut single = std::collections::BTreeMap::<_, RegistrySettings>::new();
+    for registry in &global.plain_http {
+        single.entry(registry.clone()).or_default().scheme = Some(Scheme::Http);
+    }
+    for registry in &global.skip_tls_verify {
+        single.entry(registry.clone()).or_default().verification = Some(Verification::Skip);
+    }
+    for file in &global.ca_file {
+        let settings = match &file.registry {
+            Some(registry) => single.entry(registry.clone()).or_default(),
+            None => &mut every,
+        };
+        settings.root_certificates = Some(certificates(&file.path)?);
+    }
+    let builder = Client::builder().default_settings(every);
+    Ok(single.into_iter().fold(builder, |b, (name, settings)| b.settings(name, settings)))
+}
+
+fn certificates(path: &std::path::Path) -> Result<RootCertificates> {
+    let pem = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    RootCertificates::from_pem(&pem).map_err(|e| e.at(path.display()))
+}

@@ -1,0 +1,33 @@
+//! From a parsed command line to the command that carries it out.
+
+use longshore::Result;
+
+use crate::arguments::Command;
+use crate::command;
+use crate::context::Context;
+
+/// Carries out a command.
+pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
+    match what {
+        Command::Catalog(arguments) => command::catalog::run(context, arguments).await,
+        Command::Ls(arguments) => command::ls::run(context, arguments).await,
+        Command::Digest(arguments) => command::digest::run(context, arguments).await,
+        Command::Manifest(what) => command::manifest::run(context, what).await,
+        Command::Config(arguments) => command::config::run(context, arguments).await,
+        Command::Inspect(arguments) => command::inspect::run(context, arguments).await,
+        Command::Blob(what) => command::blob::run(context, what).await,
+        Command::Tag(arguments) => command::tag::run(context, arguments).await,
+        Command::Untag(arguments) => command::untag::run(context, arguments).await,
+        Command::Rm(arguments) => command::rm::run(context, arguments).await,
+        Command::Copy(arguments) => command::copy::run(context, arguments).await,
+        Command::Pull(arguments) => command::pull::run(context, arguments).await,
+        Command::Push(arguments) => command::push::run(context, arguments).await,
+        Command::Referrers(arguments) => command::referrers::run(context, arguments).await,
+        Command::Login(arguments) => command::login::run(context, arguments).await,
+        Command::Logout(arguments) => command::logout::run(context, &arguments),
+        Command::Ping(arguments) => command::ping::run(context, arguments).await,
+        Command::Serve(arguments) => command::serve::run(arguments).await,
+        Command::Demo(arguments) => command::demo::run(context, &arguments).await,
+        Command::Completion(arguments) => command::completion::run(&arguments),
+    }
+}

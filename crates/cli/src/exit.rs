@@ -1,0 +1,56 @@
+//! Exit codes: stable, documented in `longshore --help` and the README.
+
+use longshore::{Error, ErrorKind};
+
+/// The command's answer is no, or part of the work is not done.
+pub(crate) const NEGATIVE: u8 = 1;
+
+/// The exit code of an error.
+///
+/// 1 negative or partial · 2 usage · 3 not found · 4 unauthorized or denied · 5 network, timeout,
+/// rate limit · 6 conflict · 7 content did not verify.
+pub(crate) fn code(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::NotFound => 3,
+        ErrorKind::Unauthorized | ErrorKind::Denied => 4,
+        ErrorKind::Transport
+        | ErrorKind::Timeout
+        | ErrorKind::RateLimited
+        | ErrorKind::Protocol => 5,
+        ErrorKind::Conflict | ErrorKind::AlreadyExists => 6,
+        ErrorKind::DigestMismatch | ErrorKind::SizeMismatch => 7,
+        ErrorKind::Invalid if is_usage(error) => 2,
+        _ => NEGATIVE,
+    }
+}
+
+/// Whether the invalid thing is what the user typed, not what a store sent.
+fn is_usage(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(|e| e.is::<longshore::ParseError>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_code() {
+        for (kind, expected) in [
+            (ErrorKind::NotFound, 3),
+            (ErrorKind::Denied, 4),
+            (ErrorKind::Unauthorized, 4),
+            (ErrorKind::Transport, 5),
+            (ErrorKind::Timeout, 5),
+            (ErrorKind::RateLimited, 5),
+            (ErrorKind::Conflict, 6),
+            (ErrorKind::DigestMismatch, 7),
+            (ErrorKind::SizeMismatch, 7),
+            (ErrorKind::Invalid, 1),
+            (ErrorKind::Io, 1),
+        ] {
+            assert_eq!(code(&Error::new(kind)), expected, "{kind:?}");
+        }
+        let typed = longshore::Tag::parse("").unwrap_err();
+        assert_eq!(code(&typed.into()), 2);
+    }
+}

@@ -1,0 +1,192 @@
+//! Where an image is: what a user types for either end of a copy, parsed once.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use longshore::{Digest, ParseError, Reference, Tag, TagOrDigest};
+
+/// A place that holds images, and which of them is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// A repository at a registry: `nginx`, `ghcr.io/a/b:v1`.
+    Registry(Reference),
+    /// `oci:DIR[:TAG|@DIGEST]`.
+    Layout { path: PathBuf, selector: Option<TagOrDigest> },
+    /// `oci-archive:FILE[:TAG|@DIGEST]`.
+    OciArchive { path: PathBuf, selector: Option<TagOrDigest> },
+    /// `docker-archive:FILE[:REF]`.
+    DockerArchive { path: PathBuf, reference: Option<Reference> },
+}
+
+impl Location {
+    /// The manifest that is meant, where the text says which; `latest` at a registry.
+    pub(crate) fn selector(&self) -> Option<TagOrDigest> {
+        match self {
+            Self::Registry(reference) => reference.clone().or_latest().selector(),
+            Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => selector.clone(),
+            Self::DockerArchive { .. } => None,
+        }
+    }
+
+    /// The tag in the text, if there is one.
+    pub(crate) fn tag(&self) -> Option<Tag> {
+        match self {
+            Self::Registry(reference) => reference.tag().cloned(),
+            Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => {
+                selector.as_ref().and_then(TagOrDigest::tag).cloned()
+            }
+            Self::DockerArchive { reference, .. } => reference.as_ref()?.tag().cloned(),
+        }
+    }
+
+    /// Whether the text says by digest which manifest is meant.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Registry(reference) => reference.digest().cloned(),
+            Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => {
+                selector.as_ref().and_then(TagOrDigest::digest).cloned()
+            }
+            Self::DockerArchive { .. } => None,
+        }
+    }
+}
+
+impl FromStr for Location {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let scheme = |prefix: &str| text.strip_prefix(prefix);
+        if let Some(rest) = scheme("oci:") {
+            let (path, selector) = path_and_selector(text, rest)?;
+            return Ok(Self::Layout { path, selector });
+        }
+        if let Some(rest) = scheme("oci-archive:") {
+            let (path, selector) = path_and_selector(text, rest)?;
+            return Ok(Self::OciArchive { path, selector });
+        }
+        if let Some(rest) = scheme("docker-archive:") {
+            return docker_archive(text, rest);
+        }
+        if let Some(rest) = scheme("docker://") {
+            return Err(ParseError::new(
+                "location",
+                text,
+                format!("a registry needs no scheme here; write {rest}"),
+            ));
+        }
+        if text.starts_with(['.', '/']) {
+            return Err(ParseError::new(
+                "location",
+                text,
+                "a path needs to say what it is: oci:DIR, oci-archive:FILE or docker-archive:FILE",
+            ));
+        }
+        Reference::familiar(text).map(Self::Registry)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suffixed =
+            |f: &mut fmt::Formatter<'_>, scheme, path: &PathBuf, selector: &Option<_>| {
+                write!(f, "{scheme}:{}", path.display())?;
+                match selector {
+                    Some(TagOrDigest::Tag(tag)) => write!(f, ":{tag}"),
+                    Some(TagOrDigest::Digest(digest)) => write!(f, "@{digest}"),
+                    None => Ok(()),
+                }
+            };
+        match self {
+            Self::Registry(reference) => reference.fmt(f),
+            Self::Layout { path, selector } => suffixed(f, "oci", path, selector),
+            Self::OciArchive { path, selector } => suffixed(f, "oci-archive", path, selector),
+            Self::DockerArchive { path, reference } => {
+                write!(f, "docker-archive:{}", path.display())?;
+                match reference {
+                    Some(reference) => write!(f, ":{reference}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Splits `PATH[:TAG|@DIGEST]`: what follows the last colon is a tag if it can be one, so that a
+/// path may hold colons.
+fn path_and_selector(text: &str, rest: &str) -> Result<(PathBuf, Option<TagOrDigest>), ParseError> {
+    let bad = |reason: &'static str| ParseError::new("location", text, reason);
+    let within = |e: ParseError| ParseError::new("location", text, e.to_string());
+    let (path, selector) = match rest.split_once('@') {
+        Some((path, digest)) => (path, Some(Digest::parse(digest).map_err(within)?.into())),
+        None => match rest.rsplit_once(':') {
+            Some((_, "")) => return Err(bad("nothing after the last ':'; expected a tag")),
+            Some((path, tag)) if !tag.contains(['/', '\\']) => {
+                (path, Some(Tag::parse(tag).map_err(within)?.into()))
+            }
+            _ => (rest, None),
+        },
+    };
+    if path.is_empty() {
+        return Err(bad("the path is missing"));
+    }
+    Ok((path.into(), selector))
+}
+
+/// Splits `FILE[:REF]`: the file ends at the first colon that a reference can follow.
+fn docker_archive(text: &str, rest: &str) -> Result<Location, ParseError> {
+    let bad = |reason: &'static str| ParseError::new("location", text, reason);
+    let within = |e: ParseError| ParseError::new("location", text, e.to_string());
+    let (path, reference) = match rest.split_once(':') {
+        Some((path, reference)) => {
+            (path, Some(Reference::familiar(reference).map_err(within)?.or_latest()))
+        }
+        None => (rest, None),
+    };
+    if path.is_empty() {
+        return Err(bad("the file's path is missing"));
+    }
+    Ok(Location::DockerArchive { path: path.into(), reference })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_told_apart() {
+        let sha = format!("sha256:{}", "0".repeat(64));
+        for (text, shown) in [
+            ("nginx", "docker.io/library/nginx"),
+            ("ghcr.io/a/b:v1", "ghcr.io/a/b:v1"),
+            ("oci:dir", "oci:dir"),
+            ("oci:/a/b:v1", "oci:/a/b:v1"),
+            ("oci:C:\\x", "oci:C:\\x"),
+            (&format!("oci:dir@{sha}"), &format!("oci:dir@{sha}")),
+            ("oci-archive:x.tar:v1", "oci-archive:x.tar:v1"),
+            ("docker-archive:x.tar", "docker-archive:x.tar"),
+            ("docker-archive:x.tar:a/b:v1", "docker-archive:x.tar:docker.io/a/b:v1"),
+            ("docker-archive:x.tar:nginx", "docker-archive:x.tar:docker.io/library/nginx:latest"),
+        ] {
+            assert_eq!(text.parse::<Location>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn bad_ones_say_what_to_write() {
+        for (text, word) in [
+            ("oci:", "path"),
+            ("oci::v1", "path"),
+            ("oci:dir:", "tag"),
+            ("oci:dir:-x", "tag"),
+            ("oci:dir@sha256:1", "digest"),
+            ("./dir", "oci:DIR"),
+            ("docker://nginx", "write nginx"),
+            ("docker-archive::a", "path"),
+            ("REPO/Name:", "empty"),
+        ] {
+            let e = text.parse::<Location>().unwrap_err().to_string();
+            assert!(e.contains(word), "{text}: {e}");
+        }
+    }
+}

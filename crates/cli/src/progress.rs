@@ -1,0 +1,130 @@
+//! What a copy is doing, on stderr: bars on a terminal, a line now and then elsewhere, or JSON.
+
+use std::collections::HashMap;
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use longshore::{CopyEvent, Digest};
+
+use crate::output::{say, size};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Bars on a terminal, lines elsewhere.
+    Auto,
+    /// One JSON object a line for each event.
+    Events,
+    /// Nothing.
+    Quiet,
+}
+
+/// A listener for a copier that shows progress as `style` says.
+pub(crate) fn observer(style: Style) -> Arc<dyn Fn(&CopyEvent) + Send + Sync> {
+    match style {
+        Style::Quiet => Arc::new(|_| {}),
+        Style::Events => Arc::new(|event| {
+            if let Ok(line) = serde_json::to_string(event) {
+                say(line);
+            }
+        }),
+        Style::Auto if std::io::stderr().is_terminal() => {
+            let bars = Bars::default();
+            Arc::new(move |event| bars.show(event))
+        }
+        Style::Auto => {
+            let lines = Lines::default();
+            Arc::new(move |event| lines.show(event))
+        }
+    }
+}
+
+/// A bar for each blob on its way.
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    blobs: Mutex<HashMap<Digest, ProgressBar>>,
+}
+
+impl Bars {
+    fn show(&self, event: &CopyEvent) {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            CopyEvent::Found { blob } if !blobs.contains_key(&blob.digest) => {
+                let bar = ProgressBar::new(blob.size).with_style(style());
+                bar.set_prefix(blob.digest.short().to_owned());
+                blobs.insert(blob.digest.clone(), self.all.add(bar));
+            }
+            CopyEvent::Progress { digest, bytes } => {
+                if let Some(bar) = blobs.get(digest) {
+                    // A broken transfer reads some bytes twice.
+                    let length = bar.length().unwrap_or(u64::MAX);
+                    bar.set_position((bar.position() + bytes).min(length));
+                }
+            }
+            CopyEvent::Skipped { digest, .. } => finish(&blobs, digest, "there already"),
+            CopyEvent::Mounted { digest, .. } => finish(&blobs, digest, "mounted"),
+            CopyEvent::Sent { digest, .. } => finish(&blobs, digest, "done"),
+            _ => {}
+        }
+    }
+}
+
+fn finish(blobs: &HashMap<Digest, ProgressBar>, digest: &Digest, word: &'static str) {
+    if let Some(bar) = blobs.get(digest) {
+        bar.set_message(word);
+        if word == "done" { bar.finish() } else { bar.abandon() }
+    }
+}
+
+fn style() -> ProgressStyle {
+    let template = "{prefix} {bar:30} {binary_bytes:>11} / {binary_total_bytes:<11} {msg}";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A line every few seconds: how much of what is known of is done.
+#[derive(Default)]
+struct Lines(Mutex<Account>);
+
+#[derive(Default)]
+struct Account {
+    blobs: u64,
+    total: u64,
+    settled: u64,
+    read: u64,
+    last: Option<Instant>,
+}
+
+impl Lines {
+    fn show(&self, event: &CopyEvent) {
+        let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            CopyEvent::Found { blob } => {
+                account.blobs += 1;
+                account.total += blob.size;
+            }
+            CopyEvent::Progress { bytes, .. } => account.read += bytes,
+            CopyEvent::Skipped { size, .. } | CopyEvent::Mounted { size, .. } => {
+                account.settled += size;
+            }
+            _ => {}
+        }
+        // The first line comes after a pause, so that short work says nothing.
+        let since = account.last.get_or_insert_with(Instant::now).elapsed();
+        if since >= PAUSE {
+            account.last = Some(Instant::now());
+            let done = (account.read + account.settled).min(account.total);
+            say(format_args!(
+                "{} of {} in {} blobs",
+                size(done),
+                size(account.total),
+                account.blobs
+            ));
+        }
+    }
+}
+
+/// Five seconds between two lines.
+const PAUSE: Duration = Duration::from_secs(5);

@@ -1,0 +1,151 @@
+//! What copy, pull and push share: the options, the run, the result.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use clap::Args;
+use longshore::{
+    Copier, CopyOptions, CopySummary, Error, ErrorKind, Platform, Result, Tag, TagOrDigest,
+};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::location::Location;
+use crate::output::{Report, size};
+use crate::progress;
+
+/// The options of copy, pull and push.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// Of an index, only the image for this platform; `local` for this machine's.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "all_tags")]
+    platform: Option<Platform>,
+
+    /// Every tag of the repository.
+    #[arg(long)]
+    all_tags: bool,
+
+    /// Also everything that refers to what is copied: signatures, SBOMs, attestations.
+    #[arg(long)]
+    referrers: bool,
+
+    /// Look at every blob, also below manifests that the target says it holds.
+    #[arg(long)]
+    recheck: bool,
+
+    /// Also layers that may not be redistributed.
+    #[arg(long)]
+    nondistributable: bool,
+
+    /// Blobs on their way at once.
+    #[arg(long, value_name = "N")]
+    parallel: Option<NonZeroUsize>,
+}
+
+impl Options {
+    fn of_copy(&self) -> CopyOptions {
+        let mut options = CopyOptions::default();
+        options.platform.clone_from(&self.platform);
+        options.referrers = self.referrers;
+        options.recheck = self.recheck;
+        options.nondistributable = self.nondistributable;
+        options.parallel = self.parallel.unwrap_or(options.parallel);
+        options
+    }
+}
+
+/// A copy from one location to another.
+pub(crate) struct Transfer {
+    source: Location,
+    target: Location,
+    options: Options,
+}
+
+impl Transfer {
+    pub(crate) fn new(source: Location, target: Location, options: Options) -> Self {
+        Self { source, target, options }
+    }
+
+    pub(crate) async fn run(self, context: &Context) -> Result<()> {
+        self.check()?;
+        let source = context.open(&self.source).await?;
+        // What is to be copied comes first: where it is not there, no folder is made for it.
+        let selector = match self.options.all_tags {
+            true => None,
+            false => Some(context.selector(&self.source).await?),
+        };
+        if let Some(selector) = &selector {
+            source.resolve(selector).await.map_err(|e| e.on(longshore::Side::Source))?;
+        }
+        let target = context.target(&self.target).await?;
+        let observer = progress::observer(context.style());
+        let copier = Copier::new(Arc::clone(&source), Arc::clone(&target.store))
+            .options(self.options.of_copy())
+            .on_event(move |event| observer(event));
+        let copies = match &selector {
+            Some(selector) => vec![copier.copy(selector, self.tag(selector).as_ref()).await?],
+            None => copier.copy_tags(source.tags(None).all().await?).await?,
+        };
+        target.finish().await?;
+        context.output().report(&Outcome { target: self.target.to_string(), copies })
+    }
+
+    /// The tag at the target: the one in its text; else the source's, unless a digest says which
+    /// manifest is meant at either end.
+    fn tag(&self, selector: &TagOrDigest) -> Option<Tag> {
+        match (self.target.tag(), self.target.digest()) {
+            (Some(tag), _) => Some(tag),
+            (None, Some(_)) => None,
+            (None, None) => selector.tag().cloned().or_else(|| self.source.tag()),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let invalid = |location: &Location, reason: &'static str| {
+            Err(longshore::ParseError::new("location", &location.to_string(), reason).into())
+        };
+        if self.options.all_tags {
+            for location in [&self.source, &self.target] {
+                if location.tag().is_some() || location.digest().is_some() {
+                    return invalid(location, "with --all-tags, neither end has a tag or digest");
+                }
+            }
+        }
+        if self.source == self.target {
+            return invalid(&self.target, "source and target are the same");
+        }
+        match (self.target.digest(), self.source.digest()) {
+            (Some(target), Some(source)) if target != source => Err(Error::new(ErrorKind::Invalid)
+                .at(&self.target)
+                .detail(format!("a copy of {source} cannot have that digest"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What was copied.
+#[derive(Serialize)]
+struct Outcome {
+    target: String,
+    copies: Vec<CopySummary>,
+}
+
+impl Report for Outcome {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        for copy in &self.copies {
+            let tally = &copy.tally;
+            let tag = copy.tag.as_ref().map(|tag| format!("{tag} ")).unwrap_or_default();
+            writeln!(
+                to,
+                "{tag}{}  {} sent ({} blobs), {} mounted, {} there already",
+                copy.root.digest,
+                size(tally.bytes_sent),
+                tally.blobs_sent,
+                tally.blobs_mounted,
+                tally.blobs_held,
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Commands that ask: what they print, and nothing else.
+
+use serde_json::Value;
+
+use crate::program::Program;
+
+/// An image with two platforms in a registry; returns its digest.
+fn fill(program: &Program, registry: &str) -> String {
+    let content = longshore_testkit::fixture::Image::small_index(7);
+    let layout = program.path("fixture");
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let layout = longshore::Layout::create(&layout).await.unwrap();
+        content.push(&layout, Some(&longshore::Tag::parse("v1").unwrap())).await;
+    });
+    program.ok(&format!("push --quiet oci:{}:v1 {registry}/team/app:v1", layout.display()));
+    program.ok(&format!("digest {registry}/team/app:v1"))
+}
+
+#[test]
+fn digest_prints_the_digest_alone() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digest = fill(&program, &server.address);
+    let ended = program.run(["digest", &format!("{}/team/app:v1", server.address)]);
+    assert_eq!(ended.stdout, format!("{digest}\n"));
+    assert!(digest.starts_with("sha256:") && digest.len() == 71);
+    assert_eq!(ended.stderr, "");
+    let one = program.ok(&format!("digest {}/team/app:v1 --platform linux/arm64", server.address));
+    assert_ne!(one, digest);
+}
+
+#[test]
+fn ls_and_catalog_print_a_name_a_line() {
+    let program = Program::new();
+    let server = program.serve(None);
+    fill(&program, &server.address);
+    let address = &server.address;
+    program.ok(&format!("tag {address}/team/app:v1 v2 latest"));
+    program.ok(&format!("copy -q {address}/team/app:v1 {address}/other:v1"));
+    assert_eq!(program.ok(&format!("ls {address}/team/app")), "latest\nv1\nv2");
+    assert_eq!(program.ok(&format!("ls {address}/team/app --after latest --limit 1")), "v1");
+    assert_eq!(program.ok(&format!("catalog {address}")), "other\nteam/app");
+    let json: Value =
+        serde_json::from_str(&program.ok(&format!("ls {address}/other --json"))).unwrap();
+    assert_eq!(json, serde_json::json!({ "tags": ["v1"] }));
+    let json: Value =
+        serde_json::from_str(&program.ok(&format!("catalog {address} --json"))).unwrap();
+    assert_eq!(json, serde_json::json!({ "repositories": ["other", "team/app"] }));
+}
+
+#[test]
+fn manifests_and_configs_come_as_their_exact_bytes() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digest = fill(&program, &server.address);
+    let app = format!("{}/team/app", server.address);
+    let manifest = program.run(["manifest", "get", &format!("{app}:v1")]);
+    assert_eq!(longshore::Digest::sha256(manifest.stdout.as_bytes()).as_str(), digest);
+    // The same bytes under another tag have the same digest.
+    let put = program
+        .run_with(["manifest", "put", &format!("{app}:again"), "-"], manifest.stdout.as_bytes());
+    assert_eq!((put.code, put.stdout.trim()), (0, digest.as_str()), "{put:?}");
+    assert_eq!(program.ok(&format!("digest {app}:again")), digest);
+    // Under a digest that they do not have, they are refused.
+    let wrong = format!("{app}@sha256:{}", "0".repeat(64));
+    let refused =
+        program.run_with(["manifest", "put", wrong.as_str(), "-"], manifest.stdout.as_bytes());
+    assert_eq!(refused.code, 7, "{refused:?}");
+
+    let config = program.ok(&format!("config {app}:v1 --platform linux/amd64"));
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["architecture"], "amd64");
+}
+
+#[test]
+fn inspect_shows_platforms_layers_and_config() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digest = fill(&program, &server.address);
+    let app = format!("{}/team/app:v1", server.address);
+    let text = program.ok(&format!("inspect {app}"));
+    for part in [digest.as_str(), "linux/amd64", "linux/arm64", "application/vnd.oci.image.index"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let one = program.ok(&format!("inspect {app} --platform linux/amd64"));
+    assert!(one.contains("Platform:   linux/amd64") && one.contains("Layers:"), "{one}");
+    let json = program.ok(&format!("inspect {app} --json"));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["digest"], digest.as_str());
+    assert_eq!(json["manifests"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn blobs_are_put_headed_got_mounted_and_removed() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let (one, two) = (format!("{}/one", server.address), format!("{}/two", server.address));
+    std::fs::write(program.path("file"), "content").unwrap();
+    let digest = program.ok(&format!("blob put {one} {}", program.path("file").display()));
+    assert_eq!(digest, longshore::Digest::sha256(b"content").as_str());
+    assert_eq!(program.ok(&format!("blob head {one}@{digest}")), "7");
+    assert_eq!(program.ok(&format!("blob get {one}@{digest}")), "content");
+    program.ok(&format!("blob get {one}@{digest} -o got"));
+    assert_eq!(std::fs::read_to_string(program.path("got")).unwrap(), "content");
+    program.fails(3, &format!("blob head {two}@{digest}"));
+    assert_eq!(program.ok(&format!("blob mount {one}@{digest} {two}")), digest);
+    assert_eq!(program.ok(&format!("blob head {two}@{digest}")), "7");
+    program.ok(&format!("blob rm {two}@{digest}"));
+    program.fails(3, &format!("blob get {two}@{digest}"));
+    assert_eq!(program.ok(&format!("blob get {one}@{digest}")), "content");
+    let piped = program.run_with(["blob", "put", one.as_str(), "-"], b"from a pipe");
+    assert_eq!(piped.stdout.trim(), longshore::Digest::sha256(b"from a pipe").as_str());
+}
+
+#[test]
+fn untag_leaves_siblings_and_rm_names_what_goes() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digest = fill(&program, &server.address);
+    let app = format!("{}/team/app", server.address);
+    program.ok(&format!("tag {app}:v1 v2 v3"));
+    program.ok(&format!("untag {app}:v2"));
+    assert_eq!(program.ok(&format!("ls {app}")), "v1\nv3");
+    program.fails(3, &format!("untag {app}:v2"));
+    // Without a terminal and without --yes, nothing is removed.
+    let told = program.fails(1, &format!("rm {app}:v1"));
+    assert!(told.contains("goes with it: v1") && told.contains("goes with it: v3"), "{told}");
+    assert_eq!(program.ok(&format!("ls {app}")), "v1\nv3");
+    program.ok(&format!("rm {app}:v1 --yes"));
+    assert_eq!(program.ok(&format!("ls {app}")), "");
+    program.fails(3, &format!("digest {app}@{digest}"));
+}
+
+#[test]
+fn referrers_are_listed_with_their_type() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digest = fill(&program, &server.address);
+    let app = format!("{}/team/app", server.address);
+    assert_eq!(program.ok(&format!("referrers {app}:v1")), "");
+    let subject: longshore::Digest = digest.parse().unwrap();
+    let size = program.run(["manifest", "get", &format!("{app}:v1")]).stdout.len() as u64;
+    let subject = longshore::Descriptor::new(longshore::MediaType::OCI_INDEX, subject, size);
+    let layout = program.path("signature");
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let layout = longshore::Layout::create(&layout).await.unwrap();
+        longshore::Pack::artifact("application/vnd.example.signature".parse().unwrap())
+            .file("signature", "signed")
+            .subject(subject)
+            .push(&layout, None)
+            .await
+            .unwrap();
+    });
+    program.ok(&format!("push -q oci:{} {app}:signature", layout.display()));
+    let listed = program.ok(&format!("referrers {app}:v1"));
+    assert!(listed.ends_with("  application/vnd.example.signature"), "{listed}");
+    assert_eq!(program.ok(&format!("referrers {app}:v1 --artifact-type a/b")), "");
+    // They go along when asked, and only then.
+    let (bare, whole) = (format!("{}/bare", server.address), format!("{}/whole", server.address));
+    program.ok(&format!("copy -q {app}:v1 {bare}:v1"));
+    assert_eq!(program.ok(&format!("referrers {bare}:v1")), "");
+    program.ok(&format!("copy -q {app}:v1 {whole}:v1 --referrers"));
+    assert_eq!(program.ok(&format!("referrers {whole}:v1")), listed);
+}
+
+#[test]
+fn ping_says_how_a_registry_answers() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let text = program.ok(&format!("ping {}", server.address));
+    assert!(text.contains(&server.address) && text.contains("http"), "{text}");
+    let json: Value =
+        serde_json::from_str(&program.ok(&format!("ping {} --json", server.address))).unwrap();
+    assert_eq!(json["registry"], server.address.as_str());
+}
+
+#[test]
+fn every_command_has_help_with_what_it_is_for() {
+    let program = Program::new();
+    let help = program.ok("--help");
+    for command in [
+        "catalog",
+        "ls",
+        "digest",
+        "manifest",
+        "config",
+        "inspect",
+        "blob",
+        "tag",
+        "untag",
+        "rm",
+        "copy",
+        "pull",
+        "push",
+        "referrers",
+        "login",
+        "logout",
+        "ping",
+        "serve",
+        "demo",
+        "completion",
+    ] {
+        assert!(help.contains(&format!("  {command} ")), "{command}");
+        let own = program.ok(&format!("{command} --help"));
+        assert!(own.contains("Usage: longshore"), "{command}: {own}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(program.ok(&format!("completion {shell}")).contains("longshore"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let program = Program::new();
+    let server = program.serve(None);
+    fill(&program, &server.address);
+    let tags: Vec<String> = (0..3000).map(|n| format!("t{n:04}")).collect();
+    program.ok(&format!("tag {}/team/app:v1 {}", server.address, tags.join(" ")));
+    let script = format!(
+        "set -o pipefail; '{}' ls {}/team/app | head -n 1",
+        env!("CARGO_BIN_EXE_longshore"),
+        server.address
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "t0000\n");
+}
+
+#[test]
+fn the_demo_runs_to_its_end() {
+    let program = Program::new();
+    std::fs::write(program.path("a file at hand"), "content").unwrap();
+    let ended = program.run(["demo"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for step in ["serve", "push", "catalog", "ls", "inspect", "copy", "pull", "untag"] {
+        assert!(ended.stdout.contains(&format!("$ longshore {step} ")), "{step}: {}", ended.stdout);
+    }
+    assert!(ended.stdout.contains("6 blobs, "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("0 B sent (0 blobs), 6 mounted"), "{}", ended.stdout);
+}

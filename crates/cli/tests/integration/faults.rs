@@ -1,0 +1,150 @@
+//! A network that breaks, between the program and a registry: what can be survived is survived, what
+//! cannot is a clear error, and neither leaves anything behind.
+
+use longshore::{Layout, Tag};
+use longshore_testkit::fault::{Fault, FaultProxy};
+use longshore_testkit::fixture::{Image, Layer};
+use longshore_testkit::random;
+
+use crate::program::{Program, Server, leftovers};
+
+/// A registry with an image of one 4 MiB layer, a proxy in front of it, and where the image is.
+struct Scene {
+    program: Program,
+    _server: Server,
+    proxy: FaultProxy,
+    packed: String,
+    app: String,
+    digest: String,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let program = Program::new();
+        let server = program.serve(None);
+        let image = Image::new("linux/amd64".parse().unwrap())
+            .layer(Layer::plain(&random::bytes(1, SIZE)))
+            .build();
+        let path = program.path("packed");
+        runtime.block_on(async {
+            let layout = Layout::create(&path).await.unwrap();
+            image.push(&layout, Some(&Tag::parse("v1").unwrap())).await;
+        });
+        let packed = format!("oci:{}:v1", path.display());
+        program.ok(&format!("push -q {packed} {}/app:v1", server.address));
+        let proxy = runtime.block_on(FaultProxy::start(server.address.parse().unwrap()));
+        let app = format!("{}/app:v1", proxy.address());
+        let digest = image.root.digest().to_string();
+        Self { program, _server: server, proxy, packed, app, digest, runtime }
+    }
+
+    fn requests_for(&self, method: &str, part: &str) -> usize {
+        let fits =
+            |r: &&longshore_testkit::fault::Request| r.method == method && r.path.contains(part);
+        self.proxy.requests().iter().filter(fits).count()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // The proxy's tasks end with their runtime, before the registry does.
+        let _guard = self.runtime.enter();
+    }
+}
+
+#[test]
+fn a_pull_survives_what_a_network_does() {
+    let half = SIZE as u64 / 2;
+    for (fault, times) in [
+        (Fault::Cut(half), 1),
+        (Fault::Reset(half), 1),
+        (Fault::Reset(SIZE as u64 / 3), 3),
+        (Fault::Reset(0), 1),
+        (Fault::LoseReply, 1),
+        (Fault::Reply(503, vec![]), 1),
+        (Fault::Reply(500, vec![]), 1),
+        (Fault::Reply(429, vec![("retry-after", "1")]), 1),
+    ] {
+        let scene = Scene::new();
+        scene.proxy.inject("GET", "/blobs/", times, fault.clone());
+        scene.proxy.inject("GET", "/manifests/", 1, Fault::Reply(503, vec![]));
+        let target = scene.program.local("oci", "pulled");
+        scene.program.ok(&format!("pull -q {} {target}:v1", scene.app));
+        assert_eq!(scene.program.ok(&format!("digest {target}:v1")), scene.digest, "{fault:?}");
+        assert!(leftovers(&scene.program.path("pulled")).is_empty());
+    }
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_stopped() {
+    let scene = Scene::new();
+    scene.proxy.inject("GET", "/blobs/", 1, Fault::Reset(3 << 20));
+    scene.program.ok(&format!("pull -q {} {}", scene.app, scene.program.local("oci", "pulled")));
+    let ranges: Vec<String> = scene
+        .proxy
+        .requests()
+        .iter()
+        .filter_map(|r| r.header("range").map(str::to_owned))
+        .collect();
+    assert_eq!(ranges.len(), 1, "{ranges:?}");
+    assert!(ranges[0].starts_with("bytes=") && !ranges[0].starts_with("bytes=0-"), "{ranges:?}");
+}
+
+#[test]
+fn wrong_bytes_are_never_kept() {
+    let scene = Scene::new();
+    let small = scene.program.ok(&format!("config {}", scene.app)).len() as u64;
+    assert!(small < 1 << 20);
+    scene.proxy.inject("GET", "/blobs/", 99, Fault::Flip(10));
+    let target = scene.program.local("oci", "pulled");
+    let told = scene.program.fails(7, &format!("pull -q {} {target}", scene.app));
+    assert!(told.contains("expected sha256:") && told.contains("got sha256:"), "{told}");
+    assert_eq!(scene.program.ok(&format!("ls {target}")), "");
+    assert!(leftovers(&scene.program.path("pulled")).is_empty());
+}
+
+#[test]
+fn a_push_survives_what_a_network_does() {
+    for (method, part, fault) in [
+        ("POST", "/uploads", Fault::Reply(503, vec![])),
+        ("POST", "/uploads", Fault::LoseReply),
+        ("PUT", "/uploads", Fault::Reply(503, vec![])),
+        ("PUT", "/uploads", Fault::ResetRequest(SIZE as u64 / 2)),
+        ("PUT", "/uploads", Fault::Reply(404, vec![])),
+        ("PUT", "/manifests/", Fault::Reply(503, vec![])),
+        ("PUT", "/manifests/", Fault::LoseReply),
+        ("HEAD", "/blobs/", Fault::Reply(502, vec![])),
+    ] {
+        let scene = Scene::new();
+        scene.proxy.inject(method, part, 1, fault.clone());
+        let target = format!("{}/pushed:v1", scene.proxy.address());
+        scene.program.ok(&format!("push -q {} {target}", scene.packed));
+        assert_eq!(
+            scene.program.ok(&format!("digest {target}")),
+            scene.digest,
+            "{method} {fault:?}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_never_recovers_is_given_up_in_bounded_time() {
+    let scene = Scene::new();
+    scene.proxy.inject("HEAD", "/manifests/", 999, Fault::Reply(404, vec![]));
+    scene.proxy.inject("GET", "/manifests/", 999, Fault::Reply(500, vec![]));
+    let told = scene.program.fails(1, &format!("manifest get {}", scene.app));
+    assert!(told.contains("500"), "{told}");
+    assert!(scene.requests_for("GET", "/manifests/") <= 6);
+
+    scene.proxy.inject("GET", "/tags/list", 1, Fault::Reply(429, vec![("retry-after", "86400")]));
+    let told = scene.program.fails(5, &format!("ls {}/app", scene.proxy.address()));
+    assert!(told.contains("86400"), "{told}");
+}
+
+const SIZE: usize = 4 << 20;

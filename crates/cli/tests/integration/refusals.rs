@@ -1,0 +1,105 @@
+//! Bad input and bad luck: a clear error, the right exit code, nothing lost, nothing left.
+
+use std::net::TcpListener;
+
+use longshore::Digest;
+
+use crate::program::{Program, leftovers};
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_any_request() {
+    let program = Program::new();
+    for (line, word) in [
+        ("digest REPO:", "empty"),
+        ("digest ghcr.io/REPO/name", "lower-case"),
+        ("digest a//b", "empty part"),
+        ("digest a@sha256:1234", "64 hex digits"),
+        ("digest https://host/a", "scheme"),
+        ("digest host:99999/a", "port"),
+        ("digest ./dir", "oci:DIR"),
+        ("digest nginx --platform linux", "os/architecture"),
+        ("catalog ho_st", "letters, digits"),
+        ("tag nginx bad/tag", "allowed"),
+        ("referrers nginx --artifact-type \u{e4}", "ASCII"),
+        ("copy nginx", "required"),
+        ("blob get nginx", "DIGEST"),
+        ("nothing", "unrecognized"),
+        ("serve --listen nowhere", "invalid"),
+        ("copy nginx nginx", "the same"),
+        ("copy nginx:v1 oci:x --all-tags", "--all-tags"),
+        ("push nginx ghcr.io/a/b", "longshore copy"),
+    ] {
+        let told = program.fails(2, line);
+        assert!(told.contains(word), "{line}: {told}");
+        assert!(!told.contains('\u{1b}'), "{line}: {told:?}");
+    }
+    let password = program.fails(2, "digest user:hunter2@host/a");
+    assert!(password.contains("login"), "{password}");
+}
+
+#[test]
+fn a_missing_image_says_where_it_was_looked_for() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let reference = format!("{}/team/app:v9", server.address);
+    let told = program.fails(3, &format!("digest {reference}"));
+    assert!(told.contains(&reference), "{told}");
+    let told = program.fails(3, &format!("pull {reference}"));
+    assert!(told.contains(&reference), "{told}");
+    program.fails(3, "digest oci:nowhere");
+    program.fails(3, "digest oci-archive:nowhere.tar");
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_named() {
+    let program = Program::new();
+    // Bound and closed again: nobody listens there.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let told = program.fails(5, &format!("ping {address}"));
+    assert!(told.contains(&address), "{told}");
+    let told = program.fails(5, &format!("digest {address}/a:b"));
+    assert!(told.contains(&address), "{told}");
+}
+
+#[test]
+fn an_unreadable_config_is_named_and_a_missing_one_is_anonymous() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let config = program.path(".docker/config.json");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    std::fs::write(&config, "{ \"auths\": { \"x\": hunter2").unwrap();
+    let told = program.fails(1, &format!("ping {}", server.address));
+    assert!(told.contains(&config.display().to_string()), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+    std::fs::remove_file(&config).unwrap();
+    program.ok(&format!("ping {}", server.address));
+}
+
+#[test]
+fn content_that_does_not_verify_says_expected_and_got_and_leaves_nothing() {
+    let program = Program::new();
+    let server = program.serve(Some("registry"));
+    std::fs::write(program.path("file"), "right content").unwrap();
+    let digest =
+        program.ok(&format!("blob put {}/a {}", server.address, program.path("file").display()));
+    // A registry whose disk went bad under it, restarted so that it has not seen the blob well.
+    drop(server);
+    damage(&program.path("registry"), &Digest::parse(&digest).unwrap());
+    let server = program.serve(Some("registry"));
+    let told = program.fails(7, &format!("blob get {}/a@{digest} -o out", server.address));
+    assert!(told.contains(&digest), "{told}");
+    assert!(!program.path("out").exists());
+    assert!(leftovers(&program.path("")).is_empty());
+}
+
+/// Changes one byte of every file that is called like a digest.
+fn damage(folder: &std::path::Path, digest: &Digest) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            damage(&path, digest);
+        } else if path.file_name().unwrap().to_str() == Some(digest.encoded()) {
+            std::fs::write(path, "wrong content").unwrap();
+        }
+    }
+}

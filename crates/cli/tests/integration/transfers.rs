@@ -1,0 +1,144 @@
+//! Copy, pull and push between every kind of location.
+
+use longshore::{Layout, Tag};
+use longshore_testkit::fixture::{self, Content};
+use serde_json::Value;
+
+use crate::program::{Program, leftovers};
+
+/// Writes content to a layout of the home under a tag, and returns its location.
+fn layout(program: &Program, name: &str, content: &Content, tag: &str) -> String {
+    let path = program.path(name);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let layout = Layout::create(&path).await.unwrap();
+        content.push(&layout, Some(&Tag::parse(tag).unwrap())).await;
+    });
+    format!("oci:{}:{tag}", path.display())
+}
+
+#[test]
+fn a_real_image_keeps_its_digest_through_every_store() {
+    let program = Program::new();
+    let server = program.serve(Some("registry"));
+    let packed = layout(&program, "packed", &fixture::real_image(), "v1");
+    let digest = program.ok(&format!("digest {packed}"));
+    let at = |name: &str| format!("{}/{name}:v1", server.address);
+    let archive = program.local("oci-archive", "image.tar");
+    program.ok(&format!("push -q {packed} {}", at("pushed")));
+    program.ok(&format!("copy -q {} {}", at("pushed"), at("copied")));
+    program.ok(&format!("pull -q {} {archive}:v1", at("copied")));
+    program.ok(&format!("copy -q {archive}:v1 {}", program.local("oci", "unpacked")));
+    program.ok(&format!("copy -q {} {}", program.local("oci", "unpacked"), at("back")));
+    for place in [at("pushed"), at("copied"), at("back"), program.local("oci", "unpacked:v1")] {
+        assert_eq!(program.ok(&format!("digest {place}")), digest, "{place}");
+    }
+    assert!(leftovers(&program.path("")).is_empty());
+}
+
+#[test]
+fn within_a_registry_blobs_are_mounted_not_sent() {
+    let program = Program::new();
+    let server = program.serve(Some("registry"));
+    let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
+    let (app, copy) = (format!("{}/app:v1", server.address), format!("{}/copy", server.address));
+    program.ok(&format!("push -q {packed} {app}"));
+    let json = program.ok(&format!("copy -q --json {app} {copy}"));
+    let outcome: Value = serde_json::from_str(&json).unwrap();
+    let only = &outcome["copies"][0];
+    assert_eq!((only["bytes_sent"].as_u64(), only["blobs_sent"].as_u64()), (Some(0), Some(0)));
+    assert!(only["blobs_mounted"].as_u64().unwrap() > 0, "{json}");
+    // Without a tag of its own, the target gets the source's.
+    assert_eq!(program.ok(&format!("ls {copy}")), "v1");
+    // Again: everything is there.
+    let again: Value =
+        serde_json::from_str(&program.ok(&format!("copy -q --json {app} {copy}"))).unwrap();
+    assert_eq!(again["copies"][0]["blobs_mounted"].as_u64(), Some(0));
+    assert_eq!(again["copies"][0]["manifests_sent"].as_u64(), Some(0));
+}
+
+#[test]
+fn one_platform_or_all_tags_can_be_chosen() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
+    let app = format!("{}/app", server.address);
+    program.ok(&format!("push -q {packed} {app}:v1"));
+    program.ok(&format!("tag {app}:v1 v2 v3"));
+    let one = program.local("oci", "one");
+    program.ok(&format!("pull -q {app}:v1 {one} --platform linux/arm64"));
+    assert_eq!(
+        program.ok(&format!("digest {one}")),
+        program.ok(&format!("digest {app}:v1 --platform linux/arm64"))
+    );
+    let all = program.local("oci", "all");
+    program.ok(&format!("pull -q {app} {all} --all-tags"));
+    assert_eq!(program.ok(&format!("ls {all}")), "v1\nv2\nv3");
+    let missing = program.fails(3, &format!("pull -q {app}:v1 --platform linux/s390x"));
+    assert!(missing.contains("linux/amd64, linux/arm64"), "{missing}");
+    assert!(!program.path("app").exists(), "nothing is made for an image that is not there");
+}
+
+#[test]
+fn a_docker_archive_travels_both_ways() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed = layout(&program, "packed", &fixture::Image::small_index(3), "v1");
+    let app = format!("{}/app:v1", server.address);
+    program.ok(&format!("push -q {packed} {app}"));
+    let archive = program.local("docker-archive", "image.tar");
+    let index = program.fails(1, &format!("pull -q {app} {archive}:app:v1"));
+    assert!(index.contains("platform"), "{index}");
+    program.ok(&format!("pull -q {app} {archive}:app:v1 --platform linux/amd64"));
+    let back = format!("{}/back:v1", server.address);
+    program.ok(&format!("push -q {archive} {back}"));
+    assert_eq!(
+        program.ok(&format!("config {back}")),
+        program.ok(&format!("config {app} --platform linux/amd64"))
+    );
+}
+
+#[test]
+fn pull_without_a_target_makes_a_layout_of_the_name() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
+    program.ok(&format!("push -q {packed} {}/team/app:v1", server.address));
+    program.ok(&format!("pull -q {}/team/app:v1", server.address));
+    assert_eq!(program.ok("ls oci:app"), "v1");
+}
+
+#[test]
+fn progress_is_talk_and_events_are_json() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
+    let line = format!("push --events {packed} {}/app:v1", server.address);
+    let ended = program.run(line.split_whitespace());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let events: Vec<Value> =
+        ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert!(names.contains(&"found") && names.contains(&"sent"), "{names:?}");
+    assert_eq!(names.last(), Some(&"tagged"));
+    assert!(ended.stdout.contains("sha256:"), "the result is on stdout: {ended:?}");
+}
+
+#[test]
+fn twelve_programs_at_once_write_one_layout() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
+    let app = format!("{}/app", server.address);
+    program.ok(&format!("push -q {packed} {app}:v1"));
+    let tags: Vec<String> = (0..12).map(|n| format!("t{n:02}")).collect();
+    program.ok(&format!("tag {app}:v1 {}", tags.join(" ")));
+    let target = program.local("oci", "shared");
+    std::thread::scope(|scope| {
+        for tag in &tags {
+            let line = format!("pull -q {app}:{tag} {target}:{tag}");
+            let program = &program;
+            scope.spawn(move || program.ok(&line));
+        }
+    });
+    assert_eq!(program.ok(&format!("ls {target}")), tags.join("\n"));
+}
