@@ -1,1 +1,57 @@
-//! To come.
+//! An embeddable container registry: OCI distribution-spec 1.1 as a tower service.
+//!
+//! ```
+//! use longshore_registry::{Registry, serve};
+//! use tokio::net::TcpListener;
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//! let registry = Registry::builder().memory().build()?;
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! println!("push to {}/my/image:v1", listener.local_addr()?);
+//!
+//! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! let server = tokio::spawn(serve(listener, registry, async { drop(stopped.await) }));
+//! // … push and pull with any client …
+//! drop(stop);
+//! server.await??;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Registry`] needs no socket: it is a [`tower_service::Service`] to mount in another server or
+//! to call from a test, and [`Registry::backend`] hands out its repositories as the stores that
+//! `longshore_core` copies between. [`Disk`] keeps them in a folder that survives `kill -9`;
+//! [`MemoryBackend`] keeps them in memory; [`Backend`] is yours to write. [`Access`] decides who may
+//! do what.
+//!
+//! From the bottom up; a module uses only those above it:
+//!
+//! | modules | hold |
+//! |---|---|
+//! | `route`, `range`, `query`, `limits` | reading requests; pure |
+//! | `incoming`, `reply` | bodies in, bodies and errors out |
+//! | `backend`, `access` | the traits: where things are kept, who may do what |
+//! | `handler` | the end-points, over the traits |
+//! | `backend::memory`, `backend::disk` | where things are kept |
+//! | `registry` | the service |
+//! | `serve` | connections |
+
+mod access;
+mod backend;
+mod handler;
+mod incoming;
+mod limits;
+mod query;
+mod range;
+mod registry;
+mod reply;
+mod route;
+mod serve;
+
+pub use access::{Access, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict};
+pub use backend::{Backend, Disk, MemoryBackend, RepositoryStore, UploadId};
+pub use limits::Limits;
+pub use registry::{Builder, Registry};
+pub use reply::Body;
+pub use serve::serve;

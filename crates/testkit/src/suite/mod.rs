@@ -30,7 +30,13 @@ impl Fresh<dyn Delete> {
     /// A store, and what is dropped after it.
     #[must_use]
     pub fn keeping(store: impl Delete + 'static, keep: impl Any) -> Self {
-        Self { store: Arc::new(store), keep: Box::new(keep) }
+        Self::shared(Arc::new(store), keep)
+    }
+
+    /// A store of a kind that only its maker can name, and what is dropped after it.
+    #[must_use]
+    pub fn shared(store: Arc<dyn Delete>, keep: impl Any) -> Self {
+        Self { store, keep: Box::new(keep) }
     }
 }
 

@@ -1,0 +1,266 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use longshore_core::RepositoryName;
+use serde_json::json;
+
+use super::users::{self, Rights, Users};
+use super::{Access, Issued, Need, Resource, Right, Verdict};
+use crate::backend::UploadId;
+use crate::query::Query;
+
+/// Users who exchange their password for a short-lived token at `/token`, as at public registries.
+///
+/// A token is random, of use to this process alone, and good for the scopes it was asked for, as
+/// far as its user has the rights.
+///
+/// Source: distribution's "Token Authentication Specification".
+pub struct Tokens {
+    users: Users,
+    anonymous: Rights,
+    realm: String,
+    lifetime: Duration,
+    issued: Mutex<HashMap<String, Token>>,
+}
+
+struct Token {
+    scopes: Vec<Scope>,
+    expires: Instant,
+}
+
+/// What a token is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Scope {
+    /// `None` for the catalog.
+    repository: Option<RepositoryName>,
+    rights: Rights,
+}
+
+impl Tokens {
+    /// Tokens for these users.
+    ///
+    /// - `realm`: the URL of `/token` as clients reach it, such as `http://127.0.0.1:5000/token`.
+    #[must_use]
+    pub fn new(users: Users, realm: impl Into<String>) -> Self {
+        Self {
+            users,
+            anonymous: Rights::default(),
+            realm: realm.into(),
+            lifetime: LIFETIME,
+            issued: Mutex::default(),
+        }
+    }
+
+    /// What those may do who ask without a password; nothing, if this is not called.
+    #[must_use]
+    pub fn anonymous(mut self, rights: Rights) -> Self {
+        self.anonymous = rights;
+        self
+    }
+
+    /// How long a token is good for; 5 minutes, if this is not called.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    fn issued(&self) -> MutexGuard<'_, HashMap<String, Token>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn issue(&self, query: &str, rights: Rights) -> Issued {
+        let scopes = Query::parse(query).map(|query| {
+            let scopes = query.all("scope").flat_map(|scopes| scopes.split(' '));
+            scopes.filter_map(|scope| Scope::parse(scope, rights)).collect()
+        });
+        let (scopes, token) = match (scopes, UploadId::random()) {
+            (Ok(scopes), Ok(token)) => (scopes, token.to_string()),
+            (Err(e), _) => return Issued::Refused(e.to_string()),
+            (_, Err(e)) => return Issued::Refused(e.to_string()),
+        };
+        let now = Instant::now();
+        let mut issued = self.issued();
+        issued.retain(|_, token| token.expires > now);
+        let expires = now + self.lifetime;
+        issued.insert(token.clone(), Token { scopes, expires });
+        Issued::Document(json!({ "token": token, "expires_in": self.lifetime.as_secs() }))
+    }
+
+    fn challenge(&self, need: &Need<'_>, error: Option<&str>) -> Verdict {
+        let mut challenge = format!(r#"Bearer realm="{}",service="longshore""#, self.realm);
+        match need.on {
+            Resource::Repository(name) => {
+                let actions = actions(need.right);
+                challenge += &format!(r#",scope="repository:{name}:{actions}""#);
+            }
+            Resource::Catalog => challenge += r#",scope="registry:catalog:*""#,
+            Resource::Base | Resource::AllRepositories => {}
+        }
+        if let Some(error) = error {
+            challenge += &format!(r#",error="{error}""#);
+        }
+        Verdict::Challenged(challenge)
+    }
+}
+
+impl Access for Tokens {
+    fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
+        let Some(offered) = authorization.and_then(bearer) else {
+            return self.challenge(need, None);
+        };
+        let issued = self.issued();
+        // Found by hash, not by comparing: its 128 bits cannot be guessed piece by piece.
+        let token = issued.get(offered);
+        let Some(token) = token.filter(|token| token.expires > Instant::now()) else {
+            return self.challenge(need, Some("invalid_token"));
+        };
+        if need.on == Resource::Base || token.scopes.iter().any(|scope| scope.covers(need)) {
+            return Verdict::Granted;
+        }
+        self.challenge(need, Some("insufficient_scope"))
+    }
+
+    fn endpoint(&self, path: &str, query: &str, authorization: Option<&str>) -> Option<Issued> {
+        if path != "/token" {
+            return None;
+        }
+        let rights = match authorization {
+            None => Some(self.anonymous),
+            some => self.users.rights(some),
+        };
+        Some(match rights {
+            Some(rights) => self.issue(query, rights),
+            None => Issued::Challenged(users::challenge()),
+        })
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({:?}, {})", self.users, self.realm)
+    }
+}
+
+impl Scope {
+    /// Reads `repository:<name>:<actions>` or `registry:catalog:*`, as far as `rights` go.
+    fn parse(text: &str, rights: Rights) -> Option<Self> {
+        let (kind, rest) = text.split_once(':')?;
+        let (name, actions) = rest.rsplit_once(':')?;
+        let repository = match (kind, name) {
+            ("registry", "catalog") => None,
+            ("repository", name) => Some(RepositoryName::parse(name).ok()?),
+            _ => return None,
+        };
+        let asks = |action| actions.split(',').any(|a| a == action || a == "*");
+        let rights = Rights {
+            pull: rights.pull && asks("pull"),
+            push: rights.push && asks("push"),
+            delete: rights.delete && asks("delete"),
+        };
+        Some(Self { repository, rights })
+    }
+
+    fn covers(&self, need: &Need<'_>) -> bool {
+        let here = match need.on {
+            Resource::Repository(name) => self.repository.as_ref() == Some(name),
+            Resource::Catalog => self.repository.is_none(),
+            // No scope names all repositories.
+            Resource::AllRepositories | Resource::Base => false,
+        };
+        here && self.rights.has(need.right)
+    }
+}
+
+fn actions(right: Right) -> &'static str {
+    match right {
+        Right::Pull => "pull",
+        Right::Push => "pull,push",
+        Right::Delete => "delete",
+    }
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// 5 minutes: what public registries give.
+const LIFETIME: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+
+    use super::*;
+
+    fn tokens() -> Tokens {
+        let users = Users::new().user("ann", "pw", Rights::PUSH);
+        Tokens::new(users, "http://127.0.0.1:1/token").anonymous(Rights::PULL)
+    }
+
+    fn issue(tokens: &Tokens, query: &str, authorization: Option<&str>) -> String {
+        match tokens.endpoint("/token", query, authorization) {
+            Some(Issued::Document(document)) => {
+                format!("Bearer {}", document["token"].as_str().unwrap())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn judge(tokens: &Tokens, token: &str, name: &str, right: Right) -> Verdict {
+        let name = RepositoryName::parse(name).unwrap();
+        let on = Resource::Repository(&name);
+        tokens.judge(Some(token), &Need { right, on })
+    }
+
+    #[test]
+    fn a_token_is_good_for_what_was_asked_and_granted() {
+        let tokens = tokens();
+        let ann = base64::engine::general_purpose::STANDARD.encode("ann:pw");
+        let ann = format!("Basic {ann}");
+        let scope = "scope=repository:a/b:pull,push&scope=repository:c:pull";
+        let token = issue(&tokens, scope, Some(&ann));
+        for (name, right, granted) in [
+            ("a/b", Right::Pull, true),
+            ("a/b", Right::Push, true),
+            ("a/b", Right::Delete, false),
+            ("c", Right::Pull, true),
+            ("c", Right::Push, false),
+            ("d", Right::Pull, false),
+        ] {
+            let verdict = judge(&tokens, &token, name, right);
+            assert_eq!(verdict == Verdict::Granted, granted, "{name} {right:?}");
+        }
+        let anonymous = issue(&tokens, scope, None);
+        assert_eq!(judge(&tokens, &anonymous, "a/b", Right::Pull), Verdict::Granted);
+        assert_ne!(judge(&tokens, &anonymous, "a/b", Right::Push), Verdict::Granted);
+        assert!(matches!(
+            tokens.endpoint("/token", scope, Some("Basic eDp5")),
+            Some(Issued::Challenged(_))
+        ));
+    }
+
+    #[test]
+    fn the_challenge_says_where_and_for_what() {
+        let name = RepositoryName::parse("a/b").unwrap();
+        let on = Resource::Repository(&name);
+        let right = Right::Push;
+        let Verdict::Challenged(challenge) = tokens().judge(None, &Need { right, on }) else {
+            panic!("granted to nobody");
+        };
+        assert_eq!(
+            challenge,
+            r#"Bearer realm="http://127.0.0.1:1/token",service="longshore",scope="repository:a/b:pull,push""#
+        );
+    }
+
+    #[test]
+    fn an_old_token_is_none() {
+        let tokens = tokens().lifetime(Duration::ZERO);
+        let token = issue(&tokens, "scope=repository:a:pull", None);
+        assert_ne!(judge(&tokens, &token, "a", Right::Pull), Verdict::Granted);
+    }
+}

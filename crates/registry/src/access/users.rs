@@ -1,0 +1,162 @@
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use longshore_core::Digest;
+
+use super::{Access, Need, Resource, Right, Verdict};
+
+/// Users with passwords and rights, by HTTP Basic authentication.
+///
+/// Nobody else may do anything. The passwords themselves are not kept.
+///
+/// Source: RFC 7617.
+#[derive(Clone, Default)]
+pub struct Users {
+    users: Vec<User>,
+}
+
+#[derive(Clone)]
+struct User {
+    name: String,
+    /// Of `name:password`: comparing sums takes the same time whatever the passwords are.
+    sum: Digest,
+    rights: Rights,
+}
+
+/// What somebody may do, to every repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// To read.
+    pub pull: bool,
+    /// To write.
+    pub push: bool,
+    /// To remove.
+    pub delete: bool,
+}
+
+impl Rights {
+    /// To read.
+    pub const PULL: Self = Self { pull: true, push: false, delete: false };
+    /// To read and write.
+    pub const PUSH: Self = Self { pull: true, push: true, delete: false };
+    /// To read, write and remove.
+    pub const ALL: Self = Self { pull: true, push: true, delete: true };
+
+    /// Whether this right is among them.
+    #[must_use]
+    pub const fn has(self, right: Right) -> bool {
+        match right {
+            Right::Pull => self.pull,
+            Right::Push => self.push,
+            Right::Delete => self.delete,
+        }
+    }
+}
+
+impl Users {
+    /// Nobody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a user.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str, rights: Rights) -> Self {
+        self.users.push(User { name: name.to_owned(), sum: sum(name, password), rights });
+        self
+    }
+
+    /// The rights of whoever sent this `Authorization` header; `None` if they are nobody.
+    pub(super) fn rights(&self, authorization: Option<&str>) -> Option<Rights> {
+        let (scheme, encoded) = authorization?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = STANDARD.decode(encoded.trim()).ok()?;
+        let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        let offered = sum(name, password);
+        // All of them, every time: how long it takes tells nothing of who exists.
+        self.users.iter().fold(None, |found, user| {
+            let matches = same(offered.as_str(), user.sum.as_str());
+            if matches { Some(user.rights) } else { found }
+        })
+    }
+}
+
+impl fmt::Debug for Users {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.users.iter().map(|user| &user.name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
+impl Access for Users {
+    fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
+        match self.rights(authorization) {
+            None => Verdict::Challenged(challenge()),
+            Some(_) if need.on == Resource::Base => Verdict::Granted,
+            Some(rights) if rights.has(need.right) => Verdict::Granted,
+            Some(_) => Verdict::Denied,
+        }
+    }
+}
+
+pub(super) fn challenge() -> String {
+    r#"Basic realm="longshore", charset="UTF-8""#.to_owned()
+}
+
+fn sum(name: &str, password: &str) -> Digest {
+    Digest::sha256(format!("{name}:{password}").as_bytes())
+}
+
+/// Compares without stopping at the first difference.
+fn same(a: &str, b: &str) -> bool {
+    let pairs = a.bytes().zip(b.bytes());
+    a.len() == b.len() && pairs.fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(user: &str, password: &str) -> String {
+        format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+    }
+
+    #[test]
+    fn each_right_is_granted_to_those_who_have_it_and_nobody_else() {
+        let users = Users::new()
+            .user("reader", "r", Rights::PULL)
+            .user("writer", "w:w", Rights::PUSH)
+            .user("owner", "o", Rights::ALL);
+        let need = |right| Need { right, on: Resource::AllRepositories };
+        for (user, password, rights) in [
+            ("reader", "r", [true, false, false]),
+            ("writer", "w:w", [true, true, false]),
+            ("owner", "o", [true, true, true]),
+        ] {
+            for (right, granted) in
+                [Right::Pull, Right::Push, Right::Delete].into_iter().zip(rights)
+            {
+                let verdict = users.judge(Some(&basic(user, password)), &need(right));
+                let expected = if granted { Verdict::Granted } else { Verdict::Denied };
+                assert_eq!(verdict, expected, "{user} {right:?}");
+            }
+        }
+        let wrong = [
+            None,
+            Some(basic("reader", "w")),
+            Some(basic("nobody", "r")),
+            Some("Basic !!!".to_owned()),
+            Some("Basic".to_owned()),
+            Some("Bearer cmVhZGVyOnI=".to_owned()),
+        ];
+        for authorization in wrong {
+            let verdict = users.judge(authorization.as_deref(), &need(Right::Pull));
+            assert!(matches!(verdict, Verdict::Challenged(_)));
+        }
+        assert!(!format!("{users:?}").contains("sha256"));
+    }
+}

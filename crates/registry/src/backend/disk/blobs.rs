@@ -1,0 +1,282 @@
+//! Blob files: which are known to be right, how one gets its names, how it loses them.
+//!
+//! A blob is one file with a name in the pool and one in each repository that has it; the file
+//! system counts. Everything here blocks.
+
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use longshore_core::{Algorithm, Digest, Error, ErrorKind, PIECE, Result, blob_file};
+
+use super::place::{Folder, Place};
+use crate::backend::UploadId;
+
+/// The blobs of all repositories.
+#[derive(Debug)]
+pub(super) struct Blobs {
+    place: Place,
+    known: Mutex<HashMap<Digest, Stamp>>,
+    /// One blob is named or unnamed by one thread at a time; which lock, its digest says.
+    naming: Vec<Mutex<()>>,
+}
+
+/// What is at a blob's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or something that is not the blob.
+    Nothing,
+    /// The blob, checked since it was last written; its size in bytes.
+    Right(u64),
+    /// A file of that name, too large to be checked just now; its size in bytes.
+    Unchecked(u64),
+}
+
+/// What tells that a file was not written since it was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Blobs {
+    pub(super) fn new(place: Place) -> Self {
+        Self {
+            place,
+            known: Mutex::default(),
+            naming: (0..NAMING_LOCKS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Looks what is at a blob's name, reading at most `limit` bytes to make sure.
+    pub(super) fn look(&self, path: &Path, digest: &Digest, limit: u64) -> Result<Found> {
+        let mut file = match blob_file::open(path) {
+            Ok(file) => file,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
+                return Ok(Found::Nothing);
+            }
+            Err(e) => return Err(e),
+        };
+        let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+        let size = metadata.len();
+        if self.knows(digest, &metadata) {
+            return Ok(Found::Right(size));
+        }
+        if size > limit {
+            return Ok(Found::Unchecked(size));
+        }
+        let Some(algorithm) = digest.algorithm() else {
+            return Ok(Found::Nothing);
+        };
+        if sum(&mut file, algorithm).map_err(|e| Error::io(path, e))? != *digest {
+            tracing::warn!(%digest, path = %path.display(), "a stored blob is damaged");
+            return Ok(Found::Nothing);
+        }
+        self.remember(digest, &metadata);
+        Ok(Found::Right(size))
+    }
+
+    /// Whether this very file was found right, and not written since.
+    pub(super) fn knows(&self, digest: &Digest, metadata: &Metadata) -> bool {
+        self.known().get(digest) == Some(&Stamp::of(metadata))
+    }
+
+    /// Notes that this very file is right.
+    pub(super) fn remember(&self, digest: &Digest, metadata: &Metadata) {
+        let mut known = self.known();
+        if known.len() >= KNOWN_LIMIT {
+            known.clear();
+        }
+        known.insert(digest.clone(), Stamp::of(metadata));
+    }
+
+    /// Makes a finished, verified upload a blob of a repository.
+    ///
+    /// The file is on the disk before it has a name that anyone reads, and the repository's name
+    /// for it is on the disk at the end. The pool's name need not be: it only saves space.
+    pub(super) fn publish(
+        &self,
+        folder: &Folder,
+        digest: &Digest,
+        upload: &Path,
+        file: &File,
+    ) -> Result<()> {
+        let _naming = self.naming(digest);
+        let (blob, pool) = (folder.blob(digest), self.place.pool(digest));
+        create_parent(&blob)?;
+        let shared = matches!(self.look(&pool, digest, u64::MAX)?, Found::Right(_));
+        if shared && self.link(&pool, &blob).is_ok() {
+            // The upload was a copy of what is here already.
+            let _ = std::fs::remove_file(upload);
+        } else {
+            let at = |e| Error::io(upload, e);
+            file.sync_all().map_err(at)?;
+            self.remember(digest, &file.metadata().map_err(at)?);
+            self.add_to_pool(upload, &pool);
+            std::fs::rename(upload, &blob).map_err(|e| Error::io(&blob, e))?;
+        }
+        sync_parent(&blob)
+    }
+
+    /// Gives a blob of one repository, or of the pool, to another.
+    pub(super) fn mount(
+        &self,
+        folder: &Folder,
+        digest: &Digest,
+        from: Option<&Folder>,
+    ) -> Result<bool> {
+        let _naming = self.naming(digest);
+        let there = match from {
+            Some(from) => from.blob(digest),
+            None => self.place.pool(digest),
+        };
+        if self.look(&there, digest, CHECK_LIMIT)? == Found::Nothing {
+            return Ok(false);
+        }
+        let blob = folder.blob(digest);
+        create_parent(&blob)?;
+        if self.link(&there, &blob).is_err() {
+            self.copy(&there, &blob)?;
+        }
+        sync_parent(&blob)?;
+        Ok(true)
+    }
+
+    /// Takes a blob from a repository, and from the disk where it was the last to have it.
+    pub(super) fn remove(&self, folder: &Folder, digest: &Digest) -> Result<bool> {
+        let _naming = self.naming(digest);
+        let blob = folder.blob(digest);
+        match std::fs::remove_file(&blob) {
+            Ok(()) => {}
+            Err(e) if is_absent(&e) => return Ok(false),
+            Err(e) => return Err(Error::io(&blob, e)),
+        }
+        let pool = self.place.pool(digest);
+        if std::fs::symlink_metadata(&pool).is_ok_and(|metadata| is_last_name(&metadata)) {
+            std::fs::remove_file(&pool).map_err(|e| Error::io(&pool, e))?;
+            self.known().remove(digest);
+        }
+        sync_parent(&blob)?;
+        Ok(true)
+    }
+
+    /// Shares a file with later uploads of the same blob. Where the file system has no links, each
+    /// repository keeps a file of its own.
+    fn add_to_pool(&self, upload: &Path, pool: &Path) {
+        let added = create_parent_now(pool).and_then(|()| self.link(upload, pool));
+        if let Err(e) = added {
+            tracing::debug!(error = %e, "a blob is not shared between repositories");
+        }
+    }
+
+    /// Gives a file a second name, replacing what had it.
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        match std::fs::hard_link(file, name) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            done => return done,
+        }
+        let aside = self.aside().map_err(io::Error::other)?;
+        std::fs::hard_link(file, &aside)?;
+        let renamed = std::fs::rename(&aside, name);
+        // Renaming a file onto itself leaves both names.
+        let _ = std::fs::remove_file(&aside);
+        renamed
+    }
+
+    fn copy(&self, file: &Path, name: &Path) -> Result<()> {
+        let at = |e| Error::io(name, e);
+        let mut aside = tempfile::NamedTempFile::new_in(self.place.uploads()).map_err(at)?;
+        let mut file = blob_file::open(file)?;
+        io::copy(&mut file, &mut aside).map_err(at)?;
+        blob_file::publish(aside, name)
+    }
+
+    /// A name that nothing has, among those removed at the next start.
+    fn aside(&self) -> Result<std::path::PathBuf> {
+        Ok(self.place.upload(&UploadId::random()?))
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Digest, Stamp>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn naming(&self, digest: &Digest) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        digest.hash(&mut hasher);
+        let index = hasher.finish() % self.naming.len() as u64;
+        let lock = &self.naming[usize::try_from(index).unwrap_or(0)];
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self { inode: inode(metadata), size: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+/// The digest of what a file holds from where it stands.
+pub(super) fn sum(file: &mut File, algorithm: Algorithm) -> io::Result<Digest> {
+    let mut digester = algorithm.digester();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(digester.finish()),
+            Ok(n) => digester.update(&piece[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Whether an error says that there is nothing of that name.
+pub(super) fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Makes the folder that a file is to lie in, so that it lasts.
+pub(super) fn create_parent(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), blob_file::create_folder)
+}
+
+fn create_parent_now(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)
+}
+
+/// Makes a file's name last.
+pub(super) fn sync_parent(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), blob_file::sync_folder)
+}
+
+#[cfg(unix)]
+fn inode(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &Metadata) -> u64 {
+    0
+}
+
+#[cfg(unix)]
+fn is_last_name(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(metadata) == 1
+}
+
+/// Elsewhere the count is not to be had, so the pool keeps what nobody has any more.
+#[cfg(not(unix))]
+fn is_last_name(_: &Metadata) -> bool {
+    false
+}
+
+/// 64 MiB: 50 ms of hashing, the longest that a client waits to be told whether a blob is there.
+pub(super) const CHECK_LIMIT: u64 = 64 << 20;
+/// 65,536 blobs, some 10 MB; beyond that files are checked again.
+const KNOWN_LIMIT: usize = 1 << 16;
+/// 64 locks: far more than there are threads to hold them.
+const NAMING_LOCKS: usize = 64;

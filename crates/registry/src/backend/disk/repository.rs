@@ -1,0 +1,370 @@
+//! One repository on the disk, as the traits want it.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
+use longshore_core::{
+    Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
+    Holding, MediaType, Mount, Node, Page, Pages, RawManifest, Repository, RepositoryName, Result,
+    Source, Tag, TagOrDigest, Target, blob_file,
+};
+
+use super::blobs::{CHECK_LIMIT, Found};
+use super::place::Folder;
+use super::uploads::{UploadFile, Writing};
+use super::{Shared, manifests, uploads};
+use crate::backend::session::mismatch;
+use crate::backend::{RepositoryStore, UploadId};
+
+/// A repository of a [`Disk`](super::Disk).
+#[derive(Clone)]
+pub(super) struct DiskRepository {
+    name: RepositoryName,
+    folder: Folder,
+    shared: Arc<Shared>,
+}
+
+impl DiskRepository {
+    pub(super) fn new(name: RepositoryName, shared: Arc<Shared>) -> Self {
+        let folder = shared.place.repository(&name);
+        Self { name, folder, shared }
+    }
+
+    /// Runs blocking work on this repository off the async threads.
+    async fn run<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&Self) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let this = self.clone();
+        blob_file::run(move || work(&this)).await
+    }
+
+    /// A listing of one page, made off the async threads.
+    fn pages<T, F>(&self, list: F) -> Pages<T>
+    where
+        F: Fn(&Self) -> Result<Vec<T>> + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        let this = self.clone();
+        Pages::new(move |_| {
+            let (this, list) = (this.clone(), list.clone());
+            async move {
+                let items = this.run(move |this| list(this)).await?;
+                Ok(Page { items, next: None })
+            }
+        })
+    }
+
+    fn look(&self, digest: &Digest, limit: u64) -> Result<Option<u64>> {
+        let path = self.folder.blob(digest);
+        Ok(match self.shared.blobs.look(&path, digest, limit)? {
+            Found::Nothing => None,
+            Found::Right(size) | Found::Unchecked(size) => Some(size),
+        })
+    }
+
+    /// Opens a blob's file.
+    fn open(&self, digest: &Digest) -> Result<Opened> {
+        let path = self.folder.blob(digest);
+        let file = blob_file::open(&path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::Invalid => no_blob(digest),
+            _ => e,
+        })?;
+        let metadata = file.metadata().map_err(|e| Error::io(&path, e))?;
+        let is_right = self.shared.blobs.knows(digest, &metadata);
+        Ok(Opened { file, path, metadata, is_right })
+    }
+
+    /// Holds an upload against its digest and makes it a blob.
+    fn finish(&self, id: &UploadId, digest: &Digest, writing: &mut Writing) -> Result<()> {
+        // Opening sums what came before a restart.
+        writing.file()?;
+        let matches = match (writing.matches(digest), digest.algorithm()) {
+            (Some(matches), _) => matches,
+            (None, Some(algorithm)) => writing.sum_by(algorithm)? == *digest,
+            (None, None) => false,
+        };
+        if !matches {
+            self.shared.sessions.forget(id);
+            writing.store.remove()?;
+            return Err(mismatch(digest));
+        }
+        let upload = writing.store.path().to_owned();
+        let file = writing.file()?;
+        let blobs = &self.shared.blobs;
+        blobs.publish(&self.folder, digest, &upload, file)?;
+        self.shared.sessions.forget(id);
+        writing.store.published()
+    }
+
+    fn write_tags(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
+        for tag in tags {
+            manifests::tag(&self.shared.place, &self.folder, tag, digest)?;
+        }
+        if !tags.is_empty() {
+            self.shared.tags_changed(&self.name);
+        }
+        Ok(())
+    }
+}
+
+struct Opened {
+    file: std::fs::File,
+    path: PathBuf,
+    metadata: std::fs::Metadata,
+    is_right: bool,
+}
+
+impl fmt::Debug for DiskRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DiskRepository({})", self.name)
+    }
+}
+
+#[async_trait]
+impl Source for DiskRepository {
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
+
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        let manifest = self.manifest(selector).await?;
+        Ok(manifest.descriptor().clone())
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        let selector = selector.clone();
+        self.run(move |this| manifests::read(&this.folder, &selector)).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        let digest = descriptor.digest.clone();
+        let opened = self.run(move |this| this.open(&digest)).await?;
+        let stream = BlobStream::of_open_file(opened.file, opened.path, 0).await?;
+        BlobReader::new(descriptor.clone(), stream)
+    }
+
+    /// Reads the file as it is where it is known to be right, or only a part is wanted. A whole
+    /// blob that was not checked yet is checked as it streams, its last piece withheld.
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        let digest = descriptor.digest.clone();
+        let opened = self.run(move |this| this.open(&digest)).await?;
+        let digest = descriptor.digest.clone();
+        let size = opened.metadata.len();
+        if range.start > range.end || range.end > size {
+            return Err(Error::new(ErrorKind::Invalid).at(digest).detail(format!(
+                "bytes {}..{} of a blob of {size} bytes",
+                range.start, range.end
+            )));
+        }
+        let stream = BlobStream::of_open_file(opened.file, opened.path, range.start).await?;
+        if opened.is_right || range != (0..size) {
+            return Ok(stream.at_most(range.end - range.start));
+        }
+        let whole = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size);
+        let reader = BlobReader::new(whole, stream)?;
+        let (shared, metadata) = (Arc::clone(&self.shared), opened.metadata);
+        let pieces = stream::unfold((reader, true), move |(mut reader, good)| {
+            let (shared, digest, metadata) =
+                (Arc::clone(&shared), digest.clone(), metadata.clone());
+            async move {
+                let piece = reader.next().await;
+                if piece.is_none() && good {
+                    shared.blobs.remember(&digest, &metadata);
+                }
+                let good = good && matches!(piece, Some(Ok(_)));
+                piece.map(|piece| (piece, (reader, good)))
+            }
+        });
+        Ok(BlobStream::new(pieces))
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let digest = digest.clone();
+        self.run(move |this| this.look(&digest, CHECK_LIMIT)).await
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        let after = after.cloned();
+        self.pages(move |this| {
+            if !this.folder.tags().is_dir() {
+                return Ok(Vec::new());
+            }
+            let tags = this.shared.tags(&this.name);
+            let tags = tags.get(|| manifests::tags(&this.folder))?;
+            let start = match &after {
+                Some(after) => tags.partition_point(|tag| tag <= after),
+                None => 0,
+            };
+            Ok(tags[start..].to_vec())
+        })
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
+        let (subject, artifact_type) = (subject.clone(), artifact_type.cloned());
+        self.pages(move |this| manifests::referrers(&this.folder, &subject, artifact_type.as_ref()))
+    }
+}
+
+#[async_trait]
+impl Target for DiskRepository {
+    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+        let held = match node {
+            Node::Blob(descriptor) => {
+                let digest = descriptor.digest.clone();
+                let size = self.run(move |this| this.look(&digest, u64::MAX)).await?;
+                size == Some(descriptor.size)
+            }
+            Node::Manifest(descriptor) => {
+                match self.resolve(&descriptor.digest.clone().into()).await {
+                    Ok(_) => true,
+                    Err(e) if is_missing_or_damaged(&e) => false,
+                    Err(e) => return Err(e),
+                }
+            }
+        };
+        Ok(if held { Holding::Alone } else { Holding::Absent })
+    }
+
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+        let reader = body.open(descriptor).await?;
+        let algorithm = descriptor.digest.algorithm().unwrap_or_default();
+        let id = self.begin_upload(algorithm).await?;
+        let pushed = self.commit(&id, &descriptor.digest, None, BlobStream::new(reader)).await;
+        if pushed.is_err() {
+            // Gone already if the content was wrong.
+            let _ = self.cancel(&id).await;
+        }
+        pushed
+    }
+
+    async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let (manifest, tag) = (manifest.clone(), tag.cloned());
+        self.run(move |this| {
+            if manifests::write(&this.shared.place, &this.folder, &manifest)? {
+                this.shared.names.changed();
+            }
+            this.write_tags(manifest.digest(), tag.as_slice())
+        })
+        .await
+    }
+
+    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
+        Ok(Mount::Declined)
+    }
+}
+
+#[async_trait]
+impl Delete for DiskRepository {
+    async fn delete_blob(&self, digest: &Digest) -> Result<()> {
+        let digest = digest.clone();
+        self.run(move |this| {
+            if this.shared.blobs.remove(&this.folder, &digest)? {
+                return Ok(());
+            }
+            Err(no_blob(&digest))
+        })
+        .await
+    }
+
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        let digest = digest.clone();
+        self.run(move |this| {
+            let removed = manifests::remove(&this.folder, &digest);
+            this.shared.tags_changed(&this.name);
+            removed
+        })
+        .await
+    }
+
+    async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        let tag = tag.clone();
+        self.run(move |this| {
+            let removed = manifests::untag(&this.folder, &tag);
+            this.shared.tags_changed(&this.name);
+            removed
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl RepositoryStore for DiskRepository {
+    async fn exists(&self) -> Result<bool> {
+        self.run(|this| Ok(this.folder.manifests().is_dir() || this.folder.blobs().is_dir())).await
+    }
+
+    async fn begin_upload(&self, algorithm: Algorithm) -> Result<UploadId> {
+        let Shared { place, sessions, .. } = &*self.shared;
+        let at = |id: &UploadId| UploadFile::new(place.upload(id));
+        sessions.begin(&self.name, algorithm, at)
+    }
+
+    async fn append(&self, id: &UploadId, offset: Option<u64>, bytes: BlobStream) -> Result<u64> {
+        let session = self.shared.sessions.get(&self.name, id)?;
+        let writing = session.lock(offset)?;
+        uploads::append(&session, writing, self.name.clone(), bytes).await
+    }
+
+    async fn upload_size(&self, id: &UploadId) -> Result<u64> {
+        let session = self.shared.sessions.get(&self.name, id)?;
+        Ok(session.size())
+    }
+
+    async fn commit(
+        &self,
+        id: &UploadId,
+        digest: &Digest,
+        offset: Option<u64>,
+        last: BlobStream,
+    ) -> Result<()> {
+        let session = self.shared.sessions.get(&self.name, id)?;
+        let mut writing = session.lock(offset)?;
+        writing.expect(digest);
+        let mut writing = uploads::write(&session, writing, last).await?;
+        let (id, digest) = (id.clone(), digest.clone());
+        self.run(move |this| this.finish(&id, &digest, &mut writing)).await
+    }
+
+    async fn cancel(&self, id: &UploadId) -> Result<()> {
+        let mut writing = self.shared.sessions.close(&self.name, id)?;
+        self.run(move |_| writing.store.remove()).await
+    }
+
+    async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Mount> {
+        let from = from.map(|name| self.shared.place.repository(name));
+        let digest = digest.clone();
+        self.run(move |this| {
+            let blobs = &this.shared.blobs;
+            let mounted = blobs.mount(&this.folder, &digest, from.as_ref())?;
+            Ok(if mounted { Mount::Mounted } else { Mount::Declined })
+        })
+        .await
+    }
+
+    async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
+        let (digest, tags) = (digest.clone(), tags.to_vec());
+        self.run(move |this| {
+            manifests::read(&this.folder, &digest.clone().into())?;
+            this.write_tags(&digest, &tags)
+        })
+        .await
+    }
+}
+
+fn is_missing_or_damaged(e: &Error) -> bool {
+    matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DigestMismatch)
+}
+
+fn no_blob(digest: &Digest) -> Error {
+    Error::new(ErrorKind::NotFound).at(format!("blob {digest}"))
+}

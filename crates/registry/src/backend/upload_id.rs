@@ -1,0 +1,60 @@
+use std::fmt;
+use std::sync::Arc;
+
+use longshore_core::{Error, ErrorKind, Result};
+
+/// The name of an upload: 32 hex digits that nobody can guess.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UploadId(Arc<str>);
+
+impl UploadId {
+    /// A new one, from the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if the system has none.
+    pub fn random() -> Result<Self> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|e| Error::new(ErrorKind::Io).with_source(e))?;
+        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes)).into()))
+    }
+
+    /// Reads an id, or `None` if it cannot be one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (hex && text.len() == 32).then(|| Self(text.into()))
+    }
+
+    /// The id as text, safe as a file name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_hex_and_no_two_are_alike() {
+        let (one, other) = (UploadId::random().unwrap(), UploadId::random().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(UploadId::parse(one.as_str()), Some(one));
+        for bad in ["", "../../../../../../../../etc/pass", &"A".repeat(32)] {
+            assert_eq!(UploadId::parse(bad), None);
+        }
+    }
+}

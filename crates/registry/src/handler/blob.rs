@@ -1,0 +1,78 @@
+//! Reading and removing blobs: end-2 and end-10.
+
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
+use http::{HeaderValue, Method, StatusCode};
+use longshore_core::{Descriptor, Digest, Error, ErrorCode, ErrorKind, MediaType, RepositoryName};
+
+use super::{Answer, Call, about_content, deletes_are_off, not_modified};
+use crate::range::Wanted;
+use crate::reply::{self, About, Body, Refusal};
+
+pub(super) async fn answer(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
+    match *call.method {
+        Method::GET | Method::HEAD => read(call, name, digest).await,
+        Method::DELETE if !call.deletes => Err(deletes_are_off()),
+        Method::DELETE => {
+            let deleted = call.store(name).delete_blob(digest).await;
+            deleted.map_err(|e| About::Blob.refuse(&e))?;
+            Ok(reply::empty(StatusCode::ACCEPTED))
+        }
+        _ => Err(Refusal::method("GET, HEAD, DELETE")),
+    }
+}
+
+async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
+    let store = call.store(name);
+    let refuse = |e: &Error| About::Blob.refuse(e);
+    let size = store.blob_size(digest).await.map_err(|e| refuse(&e))?;
+    let absent = || refuse(&Error::new(ErrorKind::NotFound).at(format!("blob {digest}")));
+    let size = size.ok_or_else(absent)?;
+    if call.has_already(digest) {
+        return not_modified(digest);
+    }
+    let (status, range) = match wanted(call, digest, size) {
+        Wanted::Whole => (StatusCode::OK, 0..size),
+        Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Wanted::Nothing => return Err(unsatisfiable(size)),
+    };
+    let mut response = reply::empty(status);
+    about_content(&mut response, digest)?;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, BLOB_TYPE);
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    if status == StatusCode::PARTIAL_CONTENT {
+        let covered = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        headers.insert(CONTENT_RANGE, reply::header_value(&covered)?);
+    }
+    if *call.method == Method::GET {
+        let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size);
+        let stream = store.blob_range(&descriptor, range).await;
+        *response.body_mut() = Body::stream(stream.map_err(|e| refuse(&e))?);
+    }
+    Ok(response)
+}
+
+/// A range counts for GET alone, and only if the client's part is of the same content.
+fn wanted(call: &Call<'_>, digest: &Digest, size: u64) -> Wanted {
+    let if_range = call.header(&IF_RANGE);
+    let same = if_range.is_none_or(|tag| tag.trim_matches('"') == digest.as_str());
+    match call.header(&RANGE) {
+        Some(range) if *call.method == Method::GET && same => Wanted::parse(range, size),
+        _ => Wanted::Whole,
+    }
+}
+
+fn unsatisfiable(size: u64) -> Refusal {
+    let refusal = Refusal::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        ErrorCode::SIZE_INVALID,
+        format!("the blob has {size} bytes"),
+    );
+    match HeaderValue::from_str(&format!("bytes */{size}")) {
+        Ok(value) => refusal.with(CONTENT_RANGE, value),
+        Err(_) => refusal,
+    }
+}
+
+const BLOB_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");

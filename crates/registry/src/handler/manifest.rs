@@ -1,0 +1,182 @@
+//! Manifests: end-3, end-7 and end-9.
+//!
+//! A manifest is served as it was pushed whatever the client accepts: it is what its digest says,
+//! and nothing here could convert it.
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Method, StatusCode};
+use longshore_core::{
+    Descriptor, Error, ErrorCode, ErrorKind, MediaType, RawManifest, RepositoryName, Tag,
+    TagOrDigest, graph,
+};
+
+use super::{Answer, Call, about_content, created, deletes_are_off, not_modified};
+use crate::backend::RepositoryStore;
+use crate::incoming::Incoming;
+use crate::reply::{self, About, Body, Refusal};
+
+pub(super) async fn answer(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    selector: &TagOrDigest,
+    body: Incoming,
+) -> Answer {
+    match *call.method {
+        Method::GET | Method::HEAD => read(call, name, selector).await,
+        Method::PUT => write(call, name, selector, body).await,
+        Method::DELETE if !call.deletes => Err(deletes_are_off()),
+        Method::DELETE => {
+            let store = call.store(name);
+            let deleted = match selector {
+                TagOrDigest::Tag(tag) => store.delete_tag(tag).await,
+                TagOrDigest::Digest(digest) => store.delete_manifest(digest).await,
+            };
+            deleted.map_err(|e| About::Manifest.refuse(&e))?;
+            Ok(reply::empty(StatusCode::ACCEPTED))
+        }
+        _ => Err(Refusal::method("GET, HEAD, PUT, DELETE")),
+    }
+}
+
+async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) -> Answer {
+    let store = call.store(name);
+    let manifest = match store.manifest(selector).await {
+        Ok(manifest) => manifest,
+        Err(e) => return Err(not_read(&*store, name, selector, &e).await),
+    };
+    if call.has_already(manifest.digest()) {
+        return not_modified(manifest.digest());
+    }
+    let mut response = reply::empty(StatusCode::OK);
+    about_content(&mut response, manifest.digest())?;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, reply::header_value(manifest.media_type())?);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(manifest.bytes().len()));
+    *response.body_mut() = Body::of(manifest.bytes().clone());
+    Ok(response)
+}
+
+/// A damaged manifest is as good as none: a push of the same one puts it right.
+async fn not_read(
+    store: &dyn RepositoryStore,
+    name: &RepositoryName,
+    selector: &TagOrDigest,
+    e: &Error,
+) -> Refusal {
+    match e.kind() {
+        ErrorKind::NotFound if !store.exists().await.unwrap_or(true) => Refusal::unknown_name(name),
+        ErrorKind::DigestMismatch => {
+            tracing::warn!(%name, %selector, error = %e, "a stored manifest is damaged");
+            let absent = Error::new(ErrorKind::NotFound).at(format!("manifest {selector}"));
+            About::Manifest.refuse(&absent)
+        }
+        _ => About::Manifest.refuse(e),
+    }
+}
+
+async fn write(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    selector: &TagOrDigest,
+    body: Incoming,
+) -> Answer {
+    let refuse = |e: &Error| About::Manifest.refuse(e);
+    let media_type = content_type(call)?;
+    let also = match selector {
+        TagOrDigest::Digest(_) => tag_parameters(call)?,
+        TagOrDigest::Tag(_) => Vec::new(),
+    };
+    let (store, limit) = (call.store(name), call.limits.manifest_size);
+    let body = body.into_stream(limit as u64, None);
+    let bytes = body.bytes(limit).await.map_err(|e| refuse(&e))?;
+    let manifest = match selector {
+        TagOrDigest::Digest(digest) => RawManifest::new(bytes, media_type, digest.clone()),
+        TagOrDigest::Tag(_) => RawManifest::of(bytes, media_type),
+    };
+    let manifest = manifest.map_err(|e| refuse(&e))?;
+    let subject = graph::referrer(&manifest).map_err(|e| refuse(&e))?;
+    check_successors(&*store, &manifest).await?;
+
+    let pushed = store.push_manifest(&manifest, selector.tag()).await;
+    pushed.map_err(|e| refuse(&e))?;
+    let tagged = store.tag(manifest.digest(), &also).await;
+    tagged.map_err(|e| refuse(&e))?;
+
+    let digest = manifest.digest();
+    let mut response = created(&format!("/v2/{name}/manifests/{digest}"), digest)?;
+    let headers = response.headers_mut();
+    if let Some((subject, _)) = subject {
+        headers.insert(OCI_SUBJECT, reply::header_value(&subject)?);
+    }
+    for tag in &also {
+        headers.append(OCI_TAG, reply::header_value(tag)?);
+    }
+    Ok(response)
+}
+
+/// What the client says the manifest is, as it says it, without parameters.
+fn content_type(call: &Call<'_>) -> Result<Option<MediaType>, Refusal> {
+    let Some(value) = call.headers.get(CONTENT_TYPE) else {
+        return Ok(None);
+    };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let parsed = MediaType::parse(essence);
+    let parsed = parsed.map_err(|e| Refusal::invalid(ErrorCode::MANIFEST_INVALID, &e))?;
+    Ok(Some(parsed))
+}
+
+/// The tags to set beside the digest.
+///
+/// Source: distribution-spec main, "Pushing Manifests" (end-7b).
+fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
+    let tags = call.query.all("tag").map(Tag::parse);
+    let tags = tags.collect::<Result<_, _>>();
+    tags.map_err(|e| Refusal::invalid(ErrorCode::TAG_INVALID, &e))
+}
+
+/// Refuses a manifest whose content is not all here. What may not be redistributed need not be;
+/// a subject may come later or never; schema 1 states no sizes, and is taken as it is.
+async fn check_successors(
+    store: &dyn RepositoryStore,
+    manifest: &RawManifest,
+) -> Result<(), Refusal> {
+    let successors = match graph::Successors::of(manifest) {
+        Ok(successors) => successors,
+        Err(e) if e.kind() == ErrorKind::Unsupported => return Ok(()),
+        Err(e) => return Err(About::Manifest.refuse(&e)),
+    };
+    let blobs = successors.blobs.iter();
+    for blob in blobs.filter(|blob| !blob.media_type.is_nondistributable()) {
+        let size = store.blob_size(&blob.digest).await;
+        check_size("blob", blob, size.map_err(|e| About::Blob.refuse(&e))?)?;
+    }
+    for child in &successors.manifests {
+        let size = match store.resolve(&child.digest.clone().into()).await {
+            Ok(found) => Some(found.size),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DigestMismatch) => None,
+            Err(e) => return Err(About::Manifest.refuse(&e)),
+        };
+        check_size("manifest", child, size)?;
+    }
+    Ok(())
+}
+
+fn check_size(noun: &str, listed: &Descriptor, size: Option<u64>) -> Result<(), Refusal> {
+    match size {
+        Some(size) if size == listed.size => Ok(()),
+        Some(size) => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::MANIFEST_INVALID,
+            format!("{noun} {} has {size} bytes, the manifest says {}", listed.digest, listed.size),
+        )),
+        None => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::MANIFEST_BLOB_UNKNOWN,
+            format!("the manifest needs {noun} {}, which is not in the repository", listed.digest),
+        )),
+    }
+}
+
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");

@@ -1,0 +1,175 @@
+//! The end-points, one module each.
+//!
+//! A handler reads the request, asks a [`RepositoryStore`], and words the reply. It never names a
+//! concrete backend. `registry` calls [`answer`] once the caller is known to be allowed.
+
+mod blob;
+mod catalog;
+mod manifest;
+mod paging;
+mod referrers;
+mod tags;
+mod upload;
+
+use std::sync::Arc;
+
+use http::header::{CONTENT_LENGTH, ETAG, HeaderName, IF_NONE_MATCH, LOCATION};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use longshore_core::{Digest, RepositoryName};
+
+use crate::access::{Access, Need, Resource, Right, Verdict};
+use crate::backend::{Backend, RepositoryStore};
+use crate::incoming::Incoming;
+use crate::limits::Limits;
+use crate::query::Query;
+use crate::reply::{self, Body, Refusal};
+use crate::route::Route;
+
+/// A request that was found allowed, without its body, and all that it takes to answer it.
+pub(crate) struct Call<'a> {
+    pub(crate) backend: &'a dyn Backend,
+    pub(crate) access: &'a dyn Access,
+    pub(crate) limits: &'a Limits,
+    pub(crate) deletes: bool,
+    pub(crate) method: &'a Method,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) query: Query<'a>,
+    pub(crate) authorization: Option<&'a str>,
+}
+
+/// What a handler comes to.
+type Answer = Result<Response<Body>, Refusal>;
+
+/// Answers a request.
+pub(crate) async fn answer(route: Route, call: &Call<'_>, body: Incoming) -> Answer {
+    match route {
+        Route::Base => base(call.method),
+        Route::Catalog => catalog::list(call).await,
+        Route::Blob { name, digest } => blob::answer(call, &name, &digest).await,
+        Route::Uploads { name } => upload::begin(call, &name, body).await,
+        Route::Upload { name, id } => upload::answer(call, &name, &id, body).await,
+        Route::Manifest { name, selector } => manifest::answer(call, &name, &selector, body).await,
+        Route::Tags { name } => tags::list(call, &name).await,
+        Route::Referrers { name, subject } => referrers::list(call, &name, &subject).await,
+    }
+}
+
+/// What a caller must be allowed to do for a request.
+pub(crate) fn need<'a>(route: &'a Route, method: &Method) -> Need<'a> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let right = match route {
+        Route::Uploads { .. } | Route::Upload { .. } => Right::Push,
+        _ if reads => Right::Pull,
+        _ if *method == Method::DELETE => Right::Delete,
+        _ => Right::Push,
+    };
+    let on = match route {
+        Route::Base => Resource::Base,
+        Route::Catalog => Resource::Catalog,
+        route => route.repository().map_or(Resource::Base, Resource::Repository),
+    };
+    Need { right, on }
+}
+
+impl Call<'_> {
+    fn store(&self, name: &RepositoryName) -> Arc<dyn RepositoryStore> {
+        self.backend.repository(name)
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether the caller may read a repository, or all of them.
+    fn may_pull(&self, name: Option<&RepositoryName>) -> bool {
+        let on = name.map_or(Resource::AllRepositories, Resource::Repository);
+        let right = Right::Pull;
+        self.access.judge(self.authorization, &Need { right, on }) == Verdict::Granted
+    }
+
+    fn only_reads(&self) -> Result<(), Refusal> {
+        match *self.method {
+            Method::GET | Method::HEAD => Ok(()),
+            _ => Err(Refusal::method("GET, HEAD")),
+        }
+    }
+
+    /// Whether the client has this very content, and asked not to get it again.
+    fn has_already(&self, digest: &Digest) -> bool {
+        let known = self.header(&IF_NONE_MATCH).unwrap_or_default();
+        let mut tags = known.split(',').map(|tag| tag.trim().trim_matches('"'));
+        tags.any(|tag| tag == digest.as_str())
+    }
+}
+
+fn base(method: &Method) -> Answer {
+    match *method {
+        Method::GET | Method::HEAD => {
+            Ok(reply::json(StatusCode::OK, "application/json", &serde_json::Map::new()))
+        }
+        _ => Err(Refusal::method("GET, HEAD")),
+    }
+}
+
+/// Says what content a response is about.
+fn about_content(response: &mut Response<Body>, digest: &Digest) -> Result<(), Refusal> {
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_DIGEST, reply::header_value(digest)?);
+    headers.insert(ETAG, reply::header_value(&format!("\"{digest}\""))?);
+    Ok(())
+}
+
+/// 201: the content is there now, under this path.
+fn created(location: &str, digest: &Digest) -> Answer {
+    let mut response = reply::empty(StatusCode::CREATED);
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, reply::header_value(&location)?);
+    headers.insert(CONTENT_DIGEST, reply::header_value(digest)?);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    Ok(response)
+}
+
+/// 304, for a client that has it.
+fn not_modified(digest: &Digest) -> Answer {
+    let mut response = reply::empty(StatusCode::NOT_MODIFIED);
+    about_content(&mut response, digest)?;
+    Ok(response)
+}
+
+/// 405, as the specification wants it where deletes are off.
+fn deletes_are_off() -> Refusal {
+    Refusal::method("GET, HEAD, PUT")
+}
+
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_method_on_each_route_needs_its_right() {
+        let digest = Digest::sha256(b"");
+        let id = "0".repeat(32);
+        for (path, method, right) in [
+            (format!("/v2/a/blobs/{digest}"), Method::GET, Right::Pull),
+            (format!("/v2/a/blobs/{digest}"), Method::HEAD, Right::Pull),
+            (format!("/v2/a/blobs/{digest}"), Method::DELETE, Right::Delete),
+            ("/v2/a/blobs/uploads/".into(), Method::POST, Right::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::GET, Right::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::PATCH, Right::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::PUT, Right::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::DELETE, Right::Push),
+            ("/v2/a/manifests/v1".into(), Method::GET, Right::Pull),
+            ("/v2/a/manifests/v1".into(), Method::PUT, Right::Push),
+            ("/v2/a/manifests/v1".into(), Method::DELETE, Right::Delete),
+            ("/v2/a/tags/list".into(), Method::GET, Right::Pull),
+            (format!("/v2/a/referrers/{digest}"), Method::GET, Right::Pull),
+        ] {
+            let route = Route::parse(&path).unwrap_or_else(|e| panic!("{path}: {e:?}"));
+            let need = need(&route, &method);
+            assert_eq!(need.right, right, "{method} {path}");
+            assert!(matches!(need.on, Resource::Repository(_)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Writing blobs: end-4, end-5, end-6, end-11, and status and cancel of an upload.
+
+use std::ops::Range;
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use http::{HeaderValue, Method, Response, StatusCode};
+use longshore_core::{
+    Algorithm, BlobStream, Digest, Error, ErrorCode, ErrorKind, Mount, ParseError, RepositoryName,
+};
+
+use super::{Answer, Call, created};
+use crate::backend::{RepositoryStore, UploadId};
+use crate::incoming::Incoming;
+use crate::range;
+use crate::reply::{self, About, Body, Refusal};
+use crate::route::computable_digest;
+
+/// `POST`: mounts a blob, takes it whole, or opens an upload.
+pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming) -> Answer {
+    if *call.method != Method::POST {
+        return Err(Refusal::method("POST"));
+    }
+    if let Some(mounted) = mount(call, name).await? {
+        return Ok(mounted);
+    }
+    let store = call.store(name);
+    let digest = digest_parameter(call, "digest")?;
+    let algorithm = match &digest {
+        Some(digest) => digest.algorithm().unwrap_or_default(),
+        None => algorithm_parameter(call)?,
+    };
+    let begun = store.begin_upload(algorithm).await;
+    let id = begun.map_err(|e| About::Upload.refuse(&e))?;
+    match digest {
+        None => accepted(StatusCode::ACCEPTED, name, &id, 0),
+        Some(digest) => {
+            let whole = match arriving(call, &*store, &id, body).await {
+                Ok(arriving) => commit(&*store, name, &id, &digest, arriving).await,
+                Err(refusal) => Err(refusal),
+            };
+            if whole.is_err() {
+                // The client was never told of this upload, so nobody would go on with it.
+                let _ = store.cancel(&id).await;
+            }
+            whole
+        }
+    }
+}
+
+pub(super) async fn answer(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    id: &UploadId,
+    body: Incoming,
+) -> Answer {
+    let store = call.store(name);
+    match *call.method {
+        Method::GET | Method::HEAD => {
+            let size = store.upload_size(id).await;
+            let size = size.map_err(|e| About::Upload.refuse(&e))?;
+            accepted(StatusCode::NO_CONTENT, name, id, size)
+        }
+        Method::PATCH => {
+            let (offset, stream) = arriving(call, &*store, id, body).await?;
+            match store.append(id, offset, stream).await {
+                Ok(size) => accepted(StatusCode::ACCEPTED, name, id, size),
+                Err(e) => Err(failed(&*store, name, id, &e).await),
+            }
+        }
+        Method::PUT => match digest_parameter(call, "digest")? {
+            Some(digest) => {
+                let arriving = arriving(call, &*store, id, body).await?;
+                commit(&*store, name, id, &digest, arriving).await
+            }
+            None => Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                ErrorCode::DIGEST_INVALID,
+                "expected the parameter digest",
+            )),
+        },
+        Method::DELETE => {
+            let canceled = store.cancel(id).await;
+            canceled.map_err(|e| About::Upload.refuse(&e))?;
+            Ok(reply::empty(StatusCode::NO_CONTENT))
+        }
+        _ => Err(Refusal::method("GET, HEAD, PATCH, PUT, DELETE")),
+    }
+}
+
+async fn commit(
+    store: &dyn RepositoryStore,
+    name: &RepositoryName,
+    id: &UploadId,
+    digest: &Digest,
+    (offset, stream): (Option<u64>, BlobStream),
+) -> Answer {
+    match store.commit(id, digest, offset, stream).await {
+        Ok(()) => created(&format!("/v2/{name}/blobs/{digest}"), digest),
+        Err(e) => Err(failed(store, name, id, &e).await),
+    }
+}
+
+/// Mounts a blob if the request asks for it and it can be had. Where the caller may not read it,
+/// the answer is as if it were not there.
+async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response<Body>>, Refusal> {
+    let Some(digest) = digest_parameter(call, "mount")? else {
+        return Ok(None);
+    };
+    let from = parameter(call, "from")?.map(RepositoryName::parse);
+    let from = from.transpose().map_err(|e| Refusal::invalid(ErrorCode::NAME_INVALID, &e))?;
+    if !call.may_pull(from.as_ref()) {
+        return Ok(None);
+    }
+    let mounted = call.store(name).mount(&digest, from.as_ref()).await;
+    match mounted.map_err(|e| About::Blob.refuse(&e))? {
+        Mount::Mounted => created(&format!("/v2/{name}/blobs/{digest}"), &digest).map(Some),
+        Mount::Declined => Ok(None),
+    }
+}
+
+/// The bytes that a chunk says it covers, checked against what the client says it sends.
+fn chunk(call: &Call<'_>) -> Result<Option<Range<u64>>, Refusal> {
+    let Some(range) = call.headers.get(CONTENT_RANGE) else {
+        return Ok(None);
+    };
+    let range = range::of_chunk(&String::from_utf8_lossy(range.as_bytes()))
+        .map_err(|e| Refusal::invalid(ErrorCode::BLOB_UPLOAD_INVALID, &e))?;
+    let length = call.header(&CONTENT_LENGTH).and_then(|l| l.parse().ok());
+    if length.is_some_and(|length: u64| length != range.end - range.start) {
+        return Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::SIZE_INVALID,
+            format!("the range covers {} bytes, the body has others", range.end - range.start),
+        ));
+    }
+    Ok(Some(range))
+}
+
+/// Where the bytes that come in belong, if the client says so, and the bytes.
+async fn arriving(
+    call: &Call<'_>,
+    store: &dyn RepositoryStore,
+    id: &UploadId,
+    body: Incoming,
+) -> Result<(Option<u64>, BlobStream), Refusal> {
+    let chunk = chunk(call)?;
+    let size = store.upload_size(id).await;
+    let size = size.map_err(|e| About::Upload.refuse(&e))?;
+    let limit = call.limits.blob_size.saturating_sub(size);
+    let length = chunk.as_ref().map(|chunk| chunk.end - chunk.start);
+    let stream = body.into_stream(limit, length);
+    Ok((chunk.map(|chunk| chunk.start), stream))
+}
+
+/// Words a failure; one about where the upload is says where it is.
+async fn failed(
+    store: &dyn RepositoryStore,
+    name: &RepositoryName,
+    id: &UploadId,
+    e: &Error,
+) -> Refusal {
+    if e.kind() == ErrorKind::TooLarge {
+        // More bytes will not make it smaller. That it is busy or gone is as good.
+        let _ = store.cancel(id).await;
+    }
+    let refusal = About::Upload.refuse(e);
+    if refusal.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+        return refusal;
+    }
+    let Ok(size) = store.upload_size(id).await else {
+        return refusal;
+    };
+    match (at(size), reply::header_value(&location(name, id))) {
+        (Ok(at), Ok(location)) => refusal.with(RANGE, at).with(LOCATION, location),
+        _ => refusal,
+    }
+}
+
+/// Where an upload is, and how far it got.
+fn accepted(status: StatusCode, name: &RepositoryName, id: &UploadId, size: u64) -> Answer {
+    let mut response = reply::empty(status);
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, reply::header_value(&location(name, id))?);
+    headers.insert(RANGE, at(size)?);
+    if status != StatusCode::NO_CONTENT {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    }
+    Ok(response)
+}
+
+fn location(name: &RepositoryName, id: &UploadId) -> String {
+    format!("/v2/{name}/blobs/uploads/{id}")
+}
+
+/// First and last byte of an upload. One without bytes says `0-0`, as all registries do.
+fn at(size: u64) -> Result<HeaderValue, Refusal> {
+    reply::header_value(&format!("0-{}", size.saturating_sub(1)))
+}
+
+fn parameter<'c>(call: &'c Call<'_>, key: &str) -> Result<Option<&'c str>, Refusal> {
+    let value = call.query.one(key);
+    value.map_err(|e| Refusal::invalid(ErrorCode::BLOB_UPLOAD_INVALID, &e))
+}
+
+fn digest_parameter(call: &Call<'_>, key: &str) -> Result<Option<Digest>, Refusal> {
+    let value = call.query.one(key);
+    let value = value.map_err(|e| Refusal::invalid(ErrorCode::DIGEST_INVALID, &e))?;
+    Ok(value.map(computable_digest).transpose()?)
+}
+
+fn algorithm_parameter(call: &Call<'_>) -> Result<Algorithm, Refusal> {
+    let Some(name) = parameter(call, "digest-algorithm")? else {
+        return Ok(Algorithm::default());
+    };
+    Algorithm::named(name).ok_or_else(|| {
+        let e = ParseError::new("algorithm", name, "expected sha256, sha384 or sha512");
+        Refusal::invalid(ErrorCode::DIGEST_INVALID, &e)
+    })
+}

@@ -1,0 +1,194 @@
+//! The body of a request, as it comes in.
+//!
+//! Owns how long a client may take over it and what becomes of the part that nobody read. It
+//! checks no content: the handlers and stores do.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf as _, Bytes};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use http_body_util::BodyExt as _;
+use longshore_core::{BlobStream, Error, ErrorKind, Result};
+
+use crate::limits::Limits;
+
+/// The body of a request.
+///
+/// Dropped before its end, it is read on for a while in the background: a client that is still
+/// sending gets to see the answer, where a connection closed at once would only break.
+pub(crate) struct Incoming {
+    stream: Option<BlobStream>,
+    /// The client waits for a word before it sends, so there is nothing to drain.
+    waits: bool,
+}
+
+impl Incoming {
+    /// Takes a body, with the time that a client has for it.
+    pub(crate) fn new<B>(body: B, limits: &Limits, waits: bool) -> Self
+    where
+        B: http_body::Body<Data: Send> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if body.is_end_stream() {
+            return Self { stream: None, waits };
+        }
+        let pace = Pace::new(limits.body_window, limits.body_rate);
+        let pieces =
+            stream::try_unfold((Box::pin(body), pace), |(mut body, mut pace)| async move {
+                let piece = pace.next(&mut body).await?;
+                Ok(piece.map(|piece| (piece, (body, pace))))
+            });
+        Self { stream: Some(BlobStream::new(pieces)), waits }
+    }
+
+    /// The body as a store takes it: at most `limit` bytes, and exactly `size` if that is given.
+    pub(crate) fn into_stream(self, limit: u64, size: Option<u64>) -> BlobStream {
+        let counted = stream::try_unfold((self, 0), move |(mut body, seen)| async move {
+            let Some(piece) = body.next().await.transpose()? else {
+                return match size {
+                    Some(size) if seen < size => Err(wrong_size(size, seen)),
+                    _ => Ok(None),
+                };
+            };
+            let seen = seen + piece.len() as u64;
+            match size {
+                Some(size) if seen > size => Err(wrong_size(size, seen)),
+                _ if seen > limit => Err(Error::new(ErrorKind::TooLarge)
+                    .detail(format!("more than the {limit} bytes allowed here"))),
+                _ => Ok(Some((piece, (body, seen)))),
+            }
+        });
+        BlobStream::new(counted)
+    }
+}
+
+impl Stream for Incoming {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // To read is the word that the client waits for.
+        self.waits = false;
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(None);
+        };
+        let polled = stream.poll_next_unpin(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.stream = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let Some(mut rest) = self.stream.take().filter(|_| !self.waits) else {
+            return;
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let drain = async move {
+                let mut left = DRAIN_LIMIT;
+                while let Some(Ok(piece)) = rest.next().await {
+                    left = match left.checked_sub(piece.len()) {
+                        Some(left) => left,
+                        None => break,
+                    };
+                }
+            };
+            runtime.spawn(tokio::time::timeout(DRAIN_TIME, drain));
+        }
+    }
+}
+
+fn wrong_size(size: u64, seen: u64) -> Error {
+    Error::new(ErrorKind::SizeMismatch)
+        .detail(format!("the range covers {size} bytes, the body has {seen}"))
+}
+
+/// Sees to it that a body keeps coming: at least `rate` bytes for each `window` spent waiting.
+struct Pace {
+    window: Duration,
+    rate: u64,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(window: Duration, rate: u64) -> Self {
+        Self { window, rate, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    async fn next<B>(&mut self, body: &mut Pin<Box<B>>) -> Result<Option<Bytes>>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        loop {
+            let started = Instant::now();
+            let left = self.window.saturating_sub(self.waited);
+            let frame =
+                tokio::time::timeout(left, body.frame()).await.map_err(|_| self.too_slow())?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|e| {
+                Error::new(ErrorKind::Transport)
+                    .detail("the request's body broke off")
+                    .with_source(e)
+            })?;
+            // Trailers say nothing that the API knows.
+            if let Ok(mut data) = frame.into_data() {
+                let size = data.remaining();
+                self.passed(started.elapsed(), size as u64);
+                return Ok(Some(data.copy_to_bytes(size)));
+            }
+        }
+    }
+
+    fn passed(&mut self, waited: Duration, bytes: u64) {
+        self.waited += waited;
+        self.bytes += bytes;
+        if self.bytes >= self.rate {
+            self.waited = Duration::ZERO;
+            self.bytes = 0;
+        }
+    }
+
+    fn too_slow(&self) -> Error {
+        Error::new(ErrorKind::Timeout).detail(format!(
+            "fewer than {} bytes in {} s",
+            self.rate,
+            self.window.as_secs()
+        ))
+    }
+}
+
+/// 16 MiB: a layer's upload that is refused is usually over after that.
+const DRAIN_LIMIT: usize = 16 << 20;
+/// 10 s: then the connection is closed, answer read or not.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_measured_in_bytes_for_time_spent_waiting() {
+        let mut pace = Pace::new(Duration::from_secs(60), 100);
+        pace.passed(Duration::from_secs(40), 99);
+        assert_eq!(pace.waited, Duration::from_secs(40));
+        pace.passed(Duration::from_secs(10), 1);
+        assert_eq!((pace.waited, pace.bytes), (Duration::ZERO, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_ends_in_a_timeout() {
+        let first = Ok::<_, Error>(http_body::Frame::data(Bytes::from_static(b"abc")));
+        let stops = stream::iter([first]).chain(stream::pending());
+        let body = http_body_util::StreamBody::new(stops);
+        let mut incoming = Incoming::new(body, &Limits::default(), false);
+        assert_eq!(incoming.next().await.unwrap().unwrap(), "abc");
+        let e = incoming.next().await.unwrap().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Timeout);
+        assert!(incoming.next().await.is_none());
+    }
+}

@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+/// How much a registry takes from its clients.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a manifest; more is answered with 413.
+    pub manifest_size: usize,
+    /// Bytes of a blob; more is answered with 413, and the upload is dropped.
+    pub blob_size: u64,
+    /// Items on a page of tags, repositories or referrers, whatever the client asks for.
+    pub page: usize,
+    /// How long an upload may lie untouched before [`Registry::expire_uploads`] drops it.
+    ///
+    /// [`Registry::expire_uploads`]: crate::Registry::expire_uploads
+    pub upload_idle: Duration,
+    /// How long a request's body may take for each [`body_rate`](Self::body_rate) bytes.
+    pub body_window: Duration,
+    /// Bytes that a body must deliver within each window; its end counts too.
+    pub body_rate: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest_size: MANIFEST_SIZE,
+            blob_size: u64::MAX,
+            page: PAGE,
+            upload_idle: UPLOAD_IDLE,
+            body_window: BODY_WINDOW,
+            body_rate: BODY_RATE,
+        }
+    }
+}
+
+/// 4 MiB: what the specification asks registries to take, and what distribution takes.
+const MANIFEST_SIZE: usize = 4 << 20;
+/// 1,000 items: a page of the longest names stays under 256 KiB.
+const PAGE: usize = 1_000;
+/// A day: a push that paused for a night goes on.
+const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
+/// A minute: what proxies in front of registries wait.
+const BODY_WINDOW: Duration = Duration::from_secs(60);
+/// 60 KiB a minute: slower than any modem, faster than an attack that holds connections open.
+const BODY_RATE: u64 = 60 << 10;

@@ -1,0 +1,288 @@
+//! The registry as a service: one request in, one response out.
+//!
+//! Owns the order in which a request is checked: its size, its path, its caller; then a handler
+//! answers. It opens no sockets; `serve` does.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use http::header::{AUTHORIZATION, EXPECT, HeaderName, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use longshore_core::{ErrorCode, Result};
+
+use crate::access::{Access, Issued, Need, Open, Verdict};
+use crate::backend::{Backend, Disk, MemoryBackend};
+use crate::handler::{self, Call};
+use crate::incoming::Incoming;
+use crate::limits::Limits;
+use crate::query::Query;
+use crate::reply::{self, Body, Refusal};
+use crate::route::Route;
+
+/// A container registry: a [`tower_service::Service`] over a [`Backend`].
+///
+/// Answers every end-point of distribution-spec 1.1, wherever the requests come from: behind
+/// [`serve`](crate::serve), within another server, or in a test without sockets. Clones share
+/// everything.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    backend: Arc<dyn Backend>,
+    access: Arc<dyn Access>,
+    limits: Limits,
+    deletes: bool,
+}
+
+/// Sets up a [`Registry`].
+#[derive(Debug)]
+pub struct Builder {
+    storage: Storage,
+    access: Arc<dyn Access>,
+    limits: Limits,
+    deletes: bool,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Memory,
+    Disk(PathBuf),
+    Backend(Arc<dyn Backend>),
+}
+
+impl Registry {
+    /// Starts with a registry in memory that everyone may use.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            storage: Storage::Memory,
+            access: Arc::new(Open),
+            limits: Limits::default(),
+            deletes: true,
+        }
+    }
+
+    /// Where the repositories are: for filling or reading them without HTTP.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.0.backend
+    }
+
+    /// Drops the uploads that were idle for [`Limits::upload_idle`]; says how many.
+    ///
+    /// [`serve`](crate::serve) calls it now and then; whoever runs the service elsewhere does.
+    ///
+    /// # Errors
+    /// As [`Backend::expire_uploads`].
+    pub async fn expire_uploads(&self) -> Result<usize> {
+        let idle = self.0.limits.upload_idle;
+        self.0.backend.expire_uploads(idle).await
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data: Send> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let waits = parts.headers.contains_key(EXPECT);
+        let body = Incoming::new(body, &self.0.limits, waits);
+        let answered = self.0.answer(&parts, body).await;
+        let mut response = answered.unwrap_or_else(Refusal::into_response);
+        let headers = response.headers_mut();
+        headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+        if parts.method == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        tracing::debug!(
+            method = %parts.method,
+            path = parts.uri.path(),
+            status = response.status().as_u16(),
+            "answered"
+        );
+        response
+    }
+}
+
+impl Inner {
+    async fn answer(&self, parts: &Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+        check_size(parts)?;
+        let authorization = authorization(parts)?;
+        let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+        if let Some(issued) = self.access.endpoint(path, query, authorization) {
+            return issue(issued);
+        }
+        let route = Route::parse(path)?;
+        self.check_access(authorization, &handler::need(&route, &parts.method))?;
+        let query = Query::parse(query);
+        let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;
+        let call = Call {
+            backend: &*self.backend,
+            access: &*self.access,
+            limits: &self.limits,
+            deletes: self.deletes,
+            method: &parts.method,
+            headers: &parts.headers,
+            query,
+            authorization,
+        };
+        handler::answer(route, &call, body).await
+    }
+
+    fn check_access(&self, authorization: Option<&str>, need: &Need<'_>) -> Result<(), Refusal> {
+        match self.access.judge(authorization, need) {
+            Verdict::Granted => Ok(()),
+            Verdict::Challenged(challenge) => Err(challenged(&challenge)?),
+            Verdict::Denied => Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                ErrorCode::DENIED,
+                "these credentials do not allow it",
+            )),
+        }
+    }
+}
+
+/// Refuses what is larger than any honest request.
+fn check_size(parts: &Parts) -> Result<(), Refusal> {
+    let uri = parts.uri.path_and_query().map_or(0, |p| p.as_str().len());
+    let headers = parts.headers.iter();
+    let headers: usize = headers.map(|(k, v)| k.as_str().len() + v.len()).sum();
+    let status = match (uri, headers) {
+        (uri, _) if uri > URI_LIMIT => StatusCode::URI_TOO_LONG,
+        (_, headers) if headers > HEADER_LIMIT => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        _ => return Ok(()),
+    };
+    Err(Refusal::new(status, ErrorCode::UNSUPPORTED, "the request's head is too large"))
+}
+
+fn authorization(parts: &Parts) -> Result<Option<&str>, Refusal> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let first = values.next().map(|value| value.to_str().unwrap_or("-"));
+    match values.next() {
+        Some(_) => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            ErrorCode::UNAUTHORIZED,
+            "two Authorization headers",
+        )),
+        None => Ok(first),
+    }
+}
+
+fn issue(issued: Issued) -> Result<Response<Body>, Refusal> {
+    match issued {
+        Issued::Document(document) => {
+            Ok(reply::json(StatusCode::OK, "application/json", &document))
+        }
+        Issued::Challenged(challenge) => Err(challenged(&challenge)?),
+        Issued::Refused(message) => {
+            Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED, message))
+        }
+    }
+}
+
+fn challenged(challenge: &str) -> Result<Refusal, Refusal> {
+    let refusal =
+        Refusal::new(StatusCode::UNAUTHORIZED, ErrorCode::UNAUTHORIZED, "authentication required");
+    Ok(refusal.with(WWW_AUTHENTICATE, reply::header_value(&challenge)?))
+}
+
+impl<B> tower_service::Service<Request<B>> for Registry
+where
+    B: http_body::Body<Data: Send> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let registry = self.clone();
+        Box::pin(async move { Ok(registry.answer(request).await) })
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({:?})", self.0.backend)
+    }
+}
+
+impl Builder {
+    /// Keeps repositories in memory, gone with the process.
+    #[must_use]
+    pub fn memory(mut self) -> Self {
+        self.storage = Storage::Memory;
+        self
+    }
+
+    /// Keeps repositories in this folder; see [`Disk`].
+    #[must_use]
+    pub fn disk(mut self, root: impl Into<PathBuf>) -> Self {
+        self.storage = Storage::Disk(root.into());
+        self
+    }
+
+    /// Keeps repositories where this says.
+    #[must_use]
+    pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
+        self.storage = Storage::Backend(backend);
+        self
+    }
+
+    /// Asks this policy who may do what; without one, everyone may everything.
+    #[must_use]
+    pub fn access(mut self, access: impl Access + 'static) -> Self {
+        self.access = Arc::new(access);
+        self
+    }
+
+    /// Sets how much to take from clients.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Refuses to remove anything: tags, manifests and blobs alike.
+    #[must_use]
+    pub fn without_deletes(mut self) -> Self {
+        self.deletes = false;
+        self
+    }
+
+    /// Makes the registry. Blocks while a folder is opened.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub fn build(self) -> Result<Registry> {
+        let backend: Arc<dyn Backend> = match self.storage {
+            Storage::Memory => Arc::new(MemoryBackend::new()),
+            Storage::Disk(root) => Arc::new(Disk::open(root)?),
+            Storage::Backend(backend) => backend,
+        };
+        Ok(Registry(Arc::new(Inner {
+            backend,
+            access: self.access,
+            limits: self.limits,
+            deletes: self.deletes,
+        })))
+    }
+}
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+/// 16 KiB: some hundred tags as parameters fit.
+const URI_LIMIT: usize = 16 << 10;
+/// 64 KiB: tokens of large organisations reach 20.
+const HEADER_LIMIT: usize = 64 << 10;

@@ -1,0 +1,326 @@
+//! What goes back to the client.
+//!
+//! Owns the body type of every response and the one place where an [`Error`] becomes a status and
+//! the specification's error document. The handlers call it; it knows no routes and no stores.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER,
+};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use longshore_core::{BlobStream, Error, ErrorCode, ErrorKind, ParseError, RegistryError};
+use serde::Serialize;
+
+use crate::route::Misroute;
+
+/// The body of a response: a document, or a blob that is read as it is sent.
+pub struct Body(UnsyncBoxBody<Bytes, Error>);
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self::of(Bytes::new())
+    }
+
+    pub(crate) fn of(bytes: Bytes) -> Self {
+        Self(Full::new(bytes).map_err(never).boxed_unsync())
+    }
+
+    pub(crate) fn stream(stream: BlobStream) -> Self {
+        Self(StreamBody::new(stream.map_ok(Frame::data)).boxed_unsync())
+    }
+}
+
+fn never(never: Infallible) -> Error {
+    match never {}
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Body(..)")
+    }
+}
+
+/// A response without a body.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A response with a JSON document.
+pub(crate) fn json(
+    status: StatusCode,
+    media_type: &'static str,
+    document: &impl Serialize,
+) -> Response<Body> {
+    // Serialising values of this crate fails only for maps without string keys, of which it has
+    // none; an empty document is still better than a panic.
+    let bytes = serde_json::to_vec(document).unwrap_or_default();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    *response.body_mut() = Body::of(bytes.into());
+    response
+}
+
+/// Turns text of the specification's grammars into a header's value.
+pub(crate) fn header_value(text: &impl ToString) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_str(&text.to_string()).map_err(Refusal::from)
+}
+
+/// Why a request is not answered with what it asked for.
+pub(crate) struct Refusal(Box<Inner>);
+
+struct Inner {
+    status: StatusCode,
+    code: ErrorCode,
+    message: String,
+    headers: HeaderMap,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { status, code, message: message.into(), headers: HeaderMap::new() }))
+    }
+
+    /// 400, with the parser's words.
+    pub(crate) fn invalid(code: ErrorCode, e: &ParseError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, e.to_string())
+    }
+
+    /// 404 for a repository.
+    pub(crate) fn unknown_name(name: &longshore_core::RepositoryName) -> Self {
+        let message = format!("no repository is called {name}");
+        Self::new(StatusCode::NOT_FOUND, ErrorCode::NAME_UNKNOWN, message)
+    }
+
+    /// 405, with what would be allowed.
+    pub(crate) fn method(allow: &'static str) -> Self {
+        let message = format!("expected one of {allow}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::UNSUPPORTED, message)
+            .with(http::header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// The same with a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.insert(name, value);
+        self
+    }
+
+    /// The status it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        #[derive(Serialize)]
+        struct Document {
+            errors: [RegistryError; 1],
+        }
+        let Inner { status, code, message, headers } = *self.0;
+        let error = RegistryError { code, message, detail: serde_json::Value::Null };
+        let mut response = json(status, "application/json", &Document { errors: [error] });
+        response.headers_mut().extend(headers);
+        response
+    }
+}
+
+impl From<Misroute> for Refusal {
+    fn from(misroute: Misroute) -> Self {
+        match misroute {
+            Misroute::Unknown => Self::new(
+                StatusCode::NOT_FOUND,
+                ErrorCode::UNSUPPORTED,
+                "no path of the registry API",
+            ),
+            Misroute::UnknownUpload => Self::new(
+                StatusCode::NOT_FOUND,
+                ErrorCode::BLOB_UPLOAD_UNKNOWN,
+                "no upload has this id",
+            ),
+            Misroute::Invalid(code, message) => Self::new(StatusCode::BAD_REQUEST, code, message),
+        }
+    }
+}
+
+impl From<InvalidHeaderValue> for Refusal {
+    fn from(_: InvalidHeaderValue) -> Self {
+        About::Repository.refuse(&Error::new(ErrorKind::Invalid).detail("not fit for a header"))
+    }
+}
+
+/// What a failed operation was about: the same kind of error has another code for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Blob,
+    Manifest,
+    Repository,
+    Upload,
+}
+
+impl About {
+    /// Maps an error to a status and a code.
+    ///
+    /// Source: distribution-spec v1.1.1, "Error Codes" and the failures of each end-point.
+    pub(crate) fn refuse(self, error: &Error) -> Refusal {
+        let (status, code) = match error.kind() {
+            ErrorKind::NotFound => (StatusCode::NOT_FOUND, self.unknown()),
+            ErrorKind::DigestMismatch => (StatusCode::BAD_REQUEST, ErrorCode::DIGEST_INVALID),
+            ErrorKind::SizeMismatch => (StatusCode::BAD_REQUEST, ErrorCode::SIZE_INVALID),
+            ErrorKind::Invalid | ErrorKind::Transport => (StatusCode::BAD_REQUEST, self.invalid()),
+            ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, self.too_large()),
+            ErrorKind::Conflict if self == Self::Upload => {
+                (StatusCode::RANGE_NOT_SATISFIABLE, self.invalid())
+            }
+            ErrorKind::Conflict | ErrorKind::AlreadyExists => {
+                (StatusCode::CONFLICT, self.invalid())
+            }
+            ErrorKind::Timeout => (StatusCode::REQUEST_TIMEOUT, self.invalid()),
+            ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED),
+            ErrorKind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TOOMANYREQUESTS),
+            ErrorKind::Denied => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
+            ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, ErrorCode::UNAUTHORIZED),
+            ErrorKind::Io if is_full(error) => {
+                (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::UNKNOWN)
+            }
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::UNKNOWN),
+        };
+        let refusal = Refusal::new(status, code, message(status, error));
+        match error.retry_after() {
+            Some(wait) => refusal.with(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))),
+            None => refusal,
+        }
+    }
+
+    fn unknown(self) -> ErrorCode {
+        match self {
+            Self::Blob => ErrorCode::BLOB_UNKNOWN,
+            Self::Manifest => ErrorCode::MANIFEST_UNKNOWN,
+            Self::Repository => ErrorCode::NAME_UNKNOWN,
+            Self::Upload => ErrorCode::BLOB_UPLOAD_UNKNOWN,
+        }
+    }
+
+    fn invalid(self) -> ErrorCode {
+        match self {
+            Self::Blob => ErrorCode::DIGEST_INVALID,
+            Self::Manifest => ErrorCode::MANIFEST_INVALID,
+            Self::Repository => ErrorCode::NAME_INVALID,
+            Self::Upload => ErrorCode::BLOB_UPLOAD_INVALID,
+        }
+    }
+
+    fn too_large(self) -> ErrorCode {
+        match self {
+            Self::Manifest => ErrorCode::MANIFEST_INVALID,
+            Self::Blob | Self::Repository | Self::Upload => ErrorCode::SIZE_INVALID,
+        }
+    }
+}
+
+/// What the client is told: all about its own mistake, nothing about the server's disk.
+fn message(status: StatusCode, error: &Error) -> String {
+    if status.is_server_error() {
+        tracing::error!(error = %chain(error), "request failed");
+        return match status {
+            StatusCode::INSUFFICIENT_STORAGE => "the registry's storage is full".to_owned(),
+            _ => "the registry could not do this; its log says why".to_owned(),
+        };
+    }
+    chain(error)
+}
+
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn is_full(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.and_then(|e| e.downcast_ref::<std::io::Error>()).is_some_and(|e| {
+        matches!(e.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(about: About, kind: ErrorKind) -> (u16, String) {
+        let refusal = about.refuse(&Error::new(kind));
+        (refusal.0.status.as_u16(), refusal.0.code.as_str().into())
+    }
+
+    #[test]
+    fn each_kind_has_a_status_and_a_code_by_what_it_was_about() {
+        use About::{Blob, Manifest, Repository, Upload};
+        for (about, kind, status, code) in [
+            (Blob, ErrorKind::NotFound, 404, "BLOB_UNKNOWN"),
+            (Manifest, ErrorKind::NotFound, 404, "MANIFEST_UNKNOWN"),
+            (Repository, ErrorKind::NotFound, 404, "NAME_UNKNOWN"),
+            (Upload, ErrorKind::NotFound, 404, "BLOB_UPLOAD_UNKNOWN"),
+            (Upload, ErrorKind::DigestMismatch, 400, "DIGEST_INVALID"),
+            (Manifest, ErrorKind::DigestMismatch, 400, "DIGEST_INVALID"),
+            (Upload, ErrorKind::SizeMismatch, 400, "SIZE_INVALID"),
+            (Upload, ErrorKind::Conflict, 416, "BLOB_UPLOAD_INVALID"),
+            (Upload, ErrorKind::Timeout, 408, "BLOB_UPLOAD_INVALID"),
+            (Upload, ErrorKind::RateLimited, 429, "TOOMANYREQUESTS"),
+            (Manifest, ErrorKind::Invalid, 400, "MANIFEST_INVALID"),
+            (Manifest, ErrorKind::TooLarge, 413, "MANIFEST_INVALID"),
+            (Upload, ErrorKind::TooLarge, 413, "SIZE_INVALID"),
+            (Blob, ErrorKind::Unsupported, 400, "UNSUPPORTED"),
+            (Repository, ErrorKind::Denied, 403, "DENIED"),
+            (Repository, ErrorKind::Unauthorized, 401, "UNAUTHORIZED"),
+            (Blob, ErrorKind::Io, 500, "UNKNOWN"),
+        ] {
+            assert_eq!(refused(about, kind), (status, code.to_owned()), "{about:?} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_servers_disk_stays_its_own_business() {
+        let path = std::path::Path::new("/srv/secret");
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let refusal = About::Blob.refuse(&Error::io(path, denied));
+        assert!(!refusal.0.message.contains("secret"));
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let refusal = About::Blob.refuse(&Error::io(path, full));
+        assert_eq!(refusal.0.status, StatusCode::INSUFFICIENT_STORAGE);
+    }
+}

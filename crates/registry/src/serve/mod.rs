@@ -1,0 +1,147 @@
+//! The registry behind a listener.
+//!
+//! Owns connections: how many, how long they may dawdle, and how they end. What is answered on
+//! them is `registry`'s business.
+
+mod stall;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use longshore_core::Result;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::MissedTickBehavior;
+
+use self::stall::Stalling;
+use crate::registry::Registry;
+
+/// Serves a registry on a listener until `shutdown` ends.
+///
+/// HTTP/1.1, and HTTP/2 where the client begins with it. Requests under way then have 10 s to end.
+/// At most 4,096 connections are open; more wait to be accepted. A connection that sends no whole
+/// request head within 10 s, or takes nothing of an answer for 60 s, is closed.
+///
+/// # Errors
+/// None at present: a connection that cannot be accepted is logged and skipped.
+pub async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let connections = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+    let graceful = GracefulShutdown::new();
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            _ = sweep.tick() => expire_uploads(&registry).await,
+            accepted = accept(&listener, &connections) => {
+                if let Some((stream, permit)) = accepted {
+                    let connection = run(stream, registry.clone(), graceful.watcher(), permit);
+                    tokio::spawn(connection);
+                }
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(SHUTDOWN_TIME, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests under way were cut off");
+    }
+    Ok(())
+}
+
+/// Takes the next connection, once there is room for it.
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(e) => {
+            tracing::warn!(error = %e, "a connection could not be accepted");
+            // Out of descriptors: they come back when connections end.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+async fn run(
+    stream: TcpStream,
+    registry: Registry,
+    watcher: Watcher,
+    _permit: OwnedSemaphorePermit,
+) {
+    // Small answers follow each other; waiting to join them only costs time.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let registry = registry.clone();
+        async move { Ok::<_, std::convert::Infallible>(registry.answer(request).await) }
+    });
+    let io = TokioIo::new(Stalling::new(stream, STALL_TIME));
+    let server = server();
+    let connection = server.serve_connection(io, service).into_owned();
+    if let Err(e) = watcher.watch(connection).await {
+        tracing::debug!(error = %e, "a connection broke");
+    }
+}
+
+fn server() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        // Without a timer there would be no limit at all.
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(HEADER_COUNT)
+        .half_close(false);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(H2_PING_INTERVAL)
+        .max_concurrent_streams(H2_STREAMS)
+        .max_header_list_size(H2_HEADER_SIZE)
+        .max_frame_size(H2_FRAME_SIZE)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW);
+    server
+}
+
+async fn expire_uploads(registry: &Registry) {
+    match registry.expire_uploads().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "dropped abandoned uploads"),
+        Err(e) => tracing::warn!(error = %e, "abandoned uploads could not be removed"),
+    }
+}
+
+/// 4,096 connections: within the 10,240 descriptors that systems grant, with files open for each.
+const CONNECTION_LIMIT: usize = 4_096;
+/// 10 s for a request's head, counted from the end of the request before.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// 60 s without a byte taken: what proxies in front of registries wait.
+const STALL_TIME: Duration = Duration::from_secs(60);
+/// 10 s: what service managers wait before they kill.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// 100 headers: the most that any client was seen to send is 30.
+const HEADER_COUNT: usize = 100;
+const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+const H2_STREAMS: u32 = 128;
+const H2_HEADER_SIZE: u32 = 64 << 10;
+/// 1 MiB: at the default of 16 KiB a blob costs nearly three times the CPU of HTTP/1.1.
+const H2_FRAME_SIZE: u32 = 1 << 20;
+const H2_STREAM_WINDOW: u32 = 4 << 20;
+const H2_CONNECTION_WINDOW: u32 = 16 << 20;

@@ -1,0 +1,97 @@
+//! Many clients at once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, future, stream};
+use http::Method;
+use longshore_core::Digest;
+
+use crate::conformance::chunk_to;
+use crate::harness::{Manifest, on_each_backend};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixty_four_pushes_of_one_blob_store_it_once() {
+    on_each_backend(async |client| {
+        let content: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 253) as u8).collect();
+        let pushes = (0..64).map(|i| {
+            let (client, content) = (client.clone(), content.clone());
+            tokio::spawn(async move { client.push_blob(&format!("r{}", i % 4), &content).await })
+        });
+        let digest = Digest::sha256(&content);
+        for pushed in future::join_all(pushes).await {
+            assert_eq!(pushed.unwrap(), digest);
+        }
+        for i in 0..4 {
+            let got = client.get(&format!("/v2/r{i}/blobs/{digest}")).await;
+            assert_eq!(got.expect(200).body, content);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_requests_on_an_upload_one_wins() {
+    on_each_backend(async |client| {
+        let location = client.begin("a").await;
+        // The first sends a piece, then waits for as long as it takes to refuse the second.
+        let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
+        let first = stream::iter([Bytes::from_static(b"01234")]).chain(stream::once(async {
+            waits.await.unwrap();
+            Bytes::from_static(b"56789")
+        }));
+        let frames = first.map(|piece| Ok::<_, std::io::Error>(http_body::Frame::data(piece)));
+        let body = http_body_util::StreamBody::new(frames);
+        let request = http::Request::patch(&location).body(body).unwrap();
+        let busy = client.clone();
+        let first = tokio::spawn(async move { busy.send(request).await });
+        let mut refused = chunk_to(client, &location, "9-9", b"x".to_vec()).await;
+        // Until the first one has begun, the offset alone refuses.
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            refused = chunk_to(client, &location, "9-9", b"x".to_vec()).await;
+            if String::from_utf8_lossy(&refused.body).contains("another request") {
+                break;
+            }
+        }
+        let refused = refused.expect_error(416, "BLOB_UPLOAD_INVALID");
+        assert!(refused.json()["errors"][0]["message"].as_str().unwrap().contains("another"));
+        let digest = Digest::sha256(b"0123456789");
+        client.put(&location, &digest, "").await.expect(416);
+        client.delete(&location).await.expect(416);
+        client.get(&location).await.expect(204);
+        go_on.send(()).unwrap();
+        first.await.unwrap().expect(202);
+        client.put(&location, &digest, "").await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_racing_on_tags_lose_none() {
+    on_each_backend(async |client| {
+        client.push_blob("a", b"{}").await;
+        let image = Manifest::image(&[]);
+        let puts = (0..64).map(|i| {
+            let (client, image) = (client.clone(), image.clone());
+            tokio::spawn(async move {
+                let more = format!(r#","annotations":{{"i":"{i}"}}"#);
+                let other = Manifest::image_with(&[], &more);
+                client.put_manifest("a", "shared", &other).await.expect(201);
+                client.put_manifest("a", &format!("t{i:02}"), &image).await.expect(201);
+                let path = "/v2/a/tags/list";
+                let tags = client.request(Method::GET, path, &[], "").await.expect(200);
+                let own = format!("t{i:02}");
+                assert!(tags.json()["tags"].as_array().unwrap().contains(&own.into()));
+            })
+        });
+        for put in future::join_all(puts).await {
+            put.unwrap();
+        }
+        let tags = client.get("/v2/a/tags/list").await;
+        assert_eq!(tags.json()["tags"].as_array().unwrap().len(), 65);
+        let shared = client.get("/v2/a/manifests/shared").await.expect(200);
+        assert_eq!(shared.header("docker-content-digest"), Digest::sha256(&shared.body).as_str());
+    })
+    .await;
+}

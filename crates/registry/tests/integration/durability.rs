@@ -1,0 +1,165 @@
+//! What a folder holds after the process that wrote it is gone, or something else wrote into it.
+
+use std::path::Path;
+
+use longshore_core::{Digest, ErrorKind};
+use longshore_registry::{Disk, Registry};
+
+use crate::conformance::chunk_to;
+use crate::harness::{Client, Manifest};
+
+fn open(root: &Path) -> Client {
+    Client::new(Registry::builder().disk(root))
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn everything_is_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let image = client.push_image("a/b", "v1", b"layer").await;
+    let more = format!(r#","subject":{}"#, image.descriptor());
+    let referrer = Manifest::image_with(&[], &more);
+    client.put_manifest("a/b", "signature", &referrer).await.expect(201);
+    drop(client);
+
+    let client = open(folder.path());
+    let got = client.get("/v2/a/b/manifests/v1").await.expect(200);
+    assert_eq!(got.body, image.json);
+    let blob = format!("/v2/a/b/blobs/{}", Digest::sha256(b"layer"));
+    assert_eq!(client.get(&blob).await.expect(200).body, "layer");
+    let listed = client.get(&format!("/v2/a/b/referrers/{}", image.digest())).await;
+    assert_eq!(listed.json()["manifests"].as_array().unwrap().len(), 1);
+    let tags = client.get("/v2/a/b/tags/list").await;
+    assert_eq!(tags.json()["tags"], serde_json::json!(["signature", "v1"]));
+    let names = client.get("/v2/_catalog").await;
+    assert_eq!(names.json()["repositories"], serde_json::json!(["a/b"]));
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let location = client.begin("a").await;
+    let unused = client.begin("a").await;
+    chunk_to(&client, &location, "0-4", b"01234".to_vec()).await.expect(202);
+    drop(client);
+
+    let uploads = folder.path().join("uploads");
+    assert_eq!(files(&uploads).len(), 2);
+    // What a killed process leaves: a write beyond the bytes that count would be cut, a file
+    // without a record is nobody's.
+    std::fs::write(uploads.join("0123456789abcdef0123456789abcdef"), "stray").unwrap();
+    std::fs::write(uploads.join(".tmpAbCdEf"), "stray").unwrap();
+    std::fs::write(uploads.join("00000000000000000000000000000000.session"), "sha256 a\n").unwrap();
+
+    let client = open(folder.path());
+    assert_eq!(files(&uploads).len(), 2);
+    assert_eq!(client.get(&location).await.expect(204).header("range"), "0-4");
+    client.get(&unused).await.expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+    chunk_to(&client, &location, "5-6", b"56".to_vec()).await.expect(202);
+    drop(client);
+
+    let client = open(folder.path());
+    let digest = Digest::sha256(b"0123456789");
+    client.put(&location, &digest, "789").await.expect(201);
+    assert!(files(&uploads).is_empty());
+    let got = client.get(&format!("/v2/a/blobs/{digest}")).await;
+    assert_eq!(got.expect(200).body, "0123456789");
+}
+
+#[tokio::test]
+async fn a_folder_has_one_registry() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Disk::open(folder.path()).unwrap();
+    let e = Disk::open(folder.path()).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Conflict);
+    drop(first);
+    Disk::open(folder.path()).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_blob_is_stored_once_and_goes_with_its_last_name() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let digest = Digest::sha256(b"layer");
+    for name in ["a", "b", "b", "c"] {
+        client.push_blob(name, b"layer").await;
+    }
+    let post = format!("/v2/d/blobs/uploads/?mount={digest}&from=a");
+    client.post(&post).await.expect(201);
+    let pool = folder.path().join("blobs/sha256").join(&digest.encoded()[..2]);
+    let file = pool.join(digest.encoded());
+    // The pool's name, and one in each of a, b, c and d.
+    assert_eq!(std::fs::metadata(&file).unwrap().nlink(), 5);
+    for name in ["a", "b", "c", "d"] {
+        let blob = format!("/v2/{name}/blobs/{digest}");
+        assert_eq!(client.get(&blob).await.expect(200).body, "layer");
+        client.delete(&blob).await.expect(202);
+    }
+    assert!(files(&pool).is_empty());
+}
+
+/// Flips, cuts and empties a stored blob: it is never served as if it were right, and a push of the
+/// same blob puts it right.
+#[tokio::test]
+async fn a_damaged_blob_is_not_served_and_a_push_heals_it() {
+    let damages: [fn(&Path); 4] = [
+        |file| std::fs::write(file, "lay").unwrap(),
+        |file| std::fs::write(file, "lAyer").unwrap(),
+        |file| std::fs::write(file, "").unwrap(),
+        |file| {
+            std::fs::remove_file(file).unwrap();
+            std::fs::create_dir(file).unwrap();
+            std::fs::remove_dir(file).unwrap();
+        },
+    ];
+    for restart in [false, true] {
+        for damage in damages {
+            let folder = tempfile::tempdir().unwrap();
+            let mut client = open(folder.path());
+            client.push_image("a", "v1", b"layer").await;
+            let digest = Digest::sha256(b"layer");
+            let stored = folder.path().join("repositories/a/_blobs/sha256");
+            damage(&stored.join(digest.encoded()));
+            if restart {
+                drop(client);
+                client = open(folder.path());
+            }
+            let blob = format!("/v2/a/blobs/{digest}");
+            client.head(&blob).await.expect(404);
+            client.get(&blob).await.expect(404);
+            let image = Manifest::image(&[b"layer"]);
+            let put = client.put_manifest("a", "v2", &image).await;
+            put.expect_error(404, "MANIFEST_BLOB_UNKNOWN");
+            client.push_blob("a", b"layer").await;
+            assert_eq!(client.get(&blob).await.expect(200).body, "layer");
+            client.put_manifest("a", "v2", &image).await.expect(201);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_manifest_is_as_good_as_none_and_a_push_heals_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let image = client.push_image("a", "v1", b"layer").await;
+    let stored = folder.path().join("repositories/a/_manifests/sha256");
+    let stored = stored.join(image.digest().encoded());
+    let damaged = std::fs::read_to_string(&stored).unwrap().replace("\"size\":5", "\"size\":6");
+    std::fs::write(&stored, damaged).unwrap();
+    client.get("/v2/a/manifests/v1").await.expect_error(404, "MANIFEST_UNKNOWN");
+    client.put_manifest("a", "v1", &image).await.expect(201);
+    assert_eq!(client.get("/v2/a/manifests/v1").await.expect(200).body, image.json);
+}

@@ -1,0 +1,240 @@
+//! A client without a network: requests into the service, replies out of it.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use longshore_core::{Algorithm, Digest};
+use longshore_registry::{Builder, Registry};
+use tempfile::TempDir;
+
+/// Runs a test on an empty registry over each backend.
+pub(crate) async fn on_each_backend(test: impl AsyncFn(&Client)) {
+    on_each_backend_with(|builder| builder, test).await;
+}
+
+/// The same, with the registry set up first.
+pub(crate) async fn on_each_backend_with(
+    set_up: impl Fn(Builder) -> Builder,
+    test: impl AsyncFn(&Client),
+) {
+    test(&Client::new(set_up(Registry::builder()).memory())).await;
+    let folder = TempDir::new().unwrap();
+    test(&Client::new(set_up(Registry::builder()).disk(folder.path()))).await;
+    assert_no_uploads_left(folder.path());
+}
+
+/// Nothing that began as an upload is still lying about, unless a session is open.
+fn assert_no_uploads_left(root: &std::path::Path) {
+    let left: Vec<_> = std::fs::read_dir(root.join("uploads"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let recorded =
+        |name: &String| name.ends_with(".session") || left.contains(&format!("{name}.session"));
+    let stray: Vec<_> = left.iter().filter(|name| !recorded(name)).collect();
+    assert!(stray.is_empty(), "{stray:?}");
+}
+
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) registry: Registry,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Client {
+    pub(crate) fn new(builder: Builder) -> Self {
+        let registry = builder.build().unwrap();
+        Self { registry }
+    }
+
+    pub(crate) async fn send<B>(&self, request: Request<B>) -> Reply
+    where
+        B: http_body::Body<Data: Send> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = self.registry.answer(request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let body = body.into();
+        let mut request = Request::builder().method(method).uri(path);
+        let has_length = headers.iter().any(|(name, _)| *name == "content-length");
+        if !has_length && !body.is_empty() {
+            request = request.header("content-length", body.len());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::new(body)).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.request(Method::GET, path, &[], "").await
+    }
+
+    pub(crate) async fn head(&self, path: &str) -> Reply {
+        self.request(Method::HEAD, path, &[], "").await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.request(Method::DELETE, path, &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str) -> Reply {
+        self.request(Method::POST, path, &[], "").await
+    }
+
+    /// Begins an upload; says where it is.
+    pub(crate) async fn begin(&self, name: &str) -> String {
+        let reply = self.post(&format!("/v2/{name}/blobs/uploads/")).await;
+        reply.expect(202).location()
+    }
+
+    /// Pushes a blob by `POST` and `PUT`.
+    pub(crate) async fn push_blob(&self, name: &str, content: &[u8]) -> Digest {
+        let digest = Digest::sha256(content);
+        let location = self.begin(name).await;
+        let content = Bytes::copy_from_slice(content);
+        let put = self.put(&location, &digest, content).await;
+        put.expect(201);
+        digest
+    }
+
+    /// Closes an upload.
+    pub(crate) async fn put(
+        &self,
+        location: &str,
+        digest: &Digest,
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let path = format!("{location}?digest={digest}");
+        self.request(Method::PUT, &path, &[], body).await
+    }
+
+    pub(crate) async fn put_manifest(
+        &self,
+        name: &str,
+        selector: &str,
+        manifest: &Manifest,
+    ) -> Reply {
+        let path = format!("/v2/{name}/manifests/{selector}");
+        let headers = [("content-type", manifest.media_type)];
+        let body = manifest.json.clone();
+        self.request(Method::PUT, &path, &headers, body).await
+    }
+
+    /// Pushes an image with this one layer; gives its manifest.
+    pub(crate) async fn push_image(&self, name: &str, tag: &str, layer: &[u8]) -> Manifest {
+        self.push_blob(name, b"{}").await;
+        self.push_blob(name, layer).await;
+        let image = Manifest::image(&[layer]);
+        self.put_manifest(name, tag, &image).await.expect(201);
+        image
+    }
+}
+
+impl Reply {
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    /// The reply is a refusal with this status and code, in the specification's form.
+    #[track_caller]
+    pub(crate) fn expect_error(self, status: u16, code: &str) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert_eq!(self.header("content-type"), "application/json");
+        assert_eq!(self.json()["errors"][0]["code"], code);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value.unwrap_or_else(|| panic!("no {name}: {self:?}")).to_str().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn location(&self) -> String {
+        self.header("location").to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// A manifest as it is pushed.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub(crate) media_type: &'static str,
+    pub(crate) json: String,
+}
+
+pub(crate) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+impl Manifest {
+    /// An image with the config `{}` and these layers.
+    pub(crate) fn image(layers: &[&[u8]]) -> Self {
+        Self::image_with(layers, "")
+    }
+
+    /// The same with more fields, such as `,"k":"v"`.
+    pub(crate) fn image_with(layers: &[&[u8]], more: &str) -> Self {
+        let layers: Vec<_> = layers.iter().map(|l| descriptor(LAYER, l)).collect();
+        let json = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{IMAGE}","config":{},"layers":[{}]{more}}}"#,
+            descriptor(CONFIG, b"{}"),
+            layers.join(",")
+        );
+        Self { media_type: IMAGE, json }
+    }
+
+    pub(crate) fn index(children: &[&Self]) -> Self {
+        let children: Vec<_> = children.iter().map(|c| c.descriptor()).collect();
+        let json = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]}}"#,
+            children.join(",")
+        );
+        Self { media_type: INDEX, json }
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::sha256(self.json.as_bytes())
+    }
+
+    pub(crate) fn digest_by(&self, algorithm: Algorithm) -> Digest {
+        algorithm.digest(self.json.as_bytes())
+    }
+
+    pub(crate) fn descriptor(&self) -> String {
+        descriptor(self.media_type, self.json.as_bytes())
+    }
+}
+
+pub(crate) fn descriptor(media_type: &str, content: &[u8]) -> String {
+    format!(
+        r#"{{"mediaType":"{media_type}","digest":"{}","size":{}}}"#,
+        Digest::sha256(content),
+        content.len()
+    )
+}

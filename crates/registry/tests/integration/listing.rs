@@ -1,0 +1,86 @@
+//! Tags and repositories, page by page.
+
+use crate::harness::{Manifest, on_each_backend};
+
+#[tokio::test]
+async fn tags_come_sorted_and_in_pages() {
+    on_each_backend(async |client| {
+        client.get("/v2/a/tags/list").await.expect_error(404, "NAME_UNKNOWN");
+        client.push_blob("a", b"{}").await;
+        let image = Manifest::image(&[]);
+        for tag in ["b", "a", "A", "_x", "1.0", "1.10", "1.9"] {
+            client.put_manifest("a", tag, &image).await.expect(201);
+        }
+        let list = async |query: &str| {
+            let reply = client.get(&format!("/v2/a/tags/list{query}")).await.expect(200);
+            let link = reply.headers.get("link").map(|l| l.to_str().unwrap().to_owned());
+            let tags = reply.json()["tags"].as_array().unwrap().clone();
+            let tags: Vec<_> = tags.iter().map(|t| t.as_str().unwrap().to_owned()).collect();
+            (tags.join(" "), link.unwrap_or_default())
+        };
+        assert_eq!(list("").await, ("1.0 1.10 1.9 A _x a b".into(), String::new()));
+        let link = "</v2/a/tags/list?last=1.10&n=2>; rel=\"next\"";
+        assert_eq!(list("?n=2").await, ("1.0 1.10".into(), link.into()));
+        let link = "</v2/a/tags/list?last=A&n=2>; rel=\"next\"";
+        assert_eq!(list("?n=2&last=1.10").await, ("1.9 A".into(), link.into()));
+        assert_eq!(list("?last=_x").await, ("a b".into(), String::new()));
+        assert_eq!(list("?n=7").await.1, "");
+        assert_eq!(list("?n=0").await, (String::new(), String::new()));
+        assert_eq!(list("?n=99999&last=zz").await, (String::new(), String::new()));
+        // A tag that is not there is still a place to go on from.
+        assert_eq!(list("?last=1.5").await.0, "1.9 A _x a b");
+        for bad in ["-1", "abc", "9223372036854775808", "1.5", "", "+1"] {
+            let refused = client.get(&format!("/v2/a/tags/list?n={bad}")).await;
+            refused.expect_error(400, "PAGINATION_NUMBER_INVALID");
+        }
+        client.get("/v2/a/tags/list?last=%1b").await.expect_error(400, "TAG_INVALID");
+        client.delete("/v2/a/manifests/A").await.expect(202);
+        assert_eq!(list("").await.0, "1.0 1.10 1.9 _x a b");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_tags_than_a_page_are_linked() {
+    on_each_backend(async |client| {
+        client.push_blob("a", b"{}").await;
+        let image = Manifest::image(&[]);
+        let tags: Vec<_> = (0..1_005).map(|i| format!("tag=t{i:04}")).collect();
+        for tags in tags.chunks(201) {
+            let selector = format!("{}?{}", image.digest(), tags.join("&"));
+            client.put_manifest("a", &selector, &image).await.expect(201);
+        }
+        for query in ["", "?n=1001", "?n=5000"] {
+            let reply = client.get(&format!("/v2/a/tags/list{query}")).await.expect(200);
+            assert_eq!(reply.json()["tags"].as_array().unwrap().len(), 1_000);
+            let link = "</v2/a/tags/list?last=t0999&n=1000>; rel=\"next\"";
+            assert_eq!(reply.header("link"), link);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn repositories_come_sorted_and_in_pages() {
+    on_each_backend(async |client| {
+        let list = async |query: &str| {
+            let reply = client.get(&format!("/v2/_catalog{query}")).await.expect(200);
+            let link = reply.headers.get("link").map(|l| l.to_str().unwrap().to_owned());
+            (reply.json()["repositories"].to_string(), link.unwrap_or_default())
+        };
+        assert_eq!(list("").await.0, "[]");
+        for name in ["b", "a/b", "a", "a-b", "blobs/uploads", "a/b/c"] {
+            client.push_image(name, "v1", b"layer").await;
+        }
+        // Blobs alone do not make an entry.
+        client.push_blob("only/blobs", b"x").await;
+        let all = r#"["a","a-b","a/b","a/b/c","b","blobs/uploads"]"#;
+        assert_eq!(list("").await, (all.into(), String::new()));
+        let link = "</v2/_catalog?last=a%2Fb&n=3>; rel=\"next\"";
+        assert_eq!(list("?n=3").await, (r#"["a","a-b","a/b"]"#.into(), link.into()));
+        assert_eq!(list("?n=3&last=a%2Fb").await.0, r#"["a/b/c","b","blobs/uploads"]"#);
+        client.get("/v2/_catalog?last=A").await.expect_error(400, "NAME_INVALID");
+        client.get("/v2/_catalog?n=x").await.expect_error(400, "PAGINATION_NUMBER_INVALID");
+    })
+    .await;
+}

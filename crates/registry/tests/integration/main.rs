@@ -1,0 +1,15 @@
+//! The registry, driven through its service and over TCP, on every backend.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
+mod access;
+mod concurrency;
+mod conformance;
+mod durability;
+mod harness;
+mod hostile;
+mod listing;
+mod referrers;
+mod store;
+mod upload;
+mod wire;

@@ -1,0 +1,76 @@
+//! The registry's repositories as stores: without HTTP, through core's traits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longshore_core::{
+    BlobBody, Descriptor, ErrorKind, Holding, MediaType, Node, RawManifest, RepositoryName, Tag,
+};
+use longshore_registry::{Backend, Disk, MemoryBackend, RepositoryStore};
+use longshore_testkit::delete_suite;
+use longshore_testkit::suite::Fresh;
+
+use crate::harness::{Client, Manifest, on_each_backend};
+
+fn fresh(backend: &dyn Backend, keep: impl std::any::Any) -> Fresh<dyn longshore_core::Delete> {
+    let name = RepositoryName::parse("a/b").unwrap();
+    Fresh::shared(backend.repository(&name), keep)
+}
+
+delete_suite!(memory, async || fresh(&MemoryBackend::new(), ()));
+
+delete_suite!(disk, async || {
+    let folder = tempfile::tempdir().unwrap();
+    fresh(&Disk::open(folder.path()).unwrap(), folder)
+});
+
+fn repository(client: &Client, name: &str) -> Arc<dyn RepositoryStore> {
+    let name = RepositoryName::parse(name).unwrap();
+    client.registry.backend().repository(&name)
+}
+
+#[tokio::test]
+async fn what_is_pushed_through_the_traits_is_served_over_http() {
+    on_each_backend(async |client| {
+        let store = repository(client, "a/b");
+        assert!(!store.exists().await.unwrap());
+        for content in [&b"{}"[..], b"layer"] {
+            let descriptor = Descriptor::of(MediaType::OCTET_STREAM, content);
+            let node = Node::Blob(&descriptor);
+            assert_eq!(store.holds(node).await.unwrap(), Holding::Absent);
+            let body = BlobBody::from(Bytes::from_static(content));
+            store.push_blob(&descriptor, body).await.unwrap();
+            assert_eq!(store.holds(node).await.unwrap(), Holding::Alone);
+            let reader = store.blob(&descriptor).await.unwrap();
+            assert_eq!(reader.bytes(100).await.unwrap(), content);
+        }
+        let image = Manifest::image(&[b"layer"]);
+        let manifest = RawManifest::of(Bytes::from(image.json.clone()), None).unwrap();
+        let v1 = Tag::parse("v1").unwrap();
+        store.push_manifest(&manifest, Some(&v1)).await.unwrap();
+        let got = client.get("/v2/a/b/manifests/v1").await.expect(200);
+        assert_eq!(got.body, image.json);
+        assert_eq!(store.tags(None).all().await.unwrap(), std::slice::from_ref(&v1));
+        assert_eq!(store.resolve(&v1.clone().into()).await.unwrap(), *manifest.descriptor());
+        store.delete_tag(&v1).await.unwrap();
+        let gone = store.resolve(&v1.into()).await.unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_content_is_refused_and_leaves_nothing() {
+    on_each_backend(async |client| {
+        let store = repository(client, "a");
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"right");
+        let body = BlobBody::from(Bytes::from_static(b"wrong"));
+        let e = store.push_blob(&descriptor, body).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+        assert_eq!(store.blob_size(&descriptor.digest).await.unwrap(), None);
+        let e = store.blob(&descriptor).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::NotFound);
+        assert_eq!(client.registry.expire_uploads().await.unwrap(), 0);
+    })
+    .await;
+}

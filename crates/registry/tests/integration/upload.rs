@@ -1,0 +1,169 @@
+//! What can go wrong with an upload, and what is left then.
+
+use std::time::Duration;
+
+use http::Method;
+use longshore_core::Digest;
+use longshore_registry::Limits;
+
+use crate::conformance::chunk_to;
+use crate::harness::{on_each_backend, on_each_backend_with};
+
+#[tokio::test]
+async fn chunks_come_in_order_or_not_at_all() {
+    on_each_backend(async |client| {
+        let location = client.begin("a").await;
+        let status = async || {
+            let got = client.get(&location).await.expect(204);
+            assert_eq!(got.location(), location);
+            got.header("range").to_owned()
+        };
+        // The first must be the first.
+        let refused = chunk_to(client, &location, "5-9", b"56789".to_vec()).await;
+        refused.expect_error(416, "BLOB_UPLOAD_INVALID");
+        chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
+        for (range, chunk) in [("0-4", "01234"), ("3-7", "34567"), ("6-9", "6789")] {
+            let refused = chunk_to(client, &location, range, chunk.into()).await;
+            let refused = refused.expect_error(416, "BLOB_UPLOAD_INVALID");
+            assert_eq!(refused.header("range"), "0-4", "{range}");
+            assert_eq!(status().await, "0-4");
+        }
+        // Nor may the last one be out of order.
+        let digest = Digest::sha256(b"0123456789");
+        let path = format!("{location}?digest={digest}");
+        let put = client.request(Method::PUT, &path, &[("content-range", "6-9")], "6789").await;
+        put.expect_error(416, "BLOB_UPLOAD_INVALID");
+        assert_eq!(status().await, "0-4");
+        let put = client.request(Method::PUT, &path, &[("content-range", "5-9")], "56789").await;
+        put.expect(201);
+        client.get(&location).await.expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+        client.put(&location, &digest, "").await.expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_range_must_be_one_and_fit_the_body() {
+    on_each_backend(async |client| {
+        let location = client.begin("a").await;
+        chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
+        for range in ["9-5", "-1-3", "0-18446744073709551616", "bytes=0-3", "bytes 5-9/10", ""] {
+            let refused = chunk_to(client, &location, range, b"56789".to_vec()).await;
+            refused.expect_error(400, "BLOB_UPLOAD_INVALID");
+        }
+        let refused = chunk_to(client, &location, "5-8", b"56789".to_vec()).await;
+        refused.expect_error(400, "SIZE_INVALID");
+        // The same where no length is stated, so that only the body tells.
+        for body in ["56789more", "567"] {
+            let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(
+                http_body::Frame::data(bytes::Bytes::from_static(body.as_bytes())),
+            )]);
+            let request = http::Request::patch(&location)
+                .header("content-range", "5-9")
+                .body(http_body_util::StreamBody::new(stream))
+                .unwrap();
+            client.send(request).await.expect_error(400, "SIZE_INVALID");
+            assert_eq!(client.get(&location).await.header("range"), "0-4");
+        }
+        let digest = Digest::sha256(b"01234");
+        client.put(&location, &digest, "").await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn wrong_content_is_refused_and_leaves_nothing() {
+    on_each_backend(async |client| {
+        let digest = Digest::sha256(b"right");
+        let blob = format!("/v2/a/blobs/{digest}");
+        let location = client.begin("a").await;
+        client.put(&location, &digest, "wrong").await.expect_error(400, "DIGEST_INVALID");
+        client.get(&location).await.expect(404);
+        client.head(&blob).await.expect(404);
+
+        let path = format!("/v2/a/blobs/uploads/?digest={digest}");
+        let posted = client.request(Method::POST, &path, &[], "wrong").await;
+        posted.expect_error(400, "DIGEST_INVALID");
+
+        let location = client.begin("a").await;
+        chunk_to(client, &location, "0-4", b"wrong".to_vec()).await.expect(202);
+        client.put(&location, &digest, "").await.expect_error(400, "DIGEST_INVALID");
+        client.head(&blob).await.expect(404);
+
+        let location = client.begin("a").await;
+        for query in [
+            String::new(),
+            "?digest=".into(),
+            "?digest=sha256:short".into(),
+            "?digest=md5:d41d8cd98f00b204e9800998ecf8427e".into(),
+            format!("?digest={digest}&digest={digest}"),
+        ] {
+            let path = format!("{location}{query}");
+            let put = client.request(Method::PUT, &path, &[], "right").await;
+            put.expect_error(400, "DIGEST_INVALID");
+        }
+        client.put(&location, &digest, "right").await.expect(201);
+        client.head(&blob).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upload_can_be_given_up() {
+    on_each_backend(async |client| {
+        let location = client.begin("a").await;
+        chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
+        let canceled = client.delete(&location).await.expect(204);
+        assert!(canceled.body.is_empty());
+        client.delete(&location).await.expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+        client.get(&location).await.expect(404);
+        // An upload belongs to its repository.
+        let location = client.begin("a").await;
+        let elsewhere = location.replace("/v2/a/", "/v2/b/");
+        client.get(&elsewhere).await.expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+        client.delete(&elsewhere).await.expect(404);
+        client.delete(&location).await.expect(204);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_leaves_what_came() {
+    on_each_backend(async |client| {
+        let location = client.begin("a").await;
+        let pieces = [
+            Ok(http_body::Frame::data(bytes::Bytes::from_static(b"01234"))),
+            Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+        ];
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces));
+        let request = http::Request::patch(&location).body(body).unwrap();
+        client.send(request).await.expect_error(400, "BLOB_UPLOAD_INVALID");
+        assert_eq!(client.get(&location).await.expect(204).header("range"), "0-4");
+        let digest = Digest::sha256(b"0123456789");
+        client.put(&location, &digest, "56789").await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn uploads_are_limited_in_size_and_age() {
+    let set_up = |builder: longshore_registry::Builder| {
+        let mut limits = Limits::default();
+        limits.blob_size = 8;
+        limits.upload_idle = Duration::ZERO;
+        builder.limits(limits)
+    };
+    on_each_backend_with(set_up, async |client| {
+        let location = client.begin("a").await;
+        chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
+        let refused = chunk_to(client, &location, "5-9", b"56789".to_vec()).await;
+        refused.expect_error(413, "SIZE_INVALID");
+        client.get(&location).await.expect(404);
+
+        let location = client.begin("a").await;
+        chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
+        assert_eq!(client.registry.expire_uploads().await.unwrap(), 1);
+        client.get(&location).await.expect_error(404, "BLOB_UPLOAD_UNKNOWN");
+    })
+    .await;
+}

@@ -1,0 +1,148 @@
+//! Over TCP: what only a connection can show.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use longshore_core::Digest;
+use longshore_registry::{Registry, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<longshore_core::Result<()>>,
+}
+
+async fn start(registry: Registry) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async { drop(stopped.await) };
+    let task = tokio::spawn(serve(listener, registry, shutdown));
+    Server { address, stop, task }
+}
+
+impl Server {
+    /// Sends bytes, closes nothing, and reads until the server closes.
+    async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_ref()).await.unwrap();
+        let mut reply = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut reply));
+        read.await.unwrap().ok();
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+const END: &str = "Host: x\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn a_blob_travels_over_a_connection() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    let digest = Digest::sha256(b"hello");
+    let post = format!(
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nContent-Length: 5\r\n{END}hello"
+    );
+    let reply = server.exchange(post).await;
+    assert!(reply.starts_with("HTTP/1.1 201 "), "{reply}");
+    let reply = server.exchange(format!("GET /v2/a/blobs/{digest} HTTP/1.1\r\n{END}")).await;
+    assert!(reply.ends_with("\r\n\r\nhello"), "{reply}");
+    let reply = server.exchange(format!("HEAD /v2/a/blobs/{digest} HTTP/1.1\r\n{END}")).await;
+    assert!(reply.contains("content-length: 5\r\n") && reply.ends_with("\r\n\r\n"), "{reply}");
+    // Chunked, without a length.
+    let patch = format!("POST /v2/a/blobs/uploads/ HTTP/1.1\r\n{END}");
+    let reply = server.exchange(patch).await;
+    let location = reply.lines().find_map(|l| l.strip_prefix("location: ")).unwrap();
+    let patch = format!(
+        "PATCH {location} HTTP/1.1\r\nTransfer-Encoding: chunked\r\n{END}3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+    );
+    let reply = server.exchange(patch).await;
+    assert!(reply.starts_with("HTTP/1.1 202 ") && reply.contains("range: 0-4"), "{reply}");
+    let put = format!("PUT {location}?digest={digest} HTTP/1.1\r\nContent-Length: 0\r\n{END}");
+    assert!(server.exchange(put).await.starts_with("HTTP/1.1 201 "));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused_and_closed() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    for request in [
+        "nonsense\r\n\r\n".to_owned(),
+        "GET /v2/../x HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n".into(),
+        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab".into(),
+        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".into(),
+        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n".into(),
+        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n".into(),
+        "GET /v2/ HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n".into(),
+        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{}\r\n", "x-y: z\r\n".repeat(101)),
+        format!("GET /v2/{} HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n", "x".repeat(20 << 10)),
+        format!("GET /v2/ HTTP/1.1\r\nConnection: close\r\nHost: x\r\nx: {}\r\n\r\n", "x".repeat(65 << 10)),
+        "CONNECT a:1 HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n".into(),
+    ] {
+        let reply = server.exchange(&request).await;
+        let shown = &request[..request.len().min(80)];
+        assert!(reply.starts_with("HTTP/1.1 4") || reply.is_empty(), "{shown}: {reply}");
+    }
+    assert!(server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await.contains(" 200 "));
+    server.stop().await;
+}
+
+/// A client that is refused early still gets to read why.
+#[tokio::test]
+async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    let id = "0123456789abcdef0123456789abcdef";
+    let size = 8 << 20;
+    let head =
+        format!("PATCH /v2/a/blobs/uploads/{id} HTTP/1.1\r\nContent-Length: {size}\r\n{END}");
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![0; size]).await.expect("the server reads on");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 404 "), "{reply}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_ends_the_connection() {
+    tokio::time::pause();
+    let server = start(Registry::builder().build().unwrap()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /v2/ HT").await.unwrap();
+    let started = tokio::time::Instant::now();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.ok();
+    assert!(started.elapsed() <= Duration::from_secs(15), "{:?}", started.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_before_the_server_ends() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    let digest = Digest::sha256(b"hello");
+    let head = format!(
+        "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe"
+    );
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Another request has been answered, so the first one has been taken, too.
+    server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await;
+    let stopping = tokio::spawn(server.stop());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stream.write_all(b"llo").await.unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 201 "), "{reply}");
+    stopping.await.unwrap();
+}
