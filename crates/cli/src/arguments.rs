@@ -1,12 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
-use longshore::RegistryName;
+use clap::{Parser, Subcommand};
 
 use crate::command;
-use crate::progress::Style;
+use crate::global::Global;
 
 /// Load and unload container images and other OCI artifacts.
 #[derive(Debug, Parser)]
@@ -16,89 +13,6 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Options of every command.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Options of every command")]
-pub(crate) struct Global {
-    /// Print results as JSON.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-
-    /// Print progress as JSON, an event a line, on stderr.
-    #[arg(long, global = true, conflicts_with = "quiet")]
-    pub(crate) events: bool,
-
-    /// Print no progress.
-    #[arg(long, short, global = true)]
-    pub(crate) quiet: bool,
-
-    /// Say on stderr what is asked of registries; twice for more.
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-
-    /// Speak plain HTTP with this registry. Loopback needs no asking.
-    #[arg(
-        long,
-        global = true,
-        value_name = "REGISTRY",
-        env = "LONGSHORE_PLAIN_HTTP",
-        value_delimiter = ','
-    )]
-    pub(crate) plain_http: Vec<RegistryName>,
-
-    /// Accept any certificate from this registry. Its identity is then not checked.
-    #[arg(
-        long,
-        global = true,
-        value_name = "REGISTRY",
-        env = "LONGSHORE_SKIP_TLS_VERIFY",
-        value_delimiter = ','
-    )]
-    pub(crate) skip_tls_verify: Vec<RegistryName>,
-
-    /// Trust the certificates in this PEM file too, for every registry or for one.
-    #[arg(
-        long,
-        global = true,
-        value_name = "[REGISTRY=]FILE",
-        env = "LONGSHORE_CA_FILE",
-        value_delimiter = ','
-    )]
-    pub(crate) ca_file: Vec<CaFile>,
-
-    /// The folder of Docker's config.json, for credentials [default: ~/.docker].
-    #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-}
-
-impl Global {
-    pub(crate) fn style(&self) -> Style {
-        match (self.events, self.quiet) {
-            (true, _) => Style::Events,
-            (_, true) => Style::Quiet,
-            _ => Style::Auto,
-        }
-    }
-}
-
-/// Certificates to trust, for every registry or for one.
-#[derive(Clone, Debug)]
-pub(crate) struct CaFile {
-    pub(crate) registry: Option<RegistryName>,
-    pub(crate) path: PathBuf,
-}
-
-impl std::str::FromStr for CaFile {
-    type Err = longshore::ParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.split_once('=') {
-            Some((registry, path)) => Self { registry: Some(registry.parse()?), path: path.into() },
-            None => Self { registry: None, path: text.into() },
-        })
-    }
 }
 
 /// What to do.

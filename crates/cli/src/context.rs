@@ -9,7 +9,7 @@ use longshore::{
 };
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
-use crate::arguments::Global;
+use crate::global::Global;
 use crate::location::Location;
 use crate::output::Output;
 use crate::progress::Style;

@@ -8,6 +8,7 @@ mod command;
 mod context;
 mod dispatch;
 mod exit;
+mod global;
 mod location;
 mod output;
 mod progress;
@@ -18,8 +19,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use longshore::{Error, ErrorKind, Result};
 
-use crate::arguments::{Arguments, Command, Global};
+use crate::arguments::{Arguments, Command};
 use crate::context::Context;
+use crate::global::Global;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

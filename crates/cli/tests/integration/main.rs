@@ -1,5 +1,7 @@
 //! The program as its users meet it: arguments in, stdout, stderr and exit code out.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+
 mod answers;
 mod crash;
 mod credentials;
