@@ -26,9 +26,9 @@ async fn skopeo_carries_a_real_image_to_docker_registry_and_back_unchanged() {
     let local = |path: &Path| format!("oci:{}:v1", path.display());
     let copy = ["copy", "--all", "--preserve-digests"];
     let there = ["--dest-tls-verify=false", &local(&ours), &remote];
-    let _ = skopeo([copy, there].concat()).succeeded();
+    skopeo([copy, there].concat()).succeeded();
     let back = ["--src-tls-verify=false", &remote, &local(&theirs)];
-    let _ = skopeo([copy, back].concat()).succeeded();
+    skopeo([copy, back].concat()).succeeded();
 
     let returned = Layout::open(&theirs).await.unwrap();
     image.assert_in(&returned, &v1().into()).await;
@@ -50,7 +50,7 @@ async fn umoci_unpacks_a_real_tree_out_of_a_layout_of_ours() {
     let named = format!("{}:v1", layout.display());
     let arguments = ["unpack", "--rootless", "--image", &named];
     let arguments = arguments.map(std::ffi::OsStr::new).into_iter();
-    let _ = umoci(arguments.chain([bundle.as_os_str()])).succeeded();
+    umoci(arguments.chain([bundle.as_os_str()])).succeeded();
     let unpacked = bundle.join("rootfs/srv");
     assert_eq!(listing(&unpacked), listing(&tree));
 }

@@ -58,7 +58,6 @@ impl Finished {
     ///
     /// # Panics
     /// If it failed, with all that it said.
-    #[must_use]
     pub fn succeeded(&self) -> &str {
         assert!(self.status.success(), "{self}");
         self.stdout.trim()
