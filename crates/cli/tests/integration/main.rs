@@ -1,6 +1,6 @@
 //! The program as its users meet it: arguments in, stdout, stderr and exit code out.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod answers;
 mod crash;
