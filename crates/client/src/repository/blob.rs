@@ -5,9 +5,7 @@ use std::ops::Range;
 use futures_util::{StreamExt as _, stream};
 use http::header::{CONTENT_LENGTH, RANGE};
 use http::{HeaderValue, Method};
-use longshore_core::{
-    BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Result,
-};
+use longshore_core::{BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
 
 use super::RemoteRepository;
 use super::range::{asked, check_content_range};
@@ -45,10 +43,9 @@ impl RemoteRepository {
         Err(error.detail("the registry does not tell the size"))
     }
 
-    pub(super) async fn holds_blob(&self, descriptor: &Descriptor) -> Result<Holding> {
-        // A blob of another size is not the one: it will be sent, and the registry will decide.
-        let size = self.head_blob(&descriptor.digest).await?;
-        Ok(if size == Some(descriptor.size) { Holding::Alone } else { Holding::Absent })
+    /// Whether the blob is there. One of another size is not the one.
+    pub(super) async fn has(&self, descriptor: &Descriptor) -> Result<bool> {
+        Ok(self.head_blob(&descriptor.digest).await? == Some(descriptor.size))
     }
 
     pub(super) async fn blob_reader(&self, descriptor: &Descriptor) -> Result<BlobReader> {

@@ -158,7 +158,10 @@ impl Target for RemoteRepository {
     /// with all that hangs below it.
     async fn holds(&self, node: Node<'_>) -> Result<Holding> {
         match node {
-            Node::Blob(descriptor) => self.holds_blob(descriptor).await,
+            Node::Blob(descriptor) => match self.has(descriptor).await? {
+                true => Ok(Holding::Alone),
+                false => Ok(Holding::Absent),
+            },
             Node::Manifest(descriptor) => self.holds_manifest(descriptor).await,
         }
     }

@@ -131,6 +131,10 @@ impl Push<'_> {
         loop {
             let mut upload = match session.take() {
                 Some(upload) => upload,
+                // The reply to the last request may be what was lost: then all is done.
+                None if self.state.lost > 0 && self.repository.has(self.descriptor).await? => {
+                    return Ok(());
+                }
                 None => self.repository.begin_upload().await?,
             };
             let Err(error) = self.send(&mut upload).await else { return Ok(()) };
@@ -149,14 +153,7 @@ impl Push<'_> {
                     (self.state.form, self.state.switched) = (form, true);
                     drop(upload.cancel().await);
                 }
-                Step::Restart | Step::GiveUp => {
-                    self.state.lost += 1;
-                    // The reply to the last request may be what was lost: then all is done.
-                    let size = self.repository.head_blob(&self.descriptor.digest).await?;
-                    if size == Some(self.descriptor.size) {
-                        return Ok(());
-                    }
-                }
+                Step::Restart | Step::GiveUp => self.state.lost += 1,
             }
         }
     }

@@ -191,8 +191,13 @@ mod tests {
         assert_eq!(judge(61), Verdict::Deliver);
     }
 
-    /// A status with the wait it asks for, or a fault.
-    type Answer = Result<(u16, Option<u64>), Fault>;
+    #[derive(Clone, Copy, Debug)]
+    enum Answer {
+        Status(u16),
+        /// 429 with the wait it asks for, in seconds.
+        Wait(u64),
+        Fault(Fault),
+    }
 
     /// Answers with these, the last of them for ever; counts the requests.
     #[derive(Debug)]
@@ -204,17 +209,20 @@ mod tests {
             *self.1.lock().unwrap() += 1;
             let mut script = self.0.lock().unwrap();
             let next = if script.len() > 1 { script.remove(0) } else { script[0] };
+            let mut reply = Response::new(Body::Empty);
             match next {
-                Ok((status, wait)) => {
-                    let mut reply = Response::new(Body::Empty);
+                Answer::Status(status) => {
                     *reply.status_mut() = StatusCode::from_u16(status).unwrap();
-                    if let Some(wait) = wait {
-                        reply.headers_mut().insert("retry-after", wait.into());
-                    }
-                    Ok(reply)
                 }
-                Err(fault) => Err(TransportError::new(fault, Error::new(ErrorKind::Transport))),
+                Answer::Wait(seconds) => {
+                    *reply.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+                    reply.headers_mut().insert("retry-after", seconds.into());
+                }
+                Answer::Fault(fault) => {
+                    return Err(TransportError::new(fault, Error::new(ErrorKind::Transport)));
+                }
             }
+            Ok(reply)
         }
     }
 
@@ -230,22 +238,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_loop_waits_as_asked_and_ends() {
         let (status, sent, waited) =
-            run(vec![Ok((429, Some(2))), Ok((200, None))], Body::Empty).await;
+            run(vec![Answer::Wait(2), Answer::Status(200)], Body::Empty).await;
         assert_eq!((status, sent), (Some(200), 2));
         assert!(waited >= Duration::from_secs(2));
 
-        let (status, sent, waited) = run(vec![Ok((429, Some(86_400)))], Body::Empty).await;
+        let (status, sent, waited) = run(vec![Answer::Wait(86_400)], Body::Empty).await;
         assert_eq!((status, sent, waited), (Some(429), 1, Duration::ZERO));
 
-        let (status, sent, _) = run(vec![Ok((503, None))], Body::Empty).await;
+        let (status, sent, _) = run(vec![Answer::Status(503)], Body::Empty).await;
         assert_eq!((status, sent), (Some(503), 5));
 
-        let (status, sent, _) = run(vec![Err(Fault::Lost), Ok((200, None))], Body::Empty).await;
+        let (status, sent, _) =
+            run(vec![Answer::Fault(Fault::Lost), Answer::Status(200)], Body::Empty).await;
         assert_eq!((status, sent), (Some(200), 2));
 
         let stream = BlobStream::new(futures_util::stream::empty());
         let once = Body::Stream { stream, size: Some(0) };
-        let (status, sent, _) = run(vec![Err(Fault::Lost), Ok((200, None))], once).await;
+        let (status, sent, _) =
+            run(vec![Answer::Fault(Fault::Lost), Answer::Status(200)], once).await;
         assert_eq!((status, sent), (None, 1));
     }
 }

@@ -1,0 +1,350 @@
+//! Challenges, tokens, and who is told what.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use longshore::{
+    BlobBody, ErrorKind, MemoryCredentials, Mount, RemoteRepository, Repository, Secret,
+    Source as _, Target as _,
+};
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::{blob, blob_path, place, quick, remote};
+
+const BASIC_HEADER: &str = "Basic dXNlcjpzM2NyZXQ=";
+
+fn as_user(server: &Script) -> RemoteRepository {
+    assert_eq!(BASIC_HEADER, format!("Basic {}", BASE64.encode("user:s3cret")));
+    let registry = place(server).registry().clone();
+    let store = MemoryCredentials::new().with(registry, "user", Secret::new("s3cret"));
+    quick().credentials(store).build().repository(&place(server))
+}
+
+fn tags() -> Exchange {
+    Exchange::new("GET", "/v2/a/b/tags/list?n=1000")
+}
+
+fn bearer(realm: &str) -> String {
+    format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"")
+}
+
+const PULL: &str = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull";
+
+#[tokio::test]
+async fn basic_is_answered_once_and_sent_from_then_on() {
+    let server = Script::start().await;
+    server.expect(
+        tags().without("authorization").answer(401).header("www-authenticate", "Basic realm=\"r\""),
+    );
+    server.expect(tags().with("authorization", BASIC_HEADER).body("{\"tags\":[\"v1\"]}"));
+    server.expect(tags().with("authorization", BASIC_HEADER).body("{\"tags\":[]}"));
+    let repository = as_user(&server);
+    assert_eq!(repository.tags(None).all().await.unwrap().len(), 1);
+    assert_eq!(repository.tags(None).all().await.unwrap().len(), 0);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_and_asked_for_up_front() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server
+        .expect(tags().without("authorization").answer(401).header("www-authenticate", &challenge));
+    server.expect(
+        Exchange::new("GET", PULL)
+            .with("authorization", BASIC_HEADER)
+            .body("{\"token\":\"t1\",\"expires_in\":300}"),
+    );
+    server.expect(tags().with("authorization", "Bearer t1").body("{\"tags\":[]}"));
+    server.expect(tags().with("authorization", "Bearer t1").body("{\"tags\":[]}"));
+    // A push wants more: its token is there before anything is sent.
+    let push = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull%2Cpush";
+    server.expect(
+        Exchange::new("GET", push)
+            .with("authorization", BASIC_HEADER)
+            .body("{\"access_token\":\"t2\",\"expires_in\":300}"),
+    );
+    server.expect(
+        Exchange::new("POST", "/v2/a/b/blobs/uploads/")
+            .with("authorization", "Bearer t2")
+            .answer(202)
+            .header("location", "/v2/u/1"),
+    );
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    repository.tags(None).all().await.unwrap();
+    repository.begin_upload().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn anonymous_clients_get_tokens_too() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    server.expect(Exchange::new("GET", PULL).without("authorization").body("{\"token\":\"t\"}"));
+    server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":null}"));
+    assert_eq!(remote(&server).tags(None).all().await.unwrap().len(), 0);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server.expect(tags().answer(401).header("www-authenticate", &challenge));
+    server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t1\",\"expires_in\":300}"));
+    server.expect(tags().with("authorization", "Bearer t1").body("{\"tags\":[]}"));
+    server.expect(
+        tags()
+            .with("authorization", "Bearer t1")
+            .answer(401)
+            .header("www-authenticate", format!("{challenge},error=\"invalid_token\"")),
+    );
+    server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t2\",\"expires_in\":300}"));
+    server.expect(tags().with("authorization", "Bearer t2").body("{\"tags\":[]}"));
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    repository.tags(None).all().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_token_that_expires_is_renewed_before_it_is_used() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    for token in ["t1", "t2"] {
+        // Less than it takes to be sure that it arrives in time.
+        let body = format!("{{\"token\":\"{token}\",\"expires_in\":1}}");
+        server.expect(Exchange::new("GET", PULL).body(body));
+        let authorization = format!("Bearer {token}");
+        server.expect(tags().with("authorization", authorization).body("{\"tags\":[]}"));
+    }
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    repository.tags(None).all().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_more_scope_gets_it() {
+    let server = Script::start().await;
+    let digest = blob(b"x").digest;
+    let target = format!("/v2/a/b/blobs/{digest}");
+    let wants = format!(
+        "Bearer realm=\"{}\",service=\"reg\",scope=\"repository:a/b:delete\"",
+        server.url("/token")
+    );
+    server.expect(Exchange::new("DELETE", &target).answer(401).header("www-authenticate", wants));
+    let token = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull%2Cpush%2Cdelete";
+    server.expect(Exchange::new("GET", token).body("{\"token\":\"t\"}"));
+    server.expect(Exchange::new("DELETE", target).with("authorization", "Bearer t").answer(202));
+    longshore::Delete::delete_blob(&as_user(&server), &digest).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_mount_asks_for_both_repositories_in_one_token() {
+    let server = Script::start().await;
+    let descriptor = blob(b"x");
+    let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
+    let target = format!(
+        "/v2/a/b/blobs/uploads/?mount={}&from=c%2Fd",
+        descriptor.digest.as_str().replace(':', "%3A")
+    );
+    server.expect(
+        Exchange::new("POST", &target)
+            .answer(401)
+            .header("www-authenticate", bearer(&server.url("/token"))),
+    );
+    let token = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull%2Cpush\
+        &scope=repository%3Ac%2Fd%3Apull";
+    server.expect(Exchange::new("GET", token).body("{\"token\":\"t\"}"));
+    server.expect(Exchange::new("POST", target).with("authorization", "Bearer t").answer(201));
+    let mounted = as_user(&server).mount_blob(&descriptor, &source).await.unwrap();
+    assert_eq!(mounted, Mount::Mounted);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_401_in_the_middle_of_an_upload_is_renewed_and_the_upload_goes_on() {
+    let server = Script::start().await;
+    let content = b"hello, world";
+    let descriptor = blob(content);
+    let challenge = bearer(&server.url("/token"));
+    let token = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull%2Cpush";
+    let put = format!("/v2/u/1?digest={}", descriptor.digest);
+    let begin = Exchange::new("POST", "/v2/a/b/blobs/uploads/");
+    server.expect(begin.clone().answer(401).header("www-authenticate", &challenge));
+    server.expect(Exchange::new("GET", token).body("{\"token\":\"t1\",\"expires_in\":300}"));
+    server
+        .expect(begin.with("authorization", "Bearer t1").answer(202).header("location", "/v2/u/1"));
+    server.expect(
+        Exchange::new("PUT", &put)
+            .with("authorization", "Bearer t1")
+            .answer(401)
+            .header("www-authenticate", &challenge),
+    );
+    server.expect(Exchange::new("GET", token).body("{\"token\":\"t2\",\"expires_in\":300}"));
+    server.expect(
+        Exchange::new("GET", "/v2/u/1")
+            .with("authorization", "Bearer t2")
+            .answer(204)
+            .header("range", "0-4")
+            .header("location", "/v2/u/2"),
+    );
+    server.expect(
+        Exchange::new("PUT", put.replace("/u/1", "/u/2"))
+            .with("authorization", "Bearer t2")
+            .sending(&content[5..])
+            .answer(201),
+    );
+    let body = BlobBody::from(Bytes::from_static(content));
+    as_user(&server).push_blob(&descriptor, body).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_was_asked_for_and_as_whom() {
+    let server = Script::start().await;
+    for _ in 0..2 {
+        let refused = "{\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"no\"}]}";
+        let reply = tags().answer(401).header("www-authenticate", "Basic realm=\"r\"");
+        server.expect(reply.body(refused));
+    }
+    let e = as_user(&server).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    let shown = format!("{e} {e:?}");
+    assert!(shown.contains(&format!("tags of {}/a/b", server.address())), "{shown}");
+    assert!(shown.contains("credentials from the caller"), "{shown}");
+    assert!(shown.contains("UNAUTHORIZED: no"), "{shown}");
+    assert!(!shown.contains("s3cret") && !shown.contains("dXNlcjpzM2NyZXQ"), "{shown}");
+
+    let reply = tags().answer(401).header("www-authenticate", "Basic realm=\"r\"");
+    server.expect(reply);
+    let e = remote(&server).tags(None).all().await.unwrap_err();
+    assert!(e.to_string().contains("anonymous"), "{e}");
+
+    server.expect(tags().answer(403));
+    let e = remote(&server).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Denied);
+    assert!(e.to_string().contains("anonymous"), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_token_service_that_refuses_is_named() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    server.expect(Exchange::new("GET", PULL).answer(401));
+    let e = as_user(&server).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    let shown = e.to_string();
+    assert!(
+        shown.contains("the token service 127.0.0.1 refused credentials from the caller"),
+        "{e}"
+    );
+    assert!(shown.contains("/a/b"), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn basic_takes_the_place_of_a_token_service_that_fails() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server.expect(
+        tags()
+            .answer(401)
+            .header("www-authenticate", challenge)
+            .header("www-authenticate", "Basic realm=\"r\""),
+    );
+    server.expect(Exchange::new("GET", PULL).answer(404));
+    server.expect(tags().with("authorization", BASIC_HEADER).body("{\"tags\":[]}"));
+    as_user(&server).tags(None).all().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_realm_that_may_not_be_used_gets_nothing() {
+    for realm in ["null://", "file:///etc/passwd", "http://user:pw@127.0.0.1/", ""] {
+        let server = Script::start().await;
+        server.expect(tags().answer(401).header("www-authenticate", bearer(realm)));
+        let e = as_user(&server).tags(None).all().await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unauthorized);
+        assert!(e.to_string().contains("token service"), "{e}");
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_that_cannot_be_answered_says_why() {
+    for (challenge, why) in [
+        ("Negotiate", "negotiate only"),
+        ("Bearer service=\"x\"", "no realm"),
+        ("Basic realm=\"x", "not closed"),
+    ] {
+        let server = Script::start().await;
+        server.expect(tags().answer(401).header("www-authenticate", challenge));
+        let e = as_user(&server).tags(None).all().await.unwrap_err();
+        assert!(e.to_string().contains(why), "{e}");
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn another_token_service_than_before_is_refused() {
+    let (server, other) = (Script::start().await, Script::start().await);
+    let challenge = bearer(&server.url("/token"));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t\"}"));
+    server.expect(tags().body("{\"tags\":[]}"));
+    server.expect(tags().answer(401).header("www-authenticate", bearer(&other.url("/token"))));
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    let e = repository.tags(None).all().await.unwrap_err();
+    assert!(e.to_string().contains("another token service"), "{e}");
+    server.finish();
+    other.finish();
+}
+
+#[tokio::test]
+async fn many_requests_at_once_share_one_token() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}"));
+    server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    for _ in 0..8 {
+        server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
+    }
+    let all = (0..8).map(|_| repository.tags(None).all());
+    for listing in futures_util::future::join_all(all).await {
+        listing.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_storage_that_asks_for_credentials_gets_none() {
+    let (server, storage) = (Script::start().await, Script::start().await);
+    let descriptor = blob(b"x");
+    server.expect(
+        Exchange::new("GET", blob_path(&descriptor))
+            .answer(307)
+            .header("location", storage.url("/object")),
+    );
+    storage.expect(
+        Exchange::new("GET", "/object")
+            .without("authorization")
+            .answer(401)
+            .header("www-authenticate", "Basic realm=\"evil\""),
+    );
+    let e = as_user(&server).blob(&descriptor).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    server.finish();
+    storage.finish();
+}

@@ -1,0 +1,243 @@
+//! Blobs on their way out: verified, resumed, bounded.
+
+use longshore::{Descriptor, ErrorKind, Source as _};
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::{blob, blob_path, impatient, place, quick, remote};
+
+const CONTENT: &[u8] = b"0123456789";
+
+fn get(descriptor: &Descriptor) -> Exchange {
+    Exchange::new("GET", blob_path(descriptor))
+}
+
+/// A GET of the bytes from `from` on, answered rightly.
+fn rest(descriptor: &Descriptor, from: usize) -> Exchange {
+    get(descriptor)
+        .with("range", format!("bytes={from}-9"))
+        .answer(206)
+        .header("content-range", format!("bytes {from}-9/10"))
+        .body(&CONTENT[from..])
+}
+
+async fn read(server: &Script, descriptor: &Descriptor) -> longshore::Result<bytes::Bytes> {
+    remote(server).blob(descriptor).await?.bytes(100).await
+}
+
+#[tokio::test]
+async fn a_blob_comes_verified_in_one_request() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(
+        get(&descriptor).with("accept-encoding", "identity").without("range").body(CONTENT),
+    );
+    assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
+    server.expect(get(&descriptor).body("012345678X"));
+    let e = read(&server, &descriptor).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+    server.expect(get(&descriptor).body("0123456789 and more"));
+    let e = read(&server, &descriptor).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::SizeMismatch);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_cut_body_goes_on_where_it_broke_off() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(get(&descriptor).body(CONTENT).cut(3));
+    server.expect(rest(&descriptor, 3).cut(4));
+    server.expect(rest(&descriptor, 7));
+    assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_without_saying_its_size_goes_on_too() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    // Closed without a length: the end looks like one.
+    server.expect(
+        get(&descriptor)
+            .header("content-length", "4")
+            .header("connection", "close")
+            .body(&CONTENT[..4]),
+    );
+    server.expect(rest(&descriptor, 4));
+    assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_stalled_body_goes_on_too() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(get(&descriptor).body(CONTENT).stall(3));
+    server.expect(rest(&descriptor, 3));
+    let repository = impatient().build().repository(&place(&server));
+    let content = repository.blob(&descriptor).await.unwrap().bytes(100).await.unwrap();
+    assert_eq!(content, CONTENT);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_server_that_ignores_ranges_is_read_from_its_start() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(get(&descriptor).body(CONTENT).cut(3));
+    server.expect(get(&descriptor).with("range", "bytes=3-9").body(CONTENT));
+    assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
+    server.finish();
+}
+
+#[tokio::test]
+async fn another_range_than_asked_for_is_never_used() {
+    for wrong in ["bytes 4-9/10", "bytes 3-9/11", "bytes */10", ""] {
+        let server = Script::start().await;
+        let descriptor = blob(CONTENT);
+        server.expect(get(&descriptor).body(CONTENT).cut(3));
+        let mut shifted = get(&descriptor).answer(206).body("XXXXXXX");
+        if !wrong.is_empty() {
+            shifted = shifted.header("content-range", wrong);
+        }
+        server.expect(shifted);
+        server.expect(get(&descriptor).without("range").body(CONTENT));
+        assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT, "{wrong}");
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_resume_goes_through_the_registry_again() {
+    let (server, storage) = (Script::start().await, Script::start().await);
+    let descriptor = blob(CONTENT);
+    server.expect(get(&descriptor).answer(307).header("location", storage.url("/1?sig=a")));
+    storage.expect(Exchange::new("GET", "/1?sig=a").body(CONTENT).cut(6));
+    server.expect(
+        get(&descriptor)
+            .with("range", "bytes=6-9")
+            .answer(307)
+            .header("location", storage.url("/2?sig=b")),
+    );
+    storage.expect(
+        Exchange::new("GET", "/2?sig=b")
+            .with("range", "bytes=6-9")
+            .answer(206)
+            .header("content-range", "bytes 6-9/10")
+            .body(&CONTENT[6..]),
+    );
+    assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
+    server.finish();
+    storage.finish();
+}
+
+#[tokio::test]
+async fn resuming_without_progress_ends() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(get(&descriptor).body(CONTENT).cut(1));
+    for from in 1..5 {
+        server.expect(rest(&descriptor, from).cut(1));
+    }
+    let e = read(&server, &descriptor).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Transport);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_partial_reply_to_a_plain_request_is_refused() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server
+        .expect(get(&descriptor).answer(206).header("content-range", "bytes 0-9/10").body(CONTENT));
+    assert_eq!(read(&server, &descriptor).await.unwrap_err().kind(), ErrorKind::Protocol);
+    server.finish();
+}
+
+#[tokio::test]
+async fn parts_of_a_blob_are_exact() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let repository = remote(&server);
+    let part = async |range| repository.blob_range(&descriptor, range).await?.bytes(100).await;
+    server.expect(
+        get(&descriptor)
+            .with("range", "bytes=2-4")
+            .answer(206)
+            .header("content-range", "bytes 2-4/10")
+            .body(&CONTENT[2..5]),
+    );
+    assert_eq!(part(2..5).await.unwrap(), "234");
+    // The same, from a server that does not know ranges.
+    server.expect(get(&descriptor).body(CONTENT));
+    assert_eq!(part(2..5).await.unwrap(), "234");
+    assert_eq!(part(4..4).await.unwrap(), "");
+    assert_eq!(part(4..11).await.unwrap_err().kind(), ErrorKind::Invalid);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_missing_blob_is_told_at_once_and_named() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(get(&descriptor).answer(404));
+    let e = remote(&server).blob(&descriptor).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+    let shown = e.to_string();
+    assert!(shown.contains(descriptor.digest.as_str()) && shown.contains("/a/b"), "{shown}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_size_is_asked_by_head_and_where_that_fails_by_get() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let head = || Exchange::new("HEAD", blob_path(&descriptor));
+    let repository = remote(&server);
+    server.expect(head().body(CONTENT));
+    assert_eq!(repository.blob_size(&descriptor.digest).await.unwrap(), Some(10));
+    server.expect(head().answer(404));
+    assert_eq!(repository.blob_size(&descriptor.digest).await.unwrap(), None);
+    server.expect(head().answer(405));
+    server.expect(get(&descriptor).body(CONTENT));
+    assert_eq!(repository.blob_size(&descriptor.digest).await.unwrap(), Some(10));
+    server.finish();
+}
+
+#[tokio::test]
+async fn passing_failures_are_tried_again_and_lasting_ones_end() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(get(&descriptor).answer(503));
+    server.expect(get(&descriptor).answer(429).header("retry-after", "0"));
+    server.expect(get(&descriptor).hang_up(0));
+    server.expect(get(&descriptor).body(CONTENT));
+    assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
+    for _ in 0..5 {
+        server.expect(get(&descriptor).answer(500));
+    }
+    let e = read(&server, &descriptor).await.unwrap_err();
+    assert_eq!((e.kind(), e.status()), (ErrorKind::Transport, Some(500)));
+    server.expect(get(&descriptor).answer(429).header("retry-after", "86400"));
+    let e = read(&server, &descriptor).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::RateLimited);
+    assert!(e.to_string().contains("86400 seconds"), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_named_with_the_wait() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let repository = impatient().build().repository(&format!("{address}/a/b").parse().unwrap());
+    let e = repository.tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout);
+    let shown = e.to_string();
+    assert!(shown.contains(&address.to_string()) && shown.contains("500ms"), "{shown}");
+    drop(listener);
+
+    let repository = quick().build().repository(&format!("{address}/a/b").parse().unwrap());
+    let e = repository.tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Transport);
+    assert!(e.to_string().contains(&address.to_string()), "{e}");
+}

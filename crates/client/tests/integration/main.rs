@@ -1,0 +1,52 @@
+//! The client against servers that expect exact requests.
+
+mod auth;
+mod blob;
+mod listing;
+mod manifest;
+mod ping;
+mod push;
+mod redirect;
+mod referrers;
+mod stores;
+
+use std::time::Duration;
+
+use longshore::{
+    Client, ClientBuilder, Descriptor, Limits, MediaType, RemoteRepository, Repository, RetryPolicy,
+};
+use longshore_testkit::script::Script;
+
+/// A client that waits for nothing longer than a test can.
+fn quick() -> ClientBuilder {
+    let mut retry = RetryPolicy::default();
+    retry.first_wait = Duration::from_millis(1);
+    retry.longest_wait = Duration::from_millis(5);
+    Client::builder().retry(retry)
+}
+
+/// The same, which also takes silence for an answer soon.
+fn impatient() -> ClientBuilder {
+    let mut limits = Limits::default();
+    limits.connect = Duration::from_millis(500);
+    limits.response = Duration::from_millis(500);
+    limits.idle = Duration::from_millis(300);
+    quick().limits(limits)
+}
+
+/// The repository `a/b` at a scripted server.
+fn place(server: &Script) -> Repository {
+    format!("{}/a/b", server.address()).parse().unwrap()
+}
+
+fn remote(server: &Script) -> RemoteRepository {
+    quick().build().repository(&place(server))
+}
+
+fn blob(content: &[u8]) -> Descriptor {
+    Descriptor::of(MediaType::OCTET_STREAM, content)
+}
+
+fn blob_path(descriptor: &Descriptor) -> String {
+    format!("/v2/a/b/blobs/{}", descriptor.digest)
+}

@@ -1,0 +1,169 @@
+//! Manifests: exact bytes, checked against every digest there is.
+
+use bytes::Bytes;
+use longshore::{
+    Algorithm, Delete as _, Descriptor, Digest, ErrorKind, Holding, MediaType, Node, RawManifest,
+    Source as _, Tag, TagOrDigest, Target as _,
+};
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::remote;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONTENT: &str = "{ \"schemaVersion\": 2,\n  \"manifests\": [] }";
+
+fn tag() -> TagOrDigest {
+    Tag::parse("v1").unwrap().into()
+}
+
+fn by_digest() -> TagOrDigest {
+    Digest::sha256(CONTENT.as_bytes()).into()
+}
+
+fn ask(method: &str, selector: &TagOrDigest) -> Exchange {
+    Exchange::new(method, format!("/v2/a/b/manifests/{selector}"))
+}
+
+fn given(method: &str, selector: &TagOrDigest) -> Exchange {
+    ask(method, selector).header("content-type", INDEX).body(CONTENT)
+}
+
+#[tokio::test]
+async fn a_head_is_enough_where_it_tells_everything() {
+    let server = Script::start().await;
+    let digest = Digest::sha256(CONTENT.as_bytes());
+    server.expect(given("HEAD", &tag()).header("docker-content-digest", digest.as_str()));
+    let found = remote(&server).resolve(&tag()).await.unwrap();
+    assert_eq!(found, Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64));
+    // By digest, the digest is known.
+    server.expect(given("HEAD", &by_digest()));
+    assert_eq!(remote(&server).resolve(&by_digest()).await.unwrap(), found);
+    server.finish();
+}
+
+#[tokio::test]
+async fn where_head_fails_or_says_too_little_get_is_asked() {
+    let heads = [
+        given("HEAD", &tag()),
+        ask("HEAD", &tag()).answer(404),
+        ask("HEAD", &tag()).answer(405),
+        ask("HEAD", &tag()).header("content-type", "text/html").body("<html>"),
+        given("HEAD", &tag()).header("docker-content-digest", "junk"),
+    ];
+    for head in heads {
+        let server = Script::start().await;
+        server.expect(head);
+        server.expect(given("GET", &tag()));
+        let found = remote(&server).resolve(&tag()).await.unwrap();
+        assert_eq!(found.digest, Digest::sha256(CONTENT.as_bytes()));
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_missing_manifest_is_named_whole() {
+    let server = Script::start().await;
+    server.expect(
+        ask("GET", &tag()).answer(404).body("{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}"),
+    );
+    let e = remote(&server).manifest(&tag()).await.unwrap_err();
+    let expected = format!("not found: {}/a/b:v1: MANIFEST_UNKNOWN (HTTP 404)", server.address());
+    assert_eq!(e.to_string(), expected);
+    server.finish();
+}
+
+#[tokio::test]
+async fn bytes_come_exactly_and_a_wrong_digest_is_refused() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    let right = Digest::sha256(CONTENT.as_bytes());
+    let wrong = Digest::sha256(b"");
+    let other_algorithm = Algorithm::Sha512.digest(b"");
+    server.expect(given("GET", &tag()));
+    assert_eq!(repository.manifest(&tag()).await.unwrap().bytes(), CONTENT);
+
+    server.expect(given("GET", &tag()).header("docker-content-digest", other_algorithm.as_str()));
+    assert_eq!(*repository.manifest(&tag()).await.unwrap().digest(), right);
+
+    for selector in [tag(), by_digest()] {
+        server.expect(given("GET", &selector).header("docker-content-digest", wrong.as_str()));
+        let e = repository.manifest(&selector).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+        assert!(e.to_string().contains(right.as_str()), "{e}");
+    }
+    server.expect(given("GET", &by_digest()).body(CONTENT.replace(' ', "")));
+    let e = repository.manifest(&by_digest()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_web_page_is_no_manifest() {
+    let server = Script::start().await;
+    server
+        .expect(ask("GET", &tag()).header("content-type", "text/html").body("<html>login</html>"));
+    let e = remote(&server).manifest(&tag()).await.unwrap_err();
+    assert!(e.to_string().contains("web page") && e.hint().is_some(), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_manifest_that_breaks_off_is_asked_for_again_and_an_endless_one_is_not() {
+    let server = Script::start().await;
+    server.expect(given("GET", &tag()).cut(5));
+    server.expect(given("GET", &tag()));
+    assert_eq!(remote(&server).manifest(&tag()).await.unwrap().bytes(), CONTENT);
+    server.expect(ask("GET", &tag()).body(vec![b' '; (8 << 20) + 1]));
+    let e = remote(&server).manifest(&tag()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::TooLarge);
+    server.finish();
+}
+
+#[tokio::test]
+async fn what_a_registry_has_it_vouches_for() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    let digest = Digest::sha256(CONTENT.as_bytes());
+    let descriptor = Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64);
+    for (reply, expected) in [
+        (given("HEAD", &by_digest()), Holding::Complete),
+        (ask("HEAD", &by_digest()).answer(404), Holding::Absent),
+    ] {
+        server.expect(reply);
+        assert_eq!(repository.holds(Node::Manifest(&descriptor)).await.unwrap(), expected);
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_push_sends_the_very_bytes_and_tries_again() {
+    let server = Script::start().await;
+    let manifest = RawManifest::of(Bytes::from_static(CONTENT.as_bytes()), None).unwrap();
+    server.expect(ask("PUT", &tag()).answer(503));
+    server.expect(ask("PUT", &tag()).with("content-type", INDEX).sending(CONTENT).answer(201));
+    remote(&server).push_manifest(&manifest, tag().tag()).await.unwrap();
+    server.expect(ask("PUT", &by_digest()).sending(CONTENT).answer(201));
+    remote(&server).push_manifest(&manifest, None).await.unwrap();
+    // What is no answer to a PUT is no success.
+    server.expect(ask("PUT", &tag()).answer(200).body("<html>"));
+    assert!(remote(&server).push_manifest(&manifest, tag().tag()).await.is_err());
+    server.finish();
+}
+
+#[tokio::test]
+async fn tags_and_manifests_are_deleted_where_the_registry_does_that() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    let tag_name = Tag::parse("v1").unwrap();
+    server.expect(ask("DELETE", &by_digest()).answer(202));
+    repository.delete_manifest(by_digest().digest().unwrap()).await.unwrap();
+    server.expect(ask("DELETE", &tag()).answer(202));
+    repository.delete_tag(&tag_name).await.unwrap();
+    for (status, kind) in
+        [(404, ErrorKind::NotFound), (400, ErrorKind::Unsupported), (405, ErrorKind::Unsupported)]
+    {
+        server.expect(ask("DELETE", &tag()).answer(status));
+        assert_eq!(repository.delete_tag(&tag_name).await.unwrap_err().kind(), kind);
+    }
+    server.finish();
+}

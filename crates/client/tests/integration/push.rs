@@ -1,0 +1,339 @@
+//! Uploads, in every form and through every failure.
+
+use std::num::NonZeroU64;
+
+use bytes::Bytes;
+use futures_util::stream;
+use longshore::{
+    BlobBody, BlobStream, Descriptor, ErrorKind, Mount, RemoteRepository, Repository, Target as _,
+    UploadForm,
+};
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::{blob, blob_path, place, quick, remote};
+
+const CONTENT: &[u8] = b"0123456789";
+
+fn body() -> BlobBody {
+    BlobBody::from(Bytes::from_static(CONTENT))
+}
+
+fn begin(location: &str) -> Exchange {
+    Exchange::new("POST", "/v2/a/b/blobs/uploads/")
+        .with("content-length", "0")
+        .answer(202)
+        .header("location", location)
+}
+
+fn put(location: &str, descriptor: &Descriptor, content: &[u8]) -> Exchange {
+    let separator = if location.contains('?') { '&' } else { '?' };
+    Exchange::new("PUT", format!("{location}{separator}digest={}", descriptor.digest))
+        .with("content-length", content.len().to_string())
+        .sending(content)
+        .answer(201)
+}
+
+fn patch(location: &str, range: &str, content: &[u8]) -> Exchange {
+    Exchange::new("PATCH", location)
+        .with("content-range", range)
+        .with("content-length", content.len().to_string())
+        .sending(content)
+        .answer(202)
+}
+
+fn in_chunks(server: &Script, size: u64) -> RemoteRepository {
+    let form = UploadForm::Chunks(NonZeroU64::new(size).unwrap());
+    quick().upload_form(form).build().repository(&place(server))
+}
+
+#[tokio::test]
+async fn a_blob_is_two_requests() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    // The session's query is sent back byte for byte.
+    server.expect(begin("/v2/u/1?_state=a%2Bb+c;d&e&e"));
+    server.expect(
+        put("/v2/u/1?_state=a%2Bb+c;d&e&e", &descriptor, CONTENT)
+            .with("content-type", "application/octet-stream")
+            .header("docker-content-digest", descriptor.digest.as_str()),
+    );
+    remote(&server).push_blob(&descriptor, body()).await.unwrap();
+    let empty = blob(b"");
+    server.expect(begin("/v2/u/2"));
+    server.expect(put("/v2/u/2", &empty, b""));
+    remote(&server).push_blob(&empty, BlobBody::from(Bytes::new())).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn chunks_are_as_large_as_the_registry_wants() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1").header("oci-chunk-min-length", "4"));
+    server.expect(patch("/v2/u/1", "0-3", b"0123").header("location", "/v2/u/2"));
+    // A 201 (ECR), and the last chunk's own range in place of the total (zot).
+    server.expect(
+        patch("/v2/u/2", "4-7", b"4567")
+            .answer(201)
+            .header("location", "/v2/u/3")
+            .header("range", "0-3"),
+    );
+    server.expect(patch("/v2/u/3", "8-9", b"89"));
+    server.expect(put("/v2/u/3", &descriptor, b""));
+    in_chunks(&server, 3).push_blob(&descriptor, body()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_broken_upload_goes_on_from_the_registrys_offset() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(Exchange::new("PUT", format!("/v2/u/1?digest={}", descriptor.digest)).hang_up(6));
+    server.expect(
+        Exchange::new("GET", "/v2/u/1")
+            .answer(204)
+            .header("range", "bytes=0-3")
+            .header("location", "/v2/u/2"),
+    );
+    server.expect(put("/v2/u/2", &descriptor, &CONTENT[4..]));
+    remote(&server).push_blob(&descriptor, body()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_chunk_that_fails_goes_on_too() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(patch("/v2/u/1", "0-4", b"01234").header("location", "/v2/u/2"));
+    server.expect(patch("/v2/u/2", "5-9", b"56789").answer(503));
+    server.expect(Exchange::new("GET", "/v2/u/2").answer(204).header("range", "0-4"));
+    server.expect(patch("/v2/u/2", "5-9", b"56789"));
+    server.expect(put("/v2/u/2", &descriptor, b""));
+    in_chunks(&server, 5).push_blob(&descriptor, body()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_offset_that_cannot_be_told_begins_anew() {
+    for range in ["0-0", "5-9", "0-99", ""] {
+        let server = Script::start().await;
+        let descriptor = blob(CONTENT);
+        server.expect(begin("/v2/u/1"));
+        server.expect(
+            Exchange::new("PUT", format!("/v2/u/1?digest={}", descriptor.digest)).answer(500),
+        );
+        server.expect(Exchange::new("GET", "/v2/u/1").answer(204).header("range", range));
+        server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+        server.expect(begin("/v2/u/2"));
+        server.expect(put("/v2/u/2", &descriptor, CONTENT));
+        remote(&server).push_blob(&descriptor, body()).await.unwrap();
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_session_begins_anew() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let unknown = "{\"errors\":[{\"code\":\"BLOB_UPLOAD_UNKNOWN\"}]}";
+    server.expect(begin("/v2/u/1"));
+    server.expect(put("/v2/u/1", &descriptor, CONTENT).answer(404).body(unknown));
+    server.expect(Exchange::new("HEAD", blob_path(&descriptor)).answer(404));
+    server.expect(begin("/v2/u/2"));
+    server.expect(put("/v2/u/2", &descriptor, CONTENT));
+    remote(&server).push_blob(&descriptor, body()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_push_whose_last_reply_was_lost_is_done() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(put("/v2/u/1", &descriptor, CONTENT).hang_up(10));
+    server.expect(Exchange::new("GET", "/v2/u/1").answer(404));
+    server.expect(Exchange::new("HEAD", blob_path(&descriptor)).body(CONTENT));
+    remote(&server).push_blob(&descriptor, body()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_form_that_is_refused_is_switched_once_and_remembered() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let client = quick().build();
+    server.expect(begin("/v2/u/1"));
+    server.expect(put("/v2/u/1", &descriptor, CONTENT).answer(405));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    for location in ["/v2/u/2", "/v2/u/3"] {
+        server.expect(begin(location));
+        server.expect(patch(location, "0-9", CONTENT));
+        server.expect(put(location, &descriptor, b""));
+        client.repository(&place(&server)).push_blob(&descriptor, body()).await.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_no_chunks_gets_all_at_once() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(patch("/v2/u/1", "0-3", b"0123").answer(405));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(405));
+    server.expect(begin("/v2/u/2"));
+    server.expect(put("/v2/u/2", &descriptor, CONTENT));
+    in_chunks(&server, 4).push_blob(&descriptor, body()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn too_much_at_once_becomes_chunks_and_then_an_error() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(put("/v2/u/1", &descriptor, CONTENT).answer(413));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    server.expect(begin("/v2/u/2"));
+    server.expect(patch("/v2/u/2", "0-9", CONTENT).answer(413));
+    server.expect(Exchange::new("DELETE", "/v2/u/2").answer(204));
+    let e = remote(&server).push_blob(&descriptor, body()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::TooLarge);
+    server.finish();
+}
+
+#[tokio::test]
+async fn failures_without_end_end() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    for _ in 0..5 {
+        server.expect(put("/v2/u/1", &descriptor, CONTENT).answer(503));
+        server.expect(Exchange::new("GET", "/v2/u/1").answer(204).header("range", "0--1"));
+    }
+    server.expect(put("/v2/u/1", &descriptor, CONTENT).answer(503));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    let e = remote(&server).push_blob(&descriptor, body()).await.unwrap_err();
+    assert_eq!(e.status(), Some(503));
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_stream_is_sent_once_and_the_error_is_the_first_one() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let once =
+        || BlobBody::stream(BlobStream::new(stream::iter([Ok(Bytes::from_static(CONTENT))])));
+    server.expect(begin("/v2/u/1"));
+    server.expect(put("/v2/u/1", &descriptor, CONTENT));
+    remote(&server).push_blob(&descriptor, once()).await.unwrap();
+    server.expect(begin("/v2/u/2"));
+    server.expect(put("/v2/u/2", &descriptor, CONTENT).answer(503));
+    server.expect(Exchange::new("DELETE", "/v2/u/2").answer(204));
+    let e = remote(&server).push_blob(&descriptor, once()).await.unwrap_err();
+    assert_eq!(e.status(), Some(503));
+    server.finish();
+}
+
+#[tokio::test]
+async fn wrong_content_is_never_completed_and_the_error_is_its_own() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    // The last piece is held back until the digest is right: of this one, nothing is sent at all.
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    let wrong = BlobBody::from(Bytes::from_static(b"012345678X"));
+    let e = remote(&server).push_blob(&descriptor, wrong).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_registry_that_stored_something_else_is_caught() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    let other = blob(b"other").digest;
+    server.expect(
+        put("/v2/u/1", &descriptor, CONTENT).header("docker-content-digest", other.as_str()),
+    );
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(404));
+    let e = remote(&server).push_blob(&descriptor, body()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_session_elsewhere_gets_the_content_and_no_credentials() {
+    let (server, storage) = (Script::start().await, Script::start().await);
+    let descriptor = blob(CONTENT);
+    server.expect(begin(&storage.url("/upload?sig=s")));
+    storage.expect(put("/upload?sig=s", &descriptor, CONTENT).without("authorization"));
+    remote(&server).push_blob(&descriptor, body()).await.unwrap();
+    server.finish();
+    storage.finish();
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_used_is_an_error() {
+    for location in ["", "///x", "ftp://x/", "http://user:pw@127.0.0.1/x", "http://[::bad/"] {
+        let server = Script::start().await;
+        server.expect(begin(location));
+        let e = remote(&server).push_blob(&blob(CONTENT), body()).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Protocol, "{location}");
+        assert!(e.to_string().contains("Location"), "{e}");
+        server.finish();
+    }
+    let server = Script::start().await;
+    server.expect(Exchange::new("POST", "/v2/a/b/blobs/uploads/").body("<html>"));
+    let e = remote(&server).push_blob(&blob(CONTENT), body()).await.unwrap_err();
+    assert!(e.to_string().contains("web page"), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_declined_mounts_session_is_used_for_the_push() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
+    let target = format!(
+        "/v2/a/b/blobs/uploads/?mount={}&from=c%2Fd",
+        descriptor.digest.as_str().replace(':', "%3A")
+    );
+    let repository = remote(&server);
+    server.expect(Exchange::new("POST", &target).answer(202).header("location", "/v2/u/1"));
+    assert_eq!(repository.mount_blob(&descriptor, &source).await.unwrap(), Mount::Declined);
+    server.expect(put("/v2/u/1", &descriptor, CONTENT));
+    repository.push_blob(&descriptor, body()).await.unwrap();
+    // Whatever a registry has against mounts, it may take the bytes.
+    for status in [400, 403, 404, 405] {
+        server.expect(Exchange::new("POST", &target).answer(status));
+        assert_eq!(repository.mount_blob(&descriptor, &source).await.unwrap(), Mount::Declined);
+    }
+    let elsewhere = "r.example/c/d".parse().unwrap();
+    assert_eq!(repository.mount_blob(&descriptor, &elsewhere).await.unwrap(), Mount::Declined);
+    server.finish();
+}
+
+#[tokio::test]
+async fn the_single_requests_can_be_made_by_hand() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1?state=s3cret"));
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    assert!(!format!("{upload:?}").contains("s3cret"));
+    server.expect(patch("/v2/u/1?state=s3cret", "0-9", CONTENT).header("location", "/v2/u/2"));
+    let chunk = BlobStream::new(stream::iter([Ok(Bytes::from_static(CONTENT))]));
+    upload.append(chunk, 10).await.unwrap();
+    assert_eq!(upload.offset(), 10);
+    server.expect(Exchange::new("GET", "/v2/u/2").answer(204).header("range", "0-9"));
+    assert_eq!(upload.status().await.unwrap(), Some(10));
+    server.expect(put("/v2/u/2", &descriptor, b""));
+    upload.finish(&descriptor.digest).await.unwrap();
+    server.expect(begin("/v2/u/3"));
+    server.expect(Exchange::new("DELETE", "/v2/u/3").answer(204));
+    remote(&server).begin_upload().await.unwrap().cancel().await.unwrap();
+    server.finish();
+}

@@ -1,0 +1,143 @@
+//! Referrers: the registry's listing, and the fallback that clients keep.
+
+use bytes::Bytes;
+use longshore::{
+    Descriptor, Digest, ErrorKind, Index, MediaType, RawManifest, Source as _, Target as _, graph,
+};
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::remote;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+fn subject() -> Digest {
+    Digest::sha256(b"subject")
+}
+
+fn fallback() -> String {
+    format!("/v2/a/b/manifests/{}", subject().as_str().replace(':', "-"))
+}
+
+/// An artifact that refers to the subject.
+fn artifact(kind: &str) -> RawManifest {
+    let config = Descriptor::of(kind.parse().unwrap(), b"{}");
+    let json = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"config\":{},\"layers\":[],\"subject\":{}}}",
+        MediaType::OCI_MANIFEST,
+        serde_json::to_string(&config).unwrap(),
+        serde_json::to_string(&Descriptor::new(MediaType::OCI_MANIFEST, subject(), 7)).unwrap(),
+    );
+    RawManifest::of(Bytes::from(json), None).unwrap()
+}
+
+fn listed(manifest: &RawManifest) -> Descriptor {
+    graph::referrer(manifest).unwrap().unwrap().1
+}
+
+fn index(of: &[Descriptor]) -> Vec<u8> {
+    serde_json::to_vec(&Index::new(of.to_vec())).unwrap()
+}
+
+fn api(query: &str) -> Exchange {
+    Exchange::new("GET", format!("/v2/a/b/referrers/{}{query}", subject()))
+}
+
+async fn kinds(server: &Script, wanted: Option<&str>) -> longshore::Result<Vec<String>> {
+    let wanted = wanted.map(|kind| kind.parse::<MediaType>().unwrap());
+    let all = remote(server).referrers(&subject(), wanted.as_ref()).all().await?;
+    Ok(all.iter().map(|d| d.artifact_type.as_ref().unwrap().to_string()).collect())
+}
+
+#[tokio::test]
+async fn the_registrys_listing_is_filtered_by_one_of_the_two() {
+    let both = [listed(&artifact("a/sbom")), listed(&artifact("a/signature"))];
+    let server = Script::start().await;
+    server.expect(api("").header("content-type", INDEX).body(index(&both)));
+    assert_eq!(kinds(&server, None).await.unwrap(), ["a/sbom", "a/signature"]);
+
+    server.expect(api("?artifactType=a%2Fsbom").body(index(&both)));
+    assert_eq!(kinds(&server, Some("a/sbom")).await.unwrap(), ["a/sbom"]);
+
+    server.expect(
+        api("?artifactType=a%2Fsbom")
+            .header("oci-filters-applied", "artifactType")
+            .header("link", format!("</v2/a/b/referrers/{}?next=2>; rel=\"next\"", subject()))
+            .body(index(&both[..1])),
+    );
+    server.expect(
+        api("?next=2").header("oci-filters-applied", "artifactType").body(index(&both[..1])),
+    );
+    assert_eq!(kinds(&server, Some("a/sbom")).await.unwrap(), ["a/sbom", "a/sbom"]);
+    server.finish();
+}
+
+#[tokio::test]
+async fn without_a_listing_the_fallback_tag_is_read() {
+    let both = [listed(&artifact("a/sbom")), listed(&artifact("a/signature"))];
+    let server = Script::start().await;
+    server.expect(api("?artifactType=a%2Fsbom").answer(404));
+    server
+        .expect(Exchange::new("GET", fallback()).header("content-type", INDEX).body(index(&both)));
+    assert_eq!(kinds(&server, Some("a/sbom")).await.unwrap(), ["a/sbom"]);
+
+    server.expect(api("").answer(404));
+    server.expect(Exchange::new("GET", fallback()).answer(404));
+    assert!(kinds(&server, None).await.unwrap().is_empty());
+
+    server.expect(api("").answer(403));
+    assert_eq!(kinds(&server, None).await.unwrap_err().kind(), ErrorKind::Denied);
+
+    server.expect(api("").header("content-type", "text/html").body("<html>"));
+    assert_eq!(kinds(&server, None).await.unwrap_err().kind(), ErrorKind::Protocol);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_registry_that_knows_subjects_keeps_the_list_itself() {
+    let server = Script::start().await;
+    let sbom = artifact("a/sbom");
+    server.expect(
+        Exchange::new("PUT", format!("/v2/a/b/manifests/{}", sbom.digest()))
+            .answer(201)
+            .header("oci-subject", subject().as_str()),
+    );
+    remote(&server).push_manifest(&sbom, None).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn where_it_does_not_the_fallback_index_is_merged_and_read_again() {
+    let server = Script::start().await;
+    let (sbom, signature) = (artifact("a/sbom"), artifact("a/signature"));
+    let put = |content: &[Descriptor]| {
+        Exchange::new("PUT", fallback())
+            .with("content-type", INDEX)
+            .sending(index(content))
+            .answer(201)
+    };
+    let get = |content: &[Descriptor]| {
+        Exchange::new("GET", fallback()).header("content-type", INDEX).body(index(content))
+    };
+    let push = |manifest: &RawManifest| {
+        Exchange::new("PUT", format!("/v2/a/b/manifests/{}", manifest.digest())).answer(201)
+    };
+    // The first of a subject.
+    server.expect(push(&sbom));
+    server.expect(Exchange::new("GET", fallback()).answer(404));
+    server.expect(put(&[listed(&sbom)]));
+    server.expect(get(&[listed(&sbom)]));
+    remote(&server).push_manifest(&sbom, None).await.unwrap();
+    // Another client wrote its own in between: this one adds itself to that.
+    server.expect(push(&signature));
+    server.expect(Exchange::new("GET", fallback()).answer(404));
+    server.expect(put(&[listed(&signature)]));
+    server.expect(get(&[listed(&sbom)]));
+    server.expect(put(&[listed(&sbom), listed(&signature)]));
+    server.expect(get(&[listed(&sbom), listed(&signature)]));
+    remote(&server).push_manifest(&signature, None).await.unwrap();
+    // Once more changes nothing.
+    server.expect(push(&signature));
+    server.expect(get(&[listed(&sbom), listed(&signature)]));
+    remote(&server).push_manifest(&signature, None).await.unwrap();
+    server.finish();
+}
