@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`suite`] | the contract of the store traits, as tests that every store runs |
 //! | [`fixture`], [`random`] | images, made up or out of real files; seeded bytes |
+//! | [`script`] | a server that expects exact requests, in order |
 //! | [`fault`] | a proxy that breaks connections as networks do |
 //! | [`peer`], [`process`] | other people's programs, started, awaited, and ended by process id |
 //!
@@ -31,4 +32,5 @@ pub mod fixture;
 pub mod peer;
 pub mod process;
 pub mod random;
+pub mod script;
 pub mod suite;
