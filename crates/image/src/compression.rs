@@ -278,7 +278,7 @@ fn unsupported(name: &str) -> Error {
 }
 
 /// Bytes that tell every compression apart.
-const START: usize = 10;
+pub(crate) const START: usize = 10;
 /// 64 MiB: below, any ratio is harmless.
 const RATIO_FROM: u64 = 64 << 20;
 /// 2^27 bytes, 128 MiB: what `zstd` itself takes without being asked for more.

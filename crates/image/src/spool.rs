@@ -9,7 +9,7 @@ use std::path::Path;
 
 use longshore_core::{Error, ErrorKind, PIECE, Result};
 
-use crate::compression::{Compression, Decoder, Limits, error_of};
+use crate::compression::{Compression, Decoder, Limits, START, error_of};
 use crate::section::OpenFile;
 
 /// An archive's file, and whether it is the plain file that its path names.
@@ -41,7 +41,7 @@ pub(crate) fn open(path: &Path) -> Result<Spooled> {
 
 fn is_plain(mut file: &File) -> Result<bool> {
     let mut start = Vec::new();
-    file.take(16).read_to_end(&mut start).map_err(error_of)?;
+    file.take(START as u64).read_to_end(&mut start).map_err(error_of)?;
     io::Seek::rewind(&mut file).map_err(error_of)?;
     Ok(Compression::detect(&start)? == Compression::None)
 }

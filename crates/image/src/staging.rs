@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use longshore_core::{BlobReader, Error, ErrorKind, PIECE, Result};
+use longshore_core::{BlobReader, Error, ErrorKind, PIECE, Result, blob_file};
 use tempfile::{NamedTempFile, TempDir, TempPath};
 use tokio::sync::mpsc;
 
@@ -36,7 +36,7 @@ impl Staging {
     pub(crate) fn beside(target: &Path) -> Result<Self> {
         let above = target.parent().unwrap_or(target);
         let folder = tempfile::Builder::new()
-            .prefix(".partial-")
+            .prefix(blob_file::ASIDE_PREFIX)
             .tempdir_in(above)
             .map_err(|e| Error::io(above, e))?;
         Ok(Self { folder })

@@ -42,17 +42,18 @@ impl Stamp {
         }
     }
 
-    pub(crate) fn is_there(self) -> bool {
-        self.0.is_some()
+    /// Whether there is something to extend. An empty file (`mktemp` makes them) is nothing.
+    pub(crate) fn has_content(self) -> bool {
+        self.0.is_some_and(|(length, _)| length > 0)
     }
 }
 
-/// The error for an archive that cannot be extended, because it would come out as another file.
-pub(crate) fn compressed(path: &Path) -> Error {
+/// The error for an archive that is not read in place, and would come out as another file.
+pub(crate) fn not_extensible(path: &Path) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(path.display())
-        .detail("the archive that is there is compressed")
-        .with_hint("Decompress it first, or write to another file.")
+        .detail("what is there is compressed or a pipe, and cannot be extended")
+        .with_hint("Write to another file, or decompress this one first.")
 }
 
 /// Writes an archive aside and gives it its name, if what has the name is still what it was.
@@ -65,7 +66,7 @@ pub(crate) fn compressed(path: &Path) -> Error {
 pub(crate) fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let aside = tempfile::Builder::new()
-        .prefix(".partial-")
+        .prefix(blob_file::ASIDE_PREFIX)
         .tempfile_in(folder)
         .map_err(|e| Error::io(folder, e))?;
     let (file, aside) = aside.into_parts();

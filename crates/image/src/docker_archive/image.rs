@@ -11,7 +11,7 @@ use longshore_core::{
 use serde_json::Map;
 
 use super::manifest_json::Item;
-use crate::compression::{Compression, Decoder, Limits, error_of};
+use crate::compression::{Compression, Decoder, Limits, START, error_of};
 use crate::members::Members;
 use crate::section::Section;
 
@@ -125,7 +125,7 @@ fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Result<RawManifest> 
 
 /// Describes a layer as it is stored.
 fn describe(section: &Section, diff_id: &Digest) -> Result<Descriptor> {
-    let media_type = match Compression::detect(&section.start(16)?)? {
+    let media_type = match Compression::detect(&section.start(START)?)? {
         Compression::None => {
             return Ok(Descriptor::new(MediaType::DOCKER_LAYER, diff_id.clone(), section.size()));
         }

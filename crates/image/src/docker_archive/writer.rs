@@ -80,12 +80,12 @@ impl DockerArchiveWriter {
         let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
         let stamp = Stamp::of(&path)?;
         let staging = Staging::beside(&path)?;
-        let before = match stamp.is_there() {
+        let before = match stamp.has_content() {
             true => Some(DockerArchive::open_now(path.clone())?),
             false => None,
         };
         if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
-            return Err(tar_file::compressed(&path));
+            return Err(tar_file::not_extensible(&path));
         }
         let kept: &[Image] = before.as_ref().map_or(&[], |archive| &archive.content.images);
         let state =
@@ -109,10 +109,12 @@ impl DockerArchiveWriter {
     pub async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
         run(move || {
-            let mut state = work.state();
-            let members = saved::members(&state.images)?;
-            tar_file::replace(&work.path, state.stamp, &members)?;
-            state.stamp = Stamp::of(&work.path)?;
+            let (stamp, images) = {
+                let state = work.state();
+                (state.stamp, state.images.clone())
+            };
+            tar_file::replace(&work.path, stamp, &saved::members(&images)?)?;
+            work.state().stamp = Stamp::of(&work.path)?;
             Ok(())
         })
         .await

@@ -10,9 +10,14 @@ pub(super) fn name_of(entry: &Descriptor) -> Option<&str> {
 }
 
 /// The tag of an entry: its name, or the tag of the reference that its name is (podman writes those).
-fn tag_of(entry: &Descriptor) -> Option<Tag> {
+pub(super) fn tag_of(entry: &Descriptor) -> Option<Tag> {
     let name = name_of(entry)?;
     Tag::parse(name).ok().or_else(|| Reference::familiar(name).ok()?.tag().cloned())
+}
+
+/// What to call an entry: its name, else its digest.
+pub(super) fn shown(entry: &Descriptor) -> &str {
+    name_of(entry).unwrap_or(entry.digest.as_str())
 }
 
 /// The entry that is meant, the last one of several.

@@ -99,7 +99,8 @@ impl OciArchive {
         &self.content.index.manifests
     }
 
-    /// The only manifest of the archive: the one that is named if just one is, else the only one.
+    /// The only manifest of the archive: the one that is named if just one is (by its tag, if it has
+    /// one), else the only one.
     ///
     /// Images without names, each for another platform, are one: `index.json` itself is their index.
     ///
@@ -109,7 +110,9 @@ impl OciArchive {
     pub fn only_manifest(&self) -> Result<TagOrDigest> {
         let named: Vec<_> = self.entries().iter().filter(|d| index::name_of(d).is_some()).collect();
         match (&named[..], self.entries()) {
-            ([one], _) => Ok(one.digest.clone().into()),
+            ([one], _) => {
+                Ok(index::tag_of(one).map_or_else(|| one.digest.clone().into(), Into::into))
+            }
             ([], [one]) => Ok(one.digest.clone().into()),
             ([], []) => {
                 Err(Error::new(ErrorKind::NotFound).at(self.name()).detail("the archive is empty"))
@@ -118,7 +121,7 @@ impl OciArchive {
                 Ok(self.content.index_digest.clone().into())
             }
             _ => {
-                let names: Vec<&str> = named.iter().filter_map(|d| index::name_of(d)).collect();
+                let names: Vec<&str> = self.entries().iter().map(index::shown).collect();
                 Err(Error::new(ErrorKind::Conflict)
                     .at(self.name())
                     .detail(format!("several images: {}", names.join(", ")))

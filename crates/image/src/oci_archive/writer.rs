@@ -62,12 +62,12 @@ impl OciArchiveWriter {
         let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
         let stamp = Stamp::of(&path)?;
         let staging = Staging::beside(&path)?;
-        let before = match stamp.is_there() {
+        let before = match stamp.has_content() {
             true => Some(OciArchive::open_now(path.clone())?),
             false => None,
         };
         if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
-            return Err(tar_file::compressed(&path));
+            return Err(tar_file::not_extensible(&path));
         }
         let state = State {
             stamp,
@@ -89,10 +89,10 @@ impl OciArchiveWriter {
     pub async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
         run(move || {
+            let stamp = work.state().stamp;
             let members = work.members()?;
-            let mut state = work.state();
-            tar_file::replace(&work.path, state.stamp, &members)?;
-            state.stamp = Stamp::of(&work.path)?;
+            tar_file::replace(&work.path, stamp, &members)?;
+            work.state().stamp = Stamp::of(&work.path)?;
             Ok(())
         })
         .await
