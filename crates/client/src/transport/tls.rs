@@ -73,25 +73,26 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
 
 /// What the user can do about a failed handshake; `None` if TLS is not what failed.
 pub(crate) fn hint(error: &(dyn std::error::Error + 'static), host: &str) -> Option<String> {
-    let mut cause = error;
-    loop {
-        // `io::Error` hides what it wraps from `source`.
-        let wrapped = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(|e| e.get_ref())
-            .and_then(|e| e.downcast_ref::<rustls::Error>());
-        match wrapped.or_else(|| cause.downcast_ref()) {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                return Some(format!(
-                    "If {host} has a certificate of its own authority, name the root certificate."
-                ));
-            }
-            Some(rustls::Error::InvalidMessage(_)) => {
-                return Some(format!("If {host} speaks plain HTTP, say so in its settings."));
-            }
-            Some(_) => return None,
-            None => cause = cause.source()?,
+    match tls_error(error)? {
+        rustls::Error::InvalidCertificate(_) => Some(format!(
+            "If {host} has a certificate of its own authority, name the root certificate."
+        )),
+        rustls::Error::InvalidMessage(_) => {
+            Some(format!("If {host} speaks plain HTTP, say so in its settings."))
         }
+        _ => None,
+    }
+}
+
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    // `io::Error` leaves what it wraps out of its sources.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => tls_error(wrapped),
+        None => tls_error(error.source()?),
     }
 }
 

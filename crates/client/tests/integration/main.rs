@@ -1,5 +1,7 @@
 //! The client against servers that expect exact requests.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
+
 mod auth;
 mod blob;
 mod listing;
