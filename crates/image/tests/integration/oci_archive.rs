@@ -173,3 +173,22 @@ async fn damaged_content_of_before_is_replaced_and_missing_content_is_named() {
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert!(e.to_string().contains(missing.digest.as_str()), "{e}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_archive_comes_through_a_pipe_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, pipe) = (folder.path().join("x.tar"), folder.path().join("pipe"));
+    let content = Image::small(1).build();
+    let writer = OciArchiveWriter::create(&path).await.unwrap();
+    content.push(&writer, Some(&tag("v1"))).await;
+    writer.finish().await.unwrap();
+
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let (from, to) = (path.clone(), pipe.clone());
+    let sender = std::thread::spawn(move || std::fs::write(to, std::fs::read(from).unwrap()));
+    let archive = OciArchive::open(&pipe).await.unwrap();
+    sender.join().unwrap().unwrap();
+    content.assert_in(&archive, &by_tag("v1")).await;
+}
