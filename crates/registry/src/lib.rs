@@ -29,11 +29,12 @@
 //!
 //! | modules | hold |
 //! |---|---|
-//! | `route`, `range`, `query`, `limits` | reading requests; pure |
-//! | `incoming`, `reply` | bodies in, bodies and errors out |
-//! | `backend`, `access` | the traits: where things are kept, who may do what |
+//! | `limits`, `query`, `range` | numbers and grammars; pure |
+//! | `backend` | the traits of what keeps repositories, and upload sessions |
+//! | `backend::memory`, `backend::disk` | where they are kept |
+//! | `route`, `incoming`, `access` | a request's path, its body, its caller |
+//! | `reply` | bodies and errors on their way out |
 //! | `handler` | the end-points, over the traits |
-//! | `backend::memory`, `backend::disk` | where things are kept |
 //! | `registry` | the service |
 //! | `serve` | connections |
 

@@ -4,14 +4,14 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, I
 use http::{HeaderValue, Method, StatusCode};
 use longshore_core::{Descriptor, Digest, Error, ErrorCode, ErrorKind, MediaType, RepositoryName};
 
-use super::{Answer, Call, about_content, deletes_are_off, not_modified};
+use super::{Answer, Call, about_content, not_modified};
 use crate::range::Wanted;
 use crate::reply::{self, About, Body, Refusal};
 
 pub(super) async fn answer(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
     match *call.method {
         Method::GET | Method::HEAD => read(call, name, digest).await,
-        Method::DELETE if !call.deletes => Err(deletes_are_off()),
+        Method::DELETE if !call.deletes => Err(Refusal::method("GET, HEAD")),
         Method::DELETE => {
             let deleted = call.store(name).delete_blob(digest).await;
             deleted.map_err(|e| About::Blob.refuse(&e))?;

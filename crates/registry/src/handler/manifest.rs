@@ -10,7 +10,7 @@ use longshore_core::{
     TagOrDigest, graph,
 };
 
-use super::{Answer, Call, about_content, created, deletes_are_off, not_modified};
+use super::{Answer, Call, about_content, created, not_modified};
 use crate::backend::RepositoryStore;
 use crate::incoming::Incoming;
 use crate::reply::{self, About, Body, Refusal};
@@ -24,7 +24,7 @@ pub(super) async fn answer(
     match *call.method {
         Method::GET | Method::HEAD => read(call, name, selector).await,
         Method::PUT => write(call, name, selector, body).await,
-        Method::DELETE if !call.deletes => Err(deletes_are_off()),
+        Method::DELETE if !call.deletes => Err(Refusal::method("GET, HEAD, PUT")),
         Method::DELETE => {
             let store = call.store(name);
             let deleted = match selector {

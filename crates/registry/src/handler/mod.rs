@@ -136,11 +136,6 @@ fn not_modified(digest: &Digest) -> Answer {
     Ok(response)
 }
 
-/// 405, as the specification wants it where deletes are off.
-fn deletes_are_off() -> Refusal {
-    Refusal::method("GET, HEAD, PUT")
-}
-
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
 #[cfg(test)]

@@ -5,22 +5,25 @@
 
 mod stall;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use longshore_core::Result;
+use longshore_core::{ErrorCode, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::MissedTickBehavior;
 
 use self::stall::Stalling;
 use crate::registry::Registry;
+use crate::reply::Refusal;
 
 /// Serves a registry on a listener until `shutdown` ends.
 ///
@@ -87,7 +90,12 @@ async fn run(
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
         let registry = registry.clone();
-        async move { Ok::<_, std::convert::Infallible>(registry.answer(request).await) }
+        async move {
+            Ok::<_, Infallible>(match check(&request) {
+                Ok(()) => registry.answer(request).await,
+                Err(refusal) => refusal.into_response(),
+            })
+        }
     });
     let io = TokioIo::new(Stalling::new(stream, STALL_TIME));
     let server = server();
@@ -95,6 +103,24 @@ async fn run(
     if let Err(e) = watcher.watch(connection).await {
         tracing::debug!(error = %e, "a connection broke");
     }
+}
+
+/// Refuses what RFC 9112 wants refused and hyper lets pass: a request that could be read as another
+/// one by a proxy in front.
+///
+/// Source: RFC 9112, sections 3.2 and 6.1.
+fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let hosts = headers.get_all(HOST).iter().count();
+    let problem = if request.version() == Version::HTTP_11 && hosts != 1 {
+        "expected one Host header"
+    } else if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
+        "both Content-Length and Transfer-Encoding"
+    } else {
+        return Ok(());
+    };
+    let refusal = Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED, problem);
+    Err(refusal.with(CONNECTION, HeaderValue::from_static("close")))
 }
 
 fn server() -> auto::Builder<TokioExecutor> {
@@ -105,6 +131,7 @@ fn server() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_headers(HEADER_COUNT)
+        .max_buf_size(BUFFER_SIZE)
         .half_close(false);
     server
         .http2()
@@ -138,6 +165,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// 100 headers: the most that any client was seen to send is 30.
 const HEADER_COUNT: usize = 100;
+/// 128 KiB a connection: the head fits twice, and bodies lose no speed by it.
+const BUFFER_SIZE: usize = 128 << 10;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_STREAMS: u32 = 128;
 const H2_HEADER_SIZE: u32 = 64 << 10;

@@ -85,6 +85,10 @@ async fn malformed_requests_are_refused_and_closed() {
         format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{}\r\n", "x-y: z\r\n".repeat(101)),
         format!("GET /v2/{} HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n", "x".repeat(20 << 10)),
         format!("GET /v2/ HTTP/1.1\r\nConnection: close\r\nHost: x\r\nx: {}\r\n\r\n", "x".repeat(65 << 10)),
+        "GET /v2/ HTTP/1.1\r\n\r\n".into(),
+        "GET /v2/ HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".into(),
+        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n".into(),
         "CONNECT a:1 HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n".into(),
     ] {
         let reply = server.exchange(&request).await;

@@ -109,7 +109,7 @@ impl Blobs {
         let _naming = self.naming(digest);
         let (blob, pool) = (folder.blob(digest), self.place.pool(digest));
         create_parent(&blob)?;
-        let shared = matches!(self.look(&pool, digest, u64::MAX)?, Found::Right(_));
+        let shared = matches!(self.look(&pool, digest, SHARE_LIMIT)?, Found::Right(_));
         if shared && self.link(&pool, &blob).is_ok() {
             // The upload was a copy of what is here already.
             let _ = std::fs::remove_file(upload);
@@ -276,6 +276,9 @@ fn is_last_name(_: &Metadata) -> bool {
 
 /// 64 MiB: 50 ms of hashing, the longest that a client waits to be told whether a blob is there.
 pub(super) const CHECK_LIMIT: u64 = 64 << 20;
+/// 1 GiB: a second of hashing, to not store a blob twice. Larger ones that no one has asked for since
+/// the start are stored again.
+const SHARE_LIMIT: u64 = 1 << 30;
 /// 65,536 blobs, some 10 MB; beyond that files are checked again.
 const KNOWN_LIMIT: usize = 1 << 16;
 /// 64 locks: far more than there are threads to hold them.
