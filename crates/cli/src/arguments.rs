@@ -72,7 +72,7 @@ Locations:
 Exit codes:
   0 done · 1 negative answer or partial success · 2 usage · 3 not found
   4 unauthorized or denied · 5 network, timeout, rate limit
-  6 conflict · 7 content did not verify
+  6 conflict · 7 content did not verify · 130 interrupted
 
 Examples:
   longshore copy nginx:1.27 localhost:5000/nginx:1.27

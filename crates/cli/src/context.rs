@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use longshore::{
     Client, ClientBuilder, CredentialStore, Delete, DockerConfig, Error, ErrorKind, Layout,
-    Manifest, Platform, RawManifest, RegistrySettings, Result, RootCertificates, Scheme, Source,
-    TagOrDigest, Target, Verification,
+    Manifest, Platform, RawManifest, RegistrySettings, RemoteRepository, Result, RootCertificates,
+    Scheme, Source, Tag, TagOrDigest, Target, Verification,
 };
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
@@ -59,44 +59,37 @@ impl Context {
 
     /// Opens a location for reading.
     pub(crate) async fn open(&self, location: &Location) -> Result<Arc<dyn Source>> {
+        self.opened(location).await.map(Opened::source)
+    }
+
+    /// Opens a location for reading, and settles which manifest of it is meant: the one in its
+    /// text, else the only one there.
+    pub(crate) async fn named(&self, location: &Location) -> Result<Named> {
+        let opened = self.opened(location).await?;
+        let selector = match (location.selector(), &opened) {
+            (Some(selector), _) => selector,
+            (None, Opened::Layout(layout)) => layout.only_manifest().await?,
+            (None, Opened::OciArchive(archive)) => archive.only_manifest()?,
+            (None, Opened::DockerArchive(archive)) => match location.reference() {
+                Some(reference) => archive.selector(reference)?,
+                None => archive.only_image()?,
+            },
+            (None, Opened::Registry(_)) => Tag::latest().into(),
+        };
+        Ok(Named { source: opened.source(), selector })
+    }
+
+    async fn opened(&self, location: &Location) -> Result<Opened> {
         Ok(match location {
             Location::Registry(reference) => {
-                Arc::new(self.client.repository(reference.repository()))
+                Opened::Registry(self.client.repository(reference.repository()))
             }
-            Location::Layout { path, .. } => Arc::new(Layout::open(path).await?),
-            Location::OciArchive { path, .. } => Arc::new(OciArchive::open(path).await?),
-            Location::DockerArchive { path, .. } => Arc::new(DockerArchive::open(path).await?),
+            Location::Layout { path, .. } => Opened::Layout(Layout::open(path).await?),
+            Location::OciArchive { path, .. } => Opened::OciArchive(OciArchive::open(path).await?),
+            Location::DockerArchive { path, .. } => {
+                Opened::DockerArchive(DockerArchive::open(path).await?)
+            }
         })
-    }
-
-    /// Opens a location for reading, and settles which manifest of it is meant.
-    pub(crate) async fn named(&self, location: &Location) -> Result<Named> {
-        let source = self.open(location).await?;
-        let selector = self.selector(location).await?;
-        Ok(Named { source, selector })
-    }
-
-    /// Which manifest a location means: the one in its text, else the only one there.
-    pub(crate) async fn selector(&self, location: &Location) -> Result<TagOrDigest> {
-        match (location.selector(), location) {
-            (Some(selector), _) => Ok(selector),
-            (None, Location::Layout { path, .. }) => {
-                Layout::open(path).await?.only_manifest().await
-            }
-            (None, Location::OciArchive { path, .. }) => {
-                OciArchive::open(path).await?.only_manifest()
-            }
-            (None, Location::DockerArchive { path, reference }) => {
-                let archive = DockerArchive::open(path).await?;
-                match reference {
-                    Some(reference) => archive.selector(reference),
-                    None => archive.only_image(),
-                }
-            }
-            (None, Location::Registry(reference)) => {
-                Err(Error::new(ErrorKind::Invalid).at(reference).detail("no tag and no digest"))
-            }
-        }
     }
 
     /// Opens a location for writing, making it where it is not there.
@@ -134,6 +127,25 @@ impl Context {
                     .detail("nothing can be removed from an archive")
                     .with_hint("Copy what should stay into a new one."))
             }
+        }
+    }
+}
+
+/// A location, opened once: archives may be pipes, and unpacking them may take long.
+enum Opened {
+    Registry(RemoteRepository),
+    Layout(Layout),
+    OciArchive(OciArchive),
+    DockerArchive(DockerArchive),
+}
+
+impl Opened {
+    fn source(self) -> Arc<dyn Source> {
+        match self {
+            Self::Registry(repository) => Arc::new(repository),
+            Self::Layout(layout) => Arc::new(layout),
+            Self::OciArchive(archive) => Arc::new(archive),
+            Self::DockerArchive(archive) => Arc::new(archive),
         }
     }
 }

@@ -8,7 +8,7 @@ pub(crate) const NEGATIVE: u8 = 1;
 /// The exit code of an error.
 ///
 /// 1 negative or partial · 2 usage · 3 not found · 4 unauthorized or denied · 5 network, timeout,
-/// rate limit · 6 conflict · 7 content did not verify.
+/// rate limit · 6 conflict · 7 content did not verify · 130 interrupted.
 pub(crate) fn code(error: &Error) -> u8 {
     match error.kind() {
         ErrorKind::NotFound => 3,
@@ -19,6 +19,8 @@ pub(crate) fn code(error: &Error) -> u8 {
         | ErrorKind::Protocol => 5,
         ErrorKind::Conflict | ErrorKind::AlreadyExists => 6,
         ErrorKind::DigestMismatch | ErrorKind::SizeMismatch => 7,
+        // What shells say of a program that Ctrl-C ended.
+        ErrorKind::Canceled if error.thing().is_none() => 130,
         ErrorKind::Invalid if is_usage(error) => 2,
         _ => NEGATIVE,
     }
@@ -47,6 +49,7 @@ mod tests {
             (ErrorKind::SizeMismatch, 7),
             (ErrorKind::Invalid, 1),
             (ErrorKind::Io, 1),
+            (ErrorKind::Canceled, 130),
         ] {
             assert_eq!(code(&Error::new(kind)), expected, "{kind:?}");
         }

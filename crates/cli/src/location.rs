@@ -40,7 +40,15 @@ impl Location {
         }
     }
 
-    /// Whether the text says by digest which manifest is meant.
+    /// The name of an image in a docker-archive, if the text has one.
+    pub(crate) fn reference(&self) -> Option<&Reference> {
+        match self {
+            Self::DockerArchive { reference, .. } => reference.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The digest in the text, if there is one.
     pub(crate) fn digest(&self) -> Option<Digest> {
         match self {
             Self::Registry(reference) => reference.digest().cloned(),
@@ -183,7 +191,7 @@ mod tests {
             ("./dir", "oci:DIR"),
             ("docker://nginx", "write nginx"),
             ("docker-archive::a", "path"),
-            ("REPO/Name:", "empty"),
+            ("repo/name:", "empty"),
         ] {
             let e = text.parse::<Location>().unwrap_err().to_string();
             assert!(e.contains(word), "{text}: {e}");

@@ -12,6 +12,7 @@ mod global;
 mod location;
 mod output;
 mod progress;
+mod signal;
 mod transfer;
 
 use std::process::ExitCode;
@@ -40,14 +41,23 @@ fn run(arguments: Arguments) -> Result<()> {
     log(&arguments.global);
     let runtime = runtime(&arguments.command)
         .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
+    // A server ends by itself when it is told to, after what it is doing.
+    let serves = matches!(arguments.command, Command::Serve(_));
     let result = runtime.block_on(async {
         let context = Context::new(&arguments.global)?;
-        dispatch::run(&context, arguments.command).await
+        let work = dispatch::run(&context, arguments.command);
+        tokio::select! {
+            result = work => result,
+            () = signal::told_to_end(), if !serves => Err(Error::new(ErrorKind::Canceled)),
+        }
     });
-    // A read of the terminal that nobody answers must not keep the program.
-    runtime.shutdown_background();
+    // Stopped transfers clear away what they were writing; a prompt that nobody answers is left.
+    runtime.shutdown_timeout(CLEARING_AWAY);
     result
 }
+
+/// Two seconds: files are removed in milliseconds.
+const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// One thread for a question, all of them for content: threads cost start-up time.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {

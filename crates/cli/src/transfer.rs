@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore::{
-    Copier, CopyOptions, CopySummary, Error, ErrorKind, Platform, Result, Tag, TagOrDigest,
+    Copier, CopyOptions, CopySummary, Error, ErrorKind, Platform, Result, Side, Tag, TagOrDigest,
 };
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::context::{Context, Named};
 use crate::location::Location;
 use crate::output::{Report, size};
 use crate::progress;
@@ -69,15 +69,13 @@ impl Transfer {
 
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
         self.check()?;
-        let source = context.open(&self.source).await?;
-        // What is to be copied comes first: where it is not there, no folder is made for it.
-        let selector = match self.options.all_tags {
-            true => None,
-            false => Some(context.selector(&self.source).await?),
+        let (source, selector) = if self.options.all_tags {
+            (context.open(&self.source).await?, None)
+        } else {
+            let named = context.named(&self.source).await?;
+            self.look(&named).await.map_err(|e| e.on(Side::Source))?;
+            (named.source, Some(named.selector))
         };
-        if let Some(selector) = &selector {
-            source.resolve(selector).await.map_err(|e| e.on(longshore::Side::Source))?;
-        }
         let target = context.target(&self.target).await?;
         let observer = progress::observer(context.style());
         let copier = Copier::new(Arc::clone(&source), Arc::clone(&target.store))
@@ -89,6 +87,17 @@ impl Transfer {
         };
         target.finish().await?;
         context.output().report(&Outcome { target: self.target.to_string(), copies })
+    }
+
+    /// Looks whether what is to be copied is there, where something is made for it here.
+    async fn look(&self, named: &Named) -> Result<()> {
+        if matches!(self.target, Location::Registry(_)) {
+            return Ok(());
+        }
+        match &self.options.platform {
+            None => named.source.resolve(&named.selector).await.map(drop),
+            platform => named.image(platform.as_ref()).await.map(drop),
+        }
     }
 
     /// The tag at the target: the one in its text; else the source's, unless a digest says which

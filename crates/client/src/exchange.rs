@@ -43,6 +43,12 @@ impl Ask {
         self
     }
 
+    /// The same once more, if its body is not a stream.
+    fn again(&self) -> Option<Self> {
+        let request = replay(&self.request)?;
+        Some(Self { request, scopes: self.scopes.clone(), about: self.about.clone() })
+    }
+
     /// The same with a body.
     pub(crate) fn body(mut self, body: Body) -> Self {
         *self.request.body_mut() = body;
@@ -102,27 +108,21 @@ impl Exchange {
     ///
     /// A body that breaks off is asked for again: the transport's own attempts end with the head.
     pub(crate) async fn fetch(&self, ask: Ask, limit: usize) -> Result<(Reply, Bytes)> {
-        let mut next = Some(ask);
-        let mut attempt = 1;
-        while let Some(ask) = next {
-            let about = ask.about.clone();
-            let again = replay(&ask.request).map(|request| Ask {
-                request,
-                scopes: ask.scopes.clone(),
-                about: about.clone(),
-            });
+        let (mut ask, mut attempt) = (ask, 1);
+        loop {
+            let (about, again) = (ask.about.clone(), ask.again());
             let mut reply = self.expect(ask, &[200]).await?;
-            match std::mem::take(&mut reply.body).into_stream().bytes(limit).await {
-                Ok(body) => return Ok((reply, body)),
-                Err(e) if attempt < FETCH_ATTEMPTS && is_broken(&e) => {
+            let body = std::mem::take(&mut reply.body).into_stream().bytes(limit).await;
+            ask = match (body, again) {
+                (Ok(body), _) => return Ok((reply, body)),
+                (Err(e), Some(again)) if attempt < FETCH_ATTEMPTS && is_broken(&e) => {
                     tracing::debug!(error = %e, "asking again for a reply that broke off");
-                    next = again;
-                    attempt += 1;
+                    again
                 }
-                Err(e) => return Err(e.at(about)),
-            }
+                (Err(e), _) => return Err(e.at(about)),
+            };
+            attempt += 1;
         }
-        Err(Error::new(ErrorKind::Transport).at(&self.registry))
     }
 }
 

@@ -61,6 +61,24 @@ pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
     publish(aside, path)
 }
 
+/// Writes a small file where there is none; one that is there stays as it is, the same file.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) with the path.
+pub fn create_now(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = parent(path)?;
+    let mut aside = aside(folder)?;
+    let at = |e| Error::io(path, e);
+    aside.write_all(content).map_err(at)?;
+    make_readable(aside.as_file()).map_err(at)?;
+    aside.as_file().sync_all().map_err(at)?;
+    match aside.persist_noclobber(path) {
+        Ok(_) => sync_folder(folder),
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(at(e.error)),
+    }
+}
+
 /// Syncs a finished file, gives it its name, and syncs the folder, so that the name lasts.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary, Tally};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
-pub use layout::Layout;
+pub use layout::{Layout, listing};
 pub use manifest::{
     ArtifactManifest, ContainerConfig, History, ImageConfig, ImageManifest, Index, MANIFEST_LIMIT,
     Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,

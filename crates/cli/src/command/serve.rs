@@ -6,6 +6,7 @@ use longshore::{Error, ErrorKind, Result};
 use longshore_registry::Registry;
 
 use crate::output::{line, say};
+use crate::signal::told_to_end;
 
 /// The arguments of `longshore serve`.
 #[derive(Debug, Args)]
@@ -48,21 +49,4 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     longshore_registry::serve(listener, registry, told_to_end()).await?;
     say("ended");
     Ok(())
-}
-
-/// Ends when the process is told to: SIGTERM, or Ctrl-C.
-async fn told_to_end() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    interrupt.await.ok();
 }

@@ -103,7 +103,8 @@ impl Transport for Retry {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
         // A chunk that was lost may have been stored: its upload asks before it goes on.
         let safe = request.method() != Method::PATCH;
-        for number in 1.. {
+        let mut number = 1;
+        loop {
             let again = replay(&request);
             let attempt = Attempt { number, replayable: again.is_some(), safe };
             let result = self.inner.send(request).await;
@@ -121,11 +122,11 @@ impl Transport for Retry {
                     }
                     tokio::time::sleep(wait).await;
                     request = again;
+                    number += 1;
                 }
                 _ => return result,
             }
         }
-        unreachable!("attempts are bounded by the policy")
     }
 }
 

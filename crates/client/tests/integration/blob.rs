@@ -1,6 +1,8 @@
 //! Blobs on their way out: verified, resumed, bounded.
 
-use longshore::{Descriptor, ErrorKind, Source as _};
+use std::time::Duration;
+
+use longshore::{Descriptor, ErrorKind, Limits, Source as _};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::{blob, blob_path, impatient, place, quick, remote};
@@ -229,11 +231,14 @@ async fn passing_failures_are_tried_again_and_lasting_ones_end() {
 async fn a_server_that_does_not_answer_is_named_with_the_wait() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let repository = impatient().build().repository(&format!("{address}/a/b").parse().unwrap());
+    let mut limits = Limits::default();
+    limits.response = Duration::from_millis(200);
+    let client = quick().limits(limits).build();
+    let repository = client.repository(&format!("{address}/a/b").parse().unwrap());
     let e = repository.tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout);
     let shown = e.to_string();
-    assert!(shown.contains(&address.to_string()) && shown.contains("500ms"), "{shown}");
+    assert!(shown.contains(&address.to_string()) && shown.contains("200ms"), "{shown}");
     drop(listener);
 
     let repository = quick().build().repository(&format!("{address}/a/b").parse().unwrap());

@@ -1,9 +1,13 @@
-//! The client against servers that expect exact requests.
+//! The client against servers that expect exact requests, against the embedded registry, also
+//! through a network that breaks, and against other people's.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
 
 mod auth;
 mod blob;
+mod docker_registry;
+mod embedded;
+mod fault;
 mod listing;
 mod manifest;
 mod ping;
@@ -27,12 +31,10 @@ fn quick() -> ClientBuilder {
     Client::builder().retry(retry)
 }
 
-/// The same, which also takes silence for an answer soon.
+/// The same, which soon gives up on a body that stalls.
 fn impatient() -> ClientBuilder {
     let mut limits = Limits::default();
-    limits.connect = Duration::from_millis(500);
-    limits.response = Duration::from_millis(500);
-    limits.idle = Duration::from_millis(300);
+    limits.idle = Duration::from_secs(1);
     quick().limits(limits)
 }
 

@@ -190,10 +190,17 @@ impl Run {
         for child in successors.manifests {
             tasks.spawn(Arc::clone(self).child(Arc::clone(copy), child, depth + 1));
         }
+        let mut result = Ok(());
         while let Some(done) = tasks.join_next().await {
-            done.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))??;
+            let done = done.unwrap_or_else(|e| Err(Error::new(ErrorKind::Canceled).with_source(e)));
+            if done.is_err() {
+                result = done;
+                break;
+            }
         }
-        Ok(())
+        // Waits for the others to stop, so that what they were writing is cleared away.
+        tasks.shutdown().await;
+        result
     }
 
     /// Boxed: an index's children may be indexes.

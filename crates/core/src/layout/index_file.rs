@@ -1,6 +1,5 @@
 //! `oci-layout` and `index.json`: the two documents of a layout, and how they change.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,13 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::lock::lock;
-use super::name_of;
-use crate::annotations::Annotations;
 use crate::blob_file;
-use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::Index;
-use crate::reference::Tag;
 
 /// Reads `index.json`.
 ///
@@ -45,53 +40,6 @@ pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>)
     Ok(())
 }
 
-/// Lists a manifest, under `tag` if given.
-///
-/// Whatever had the tag before gives it up: an entry without a name left and without a part in a
-/// listing of referrers goes. Children of an index need no entries of their own.
-pub(super) fn list(
-    index: &mut Index,
-    entry: Descriptor,
-    tag: Option<&Tag>,
-    children: &[Descriptor],
-) {
-    let digest = entry.digest.clone();
-    let inside: HashSet<_> = children.iter().map(|d| &d.digest).collect();
-    index.manifests.retain(|d| name_of(d).is_some() || !inside.contains(&d.digest));
-    let Some(tag) = tag else {
-        if index.manifests.iter().all(|d| d.digest != digest) {
-            index.manifests.push(entry);
-        }
-        return;
-    };
-    let named = |d: &Descriptor| name_of(d) == Some(tag.as_str());
-    if index.manifests.iter().rfind(|d| named(d)).is_some_and(|d| d.digest == digest) {
-        return;
-    }
-    index.manifests.retain(|d| !named(d) || d.artifact_type.is_some());
-    for d in index.manifests.iter_mut().filter(|d| named(d)) {
-        d.annotations.0.remove(Annotations::REF_NAME);
-    }
-    index.manifests.retain(|d| d.digest != digest || name_of(d).is_some());
-    let mut entry = entry;
-    entry.annotations.insert(Annotations::REF_NAME, tag.as_str());
-    index.manifests.push(entry);
-}
-
-/// Takes a tag away; the manifest stays listed. Says whether there was one.
-pub(super) fn unname(index: &mut Index, tag: &Tag) -> bool {
-    let mut found = false;
-    for d in index.manifests.iter_mut().filter(|d| name_of(d) == Some(tag.as_str())) {
-        d.annotations.0.remove(Annotations::REF_NAME);
-        found = true;
-    }
-    let mut named: HashSet<_> = HashSet::new();
-    named.extend(index.manifests.iter().filter(|d| name_of(d).is_some()).map(|d| d.digest.clone()));
-    // Another name, or an earlier nameless entry, lists it already.
-    index.manifests.retain(|d| name_of(d).is_some() || named.insert(d.digest.clone()));
-    found
-}
-
 /// Makes the folder a layout, if it is not one.
 pub(super) fn create(root: &Path) -> Result<()> {
     blob_file::create_folder(root)?;
@@ -100,7 +48,8 @@ pub(super) fn create(root: &Path) -> Result<()> {
         refuse_foreign(root)?;
         let content =
             serde_json::to_vec(&Marker { version: "1.0.0".into() }).map_err(unwritable)?;
-        blob_file::replace_now(&marker, &content)?;
+        // Never replaced: it is what writers lock.
+        blob_file::create_now(&marker, &content)?;
     }
     check_marker(root)?;
     blob_file::create_folder(&root.join("blobs").join("sha256"))?;

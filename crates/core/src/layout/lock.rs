@@ -15,10 +15,12 @@ pub(super) struct Lock(#[expect(dead_code, reason = "holding it is its use")] Fi
 /// [`Timeout`](ErrorKind::Timeout) after a minute; [`Io`](ErrorKind::Io) if the file system cannot
 /// lock.
 pub(super) fn lock(marker: &Path) -> Result<Lock> {
-    let file = File::open(marker).map_err(|e| Error::io(marker, e))?;
     let start = Instant::now();
     loop {
+        let file = File::open(marker).map_err(|e| Error::io(marker, e))?;
         match file.try_lock() {
+            // A lock on a file that has been replaced keeps nobody out: once more.
+            Ok(()) if !is_at(&file, marker)? => {}
             Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::Error(e)) => return Err(Error::io(marker, e)),
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
@@ -32,6 +34,21 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
             }
         }
     }
+}
+
+/// Whether a path still leads to this file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let at = |e| Error::io(path, e);
+    let (open, there) = (file.metadata().map_err(at)?, std::fs::metadata(path).map_err(at)?);
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+}
+
+/// Elsewhere an open file cannot be replaced.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> Result<bool> {
+    Ok(true)
 }
 
 /// A minute: an update takes milliseconds, so whoever holds it longer hangs.

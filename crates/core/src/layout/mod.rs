@@ -5,6 +5,7 @@
 //! writers lose nothing. What is read back is verified like everything else.
 
 mod index_file;
+pub mod listing;
 mod lock;
 
 use std::fmt;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use crate::annotations::Annotations;
 use crate::blob::{BlobBody, BlobReader, BlobStream};
 use crate::blob_file;
 use crate::descriptor::Descriptor;
@@ -90,22 +90,12 @@ impl Layout {
     /// tags to choose from if there are several.
     pub async fn only_manifest(&self) -> Result<TagOrDigest> {
         let entries = self.entries().await?;
-        let named: Vec<&Descriptor> = entries.iter().filter(|d| name_of(d).is_some()).collect();
-        match (&named[..], &entries[..]) {
-            ([one], _) => match name_of(one).map(Tag::parse) {
-                Some(Ok(tag)) => Ok(tag.into()),
-                _ => Ok(one.digest.clone().into()),
-            },
-            ([], [one]) => Ok(one.digest.clone().into()),
-            ([], []) => {
-                Err(Error::new(ErrorKind::NotFound).at(self.name()).detail("the layout is empty"))
-            }
-            _ => {
-                let names: Vec<&str> = named.iter().filter_map(|d| name_of(d)).collect();
-                Err(Error::new(ErrorKind::Conflict)
-                    .at(self.name())
-                    .detail(format!("several images: {}", names.join(", ")))
-                    .with_hint("Say which one: oci:DIR:TAG or oci:DIR@DIGEST."))
+        let at = |e: Error| e.at(self.name());
+        match listing::only(&entries).map_err(at)? {
+            Some(only) => Ok(only),
+            None => {
+                let digests: Vec<&str> = entries.iter().map(|d| d.digest.as_str()).collect();
+                Err(at(listing::several(&digests)))
             }
         }
     }
@@ -140,11 +130,7 @@ impl Layout {
 
     /// What `index.json` says of a manifest, if it lists it.
     async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
-        let wanted = |d: &Descriptor| match selector {
-            TagOrDigest::Tag(tag) => name_of(d) == Some(tag.as_str()),
-            TagOrDigest::Digest(digest) => d.digest == *digest,
-        };
-        Ok(self.entries().await?.into_iter().rev().find(wanted))
+        Ok(listing::listed(&self.entries().await?, selector).cloned())
     }
 
     async fn read_manifest(
@@ -247,16 +233,8 @@ impl Source for Layout {
         Pages::new(move |_| {
             let (layout, after) = (layout.clone(), after.clone());
             async move {
-                let mut tags: Vec<Tag> = layout
-                    .entries()
-                    .await?
-                    .iter()
-                    .filter_map(|d| Tag::parse(name_of(d)?).ok())
-                    .filter(|tag| after.as_ref().is_none_or(|after| tag > after))
-                    .collect();
-                tags.sort();
-                tags.dedup();
-                Ok(crate::page::Page { items: tags, next: None })
+                let items = listing::tags(&layout.entries().await?, after.as_ref());
+                Ok(crate::page::Page { items, next: None })
             }
         })
     }
@@ -311,7 +289,7 @@ impl Target for Layout {
         };
         let tag = tag.cloned();
         self.update(move |index| {
-            index_file::list(index, entry, tag.as_ref(), &children);
+            listing::list(&mut index.manifests, entry, tag.as_ref(), &children);
             Ok(())
         })
         .await
@@ -344,7 +322,7 @@ impl Delete for Layout {
         let tag = tag.clone();
         self.update(
             move |index| {
-                if index_file::unname(index, &tag) { Ok(()) } else { Err(missing) }
+                if listing::unname(&mut index.manifests, &tag) { Ok(()) } else { Err(missing) }
             },
         )
         .await
@@ -355,11 +333,6 @@ impl fmt::Debug for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Layout({})", self.root.display())
     }
-}
-
-/// The name of an entry of `index.json`.
-fn name_of(entry: &Descriptor) -> Option<&str> {
-    entry.annotations.get(Annotations::REF_NAME)
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use longshore_core::{
     Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, MediaType, RawManifest, Result,
-    TagOrDigest, graph,
+    TagOrDigest, graph, listing,
 };
 
-use super::index;
 use crate::section::Section;
 
 /// An index and the blobs that go with it: of an archive that is read, or of one being written.
@@ -25,17 +24,17 @@ impl Lookup<'_> {
     /// listed.
     pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let missing = || self.not_found(&selector.to_string());
-        let (section, digest, media_type) = match (index::listed(self.entries, selector), selector)
-        {
-            (Some(entry), _) => {
-                let media_type = Some(entry.media_type.clone());
-                (self.blob(&entry.digest)?, entry.digest.clone(), media_type)
-            }
-            (None, TagOrDigest::Digest(digest)) => {
-                ((self.find)(digest)?.ok_or_else(missing)?, digest.clone(), None)
-            }
-            (None, TagOrDigest::Tag(_)) => return Err(missing()),
-        };
+        let (section, digest, media_type) =
+            match (listing::listed(self.entries, selector), selector) {
+                (Some(entry), _) => {
+                    let media_type = Some(entry.media_type.clone());
+                    (self.blob(&entry.digest)?, entry.digest.clone(), media_type)
+                }
+                (None, TagOrDigest::Digest(digest)) => {
+                    ((self.find)(digest)?.ok_or_else(missing)?, digest.clone(), None)
+                }
+                (None, TagOrDigest::Tag(_)) => return Err(missing()),
+            };
         let bytes = section.bytes(MANIFEST_LIMIT).map_err(|e| e.at(&digest))?;
         RawManifest::new(bytes, media_type, digest)
     }

@@ -1,9 +1,8 @@
 //! A repository in a tar file that holds an OCI image layout.
 //!
-//! Owns the reading of such archives; `writer` makes them, `index` knows the names in `index.json`,
+//! Owns the reading of such archives; `writer` makes them, core's `listing` knows the names in `index.json`,
 //! `lookup` what is behind them. Blobs are read where they lie in the file.
 
-mod index;
 mod lookup;
 mod writer;
 
@@ -16,7 +15,7 @@ use async_trait::async_trait;
 use longshore_core::blob_file::run;
 use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Index, MediaType, Page, Pages,
-    RawManifest, Repository, Result, Source, Tag, TagOrDigest,
+    RawManifest, Repository, Result, Source, Tag, TagOrDigest, listing,
 };
 use serde::Deserialize;
 
@@ -108,24 +107,16 @@ impl OciArchive {
     /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
     /// names to choose from if there are several.
     pub fn only_manifest(&self) -> Result<TagOrDigest> {
-        let named: Vec<_> = self.entries().iter().filter(|d| index::name_of(d).is_some()).collect();
-        match (&named[..], self.entries()) {
-            ([one], _) => {
-                Ok(index::tag_of(one).map_or_else(|| one.digest.clone().into(), Into::into))
-            }
-            ([], [one]) => Ok(one.digest.clone().into()),
-            ([], []) => {
-                Err(Error::new(ErrorKind::NotFound).at(self.name()).detail("the archive is empty"))
-            }
-            ([], several) if several.iter().all(|d| d.platform.is_some()) => {
+        let entries = self.entries();
+        let at = |e: Error| e.at(self.name());
+        match listing::only(entries).map_err(at)? {
+            Some(only) => Ok(only),
+            None if entries.iter().all(|d| d.platform.is_some()) => {
                 Ok(self.content.index_digest.clone().into())
             }
-            _ => {
-                let names: Vec<&str> = self.entries().iter().map(index::shown).collect();
-                Err(Error::new(ErrorKind::Conflict)
-                    .at(self.name())
-                    .detail(format!("several images: {}", names.join(", ")))
-                    .with_hint("Say which one: oci-archive:FILE:TAG or oci-archive:FILE@DIGEST."))
+            None => {
+                let digests: Vec<&str> = entries.iter().map(|d| d.digest.as_str()).collect();
+                Err(at(listing::several(&digests)))
             }
         }
     }
@@ -183,7 +174,7 @@ impl Source for OciArchive {
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
-        Pages::of(index::tags(self.entries(), after))
+        Pages::of(listing::tags(self.entries(), after))
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {

@@ -10,11 +10,11 @@ use longshore_core::blob_file::run;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Index,
     Manifest, MediaType, Mount, Node, Page, Pages, RawManifest, Repository, Result, Source, Tag,
-    TagOrDigest, Target, graph,
+    TagOrDigest, Target, graph, listing,
 };
 
 use super::lookup::Lookup;
-use super::{INDEX, MARKER, OciArchive, blob_name, index};
+use super::{INDEX, MARKER, OciArchive, blob_name};
 use crate::section::Section;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Part, Stamp};
@@ -171,7 +171,7 @@ impl Work {
         if let Some((_, referrer)) = graph::referrer(manifest)? {
             entry.artifact_type = referrer.artifact_type;
         }
-        index::list(&mut self.state().index.manifests, entry, tag, &children);
+        listing::list(&mut self.state().index.manifests, entry, tag, &children);
         Ok(())
     }
 }
@@ -212,7 +212,7 @@ impl Source for OciArchiveWriter {
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
-        Pages::of(index::tags(&self.work.state().index.manifests, after))
+        Pages::of(listing::tags(&self.work.state().index.manifests, after))
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {

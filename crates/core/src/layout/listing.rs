@@ -1,30 +1,59 @@
-//! The names in `index.json`, and how entries are listed under them. Pure.
+//! The names in `index.json`, and how entries are listed under them. Pure: every store that keeps a
+//! layout, in a folder or in a tar file, uses it.
 
 use std::collections::HashSet;
 
-use longshore_core::{Annotations, Descriptor, Reference, Tag, TagOrDigest};
+use crate::annotations::Annotations;
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reference::{Reference, Tag, TagOrDigest};
 
 /// The name of an entry.
-pub(super) fn name_of(entry: &Descriptor) -> Option<&str> {
+#[must_use]
+pub fn name_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(Annotations::REF_NAME)
 }
 
 /// The tag of an entry: its name, or the tag of the reference that its name is (podman writes those).
-pub(super) fn tag_of(entry: &Descriptor) -> Option<Tag> {
+#[must_use]
+pub fn tag_of(entry: &Descriptor) -> Option<Tag> {
     let name = name_of(entry)?;
     Tag::parse(name).ok().or_else(|| Reference::familiar(name).ok()?.tag().cloned())
 }
 
-/// What to call an entry: its name, else its digest.
-pub(super) fn shown(entry: &Descriptor) -> &str {
-    name_of(entry).unwrap_or(entry.digest.as_str())
+/// The only manifest there is: the one that is named if just one is (by its tag, if it has one), else
+/// the only one; `None` if there are several without names.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the names
+/// to choose from if there are several.
+pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
+    let named: Vec<&Descriptor> = entries.iter().filter(|d| name_of(d).is_some()).collect();
+    match (&named[..], entries) {
+        ([one], _) => {
+            Ok(Some(tag_of(one).map_or_else(|| one.digest.clone().into(), TagOrDigest::from)))
+        }
+        ([], [one]) => Ok(Some(one.digest.clone().into())),
+        ([], []) => Err(Error::new(ErrorKind::NotFound).detail("it holds no image")),
+        ([], _) => Ok(None),
+        _ => {
+            let names: Vec<&str> = named.iter().filter_map(|d| name_of(d)).collect();
+            Err(several(&names))
+        }
+    }
+}
+
+/// The error of a store with several images where one was to be chosen.
+#[must_use]
+pub fn several(names: &[&str]) -> Error {
+    Error::new(ErrorKind::Conflict)
+        .detail(format!("several images: {}", names.join(", ")))
+        .with_hint("Say which one, by :TAG or @DIGEST after the path.")
 }
 
 /// The entry that is meant, the last one of several.
-pub(super) fn listed<'a>(
-    entries: &'a [Descriptor],
-    selector: &TagOrDigest,
-) -> Option<&'a Descriptor> {
+#[must_use]
+pub fn listed<'a>(entries: &'a [Descriptor], selector: &TagOrDigest) -> Option<&'a Descriptor> {
     entries.iter().rev().find(|entry| match selector {
         TagOrDigest::Tag(tag) => tag_of(entry).as_ref() == Some(tag),
         TagOrDigest::Digest(digest) => entry.digest == *digest,
@@ -32,7 +61,8 @@ pub(super) fn listed<'a>(
 }
 
 /// The tags after `after`, in order, each once.
-pub(super) fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
+#[must_use]
+pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     let mut tags: Vec<Tag> = entries
         .iter()
         .filter_map(tag_of)
@@ -47,7 +77,7 @@ pub(super) fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
 ///
 /// Whatever had the tag before gives it up and goes, unless it has a part in a listing of referrers.
 /// Children of an index need no entries of their own.
-pub(super) fn list(
+pub fn list(
     entries: &mut Vec<Descriptor>,
     mut entry: Descriptor,
     tag: Option<&Tag>,
@@ -62,6 +92,9 @@ pub(super) fn list(
         return;
     };
     let named = |d: &Descriptor| tag_of(d).as_ref() == Some(tag);
+    if entries.iter().rfind(|d| named(d)).is_some_and(|d| d.digest == entry.digest) {
+        return;
+    }
     entries.retain(|d| !named(d) || d.artifact_type.is_some());
     for d in entries.iter_mut().filter(|d| named(d)) {
         d.annotations.0.remove(Annotations::REF_NAME);
@@ -71,11 +104,24 @@ pub(super) fn list(
     entries.push(entry);
 }
 
+/// Takes a tag away; the manifest stays listed. Says whether there was one.
+pub fn unname(entries: &mut Vec<Descriptor>, tag: &Tag) -> bool {
+    let mut found = false;
+    for d in entries.iter_mut().filter(|d| tag_of(d).as_ref() == Some(tag)) {
+        d.annotations.0.remove(Annotations::REF_NAME);
+        found = true;
+    }
+    // Another name, or an earlier nameless entry, lists it already.
+    let named = entries.iter().filter(|d| name_of(d).is_some());
+    let mut listed: HashSet<_> = named.map(|d| d.digest.clone()).collect();
+    entries.retain(|d| name_of(d).is_some() || listed.insert(d.digest.clone()));
+    found
+}
+
 #[cfg(test)]
 mod tests {
-    use longshore_core::MediaType;
-
     use super::*;
+    use crate::media_type::MediaType;
 
     fn entry(content: &str, name: Option<&str>) -> Descriptor {
         let mut entry = Descriptor::of(MediaType::OCI_MANIFEST, content.as_bytes());

@@ -1,0 +1,42 @@
+//! The remote repository as a store like any other, over the embedded registry.
+
+use longshore::{Client, RemoteRepository};
+use longshore_registry::{Builder, Registry, serve};
+use longshore_testkit::delete_suite;
+use longshore_testkit::suite::Fresh;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use std::net::SocketAddr;
+
+/// A registry on a free port that ends when what comes with the address is dropped.
+pub(crate) async fn start(registry: Builder) -> (SocketAddr, oneshot::Sender<()>) {
+    let registry = registry.build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(serve(listener, registry, async { drop(stopped.await) }));
+    (address, stop)
+}
+
+fn repository(client: &Client, address: SocketAddr) -> RemoteRepository {
+    client.repository(&format!("{address}/a/b").parse().unwrap())
+}
+
+delete_suite!(memory, async || {
+    let (address, stop) = start(Registry::builder().memory()).await;
+    Fresh::keeping(repository(&Client::new(), address), stop)
+});
+
+delete_suite!(disk, async || {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, stop) = start(Registry::builder().disk(folder.path())).await;
+    Fresh::keeping(repository(&Client::new(), address), (stop, folder))
+});
+
+delete_suite!(in_chunks, async || {
+    let (address, stop) = start(Registry::builder().memory()).await;
+    let form = longshore::UploadForm::Chunks(std::num::NonZeroU64::new(1000).unwrap());
+    let client = Client::builder().upload_form(form).build();
+    Fresh::keeping(repository(&client, address), stop)
+});

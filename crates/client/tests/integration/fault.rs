@@ -1,0 +1,137 @@
+//! Whole copies through a network that breaks: right in the end, or an error, never wrong.
+
+use std::sync::Arc;
+
+use longshore::{Client, Copier, Memory, RemoteRepository, Tag, TagOrDigest};
+use longshore_registry::Registry;
+use longshore_testkit::fault::{Fault, FaultProxy};
+use longshore_testkit::fixture::{Content, Image, Layer};
+use longshore_testkit::random;
+
+use crate::embedded::start;
+use crate::{impatient, quick};
+
+fn image() -> Content {
+    let large = Layer::gzip(&random::bytes(7, LAYER));
+    Image::new("linux/amd64".parse().unwrap()).layer(large).build()
+}
+
+fn tag() -> Tag {
+    Tag::parse("v1").unwrap()
+}
+
+struct Setting {
+    proxy: FaultProxy,
+    content: Content,
+    memory: Memory,
+    /// Not through the proxy.
+    direct: RemoteRepository,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let (address, _stop) = start(Registry::builder().memory()).await;
+        let proxy = FaultProxy::start(address).await;
+        let direct = quick().build().repository(&format!("{address}/a/b").parse().unwrap());
+        Self { proxy, content: image(), memory: Memory::new(), direct, _stop }
+    }
+
+    fn through_proxy(&self, client: &Client) -> RemoteRepository {
+        client.repository(&format!("{}/a/b", self.proxy.address()).parse().unwrap())
+    }
+
+    async fn pull(&self, client: &Client) -> longshore::Result<()> {
+        let from = Arc::new(self.through_proxy(client));
+        let copier = Copier::new(from, Arc::new(self.memory.clone()));
+        copier.copy(&tag().into(), Some(&tag())).await.map(drop)
+    }
+
+    async fn push(&self, client: &Client) -> longshore::Result<()> {
+        let to = Arc::new(self.through_proxy(client));
+        let copier = Copier::new(Arc::new(self.memory.clone()), to);
+        copier.copy(&tag().into(), Some(&tag())).await.map(drop)
+    }
+}
+
+/// Pulls with each fault; returns how many requests it took.
+async fn pull_survives(method: &'static str, path: &str, times: usize, fault: Fault) {
+    let setting = Setting::new().await;
+    setting.content.push(&setting.direct, Some(&tag())).await;
+    let shown = format!("{method} {path} {fault:?}");
+    setting.proxy.inject(method, path, times, fault);
+    let pulled = setting.pull(&impatient().build()).await;
+    pulled.unwrap_or_else(|e| panic!("{shown}: {e:?}"));
+    setting.content.assert_in(&setting.memory, &TagOrDigest::from(tag())).await;
+    assert!(setting.proxy.requests().len() < 30, "{shown}");
+}
+
+async fn push_survives(method: &'static str, path: &str, times: usize, fault: Fault) {
+    let setting = Setting::new().await;
+    setting.content.push(&setting.memory, Some(&tag())).await;
+    let shown = format!("{method} {path} {fault:?}");
+    setting.proxy.inject(method, path, times, fault);
+    let pushed = setting.push(&impatient().build()).await;
+    pushed.unwrap_or_else(|e| panic!("{shown}: {e:?}"));
+    setting.content.assert_in(&setting.direct, &TagOrDigest::from(tag())).await;
+    assert!(setting.proxy.requests().len() < 30, "{shown}");
+}
+
+#[tokio::test]
+async fn a_pull_survives_what_passes() {
+    let half = LAYER as u64 / 2;
+    for (path, times, fault) in [
+        ("/blobs/", 1, Fault::Cut(half)),
+        ("/blobs/", 1, Fault::Reset(half)),
+        ("/blobs/", 3, Fault::Reset(half / 2)),
+        ("/blobs/", 1, Fault::Stall(half)),
+        ("/blobs/", 1, Fault::Reset(0)),
+        ("/blobs/", 1, Fault::Reply(503, vec![])),
+        ("/blobs/", 1, Fault::Reply(429, vec![("retry-after", "0")])),
+        ("/manifests/", 1, Fault::Reply(503, vec![])),
+        ("/manifests/", 1, Fault::Reset(10)),
+        ("/manifests/", 1, Fault::LoseReply),
+    ] {
+        pull_survives("GET", path, times, fault).await;
+    }
+    pull_survives("HEAD", "/manifests/", 9, Fault::Reply(405, vec![])).await;
+}
+
+#[tokio::test]
+async fn a_push_survives_what_passes() {
+    let half = LAYER as u64 / 2;
+    for (method, path, times, fault) in [
+        ("POST", "/uploads/", 1, Fault::Reply(503, vec![])),
+        ("POST", "/uploads/", 1, Fault::LoseReply),
+        ("PUT", "/uploads/", 1, Fault::Reply(503, vec![])),
+        ("PUT", "/uploads/", 1, Fault::Reply(401, vec![])),
+        ("PUT", "/uploads/", 1, Fault::Reply(404, vec![])),
+        ("PUT", "/uploads/", 1, Fault::Reply(413, vec![])),
+        ("PUT", "/uploads/", 1, Fault::Reply(405, vec![])),
+        ("PUT", "/uploads/", 1, Fault::ResetRequest(half)),
+        ("PUT", "/uploads/", 2, Fault::ResetRequest(half / 2)),
+        ("PUT", "/uploads/", 1, Fault::LoseReply),
+        ("PUT", "/manifests/", 1, Fault::Reply(503, vec![])),
+        ("PUT", "/manifests/", 1, Fault::LoseReply),
+        ("HEAD", "/blobs/", 1, Fault::Reply(502, vec![])),
+    ] {
+        push_survives(method, path, times, fault).await;
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_ends_and_wrong_bytes_never_arrive() {
+    for (times, fault) in
+        [(100, Fault::Reply(500, vec![])), (100, Fault::Reset(100_000)), (100, Fault::Flip(1000))]
+    {
+        let setting = Setting::new().await;
+        setting.content.push(&setting.direct, Some(&tag())).await;
+        setting.proxy.inject("GET", "/blobs/", times, fault);
+        setting.pull(&impatient().build()).await.unwrap_err();
+        assert_eq!(setting.memory.manifest_count(), 0);
+        assert!(setting.proxy.requests().len() < 40);
+    }
+}
+
+/// 3 MiB, and it does not compress.
+const LAYER: usize = 3 << 20;
