@@ -3,17 +3,21 @@
 use std::fmt;
 
 /// How many tests passed and failed. Displayed as the closing line of `cargo xtask test`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     /// Tests that were left out by name, because their peer is not there.
     pub(crate) left_out: u64,
+    /// The names of tests that failed.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Summary {
-    /// Adds a line, if it is a test binary's result.
+    /// Adds a line, if it is a test binary's result, or that of a test that failed.
     pub(crate) fn read(&mut self, line: &str) {
+        let failure = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"));
+        self.failures.extend(failure.map(str::to_owned));
         let Some(counts) = line.strip_prefix("test result: ") else {
             return;
         };
@@ -44,12 +48,14 @@ mod tests {
         for line in [
             "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 1.33s",
             "test a::b ... ok",
+            "test a::c ... FAILED",
             "test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.19s",
             "the test result: ok. 100 passed;",
         ] {
             summary.read(line);
         }
         assert_eq!((summary.passed, summary.failed, summary.left_out), (16, 2, 3));
+        assert_eq!(summary.failures, ["a::c"]);
         assert_eq!(summary.to_string(), "16 passed, 2 failed");
     }
 }
