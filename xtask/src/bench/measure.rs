@@ -51,13 +51,13 @@ pub(super) fn succeed(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()
         .map_err(|e| Failure::new(format!("{program} does not run: {e}")))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(Failure::new(format!("{program} {} failed", arguments.join(" "))))
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("{program} {} failed: {said}", arguments.join(" "))))
 }
 
 /// One thing measured: a column of samples for each program.

@@ -35,9 +35,7 @@ pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>)
     if index == before {
         return Ok(());
     }
-    write(root, &index)?;
-    remove_leftovers(root);
-    Ok(())
+    write(root, &index)
 }
 
 /// Makes the folder a layout, if it is not one.
@@ -54,7 +52,11 @@ pub(super) fn create(root: &Path) -> Result<()> {
     check_marker(root)?;
     blob_file::create_folder(&root.join("blobs").join("sha256"))?;
     let _lock = lock(&marker)?;
-    if root.join(INDEX).exists() { Ok(()) } else { write(root, &Index::new(Vec::new())) }
+    if root.join(INDEX).exists() {
+        remove_leftovers(root);
+        return Ok(());
+    }
+    write(root, &Index::new(Vec::new()))
 }
 
 /// Checks that the folder is a layout, of a version that is understood.
@@ -109,7 +111,7 @@ fn remove_leftovers(root: &Path) {
     let Ok(now) = std::fs::metadata(root.join(INDEX)).and_then(|m| m.modified()) else {
         return;
     };
-    for path in leftovers(root) {
+    for path in leftovers {
         let modified = std::fs::metadata(&path).and_then(|m| m.modified());
         if modified.is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > LEFTOVER_AGE)) {
             tracing::debug!(path = %path.display(), "removing what an interrupted writer left");

@@ -130,3 +130,18 @@ async fn a_damaged_blob_is_not_held_and_a_push_heals_it() {
         assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Holding::Alone);
     }
 }
+
+#[tokio::test]
+async fn what_a_killed_writer_left_goes_after_a_day() {
+    let (_folder, layout) = layout().await;
+    let blobs = layout.path().join("blobs").join("sha256");
+    let (old, new) = (blobs.join(".partial-old"), blobs.join(".partial-new"));
+    for path in [&old, &new] {
+        std::fs::write(path, "some").unwrap();
+    }
+    let modified = std::fs::metadata(&old).unwrap().modified().unwrap();
+    let file = std::fs::File::options().write(true).open(&old).unwrap();
+    file.set_modified(modified - std::time::Duration::from_secs(25 * 60 * 60)).unwrap();
+    Layout::create(layout.path()).await.unwrap();
+    assert!(!old.exists() && new.exists());
+}
