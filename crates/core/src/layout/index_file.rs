@@ -107,8 +107,10 @@ fn write(root: &Path, index: &Index) -> Result<()> {
 
 /// Removes what writers that were killed left behind, a day after. Failing to is no failure.
 fn remove_leftovers(root: &Path) {
-    // The index was written just now: its time is the file system's own clock.
-    let Ok(now) = std::fs::metadata(root.join(INDEX)).and_then(|m| m.modified()) else {
+    let leftovers = leftovers(root);
+    // A file made just now: its time is the file system's own clock.
+    let clock = if leftovers.is_empty() { None } else { tempfile::tempfile_in(root).ok() };
+    let Some(Ok(now)) = clock.map(|file| file.metadata().and_then(|m| m.modified())) else {
         return;
     };
     for path in leftovers {
