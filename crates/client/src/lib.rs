@@ -71,3 +71,8 @@ pub use credentials::{
 pub use ping::Ping;
 pub use repository::{RemoteRepository, Upload};
 pub use transport::{Body, Fault, Transport, TransportError};
+
+/// The page that newcomers read: its example is compiled with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
