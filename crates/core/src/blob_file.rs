@@ -224,6 +224,16 @@ fn aside(folder: &Path) -> Result<NamedTempFile> {
         .map_err(|e| Error::io(folder, e))
 }
 
+/// What time it is by the clock that the files of a folder are dated with: its server's, where it is
+/// remote.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) if the folder cannot be written.
+pub fn time_at(folder: &Path) -> Result<std::time::SystemTime> {
+    let made_now = tempfile::tempfile_in(folder).and_then(|file| file.metadata()?.modified());
+    made_now.map_err(|e| Error::io(folder, e))
+}
+
 /// Whether a file name is that of content on its way, left behind if its writer is gone.
 #[must_use]
 pub fn is_aside(file_name: &str) -> bool {

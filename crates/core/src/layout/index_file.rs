@@ -108,11 +108,7 @@ fn write(root: &Path, index: &Index) -> Result<()> {
 /// Removes what writers that were killed left behind, a day after. Failing to is no failure.
 fn remove_leftovers(root: &Path) {
     let leftovers = leftovers(root);
-    // A file made just now: its time is the file system's own clock.
-    let clock = if leftovers.is_empty() { None } else { tempfile::tempfile_in(root).ok() };
-    let Some(Ok(now)) = clock.map(|file| file.metadata().and_then(|m| m.modified())) else {
-        return;
-    };
+    let Ok(now) = blob_file::time_at(root) else { return };
     for path in leftovers {
         let modified = std::fs::metadata(&path).and_then(|m| m.modified());
         if modified.is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > LEFTOVER_AGE)) {
