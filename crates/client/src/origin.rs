@@ -103,59 +103,102 @@ pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
     url.as_str().parse().map_err(|_| "is not a URL")
 }
 
-/// Decides whether a request may go on from `from` to `to`.
+/// Decides whether a request may go on from `from` to `to`, as a redirect or the URL of an upload.
 ///
-/// Never from https to http; never to an address of this machine or a private network, given as a
-/// number, unless `from` is of that kind itself.
+/// Never from https to http; never to this machine or its link, unless `from` is there too: what
+/// answers there serves this machine alone (an administration port, a cloud's metadata). Another
+/// address of a private network may well be the registry's storage. Credentials go to neither.
 ///
 /// # Errors
 /// A clause that says why not.
 pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
+    let (origin, next) = reaches(from, to)?;
+    if next == Reach::Machine && origin == Reach::Public {
+        return Err("leads to this machine or its link");
+    }
+    Ok(())
+}
+
+/// Decides whether credentials for the registry at `registry` may go to its token service at
+/// `realm`.
+///
+/// As [`check_hop`], and never into a private network, given as a number, from outside of one.
+///
+/// # Errors
+/// A clause that says why not.
+pub(crate) fn check_realm(registry: &Uri, realm: &Uri) -> Result<(), &'static str> {
+    let (origin, next) = reaches(registry, realm)?;
+    if next != Reach::Public && origin == Reach::Public {
+        return Err("leads into a private network");
+    }
+    Ok(())
+}
+
+/// How far both ends can be reached from, if the step between them keeps its encryption.
+fn reaches(from: &Uri, to: &Uri) -> Result<(Reach, Reach), &'static str> {
     let (Some(origin), Some(next)) = (Origin::of(from), Origin::of(to)) else {
         return Err("is neither http nor https");
     };
     if origin.is_https() && !next.is_https() {
         return Err("leads from https to http");
     }
-    if origin.host != next.host && is_local(&next.host) && !is_local(&origin.host) {
-        return Err("leads into a private network");
-    }
-    Ok(())
+    Ok((Reach::of(&origin.host), Reach::of(&next.host)))
 }
-
 /// Whether both URLs name the same host and port, written out or implied.
 fn same_address(a: &Url, b: &Url) -> bool {
     a.host_str() == b.host_str()
         && (a.port() == b.port() || a.port_or_known_default() == b.port_or_known_default())
 }
 
-/// Whether a host is this machine's name, or the number of an address that is not public.
-fn is_local(host: &str) -> bool {
-    match Host::parse(host) {
-        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Ok(Host::Ipv4(ip)) => is_local_v4(ip),
-        Ok(Host::Ipv6(ip)) => is_local_v6(ip),
-        Err(_) => true,
-    }
+/// From how far a host can be reached, as far as its name or number tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// From this machine, or from what is on the same link.
+    Machine,
+    /// From a private network.
+    Private,
+    /// From anywhere. A name may be anything; it is taken for public.
+    Public,
 }
 
-/// Source: RFC 6890; 100.64.0.0/10 is shared address space (RFC 6598).
-fn is_local_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, ..] = ip.octets();
-    ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_broadcast()
-        || a == 0
-        || (a == 100 && (64..128).contains(&b))
-}
-
-/// Source: RFC 4291, section 2.5; RFC 4193 (unique local).
-fn is_local_v6(ip: Ipv6Addr) -> bool {
-    if let Some(v4) = ip.to_ipv4() {
-        return is_local_v4(v4);
+impl Reach {
+    fn of(host: &str) -> Self {
+        match Host::parse(host) {
+            Ok(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
+                Self::Machine
+            }
+            Ok(Host::Domain(_)) => Self::Public,
+            Ok(Host::Ipv4(ip)) => Self::of_v4(ip),
+            Ok(Host::Ipv6(ip)) => Self::of_v6(ip),
+            Err(_) => Self::Machine,
+        }
     }
-    ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
+
+    /// Source: RFC 6890; 100.64.0.0/10 is shared address space (RFC 6598).
+    fn of_v4(ip: Ipv4Addr) -> Self {
+        let [a, b, ..] = ip.octets();
+        if ip.is_loopback() || ip.is_link_local() || ip.is_broadcast() || a == 0 {
+            return Self::Machine;
+        }
+        match ip.is_private() || (a == 100 && (64..128).contains(&b)) {
+            true => Self::Private,
+            false => Self::Public,
+        }
+    }
+
+    /// Source: RFC 4291, section 2.5; RFC 4193 (unique local).
+    fn of_v6(ip: Ipv6Addr) -> Self {
+        if let Some(v4) = ip.to_ipv4() {
+            return Self::of_v4(v4);
+        }
+        if ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local() {
+            return Self::Machine;
+        }
+        match ip.is_unique_local() {
+            true => Self::Private,
+            false => Self::Public,
+        }
+    }
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -221,23 +264,32 @@ mod tests {
 
     #[test]
     fn a_hop_neither_downgrades_nor_leads_inside() {
-        for (from, to, allowed) in [
-            ("https://r.example/", "https://cdn.example/", true),
-            ("https://r.example/", "http://cdn.example/", false),
-            ("http://r.example/", "https://cdn.example/", true),
-            ("http://r.example/", "http://cdn.example/", true),
-            ("http://r.example/", "http://[::1]/", false),
-            ("http://r.example/", "http://0.0.0.0/", false),
-            ("http://r.example/", "http://localhost/", false),
-            ("https://r.example/", "https://169.254.169.254/", false),
-            ("https://r.example/", "https://2852039166/", false),
-            ("https://r.example/", "https://[::ffff:10.0.0.1]/", false),
-            ("https://r.example/", "https://[fd00::1]/", false),
-            ("https://r.example/", "https://8.8.8.8/", true),
-            ("http://127.0.0.1:5000/", "http://127.0.0.1:6000/", true),
-            ("http://10.0.0.1/", "http://10.0.0.2/", true),
+        for (from, to, hop, realm) in [
+            ("https://r.example/", "https://cdn.example/", true, true),
+            ("https://r.example/", "http://cdn.example/", false, false),
+            ("http://r.example/", "https://cdn.example/", true, true),
+            ("http://r.example/", "http://cdn.example/", true, true),
+            ("https://r.example/", "https://8.8.8.8/", true, true),
+            ("https://r.example/", "https://[2001:4860:4860::8888]/", true, true),
+            // The storage of a registry inside.
+            ("https://r.example/", "https://10.1.2.3/", true, false),
+            ("https://r.example/", "http://10.1.2.3/", false, false),
+            ("http://r.example/", "http://192.168.0.1:9000/", true, false),
+            ("https://r.example/", "https://100.64.0.1/", true, false),
+            ("https://r.example/", "https://[::ffff:10.0.0.1]/", true, false),
+            ("https://r.example/", "https://[fd00::1]/", true, false),
+            ("http://r.example/", "http://[::1]/", false, false),
+            ("http://r.example/", "http://[::ffff:127.0.0.1]/", false, false),
+            ("http://r.example/", "http://[fe80::1]/", false, false),
+            ("http://r.example/", "http://0.0.0.0/", false, false),
+            ("http://r.example/", "http://localhost/", false, false),
+            ("https://r.example/", "https://169.254.169.254/", false, false),
+            ("https://r.example/", "https://2852039166/", false, false),
+            ("http://127.0.0.1:5000/", "http://127.0.0.1:6000/", true, true),
+            ("http://10.0.0.1/", "http://10.0.0.2/", true, true),
         ] {
-            assert_eq!(check_hop(&uri(from), &uri(to)).is_ok(), allowed, "{from} {to}");
+            assert_eq!(check_hop(&uri(from), &uri(to)).is_ok(), hop, "{from} {to}");
+            assert_eq!(check_realm(&uri(from), &uri(to)).is_ok(), realm, "{from} {to}");
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::challenge::Bearer;
 use super::scope::Scopes;
-use crate::origin::{check_hop, resolve};
+use crate::origin::{check_realm, resolve};
 use crate::transport::Body;
 
 /// A token, ready for the header, and how long it is good for from its receipt on.
@@ -28,7 +28,7 @@ pub(crate) struct Token {
 /// A clause that says what is wrong with it.
 pub(crate) fn realm(registry: &Uri, bearer: &Bearer) -> Result<Uri, &'static str> {
     let realm = resolve(registry, bearer.realm.as_bytes())?;
-    check_hop(registry, &realm)?;
+    check_realm(registry, &realm)?;
     Ok(realm)
 }
 
@@ -152,6 +152,7 @@ mod tests {
             (https, "https://169.254.169.254/", false),
             (https, "https://[::ffff:127.0.0.1]/", false),
             (https, "https://2852039166/", false),
+            (https, "https://10.0.0.1/", false),
             (https, "file:///etc/passwd", false),
             (https, "null://", false),
             (https, "https://u:p@auth.example/", false),

@@ -127,6 +127,9 @@ mod tests {
         let seen = follow(307, Method::GET, &["/other", "https://r.example:444/x"]).await.unwrap();
         assert_eq!(seen.iter().map(|s| s.1).collect::<Vec<_>>(), [true, true, false]);
 
+        let seen = follow(307, Method::GET, &["https://10.0.0.1/storage"]).await.unwrap();
+        assert_eq!(seen.iter().map(|s| s.1).collect::<Vec<_>>(), [true, false]);
+
         let away_and_back = ["https://cdn.example/", "https://r.example/v2/"];
         let seen = follow(302, Method::GET, &away_and_back).await.unwrap();
         assert_eq!(seen.iter().map(|s| s.1).collect::<Vec<_>>(), [true, false, false]);
@@ -148,6 +151,7 @@ mod tests {
             (307, Method::GET, "http://r.example:80/x y"),
             (307, Method::GET, "http://cdn.example/"),
             (307, Method::GET, "https://127.0.0.1/"),
+            (307, Method::GET, "https://169.254.169.254/"),
             (307, Method::GET, "https://u:p@cdn.example/"),
             (307, Method::GET, "ftp://cdn.example/"),
             (307, Method::GET, ""),
