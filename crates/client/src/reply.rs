@@ -106,14 +106,22 @@ impl Reply {
 /// # Errors
 /// [`Protocol`](ErrorKind::Protocol), with the hint where it is a web page.
 pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|e| match is_web_page(body) {
-        true => {
-            protocol_error(uri, "expected JSON, got a web page".to_owned()).with_hint(WEB_PAGE_HINT)
-        }
-        false => {
-            protocol_error(uri, "the reply is not the JSON it should be".to_owned()).with_source(e)
-        }
+    refuse_web_page(uri, body)?;
+    serde_json::from_slice(body).map_err(|e| {
+        protocol_error(uri, "the reply is not the JSON it should be".to_owned()).with_source(e)
     })
+}
+
+/// Checks that a body is no web page, as of a proxy or a login.
+///
+/// # Errors
+/// [`Protocol`](ErrorKind::Protocol), with the hint, if it is one.
+pub(crate) fn refuse_web_page(uri: &Uri, body: &[u8]) -> Result<()> {
+    match is_web_page(body) {
+        true => Err(protocol_error(uri, "expected JSON, got a web page".to_owned())
+            .with_hint(WEB_PAGE_HINT)),
+        false => Ok(()),
+    }
 }
 
 /// Maps a status, headers and the start of a body to an error. The thing asked for is not known here.
@@ -138,7 +146,7 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
     if let (401 | 403, Some(identity)) = (status.as_u16(), identity) {
         error = error.detail(format!("asked as {identity}"));
     }
-    if status == StatusCode::TOO_MANY_REQUESTS
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
         && let Some(wait) = asked_wait(headers)
     {
         let clause = format!("the registry asks to wait {} seconds", wait.as_secs());
@@ -276,9 +284,11 @@ mod tests {
     fn a_wait_that_is_too_long_is_stated() {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", 86_400.into());
-        let e = error(StatusCode::TOO_MANY_REQUESTS, &headers, b"", None);
-        assert_eq!(e.retry_after().unwrap().as_secs(), 86_400);
-        assert!(e.to_string().contains("86400 seconds"), "{e}");
+        for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+            let e = error(status, &headers, b"", None);
+            assert_eq!(e.retry_after().unwrap().as_secs(), 86_400);
+            assert!(e.to_string().contains("86400 seconds"), "{e}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use longshore_core::{
 
 use super::RemoteRepository;
 use crate::exchange::Ask;
-use crate::reply::Reply;
+use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
 
 impl RemoteRepository {
@@ -39,9 +39,12 @@ impl RemoteRepository {
         let selector = TagOrDigest::from(descriptor.digest.clone());
         let reply = self.exchange().send(self.ask(Method::HEAD, &selector)?).await?;
         let resolved = match reply.status.as_u16() {
-            200 => return Ok(Holding::Complete),
+            // A page that answers everything with 200 is no registry that has it.
+            200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
+                return Ok(Holding::Complete);
+            }
             404 => return Ok(Holding::Absent),
-            400 | 405 | 501 => self.raw_manifest(&selector).await,
+            200 | 400 | 405 | 501 => self.raw_manifest(&selector).await,
             _ => Err(reply.into_error().await.at(self.reference(&selector))),
         };
         match resolved {
@@ -119,6 +122,7 @@ fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
 
 /// The manifest in a reply, if it is what was asked for.
 fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawManifest> {
+    refuse_web_page(&reply.uri, &body)?;
     let media_type = reply.header(CONTENT_TYPE.as_str()).and_then(|t| MediaType::of_header(t).ok());
     // What a proxy's page calls itself is no manifest's type; the content tells.
     let media_type = media_type.filter(|t| t.as_str() != "text/html");

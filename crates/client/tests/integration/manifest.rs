@@ -132,6 +132,28 @@ async fn what_a_registry_has_it_vouches_for() {
         server.expect(reply);
         assert_eq!(repository.holds(Node::Manifest(&descriptor)).await.unwrap(), expected);
     }
+    // Of what a HEAD leaves open, the bytes are looked at.
+    server.expect(ask("HEAD", &by_digest()));
+    server.expect(given("GET", &by_digest()));
+    let held = repository.holds(Node::Manifest(&descriptor)).await.unwrap();
+    assert_eq!(held, Holding::Complete);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_web_page_for_everything_holds_nothing() {
+    let server = Script::start().await;
+    let digest = Digest::sha256(CONTENT.as_bytes());
+    let descriptor = Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64);
+    let page = |method| {
+        let page = ask(method, &by_digest()).header("content-type", "text/html");
+        page.body("<html>login</html>")
+    };
+    server.expect(page("HEAD"));
+    server.expect(page("GET"));
+    let e = remote(&server).holds(Node::Manifest(&descriptor)).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Protocol);
+    assert!(e.to_string().contains("web page") && e.hint().is_some(), "{e}");
     server.finish();
 }
 
