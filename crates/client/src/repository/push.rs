@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use longshore_core::{
-    BlobBody, BlobStream, Descriptor, Digest, Error, ErrorCode, ErrorKind, Result,
-};
+use longshore_core::{BlobBody, BlobStream, Descriptor, Digest, Error, ErrorCode, Result, Side};
 
 use super::{RemoteRepository, Upload};
 use crate::config::UploadForm;
@@ -127,33 +125,36 @@ fn other(form: UploadForm) -> UploadForm {
 }
 
 impl Push<'_> {
-    async fn run(&mut self, mut session: Option<Upload>) -> Result<()> {
+    async fn run(&mut self, kept: Option<Upload>) -> Result<()> {
+        let mut next_session = kept.map(Session::of);
         loop {
-            let mut upload = match session.take() {
-                Some(upload) => upload,
+            let mut session = match next_session.take() {
+                Some(session) => session,
                 // The reply to the last request may be what was lost: then all is done.
                 None if self.state.lost > 0 && self.repository.has(self.descriptor).await? => {
                     return Ok(());
                 }
-                None => self.repository.begin_upload().await?,
+                None => Session::of(self.repository.begin_upload().await?),
             };
-            let Err(error) = self.send(&mut upload).await else { return Ok(()) };
+            let Err(error) = self.send(&mut session.upload).await else {
+                session.forget();
+                return Ok(());
+            };
             let next = self.next(&error);
             tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the upload failed");
             if next == Step::GiveUp {
-                // The failure is what matters, not whether the session could be given up.
-                drop(upload.cancel().await);
+                session.cancel().await;
                 return Err(self.explained(error));
             }
             self.state.failures += 1;
             tokio::time::sleep(self.wait(&error)).await;
             match next {
-                Step::Resume => session = self.resume(upload).await?,
+                Step::Resume => next_session = self.resume(session).await,
                 Step::Switch(form) => {
                     (self.state.form, self.state.switched) = (form, true);
-                    drop(upload.cancel().await);
+                    session.cancel().await;
                 }
-                Step::Restart | Step::GiveUp => self.state.lost += 1,
+                Step::Restart | Step::GiveUp => self.lose(session),
             }
         }
     }
@@ -180,7 +181,9 @@ impl Push<'_> {
     fn next(&self, error: &Error) -> Step {
         let policy = &self.repository.shared().retry;
         let asks_too_much = error.retry_after().is_some_and(|w| w > policy.longest_asked_wait);
-        if !self.body.is_replayable() || asks_too_much {
+        // What the source could not give after its own attempts is no failure of this end.
+        let is_own = error.side() != Some(Side::Source);
+        if !self.body.is_replayable() || asks_too_much || !is_own {
             return Step::GiveUp;
         }
         let failure = Failure {
@@ -196,26 +199,32 @@ impl Push<'_> {
         error.retry_after().unwrap_or_else(|| policy.wait(self.state.failures, jitter()))
     }
 
-    /// Finds out where to go on; `None` if that needs a new session.
-    async fn resume(&mut self, mut upload: Upload) -> Result<Option<Upload>> {
-        match upload.status().await {
+    /// Finds out where to go on; `None` if that needs a new session, as where the registry does not
+    /// tell.
+    async fn resume(&mut self, mut session: Session) -> Option<Session> {
+        match session.upload.status().await {
             Ok(Some(offset)) if offset <= self.descriptor.size => {
                 if offset >= self.state.reached + PROGRESS {
                     self.state.failures = 0;
                 }
                 self.state.reached = self.state.reached.max(offset);
-                Ok(Some(upload))
+                Some(session)
             }
             Ok(_) => {
-                drop(upload.cancel().await);
-                Ok(None)
+                session.cancel().await;
+                None
             }
-            Err(e) if e.kind() == ErrorKind::NotFound || is_broken(&e) => {
-                self.state.lost += 1;
-                Ok(None)
+            Err(error) => {
+                tracing::debug!(digest = %self.descriptor.digest, %error, "the session is lost");
+                self.lose(session);
+                None
             }
-            Err(e) => Err(e),
         }
+    }
+
+    fn lose(&mut self, session: Session) {
+        session.forget();
+        self.state.lost += 1;
     }
 
     /// Says what can be done about it, where the cause is not the registry's alone.
@@ -224,6 +233,40 @@ impl Push<'_> {
             return error.with_hint("The blob came from a stream, which cannot be sent again.");
         }
         error
+    }
+}
+
+/// An upload session that is given up if the push is dropped before its end.
+struct Session {
+    upload: Upload,
+    /// Whether there is something to give up.
+    open: bool,
+}
+
+impl Session {
+    fn of(upload: Upload) -> Self {
+        Self { upload, open: true }
+    }
+
+    /// Leaves the session alone: it is complete, or gone.
+    fn forget(mut self) {
+        self.open = false;
+    }
+
+    /// Gives the session up; whether that worked matters to nobody.
+    async fn cancel(mut self) {
+        self.open = false;
+        drop(self.upload.cancellation().await);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.open
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(self.upload.cancellation());
+        }
     }
 }
 

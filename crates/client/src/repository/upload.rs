@@ -193,11 +193,19 @@ impl Upload {
     ///
     /// Source: distribution-spec v1.1.1, draft, "Cancel a blob upload".
     pub async fn cancel(self) -> Result<()> {
+        self.cancellation().await
+    }
+
+    /// What gives the session up, to be done whether or not the session is kept.
+    pub(super) fn cancellation(&self) -> impl Future<Output = Result<()>> + Send + 'static {
+        let repository = self.repository.clone();
         let ask = self.ask(Method::DELETE, self.location.clone());
-        let cancel = self.repository.exchange().expect(ask, &[200, 202, 204]);
-        match tokio::time::timeout(CANCEL_WAIT, cancel).await {
-            Ok(reply) => reply.map(drop),
-            Err(_) => Err(Error::new(ErrorKind::Timeout).at(self.repository.upload_name())),
+        async move {
+            let cancel = repository.exchange().expect(ask, &[200, 202, 204]);
+            match tokio::time::timeout(CANCEL_WAIT, cancel).await {
+                Ok(reply) => reply.map(drop),
+                Err(_) => Err(Error::new(ErrorKind::Timeout).at(repository.upload_name())),
+            }
         }
     }
 

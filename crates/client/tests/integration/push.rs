@@ -1,15 +1,20 @@
 //! Uploads, in every form and through every failure.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use longshore::{
-    BlobBody, BlobStream, Descriptor, ErrorKind, Mount, RemoteRepository, Repository, Target as _,
-    UploadForm,
+    BlobBody, BlobStream, Descriptor, ErrorKind, Mount, RemoteRepository, Repository, Side,
+    Target as _, UploadForm,
 };
+use longshore_registry::Registry;
+use longshore_testkit::fault::FaultProxy;
 use longshore_testkit::script::{Exchange, Script};
 
+use crate::embedded::start;
 use crate::{blob, blob_path, place, quick, remote};
 
 const CONTENT: &[u8] = b"0123456789";
@@ -131,6 +136,55 @@ async fn an_offset_that_cannot_be_told_begins_anew() {
         remote(&server).push_blob(&descriptor, body()).await.unwrap();
         server.finish();
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_tell_the_offset_gets_a_new_session() {
+    for status in [400, 405, 501] {
+        let server = Script::start().await;
+        let descriptor = blob(CONTENT);
+        server.expect(begin("/v2/u/1"));
+        server.expect(put("/v2/u/1", &descriptor, CONTENT).answer(503));
+        server.expect(Exchange::new("GET", "/v2/u/1").answer(status));
+        server.expect(Exchange::new("HEAD", blob_path(&descriptor)).answer(404));
+        server.expect(begin("/v2/u/2"));
+        server.expect(put("/v2/u/2", &descriptor, CONTENT));
+        remote(&server).push_blob(&descriptor, body()).await.unwrap();
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_not_asked_again_and_again() {
+    let (server, source) = (Script::start().await, Script::start().await);
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    source.expect(Exchange::new("GET", blob_path(&descriptor)).answer(404));
+    let body = BlobBody::source(Arc::new(remote(&source)));
+    let e = remote(&server).push_blob(&descriptor, body).await.unwrap_err();
+    assert_eq!((e.kind(), e.side()), (ErrorKind::NotFound, Some(Side::Source)));
+    server.finish();
+    source.finish();
+}
+
+#[tokio::test]
+async fn a_push_that_is_dropped_gives_its_session_up() {
+    let (address, _stop) = start(Registry::builder().memory()).await;
+    let proxy = FaultProxy::start(address).await;
+    let repository = format!("{}/a/b", proxy.address()).parse().unwrap();
+    let repository = quick().build().repository(&repository);
+    let descriptor = blob(CONTENT);
+    let endless = stream::iter([Ok(Bytes::from_static(b"0123"))]).chain(stream::pending());
+    let push = repository.push_blob(&descriptor, BlobBody::stream(BlobStream::new(endless)));
+    let push = tokio::time::timeout(Duration::from_millis(200), push);
+    assert!(push.await.is_err());
+    let given_up = async {
+        while !proxy.requests().iter().any(|request| request.method == "DELETE") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), given_up).await.unwrap();
 }
 
 #[tokio::test]
