@@ -66,7 +66,8 @@ impl RemoteRepository {
         if range.is_empty() && range.start > 0 {
             return Ok(BlobStream::new(stream::empty()));
         }
-        Download::start(self, descriptor, range).await
+        let size = range.end - range.start;
+        Ok(Download::start(self, descriptor, range).await?.at_most(size))
     }
 
     /// Asks for a blob, or a part of it. Any status is a reply.
@@ -146,6 +147,7 @@ impl Download {
                         self.ranges_fail = true;
                     }
                 },
+                416 => self.ranges_fail = true,
                 _ => return Err(reply.into_error().await.at(self.name())),
             }
         }
@@ -160,23 +162,14 @@ impl Download {
         self.skip = skip;
     }
 
-    /// The next piece within the range; of a whole blob also what is too much, for the reader to
-    /// refuse.
+    /// The next piece, also of what is more than the range: the reader of a whole blob refuses it.
     async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
         loop {
-            let is_part = self.range.end < self.descriptor.size;
-            if is_part && self.position >= self.range.end {
-                return Ok(None);
-            }
             match self.body.next().await {
                 Some(Ok(mut piece)) => {
                     let skipped = self.skip.min(piece.len() as u64);
                     self.skip -= skipped;
                     drop(piece.split_to(usize::try_from(skipped).unwrap_or(usize::MAX)));
-                    if is_part {
-                        let left = self.range.end - self.position;
-                        piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    }
                     self.position += piece.len() as u64;
                     if !piece.is_empty() {
                         return Ok(Some(piece));
@@ -202,7 +195,7 @@ impl Download {
         self.failed_at = self.position;
         self.failures += 1;
         // What ends with the last byte in place has not failed.
-        if self.position == self.descriptor.size {
+        if self.position >= self.range.end {
             self.body = BlobStream::new(stream::empty());
             return Ok(());
         }

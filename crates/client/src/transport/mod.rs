@@ -14,6 +14,7 @@ mod tls;
 pub(crate) mod wire;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -83,11 +84,15 @@ impl Body {
         }
     }
 
-    /// Reads what is left of a small reply, so that its connection can be used again.
+    /// Reads what is left of a small reply, so that its connection can be used again; gives it up
+    /// where that takes long.
     pub(crate) async fn drain(self) {
-        if self.size().is_some_and(|size| size > DRAIN_LIMIT) {
-            return;
+        if self.size().is_none_or(|size| size <= DRAIN_LIMIT) {
+            drop(tokio::time::timeout(DRAIN_WAIT, self.read_away()).await);
         }
+    }
+
+    async fn read_away(self) {
         let mut left = DRAIN_LIMIT;
         let mut stream = self.into_stream();
         while let Some(Ok(piece)) = stream.next().await {
@@ -193,3 +198,5 @@ pub(crate) fn protocol_error(uri: &http::Uri, clause: String) -> Error {
 
 /// 64 KiB: reading more than this costs more than a new connection.
 const DRAIN_LIMIT: u64 = 64 << 10;
+/// 1 s: and so does waiting longer.
+const DRAIN_WAIT: Duration = Duration::from_secs(1);

@@ -157,6 +157,18 @@ async fn a_partial_reply_to_a_plain_request_is_refused() {
 }
 
 #[tokio::test]
+async fn a_redirect_whose_body_does_not_end_is_followed() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let moved = get(&descriptor).answer(307).header("location", "/moved");
+    server.expect(moved.body("go there").stall(2));
+    server.expect(Exchange::new("GET", "/moved").body(CONTENT));
+    let read = tokio::time::timeout(Duration::from_secs(30), read(&server, &descriptor));
+    assert_eq!(read.await.unwrap().unwrap(), CONTENT);
+    server.finish();
+}
+
+#[tokio::test]
 async fn parts_of_a_blob_are_exact() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
@@ -172,6 +184,12 @@ async fn parts_of_a_blob_are_exact() {
     assert_eq!(part(2..5).await.unwrap(), "234");
     // The same, from a server that does not know ranges.
     server.expect(get(&descriptor).body(CONTENT));
+    assert_eq!(part(2..5).await.unwrap(), "234");
+    // And from one that sends more than there should be, or refuses ranges.
+    server.expect(get(&descriptor).body("0123456789 and more"));
+    assert_eq!(part(0..10).await.unwrap(), CONTENT);
+    server.expect(get(&descriptor).with("range", "bytes=2-4").answer(416));
+    server.expect(get(&descriptor).without("range").body(CONTENT));
     assert_eq!(part(2..5).await.unwrap(), "234");
     assert_eq!(part(4..4).await.unwrap(), "");
     assert_eq!(part(4..11).await.unwrap_err().kind(), ErrorKind::Invalid);
