@@ -6,6 +6,7 @@ use longshore_core::{Error, ErrorKind, Result};
 use crate::auth::{Challenge, Scopes};
 use crate::config::Scheme;
 use crate::exchange::{Ask, Exchange};
+use crate::reply::Reply;
 
 /// What a registry says of itself, asked without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +36,11 @@ pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     }
     let challenges = Challenge::all(&reply.headers)
         .map_err(|clause| Error::new(ErrorKind::Protocol).at(&about).detail(clause))?;
-    let api_version = reply.header("docker-distribution-api-version").map(str::to_owned);
+    let api_version = reply.header(API_VERSION).map(str::to_owned);
     if reply.is(&[401]) && challenges.is_empty() && api_version.is_none() {
         return Err(reply.into_error().await.at(about));
     }
-    let is_page = reply.header("content-type").is_some_and(|t| t.contains("text/html"));
-    if is_page && api_version.is_none() {
-        let error = Error::new(ErrorKind::Protocol).at(about).detail("answered with a web page");
-        return Err(error.with_hint("Check the address: this is no registry."));
-    }
+    refuse_page(&reply).map_err(|e| e.at(about))?;
     let authentication = challenges.iter().map(|c| c.scheme().to_owned()).collect();
     reply.body.drain().await;
     Ok(Ping { scheme, api_version, authentication })
@@ -54,6 +51,20 @@ pub(crate) async fn authenticate(exchange: &Exchange) -> Result<()> {
     let about = format!("registry {}", exchange.registry());
     let ask = Ask::new(Method::GET, exchange.endpoint()?.root(), Scopes::default(), about);
     let reply = exchange.expect(ask, &[200]).await?;
+    refuse_page(&reply).map_err(|e| e.at(format!("registry {}", exchange.registry())))?;
     reply.body.drain().await;
     Ok(())
 }
+
+/// Checks that it is a registry that answered, not a login page or proxy: some registries call their
+/// root a page too, but state what they are.
+fn refuse_page(reply: &Reply) -> Result<()> {
+    let is_page = reply.header("content-type").is_some_and(|t| t.contains("text/html"));
+    if is_page && reply.header(API_VERSION).is_none() {
+        let error = Error::new(ErrorKind::Protocol).detail("answered with a web page");
+        return Err(error.with_hint("Check the address: this is no registry."));
+    }
+    Ok(())
+}
+
+const API_VERSION: &str = "docker-distribution-api-version";

@@ -120,11 +120,14 @@ impl DockerConfig {
             return Ok(Credential::anonymous(format_args!("no entry in {file}")));
         };
         let source = format!("{file}, entry {key}");
+        // The user next to an identity token is a placeholder (Azure's is all zeros).
+        if has_text(entry, "identitytoken") {
+            return Ok(Credential::anonymous(format_args!(
+                "{source} holds an identity token, which is not supported yet"
+            )));
+        }
         match login(entry) {
             Ok(Some((user, password))) => Ok(Credential::login(user, password, source)),
-            Ok(None) if has_text(entry, "identitytoken") => Ok(Credential::anonymous(
-                format_args!("{source} holds an identity token, which is not supported yet"),
-            )),
             Ok(None) => Ok(Credential::anonymous(format_args!("{source} is empty"))),
             Err(clause) => Err(Error::new(ErrorKind::Invalid).at(source).detail(clause)),
         }
@@ -276,7 +279,6 @@ fn login(entry: &Value) -> Result<Option<(String, Secret)>, &'static str> {
     if user.contains(char::is_control) || password.expose().contains(char::is_control) {
         return Err("there is a control character in the user name or password");
     }
-    // Docker writes an empty user next to an identity token.
     if user.is_empty() && password.expose().is_empty() {
         return Ok(None);
     }

@@ -55,6 +55,10 @@ async fn credentials_are_checked_by_using_them() {
     let e = client("wrong-one").authenticate(&registry(&server)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(!format!("{e:?}").contains("wrong-one"));
+    // A page that lets everybody in has checked nothing.
+    server.expect(root().header("content-type", "text/html").body("<html>welcome"));
+    let e = client("s3cret").authenticate(&registry(&server)).await.unwrap_err();
+    assert!(e.to_string().contains("web page"), "{e}");
     server.finish();
 }
 

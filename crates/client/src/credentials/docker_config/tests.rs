@@ -53,6 +53,10 @@ fn what_is_not_supported_yet_is_said() {
         (r#"{"credHelpers":{"r.example":"ecr-login"}}"#, "\"ecr-login\""),
         (r#"{"credsStore":"desktop","auths":{"r.example":{}}}"#, "\"desktop\""),
         (r#"{"auths":{"r.example":{"auth":"Og==","identitytoken":"s3cret"}}}"#, "identity token"),
+        (
+            r#"{"auths":{"r.example":{"auth":"MDAwMDo=","identitytoken":"s3cret"}}}"#,
+            "identity token",
+        ),
         (r#"{"auths":{}}"#, "no entry in"),
         ("{}", "no entry in"),
         ("", "no entry in"),
