@@ -19,6 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Writes a blob to `path`, which shows only when all of it is there, verified and on the disk.
 ///
+/// The name itself lasts once its folder is synced ([`sync_folder`]): whoever writes many blobs
+/// before something names them does that once.
+///
 /// What is at `path` already is replaced. Until then the bytes are in a file of a random name, mode
 /// 0600, in the same folder.
 ///
@@ -39,7 +42,7 @@ pub async fn write(path: &Path, mut reader: BlobReader) -> Result<()> {
     writer.flush().await.map_err(at)?;
     let file = writer.into_inner().into_std().await;
     let path = path.to_owned();
-    run(move || publish(NamedTempFile::from_parts(file, aside), &path)).await
+    run(move || name(NamedTempFile::from_parts(file, aside), &path)).await
 }
 
 /// Writes a small file: all of it or nothing, replacing what was there.
@@ -84,11 +87,16 @@ pub fn create_now(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn publish(aside: NamedTempFile, path: &Path) -> Result<()> {
+    name(aside, path)?;
+    sync_folder(parent(path)?)
+}
+
+/// Syncs a finished file, and gives it its name.
+fn name(aside: NamedTempFile, path: &Path) -> Result<()> {
     let at = |e| Error::io(path, e);
     make_readable(aside.as_file()).map_err(at)?;
     aside.as_file().sync_all().map_err(at)?;
-    aside.persist(path).map_err(|e| Error::io(path, e.error))?;
-    sync_folder(parent(path)?)
+    aside.persist(path).map(drop).map_err(|e| at(e.error))
 }
 
 /// Makes the entries of a folder last.

@@ -11,7 +11,7 @@ mod lock;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -19,7 +19,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use crate::blob::{BlobBody, BlobReader, BlobStream};
 use crate::blob_file;
 use crate::descriptor::Descriptor;
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph;
 use crate::manifest::{Index, MANIFEST_LIMIT, RawManifest};
@@ -38,6 +38,9 @@ use crate::store::{Delete, Holding, Mount, Node, Source, Target};
 #[derive(Clone)]
 pub struct Layout {
     root: Arc<Path>,
+    /// Whose turn it is to change `index.json` among this layout's clones: they need not poll for
+    /// the file's lock against each other.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Layout {
@@ -50,7 +53,7 @@ impl Layout {
         let root = root.into();
         blob_file::run(move || {
             index_file::check_marker(&root)?;
-            Ok(Self { root: root.into() })
+            Ok(Self { root: root.into(), turn: Arc::default() })
         })
         .await
     }
@@ -63,7 +66,7 @@ impl Layout {
         let root = root.into();
         blob_file::run(move || {
             index_file::create(&root)?;
-            Ok(Self { root: root.into() })
+            Ok(Self { root: root.into(), turn: Arc::default() })
         })
         .await
     }
@@ -110,8 +113,12 @@ impl Layout {
     where
         F: FnOnce(&mut Index) -> Result<()> + Send + 'static,
     {
-        let root = Arc::clone(&self.root);
-        blob_file::run(move || index_file::update(&root, change)).await
+        let (root, turn) = (Arc::clone(&self.root), Arc::clone(&self.turn));
+        blob_file::run(move || {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            index_file::update(&root, change)
+        })
+        .await
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
@@ -126,6 +133,16 @@ impl Layout {
             blob_file::run(move || blob_file::create_folder(&folder)).await?;
         }
         Ok(path)
+    }
+
+    /// Makes the names of all blobs last.
+    async fn sync_blobs(&self) -> Result<()> {
+        let blobs = self.root.join("blobs");
+        blob_file::run(move || {
+            let known = Algorithm::ALL.iter().map(|algorithm| blobs.join(algorithm.name()));
+            known.filter(|folder| folder.is_dir()).try_for_each(|f| blob_file::sync_folder(&f))
+        })
+        .await
     }
 
     /// What `index.json` says of a manifest, if it lists it.
@@ -276,6 +293,8 @@ impl Target for Layout {
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let path = self.new_blob_path(manifest.digest()).await?;
+        // The blobs' names last before anything names the blobs; `replace` syncs its own folder.
+        self.sync_blobs().await?;
         if self.holds(Node::Manifest(manifest.descriptor())).await? == Holding::Absent {
             blob_file::replace(&path, manifest.bytes().clone()).await?;
         }
