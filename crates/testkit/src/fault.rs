@@ -63,6 +63,7 @@ pub struct FaultProxy {
 struct State {
     rules: Vec<Rule>,
     requests: Vec<Request>,
+    made: usize,
 }
 
 /// A fault for the next so many requests that it fits.
@@ -109,6 +110,13 @@ impl FaultProxy {
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.state).requests.clone()
     }
+
+    /// How many faults it has made so far: where there is none, a test of what a client survives has
+    /// shown nothing.
+    #[must_use]
+    pub fn faults_made(&self) -> usize {
+        lock(&self.state).made
+    }
 }
 
 impl Drop for FaultProxy {
@@ -129,6 +137,7 @@ impl State {
             rule.times -= 1;
             rule.fault.clone()
         });
+        self.made += usize::from(fault.is_some());
         self.requests.push(request);
         fault
     }

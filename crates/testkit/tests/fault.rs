@@ -76,6 +76,7 @@ async fn replies_are_cut_reset_and_flipped_as_often_as_told() {
         }
     }
     assert!(ask(&proxy, GET).await.0.ends_with("0123456789"));
+    assert_eq!(proxy.faults_made(), 8);
 }
 
 #[tokio::test]
@@ -84,6 +85,7 @@ async fn a_fault_meets_only_the_requests_it_fits() {
     proxy.inject("GET", "/manifests/", 1, Fault::Cut(0));
     proxy.inject("HEAD", "/blobs/", 1, Fault::Cut(0));
     assert!(ask(&proxy, GET).await.0.ends_with("0123456789"));
+    assert_eq!(proxy.faults_made(), 0);
 }
 
 #[tokio::test]

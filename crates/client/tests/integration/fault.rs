@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore::{Client, Copier, Memory, RemoteRepository, Tag, TagOrDigest};
+use longshore::{Client, Copier, Memory, RemoteRepository, Source as _, Tag, TagOrDigest};
 use longshore_registry::Registry;
 use longshore_testkit::fault::{Fault, FaultProxy};
 use longshore_testkit::fixture::{Content, Image, Layer};
@@ -54,18 +54,20 @@ impl Setting {
     }
 }
 
-/// Pulls with each fault; returns how many requests it took.
-async fn pull_survives(method: &'static str, path: &str, times: usize, fault: Fault) {
+/// Pulls past a fault: everything arrives, with few requests more.
+async fn pull_survives(path: &str, times: usize, fault: Fault) {
     let setting = Setting::new().await;
     setting.content.push(&setting.direct, Some(&tag())).await;
-    let shown = format!("{method} {path} {fault:?}");
-    setting.proxy.inject(method, path, times, fault);
+    let shown = format!("{path} {fault:?}");
+    setting.proxy.inject("GET", path, times, fault);
     let pulled = setting.pull(&impatient().build()).await;
     pulled.unwrap_or_else(|e| panic!("{shown}: {e:?}"));
     setting.content.assert_in(&setting.memory, &TagOrDigest::from(tag())).await;
+    assert!(setting.proxy.faults_made() > 0, "{shown}");
     assert!(setting.proxy.requests().len() < 30, "{shown}");
 }
 
+/// Pushes past a fault: everything arrives, with few requests more.
 async fn push_survives(method: &'static str, path: &str, times: usize, fault: Fault) {
     let setting = Setting::new().await;
     setting.content.push(&setting.memory, Some(&tag())).await;
@@ -74,6 +76,7 @@ async fn push_survives(method: &'static str, path: &str, times: usize, fault: Fa
     let pushed = setting.push(&impatient().build()).await;
     pushed.unwrap_or_else(|e| panic!("{shown}: {e:?}"));
     setting.content.assert_in(&setting.direct, &TagOrDigest::from(tag())).await;
+    assert!(setting.proxy.faults_made() > 0, "{shown}");
     assert!(setting.proxy.requests().len() < 30, "{shown}");
 }
 
@@ -92,9 +95,18 @@ async fn a_pull_survives_what_passes() {
         ("/manifests/", 1, Fault::Reset(10)),
         ("/manifests/", 1, Fault::LoseReply),
     ] {
-        pull_survives("GET", path, times, fault).await;
+        pull_survives(path, times, fault).await;
     }
-    pull_survives("HEAD", "/manifests/", 9, Fault::Reply(405, vec![])).await;
+}
+
+#[tokio::test]
+async fn a_tag_is_resolved_where_there_is_no_head() {
+    let setting = Setting::new().await;
+    setting.content.push(&setting.direct, Some(&tag())).await;
+    setting.proxy.inject("HEAD", "/manifests/", 9, Fault::Reply(405, vec![]));
+    let resolved = setting.through_proxy(&impatient().build()).resolve(&tag().into()).await;
+    assert_eq!(&resolved.unwrap(), setting.content.root.descriptor());
+    assert_eq!(setting.proxy.faults_made(), 1);
 }
 
 #[tokio::test]
@@ -129,6 +141,7 @@ async fn what_does_not_pass_ends_and_wrong_bytes_never_arrive() {
         setting.proxy.inject("GET", "/blobs/", times, fault);
         setting.pull(&impatient().build()).await.unwrap_err();
         assert_eq!(setting.memory.manifest_count(), 0);
+        assert!(setting.proxy.faults_made() > 0);
         assert!(setting.proxy.requests().len() < 40);
     }
 }
