@@ -44,15 +44,14 @@ struct Tools {
 
 impl Tools {
     fn build() -> Result<Self> {
-        for arguments in [
-            &["build", "--release", "-p", "longshore-cli"][..],
-            &["build", "--release", "--manifest-path", "benches/oci-client/Cargo.toml"],
-        ] {
-            measure::succeed("cargo", arguments)?;
+        // Folders of their own: where the environment moves them, the paths below would be stale.
+        for (manifest, folder) in [("Cargo.toml", TARGET), (OCI_CLIENT, OCI_CLIENT_TARGET)] {
+            let build = ["build", "--release", "--manifest-path", manifest, "--target-dir", folder];
+            measure::succeed("cargo", &build)?;
         }
         Ok(Self {
-            longshore: PathBuf::from("target/release/longshore"),
-            oci_client: PathBuf::from("benches/oci-client/target/release/oci-client-bench"),
+            longshore: Path::new(TARGET).join("release/longshore"),
+            oci_client: Path::new(OCI_CLIENT_TARGET).join("release/oci-client-bench"),
         })
     }
 }
@@ -126,3 +125,6 @@ impl Bench {
 
 /// Five rounds after one to warm up.
 const ROUNDS: usize = 5;
+const TARGET: &str = "target";
+const OCI_CLIENT: &str = "benches/oci-client/Cargo.toml";
+const OCI_CLIENT_TARGET: &str = "benches/oci-client/target";
