@@ -9,6 +9,7 @@ use longshore_core::{
 };
 
 use super::RemoteRepository;
+use super::signed::is_of_payload;
 use crate::exchange::Ask;
 use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
@@ -20,7 +21,7 @@ impl RemoteRepository {
         if reply.is(&[200])
             && let Some(descriptor) = described(&reply, selector)
         {
-            check_stated(&descriptor.digest, &reply, selector)
+            check_stated(&descriptor.digest, stated_digest(&reply), selector)
                 .map_err(|e| e.at(self.reference(selector)))?;
             return Ok(descriptor);
         }
@@ -91,12 +92,10 @@ impl RemoteRepository {
             .header(CONTENT_TYPE.as_str(), media_type)
             .body(Body::Bytes(manifest.bytes().clone()));
         let reply = self.exchange().expect(ask, &[201, 202, 204]).await?;
-        match stated_digest(&reply).filter(|stated| comparable(stated, manifest.digest())) {
-            Some(stated) if stated != *manifest.digest() => {
-                Err(mismatch(manifest.digest(), &stated).at(reference))
-            }
-            _ => Ok(reply),
-        }
+        let sent = TagOrDigest::from(manifest.digest().clone());
+        check_stated(manifest.digest(), stated_of(&reply, manifest), &sent)
+            .map_err(|e| e.at(reference))?;
+        Ok(reply)
     }
 
     fn ask(&self, method: Method, selector: &TagOrDigest) -> Result<Ask> {
@@ -127,27 +126,41 @@ fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawMan
     // What a proxy's page calls itself is no manifest's type; the content tells.
     let media_type = media_type.filter(|t| t.as_str() != "text/html");
     let manifest = match selector {
-        TagOrDigest::Digest(digest) => RawManifest::new(body, media_type, digest.clone())?,
+        TagOrDigest::Digest(digest) => of_digest(body, media_type, digest)?,
         TagOrDigest::Tag(_) => RawManifest::of(body, media_type)?,
     };
-    // The digest of a signed schema 1 manifest is that of its payload.
-    if *manifest.media_type() != MediaType::DOCKER_SCHEMA1_SIGNED {
-        check_stated(manifest.digest(), reply, selector)?;
-    }
+    check_stated(manifest.digest(), stated_of(reply, &manifest), selector)?;
     Ok(manifest)
+}
+
+/// The manifest of a digest; for signed schema 1, also by the digest of its payload, as registries
+/// have it. Its own digest stays that of its bytes.
+fn of_digest(body: Bytes, media_type: Option<MediaType>, digest: &Digest) -> Result<RawManifest> {
+    match RawManifest::new(body.clone(), media_type.clone(), digest.clone()) {
+        Err(e) if e.kind() == ErrorKind::DigestMismatch && is_of_payload(&body, digest) => {
+            RawManifest::of(body, media_type)
+        }
+        result => result,
+    }
 }
 
 /// Holds the digest that the registry states against the one that is right.
 ///
 /// Source: distribution-spec v1.1.1, "Pulling manifests": the client SHOULD verify it.
-fn check_stated(digest: &Digest, reply: &Reply, selector: &TagOrDigest) -> Result<()> {
-    match stated_digest(reply).filter(|stated| comparable(stated, digest)) {
+fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest) -> Result<()> {
+    match stated.filter(|stated| comparable(stated, digest)) {
         Some(stated) if stated != *digest => Err(match selector {
             TagOrDigest::Digest(_) => mismatch(digest, &stated),
             TagOrDigest::Tag(_) => mismatch(&stated, digest),
         }),
         _ => Ok(()),
     }
+}
+
+/// The digest that a registry states of a manifest's bytes: not that of a signed payload.
+fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
+    let of_bytes = |d: &Digest| d == manifest.digest() || !is_of_payload(manifest.bytes(), d);
+    stated_digest(reply).filter(of_bytes)
 }
 
 fn stated_digest(reply: &Reply) -> Option<Digest> {

@@ -8,6 +8,7 @@ mod manifest;
 mod push;
 mod range;
 mod referrers;
+mod signed;
 mod tags;
 mod upload;
 

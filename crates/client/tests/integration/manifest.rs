@@ -1,9 +1,11 @@
 //! Manifests: exact bytes, checked against every digest there is.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use bytes::Bytes;
 use longshore::{
-    Algorithm, Delete as _, Descriptor, Digest, ErrorKind, Holding, MediaType, Node, RawManifest,
-    Source as _, Tag, TagOrDigest, Target as _,
+    Algorithm, Delete as _, Descriptor, Digest, ErrorKind, Holding, Manifest, MediaType, Node,
+    RawManifest, Source as _, Tag, TagOrDigest, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
 
@@ -186,6 +188,50 @@ async fn tags_and_manifests_are_deleted_where_the_registry_does_that() {
     {
         server.expect(ask("DELETE", &tag()).answer(status));
         assert_eq!(repository.delete_tag(&tag_name).await.unwrap_err().kind(), kind);
+    }
+    server.finish();
+}
+
+/// A signed schema 1 manifest as distribution writes it, and the digest it has there.
+fn signed_schema1() -> (Vec<u8>, Digest) {
+    let payload = "{\n   \"schemaVersion\": 1,\n   \"name\": \"a/b\",\n   \"fsLayers\": []\n}";
+    let start = &payload[..payload.len() - 2];
+    let format = format!("{{\"formatLength\":{},\"formatTail\":\"Cn0\"}}", start.len());
+    let protected = BASE64URL.encode(format);
+    let signatures = format!("[{{\"signature\": \"x\", \"protected\": \"{protected}\"}}]");
+    let signed = format!("{start},\n   \"signatures\": {signatures}\n}}");
+    (signed.into_bytes(), Digest::sha256(payload.as_bytes()))
+}
+
+#[tokio::test]
+async fn signed_schema_1_is_read_by_tag_and_by_the_digest_of_its_payload() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    let (signed, digest) = signed_schema1();
+    let given = |method, selector: &TagOrDigest| {
+        ask(method, selector)
+            .header("content-type", MediaType::DOCKER_SCHEMA1_SIGNED.as_str())
+            .header("docker-content-digest", digest.as_str())
+            .body(signed.clone())
+    };
+    let by_digest = TagOrDigest::from(digest.clone());
+    server.expect(given("HEAD", &tag()));
+    assert_eq!(repository.resolve(&tag()).await.unwrap().digest, digest);
+    for selector in [tag(), by_digest.clone()] {
+        server.expect(given("GET", &selector));
+        let manifest = repository.manifest(&selector).await.unwrap();
+        assert_eq!(*manifest.bytes(), signed);
+        assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(s) if s.name == "a/b"));
+    }
+    server.expect(ask("PUT", &tag()).answer(201).header("docker-content-digest", digest.as_str()));
+    let manifest = RawManifest::of(signed.clone().into(), None).unwrap();
+    repository.push_manifest(&manifest, tag().tag()).await.unwrap();
+
+    let altered = String::from_utf8(signed.clone()).unwrap().replace("a/b", "x/y");
+    for selector in [tag(), by_digest] {
+        server.expect(given("GET", &selector).body(altered.clone()));
+        let e = repository.manifest(&selector).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::DigestMismatch);
     }
     server.finish();
 }
