@@ -145,7 +145,8 @@ impl Error {
         self
     }
 
-    /// Adds what exactly was wrong, as one clause.
+    /// Adds what exactly was wrong, as one clause. The last clause wins: whoever passes an error on may
+    /// know better.
     #[must_use]
     pub fn detail(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = Some(clause.into());
@@ -312,7 +313,7 @@ pub struct RegistryError {
 
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Printable(&self.code.0))?;
+        write!(f, "{}", Printable(&self.code.0).at_most(64))?;
         if !self.message.is_empty() {
             write!(f, ": {}", Printable(&self.message).at_most(256))?;
         }
@@ -391,8 +392,17 @@ impl ParseError {
     /// The input is no `noun` (such as "tag"), because of `reason` (a clause).
     #[must_use]
     pub fn new(noun: &'static str, input: &str, reason: impl Into<Cow<'static, str>>) -> Self {
-        let shown = Printable(input).at_most(INPUT_SHOWN).to_string();
-        Self { noun, input: shown, reason: reason.into(), position: None }
+        Self { noun, input: Self::shown(input), reason: reason.into(), position: None }
+    }
+
+    /// What may be shown of an input: made safe and short, and nothing at all where it may hold a
+    /// password, as `user:password@host` does.
+    #[must_use]
+    pub fn shown(input: &str) -> String {
+        if may_hold_password(input) {
+            return "…".to_owned();
+        }
+        Printable(input).at_most(INPUT_SHOWN).to_string()
     }
 
     /// Adds the offset in the input, in bytes, of the first thing that is wrong.
@@ -420,6 +430,13 @@ impl fmt::Display for ParseError {
 }
 
 impl std::error::Error for ParseError {}
+
+/// Whether the text has `name:secret@` where only a digest may follow the `@`.
+fn may_hold_password(text: &str) -> bool {
+    text.rsplit_once('@').is_some_and(|(before, after)| {
+        before.contains(':') && !after.is_empty() && !after.starts_with("sha")
+    })
+}
 
 /// Characters of a bad input that an error quotes: enough for the longest valid reference.
 const INPUT_SHOWN: usize = 600;
@@ -452,6 +469,21 @@ mod tests {
             detail: serde_json::Value::Null,
         }]);
         assert_eq!(e.to_string(), "denied: DENIED: \\u{1b}[31mred");
+    }
+
+    #[test]
+    fn what_may_hold_a_password_is_not_quoted() {
+        for text in [
+            "user:hunter2@host/a",
+            "https://user:hunter2@host/a",
+            "user:hunter2@host:5000",
+            "user:hun/ter2@host/a",
+        ] {
+            assert_eq!(ParseError::shown(text), "…", "{text}");
+        }
+        for text in ["nginx:v1@sha256:12", "host:5000/a@sha", "a@b", "repo:v1@"] {
+            assert_eq!(ParseError::shown(text), text);
+        }
     }
 
     #[test]

@@ -15,8 +15,8 @@ Examples:
   longshore copy a.example/x:v1 b.example/x --referrers
 
 The digest stays what it was, indexes with all their platforms included. What the target holds is not
-sent; what its registry holds in the source's repository is mounted. A copy that was interrupted goes
-on where it stopped when it is run again.")]
+sent; what its registry holds in the source's repository is mounted. A copy that was interrupted, run
+again, sends what is missing; a blob that was on its way is sent from its start.")]
 pub(crate) struct Arguments {
     /// What to copy.
     source: Location,

@@ -80,6 +80,7 @@ fn a_pull_survives_what_a_network_does() {
         scene.program.ok(&format!("pull -q {} {target}:v1", scene.app));
         assert_eq!(scene.program.ok(&format!("digest {target}:v1")), scene.digest, "{fault:?}");
         assert!(leftovers(&scene.program.path("pulled")).is_empty());
+        assert_eq!(scene.proxy.faults_made(), times + 1, "{fault:?}");
     }
 }
 
@@ -125,6 +126,7 @@ fn a_push_survives_what_a_network_does() {
         scene.proxy.inject(method, part, 1, fault.clone());
         let target = format!("{}/pushed:v1", scene.proxy.address());
         scene.program.ok(&format!("push -q {} {target}", scene.packed));
+        assert_eq!(scene.proxy.faults_made(), 1, "{method} {fault:?}");
         assert_eq!(
             scene.program.ok(&format!("digest {target}")),
             scene.digest,
