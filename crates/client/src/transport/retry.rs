@@ -3,16 +3,19 @@
 //! Owns the rule ([`RetryPolicy`], pure) and the loop around it. A reply that is not worth another
 //! attempt is handed on as it is, so that its error body is still read.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Uri};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::retry_after::asked_wait;
 use super::{Body, Fault, Transport, TransportError, replay};
 use crate::config::RetryPolicy;
+use crate::origin::Origin;
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -85,16 +88,39 @@ pub(crate) fn jitter() -> f64 {
     f64::from((random >> 32) as u32) / f64::from(u32::MAX)
 }
 
-/// The layer that sends again.
+/// The layer that sends again. What one request was asked to wait (429), all others to the same
+/// origin wait too.
 #[derive(Debug)]
 pub(crate) struct Retry {
     inner: Arc<dyn Transport>,
     policy: RetryPolicy,
+    pauses: Mutex<HashMap<Origin, Instant>>,
 }
 
 impl Retry {
     pub(crate) fn new(inner: Arc<dyn Transport>, policy: RetryPolicy) -> Self {
-        Self { inner, policy }
+        Self { inner, policy, pauses: Mutex::default() }
+    }
+
+    /// Waits until the origin may be asked again.
+    async fn pause(&self, uri: &Uri) {
+        let end = Origin::of(uri).and_then(|origin| self.pauses().get(&origin).copied());
+        if let Some(end) = end {
+            sleep_until(end).await;
+        }
+    }
+
+    /// Keeps others from asking for as long.
+    fn hold_off(&self, uri: &Uri, wait: Duration) {
+        let end = Instant::now().checked_add(wait);
+        let (Some(origin), Some(end)) = (Origin::of(uri), end) else { return };
+        let mut pauses = self.pauses();
+        let known = pauses.entry(origin).or_insert(end);
+        *known = end.max(*known);
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, HashMap<Origin, Instant>> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +131,7 @@ impl Transport for Retry {
         let safe = request.method() != Method::PATCH;
         let mut number = 1;
         loop {
+            self.pause(request.uri()).await;
             let again = replay(&request);
             let attempt = Attempt { number, replayable: again.is_some(), safe };
             let result = self.inner.send(request).await;
@@ -117,10 +144,13 @@ impl Transport for Retry {
             match (self.policy.judge(outcome, attempt, asked, jitter()), again) {
                 (Verdict::RetryAfter(wait), Some(again)) => {
                     tracing::debug!(?outcome, attempt = number, ?wait, "sending again");
+                    if matches!(outcome, Outcome::Status(429)) && asked.is_some() {
+                        self.hold_off(again.uri(), wait);
+                    }
                     if let Ok(reply) = result {
                         reply.into_body().drain().await;
                     }
-                    tokio::time::sleep(wait).await;
+                    sleep(wait).await;
                     request = again;
                     number += 1;
                 }
@@ -230,7 +260,7 @@ mod tests {
     async fn run(script: Vec<Answer>, body: Body) -> (Option<u16>, usize, Duration) {
         let inner = Arc::new(Scripted(Mutex::new(script), Mutex::new(0)));
         let retry = Retry::new(Arc::clone(&inner) as _, RetryPolicy::default());
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         let reply = retry.send(Request::new(body)).await;
         let sent = *inner.1.lock().unwrap();
         (reply.ok().map(|r| r.status().as_u16()), sent, start.elapsed())
@@ -258,5 +288,24 @@ mod tests {
         let (status, sent, _) =
             run(vec![Answer::Fault(Fault::Lost), Answer::Status(200)], once).await;
         assert_eq!((status, sent), (None, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_asked_for_holds_for_the_whole_origin() {
+        let script = Mutex::new(vec![Answer::Wait(20), Answer::Status(200)]);
+        let retry = Retry::new(Arc::new(Scripted(script, Mutex::new(0))), RetryPolicy::default());
+        let send = async |url: &str, delay| {
+            let start = Instant::now();
+            sleep(Duration::from_secs(delay)).await;
+            retry.send(Request::get(url).body(Body::Empty).unwrap()).await.unwrap();
+            start.elapsed().as_secs()
+        };
+        let ends = tokio::join!(
+            send("https://r.example/1", 0),
+            send("https://r.example/2", 5),
+            send("https://other.example/", 5),
+            send("https://r.example/3", 30),
+        );
+        assert_eq!(ends, (20, 20, 5, 30));
     }
 }

@@ -74,10 +74,9 @@ where
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 if self.waiting_since.is_none() {
-                    let now = Instant::now();
-                    self.waiting_since = Some(now);
-                    let deadline = now + self.limit;
-                    self.timer.as_mut().reset(deadline);
+                    self.waiting_since = Some(Instant::now());
+                    let timer = sleep(self.limit);
+                    self.timer.as_mut().set(timer);
                 }
                 ready!(self.timer.as_mut().poll(cx));
                 Poll::Ready(Some(Err(Err(Stall::Silent))))
@@ -127,15 +126,14 @@ impl Activity {
     /// Returns when the other end has neither taken a byte nor answered for `limit`.
     pub(crate) async fn silence(&self, limit: Duration) {
         loop {
-            let deadline = {
+            let silent = {
                 let state = self.state();
-                let since = if state.waits_for_body { Instant::now() } else { state.last };
-                since + limit
+                if state.waits_for_body { Duration::ZERO } else { state.last.elapsed() }
             };
-            if deadline <= Instant::now() {
+            if silent >= limit {
                 return;
             }
-            tokio::time::sleep_until(deadline).await;
+            sleep(limit - silent).await;
         }
     }
 
@@ -193,6 +191,15 @@ mod tests {
             assert!(piece.is_ok());
             sleep(2 * LIMIT).await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_may_be_as_long_as_there_is() {
+        let slow = pieces(1, 3 * LIMIT).take(2);
+        assert_eq!(Watched::new(slow, Duration::MAX).count().await, 2);
+        let activity = Activity::new();
+        let silence = activity.silence(Duration::MAX);
+        assert!(tokio::time::timeout(1000 * LIMIT, silence).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
