@@ -46,7 +46,7 @@ impl Wire {
     }
 
     async fn make_pool(&self, origin: &Origin) -> Result<reqwest::Client> {
-        let address = address(origin);
+        let address = address(origin, &self.config);
         let tls = match &address {
             _ if !origin.is_https() => tls::unused()?,
             Some(address) => {
@@ -194,13 +194,14 @@ impl Call {
     }
 }
 
-/// The name under which settings for an origin are kept.
-fn address(origin: &Origin) -> Option<RegistryName> {
-    let text = match origin.has_default_port() {
-        true => origin.host().to_owned(),
-        false => format!("{}:{}", origin.host(), origin.port()),
-    };
-    RegistryName::parse(&text).ok()
+/// The name under which settings for an origin are kept: its host, and its port unless that is the
+/// scheme's own and nobody wrote it out.
+fn address(origin: &Origin, config: &Config) -> Option<RegistryName> {
+    let full = RegistryName::parse(&format!("{}:{}", origin.host(), origin.port())).ok()?;
+    match origin.has_default_port() && !config.registries.contains_key(&full) {
+        true => RegistryName::parse(origin.host()).ok(),
+        false => Some(full),
+    }
 }
 
 /// The settings for a host that no registry can have, such as one with an underscore.
@@ -219,3 +220,24 @@ const HEADER_LIMIT: usize = 400;
 
 /// 30 s: less than what load balancers allow, so that it is us who close.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_found_with_and_without_the_schemes_own_port() {
+        let mut config = Config::default();
+        config.registries.insert("written.example:443".parse().unwrap(), Default::default());
+        for (url, expected) in [
+            ("https://r.example/", "r.example"),
+            ("https://r.example:443/", "r.example"),
+            ("https://written.example/", "written.example:443"),
+            ("https://r.example:80/", "r.example:80"),
+            ("http://[::1]:5000/", "[::1]:5000"),
+        ] {
+            let origin = Origin::of(&url.parse().unwrap()).unwrap();
+            assert_eq!(address(&origin, &config).unwrap().as_str(), expected, "{url}");
+        }
+    }
+}
