@@ -131,7 +131,7 @@ fn of_type(mut all: Vec<Descriptor>, wanted: Option<&MediaType>) -> Vec<Descript
 /// Whether the registry has no listing of referrers, or nothing to list: a registry that has it may
 /// answer 404 for a repository that it does not know.
 fn lacks_listing(error: &Error) -> bool {
-    matches!(error.status(), Some(404 | 405 | 406 | 501))
+    matches!(error.status(), Some(404 | 405 | 406 | 501)) || error.kind() == ErrorKind::Unsupported
 }
 
 /// The tag under which clients keep the referrers of a digest: algorithm and value, each cut to what

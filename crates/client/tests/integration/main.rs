@@ -12,6 +12,7 @@ mod listing;
 mod manifest;
 mod ping;
 mod push;
+mod raw;
 mod redirect;
 mod referrers;
 mod stores;

@@ -84,6 +84,11 @@ async fn without_a_listing_the_fallback_tag_is_read() {
     server.expect(Exchange::new("GET", fallback()).answer(404));
     assert!(kinds(&server, None).await.unwrap().is_empty());
 
+    let unsupported = "{\"errors\":[{\"code\":\"UNSUPPORTED\"}]}";
+    server.expect(api("").answer(400).body(unsupported));
+    server.expect(Exchange::new("GET", fallback()).answer(404));
+    assert!(kinds(&server, None).await.unwrap().is_empty());
+
     server.expect(api("").answer(403));
     assert_eq!(kinds(&server, None).await.unwrap_err().kind(), ErrorKind::Denied);
 
