@@ -6,6 +6,8 @@ use longshore_core::{Algorithm, Digest};
 use crate::harness::{Client, IMAGE, Manifest, on_each_backend};
 
 const NAME: &str = "conformance/repo";
+/// 3,000 bytes: three chunks, the last one short.
+const SIZE: usize = 3000;
 
 #[tokio::test]
 async fn ping() {
@@ -22,15 +24,36 @@ async fn ping() {
     .await;
 }
 
+/// A way to push a blob.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// All of it with the POST.
+    Post,
+    /// A POST, then all of it with the PUT.
+    Put,
+    /// Streamed by one PATCH, without length or range.
+    Stream,
+    /// In chunks, then a PUT without a body.
+    Chunks,
+    /// In chunks, the last one with the PUT.
+    LastChunkPut,
+}
+
 /// All ways to push a blob, for each algorithm, an empty blob too.
 #[tokio::test]
 async fn push_and_pull_blobs() {
     on_each_backend(async |client| {
         for algorithm in Algorithm::ALL {
-            for (way, size) in [(0, 3000), (1, 3000), (2, 3000), (3, 3000), (4, 3000), (1, 0)] {
-                let content: Vec<u8> = (0..size)
-                    .map(|i: usize| (i * 7 + way * 31 + algorithm.encoded_length()) as u8)
-                    .collect();
+            for (way, size) in [
+                (Way::Post, SIZE),
+                (Way::Put, SIZE),
+                (Way::Stream, SIZE),
+                (Way::Chunks, SIZE),
+                (Way::LastChunkPut, SIZE),
+                (Way::Put, 0),
+            ] {
+                let seed = way as usize * 31 + algorithm.encoded_length();
+                let content: Vec<u8> = (0..size).map(|i| (i * 7 + seed) as u8).collect();
                 let digest = algorithm.digest(&content);
                 let blob = push_by(client, way, algorithm, &digest, &content).await;
                 assert_eq!(blob, format!("/v2/{NAME}/blobs/{digest}"));
@@ -46,58 +69,64 @@ async fn push_and_pull_blobs() {
 
 async fn push_by(
     client: &Client,
-    way: usize,
+    way: Way,
     algorithm: Algorithm,
     digest: &Digest,
     content: &[u8],
 ) -> String {
     let uploads = format!("/v2/{NAME}/blobs/uploads/");
-    let content = content.to_vec();
-    if way == 0 {
-        let path = format!("{uploads}?digest={digest}");
-        let posted = client.request(Method::POST, &path, &[], content).await;
-        return posted.expect(201).location();
-    }
-    let begun = if algorithm == Algorithm::Sha256 || way == 1 {
+    let all = content.to_vec();
+    let begin = match way {
+        Way::Post => {
+            let path = format!("{uploads}?digest={digest}");
+            return client.request(Method::POST, &path, &[], all).await.expect(201).location();
+        }
         // The algorithm may also be told by the digest alone.
-        client.post(&uploads).await
-    } else {
-        client.post(&format!("{uploads}?digest-algorithm={}", algorithm.name())).await
+        Way::Put => uploads,
+        _ if algorithm == Algorithm::Sha256 => uploads,
+        _ => format!("{uploads}?digest-algorithm={}", algorithm.name()),
     };
-    let begun = begun.expect(202);
-    let mut location = begun.location();
-    match way {
-        1 => return client.put(&location, digest, content).await.expect(201).location(),
-        2 => {
-            // Streamed: neither length nor range.
-            let streamed = stream(client, &location, content).await.expect(202);
-            assert_eq!(streamed.header("range"), "0-2999");
-            location = streamed.location();
+    let location = client.post(&begin).await.expect(202).location();
+    let put = match way {
+        Way::Post | Way::Put => client.put(&location, digest, all).await,
+        Way::Stream => {
+            let streamed = stream(client, &location, all).await.expect(202);
+            assert_eq!(streamed.header("range"), format!("0-{}", SIZE - 1));
+            client.put(&streamed.location(), digest, "").await
         }
-        3 | 4 => {
-            let last = if way == 3 { 3000 } else { 2048 };
-            for (start, end) in [(0, 1024), (1024, 2048), (2048, last)] {
-                if start < end {
-                    let chunk = content[start..end].to_vec();
-                    let range = format!("{start}-{}", end - 1);
-                    let sent = chunk_to(client, &location, &range, chunk).await.expect(202);
-                    assert_eq!(sent.header("range"), format!("0-{}", end - 1));
-                    location = sent.location();
-                }
-            }
-            if way == 4 {
-                let path = format!("{location}?digest={digest}");
-                let range = [("content-range", "2048-2999")];
-                let rest = content[2048..].to_vec();
-                let put = client.request(Method::PUT, &path, &range, rest).await;
-                return put.expect(201).location();
-            }
+        Way::Chunks => {
+            let location = chunks(client, location, content, &[0, 1024, 2048, SIZE]).await;
+            client.put(&location, digest, "").await
         }
-        _ => unreachable!(),
-    }
-    let put = client.put(&location, digest, "").await.expect(201);
+        Way::LastChunkPut => {
+            let location = chunks(client, location, content, &[0, 1024, 2048]).await;
+            let path = format!("{location}?digest={digest}");
+            let range = format!("2048-{}", SIZE - 1);
+            let last = content[2048..].to_vec();
+            client.request(Method::PUT, &path, &[("content-range", &range)], last).await
+        }
+    };
+    let put = put.expect(201);
     assert_eq!(put.header("docker-content-digest"), digest.as_str());
     put.location()
+}
+
+/// Sends the content between these offsets, a chunk each; returns where the upload goes on.
+async fn chunks(
+    client: &Client,
+    mut location: String,
+    content: &[u8],
+    offsets: &[usize],
+) -> String {
+    for bounds in offsets.windows(2) {
+        let (start, end) = (bounds[0], bounds[1]);
+        let chunk = content[start..end].to_vec();
+        let range = format!("{start}-{}", end - 1);
+        let sent = chunk_to(client, &location, &range, chunk).await.expect(202);
+        assert_eq!(sent.header("range"), format!("0-{}", end - 1));
+        location = sent.location();
+    }
+    location
 }
 
 async fn stream(client: &Client, location: &str, content: Vec<u8>) -> crate::harness::Reply {

@@ -90,9 +90,9 @@ impl Progress<UploadFile> {
     fn sum_again(&mut self) -> Result<()> {
         let at = |e| Error::io(&self.store.path, e);
         let mut file = File::open(&self.store.path).map_err(at)?;
-        let mut sink = Summing(self.digester.algorithm().digester());
-        self.size = io::copy(&mut file, &mut sink).map_err(at)?;
-        self.digester = sink.0;
+        let mut digester = self.digester.algorithm().digester();
+        self.size = io::copy(&mut file, &mut digester).map_err(at)?;
+        self.digester = digester;
         self.store.summed = true;
         Ok(())
     }
@@ -207,19 +207,6 @@ impl Batches {
                 Ok((!batch.is_empty()).then_some(batch))
             }
         }
-    }
-}
-
-struct Summing(longshore_core::Digester);
-
-impl io::Write for Summing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
