@@ -29,7 +29,7 @@
 //!
 //! | modules | hold |
 //! |---|---|
-//! | `limits`, `query`, `range` | numbers and grammars; pure |
+//! | `limits`, `query`, `range`, `random` | numbers, grammars, names that nobody can guess |
 //! | `backend` | the traits of what keeps repositories, and upload sessions |
 //! | `backend::memory`, `backend::disk` | where they are kept |
 //! | `route`, `incoming`, `access` | a request's path, its body, its caller |
@@ -44,6 +44,7 @@ mod handler;
 mod incoming;
 mod limits;
 mod query;
+mod random;
 mod range;
 mod registry;
 mod reply;

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::users::{self, Rights, Users};
 use super::{Access, Issued, Need, Resource, Right, Verdict};
-use crate::backend::UploadId;
 use crate::query::Query;
+use crate::random;
 
 /// Users who exchange their password for a short-lived token at `/token`, as at public registries.
 ///
@@ -76,8 +76,8 @@ impl Tokens {
             let scopes = query.all("scope").flat_map(|scopes| scopes.split(' '));
             scopes.filter_map(|scope| Scope::parse(scope, rights)).collect()
         });
-        let (scopes, token) = match (scopes, UploadId::random()) {
-            (Ok(scopes), Ok(token)) => (scopes, token.to_string()),
+        let (scopes, token) = match (scopes, random::hex()) {
+            (Ok(scopes), Ok(token)) => (scopes, token),
             (Err(e), _) => return Issued::Refused(e.to_string()),
             (_, Err(e)) => return Issued::Refused(e.to_string()),
         };

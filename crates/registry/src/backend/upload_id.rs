@@ -1,7 +1,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use longshore_core::{Error, ErrorKind, Result};
+use longshore_core::Result;
+
+use crate::random;
 
 /// The name of an upload: 32 hex digits that nobody can guess.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,11 +13,9 @@ impl UploadId {
     /// A new one, from the operating system's randomness.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if the system has none.
+    /// [`Io`](longshore_core::ErrorKind::Io) if the system has none.
     pub fn random() -> Result<Self> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|e| Error::new(ErrorKind::Io).with_source(e))?;
-        Ok(Self(format!("{:032x}", u128::from_be_bytes(bytes)).into()))
+        Ok(Self(random::hex()?.into()))
     }
 
     /// Reads an id, or `None` if it cannot be one.

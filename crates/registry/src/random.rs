@@ -1,0 +1,14 @@
+//! Names that nobody can guess.
+
+use longshore_core::{Error, ErrorKind, Result};
+
+/// 128 bits from the operating system, as 32 hex digits.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) if the system has none.
+pub(crate) fn hex() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Error::new(ErrorKind::Io).at("the system's randomness").with_source(e))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
