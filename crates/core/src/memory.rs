@@ -17,8 +17,8 @@ use crate::graph;
 use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::page::Pages;
-use crate::reference::{Repository, Tag, TagOrDigest};
-use crate::store::{Delete, Holding, Mount, Node, Source, Target};
+use crate::reference::{Tag, TagOrDigest};
+use crate::store::{Delete, Holding, Node, Source, Target};
 
 /// A repository in memory. Clones share their content.
 #[derive(Clone, Default)]
@@ -85,10 +85,6 @@ impl Content {
 impl Source for Memory {
     fn name(&self) -> String {
         "memory".to_owned()
-    }
-
-    fn origin(&self) -> Option<&Repository> {
-        None
     }
 
     async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
@@ -176,10 +172,6 @@ impl Target for Memory {
             content.tags.insert(tag.clone(), digest);
         }
         Ok(())
-    }
-
-    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
-        Ok(Mount::Declined)
     }
 }
 

@@ -25,13 +25,18 @@ pub trait Source: fmt::Debug + Send + Sync {
 
     /// Where the repository is at a registry, if that is where it is: blobs can be mounted from
     /// there.
-    fn origin(&self) -> Option<&Repository>;
+    fn origin(&self) -> Option<&Repository> {
+        None
+    }
 
     /// Media type, digest and size of a manifest, without its bytes if the store can.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
-    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor>;
+    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
+        let manifest = self.manifest(selector).await?;
+        Ok(manifest.descriptor().clone())
+    }
 
     /// A manifest. One asked for by digest has that digest.
     ///
@@ -100,12 +105,16 @@ pub trait Target: Source {
     /// store checks and misses something.
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
 
-    /// Takes a blob over from another repository of the same registry, without sending it.
+    /// Takes a blob over from another repository of the same registry, without sending it. A store
+    /// that is at no registry declines.
     ///
     /// # Errors
     /// Whatever breaks; that the store would rather have the bytes is
     /// [`Declined`](Mount::Declined), no error.
-    async fn mount_blob(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount>;
+    async fn mount_blob(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
+        let _ = (descriptor, from);
+        Ok(Mount::Declined)
+    }
 }
 
 /// A repository that things can be removed from.

@@ -25,8 +25,8 @@ use crate::graph;
 use crate::manifest::{Index, MANIFEST_LIMIT, RawManifest};
 use crate::media_type::MediaType;
 use crate::page::Pages;
-use crate::reference::{Repository, Tag, TagOrDigest};
-use crate::store::{Delete, Holding, Mount, Node, Source, Target};
+use crate::reference::{Tag, TagOrDigest};
+use crate::store::{Delete, Holding, Node, Source, Target};
 
 /// An OCI image layout in a folder. Clones share the folder.
 ///
@@ -192,14 +192,6 @@ impl Source for Layout {
         format!("oci:{}", self.root.display())
     }
 
-    fn origin(&self) -> Option<&Repository> {
-        None
-    }
-
-    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        self.manifest(selector).await.map(|manifest| manifest.descriptor().clone())
-    }
-
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let missing = || Error::new(ErrorKind::NotFound).at(format!("{} {selector}", self.name()));
         match (self.listed(selector).await?, selector) {
@@ -312,10 +304,6 @@ impl Target for Layout {
             Ok(())
         })
         .await
-    }
-
-    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
-        Ok(Mount::Declined)
     }
 }
 

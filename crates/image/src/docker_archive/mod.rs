@@ -187,10 +187,6 @@ impl Source for DockerArchive {
         format!("docker-archive:{}", self.path().display())
     }
 
-    fn origin(&self) -> Option<&Repository> {
-        None
-    }
-
     async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         self.image(selector).map(|image| image.manifest.descriptor().clone())
     }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use longshore_core::blob_file::run;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Manifest,
-    MediaType, Mount, Node, Pages, RawManifest, Reference, Repository, Result, Source, Tag,
-    TagOrDigest, Target,
+    MediaType, Node, Pages, RawManifest, Reference, Repository, Result, Source, Tag, TagOrDigest,
+    Target,
 };
 
 use super::DockerArchive;
@@ -239,14 +239,6 @@ impl Source for DockerArchiveWriter {
         self.work.name()
     }
 
-    fn origin(&self) -> Option<&Repository> {
-        None
-    }
-
-    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        self.work.manifest(selector).map(|manifest| manifest.descriptor().clone())
-    }
-
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         self.work.manifest(selector)
     }
@@ -330,10 +322,6 @@ impl Target for DockerArchiveWriter {
             Ok(())
         })
         .await
-    }
-
-    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
-        Ok(Mount::Declined)
     }
 }
 

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use longshore_core::blob_file::run;
 use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Index, MediaType, Page, Pages,
-    RawManifest, Repository, Result, Source, Tag, TagOrDigest, listing,
+    RawManifest, Result, Source, Tag, TagOrDigest, listing,
 };
 use serde::Deserialize;
 
@@ -142,15 +142,6 @@ impl OciArchive {
 impl Source for OciArchive {
     fn name(&self) -> String {
         format!("oci-archive:{}", self.path().display())
-    }
-
-    fn origin(&self) -> Option<&Repository> {
-        None
-    }
-
-    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        let manifest = self.manifest(selector).await?;
-        Ok(manifest.descriptor().clone())
     }
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use longshore_core::blob_file::run;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Index,
-    Manifest, MediaType, Mount, Node, Page, Pages, RawManifest, Repository, Result, Source, Tag,
-    TagOrDigest, Target, graph, listing,
+    Manifest, MediaType, Node, Page, Pages, RawManifest, Result, Source, Tag, TagOrDigest, Target,
+    graph, listing,
 };
 
 use super::lookup::Lookup;
@@ -182,15 +182,6 @@ impl Source for OciArchiveWriter {
         self.work.name()
     }
 
-    fn origin(&self) -> Option<&Repository> {
-        None
-    }
-
-    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        let manifest = self.manifest(selector).await?;
-        Ok(manifest.descriptor().clone())
-    }
-
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (work, selector) = (Arc::clone(&self.work), selector.clone());
         run(move || work.lookup(|l| l.manifest(&selector))).await
@@ -252,10 +243,6 @@ impl Target for OciArchiveWriter {
             self.push_blob(descriptor, manifest.bytes().clone().into()).await?;
         }
         self.work.list(manifest, tag)
-    }
-
-    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
-        Ok(Mount::Declined)
     }
 }
 

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
 use longshore_core::{
     Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Holding, MediaType,
-    Memory, Mount, Node, Pages, RawManifest, Repository, RepositoryName, Result, Source, Tag,
-    TagOrDigest, Target,
+    Memory, Mount, Node, Pages, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest,
+    Target,
 };
 
 use super::session::{Progress, Sessions, keeps_bytes, mismatch};
@@ -135,10 +135,6 @@ impl Source for MemoryRepository {
         self.name.to_string()
     }
 
-    fn origin(&self) -> Option<&Repository> {
-        None
-    }
-
     async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         self.content().resolve(selector).await
     }
@@ -180,10 +176,6 @@ impl Target for MemoryRepository {
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         self.made().push_manifest(manifest, tag).await
-    }
-
-    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
-        Ok(Mount::Declined)
     }
 }
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use longshore_core::{
     Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
-    Holding, MediaType, Mount, Node, Page, Pages, RawManifest, Repository, RepositoryName, Result,
-    Source, Tag, TagOrDigest, Target, blob_file,
+    Holding, MediaType, Mount, Node, Page, Pages, RawManifest, RepositoryName, Result, Source, Tag,
+    TagOrDigest, Target, blob_file,
 };
 
 use super::blobs::{CHECK_LIMIT, Found};
@@ -132,15 +132,6 @@ impl Source for DiskRepository {
         self.name.to_string()
     }
 
-    fn origin(&self) -> Option<&Repository> {
-        None
-    }
-
-    async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        let manifest = self.manifest(selector).await?;
-        Ok(manifest.descriptor().clone())
-    }
-
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let selector = selector.clone();
         self.run(move |this| manifests::read(&this.folder, &selector)).await
@@ -256,10 +247,6 @@ impl Target for DiskRepository {
             this.write_tags(manifest.digest(), tag.as_slice())
         })
         .await
-    }
-
-    async fn mount_blob(&self, _: &Descriptor, _: &Repository) -> Result<Mount> {
-        Ok(Mount::Declined)
     }
 }
 
