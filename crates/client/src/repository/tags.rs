@@ -35,9 +35,32 @@ impl RemoteRepository {
         let ask = Ask::new(Method::GET, uri.clone(), self.pull(), &about);
         let (reply, body) = self.exchange().fetch(ask, PAGE_LIMIT).await?;
         let listing: Listing = json(&uri, &body)?;
-        let next = reply.next_page(&uri)?.map(|next| PageToken(next.to_string()));
-        let tags = listing.tags.unwrap_or_default();
+        let tags = after_last(listing.tags.unwrap_or_default(), &uri);
+        let next = match reply.next_page(&uri)? {
+            Some(next) => Some(next),
+            None => self.untold_page(&tags)?,
+        };
+        let next = next.map(|next| PageToken(next.to_string()));
         Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next })
+    }
+
+    /// Where there may be more after a full page, though no link says so: Nexus leaves it out.
+    fn untold_page(&self, tags: &[String]) -> Result<Option<Uri>> {
+        let size = self.shared().page_size;
+        let last = tags.last().filter(|_| tags.len() == size.get()).and_then(|text| tag(text));
+        let Some(last) = last else { return Ok(None) };
+        Ok(Some(self.endpoint()?.tags(self.path(), size, Some(&last))))
+    }
+}
+
+/// The tags after the one that `uri` names as the last: a registry that does not know the parameter
+/// lists all from the start.
+fn after_last(mut tags: Vec<String>, uri: &Uri) -> Vec<String> {
+    let last =
+        uri.query().into_iter().flat_map(|q| q.split('&')).find_map(|p| p.strip_prefix("last="));
+    match tags.iter().position(|tag| Some(tag.as_str()) == last) {
+        Some(at) => tags.split_off(at + 1),
+        None => tags,
     }
 }
 

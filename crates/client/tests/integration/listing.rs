@@ -109,3 +109,29 @@ async fn the_catalog_is_listed_alike() {
     assert_eq!(names, ["a", "b", "c/d"]);
     server.finish();
 }
+
+#[tokio::test]
+async fn a_full_page_without_a_link_may_not_be_the_last() {
+    let server = Script::start().await;
+    let two =
+        || quick().page_size(NonZeroUsize::new(2).unwrap()).build().repository(&place(&server));
+    let page = |query: &str, tags: &str| {
+        Exchange::new("GET", format!("/v2/a/b/tags/list?{query}"))
+            .body(format!("{{\"tags\":{tags}}}"))
+    };
+    let all = async || {
+        let tags = two().tags(None).all().await.unwrap();
+        tags.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    server.expect(page("n=2", "[\"a\",\"b\"]"));
+    server.expect(page("n=2&last=b", "[\"c\"]"));
+    assert_eq!(all().await, ["a", "b", "c"]);
+    // One that does not know `last` begins anew, and is not followed in a circle.
+    server.expect(page("n=2", "[\"a\",\"b\"]"));
+    server.expect(page("n=2&last=b", "[\"a\",\"b\"]"));
+    assert_eq!(all().await, ["a", "b"]);
+    // One that does not know `n` either has told everything.
+    server.expect(page("n=2", "[\"a\",\"b\",\"c\"]"));
+    assert_eq!(all().await, ["a", "b", "c"]);
+    server.finish();
+}
