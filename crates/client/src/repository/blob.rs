@@ -43,9 +43,13 @@ impl RemoteRepository {
         Err(error.detail("the registry does not tell the size"))
     }
 
-    /// Whether the blob is there. One of another size is not the one.
+    /// Whether the blob is there. One of another size is not the one, and one whose size is not told
+    /// may not be: it is sent once more then.
     pub(super) async fn has(&self, descriptor: &Descriptor) -> Result<bool> {
-        Ok(self.head_blob(&descriptor.digest).await? == Some(descriptor.size))
+        match self.head_blob(&descriptor.digest).await {
+            Err(e) if e.kind() == ErrorKind::Protocol && e.status().is_none() => Ok(false),
+            size => Ok(size? == Some(descriptor.size)),
+        }
     }
 
     pub(super) async fn blob_reader(&self, descriptor: &Descriptor) -> Result<BlobReader> {

@@ -2,27 +2,35 @@
 
 use std::time::Duration;
 
-use longshore::{Client, ErrorKind, Limits, Result, Source as _};
+use longshore::{
+    Client, ErrorKind, Holding, Limits, Node, RemoteRepository, Result, Source as _, Target as _,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
-use crate::quick;
+use crate::{blob, quick};
 
-/// What a client makes of a server that answers every request with `reply`, over and over if
-/// `endless`.
-async fn ask(reply: Vec<u8>, endless: bool) -> Result<usize> {
+/// A repository at a server that answers every request with `reply`, over and over if `endless`, as
+/// long as the other value is kept.
+async fn serve(reply: Vec<u8>, endless: bool) -> (RemoteRepository, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             connections.spawn(answer(stream, reply.clone(), endless));
         }
     });
-    let repository = client().repository(&format!("{address}/a/b").parse().unwrap());
+    (client().repository(&format!("{address}/a/b").parse().unwrap()), server)
+}
+
+/// What a client makes of such a server.
+async fn ask(reply: Vec<u8>, endless: bool) -> Result<usize> {
+    let (repository, _server) = serve(reply, endless).await;
     let listing = repository.tags(None).all();
     let result = tokio::time::timeout(Duration::from_secs(30), listing).await;
-    server.abort();
     result.unwrap().map(|tags| tags.len())
 }
 
@@ -78,4 +86,15 @@ async fn what_is_no_http_is_an_error() {
         assert!(kinds.contains(&e.kind()), "{shown:?}: {e:?}");
         assert!(e.to_string().contains("127.0.0.1"), "{e}");
     }
+}
+
+#[tokio::test]
+async fn a_blob_whose_size_is_not_told_is_not_taken_for_held() {
+    let reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let (repository, _server) = serve(reply.to_vec(), false).await;
+    let descriptor = blob(b"x");
+    let held = repository.holds(Node::Blob(&descriptor)).await.unwrap();
+    assert_eq!(held, Holding::Absent);
+    let e = repository.blob_size(&descriptor.digest).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Protocol);
 }
