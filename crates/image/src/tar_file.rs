@@ -32,11 +32,17 @@ impl Stamp {
     /// Looks at a file that may not be there.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it cannot be looked at.
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is a device or pipe, which a file must not take
+    /// the place of; [`Io`](ErrorKind::Io) if it cannot be looked at.
     pub(crate) fn of(path: &Path) -> Result<Self> {
         let stamp = |m: Metadata| m.modified().map(|modified| (m.len(), modified));
-        match std::fs::metadata(path).and_then(stamp) {
-            Ok(stamp) => Ok(Self(Some(stamp))),
+        match std::fs::metadata(path) {
+            Ok(there) if !there.is_file() && !there.is_dir() => {
+                Err(Error::new(ErrorKind::Unsupported)
+                    .at(path.display())
+                    .detail("an archive is written to a file, and this is a device or pipe"))
+            }
+            Ok(there) => stamp(there).map(Some).map(Self).map_err(|e| Error::io(path, e)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
             Err(e) => Err(Error::io(path, e)),
         }
@@ -138,6 +144,13 @@ mod tests {
         let file = OpenFile::new(std::fs::File::open(&path).unwrap(), &path);
         let read = Members::index(file).unwrap();
         assert_eq!(read.require(&long).unwrap().bytes(9).unwrap(), "two");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_never_replaced() {
+        let e = Stamp::of(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
     }
 
     #[test]
