@@ -23,7 +23,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(global: &Global) -> Result<Self> {
-        let config = match &global.config {
+        let config = match global.config.as_ref().and_then(|given| given.0.as_ref()) {
             Some(folder) => DockerConfig::load_from(folder.join("config.json"))?,
             None => DockerConfig::load()?,
         };
@@ -197,13 +197,13 @@ impl Destination {
 fn builder(global: &Global) -> Result<ClientBuilder> {
     let mut every = RegistrySettings::default();
     let mut single = std::collections::BTreeMap::<_, RegistrySettings>::new();
-    for registry in &global.plain_http {
+    for registry in global.plain_http.iter().filter_map(|given| given.0.as_ref()) {
         single.entry(registry.clone()).or_default().scheme = Some(Scheme::Http);
     }
-    for registry in &global.skip_tls_verify {
+    for registry in global.skip_tls_verify.iter().filter_map(|given| given.0.as_ref()) {
         single.entry(registry.clone()).or_default().verification = Some(Verification::Skip);
     }
-    for file in &global.ca_file {
+    for file in global.ca_file.iter().filter_map(|given| given.0.as_ref()) {
         let settings = match &file.registry {
             Some(registry) => single.entry(registry.clone()).or_default(),
             None => &mut every,

@@ -35,7 +35,7 @@ pub(crate) struct Global {
         env = "LONGSHORE_PLAIN_HTTP",
         value_delimiter = ','
     )]
-    pub(crate) plain_http: Vec<RegistryName>,
+    pub(crate) plain_http: Vec<Given<RegistryName>>,
 
     /// Accept any certificate from this registry. Its identity is then not checked.
     #[arg(
@@ -45,7 +45,7 @@ pub(crate) struct Global {
         env = "LONGSHORE_SKIP_TLS_VERIFY",
         value_delimiter = ','
     )]
-    pub(crate) skip_tls_verify: Vec<RegistryName>,
+    pub(crate) skip_tls_verify: Vec<Given<RegistryName>>,
 
     /// Trust the certificates in this PEM file too, for every registry or for one.
     #[arg(
@@ -55,11 +55,11 @@ pub(crate) struct Global {
         env = "LONGSHORE_CA_FILE",
         value_delimiter = ','
     )]
-    pub(crate) ca_file: Vec<CaFile>,
+    pub(crate) ca_file: Vec<Given<CaFile>>,
 
     /// The folder of Docker's config.json, for credentials [default: ~/.docker].
     #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Option<Given<PathBuf>>,
 }
 
 impl Global {
@@ -69,6 +69,18 @@ impl Global {
             (_, true) => Style::Quiet,
             _ => Style::Auto,
         }
+    }
+}
+
+/// A value, or nothing: an environment variable that is empty is one that is not set.
+#[derive(Clone, Debug)]
+pub(crate) struct Given<T>(pub(crate) Option<T>);
+
+impl<T: std::str::FromStr> std::str::FromStr for Given<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() { Ok(Self(None)) } else { text.parse().map(Some).map(Self) }
     }
 }
 

@@ -40,6 +40,23 @@ impl Location {
         }
     }
 
+    /// The same; a docker-archive without a name for its image gets the repository's that the image
+    /// is from.
+    pub(crate) fn named_after(self, source: &Self) -> Self {
+        match (self, source) {
+            (Self::DockerArchive { path, reference: None }, Self::Registry(from)) => {
+                let reference = Some(Reference::new(from.repository().clone()));
+                Self::DockerArchive { path, reference }
+            }
+            (location, _) => location,
+        }
+    }
+
+    /// Whether images can have tags there: a docker-archive's are parts of names.
+    pub(crate) fn keeps_tags(&self) -> bool {
+        !matches!(self, Self::DockerArchive { reference: None, .. })
+    }
+
     /// The name of an image in a docker-archive, if the text has one.
     pub(crate) fn reference(&self) -> Option<&Reference> {
         match self {
@@ -77,11 +94,10 @@ impl FromStr for Location {
             return docker_archive(text, rest);
         }
         if let Some(rest) = scheme("docker://") {
-            return Err(ParseError::new(
-                "location",
-                text,
-                format!("a registry needs no scheme here; write {rest}"),
-            ));
+            // Parsed, so that a password in it is not shown.
+            Reference::familiar(rest)?;
+            let reason = format!("a registry needs no scheme here; write {rest}");
+            return Err(ParseError::new("location", text, reason));
         }
         if text.starts_with(['.', '/']) {
             return Err(ParseError::new(
@@ -125,9 +141,11 @@ impl fmt::Display for Location {
 fn path_and_selector(text: &str, rest: &str) -> Result<(PathBuf, Option<TagOrDigest>), ParseError> {
     let bad = |reason: &'static str| ParseError::new("location", text, reason);
     let within = |e: ParseError| ParseError::new("location", text, e.to_string());
-    let (path, selector) = match rest.split_once('@') {
-        Some((path, digest)) => (path, Some(Digest::parse(digest).map_err(within)?.into())),
-        None => match rest.rsplit_once(':') {
+    let (path, selector) = match rest.rsplit_once('@') {
+        Some((path, digest)) if !digest.contains(['/', '\\']) => {
+            (path, Some(Digest::parse(digest).map_err(within)?.into()))
+        }
+        _ => match rest.rsplit_once(':') {
             Some((_, "")) => return Err(bad("nothing after the last ':'; expected a tag")),
             Some((path, tag)) if !tag.contains(['/', '\\']) => {
                 (path, Some(Tag::parse(tag).map_err(within)?.into()))
@@ -146,9 +164,7 @@ fn docker_archive(text: &str, rest: &str) -> Result<Location, ParseError> {
     let bad = |reason: &'static str| ParseError::new("location", text, reason);
     let within = |e: ParseError| ParseError::new("location", text, e.to_string());
     let (path, reference) = match rest.split_once(':') {
-        Some((path, reference)) => {
-            (path, Some(Reference::familiar(reference).map_err(within)?.or_latest()))
-        }
+        Some((path, reference)) => (path, Some(Reference::familiar(reference).map_err(within)?)),
         None => (rest, None),
     };
     if path.is_empty() {
@@ -170,11 +186,12 @@ mod tests {
             ("oci:dir", "oci:dir"),
             ("oci:/a/b:v1", "oci:/a/b:v1"),
             ("oci:C:\\x", "oci:C:\\x"),
+            ("oci:/a@b/c:v1", "oci:/a@b/c:v1"),
             (&format!("oci:dir@{sha}"), &format!("oci:dir@{sha}")),
             ("oci-archive:x.tar:v1", "oci-archive:x.tar:v1"),
             ("docker-archive:x.tar", "docker-archive:x.tar"),
             ("docker-archive:x.tar:a/b:v1", "docker-archive:x.tar:docker.io/a/b:v1"),
-            ("docker-archive:x.tar:nginx", "docker-archive:x.tar:docker.io/library/nginx:latest"),
+            ("docker-archive:x.tar:nginx", "docker-archive:x.tar:docker.io/library/nginx"),
         ] {
             assert_eq!(text.parse::<Location>().unwrap().to_string(), shown);
         }

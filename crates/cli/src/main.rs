@@ -18,14 +18,15 @@ mod transfer;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use longshore::{Error, ErrorKind, Result};
+use clap::error::{ContextKind, ContextValue};
+use longshore::{Error, ErrorKind, ParseError, Result};
 
 use crate::arguments::{Arguments, Command};
 use crate::context::Context;
 use crate::global::Global;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|e| printable(e).exit());
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough: that is how `| head` ends.
@@ -37,21 +38,36 @@ fn main() -> ExitCode {
     }
 }
 
+/// The same, quoting what was typed so that it steers no terminal and shows no password.
+fn printable(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand]
+    {
+        if let Some(ContextValue::String(typed)) = error.get(kind) {
+            let shown = ParseError::shown(typed);
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+    error
+}
+
 fn run(arguments: Arguments) -> Result<()> {
     log(&arguments.global);
     let runtime = runtime(&arguments.command)
         .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
-    // A server ends by itself when it is told to, after what it is doing.
-    let serves = matches!(arguments.command, Command::Serve(_));
+    // A server ends by itself when it is told to, after what it is doing. Who is asked whether to
+    // remove something has nothing to clear away, and is best let go by the system at once.
+    let ends_alone = matches!(arguments.command, Command::Serve(_) | Command::Rm(_));
     let result = runtime.block_on(async {
         let context = Context::new(&arguments.global)?;
         let work = dispatch::run(&context, arguments.command);
         tokio::select! {
+            // First, so that whatever waits for input can be told to end.
+            biased;
+            () = signal::told_to_end(), if !ends_alone => Err(Error::new(ErrorKind::Canceled)),
             result = work => result,
-            () = signal::told_to_end(), if !serves => Err(Error::new(ErrorKind::Canceled)),
         }
     });
-    // Stopped transfers clear away what they were writing; a prompt that nobody answers is left.
+    // Stopped transfers clear away what they were writing; input that does not end is left.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
 }
@@ -80,5 +96,9 @@ fn log(global: &Global) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LONGSHORE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .init();
 }

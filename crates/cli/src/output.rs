@@ -1,8 +1,7 @@
 //! Standard output: data, and nothing else.
 //!
 //! Owns the choice between text and JSON, and the only writes to stdout and stderr of the program.
-
-#![allow(clippy::print_stderr, reason = "this is where the program talks")]
+//! What could steer a terminal never reaches it raw.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -31,18 +30,23 @@ impl Output {
 
     /// Shows a result.
     pub(crate) fn report(self, report: &impl Report) -> Result<()> {
-        let mut shown = String::new();
         if self.json {
-            shown = serde_json::to_string_pretty(report).map_err(|e| {
-                Error::new(ErrorKind::Io)
-                    .detail("the result cannot be written as JSON")
-                    .with_source(e)
-            })?;
-            shown.push('\n');
-        } else if report.text(&mut shown).is_err() {
+            return json(report);
+        }
+        let mut shown = String::new();
+        if report.text(&mut shown).is_err() {
             return Err(Error::new(ErrorKind::Io).detail("the result cannot be shown"));
         }
         write(shown.as_bytes())
+    }
+
+    /// Tells what was changed: a person in lines on stderr, a program in JSON on stdout.
+    pub(crate) fn changed(self, told: impl fmt::Display, change: &impl Serialize) -> Result<()> {
+        if self.json {
+            return json(change);
+        }
+        say(told);
+        Ok(())
     }
 
     /// Shows a list as it comes: a name a line, or one JSON array at the end.
@@ -59,7 +63,7 @@ impl Output {
             while let Some(item) = items.try_next().await? {
                 all.push(item.to_string());
             }
-            return write(format!("{:#}\n", serde_json::json!({ key: all })).as_bytes());
+            return json(&serde_json::json!({ key: all }));
         }
         let mut stdout = io::BufWriter::new(io::stdout());
         while let Some(item) = items.try_next().await? {
@@ -69,8 +73,13 @@ impl Output {
     }
 }
 
-/// Writes exact bytes to standard output: a manifest, a config, a script.
+/// Writes exact bytes to standard output: a manifest, a config, a script. Only a terminal gets escapes
+/// for what it would obey.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
+    if io::stdout().is_terminal() {
+        let text = String::from_utf8_lossy(bytes);
+        return write(Printable(&text).in_json().to_string().as_bytes());
+    }
     write(bytes)
 }
 
@@ -82,11 +91,11 @@ pub(crate) fn line(line: impl fmt::Display) -> Result<()> {
 /// Writes a blob to a file, or to stdout where the path is `-` or missing.
 pub(crate) async fn blob(mut reader: BlobReader, to: Option<&Path>) -> Result<()> {
     match to {
-        Some(path) if path != Path::new("-") => {
-            // A path without a folder is in the current one.
-            let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
-            longshore::blob_file::write(&path, reader).await
-        }
+        Some(path) if path != Path::new("-") => blob_to(reader, path).await,
+        None if io::stdout().is_terminal() => Err(Error::new(ErrorKind::Unsupported)
+            .at(STDOUT)
+            .detail("a blob can hold anything, and this is a terminal")
+            .with_hint("Name a file with --output, or - to print it nevertheless.")),
         _ => {
             while let Some(piece) = reader.try_next().await? {
                 write(&piece)?;
@@ -96,21 +105,36 @@ pub(crate) async fn blob(mut reader: BlobReader, to: Option<&Path>) -> Result<()
     }
 }
 
+async fn blob_to(mut reader: BlobReader, path: &Path) -> Result<()> {
+    let at = |e| Error::io(path, e);
+    // A device or pipe is written to: a new file would take its place.
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(at)?;
+        while let Some(piece) = reader.try_next().await? {
+            device.write_all(&piece).map_err(at)?;
+        }
+        return Ok(());
+    }
+    // A path without a folder is in the current one.
+    let path = std::path::absolute(path).map_err(at)?;
+    longshore::blob_file::write(&path, reader).await
+}
+
 /// Says something to the person: on stderr, in one line.
 pub(crate) fn say(line: impl fmt::Display) {
-    eprintln!("{line}");
+    talk(format_args!("{line}\n"));
 }
 
 /// Prints an error with all of its causes, once, and what to do about it.
 pub(crate) fn error(error: &Error) {
-    eprintln!("longshore: {error}");
+    say(format_args!("longshore: {error}"));
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        eprintln!("  because: {}", Printable(&cause.to_string()));
+        say(format_args!("  because: {}", Printable(&cause.to_string())));
         source = cause.source();
     }
     if let Some(hint) = error.hint() {
-        eprintln!("  {}", Printable(hint));
+        say(format_args!("  {}", Printable(hint)));
     }
 }
 
@@ -119,7 +143,7 @@ pub(crate) fn confirm(question: &str) -> bool {
     if !io::stdin().is_terminal() {
         return false;
     }
-    eprint!("{question} [y/N] ");
+    talk(format_args!("{question} [y/N] "));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
@@ -127,7 +151,7 @@ pub(crate) fn confirm(question: &str) -> bool {
 /// Asks for a line on the terminal.
 pub(crate) fn ask(question: &str) -> Result<String> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
-    eprint!("{question}");
+    talk(format_args!("{question}"));
     let mut answer = String::new();
     if io::stdin().read_line(&mut answer).map_err(at)? == 0 {
         return Err(at(io::ErrorKind::UnexpectedEof.into()));
@@ -137,6 +161,10 @@ pub(crate) fn ask(question: &str) -> Result<String> {
 
 /// Whether an error is that whoever read our output has seen enough.
 pub(crate) fn is_broken_pipe(error: &Error) -> bool {
+    // The pipe to a registry can break too, which is no success.
+    if error.thing() != Some(STDOUT) {
+        return false;
+    }
     let source = std::error::Error::source(error);
     source
         .and_then(|e| e.downcast_ref::<io::Error>())
@@ -148,11 +176,39 @@ pub(crate) fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }
 
+fn json(document: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(document).map_err(|e| {
+        Error::new(ErrorKind::Io).detail("the result cannot be written as JSON").with_source(e)
+    })?;
+    line(Printable(&text).in_json())
+}
+
+/// Writes to stderr. That nobody listens is no reason to stop.
+fn talk(words: fmt::Arguments<'_>) {
+    io::stderr().write_fmt(words).ok();
+}
+
 fn write(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_error)
 }
 
 fn stdout_error(e: io::Error) -> Error {
-    Error::new(ErrorKind::Io).at("standard output").with_source(e)
+    Error::new(ErrorKind::Io).at(STDOUT).with_source(e)
+}
+
+/// What errors call stdout.
+const STDOUT: &str = "standard output";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_pipe_of_our_output_may_break() {
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&stdout_error(broken())));
+        let upload = Error::new(ErrorKind::Transport).at("r.example").with_source(broken());
+        assert!(!is_broken_pipe(&upload));
+    }
 }

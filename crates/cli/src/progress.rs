@@ -1,12 +1,12 @@
 //! What a copy is doing, on stderr: bars on a terminal, a line now and then elsewhere, or JSON.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use longshore::{CopyEvent, Digest};
+use longshore::{CopyEvent, Digest, Printable};
 
 use crate::output::{say, size};
 
@@ -27,7 +27,7 @@ pub(crate) fn observer(style: Style) -> Arc<dyn Fn(&CopyEvent) + Send + Sync> {
         Style::Quiet => Arc::new(|_| {}),
         Style::Events => Arc::new(|event| {
             if let Ok(line) = serde_json::to_string(event) {
-                say(line);
+                say(Printable(&line).in_json());
             }
         }),
         Style::Auto if std::io::stderr().is_terminal() => {
@@ -90,7 +90,8 @@ struct Lines(Mutex<Account>);
 
 #[derive(Default)]
 struct Account {
-    blobs: u64,
+    /// Several images may have the same blob.
+    blobs: HashSet<Digest>,
     total: u64,
     settled: u64,
     read: u64,
@@ -101,9 +102,8 @@ impl Lines {
     fn show(&self, event: &CopyEvent) {
         let mut account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            CopyEvent::Found { blob } => {
-                account.blobs += 1;
-                account.total += blob.size;
+            CopyEvent::Found { blob } if account.blobs.insert(blob.digest.clone()) => {
+                account.total = account.total.saturating_add(blob.size);
             }
             CopyEvent::Progress { bytes, .. } => account.read += bytes,
             CopyEvent::Skipped { size, .. } | CopyEvent::Mounted { size, .. } => {
@@ -120,7 +120,7 @@ impl Lines {
                 "{} of {} in {} blobs",
                 size(done),
                 size(account.total),
-                account.blobs
+                account.blobs.len()
             ));
         }
     }

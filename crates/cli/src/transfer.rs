@@ -73,10 +73,12 @@ impl Transfer {
             (context.open(&self.source).await?, None)
         } else {
             let named = context.named(&self.source).await?;
-            self.look(&named).await.map_err(|e| e.on(Side::Source))?;
-            (named.source, Some(named.selector))
+            self.look(&named).await?;
+            // Where the target says which digest it is to be, nothing else is copied.
+            let stated = self.target.digest().map(TagOrDigest::from);
+            (named.source, Some(stated.unwrap_or(named.selector)))
         };
-        let target = context.target(&self.target).await?;
+        let target = context.target(&self.target.clone().named_after(&self.source)).await?;
         let observer = progress::observer(context.style());
         let copier = Copier::new(Arc::clone(&source), Arc::clone(&target.store))
             .options(self.options.of_copy())
@@ -89,24 +91,37 @@ impl Transfer {
         context.output().report(&Outcome { target: self.target.to_string(), copies })
     }
 
-    /// Looks whether what is to be copied is there, where something is made for it here.
+    /// Looks whether what is to be copied is there, where something is made for it here, and whether
+    /// it is what the target says it is to be.
     async fn look(&self, named: &Named) -> Result<()> {
-        if matches!(self.target, Location::Registry(_)) {
+        let stated = self.target.digest();
+        if stated.is_none() && matches!(self.target, Location::Registry(_)) {
             return Ok(());
         }
-        match &self.options.platform {
-            None => named.source.resolve(&named.selector).await.map(drop),
-            platform => named.image(platform.as_ref()).await.map(drop),
+        let found = match &self.options.platform {
+            None => named.source.resolve(&named.selector).await,
+            platform => named.image(platform.as_ref()).await.map(|m| m.descriptor().clone()),
+        };
+        let found = found.map_err(|e| e.on(Side::Source))?.digest;
+        match stated {
+            Some(stated) if stated != found => Err(Error::new(ErrorKind::DigestMismatch)
+                .at(&self.target)
+                .on(Side::Target)
+                .detail(format!("expected {stated}, got {found}"))),
+            _ => Ok(()),
         }
     }
 
     /// The tag at the target: the one in its text; else the source's, unless a digest says which
-    /// manifest is meant at either end.
+    /// manifest is meant at either end. A name in a docker-archive always has one.
     fn tag(&self, selector: &TagOrDigest) -> Option<Tag> {
         match (self.target.tag(), self.target.digest()) {
             (Some(tag), _) => Some(tag),
             (None, Some(_)) => None,
-            (None, None) => selector.tag().cloned().or_else(|| self.source.tag()),
+            (None, None) => {
+                let named = || self.target.reference().map(|_| Tag::latest());
+                selector.tag().cloned().or_else(|| self.source.tag()).or_else(named)
+            }
         }
     }
 
@@ -120,6 +135,9 @@ impl Transfer {
                     return invalid(location, "with --all-tags, neither end has a tag or digest");
                 }
             }
+            if !self.target.clone().named_after(&self.source).keeps_tags() {
+                return invalid(&self.target, NO_NAMES);
+            }
         }
         if self.source == self.target {
             return invalid(&self.target, "source and target are the same");
@@ -132,6 +150,9 @@ impl Transfer {
         }
     }
 }
+
+const NO_NAMES: &str =
+    "tags need a name there; say docker-archive:FILE:REPOSITORY to name the images after";
 
 /// What was copied.
 #[derive(Serialize)]

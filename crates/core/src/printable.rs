@@ -22,6 +22,18 @@ impl<'a> Printable<'a> {
     pub fn at_most(self, characters: usize) -> impl fmt::Display + 'a {
         Cut { text: self.0, characters }
     }
+
+    /// The same for the text of a JSON document, which still says the same: the characters become
+    /// JSON's own escapes, and its line breaks and tabs stay.
+    ///
+    /// ```
+    /// use longshore_core::Printable;
+    /// assert_eq!(Printable("{\"a\": \"\u{9b}\"}").in_json().to_string(), r#"{"a": "\u009b"}"#);
+    /// ```
+    #[must_use]
+    pub fn in_json(self) -> impl fmt::Display + 'a {
+        Json(self.0)
+    }
 }
 
 impl fmt::Display for Printable<'_> {
@@ -45,6 +57,24 @@ impl fmt::Display for Cut<'_> {
                 write!(f, "… ({} bytes more)", rest.len())
             }
         }
+    }
+}
+
+struct Json<'a>(&'a str);
+
+/// Source: RFC 8259, section 7.
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if !steers(c) || matches!(c, '\n' | '\t') {
+                f.write_char(c)?;
+                continue;
+            }
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(f, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -86,6 +116,15 @@ mod tests {
         ] {
             assert_eq!(Printable(raw).to_string(), shown);
         }
+    }
+
+    #[test]
+    fn json_says_the_same_with_its_own_escapes() {
+        let text = "a\u{9b}b\u{202e}c\u{7f}d\u{e0041} ünïcode ✓";
+        let json = serde_json::to_string_pretty(&[text]).unwrap();
+        let shown = Printable(&json).in_json().to_string();
+        assert!(shown.contains(r"a\u009bb\u202ec\u007fd\udb40\udc41 ünïcode ✓"), "{shown}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&shown).unwrap(), [text]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use longshore::{
     Algorithm, BlobBody, Descriptor, Digest, Error, ErrorKind, MediaType, Mount, Reference,
-    Repository, Result, Target as _,
+    Repository, Result, Target as _, blob_file,
 };
 use serde::Serialize;
 
@@ -87,7 +87,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Rm(Named { blob }) => {
             let digest = digest_of(&blob)?;
             let store = context.deletable(&blob).await?;
-            store.delete_blob(&digest).await
+            store.delete_blob(&digest).await?;
+            let change = serde_json::json!({ "digest": digest });
+            context.output().changed(format_args!("removed {digest}"), &change)
         }
     }
 }
@@ -106,7 +108,7 @@ async fn head(context: &Context, blob: &Location) -> Result<()> {
 async fn put(context: &Context, arguments: Put) -> Result<()> {
     // Standard input comes once, and its digest must be known before it is sent.
     let spooled = match arguments.file.to_str() {
-        Some("-") => Some(spool()?),
+        Some("-") => Some(spool().await?),
         _ => None,
     };
     let path = spooled.as_ref().map_or(arguments.file.as_path(), tempfile::NamedTempFile::path);
@@ -163,11 +165,13 @@ fn no_digest(blob: &impl fmt::Display) -> Error {
     longshore::ParseError::new("blob", &text, "expected LOCATION@DIGEST").into()
 }
 
-fn spool() -> Result<tempfile::NamedTempFile> {
+/// Standard input in a file, which goes when it is dropped, also while input is waited for.
+async fn spool() -> Result<tempfile::NamedTempFile> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
-    let mut file = tempfile::NamedTempFile::new().map_err(at)?;
-    std::io::copy(&mut std::io::stdin().lock(), &mut file).map_err(at)?;
-    Ok(file)
+    let spooled = tempfile::NamedTempFile::new().map_err(at)?;
+    let mut file = spooled.reopen().map_err(at)?;
+    blob_file::run(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
+    Ok(spooled)
 }
 
 #[derive(Serialize)]

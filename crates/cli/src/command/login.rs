@@ -1,7 +1,7 @@
 use std::io::Read as _;
 
 use clap::Args;
-use longshore::{Error, ErrorKind, MemoryCredentials, RegistryName, Result, Secret};
+use longshore::{Error, ErrorKind, MemoryCredentials, RegistryName, Result, Secret, blob_file};
 
 use crate::context::Context;
 use crate::output::{ask, say};
@@ -35,9 +35,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
                 .detail("with --password-stdin, the user must be given")
                 .with_hint("Add --username NAME."));
         }
-        None => ask("User: ")?,
+        None => blob_file::run(|| ask("User: ")).await?,
     };
-    let password = if arguments.password_stdin { from_stdin()? } else { from_prompt()? };
+    // Off this thread, which hears whether to end meanwhile.
+    let read = if arguments.password_stdin { from_stdin } else { from_prompt };
+    let password = blob_file::run(read).await?;
     let typed = MemoryCredentials::new().with(registry.clone(), user.as_str(), password.clone());
     if context.client().ping(&registry).await?.authentication.is_empty() {
         say(format_args!("{registry} asked for no credentials, so these could not be tried"));
@@ -45,8 +47,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     context.client_with(typed)?.authenticate(&registry).await?;
     let mut config = context.config().clone();
     config.set(&registry, &user, &password)?;
-    say(format_args!("stored credentials of {user} for {registry} in {}", config.path().display()));
-    Ok(())
+    let file = config.path().display().to_string();
+    context.output().changed(
+        format_args!("stored credentials of {user} for {registry} in {file}"),
+        &serde_json::json!({ "registry": registry.as_str(), "user": user, "file": file }),
+    )
 }
 
 /// All of standard input, without the line's end.

@@ -2,7 +2,6 @@ use clap::Args;
 use longshore::{Error, ErrorKind, RegistryName, Result};
 
 use crate::context::Context;
-use crate::output::say;
 
 /// The arguments of `longshore logout`.
 #[derive(Debug, Args)]
@@ -17,8 +16,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<()> {
     let mut config = context.config().clone();
     if config.remove(&arguments.registry)? {
-        say(format_args!("removed the credentials for {}", arguments.registry));
-        return Ok(());
+        let registry = &arguments.registry;
+        let change = serde_json::json!({ "registry": registry.as_str() });
+        return context
+            .output()
+            .changed(format_args!("removed the credentials for {registry}"), &change);
     }
     Err(Error::new(ErrorKind::NotFound)
         .at(&arguments.registry)

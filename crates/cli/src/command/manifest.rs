@@ -5,6 +5,7 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use longshore::{
     Descriptor, Error, ErrorKind, MANIFEST_LIMIT, MediaType, Platform, RawManifest, Result,
+    blob_file,
 };
 use serde::Serialize;
 
@@ -65,7 +66,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 }
 
 async fn put(context: &Context, put: Put) -> Result<()> {
-    let bytes = read(&put.file)?;
+    let file = put.file;
+    let bytes = blob_file::run(move || read(&file)).await?;
     let manifest = match put.location.digest() {
         Some(digest) => RawManifest::new(bytes, put.media_type, digest)?,
         None => RawManifest::of(bytes, put.media_type)?,

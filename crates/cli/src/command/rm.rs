@@ -40,7 +40,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             .detail("nothing was removed")
             .with_hint("Answer y, or pass --yes."));
     }
-    store.delete_manifest(&digest).await
+    store.delete_manifest(&digest).await?;
+    let change = serde_json::json!({ "digest": digest, "tags": tags });
+    context.output().changed(format_args!("removed {digest}"), &change)
 }
 
 /// The tags that point at a manifest: every tag has to be looked at.

@@ -1,9 +1,8 @@
 use clap::Args;
-use longshore::{Result, Tag};
+use longshore::{ParseError, Result, Tag};
 
 use crate::context::Context;
 use crate::location::Location;
-use crate::output::say;
 
 /// The arguments of `longshore tag`.
 #[derive(Debug, Args)]
@@ -19,12 +18,20 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    if !arguments.location.keeps_tags() {
+        let text = arguments.location.to_string();
+        let reason = "a tag needs a name there; say docker-archive:FILE:REPOSITORY[:TAG]";
+        return Err(ParseError::new("location", &text, reason).into());
+    }
     let named = context.named(&arguments.location).await?;
     let manifest = named.source.manifest(&named.selector).await?;
     let target = context.target(&arguments.location).await?;
     for tag in &arguments.tags {
         target.store.push_manifest(&manifest, Some(tag)).await?;
-        say(format_args!("{tag} points at {}", manifest.digest()));
     }
-    target.finish().await
+    target.finish().await?;
+    let (digest, tags) = (manifest.digest(), arguments.tags);
+    let told: Vec<String> = tags.iter().map(|tag| format!("{tag} points at {digest}")).collect();
+    let change = serde_json::json!({ "digest": digest, "tags": tags });
+    context.output().changed(told.join("\n"), &change)
 }

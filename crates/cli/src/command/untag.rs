@@ -3,7 +3,6 @@ use longshore::{ParseError, Result, Untagged};
 
 use crate::context::Context;
 use crate::location::Location;
-use crate::output::say;
 
 /// The arguments of `longshore untag`.
 #[derive(Debug, Args)]
@@ -25,9 +24,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     };
     let store = context.deletable(&arguments.location).await?;
     let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
-    say(match how {
+    let told = match how {
         Untagged::Directly => format!("removed the tag {tag}"),
         Untagged::ByPlaceholder => format!("removed the tag {tag} by way of a placeholder"),
-    });
-    Ok(())
+    };
+    let by_placeholder = how == Untagged::ByPlaceholder;
+    let change = serde_json::json!({ "tag": tag, "byPlaceholder": by_placeholder });
+    context.output().changed(told, &change)
 }

@@ -113,6 +113,28 @@ fn blobs_are_put_headed_got_mounted_and_removed() {
 }
 
 #[test]
+fn changes_are_told_in_json_too_and_json_steers_no_terminal() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digest = fill(&program, &server.address);
+    let app = format!("{}/team/app", server.address);
+    let json = |line: String| -> Value { serde_json::from_str(&program.ok(&line)).unwrap() };
+    let tagged = json(format!("tag --json {app}:v1 v2 v3"));
+    assert_eq!(tagged, serde_json::json!({ "digest": digest, "tags": ["v2", "v3"] }));
+    assert_eq!(json(format!("untag --json {app}:v3"))["tag"], "v3");
+    let removed = json(format!("rm --json --yes {app}:v1"));
+    assert_eq!(removed, serde_json::json!({ "digest": digest, "tags": ["v1", "v2"] }));
+
+    let manifest =
+        "{\"schemaVersion\":2,\"manifests\":[],\"annotations\":{\"k\":\"\u{9b}31m\u{202e}\"}}";
+    let target = program.local("oci", "evil:v1");
+    program.run_with(["manifest", "put", target.as_str(), "-"], manifest.as_bytes());
+    let shown = program.ok(&format!("inspect --json {target}"));
+    assert!(shown.contains(r"\u009b31m\u202e"), "{shown}");
+    assert_eq!(program.ok(&format!("manifest get {target}")), manifest);
+}
+
+#[test]
 fn untag_leaves_siblings_and_rm_names_what_goes() {
     let program = Program::new();
     let server = program.serve(None);

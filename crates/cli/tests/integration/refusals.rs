@@ -33,8 +33,48 @@ fn what_cannot_be_meant_is_refused_before_any_request() {
         assert!(told.contains(word), "{line}: {told}");
         assert!(!told.contains('\u{1b}'), "{line}: {told:?}");
     }
-    let password = program.fails(2, "digest user:hunter2@host/a");
-    assert!(password.contains("login"), "{password}");
+}
+
+#[test]
+fn what_was_typed_is_quoted_without_passwords_and_safe_to_print() {
+    let program = Program::new();
+    for line in [
+        "digest user:hunter2@host/a",
+        "digest https://user:hunter2@host/a",
+        "digest docker://user:hunter2@host/a",
+        "digest user:hunter2@host",
+        "login user:hunter2@host",
+        "ls nginx --after user:hunter2@host",
+    ] {
+        let told = program.fails(2, line);
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let ended = program.run(["digest", "a\u{202e}b\u{1b}[2J"]);
+    assert_eq!(ended.code, 2);
+    assert!(!ended.stderr.contains(['\u{202e}', '\u{1b}']), "{:?}", ended.stderr);
+}
+
+#[test]
+fn an_empty_variable_is_one_that_is_not_set() {
+    let program = Program::new();
+    let mut command = program.command();
+    for name in
+        ["DOCKER_CONFIG", "LONGSHORE_PLAIN_HTTP", "LONGSHORE_SKIP_TLS_VERIFY", "LONGSHORE_CA_FILE"]
+    {
+        command.env(name, "");
+    }
+    let ended = command.args(["ls", "oci:nowhere"]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn talk_that_nobody_hears_changes_no_exit_code() {
+    let program = Program::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = program.command();
+    let ended = command.args(["ls", "oci:nowhere"]).stderr(full).status().unwrap();
+    assert_eq!(ended.code(), Some(3));
 }
 
 #[test]

@@ -98,6 +98,69 @@ fn a_docker_archive_travels_both_ways() {
 }
 
 #[test]
+fn a_docker_archive_is_named_after_the_repository_and_keeps_every_tag() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let app = format!("{}/team/app", server.address);
+    let packed = layout(&program, "packed", &fixture::Image::small_index(4), "index");
+    program.ok(&format!("push -q {packed} {app}:v1 --platform linux/amd64"));
+    program.ok(&format!("tag {app}:v1 v2"));
+    let archive = program.local("docker-archive", "all.tar");
+    program.ok(&format!("pull -q {app} {archive} --all-tags"));
+    assert_eq!(program.ok(&format!("ls {archive}")), "v1\nv2");
+    program.ok(&format!("digest {archive}:{app}:v2"));
+    let local = program.local("oci", "one");
+    program.ok(&format!("pull -q {app}:v1 {local}"));
+    let named = program.local("docker-archive", "named.tar:me/app");
+    program.ok(&format!("copy -q {local} {named} --all-tags"));
+    program.ok(&format!("digest {named}:v1"));
+    let nameless = program.local("docker-archive", "nameless.tar");
+    program.fails(2, &format!("copy -q {local} {nameless} --all-tags"));
+    program.ok(&format!("copy -q {local}:v1 {nameless}"));
+    program.fails(2, &format!("tag {nameless} v2"));
+}
+
+#[test]
+fn a_target_with_a_digest_takes_nothing_else() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let app = format!("{}/app", server.address);
+    let packed = layout(&program, "packed", &fixture::Image::small_index(4), "v1");
+    let (digest, other) = (program.ok(&format!("digest {packed}")), longshore::Digest::sha256(b""));
+    let told = program.fails(7, &format!("copy -q {packed} {app}:v1@{other}"));
+    assert!(told.contains(&digest) && told.contains(other.as_str()), "{told}");
+    program.fails(3, &format!("ls {app}"));
+    program.ok(&format!("copy -q {packed} {app}:v1@{digest}"));
+    assert_eq!(program.ok(&format!("ls {app}")), "v1");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_written_to_and_never_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let program = Program::new();
+    let packed = layout(&program, "packed", &fixture::Image::small_index(4), "v1");
+    let (blob, pipe) = (program.path("blob"), program.path("pipe"));
+    std::fs::write(&blob, "through a pipe").unwrap();
+    let local = program.local("oci", "packed");
+    let digest = program.ok(&format!("blob put {local} {}", blob.display()));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    program.ok(&format!("blob get {local}@{digest} -o {}", pipe.display()));
+    assert_eq!(reader.join().unwrap(), "through a pipe");
+    for scheme in ["oci-archive", "docker-archive"] {
+        program.fails(
+            1,
+            &format!("copy -q {packed} --platform linux/amd64 {scheme}:{}", pipe.display()),
+        );
+    }
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
+#[test]
 fn pull_without_a_target_makes_a_layout_of_the_name() {
     let program = Program::new();
     let server = program.serve(None);
