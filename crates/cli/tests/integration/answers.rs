@@ -186,6 +186,34 @@ fn referrers_are_listed_with_their_type() {
 }
 
 #[test]
+fn referrers_of_children_go_along_also_where_the_index_went_before() {
+    let program = Program::new();
+    let server = program.serve(None);
+    fill(&program, &server.address);
+    let (app, copy) = (format!("{}/team/app", server.address), format!("{}/copy", server.address));
+    program.ok(&format!("copy -q {app}:v1 {copy}:v1"));
+    let digest = program.ok(&format!("digest {app}:v1 --platform linux/arm64"));
+    let layout = program.path("signature");
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let child = longshore::Descriptor::new(
+            longshore::MediaType::OCI_MANIFEST,
+            digest.parse().unwrap(),
+            1,
+        );
+        let layout = longshore::Layout::create(&layout).await.unwrap();
+        longshore::Pack::artifact("application/vnd.example.signature".parse().unwrap())
+            .subject(child)
+            .push(&layout, None)
+            .await
+            .unwrap();
+    });
+    program.ok(&format!("push -q oci:{} {app}:signature", layout.display()));
+    program.ok(&format!("copy -q {app}:v1 {copy}:v1 --referrers"));
+    let listed = program.ok(&format!("referrers {copy}@{digest}"));
+    assert!(listed.ends_with("  application/vnd.example.signature"), "{listed}");
+}
+
+#[test]
 fn ping_says_how_a_registry_answers() {
     let program = Program::new();
     let server = program.serve(None);

@@ -110,8 +110,9 @@ impl Run {
         Ok(())
     }
 
+    /// Referrers hang on children too, which have to be walked over for them to be found.
     fn walk(&self, holding: Holding) -> Walk {
-        plan::walk(holding, self.options.recheck)
+        plan::walk(holding, self.options.recheck || self.options.referrers)
     }
 
     /// Counts and reports a manifest that is at the target now.
