@@ -22,7 +22,9 @@ pub(super) fn read(root: &Path) -> Result<Index> {
         Error::new(ErrorKind::Invalid)
             .at(path.display())
             .detail(format!("the layout's index is damaged: {e}"))
-            .with_hint("The blobs may be whole: copy the images into a new layout by digest, or pull again.")
+            .with_hint(
+                "Its tags are lost. Remove it and pull again: blobs that are whole are kept.",
+            )
     })
 }
 
