@@ -166,7 +166,8 @@ impl Run {
         Ok(holding)
     }
 
-    /// All children at once; the first failure stops the others.
+    /// All blobs at once, and so many manifests as may be on their way, each of which is in memory while
+    /// it is dealt with; the first failure stops the others.
     async fn children(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -188,8 +189,12 @@ impl Run {
         for digest in successors.unsized_blobs {
             tasks.spawn(Arc::clone(self).unsized_blob(Arc::clone(copy), digest));
         }
-        for child in successors.manifests {
-            tasks.spawn(Arc::clone(self).child(Arc::clone(copy), child, depth + 1));
+        let mut manifests = successors
+            .manifests
+            .into_iter()
+            .map(|child| Arc::clone(self).child(Arc::clone(copy), child, depth + 1));
+        for child in manifests.by_ref().take(self.options.parallel.get()) {
+            tasks.spawn(child);
         }
         let mut result = Ok(());
         while let Some(done) = tasks.join_next().await {
@@ -197,6 +202,9 @@ impl Run {
             if done.is_err() {
                 result = done;
                 break;
+            }
+            if let Some(child) = manifests.next() {
+                tasks.spawn(child);
             }
         }
         // Waits for the others to stop, so that what they were writing is cleared away.
