@@ -1,11 +1,11 @@
 //! What every command works with: the client, the output, and locations made into stores.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use longshore::{
     Client, ClientBuilder, CredentialStore, Delete, DockerConfig, Error, ErrorKind, Layout,
-    Manifest, Platform, RawManifest, RegistrySettings, RemoteRepository, Result, RootCertificates,
-    Scheme, Source, Tag, TagOrDigest, Target, Verification,
+    Platform, RawManifest, RegistrySettings, RemoteRepository, Result, RootCertificates, Scheme,
+    Source, Tag, TagOrDigest, Target, Verification,
 };
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
@@ -16,24 +16,23 @@ use crate::progress::Style;
 
 /// What every command works with.
 pub(crate) struct Context {
-    client: Client,
     global: Global,
-    config: DockerConfig,
+    /// Made when a registry is first asked for: what is local needs no credentials.
+    client: OnceLock<Client>,
 }
 
 impl Context {
-    pub(crate) fn new(global: &Global) -> Result<Self> {
-        let config = match global.config.as_ref().and_then(|given| given.0.as_ref()) {
-            Some(folder) => DockerConfig::load_from(folder.join("config.json"))?,
-            None => DockerConfig::load()?,
-        };
-        let client = builder(global)?.credentials(config.clone()).build();
-        Ok(Self { client, global: global.clone(), config })
+    pub(crate) fn new(global: Global) -> Self {
+        Self { global, client: OnceLock::new() }
     }
 
     /// The client, with the stored credentials.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    pub(crate) fn client(&self) -> Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = builder(&self.global)?.credentials(self.config()?).build();
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// A client with other credentials, and everything else the same.
@@ -53,8 +52,11 @@ impl Context {
     }
 
     /// The stored credentials.
-    pub(crate) fn config(&self) -> &DockerConfig {
-        &self.config
+    pub(crate) fn config(&self) -> Result<DockerConfig> {
+        match self.global.config.as_ref().and_then(|given| given.0.as_ref()) {
+            Some(folder) => DockerConfig::load_from(folder.join("config.json")),
+            None => DockerConfig::load(),
+        }
     }
 
     /// Opens a location for reading.
@@ -82,7 +84,7 @@ impl Context {
     async fn opened(&self, location: &Location) -> Result<Opened> {
         Ok(match location {
             Location::Registry(reference) => {
-                Opened::Registry(self.client.repository(reference.repository()))
+                Opened::Registry(self.client()?.repository(reference.repository()))
             }
             Location::Layout { path, .. } => Opened::Layout(Layout::open(path).await?),
             Location::OciArchive { path, .. } => Opened::OciArchive(OciArchive::open(path).await?),
@@ -96,7 +98,7 @@ impl Context {
     pub(crate) async fn target(&self, location: &Location) -> Result<Destination> {
         Ok(match location {
             Location::Registry(reference) => {
-                Destination::of(Arc::new(self.client.repository(reference.repository())))
+                Destination::of(Arc::new(self.client()?.repository(reference.repository())))
             }
             Location::Layout { path, .. } => Destination::of(Arc::new(Layout::create(path).await?)),
             Location::OciArchive { path, .. } => {
@@ -118,7 +120,7 @@ impl Context {
     pub(crate) async fn deletable(&self, location: &Location) -> Result<Arc<dyn Delete>> {
         match location {
             Location::Registry(reference) => {
-                Ok(Arc::new(self.client.repository(reference.repository())))
+                Ok(Arc::new(self.client()?.repository(reference.repository())))
             }
             Location::Layout { path, .. } => Ok(Arc::new(Layout::open(path).await?)),
             Location::OciArchive { .. } | Location::DockerArchive { .. } => {
@@ -160,10 +162,14 @@ impl Named {
     /// The manifest itself; of an index, its image for a platform, this machine's if none is given.
     pub(crate) async fn image(&self, platform: Option<&Platform>) -> Result<RawManifest> {
         let manifest = self.source.manifest(&self.selector).await?;
-        let Manifest::Index(index) = manifest.parse()? else { return Ok(manifest) };
         let local = Platform::local();
-        let image = index.for_platform(platform.unwrap_or(&local))?;
-        self.source.manifest(&image.digest.clone().into()).await
+        match platform {
+            Some(platform) => longshore::image_for(&*self.source, manifest, platform).await,
+            None if manifest.media_type().is_index() => {
+                longshore::image_for(&*self.source, manifest, &local).await
+            }
+            None => Ok(manifest),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Login(arguments) => command::login::run(context, arguments).await,
         Command::Logout(arguments) => command::logout::run(context, &arguments),
         Command::Ping(arguments) => command::ping::run(context, arguments).await,
-        Command::Serve(arguments) => command::serve::run(arguments).await,
+        Command::Serve(arguments) => command::serve::run(context, arguments).await,
         Command::Demo(arguments) => command::demo::run(context, &arguments).await,
         Command::Completion(arguments) => command::completion::run(&arguments),
     }

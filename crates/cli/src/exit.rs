@@ -20,10 +20,15 @@ pub(crate) fn code(error: &Error) -> u8 {
         ErrorKind::Conflict | ErrorKind::AlreadyExists => 6,
         ErrorKind::DigestMismatch | ErrorKind::SizeMismatch => 7,
         // What shells say of a program that Ctrl-C ended.
-        ErrorKind::Canceled if error.thing().is_none() => 130,
+        ErrorKind::Canceled if is_interrupt(error) => 130,
         ErrorKind::Invalid if is_usage(error) => 2,
         _ => NEGATIVE,
     }
+}
+
+/// Whether it is that the user interrupted the program.
+pub(crate) fn is_interrupt(error: &Error) -> bool {
+    error.kind() == ErrorKind::Canceled && error.thing().is_none()
 }
 
 /// Whether the invalid thing is what the user typed, not what a store sent.

@@ -58,20 +58,26 @@ fn run(arguments: Arguments) -> Result<()> {
     // remove something has nothing to clear away, and is best let go by the system at once.
     let ends_alone = matches!(arguments.command, Command::Serve(_) | Command::Rm(_));
     let result = runtime.block_on(async {
-        let context = Context::new(&arguments.global)?;
+        let context = Context::new(arguments.global);
         let work = dispatch::run(&context, arguments.command);
-        tokio::select! {
+        let result = tokio::select! {
             // First, so that whatever waits for input can be told to end.
             biased;
             () = signal::told_to_end(), if !ends_alone => Err(Error::new(ErrorKind::Canceled)),
             result = work => result,
+        };
+        if result.as_ref().is_err_and(exit::is_interrupt) {
+            tokio::time::sleep(GIVING_UP).await;
         }
+        result
     });
     // Stopped transfers clear away what they were writing; input that does not end is left.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
 }
 
+/// A third of a second: for uploads given up to be canceled at their registries.
+const GIVING_UP: std::time::Duration = std::time::Duration::from_millis(300);
 /// Two seconds: files are removed in milliseconds.
 const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 

@@ -59,7 +59,8 @@ pub use longshore_core::{
     MANIFEST_LIMIT, Manifest, MediaType, Memory, Mount, Node, PIECE, Pack, Page, PageToken, Pages,
     ParseError, Platform, Printable, RawManifest, Reference, RegistryError, RegistryName,
     Repository, RepositoryName, Result, RootFs, Schema1, Schema1History, Schema1Layer, Side,
-    Source, Tag, TagOrDigest, Tally, Target, Untagged, Verifier, blob_file, graph, untag,
+    Source, Tag, TagOrDigest, Tally, Target, Untagged, Verifier, blob_file, graph, image_for,
+    untag,
 };
 
 pub use certificate::RootCertificates;

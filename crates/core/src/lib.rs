@@ -28,13 +28,14 @@
 //! | `descriptor`, `reference` | pointing at content, by address and by name |
 //! | `manifest`, `page` | documents and listings |
 //! | `blob`, `store` | streams, and the traits of everything that holds content |
-//! | `graph`, `blob_file` | what hangs below a manifest; how a blob becomes a file |
+//! | `graph`, `choice`, `blob_file` | what hangs below a manifest; which image is meant; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `untag` | what is done with stores |
 
 mod annotations;
 mod blob;
 pub mod blob_file;
+mod choice;
 mod copy;
 mod descriptor;
 mod digest;
@@ -55,6 +56,7 @@ mod untag;
 
 pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, PIECE};
+pub use choice::image_for;
 pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary, Tally};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};

@@ -137,9 +137,9 @@ async fn mount(context: &Context, arguments: MountArguments) -> Result<()> {
             ))
             .with_hint("Copy between registries with `longshore copy`."));
     }
-    let source = context.client().repository(from);
+    let source = context.client()?.repository(from);
     let descriptor = describe(&source, digest.clone()).await?;
-    let target = context.client().repository(&arguments.repository);
+    let target = context.client()?.repository(&arguments.repository);
     match target.mount_blob(&descriptor, from).await? {
         Mount::Mounted => context.output().report(&Stored(descriptor)),
         Mount::Declined => Err(Error::new(ErrorKind::Unsupported)

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let names = context.client().catalog(&arguments.registry).items();
+    let names = context.client()?.catalog(&arguments.registry).items();
     let names = names.take(arguments.limit.unwrap_or(usize::MAX));
     context.output().list("repositories", names).await
 }

@@ -41,11 +41,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let read = if arguments.password_stdin { from_stdin } else { from_prompt };
     let password = blob_file::run(read).await?;
     let typed = MemoryCredentials::new().with(registry.clone(), user.as_str(), password.clone());
-    if context.client().ping(&registry).await?.authentication.is_empty() {
+    if context.client()?.ping(&registry).await?.authentication.is_empty() {
         say(format_args!("{registry} asked for no credentials, so these could not be tried"));
     }
     context.client_with(typed)?.authenticate(&registry).await?;
-    let mut config = context.config().clone();
+    let mut config = context.config()?;
     config.set(&registry, &user, &password)?;
     let file = config.path().display().to_string();
     context.output().changed(

@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<()> {
-    let mut config = context.config().clone();
+    let mut config = context.config()?;
     if config.remove(&arguments.registry)? {
         let registry = &arguments.registry;
         let change = serde_json::json!({ "registry": registry.as_str() });

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let ping = context.client().ping(&arguments.registry).await?;
+    let ping = context.client()?.ping(&arguments.registry).await?;
     context.output().report(&Answer {
         registry: arguments.registry.to_string(),
         scheme: if ping.scheme == Scheme::Https { "https" } else { "http" },

@@ -1,11 +1,14 @@
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use longshore::{Error, ErrorKind, Result};
 use longshore_registry::Registry;
+use serde::Serialize;
 
-use crate::output::{line, say};
+use crate::context::Context;
+use crate::output::{Report, say};
 use crate::signal::told_to_end;
 
 /// The arguments of `longshore serve`.
@@ -32,7 +35,7 @@ pub(crate) struct Arguments {
     no_delete: bool,
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let builder = if arguments.memory {
         Registry::builder().memory()
     } else {
@@ -45,8 +48,20 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         cannot(e).with_hint("Choose another address with --listen; port 0 takes a free one.")
     })?;
     let address = listener.local_addr().map_err(cannot)?;
-    line(format_args!("listening on {address}"))?;
+    context.output().report(&Listening { listening: address })?;
     longshore_registry::serve(listener, registry, told_to_end()).await?;
     say("ended");
     Ok(())
+}
+
+/// Where the registry listens: the port is the real one.
+#[derive(Serialize)]
+struct Listening {
+    listening: SocketAddr,
+}
+
+impl Report for Listening {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "listening on {}", self.listening)
+    }
 }

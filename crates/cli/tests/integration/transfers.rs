@@ -205,3 +205,26 @@ fn twelve_programs_at_once_write_one_layout() {
     });
     assert_eq!(program.ok(&format!("ls {target}")), tags.join("\n"));
 }
+
+#[test]
+fn an_image_for_another_platform_is_not_taken_for_the_one_asked_for() {
+    let program = Program::new();
+    let packed = layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
+    let target = program.local("oci", "pulled");
+    let told = program.fails(3, &format!("copy -q {packed} {target} --platform linux/s390x"));
+    assert!(told.contains("platform linux/s390x") && told.contains("the image is for"), "{told}");
+    assert!(!program.path("pulled").exists());
+    program.fails(3, &format!("config {packed} --platform linux/s390x"));
+    program.ok(&format!("config {packed}"));
+}
+
+#[test]
+fn what_is_local_asks_for_no_credentials() {
+    let program = Program::new();
+    let packed = layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
+    std::fs::create_dir_all(program.path(".docker")).unwrap();
+    std::fs::write(program.path(".docker/config.json"), "damaged").unwrap();
+    program.ok(&format!("ls {packed}"));
+    program.ok("completion bash");
+    assert!(program.fails(1, "ls localhost:1/a").contains("config.json"));
+}

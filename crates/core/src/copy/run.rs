@@ -12,11 +12,12 @@ use super::once::Once;
 use super::plan::{self, Step, Walk};
 use super::{CopyEvent, CopyOptions, CopySummary, Observer};
 use crate::blob::BlobBody;
+use crate::choice::image_for;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::graph::Successors;
-use crate::manifest::{Manifest, RawManifest};
+use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Holding, Mount, Node, Source, Target};
 
@@ -81,13 +82,8 @@ impl Run {
         let Some(platform) = &self.options.platform else {
             return Ok(manifest);
         };
-        match manifest.parse().map_err(|e| e.on(Side::Source))? {
-            Manifest::Index(index) => {
-                let image = index.for_platform(platform).map_err(|e| e.on(Side::Source))?;
-                self.read(&image.digest.clone().into()).await
-            }
-            _ => Ok(manifest),
-        }
+        let chosen = image_for(&*self.source, manifest, platform).await;
+        chosen.map_err(|e| e.on(Side::Source))
     }
 
     /// Brings the root and all below it over, then the tag.

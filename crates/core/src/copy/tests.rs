@@ -103,6 +103,23 @@ async fn one_platform_has_the_digest_of_its_image() {
 }
 
 #[tokio::test]
+async fn an_image_for_another_platform_is_not_copied_in_its_place() {
+    let (source, index, _) = fixture().await;
+    let arm = "linux/arm64".parse().unwrap();
+    let index = source.manifest(&index.digest.into()).await.unwrap();
+    let image = crate::image_for(&source, index, &arm).await.unwrap().digest().clone();
+    for (platform, expected) in [("linux/arm64", Ok(())), ("linux/s390x", Err(ErrorKind::NotFound))]
+    {
+        let mut options = CopyOptions::default();
+        options.platform = Some(platform.parse().unwrap());
+        let (source, target) = (Arc::new(source.clone()), Arc::new(Memory::new()));
+        let copier = Copier::new(source, target).options(options);
+        let copied = copier.copy(&image.clone().into(), None).await;
+        assert_eq!(copied.map(drop).map_err(|e| e.kind()), expected, "{platform}");
+    }
+}
+
+#[tokio::test]
 async fn referrers_go_along_when_asked() {
     let (source, index, signature) = fixture().await;
     let target = Memory::new();
