@@ -3,6 +3,7 @@
 //! Owns connections: how many, how long they may dawdle, and how they end. What is answered on
 //! them is `registry`'s business.
 
+mod idle;
 mod stall;
 
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::MissedTickBehavior;
 
+use self::idle::{Activity, Idle, Last};
 use self::stall::Stalling;
 use crate::registry::Registry;
 use crate::reply::Refusal;
@@ -28,8 +30,9 @@ use crate::reply::Refusal;
 /// Serves a registry on a listener until `shutdown` ends.
 ///
 /// HTTP/1.1, and HTTP/2 where the client begins with it. Requests under way then have 10 s to end.
-/// At most 4,096 connections are open; more wait to be accepted. A connection that sends no whole
-/// request head within 10 s, or takes nothing of an answer for 60 s, is closed.
+/// At most 4,096 connections are open; more wait to be accepted. A connection is closed that sends no
+/// whole request head within 10 s of its first byte, no byte within 10 s of its start or 100 s of the
+/// last answer, or takes nothing of an answer for 60 s.
 ///
 /// # Errors
 /// None at present: a connection that cannot be accepted is logged and skipped.
@@ -88,16 +91,19 @@ async fn run(
 ) {
     // Small answers follow each other; waiting to join them only costs time.
     let _ = stream.set_nodelay(true);
+    let activity = Activity::default();
+    let idle = Idle::new(activity.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let registry = registry.clone();
+        let (registry, under_way) = (registry.clone(), activity.begin(request.version()));
         async move {
-            Ok::<_, Infallible>(match check(&request) {
+            let response = match check(&request) {
                 Ok(()) => registry.answer(request).await,
                 Err(refusal) => refusal.into_response(),
-            })
+            };
+            Ok::<_, Infallible>(response.map(|body| Last::new(body, under_way)))
         }
     });
-    let io = TokioIo::new(Stalling::new(stream, STALL_TIME));
+    let io = TokioIo::new(Stalling::new(stream, idle, STALL_TIME));
     let server = server();
     let connection = server.serve_connection(io, service).into_owned();
     if let Err(e) = watcher.watch(connection).await {
@@ -127,9 +133,8 @@ fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
-        // Without a timer there would be no limit at all.
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
+        // `Idle` sees to it.
+        .header_read_timeout(None)
         .max_headers(HEADER_COUNT)
         .max_buf_size(BUFFER_SIZE)
         .half_close(false);
@@ -155,8 +160,6 @@ async fn expire_uploads(registry: &Registry) {
 
 /// 4,096 connections: within the 10,240 descriptors that systems grant, with files open for each.
 const CONNECTION_LIMIT: usize = 4_096;
-/// 10 s for a request's head, counted from the end of the request before.
-const HEADER_TIME: Duration = Duration::from_secs(10);
 /// 60 s without a byte taken: what proxies in front of registries wait.
 const STALL_TIME: Duration = Duration::from_secs(60);
 /// 10 s: what service managers wait before they kill.

@@ -1,4 +1,4 @@
-//! A connection whose other end stopped reading.
+//! A connection whose other end stopped reading, or asks for nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -8,9 +8,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Ends writes that make no progress for a while; reads are timed elsewhere.
+use super::idle::Idle;
+
+/// Ends writes that make no progress for a while, and reads as [`Idle`] says.
 pub(super) struct Stalling<T> {
     inner: T,
+    idle: Idle,
     patience: Duration,
     /// Runs while a write waits.
     timer: Pin<Box<Sleep>>,
@@ -18,8 +21,9 @@ pub(super) struct Stalling<T> {
 }
 
 impl<T> Stalling<T> {
-    pub(super) fn new(inner: T, patience: Duration) -> Self {
-        Self { inner, patience, timer: Box::pin(tokio::time::sleep(patience)), waiting: false }
+    pub(super) fn new(inner: T, idle: Idle, patience: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(patience));
+        Self { inner, idle, patience, timer, waiting: false }
     }
 
     /// Passes a finished write on, and counts the time of one that waits.
@@ -48,7 +52,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stalling<T> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.idle.watch(cx, polled)
     }
 }
 
@@ -90,11 +95,12 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
+    use crate::serve::idle::Activity;
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_takes_ends() {
         let (near, _far) = tokio::io::duplex(4);
-        let mut near = Stalling::new(near, Duration::from_secs(60));
+        let mut near = Stalling::new(near, Idle::new(Activity::default()), Duration::from_secs(60));
         near.write_all(b"four").await.unwrap();
         let started = Instant::now();
         let e = near.write_all(b"more").await.unwrap_err();

@@ -122,12 +122,36 @@ async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
 async fn a_head_that_does_not_come_ends_the_connection() {
     tokio::time::pause();
     let server = start(Registry::builder().build().unwrap()).await;
+    let http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for begun in ["", "G", "GET /v2/ HT", "PRI * HT", http2] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let started = tokio::time::Instant::now();
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).await.ok();
+        let waited = started.elapsed();
+        assert!(waited <= Duration::from_secs(15), "{begun:?}: {waited:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_later_but_not_for_ever() {
+    tokio::time::pause();
+    let server = start(Registry::builder().build().unwrap()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(b"GET /v2/ HT").await.unwrap();
-    let started = tokio::time::Instant::now();
-    let mut reply = Vec::new();
-    stream.read_to_end(&mut reply).await.ok();
-    assert!(started.elapsed() <= Duration::from_secs(15), "{:?}", started.elapsed());
+    for _ in 0..3 {
+        stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut reply = vec![0; 4096];
+        let size = stream.read(&mut reply).await.unwrap();
+        assert!(reply[..size].starts_with(b"HTTP/1.1 200 "), "{size} bytes");
+        tokio::time::sleep(Duration::from_secs(95)).await;
+    }
+    let slept = tokio::time::Instant::now();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.ok();
+    assert!(rest.is_empty());
+    assert!(slept.elapsed() <= Duration::from_secs(15), "{:?}", slept.elapsed());
     server.stop().await;
 }
 
