@@ -99,8 +99,10 @@ async fn write(
 
     let pushed = store.push_manifest(&manifest, selector.tag()).await;
     pushed.map_err(|e| refuse(&e))?;
-    let tagged = store.tag(manifest.digest(), &also).await;
-    tagged.map_err(|e| refuse(&e))?;
+    if !also.is_empty() {
+        let tagged = store.tag(manifest.digest(), &also).await;
+        tagged.map_err(|e| refuse(&e))?;
+    }
 
     let digest = manifest.digest();
     let mut response = created(&format!("/v2/{name}/manifests/{digest}"), digest)?;
@@ -136,7 +138,8 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
 }
 
 /// Refuses a manifest whose content is not all here. What may not be redistributed need not be;
-/// a subject may come later or never; schema 1 states no sizes, and is taken as it is.
+/// a subject may come later or never; schema 1 states no sizes, and is taken as it is. An index may
+/// list blobs, as the ones that BuildKit keeps its cache in do (before 0.21, 2025).
 async fn check_successors(
     store: &dyn RepositoryStore,
     manifest: &RawManifest,
@@ -154,7 +157,10 @@ async fn check_successors(
     for child in &successors.manifests {
         let size = match store.resolve(&child.digest.clone().into()).await {
             Ok(found) => Some(found.size),
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DigestMismatch) => None,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DigestMismatch) => {
+                let size = store.blob_size(&child.digest).await;
+                size.map_err(|e| About::Blob.refuse(&e))?
+            }
             Err(e) => return Err(About::Manifest.refuse(&e)),
         };
         check_size("manifest", child, size)?;

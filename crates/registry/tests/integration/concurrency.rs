@@ -95,3 +95,25 @@ async fn writers_racing_on_tags_lose_none() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_tag_never_outlives_its_manifest() {
+    on_each_backend(async |client| {
+        client.push_blob("a", b"{}").await;
+        let image = Manifest::image(&[]);
+        let by_digest = format!("/v2/a/manifests/{}", image.digest());
+        for _ in 0..32 {
+            let (pusher, pushed) = (client.clone(), image.clone());
+            let push = tokio::spawn(async move { pusher.put_manifest("a", "v", &pushed).await });
+            let (deleter, path) = (client.clone(), by_digest.clone());
+            let delete = tokio::spawn(async move { deleter.delete(&path).await });
+            push.await.unwrap().expect(201);
+            delete.await.unwrap();
+            let tags = client.get("/v2/a/tags/list").await.expect(200);
+            let is_tagged = tags.json()["tags"] == serde_json::json!(["v"]);
+            let found = client.get("/v2/a/manifests/v").await;
+            assert_eq!(is_tagged, found.status == 200, "{tags:?}");
+        }
+    })
+    .await;
+}

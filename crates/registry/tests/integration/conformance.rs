@@ -351,6 +351,18 @@ async fn every_kind_of_manifest_passes_through() {
 }
 
 #[tokio::test]
+async fn an_index_may_list_blobs() {
+    on_each_backend(async |client| {
+        client.push_blob("a", b"layer").await;
+        let layer = crate::harness::descriptor("application/x", b"layer");
+        let json = format!(r#"{{"schemaVersion":2,"manifests":[{layer}]}}"#);
+        let index = Manifest { media_type: crate::harness::INDEX, json };
+        client.put_manifest("a", "cache", &index).await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_manifest_of_almost_four_mebibytes_is_taken() {
     on_each_backend(async |client| {
         client.push_blob(NAME, b"{}").await;

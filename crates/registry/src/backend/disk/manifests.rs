@@ -61,7 +61,8 @@ pub(super) fn remove(folder: &Folder, digest: &Digest) -> Result<()> {
     };
     for name in tags(folder)? {
         let tag = folder.tag(&name);
-        if tagged(&tag)?.as_ref() == Some(digest) {
+        // A damaged tag points at nothing, this manifest included.
+        if tagged(&tag).is_ok_and(|tagged| tagged.as_ref() == Some(digest)) {
             unlink(&tag)?;
         }
     }
@@ -167,7 +168,7 @@ fn read_if_there(path: &Path, limit: usize) -> Result<Option<Bytes>> {
 
 /// Writes a small file whole, unless it is there just so.
 fn replace(place: &Place, path: &Path, content: &[u8]) -> Result<()> {
-    let same = std::fs::read(path).is_ok_and(|there| there == content);
+    let same = blob_file::read(path, content.len()).is_ok_and(|there| there == content);
     if same {
         // Its name may be new: the process that gave it may have died before it was synced.
         return sync_parent(path);

@@ -11,6 +11,7 @@ mod listing;
 mod manifests;
 mod place;
 mod repository;
+mod turns;
 mod uploads;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use self::blobs::Blobs;
 use self::listing::Listing;
 use self::place::Place;
 use self::repository::DiskRepository;
+use self::turns::Turns;
 use self::uploads::UploadFile;
 use super::session::Sessions;
 use super::{Backend, RepositoryStore};
@@ -43,6 +45,7 @@ struct Shared {
     place: Place,
     blobs: Blobs,
     sessions: Sessions<UploadFile>,
+    turns: Turns,
     names: Listing<RepositoryName>,
     tags: Mutex<HashMap<RepositoryName, Arc<Listing<Tag>>>>,
     /// Held as long as anyone uses the folder.
@@ -68,6 +71,7 @@ impl Disk {
             blobs: Blobs::new(place.clone()),
             place,
             sessions,
+            turns: Turns::new(),
             names: Listing::default(),
             tags: Mutex::default(),
             _lock: lock,

@@ -241,6 +241,7 @@ impl Target for DiskRepository {
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let (manifest, tag) = (manifest.clone(), tag.cloned());
         self.run(move |this| {
+            let _turn = this.shared.turns.shared(&this.name);
             if manifests::write(&this.shared.place, &this.folder, &manifest)? {
                 this.shared.names.changed();
             }
@@ -266,6 +267,7 @@ impl Delete for DiskRepository {
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
         let digest = digest.clone();
         self.run(move |this| {
+            let _turn = this.shared.turns.alone(&this.name);
             let removed = manifests::remove(&this.folder, &digest);
             this.shared.tags_changed(&this.name);
             removed
@@ -341,6 +343,7 @@ impl RepositoryStore for DiskRepository {
     async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
         let (digest, tags) = (digest.clone(), tags.to_vec());
         self.run(move |this| {
+            let _turn = this.shared.turns.shared(&this.name);
             manifests::read(&this.folder, &digest.clone().into())?;
             this.write_tags(&digest, &tags)
         })
