@@ -163,3 +163,46 @@ async fn a_damaged_manifest_is_as_good_as_none_and_a_push_heals_it() {
     client.put_manifest("a", "v1", &image).await.expect(201);
     assert_eq!(client.get("/v2/a/manifests/v1").await.expect(200).body, image.json);
 }
+
+/// A mount replaces what is damaged, and nothing that is right.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_mount_does_not_replace_what_is_right() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let digest = client.push_blob("a", b"layer").await;
+    let at = |name: &str| {
+        let blobs = folder.path().join("repositories").join(name).join("_blobs/sha256");
+        blobs.join(digest.encoded())
+    };
+    let inode = |name| std::fs::metadata(at(name)).unwrap().ino();
+    let mount = format!("/v2/b/blobs/uploads/?mount={digest}&from=a");
+    client.post(&mount).await.expect(201);
+    // A file of its own, as where there are no links.
+    std::fs::remove_file(at("b")).unwrap();
+    std::fs::write(at("b"), "layer").unwrap();
+    let before = inode("b");
+    client.post(&mount).await.expect(201);
+    assert_eq!(inode("b"), before);
+    std::fs::write(at("b"), "lAyer").unwrap();
+    client.post(&mount).await.expect(201);
+    assert_eq!(inode("b"), inode("a"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_damaged_tag_stands_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let image = client.push_image("a", "v1", b"layer").await;
+    client.put_manifest("a", "v2", &image).await.expect(201);
+    let tags = folder.path().join("repositories/a/_tags");
+    std::fs::write(tags.join("v2"), "").unwrap();
+    let by_digest = format!("/v2/a/manifests/{}", image.digest());
+    client.delete(&by_digest).await.expect(202);
+    client.get("/v2/a/manifests/v1").await.expect(404);
+    client.put_manifest("a", "v2", &image).await.expect(201);
+    client.get("/v2/a/manifests/v2").await.expect(200);
+}

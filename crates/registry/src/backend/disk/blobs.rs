@@ -98,7 +98,8 @@ impl Blobs {
     /// Makes a finished, verified upload a blob of a repository.
     ///
     /// The file is on the disk before it has a name that anyone reads, and the repository's name
-    /// for it is on the disk at the end. The pool's name need not be: it only saves space.
+    /// for it is on the disk at the end. The pool's name need not be: it only saves space. It comes
+    /// last, so that a file that a restart takes for an upload is never one that is shared.
     pub(super) fn publish(
         &self,
         folder: &Folder,
@@ -117,8 +118,8 @@ impl Blobs {
             let at = |e| Error::io(upload, e);
             file.sync_all().map_err(at)?;
             self.remember(digest, &file.metadata().map_err(at)?);
-            self.add_to_pool(upload, &pool);
             std::fs::rename(upload, &blob).map_err(|e| Error::io(&blob, e))?;
+            self.add_to_pool(&blob, &pool);
         }
         sync_parent(&blob)
     }
@@ -135,12 +136,20 @@ impl Blobs {
             Some(from) => from.blob(digest),
             None => self.place.pool(digest),
         };
-        if self.look(&there, digest, CHECK_LIMIT)? == Found::Nothing {
+        let found = self.look(&there, digest, CHECK_LIMIT)?;
+        if found == Found::Nothing {
             return Ok(false);
         }
         let blob = folder.blob(digest);
         create_parent(&blob)?;
-        if self.link(&there, &blob).is_err() {
+        // What is there already may be right where the other is not.
+        let held = self.look(&blob, digest, CHECK_LIMIT)?;
+        let replaces = match held {
+            Found::Nothing => true,
+            Found::Right(_) => false,
+            Found::Unchecked(_) => matches!(found, Found::Right(_)),
+        };
+        if replaces && self.link(&there, &blob).is_err() {
             self.copy(&there, &blob)?;
         }
         sync_parent(&blob)?;
@@ -148,18 +157,19 @@ impl Blobs {
     }
 
     /// Takes a blob from a repository, and from the disk where it was the last to have it.
+    ///
+    /// The pool's name goes first: nobody would ever remove one that was left alone.
     pub(super) fn remove(&self, folder: &Folder, digest: &Digest) -> Result<bool> {
         let _naming = self.naming(digest);
-        let blob = folder.blob(digest);
+        let (blob, pool) = (folder.blob(digest), self.place.pool(digest));
+        if are_the_last_names(&blob, &pool) {
+            std::fs::remove_file(&pool).map_err(|e| Error::io(&pool, e))?;
+            self.known().remove(digest);
+        }
         match std::fs::remove_file(&blob) {
             Ok(()) => {}
             Err(e) if is_absent(&e) => return Ok(false),
             Err(e) => return Err(Error::io(&blob, e)),
-        }
-        let pool = self.place.pool(digest);
-        if std::fs::symlink_metadata(&pool).is_ok_and(|metadata| is_last_name(&metadata)) {
-            std::fs::remove_file(&pool).map_err(|e| Error::io(&pool, e))?;
-            self.known().remove(digest);
         }
         sync_parent(&blob)?;
         Ok(true)
@@ -167,8 +177,8 @@ impl Blobs {
 
     /// Shares a file with later uploads of the same blob. Where the file system has no links, each
     /// repository keeps a file of its own.
-    fn add_to_pool(&self, upload: &Path, pool: &Path) {
-        let added = create_parent_now(pool).and_then(|()| self.link(upload, pool));
+    fn add_to_pool(&self, blob: &Path, pool: &Path) {
+        let added = create_parent_now(pool).and_then(|()| self.link(blob, pool));
         if let Err(e) = added {
             tracing::debug!(error = %e, "a blob is not shared between repositories");
         }
@@ -263,14 +273,17 @@ fn inode(_: &Metadata) -> u64 {
     0
 }
 
+/// Whether two names are of one file that has no third.
 #[cfg(unix)]
-fn is_last_name(metadata: &Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(metadata) == 1
+fn are_the_last_names(blob: &Path, pool: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let (blob, pool) = (std::fs::symlink_metadata(blob), std::fs::symlink_metadata(pool));
+    matches!((blob, pool), (Ok(a), Ok(b)) if a.ino() == b.ino() && b.nlink() == 2)
 }
 
 /// Elsewhere the count is not to be had, so the pool keeps what nobody has any more.
 #[cfg(not(unix))]
-fn is_last_name(_: &Metadata) -> bool {
+fn are_the_last_names(_: &Path, _: &Path) -> bool {
     false
 }
 
