@@ -117,9 +117,12 @@ impl<S> Sessions<S> {
 }
 
 impl<S> Session<S> {
-    /// How many bytes the upload has.
+    /// How many bytes the upload has. A request that was dropped while it wrote could not say so.
     pub(super) fn size(&self) -> u64 {
-        self.size.load(Ordering::Acquire)
+        match self.progress.try_lock() {
+            Ok(progress) => progress.size,
+            Err(_) => self.size.load(Ordering::Acquire),
+        }
     }
 
     /// Takes the right to write, if nobody has it and the upload is where the client believes.
@@ -213,6 +216,19 @@ mod tests {
         drop(held);
         assert_eq!(sessions.expire(Duration::from_secs(60)).len(), 0);
         assert_eq!(sessions.expire(Duration::ZERO).len(), 1);
+    }
+
+    #[test]
+    fn what_a_dropped_request_wrote_counts() {
+        let sessions = Sessions::new();
+        let id = sessions.begin(&name("a"), Algorithm::Sha256, |_| ()).unwrap();
+        let session = sessions.get(&name("a"), &id).unwrap();
+        let mut writing = session.lock(Some(0)).unwrap();
+        writing.size = 5;
+        assert_eq!(session.size(), 0, "not known before it ends");
+        drop(writing);
+        assert_eq!(session.size(), 5);
+        assert!(session.lock(Some(5)).is_ok());
     }
 
     #[test]
