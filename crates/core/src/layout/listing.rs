@@ -6,7 +6,32 @@ use std::collections::HashSet;
 use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph;
+use crate::manifest::RawManifest;
 use crate::reference::{Reference, Tag, TagOrDigest};
+
+/// What is listed of a manifest.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    descriptor: Descriptor,
+    /// The manifests it lists itself, which need no entries of their own.
+    children: Vec<Descriptor>,
+}
+
+impl Entry {
+    /// The entry of a manifest, with the artifact type of one that refers to another.
+    ///
+    /// # Errors
+    /// As [`graph::Successors::of`] and [`graph::referrer`].
+    pub fn of(manifest: &RawManifest) -> Result<Self> {
+        let children = graph::Successors::of(manifest)?.manifests;
+        let mut descriptor = manifest.descriptor().clone();
+        if let Some((_, referrer)) = graph::referrer(manifest)? {
+            descriptor.artifact_type = referrer.artifact_type;
+        }
+        Ok(Self { descriptor, children })
+    }
+}
 
 /// The name of an entry.
 #[must_use]
@@ -77,12 +102,8 @@ pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
 ///
 /// Whatever had the tag before gives it up and goes, unless it has a part in a listing of referrers.
 /// Children of an index need no entries of their own.
-pub fn list(
-    entries: &mut Vec<Descriptor>,
-    mut entry: Descriptor,
-    tag: Option<&Tag>,
-    children: &[Descriptor],
-) {
+pub fn list(entries: &mut Vec<Descriptor>, entry: Entry, tag: Option<&Tag>) {
+    let Entry { descriptor: mut entry, children } = entry;
     let inside: HashSet<_> = children.iter().map(|d| &d.digest).collect();
     entries.retain(|d| name_of(d).is_some() || !inside.contains(&d.digest));
     let Some(tag) = tag else {
@@ -131,6 +152,10 @@ mod tests {
         entry
     }
 
+    fn childless(content: &str) -> Entry {
+        Entry { descriptor: entry(content, None), children: Vec::new() }
+    }
+
     fn tag(name: &str) -> Tag {
         Tag::parse(name).unwrap()
     }
@@ -155,13 +180,14 @@ mod tests {
     #[test]
     fn a_tag_moves_and_children_need_no_entry() {
         let mut entries = Vec::new();
-        list(&mut entries, entry("child", None), None, &[]);
-        list(&mut entries, entry("child", None), None, &[]);
+        list(&mut entries, childless("child"), None);
+        list(&mut entries, childless("child"), None);
         assert_eq!(entries.len(), 1);
-        list(&mut entries, entry("index", None), Some(&tag("v1")), &[entry("child", None)]);
+        let index = Entry { children: vec![entry("child", None)], ..childless("index") };
+        list(&mut entries, index, Some(&tag("v1")));
         assert_eq!(entries, [entry("index", Some("v1"))]);
-        list(&mut entries, entry("index", None), Some(&tag("v2")), &[]);
-        list(&mut entries, entry("other", None), Some(&tag("v1")), &[]);
+        list(&mut entries, childless("index"), Some(&tag("v2")));
+        list(&mut entries, childless("other"), Some(&tag("v1")));
         assert_eq!(entries, [entry("index", Some("v2")), entry("other", Some("v1"))]);
     }
 }

@@ -290,17 +290,9 @@ impl Target for Layout {
         if self.holds(Node::Manifest(manifest.descriptor())).await? == Holding::Absent {
             blob_file::replace(&path, manifest.bytes().clone()).await?;
         }
-        let children = graph::Successors::of(manifest)?.manifests;
-        let entry = match graph::referrer(manifest)? {
-            Some((_, referrer)) => Descriptor {
-                artifact_type: referrer.artifact_type,
-                ..manifest.descriptor().clone()
-            },
-            None => manifest.descriptor().clone(),
-        };
-        let tag = tag.cloned();
+        let (entry, tag) = (listing::Entry::of(manifest)?, tag.cloned());
         self.update(move |index| {
-            listing::list(&mut index.manifests, entry, tag.as_ref(), &children);
+            listing::list(&mut index.manifests, entry, tag.as_ref());
             Ok(())
         })
         .await

@@ -2,7 +2,8 @@
 //!
 //! Owns the reading of such archives: each image is presented as a Docker schema 2 manifest over its
 //! config and layers as they are stored. `writer` makes archives, `manifest_json` knows their
-//! documents, `image` one image that is read, `saved` one that is written. Blobs are read where they lie in the file.
+//! documents, `image` one image that is read, `saved` one that is written. Blobs are read where they
+//! lie in the file.
 
 mod image;
 mod manifest_json;

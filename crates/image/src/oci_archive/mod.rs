@@ -1,7 +1,7 @@
 //! A repository in a tar file that holds an OCI image layout.
 //!
-//! Owns the reading of such archives; `writer` makes them, core's `listing` knows the names in `index.json`,
-//! `lookup` what is behind them. Blobs are read where they lie in the file.
+//! Owns the reading of such archives; `writer` makes them, core's `listing` knows the names in
+//! `index.json`, `lookup` what is behind them. Blobs are read where they lie in the file.
 
 mod lookup;
 mod writer;

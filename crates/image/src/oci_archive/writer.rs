@@ -9,8 +9,7 @@ use bytes::Bytes;
 use longshore_core::blob_file::run;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Index,
-    Manifest, MediaType, Node, Page, Pages, RawManifest, Result, Source, Tag, TagOrDigest, Target,
-    graph, listing,
+    MediaType, Node, Page, Pages, RawManifest, Result, Source, Tag, TagOrDigest, Target, listing,
 };
 
 use super::lookup::Lookup;
@@ -163,15 +162,8 @@ impl Work {
     }
 
     fn list(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
-        let children = match manifest.parse()? {
-            Manifest::Index(index) => index.manifests,
-            _ => Vec::new(),
-        };
-        let mut entry = manifest.descriptor().clone();
-        if let Some((_, referrer)) = graph::referrer(manifest)? {
-            entry.artifact_type = referrer.artifact_type;
-        }
-        listing::list(&mut self.state().index.manifests, entry, tag, &children);
+        let entry = listing::Entry::of(manifest)?;
+        listing::list(&mut self.state().index.manifests, entry, tag);
         Ok(())
     }
 }
