@@ -11,14 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::Version;
 use http_body::{Frame, SizeHint};
-use longshore_core::Error;
 use tokio::time::{Instant, Sleep};
-
-use crate::reply::Body;
 
 /// Which requests of a connection are under way; shared by those who answer and those who read.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +36,8 @@ pub(super) struct UnderWay(Activity);
 
 /// A response's body, which ends the request with its own end.
 #[derive(Debug)]
-pub(super) struct Last {
-    body: Body,
+pub(super) struct Last<B> {
+    body: B,
     _request: UnderWay,
 }
 
@@ -94,20 +90,20 @@ impl Drop for UnderWay {
     }
 }
 
-impl Last {
-    pub(super) fn new(body: Body, request: UnderWay) -> Self {
+impl<B> Last<B> {
+    pub(super) fn new(body: B, request: UnderWay) -> Self {
         Self { body, _request: request }
     }
 }
 
-impl http_body::Body for Last {
-    type Data = Bytes;
-    type Error = Error;
+impl<B: http_body::Body + Unpin> http_body::Body for Last<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
