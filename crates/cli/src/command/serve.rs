@@ -36,6 +36,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    raise_file_limit();
     let builder = if arguments.memory {
         Registry::builder().memory()
     } else {
@@ -53,6 +54,19 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     say("ended");
     Ok(())
 }
+
+/// Lets the process open as many files as its hard limit grants: the usual soft limit, 1,024, is below
+/// the number of connections that are served, each with a file open.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Refused, it serves fewer connections at once.
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit() {}
 
 /// Where the registry listens: the port is the real one.
 #[derive(Serialize)]
