@@ -1,5 +1,7 @@
 //! The repositories of a registry, page by page.
 
+use std::sync::Arc;
+
 use http::Method;
 use longshore_core::{Page, PageToken, Pages, Printable, RepositoryName, Result};
 use serde::Deserialize;
@@ -9,7 +11,6 @@ use crate::exchange::{Ask, Exchange};
 use crate::listing::{PAGE_LIMIT, page_uri};
 use crate::reply::json;
 use crate::shared::Shared;
-use std::sync::Arc;
 
 /// Lists a registry's repositories.
 pub(crate) fn pages(exchange: Exchange, shared: Arc<Shared>) -> Pages<RepositoryName> {
