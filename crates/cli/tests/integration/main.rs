@@ -6,6 +6,7 @@ mod answers;
 mod crash;
 mod credentials;
 mod faults;
+mod parity;
 mod peers;
 mod program;
 mod refusals;
