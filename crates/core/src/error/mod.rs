@@ -5,11 +5,15 @@
 //! `exit` does). Everything fallible in the workspace returns it, except parsers, which return the
 //! smaller [`ParseError`].
 
+mod parse;
+mod registry;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+pub use parse::ParseError;
+pub use registry::{ErrorCode, RegistryError};
 
 use crate::printable::Printable;
 
@@ -292,154 +296,9 @@ impl std::error::Error for Error {
 
 impl From<ParseError> for Error {
     fn from(e: ParseError) -> Self {
-        Self::new(ErrorKind::Invalid).at(e.noun).with_source(e)
+        Self::new(ErrorKind::Invalid).at(e.noun()).with_source(e)
     }
 }
-
-/// One entry of the error document that registries answer with.
-///
-/// Source: distribution-spec v1.1.1, "Error Codes".
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegistryError {
-    /// The registry's code, kept even if unknown.
-    pub code: ErrorCode,
-    /// The registry's sentence; may be empty.
-    #[serde(default)]
-    pub message: String,
-    /// Whatever else it sent.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub detail: serde_json::Value,
-}
-
-impl fmt::Display for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Printable(&self.code.0).at_most(64))?;
-        if !self.message.is_empty() {
-            write!(f, ": {}", Printable(&self.message).at_most(256))?;
-        }
-        Ok(())
-    }
-}
-
-/// A registry's error code: an open set, so that an unknown one hides nothing.
-///
-/// Source: distribution-spec v1.1.1, "Error Codes".
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ErrorCode(Cow<'static, str>);
-
-impl ErrorCode {
-    /// Blob unknown to registry.
-    pub const BLOB_UNKNOWN: Self = Self(Cow::Borrowed("BLOB_UNKNOWN"));
-    /// Blob upload invalid.
-    pub const BLOB_UPLOAD_INVALID: Self = Self(Cow::Borrowed("BLOB_UPLOAD_INVALID"));
-    /// Blob upload unknown to registry.
-    pub const BLOB_UPLOAD_UNKNOWN: Self = Self(Cow::Borrowed("BLOB_UPLOAD_UNKNOWN"));
-    /// Requested access to the resource is denied.
-    pub const DENIED: Self = Self(Cow::Borrowed("DENIED"));
-    /// Provided digest did not match uploaded content.
-    pub const DIGEST_INVALID: Self = Self(Cow::Borrowed("DIGEST_INVALID"));
-    /// A manifest's reference to a manifest or blob is unknown.
-    pub const MANIFEST_BLOB_UNKNOWN: Self = Self(Cow::Borrowed("MANIFEST_BLOB_UNKNOWN"));
-    /// Manifest invalid.
-    pub const MANIFEST_INVALID: Self = Self(Cow::Borrowed("MANIFEST_INVALID"));
-    /// Manifest unknown to registry.
-    pub const MANIFEST_UNKNOWN: Self = Self(Cow::Borrowed("MANIFEST_UNKNOWN"));
-    /// Invalid repository name.
-    pub const NAME_INVALID: Self = Self(Cow::Borrowed("NAME_INVALID"));
-    /// Repository name not known to registry.
-    pub const NAME_UNKNOWN: Self = Self(Cow::Borrowed("NAME_UNKNOWN"));
-    /// The page size asked for is not a number, or out of range.
-    pub const PAGINATION_NUMBER_INVALID: Self = Self(Cow::Borrowed("PAGINATION_NUMBER_INVALID"));
-    /// Provided length did not match content length.
-    pub const SIZE_INVALID: Self = Self(Cow::Borrowed("SIZE_INVALID"));
-    /// Tag name invalid.
-    pub const TAG_INVALID: Self = Self(Cow::Borrowed("TAG_INVALID"));
-    /// Too many requests.
-    pub const TOOMANYREQUESTS: Self = Self(Cow::Borrowed("TOOMANYREQUESTS"));
-    /// Authentication required.
-    pub const UNAUTHORIZED: Self = Self(Cow::Borrowed("UNAUTHORIZED"));
-    /// Something the registry has no code for.
-    pub const UNKNOWN: Self = Self(Cow::Borrowed("UNKNOWN"));
-    /// The operation is unsupported.
-    pub const UNSUPPORTED: Self = Self(Cow::Borrowed("UNSUPPORTED"));
-
-    /// A code as a registry wrote it, known or not.
-    #[must_use]
-    pub fn new(code: impl Into<String>) -> Self {
-        Self(Cow::Owned(code.into()))
-    }
-
-    /// The code as the registry wrote it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A string that is not what its type demands: where, and why.
-///
-/// `Display` quotes the input with control characters made visible, so it is safe to print.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    noun: &'static str,
-    input: String,
-    reason: Cow<'static, str>,
-    position: Option<usize>,
-}
-
-impl ParseError {
-    /// The input is no `noun` (such as "tag"), because of `reason` (a clause).
-    #[must_use]
-    pub fn new(noun: &'static str, input: &str, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { noun, input: Self::shown(input), reason: reason.into(), position: None }
-    }
-
-    /// What may be shown of an input: made safe and short, and nothing at all where it may hold a
-    /// password, as `user:password@host` does.
-    #[must_use]
-    pub fn shown(input: &str) -> String {
-        if may_hold_password(input) {
-            return "…".to_owned();
-        }
-        Printable(input).at_most(INPUT_SHOWN).to_string()
-    }
-
-    /// Adds the offset in the input, in bytes, of the first thing that is wrong.
-    #[must_use]
-    pub fn at(mut self, position: usize) -> Self {
-        self.position = Some(position);
-        self
-    }
-
-    /// What the input should have been: "tag", "digest", …
-    #[must_use]
-    pub fn noun(&self) -> &'static str {
-        self.noun
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid {} \"{}\": {}", self.noun, self.input, self.reason)?;
-        match self.position {
-            Some(position) => write!(f, " (at byte {position})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for ParseError {}
-
-/// Whether the text has `name:secret@` where only a digest may follow the `@`.
-fn may_hold_password(text: &str) -> bool {
-    text.rsplit_once('@').is_some_and(|(before, after)| {
-        before.contains(':') && !after.is_empty() && !after.starts_with("sha")
-    })
-}
-
-/// Characters of a bad input that an error quotes: enough for the longest valid reference.
-const INPUT_SHOWN: usize = 600;
 
 #[cfg(test)]
 mod tests {
@@ -469,27 +328,6 @@ mod tests {
             detail: serde_json::Value::Null,
         }]);
         assert_eq!(e.to_string(), "denied: DENIED: \\u{1b}[31mred");
-    }
-
-    #[test]
-    fn what_may_hold_a_password_is_not_quoted() {
-        for text in [
-            "user:hunter2@host/a",
-            "https://user:hunter2@host/a",
-            "user:hunter2@host:5000",
-            "user:hun/ter2@host/a",
-        ] {
-            assert_eq!(ParseError::shown(text), "…", "{text}");
-        }
-        for text in ["nginx:v1@sha256:12", "host:5000/a@sha", "a@b", "repo:v1@"] {
-            assert_eq!(ParseError::shown(text), text);
-        }
-    }
-
-    #[test]
-    fn an_unknown_code_is_kept() {
-        let e: RegistryError = serde_json::from_str(r#"{"code":"QUOTA"}"#).unwrap();
-        assert_eq!(e.code.as_str(), "QUOTA");
     }
 
     #[test]

@@ -1,0 +1,88 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::printable::Printable;
+
+/// A string that is not what its type demands: where, and why.
+///
+/// `Display` quotes the input with control characters made visible, so it is safe to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    noun: &'static str,
+    input: String,
+    reason: Cow<'static, str>,
+    position: Option<usize>,
+}
+
+impl ParseError {
+    /// The input is no `noun` (such as "tag"), because of `reason` (a clause).
+    #[must_use]
+    pub fn new(noun: &'static str, input: &str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { noun, input: Self::shown(input), reason: reason.into(), position: None }
+    }
+
+    /// What may be shown of an input: made safe and short, and nothing at all where it may hold a
+    /// password, as `user:password@host` does.
+    #[must_use]
+    pub fn shown(input: &str) -> String {
+        if may_hold_password(input) {
+            return "…".to_owned();
+        }
+        Printable(input).at_most(INPUT_SHOWN).to_string()
+    }
+
+    /// Adds the offset in the input, in bytes, of the first thing that is wrong.
+    #[must_use]
+    pub fn at(mut self, position: usize) -> Self {
+        self.position = Some(position);
+        self
+    }
+
+    /// What the input should have been: "tag", "digest", …
+    #[must_use]
+    pub fn noun(&self) -> &'static str {
+        self.noun
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid {} \"{}\": {}", self.noun, self.input, self.reason)?;
+        match self.position {
+            Some(position) => write!(f, " (at byte {position})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ParseError {}
+
+/// Whether the text has `name:secret@` where only a digest may follow the `@`.
+fn may_hold_password(text: &str) -> bool {
+    text.rsplit_once('@').is_some_and(|(before, after)| {
+        before.contains(':') && !after.is_empty() && !after.starts_with("sha")
+    })
+}
+
+/// Characters of a bad input that an error quotes: enough for the longest valid reference.
+const INPUT_SHOWN: usize = 600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_hold_a_password_is_not_quoted() {
+        for text in [
+            "user:hunter2@host/a",
+            "https://user:hunter2@host/a",
+            "user:hunter2@host:5000",
+            "user:hun/ter2@host/a",
+        ] {
+            assert_eq!(ParseError::shown(text), "…", "{text}");
+        }
+        for text in ["nginx:v1@sha256:12", "host:5000/a@sha", "a@b", "repo:v1@"] {
+            assert_eq!(ParseError::shown(text), text);
+        }
+    }
+}
