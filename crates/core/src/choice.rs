@@ -1,7 +1,7 @@
 //! Choosing an image by platform.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{ImageConfig, Manifest, RawManifest};
+use crate::manifest::{CONFIG_LIMIT, ImageConfig, Manifest, RawManifest};
 use crate::media_type::MediaType;
 use crate::platform::Platform;
 use crate::store::Source;
@@ -42,6 +42,3 @@ pub async fn image_for(
 fn is_image_config(media_type: &MediaType) -> bool {
     *media_type == MediaType::OCI_CONFIG || *media_type == MediaType::DOCKER_CONFIG
 }
-
-/// 8 MiB: no configuration comes near.
-const CONFIG_LIMIT: usize = 8 << 20;

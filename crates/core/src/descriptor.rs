@@ -67,6 +67,15 @@ impl Descriptor {
     pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
     }
+
+    /// Whether it is among the referrers asked for: `wanted` is the artifact type to have, or `None`
+    /// for all of them.
+    ///
+    /// Source: distribution-spec v1.1.1, "Listing Referrers".
+    #[must_use]
+    pub fn is_of_type(&self, wanted: Option<&MediaType>) -> bool {
+        wanted.is_none() || self.artifact_type.as_ref() == wanted
+    }
 }
 
 #[cfg(test)]

@@ -63,8 +63,8 @@ pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
 pub use layout::{Layout, listing};
 pub use manifest::{
-    ArtifactManifest, ContainerConfig, History, ImageConfig, ImageManifest, Index, MANIFEST_LIMIT,
-    Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
+    ArtifactManifest, CONFIG_LIMIT, ContainerConfig, History, ImageConfig, ImageManifest, Index,
+    MANIFEST_LIMIT, Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
 };
 pub use media_type::MediaType;
 pub use memory::Memory;

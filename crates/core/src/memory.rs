@@ -135,7 +135,7 @@ impl Source for Memory {
             .iter()
             .filter(|((of, _), _)| of == subject)
             .map(|(_, descriptor)| descriptor)
-            .filter(|d| artifact_type.is_none() || d.artifact_type.as_ref() == artifact_type)
+            .filter(|d| d.is_of_type(artifact_type))
             .cloned()
             .collect();
         Pages::of(found)

@@ -1,5 +1,5 @@
 use clap::Args;
-use longshore::{Error, ErrorKind, Manifest, Platform, Result};
+use longshore::{CONFIG_LIMIT, Error, ErrorKind, Manifest, Platform, Result};
 
 use crate::context::Context;
 use crate::location::Location;
@@ -30,6 +30,3 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let config = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
     output::bytes(&config)
 }
-
-/// 8 MiB: no config comes near.
-const CONFIG_LIMIT: usize = 8 << 20;

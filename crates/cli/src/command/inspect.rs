@@ -2,8 +2,8 @@ use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Annotations, Descriptor, ImageConfig, Manifest, MediaType, Platform, Printable, RawManifest,
-    Result,
+    Annotations, CONFIG_LIMIT, Descriptor, ImageConfig, Manifest, MediaType, Platform, Printable,
+    RawManifest, Result,
 };
 use serde::Serialize;
 
@@ -157,6 +157,3 @@ fn list(to: &mut dyn fmt::Write, title: &str, descriptors: &[Descriptor]) -> fmt
     }
     Ok(())
 }
-
-/// 8 MiB: no config comes near.
-const CONFIG_LIMIT: usize = 8 << 20;

@@ -124,7 +124,7 @@ impl RemoteRepository {
 }
 
 fn of_type(mut all: Vec<Descriptor>, wanted: Option<&MediaType>) -> Vec<Descriptor> {
-    all.retain(|d| wanted.is_none() || d.artifact_type.as_ref() == wanted);
+    all.retain(|d| d.is_of_type(wanted));
     all
 }
 

@@ -170,7 +170,7 @@ impl Layout {
         Ok(graph::referrer(&manifest)?
             .filter(|(of, _)| of == subject)
             .map(|(_, listed)| listed)
-            .filter(|d| artifact_type.is_none() || d.artifact_type.as_ref() == artifact_type))
+            .filter(|d| d.is_of_type(artifact_type)))
     }
 
     async fn delete_file(&self, digest: &Digest) -> Result<()> {

@@ -34,6 +34,9 @@ pub struct ImageConfig {
     pub history: Vec<History>,
 }
 
+/// 8 MiB: the most that is read of a configuration. Real ones have some kilobytes.
+pub const CONFIG_LIMIT: usize = 8 << 20;
+
 /// The digests of an image's layers, unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootFs {

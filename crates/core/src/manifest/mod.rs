@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use artifact::ArtifactManifest;
-pub use config::{ContainerConfig, History, ImageConfig, RootFs};
+pub use config::{CONFIG_LIMIT, ContainerConfig, History, ImageConfig, RootFs};
 pub use image::ImageManifest;
 pub use index::Index;
 pub use schema1::{Schema1, Schema1History, Schema1Layer};

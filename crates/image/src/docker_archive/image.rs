@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 use longshore_core::{
-    Algorithm, Descriptor, Digest, Digester, Error, ErrorKind, ImageConfig, ImageManifest,
-    MediaType, RawManifest, Reference, Result,
+    Algorithm, CONFIG_LIMIT, Descriptor, Digest, Digester, Error, ErrorKind, ImageConfig,
+    ImageManifest, MediaType, RawManifest, Reference, Result,
 };
 use serde_json::Map;
 
@@ -197,8 +197,6 @@ impl<R: Read> Read for Hashing<R> {
 
 /// Docker's name for a zstd layer, which only BuildKit writes.
 const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
-/// 8 MiB: real configs have some kilobytes.
-pub(super) const CONFIG_LIMIT: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use longshore_core::blob_file::run;
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Manifest,
-    MediaType, Node, Pages, RawManifest, Reference, Repository, Result, Source, Tag, TagOrDigest,
-    Target,
+    BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind, Holding,
+    Manifest, MediaType, Node, Pages, RawManifest, Reference, Repository, Result, Source, Tag,
+    TagOrDigest, Target,
 };
 
 use super::DockerArchive;
-use super::image::{self, CONFIG_LIMIT, Hashing, Image, Stored};
+use super::image::{self, Hashing, Image, Stored};
 use super::saved::{self, Member, Saved};
 use crate::compression::{Compression, Decoder, Limits};
 use crate::section::Section;

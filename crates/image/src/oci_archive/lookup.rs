@@ -50,7 +50,7 @@ impl Lookup<'_> {
             let manifest = self.manifest(&entry.digest.clone().into())?;
             if let Some((of, descriptor)) = graph::referrer(&manifest)?
                 && of == *subject
-                && (artifact_type.is_none() || descriptor.artifact_type.as_ref() == artifact_type)
+                && descriptor.is_of_type(artifact_type)
             {
                 found.push(descriptor);
             }

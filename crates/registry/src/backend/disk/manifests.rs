@@ -102,8 +102,7 @@ pub(super) fn referrers(
         };
         let descriptor: Descriptor =
             serde_json::from_slice(&entry).map_err(|e| damaged(&path).with_source(e))?;
-        let wanted = artifact_type.is_none() || descriptor.artifact_type.as_ref() == artifact_type;
-        if wanted && folder.manifest(&descriptor.digest).is_file() {
+        if descriptor.is_of_type(artifact_type) && folder.manifest(&descriptor.digest).is_file() {
             found.push(descriptor);
         }
     }
