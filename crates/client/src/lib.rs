@@ -33,8 +33,10 @@
 //! | `exchange`, `listing`, `shared` | what all operations have in common |
 //! | `repository`, `catalog`, `ping` | the operations |
 //! | `client` | puts it all together |
+//! | [`blocking`] | the same without async |
 
 mod auth;
+pub mod blocking;
 mod catalog;
 mod certificate;
 mod client;

@@ -14,8 +14,9 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::blob::{BlobReader, BlobStream, PIECE};
 use crate::descriptor::Descriptor;
-use crate::digest::Verifier;
+use crate::digest::{Algorithm, Verifier};
 use crate::error::{Error, ErrorKind, Result};
+use crate::media_type::MediaType;
 
 /// Writes a blob to `path`, which shows only when all of it is there, verified and on the disk.
 ///
@@ -196,6 +197,22 @@ pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     .await
 }
 
+/// The sha256 digest and size of a user's own file, where links are theirs to make. Reads all of it.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io) if it cannot be read.
+pub async fn describe(path: &Path, media_type: MediaType) -> Result<Descriptor> {
+    let path = path.to_owned();
+    run(move || {
+        let at = |e| Error::io(&path, e);
+        let mut file = File::open(&path).map_err(at)?;
+        let mut digester = Algorithm::Sha256.digester();
+        let size = io::copy(&mut file, &mut digester).map_err(at)?;
+        Ok(Descriptor::new(media_type, digester.finish(), size))
+    })
+    .await
+}
+
 fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<bool> {
     let mut piece = vec![0; PIECE];
     loop {
@@ -290,7 +307,6 @@ pub const ASIDE_PREFIX: &str = ".partial-";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media_type::MediaType;
 
     fn files(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(folder)

@@ -9,7 +9,6 @@ use crate::annotations::Annotations;
 use crate::blob::BlobBody;
 use crate::blob_file;
 use crate::descriptor::Descriptor;
-use crate::digest::Algorithm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{ImageConfig, ImageManifest, Index, RawManifest};
 use crate::media_type::MediaType;
@@ -107,7 +106,7 @@ impl Pack {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file with a name")
         })?;
-        let mut descriptor = describe_file(path, media_type).await?;
+        let mut descriptor = blob_file::describe(path, media_type).await?;
         descriptor.annotations.insert(Annotations::TITLE, name);
         Ok(self.layer(descriptor, BlobBody::file(path)))
     }
@@ -128,7 +127,11 @@ impl Pack {
     ///
     /// # Errors
     /// The target's error; the tag is not moved then.
-    pub async fn push(self, target: &dyn Target, tag: Option<&Tag>) -> Result<Descriptor> {
+    pub async fn push(
+        self,
+        target: &(impl Target + ?Sized),
+        tag: Option<&Tag>,
+    ) -> Result<Descriptor> {
         let manifest = self.manifest()?;
         for (descriptor, body) in self.blobs {
             target.push_blob(&descriptor, body).await?;
@@ -160,19 +163,6 @@ impl Pack {
         };
         RawManifest::of(json.map_err(unwritable)?.into(), Some(media_type))
     }
-}
-
-/// The sha256 digest and size of a file.
-async fn describe_file(path: &Path, media_type: MediaType) -> Result<Descriptor> {
-    let path = path.to_owned();
-    blob_file::run(move || {
-        let at = |e| Error::io(&path, e);
-        let mut file = std::fs::File::open(&path).map_err(at)?;
-        let mut digester = Algorithm::Sha256.digester();
-        let size = std::io::copy(&mut file, &mut digester).map_err(at)?;
-        Ok(Descriptor::new(media_type, digester.finish(), size))
-    })
-    .await
 }
 
 fn unwritable(e: serde_json::Error) -> Error {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::blob::{BlobBody, BlobReader, BlobStream};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::page::Pages;
@@ -67,6 +67,17 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever keeps the store from telling.
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
+
+    /// Digest and size of a blob that is there, as a descriptor to open it by.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if it is not; whatever keeps the store from telling.
+    async fn describe_blob(&self, digest: &Digest) -> Result<Descriptor> {
+        match self.blob_size(digest).await? {
+            Some(size) => Ok(Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size)),
+            None => Err(Error::new(ErrorKind::NotFound).at(format!("{}@{digest}", self.name()))),
+        }
+    }
 
     /// The tags, ordered by text where the store has a say; only those after `after`, if given.
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag>;

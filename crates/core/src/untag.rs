@@ -30,7 +30,7 @@ pub enum Untagged {
 /// [`Conflict`](ErrorKind::Conflict) if someone else moves the tag meanwhile.
 ///
 /// Source: distribution-spec v1.1.1, "Deleting tags" (end-9), where support is optional.
-pub async fn untag(repository: &dyn Delete, tag: &Tag) -> Result<Untagged> {
+pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Untagged> {
     let by_tag = tag.clone().into();
     let original = repository.manifest(&by_tag).await?;
     match repository.delete_tag(tag).await {
@@ -70,7 +70,7 @@ pub async fn untag(repository: &dyn Delete, tag: &Tag) -> Result<Untagged> {
 
 /// Pushes a manifest whose digest no other manifest has.
 async fn placeholder(
-    repository: &dyn Delete,
+    repository: &(impl Delete + ?Sized),
     tag: &Tag,
     as_tag: Option<&Tag>,
 ) -> Result<Descriptor> {

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use longshore::{
-    Algorithm, BlobBody, Descriptor, Digest, Error, ErrorKind, MediaType, Mount, Reference,
-    Repository, Result, Target as _, blob_file,
+    BlobBody, Descriptor, Digest, Error, ErrorKind, MediaType, Mount, Reference, Repository,
+    Result, Source as _, Target as _, blob_file,
 };
 use serde::Serialize;
 
@@ -96,13 +96,13 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 
 async fn get(context: &Context, arguments: Get) -> Result<()> {
     let source = context.open(&arguments.blob).await?;
-    let descriptor = describe(&*source, digest_of(&arguments.blob)?).await?;
+    let descriptor = source.describe_blob(&digest_of(&arguments.blob)?).await?;
     output::blob(source.blob(&descriptor).await?, arguments.output.as_deref()).await
 }
 
 async fn head(context: &Context, blob: &Location) -> Result<()> {
     let source = context.open(blob).await?;
-    context.output().report(&Found(describe(&*source, digest_of(blob)?).await?))
+    context.output().report(&Found(source.describe_blob(&digest_of(blob)?).await?))
 }
 
 async fn put(context: &Context, arguments: Put) -> Result<()> {
@@ -112,11 +112,7 @@ async fn put(context: &Context, arguments: Put) -> Result<()> {
         _ => None,
     };
     let path = spooled.as_ref().map_or(arguments.file.as_path(), tempfile::NamedTempFile::path);
-    let mut digester = Algorithm::Sha256.digester();
-    let size = std::fs::File::open(path)
-        .and_then(|mut file| std::io::copy(&mut file, &mut digester))
-        .map_err(|e| Error::io(path, e))?;
-    let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digester.finish(), size);
+    let descriptor = blob_file::describe(path, MediaType::OCTET_STREAM).await?;
     let target = context.target(&arguments.location).await?;
     target.store.push_blob(&descriptor, BlobBody::file(path)).await?;
     target.finish().await?;
@@ -138,7 +134,7 @@ async fn mount(context: &Context, arguments: MountArguments) -> Result<()> {
             .with_hint("Copy between registries with `longshore copy`."));
     }
     let source = context.client()?.repository(from);
-    let descriptor = describe(&source, digest.clone()).await?;
+    let descriptor = source.describe_blob(digest).await?;
     let target = context.client()?.repository(&arguments.repository);
     match target.mount_blob(&descriptor, from).await? {
         Mount::Mounted => context.output().report(&Stored(descriptor)),
@@ -146,13 +142,6 @@ async fn mount(context: &Context, arguments: MountArguments) -> Result<()> {
             .at(&arguments.repository)
             .detail("the registry declined to mount the blob")
             .with_hint("Send it instead: `longshore blob get` and `longshore blob put`.")),
-    }
-}
-
-async fn describe(source: &dyn longshore::Source, digest: Digest) -> Result<Descriptor> {
-    match source.blob_size(&digest).await? {
-        Some(size) => Ok(Descriptor::new(MediaType::OCTET_STREAM, digest, size)),
-        None => Err(Error::new(ErrorKind::NotFound).at(format!("{}@{digest}", source.name()))),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod auth;
 mod blob;
+mod blocking;
 mod docker_registry;
 mod embedded;
 mod fault;

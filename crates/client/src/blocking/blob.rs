@@ -1,0 +1,170 @@
+//! Blobs as `Read`, both ways.
+
+use std::io::{self, BufRead, Read};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::{StreamExt as _, stream};
+use longshore_core::{
+    BlobBody, BlobReader as AsyncReader, BlobStream as AsyncStream, Descriptor, Error, ErrorKind,
+    PIECE, Result, blob_file,
+};
+
+use super::runtime::wait;
+
+/// A blob being read, verified as it is.
+///
+/// Yields exactly `descriptor.size` bytes. The last of them, and the end, come only if size and
+/// digest are right: whoever has read it to its end has the right thing. What is wrong is an
+/// [`io::Error`] around the [`Error`]; no later read shows an end.
+///
+/// Dropping it closes the connection.
+#[derive(Debug)]
+pub struct BlobReader {
+    descriptor: Descriptor,
+    stream: BlobStream,
+}
+
+impl BlobReader {
+    /// What is being read.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// What is left of the blob, in memory, if the blob has at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) before anything is read, or the reader's error.
+    pub fn bytes(mut self, limit: usize) -> Result<Bytes> {
+        if self.descriptor.size > limit as u64 {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .at(&self.descriptor.digest)
+                .detail(format!("{} bytes, where {limit} are allowed", self.descriptor.size)));
+        }
+        let mut all = BytesMut::new();
+        while !self.stream.fill()?.is_empty() {
+            all.extend_from_slice(&std::mem::take(&mut self.stream.piece));
+        }
+        Ok(all.freeze())
+    }
+}
+
+impl From<AsyncReader> for BlobReader {
+    fn from(reader: AsyncReader) -> Self {
+        let descriptor = reader.descriptor().clone();
+        Self { descriptor, stream: AsyncStream::new(reader).into() }
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+impl BufRead for BlobReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, size: usize) {
+        self.stream.consume(size);
+    }
+}
+
+/// A part of a blob being read; not verified, as a part cannot be.
+///
+/// Dropping it closes the connection.
+#[derive(Debug)]
+pub struct BlobStream {
+    stream: AsyncStream,
+    piece: Bytes,
+    broken: bool,
+}
+
+impl BlobStream {
+    /// What is at hand; empty at the end.
+    fn fill(&mut self) -> Result<&Bytes> {
+        while self.piece.is_empty() {
+            if self.broken {
+                return Err(Error::new(ErrorKind::Canceled).detail("an earlier read failed"));
+            }
+            match wait(async { self.stream.next().await.transpose() }) {
+                Ok(Some(piece)) => self.piece = piece,
+                Ok(None) => break,
+                Err(error) => {
+                    self.broken = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(&self.piece)
+    }
+}
+
+impl From<AsyncStream> for BlobStream {
+    fn from(stream: AsyncStream) -> Self {
+        Self { stream, piece: Bytes::new(), broken: false }
+    }
+}
+
+impl Read for BlobStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = self.fill_buf()?.len().min(buffer.len());
+        self.piece.copy_to_slice(&mut buffer[..size]);
+        Ok(size)
+    }
+}
+
+impl BufRead for BlobStream {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.fill() {
+            Ok(piece) => Ok(piece),
+            Err(error) => Err(io::Error::new(io_kind(error.kind()), error)),
+        }
+    }
+
+    fn consume(&mut self, size: usize) {
+        self.piece.advance(size.min(self.piece.len()));
+    }
+}
+
+/// A blob to be written, from a reader. It is read once, in pieces, off the thread that sends.
+pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
+    BlobBody::stream(pieces(reader))
+}
+
+/// What a reader yields, in pieces of at most [`PIECE`] bytes.
+pub(super) fn pieces(reader: impl Read + Send + 'static) -> AsyncStream {
+    AsyncStream::new(stream::try_unfold(reader, |mut reader| {
+        blob_file::run(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+            read.map_err(of_reader)?;
+            Ok((!piece.is_empty()).then(|| (piece.into(), reader)))
+        })
+    }))
+}
+
+/// The error of a reader, whose own may be one of ours.
+fn of_reader(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::new(ErrorKind::Io).at("the blob's reader").with_source(error),
+    }
+}
+
+/// The nearest thing that `std` has a word for.
+fn io_kind(kind: ErrorKind) -> io::ErrorKind {
+    match kind {
+        ErrorKind::DigestMismatch | ErrorKind::SizeMismatch | ErrorKind::Protocol => {
+            io::ErrorKind::InvalidData
+        }
+        ErrorKind::NotFound => io::ErrorKind::NotFound,
+        ErrorKind::Denied | ErrorKind::Unauthorized => io::ErrorKind::PermissionDenied,
+        ErrorKind::Timeout => io::ErrorKind::TimedOut,
+        ErrorKind::Transport => io::ErrorKind::ConnectionAborted,
+        ErrorKind::Unsupported => io::ErrorKind::Unsupported,
+        _ => io::ErrorKind::Other,
+    }
+}

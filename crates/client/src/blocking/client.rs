@@ -1,0 +1,76 @@
+//! The client whose answers are waited for.
+
+use longshore_core::{RegistryName, Repository, RepositoryName, Result};
+
+use super::listing::Listing;
+use super::runtime::wait;
+use super::store::Store;
+use crate::client::{Client as AsyncClient, ClientBuilder};
+use crate::ping::Ping;
+use crate::repository::RemoteRepository;
+
+/// A client for any number of registries. Cheap to clone; clones share everything.
+///
+/// It is made of an async one, which is how it is set up:
+///
+/// ```
+/// use longshore::{Client, blocking};
+///
+/// let client = blocking::Client::from(Client::builder().build());
+/// ```
+///
+/// A client that is used in both ways belongs to an async runtime, which must run on while there is
+/// a wait here; best is to use it in one way only.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    inner: AsyncClient,
+}
+
+impl Client {
+    /// A client with every setting at its default, which is nobody at every registry.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A repository. Sends nothing.
+    #[must_use]
+    pub fn repository(&self, repository: &Repository) -> Store<RemoteRepository> {
+        Store::new(self.inner.repository(repository))
+    }
+
+    /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).
+    pub fn catalog(&self, registry: &RegistryName) -> Listing<RepositoryName> {
+        self.inner.catalog(registry).into()
+    }
+
+    /// Asks a registry what it is, without credentials.
+    ///
+    /// # Errors
+    /// As [`Client::ping`](AsyncClient::ping).
+    pub fn ping(&self, registry: &RegistryName) -> Result<Ping> {
+        wait(self.inner.ping(registry))
+    }
+
+    /// Checks that a registry accepts the credentials it would be given.
+    ///
+    /// # Errors
+    /// As [`Client::authenticate`](AsyncClient::authenticate).
+    pub fn authenticate(&self, registry: &RegistryName) -> Result<()> {
+        wait(self.inner.authenticate(registry))
+    }
+}
+
+impl From<AsyncClient> for Client {
+    fn from(inner: AsyncClient) -> Self {
+        Self { inner }
+    }
+}
+
+impl ClientBuilder {
+    /// The client, to be used without an async runtime.
+    #[must_use]
+    pub fn build_blocking(self) -> Client {
+        self.build().into()
+    }
+}

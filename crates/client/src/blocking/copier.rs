@@ -1,0 +1,46 @@
+//! Copies that return when they are done.
+
+use longshore_core::{Copier as AsyncCopier, CopySummary, Result, Tag, TagOrDigest};
+
+use super::runtime::wait;
+
+/// Copies from one repository to another; remembers what it has dealt with.
+///
+/// ```
+/// use std::sync::Arc;
+/// use longshore::{Copier, CopyOptions, Memory, blocking};
+///
+/// # let (source, target) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
+/// let mut options = CopyOptions::default();
+/// options.referrers = true;
+/// let copier = Copier::new(source, target).options(options).on_event(|e| eprintln!("{e:?}"));
+/// let copier = blocking::Copier::from(copier);
+/// ```
+#[derive(Debug)]
+pub struct Copier {
+    inner: AsyncCopier,
+}
+
+impl Copier {
+    /// Copies what `selector` names, and points `tag` at it, if given.
+    ///
+    /// # Errors
+    /// As [`Copier::copy`](AsyncCopier::copy).
+    pub fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
+        wait(self.inner.copy(selector, tag))
+    }
+
+    /// Copies these tags, each to the same tag; several at once.
+    ///
+    /// # Errors
+    /// As [`Copier::copy_tags`](AsyncCopier::copy_tags).
+    pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<CopySummary>> {
+        wait(self.inner.copy_tags(tags))
+    }
+}
+
+impl From<AsyncCopier> for Copier {
+    fn from(inner: AsyncCopier) -> Self {
+        Self { inner }
+    }
+}

@@ -1,0 +1,65 @@
+//! Listings as iterators.
+
+use std::collections::VecDeque;
+
+use futures_util::StreamExt as _;
+use longshore_core::{Page, Pages, Result};
+
+use super::runtime::wait;
+
+/// A listing: an iterator that asks for a page when it has none left.
+///
+/// Ends after the first error. Dropping it stops the listing; nothing was fetched ahead.
+#[derive(Debug)]
+#[must_use = "nothing is asked for before it is iterated over"]
+pub struct Listing<T> {
+    pages: Pages<T>,
+    at_hand: VecDeque<T>,
+    ended: bool,
+}
+
+impl<T: Send + 'static> Listing<T> {
+    /// All items, in memory.
+    ///
+    /// # Errors
+    /// The first error of the listing.
+    pub fn all(self) -> Result<Vec<T>> {
+        self.collect()
+    }
+
+    /// The pages as the store makes them, from the next one on.
+    pub fn pages(mut self) -> impl Iterator<Item = Result<Page<T>>> {
+        std::iter::from_fn(move || self.next_page().transpose())
+    }
+
+    fn next_page(&mut self) -> Result<Option<Page<T>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let page = wait(async { self.pages.next().await.transpose() });
+        self.ended = !matches!(page, Ok(Some(_)));
+        page
+    }
+}
+
+impl<T: Send + 'static> Iterator for Listing<T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.at_hand.pop_front() {
+                return Some(Ok(item));
+            }
+            match self.next_page() {
+                Ok(page) => self.at_hand = page?.items.into(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl<T> From<Pages<T>> for Listing<T> {
+    fn from(pages: Pages<T>) -> Self {
+        Self { pages, at_hand: VecDeque::new(), ended: false }
+    }
+}

@@ -1,0 +1,156 @@
+//! The one thread that drives connections and timers, and the wait for a future on the caller's.
+
+use std::future::pending;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread, ThreadId};
+
+use longshore_core::{Error, ErrorKind, Result};
+use tokio::runtime::{Builder, Handle};
+
+/// Runs a future to its end on this thread, and returns its result.
+///
+/// This is what everything in this module is made of; with it, whatever is async in longshore can be
+/// used without an async runtime. May be called from within another runtime, where it blocks the
+/// thread that it is called on, like any function that takes its time.
+///
+/// ```
+/// use longshore::{Layout, blocking};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// let layout = blocking::wait(Layout::create(folder))?;
+/// assert_eq!(blocking::Store::new(layout).tags(None).count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// The future's error; [`Io`](ErrorKind::Io) if the system has no thread left for the first call;
+/// [`Unsupported`](ErrorKind::Unsupported) on the thread that drives the connections, which would
+/// wait for itself.
+pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let driver = driver()?;
+    if thread::current().id() == driver.thread {
+        return Err(Error::new(ErrorKind::Unsupported)
+            .detail("a blocking call from within longshore's own thread")
+            .with_hint("Call it from another thread, or use what is async."));
+    }
+    let _entered = driver.handle.enter();
+    // Within a task of another runtime, that task's share of time must not end this wait.
+    let mut future = pin!(tokio::task::unconstrained(future));
+    let alarm = Arc::new(Alarm { sleeper: thread::current(), rung: AtomicBool::new(false) });
+    let waker = Waker::from(Arc::clone(&alarm));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => alarm.sleep(),
+        }
+    }
+}
+
+/// Wakes a thread. One for each wait: a wait within another must not take the other's call for its
+/// own.
+struct Alarm {
+    sleeper: Thread,
+    rung: AtomicBool,
+}
+
+impl Alarm {
+    fn sleep(&self) {
+        while !self.rung.swap(false, Ordering::Acquire) {
+            thread::park();
+        }
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.sleeper.unpark();
+    }
+}
+
+/// The runtime, and the thread that runs it for as long as the process lives.
+#[derive(Clone)]
+struct Driver {
+    handle: Handle,
+    thread: ThreadId,
+}
+
+static DRIVER: Mutex<Option<Driver>> = Mutex::new(None);
+
+fn driver() -> Result<Driver> {
+    let mut driver = DRIVER.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*driver {
+        Some(driver) => Ok(driver.clone()),
+        None => Ok(driver.insert(start()?).clone()),
+    }
+}
+
+fn start() -> Result<Driver> {
+    let no_thread = |e| {
+        let error = Error::new(ErrorKind::Io).with_source(e);
+        error.detail("no thread can be started to drive connections")
+    };
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+    let handle = runtime.handle().clone();
+    let started = thread::Builder::new()
+        .name("longshore".to_owned())
+        .spawn(move || runtime.block_on(pending::<()>()))
+        .map_err(no_thread)?;
+    Ok(Driver { handle, thread: started.thread().id() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn timers_and_work_off_the_thread_end_a_wait() {
+        let slept = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            longshore_core::blob_file::run(|| Ok(7)).await
+        };
+        assert_eq!(wait(slept).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_wait_within_a_wait_ends_both() {
+        let outer = async {
+            let inner = wait(async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok(1)
+            })?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(inner + 1)
+        };
+        assert_eq!(wait(outer).unwrap(), 2);
+    }
+
+    #[test]
+    fn the_thread_that_drives_is_not_waited_for_by_itself() {
+        let error = wait(async {
+            let within = tokio::spawn(async { wait(async { Ok(()) }) });
+            within.await.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))?
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[tokio::test]
+    async fn a_wait_within_another_runtime_is_a_wait() {
+        // More turns than a task of that runtime may take at once.
+        let turns = async {
+            for _ in 0..1000 {
+                let (say, heard) = tokio::sync::oneshot::channel();
+                tokio::spawn(async { say.send(()) });
+                heard.await.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))?;
+            }
+            Ok(())
+        };
+        wait(turns).unwrap();
+    }
+}

@@ -1,0 +1,258 @@
+//! The library without async: against the embedded registry, which has a runtime of its own.
+
+use std::io::{BufRead as _, Read, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::thread;
+
+use bytes::Bytes;
+use longshore::{
+    Client, Copier, Descriptor, ErrorKind, Layout, MediaType, Memory, Mount, Pack, Source as _,
+    Tag, TagOrDigest, Untagged, blocking,
+};
+use longshore_registry::{Builder, Registry};
+use longshore_testkit::script::{Exchange, Script};
+use tokio::sync::oneshot;
+
+use crate::{blob, blob_path, embedded, place, quick};
+
+/// A registry on a thread of its own, which ends when this is dropped.
+struct Served {
+    address: std::net::SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Served {
+    fn start(registry: Builder) -> Self {
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = async move {
+            let (address, running) = embedded::start(registry).await;
+            tell.send(address).unwrap();
+            drop(stopped.await);
+            drop(running);
+        };
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(serve);
+        });
+        Self { address: told.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+    }
+
+    fn memory() -> Self {
+        Self::start(Registry::builder().memory())
+    }
+
+    fn repository(&self, name: &str) -> blocking::RemoteRepository {
+        let client = quick().build_blocking();
+        client.repository(&format!("{}/{name}", self.address).parse().unwrap())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        drop(self.thread.take().map(thread::JoinHandle::join));
+    }
+}
+
+fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+fn by_tag(text: &str) -> TagOrDigest {
+    tag(text).into()
+}
+
+fn artifact(content: &'static str) -> Pack {
+    Pack::artifact("text/plain".parse().unwrap()).file("file", content)
+}
+
+#[test]
+fn everything_a_repository_can_do_is_there() {
+    let served = Served::memory();
+    let repository = served.repository("a/b");
+    let made = repository.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
+    let manifest = repository.manifest(&by_tag("v1")).unwrap();
+    assert_eq!(manifest.digest(), &made.digest);
+    assert_eq!(repository.resolve(&by_tag("v1")).unwrap().digest, made.digest);
+    repository.push_manifest(&manifest, Some(&tag("v2"))).unwrap();
+    assert_eq!(repository.tags(None).all().unwrap(), [tag("v1"), tag("v2")]);
+    assert_eq!(repository.tags(Some(&tag("v1"))).all().unwrap(), [tag("v2")]);
+    let referrer = artifact("signature").subject(made.clone());
+    let referrer = repository.push_pack(referrer, None).unwrap();
+    let found = repository.referrers(&made.digest, None).all().unwrap();
+    assert_eq!(found.iter().map(|d| &d.digest).collect::<Vec<_>>(), [&referrer.digest]);
+    assert_eq!(repository.untag(&tag("v2")).unwrap(), Untagged::Directly);
+    repository.delete_tag(&tag("v1")).unwrap();
+    repository.delete_manifest(&made.digest).unwrap();
+    let gone = repository.resolve(&made.digest.into()).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    assert_eq!(repository.origin().unwrap().to_string(), repository.name());
+}
+
+#[test]
+fn blobs_are_readers_both_ways() {
+    let served = Served::memory();
+    let repository = served.repository("a/b");
+    let content: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let descriptor = blob(&content);
+    let reader = std::io::Cursor::new(content.clone());
+    repository.push_blob(&descriptor, blocking::body(reader)).unwrap();
+    assert_eq!(repository.blob_size(&descriptor.digest).unwrap(), Some(1_000_000));
+    let mut read = Vec::new();
+    repository.blob(&descriptor).unwrap().read_to_end(&mut read).unwrap();
+    assert!(read == content);
+    assert!(repository.blob(&descriptor).unwrap().bytes(1_000_000).unwrap() == content);
+    let too_large = repository.blob(&descriptor).unwrap().bytes(999_999).unwrap_err();
+    assert_eq!(too_large.kind(), ErrorKind::TooLarge);
+    let mut part = Vec::new();
+    repository.blob_range(&descriptor, 7..999).unwrap().read_to_end(&mut part).unwrap();
+    assert!(part == content[7..999]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blob");
+    repository.blob_to_file(&descriptor, &path).unwrap();
+    assert!(std::fs::read(&path).unwrap() == content);
+    let other = served.repository("c");
+    assert_eq!(other.push_file(MediaType::OCTET_STREAM, &path).unwrap(), descriptor);
+    let third = served.repository("d");
+    let mounted = third.mount_blob(&descriptor, other.origin().unwrap()).unwrap();
+    assert_eq!(mounted, Mount::Mounted);
+    // From one repository into another, by way of this process.
+    let fourth = served.repository("e");
+    let between = third.blob(&descriptor).unwrap();
+    fourth.push_blob(&descriptor, blocking::body(between)).unwrap();
+    fourth.delete_blob(&descriptor.digest).unwrap();
+    let gone = fourth.describe_blob(&descriptor.digest).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_client_lists_and_greets() {
+    let served = Served::memory();
+    for name in ["a", "b/c", "d"] {
+        served.repository(name).push_pack(artifact("x"), None).unwrap();
+    }
+    let client = quick().page_size(std::num::NonZeroUsize::new(2).unwrap()).build_blocking();
+    let registry = served.address.to_string().parse().unwrap();
+    client.ping(&registry).unwrap();
+    client.authenticate(&registry).unwrap();
+    let names: Vec<_> = client.catalog(&registry).map(|name| name.unwrap().to_string()).collect();
+    assert_eq!(names, ["a", "b/c", "d"]);
+    let pages: Vec<_> = client.catalog(&registry).pages().map(|p| p.unwrap().items.len()).collect();
+    assert_eq!(pages, [2, 1]);
+}
+
+#[test]
+fn a_listing_asks_for_a_page_when_it_has_none_left() {
+    let server = blocking::wait(async { Ok(Script::start().await) }).unwrap();
+    let listed = |names: &str| format!("{{\"name\":\"a/b\",\"tags\":[{names}]}}");
+    server.expect(
+        Exchange::new("GET", "/v2/a/b/tags/list?n=1000")
+            .header("link", "</v2/a/b/tags/list?n=1000&last=b>; rel=\"next\"")
+            .body(listed("\"a\",\"b\"")),
+    );
+    let repository = quick().build_blocking().repository(&place(&server));
+    let mut tags = repository.tags(None);
+    assert_eq!(tags.next().unwrap().unwrap(), tag("a"));
+    assert_eq!(tags.next().unwrap().unwrap(), tag("b"));
+    // The second page was not asked for until now: the server would have had no answer.
+    server.expect(
+        Exchange::new("GET", "/v2/a/b/tags/list?n=1000&last=b").answer(403).body(listed("")),
+    );
+    assert_eq!(tags.next().unwrap().unwrap_err().kind(), ErrorKind::Denied);
+    assert!(tags.next().is_none());
+    server.finish();
+}
+
+#[test]
+fn wrong_bytes_are_an_error_before_the_end_is_shown() {
+    let server = blocking::wait(async { Ok(Script::start().await) }).unwrap();
+    let descriptor = blob(b"0123456789");
+    for _ in 0..2 {
+        server.expect(Exchange::new("GET", blob_path(&descriptor)).body("012345678X"));
+    }
+    let repository = quick().build_blocking().repository(&place(&server));
+    let mut reader = repository.blob(&descriptor).unwrap();
+    let mut content = Vec::new();
+    let error = reader.read_to_end(&mut content).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    let inner = error.downcast::<longshore::Error>().unwrap();
+    assert_eq!(inner.kind(), ErrorKind::DigestMismatch);
+    assert!(reader.read(&mut [0]).is_err() && reader.fill_buf().is_err(), "no end is shown");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blob");
+    let error = repository.blob_to_file(&descriptor, &path).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    server.finish();
+}
+
+#[test]
+fn a_reader_that_is_dropped_closes_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
+        connection.write_all(&[0; 1 << 20]).unwrap();
+        // The end, or a reset: what was sent had not all been read.
+        assert!(matches!(connection.read(&mut [0]), Ok(0) | Err(_)));
+    });
+    let mut descriptor = blob(b"");
+    descriptor.size = 1_000_000_000;
+    let place = format!("{address}/a/b").parse().unwrap();
+    let mut reader = quick().build_blocking().repository(&place).blob(&descriptor).unwrap();
+    assert!(!reader.fill_buf().unwrap().is_empty());
+    drop(reader);
+    server.join().unwrap();
+}
+
+#[test]
+fn what_a_reader_fails_with_is_what_the_push_fails_with() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("out of paper"))
+        }
+    }
+    let store = blocking::Store::new(Memory::new());
+    let error = store.push_blob(&blob(b"abc"), blocking::body(Broken)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "out of paper");
+}
+
+#[test]
+fn one_wrapper_serves_every_store_and_copies_between_them() {
+    let served = Served::memory();
+    let folder = tempfile::tempdir().unwrap();
+    let layout = blocking::Store::new(blocking::wait(Layout::create(folder.path())).unwrap());
+    let made = layout.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
+    let remote = served.repository("a");
+    let copier = blocking::Copier::from(Copier::new(layout.shared(), remote.shared()));
+    copier.copy(&by_tag("v1"), Some(&tag("v1"))).unwrap();
+    assert_eq!(remote.resolve(&by_tag("v1")).unwrap().digest, made.digest);
+    let memory = blocking::Store::new(Memory::new());
+    let back = blocking::Copier::from(Copier::new(remote.shared(), memory.shared()));
+    assert_eq!(back.copy_tags(vec![tag("v1")]).unwrap().len(), 1);
+    let any: std::sync::Arc<dyn longshore::Delete> = memory.shared();
+    let any = blocking::Store::from(any);
+    assert_eq!(any.untag(&tag("v1")).unwrap(), Untagged::Directly);
+    assert_eq!(any.tags(None).count(), 0);
+}
+
+#[tokio::test]
+async fn it_works_from_within_another_runtime() {
+    let served = Served::memory();
+    let repository = served.repository("a");
+    let content = Bytes::from_static(b"within");
+    let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+    repository.push_blob(&descriptor, content).unwrap();
+    assert_eq!(repository.blob(&descriptor).unwrap().bytes(100).unwrap(), "within");
+    // The client that was made for waiting may be used in both ways.
+    assert_eq!(repository.shared().blob_size(&descriptor.digest).await.unwrap(), Some(6));
+    assert!(blocking::Client::from(Client::new()).ping(&"127.0.0.1:1".parse().unwrap()).is_err());
+}
