@@ -69,6 +69,9 @@ Locations:
   oci-archive:FILE[:TAG|@DIGEST]                an OCI layout in a tar file
   docker-archive:FILE[:REF]                     what `docker save` writes
 
+Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY,
+LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG say otherwise.
+
 Exit codes:
   0 done · 1 negative answer or partial success · 2 usage · 3 not found
   4 unauthorized or denied · 5 network, timeout, rate limit

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use longshore::{Digest, ParseError, Reference, Tag, TagOrDigest};
 
+use crate::defaults;
+
 /// A place that holds images, and which of them is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Location {
@@ -20,10 +22,10 @@ pub(crate) enum Location {
 }
 
 impl Location {
-    /// The manifest that is meant, where the text says which; `latest` at a registry.
+    /// The manifest that is meant, where the text says which; the default tag's at a registry.
     pub(crate) fn selector(&self) -> Option<TagOrDigest> {
         match self {
-            Self::Registry(reference) => reference.clone().or_latest().selector(),
+            Self::Registry(reference) => defaults::tagged(reference.clone()).selector(),
             Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => selector.clone(),
             Self::DockerArchive { .. } => None,
         }
@@ -95,7 +97,7 @@ impl FromStr for Location {
         }
         if let Some(rest) = scheme("docker://") {
             // Parsed, so that a password in it is not shown.
-            Reference::familiar(rest)?;
+            defaults::reference(rest)?;
             let reason = format!("a registry needs no scheme here; write {rest}");
             return Err(ParseError::new("location", text, reason));
         }
@@ -106,7 +108,7 @@ impl FromStr for Location {
                 "a path needs to say what it is: oci:DIR, oci-archive:FILE or docker-archive:FILE",
             ));
         }
-        Reference::familiar(text).map(Self::Registry)
+        defaults::reference(text).map(Self::Registry)
     }
 }
 
@@ -164,7 +166,7 @@ fn docker_archive(text: &str, rest: &str) -> Result<Location, ParseError> {
     let bad = |reason: &'static str| ParseError::new("location", text, reason);
     let within = |e: ParseError| ParseError::new("location", text, e.to_string());
     let (path, reference) = match rest.split_once(':') {
-        Some((path, reference)) => (path, Some(Reference::familiar(reference).map_err(within)?)),
+        Some((path, reference)) => (path, Some(defaults::reference(reference).map_err(within)?)),
         None => (rest, None),
     };
     if path.is_empty() {

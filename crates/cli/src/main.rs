@@ -6,6 +6,7 @@
 mod arguments;
 mod command;
 mod context;
+mod defaults;
 mod dispatch;
 mod exit;
 mod global;

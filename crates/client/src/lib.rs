@@ -56,13 +56,13 @@ mod transport;
 
 pub use longshore_core::{
     Algorithm, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream, CONFIG_LIMIT,
-    ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Delete, Descriptor, Digest,
-    Digester, Error, ErrorCode, ErrorKind, History, Holding, ImageConfig, ImageManifest, Index,
-    Layout, MANIFEST_LIMIT, Manifest, MediaType, Memory, Mount, Node, PIECE, Pack, Page, PageToken,
-    Pages, ParseError, Platform, Printable, RawManifest, Reference, RegistryError, RegistryName,
-    Repository, RepositoryName, Result, RootFs, Schema1, Schema1History, Schema1Layer, Side,
-    Source, Tag, TagOrDigest, Tally, Target, Untagged, Verifier, blob_file, graph, image_for,
-    untag,
+    ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults, Delete, Descriptor,
+    Digest, Digester, Error, ErrorCode, ErrorKind, History, Holding, ImageConfig, ImageManifest,
+    Index, Layout, MANIFEST_LIMIT, Manifest, MediaType, Memory, Mount, Node, PIECE, Pack, Page,
+    PageToken, Pages, ParseError, Platform, Printable, RawManifest, Reference, RegistryError,
+    RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
+    Schema1Layer, Side, Source, Tag, TagOrDigest, Tally, Target, Untagged, Verifier, blob_file,
+    graph, image_for, untag,
 };
 
 pub use certificate::RootCertificates;

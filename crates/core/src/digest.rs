@@ -57,6 +57,9 @@ impl Digest {
             }
         } else if encoded.is_empty() {
             return Err(bad("nothing after the ':'"));
+        } else if let Some(length) = withdrawn(algorithm).filter(|n| *n != encoded.len()) {
+            let reason = format!("{algorithm} takes {length} hex digits, found {}", encoded.len());
+            return Err(ParseError::new("digest", text, reason));
         } else if let Some(at) =
             encoded.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '=' | '_' | '-')))
         {
@@ -174,6 +177,14 @@ impl Algorithm {
             Self::Sha384 => 96,
             Self::Sha512 => 128,
         }
+    }
+
+    /// The digest of this algorithm that has this value, in hex.
+    ///
+    /// # Errors
+    /// [`ParseError`] as [`Digest::parse`].
+    pub fn encoded(self, hex: &str) -> Result<Digest, ParseError> {
+        Digest::parse(&format!("{}:{hex}", self.name()))
     }
 
     /// The digest of `bytes`.
@@ -340,6 +351,15 @@ fn is_component(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
+/// Hex digits in a digest of an algorithm that nobody should use and some still name.
+fn withdrawn(algorithm: &str) -> Option<usize> {
+    match algorithm {
+        "md5" => Some(32),
+        "sha1" => Some(40),
+        _ => None,
+    }
+}
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// 200 bytes: sha512 needs 135, and a file name holds 255.
@@ -391,6 +411,72 @@ mod tests {
         assert_eq!(Digest::sha256(b"").as_str(), EMPTY);
         assert!(Algorithm::Sha384.digest(b"abc").encoded().starts_with("cb00753f45a35e8b"));
         assert!(Algorithm::Sha512.digest(b"abc").encoded().starts_with("ddaf35a193617aba"));
+    }
+
+    /// The tables of docker-registry-client-async and python-dxf.
+    #[test]
+    fn digests_of_other_clients_are_computed_alike() {
+        for (content, hex) in [
+            ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+            ("def", "cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34"),
+            ("test data", "916f0027a575074ce72a331777c3478d6513f786a591bd892da1a577bf2335f9"),
+            (
+                r#"{"abcdefghijklmnopqrstuvwxyz": "0123456789"}"#,
+                "d156b3bc8e65e52d4839affab7c7de5b4e7333ddeb82c2ea9b1df40381df0f3f",
+            ),
+            (r#"{"x":"1"}"#, "013bdcb2b4d38b7d26f13f2a48631e9a5ae45530c3ef0e5946668d4f1892baa1"),
+        ] {
+            let digest = Digest::sha256(content.as_bytes());
+            assert_eq!((digest.algorithm_name(), digest.encoded()), ("sha256", hex));
+            assert_eq!(Algorithm::Sha256.encoded(hex).unwrap(), digest);
+            // A file is hashed as it is copied.
+            let mut digester = Algorithm::Sha256.digester();
+            std::io::copy(&mut content.as_bytes(), &mut digester).unwrap();
+            assert_eq!(digester.finish(), digest);
+        }
+    }
+
+    #[test]
+    fn what_is_no_digest_says_why() {
+        let hex = "0".repeat(64);
+        for (text, reason) in [
+            (hex.clone(), "no ':'"),
+            (String::new(), "no ':'"),
+            (hex[1..].to_owned(), "no ':'"),
+            (format!("sha256:{}", &hex[1..]), "sha256 takes 64 hex digits, found 63"),
+            (format!("sha1:{hex}"), "sha1 takes 40 hex digits, found 64"),
+            (format!("SHA256:{hex}"), "the algorithm must be lower-case"),
+            (format!("sha256:sha256:{hex}"), "sha256 takes 64 hex digits, found 71"),
+            (format!("sha256:{}A", &hex[1..]), "expected lower-case hex digits (at byte 70)"),
+        ] {
+            let shown = Digest::parse(&text).unwrap_err().to_string();
+            assert!(shown.contains(reason), "{text:?}: {shown}");
+        }
+        for bad in ["", &hex[1..], &format!("sha256:{hex}")] {
+            assert!(Algorithm::Sha256.encoded(bad).is_err(), "{bad}");
+        }
+        assert!(Algorithm::Sha256.encoded(&hex).is_ok());
+    }
+
+    #[test]
+    fn the_short_form_is_twelve_digits() {
+        for (text, short) in [
+            (
+                "sha256:1a067fa67b5bf1044c411ad73ac82cecd3d4dd2dabe7bc4d4b6dbbd55963b667",
+                "1a067fa67b5b",
+            ),
+            (
+                "sha256:1a067abcdef121044c411ad73ac82cecd098762dabe7bc4d4b6dbbd55963b667",
+                "1a067abcdef1",
+            ),
+            (
+                "sha256:fc7187188888f5192efdc08682d7fa260820a41f2bdd09b7f5f9cdcb53c9fbc0",
+                "fc7187188888",
+            ),
+            ("test:ab", "ab"),
+        ] {
+            assert_eq!(Digest::parse(text).unwrap().short(), short);
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub use pack::Pack;
 pub use page::{Page, PageToken, Pages};
 pub use platform::Platform;
 pub use printable::Printable;
-pub use reference::{Reference, RegistryName, Repository, RepositoryName, Tag, TagOrDigest};
+pub use reference::{
+    Defaults, Reference, RegistryName, Repository, RepositoryName, Tag, TagOrDigest,
+};
 pub use store::{Delete, Holding, Mount, Node, Source, Target};
 pub use untag::{Untagged, untag};

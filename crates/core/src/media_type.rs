@@ -30,6 +30,19 @@ impl MediaType {
     pub const OCI_LAYER_GZIP: Self = Self::known("application/vnd.oci.image.layer.v1.tar+gzip");
     /// OCI layer, zstd.
     pub const OCI_LAYER_ZSTD: Self = Self::known("application/vnd.oci.image.layer.v1.tar+zstd");
+    /// OCI layer that is not to be redistributed, plain tar. Deprecated, and met.
+    pub const OCI_NONDISTRIBUTABLE_LAYER: Self =
+        Self::known("application/vnd.oci.image.layer.nondistributable.v1.tar");
+    /// OCI layer that is not to be redistributed, gzip. Deprecated, and met.
+    pub const OCI_NONDISTRIBUTABLE_LAYER_GZIP: Self =
+        Self::known("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip");
+    /// OCI layer that is not to be redistributed, zstd. Deprecated, and met.
+    pub const OCI_NONDISTRIBUTABLE_LAYER_ZSTD: Self =
+        Self::known("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd");
+    /// A descriptor by itself.
+    pub const OCI_DESCRIPTOR: Self = Self::known("application/vnd.oci.descriptor.v1+json");
+    /// The file that marks an OCI layout.
+    pub const OCI_LAYOUT: Self = Self::known("application/vnd.oci.layout.header.v1+json");
     /// The empty JSON object, for artifacts without a config.
     pub const OCI_EMPTY: Self = Self::known("application/vnd.oci.empty.v1+json");
     /// OCI artifact manifest, withdrawn before image-spec 1.1 and still met.
@@ -47,12 +60,19 @@ impl MediaType {
         Self::known("application/vnd.docker.image.rootfs.diff.tar.gzip");
     /// Docker layer, plain tar.
     pub const DOCKER_LAYER: Self = Self::known("application/vnd.docker.image.rootfs.diff.tar");
+    /// Docker layer that is not at the registry, gzip.
+    pub const DOCKER_FOREIGN_LAYER_GZIP: Self =
+        Self::known("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+    /// Docker plugin configuration.
+    pub const DOCKER_PLUGIN: Self = Self::known("application/vnd.docker.plugin.v1+json");
     /// Docker schema 1 manifest, unsigned.
     pub const DOCKER_SCHEMA1: Self =
         Self::known("application/vnd.docker.distribution.manifest.v1+json");
     /// Docker schema 1 manifest, signed.
     pub const DOCKER_SCHEMA1_SIGNED: Self =
         Self::known("application/vnd.docker.distribution.manifest.v1+prettyjws");
+    /// JSON of no stated kind.
+    pub const JSON: Self = Self::known("application/json");
     /// Bytes of no stated kind.
     pub const OCTET_STREAM: Self = Self::known("application/octet-stream");
 
@@ -158,6 +178,60 @@ mod tests {
     fn a_header_loses_its_parameters_and_its_case() {
         let read = MediaType::of_header("Application/vnd.oci.image.INDEX.v1+json; charset=utf-8");
         assert_eq!(read.unwrap(), MediaType::OCI_INDEX);
+    }
+
+    #[test]
+    fn every_name_of_the_field_is_known_and_kept() {
+        for (prefix, names) in [
+            (
+                "application/vnd.docker.",
+                &[
+                    ("container.image.v1+json", MediaType::DOCKER_CONFIG),
+                    ("distribution.manifest.v1+json", MediaType::DOCKER_SCHEMA1),
+                    ("distribution.manifest.v1+prettyjws", MediaType::DOCKER_SCHEMA1_SIGNED),
+                    ("distribution.manifest.v2+json", MediaType::DOCKER_MANIFEST),
+                    ("distribution.manifest.list.v2+json", MediaType::DOCKER_LIST),
+                    ("image.rootfs.diff.tar.gzip", MediaType::DOCKER_LAYER_GZIP),
+                    ("image.rootfs.foreign.diff.tar.gzip", MediaType::DOCKER_FOREIGN_LAYER_GZIP),
+                    ("plugin.v1+json", MediaType::DOCKER_PLUGIN),
+                ][..],
+            ),
+            (
+                "application/vnd.oci.",
+                &[
+                    ("descriptor.v1+json", MediaType::OCI_DESCRIPTOR),
+                    ("image.config.v1+json", MediaType::OCI_CONFIG),
+                    ("image.index.v1+json", MediaType::OCI_INDEX),
+                    ("image.manifest.v1+json", MediaType::OCI_MANIFEST),
+                    ("image.layer.v1.tar", MediaType::OCI_LAYER),
+                    ("image.layer.v1.tar+gzip", MediaType::OCI_LAYER_GZIP),
+                    ("image.layer.v1.tar+zstd", MediaType::OCI_LAYER_ZSTD),
+                    ("image.layer.nondistributable.v1.tar", MediaType::OCI_NONDISTRIBUTABLE_LAYER),
+                    (
+                        "image.layer.nondistributable.v1.tar+gzip",
+                        MediaType::OCI_NONDISTRIBUTABLE_LAYER_GZIP,
+                    ),
+                    (
+                        "image.layer.nondistributable.v1.tar+zstd",
+                        MediaType::OCI_NONDISTRIBUTABLE_LAYER_ZSTD,
+                    ),
+                    ("layout.header.v1+json", MediaType::OCI_LAYOUT),
+                ],
+            ),
+            (
+                "application/",
+                &[("json", MediaType::JSON), ("octet-stream", MediaType::OCTET_STREAM)],
+            ),
+        ] {
+            for (name, known) in names {
+                assert_eq!(MediaType::parse(&format!("{prefix}{name}")).unwrap(), *known);
+                let foreign = name.contains("foreign") || name.contains("nondistributable");
+                assert_eq!(known.is_nondistributable(), foreign, "{known}");
+            }
+        }
+        for other in ["*/*", "application/*", "application/yaml"] {
+            assert_eq!(MediaType::parse(other).unwrap().as_str(), other);
+        }
     }
 
     #[test]

@@ -152,6 +152,32 @@ mod tests {
         }
     }
 
+    /// The table of dreg-client, which takes empty parts for parts.
+    #[test]
+    fn a_platform_has_two_parts_or_three_and_none_is_empty() {
+        for (text, parts) in [
+            ("linux/amd64", ("linux", "amd64", None)),
+            ("darwin/arm64", ("darwin", "arm64", None)),
+            ("linux/arm/v7", ("linux", "arm", Some("v7"))),
+        ] {
+            let platform = Platform::parse(text).unwrap();
+            let found = (&*platform.os, &*platform.architecture, platform.variant.as_deref());
+            assert_eq!(found, parts);
+            assert_eq!(platform.to_string(), text);
+        }
+        for (text, reason) in [
+            ("linux", "expected two or three parts"),
+            ("", "expected os/architecture[/variant]"),
+            ("linux/arm/v/7", "expected two or three parts"),
+            ("a/", "expected os/architecture[/variant]"),
+            ("/", "expected os/architecture[/variant]"),
+            ("linux//v7", "expected os/architecture[/variant]"),
+        ] {
+            let shown = Platform::parse(text).unwrap_err().to_string();
+            assert!(shown.contains(reason) && shown.contains(&format!("\"{text}\"")), "{shown}");
+        }
+    }
+
     #[test]
     fn what_is_not_asked_for_matches_anything() {
         let arm = Platform::new("linux", "arm64", Some("v8"));

@@ -9,6 +9,7 @@ use longshore::{
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::defaults;
 use crate::location::Location;
 use crate::output::{self, Report};
 
@@ -71,10 +72,10 @@ Example:
   longshore blob mount localhost:5000/a@sha256:… localhost:5000/b")]
 pub(crate) struct MountArguments {
     /// The blob, as REPOSITORY@DIGEST.
-    #[arg(value_parser = Reference::familiar)]
+    #[arg(value_parser = defaults::reference)]
     blob: Reference,
     /// The repository that is to have it too.
-    #[arg(value_parser = Repository::familiar)]
+    #[arg(value_parser = defaults::repository)]
     repository: Repository,
 }
 

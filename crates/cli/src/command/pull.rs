@@ -2,6 +2,7 @@ use clap::Args;
 use longshore::{Reference, Result};
 
 use crate::context::Context;
+use crate::defaults;
 use crate::location::Location;
 use crate::transfer::{Options, Transfer};
 
@@ -14,7 +15,7 @@ Examples:
   longshore pull nginx:1.27 docker-archive:nginx.tar --platform local")]
 pub(crate) struct Arguments {
     /// The image or artifact at a registry.
-    #[arg(value_parser = Reference::familiar)]
+    #[arg(value_parser = defaults::reference)]
     reference: Reference,
     /// Where to [default: oci:NAME, a folder named after the repository].
     target: Option<Location>,
@@ -30,7 +31,5 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 
 /// A layout in a folder of the repository's own name.
 fn beside(reference: &Reference) -> Location {
-    let name = reference.repository().name();
-    let last = name.components().last().unwrap_or(name.as_str());
-    Location::Layout { path: last.into(), selector: None }
+    Location::Layout { path: reference.name().image().into(), selector: None }
 }

@@ -2,6 +2,7 @@ use clap::Args;
 use longshore::{ParseError, Reference, Result};
 
 use crate::context::Context;
+use crate::defaults;
 use crate::location::Location;
 use crate::transfer::{Options, Transfer};
 
@@ -16,7 +17,7 @@ pub(crate) struct Arguments {
     /// The layout or archive.
     source: Location,
     /// The repository at a registry. Without a tag, it gets the source's.
-    #[arg(value_parser = Reference::familiar)]
+    #[arg(value_parser = defaults::reference)]
     reference: Reference,
     #[command(flatten)]
     options: Options,

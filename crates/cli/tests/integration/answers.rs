@@ -288,3 +288,36 @@ fn the_demo_runs_to_its_end() {
     assert!(ended.stdout.contains("6 blobs, "), "{}", ended.stdout);
     assert!(ended.stdout.contains("0 B sent (0 blobs), 6 mounted"), "{}", ended.stdout);
 }
+
+#[test]
+fn short_names_are_completed_by_what_the_environment_says() {
+    let program = Program::new();
+    let server = program.serve(None);
+    fill(&program, &server.address);
+    let run = |variables: &[(&str, &str)], line: &str| {
+        let mut command = program.command();
+        command.envs(variables.iter().copied()).args(line.split_whitespace());
+        let ended = command.output().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        (ended.status.code(), String::from_utf8(ended.stdout).unwrap(), stderr)
+    };
+    let expected = program.ok(&format!("digest {}/team/app:v1", server.address));
+    let registry = ("LONGSHORE_DEFAULT_REGISTRY", server.address.as_str());
+    let namespace = ("LONGSHORE_DEFAULT_NAMESPACE", "team");
+    let tag = ("LONGSHORE_DEFAULT_TAG", "v1");
+    for (variables, line) in [
+        (&[registry][..], "digest team/app:v1"),
+        (&[registry, namespace], "digest app:v1"),
+        (&[registry, namespace, tag], "digest app"),
+    ] {
+        let (code, stdout, stderr) = run(variables, line);
+        assert_eq!((code, stdout.trim_end()), (Some(0), &*expected), "{line}: {stderr}");
+    }
+    // No namespace is added at a registry of one's own, and a whole name is what it says.
+    let (code, _, stderr) = run(&[registry], "digest app:v1");
+    assert_eq!(code, Some(3));
+    assert!(stderr.contains(&format!("{}/app:v1", server.address)), "{stderr}");
+    let (code, _, stderr) = run(&[("LONGSHORE_DEFAULT_REGISTRY", "ho_st")], "digest app");
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("LONGSHORE_DEFAULT_REGISTRY") && stderr.contains("ho_st"), "{stderr}");
+}

@@ -1,9 +1,9 @@
 //! Names: where a thing is, and which one of it.
 //!
 //! Every part is parsed once, strictly, and cannot be wrong afterwards. Docker's short names
-//! ("nginx") are expanded by the `familiar` constructors only.
+//! ("nginx") are expanded by [`Defaults`] only.
 
-mod familiar;
+mod defaults;
 mod registry_name;
 mod repository_name;
 mod tag;
@@ -11,6 +11,7 @@ mod tag;
 use std::fmt;
 use std::str::FromStr;
 
+pub use defaults::Defaults;
 pub use registry_name::RegistryName;
 pub use repository_name::RepositoryName;
 pub use tag::Tag;
@@ -73,8 +74,9 @@ impl FromStr for Repository {
 
 /// A repository with a tag, a digest, both or neither: `registry/name[:tag][@digest]`.
 ///
-/// Ordered and hashed by its parts. `FromStr` demands the registry; [`Reference::familiar`] reads
-/// Docker's short names. No tag is ever implied: see [`Reference::or_latest`].
+/// Ordered and hashed by its parts: registry, name, tag, digest. `FromStr` demands the registry and
+/// takes whatever comes first for it; [`Defaults`] reads short names. No tag is ever implied: see
+/// [`Reference::or_latest`] and [`Defaults::tagged`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     repository: Repository,
@@ -103,6 +105,27 @@ impl Reference {
         self
     }
 
+    /// The same without its tag.
+    #[must_use]
+    pub fn without_tag(mut self) -> Self {
+        self.tag = None;
+        self
+    }
+
+    /// The same without its digest.
+    #[must_use]
+    pub fn without_digest(mut self) -> Self {
+        self.digest = None;
+        self
+    }
+
+    /// The same in another repository.
+    #[must_use]
+    pub fn with_repository(mut self, repository: Repository) -> Self {
+        self.repository = repository;
+        self
+    }
+
     /// The same, with the tag `latest` if it has neither tag nor digest.
     #[must_use]
     pub fn or_latest(self) -> Self {
@@ -122,6 +145,12 @@ impl Reference {
     #[must_use]
     pub fn registry(&self) -> &RegistryName {
         self.repository.registry()
+    }
+
+    /// The repository's name within its registry.
+    #[must_use]
+    pub fn name(&self) -> &RepositoryName {
+        self.repository.name()
     }
 
     /// The tag, if it has one.
@@ -265,7 +294,15 @@ impl Suffix<'_> {
             reference.tag = Some(Tag::parse(tag).map_err(|e| within(text, &e))?);
         }
         if let Some(digest) = self.digest {
-            reference.digest = Some(Digest::parse(digest).map_err(|e| within(text, &e))?);
+            let digest = Digest::parse(digest).map_err(|e| within(text, &e))?;
+            if digest.algorithm().is_none() {
+                let name = digest.algorithm_name();
+                let reason = format!(
+                    "content cannot be held against a {name} digest; expected sha256, sha384 or sha512"
+                );
+                return Err(ParseError::new("reference", text, reason));
+            }
+            reference.digest = Some(digest);
         }
         Ok(reference)
     }
@@ -293,6 +330,10 @@ fn check_text(text: &str) -> Result<(), ParseError> {
     }
     if let Some(at) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(bad("a space or control character").at(at));
+    }
+    if text.starts_with('/') {
+        // What an unset variable leaves of `$REGISTRY/image` must not become an image of Docker Hub.
+        return Err(bad("nothing before the first '/'; expected a registry or a name").at(0));
     }
     if text.contains("://") {
         return Err(bad("a reference has no scheme; drop everything up to \"://\""));

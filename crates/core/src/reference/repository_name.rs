@@ -35,6 +35,12 @@ impl RepositoryName {
         Ok(Self(text.into()))
     }
 
+    /// `library`, where Docker Hub keeps the official images.
+    #[must_use]
+    pub(super) fn official() -> Self {
+        Self("library".into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -50,6 +56,12 @@ impl RepositoryName {
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.0.rsplit_once('/').map(|(namespace, _)| namespace)
+    }
+
+    /// The last part, which is never empty.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, image)| image)
     }
 }
 

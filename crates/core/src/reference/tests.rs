@@ -1,3 +1,7 @@
+//! Names, as people write them and as they should not.
+
+mod predecessors;
+
 use super::*;
 
 const SHA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -59,6 +63,8 @@ fn bad_references_are_refused_with_a_reason() {
         ("a//b", "empty part"),
         ("a/../b", "starts with a letter"),
         ("../../etc/passwd", "host"),
+        ("/a", "before the first '/'"),
+        ("/", "before the first '/'"),
         ("a%2fb", "allowed"),
         ("a\r\nHost: x", "control character"),
         ("a\0b", "control character"),
