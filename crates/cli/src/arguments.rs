@@ -20,6 +20,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// List the repositories of a registry.
     Catalog(command::catalog::Arguments),
+    /// List the namespaces of a registry.
+    Namespaces(command::namespaces::Arguments),
     /// List the tags of a repository.
     Ls(command::ls::Arguments),
     /// Print the digest that a reference stands for.

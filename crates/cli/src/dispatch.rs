@@ -10,6 +10,7 @@ use crate::context::Context;
 pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
     match what {
         Command::Catalog(arguments) => command::catalog::run(context, arguments).await,
+        Command::Namespaces(arguments) => command::namespaces::run(context, arguments).await,
         Command::Ls(arguments) => command::ls::run(context, arguments).await,
         Command::Digest(arguments) => command::digest::run(context, arguments).await,
         Command::Manifest(what) => command::manifest::run(context, what).await,

@@ -42,6 +42,26 @@ impl Location {
         }
     }
 
+    /// What this tag stands for there.
+    pub(crate) fn with_tag(&self, tag: Tag) -> Self {
+        let tagged = |reference: &Reference| {
+            Reference::new(reference.repository().clone()).with_tag(tag.clone())
+        };
+        match self {
+            Self::Registry(reference) => Self::Registry(tagged(reference)),
+            Self::Layout { path, .. } => {
+                Self::Layout { path: path.clone(), selector: Some(tag.into()) }
+            }
+            Self::OciArchive { path, .. } => {
+                Self::OciArchive { path: path.clone(), selector: Some(tag.into()) }
+            }
+            Self::DockerArchive { path, reference } => {
+                let reference = reference.as_ref().map(tagged);
+                Self::DockerArchive { path: path.clone(), reference }
+            }
+        }
+    }
+
     /// The same; a docker-archive without a name for its image gets the repository's that the image
     /// is from.
     pub(crate) fn named_after(self, source: &Self) -> Self {

@@ -13,6 +13,7 @@ mod global;
 mod location;
 mod output;
 mod progress;
+mod selection;
 mod signal;
 mod transfer;
 

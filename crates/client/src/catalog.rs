@@ -1,35 +1,36 @@
 //! The repositories of a registry, page by page.
 
-use std::sync::Arc;
-
-use http::Method;
+use http::{Method, Uri};
 use longshore_core::{Page, PageToken, Pages, Printable, RepositoryName, Result};
 use serde::Deserialize;
 
 use crate::auth::{Scope, Scopes};
 use crate::exchange::{Ask, Exchange};
-use crate::listing::{PAGE_LIMIT, page_uri};
+use crate::listing::{ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 use crate::shared::Shared;
 
 /// Lists a registry's repositories.
-pub(crate) fn pages(exchange: Exchange, shared: Arc<Shared>) -> Pages<RepositoryName> {
+pub(crate) fn pages(
+    exchange: Exchange,
+    shared: &Shared,
+    options: ListOptions<RepositoryName>,
+) -> Pages<RepositoryName> {
+    let size = options.page_size.unwrap_or(shared.page_size);
     Pages::new(move |token| {
-        let (exchange, shared) = (exchange.clone(), Arc::clone(&shared));
-        async move { page(&exchange, &shared, token).await }
+        let (exchange, after) = (exchange.clone(), options.after.clone());
+        async move {
+            let first = exchange.endpoint()?.catalog(size, after.as_ref());
+            page(&exchange, page_uri(token, first)?).await
+        }
     })
 }
 
-async fn page(
-    exchange: &Exchange,
-    shared: &Shared,
-    token: Option<PageToken>,
-) -> Result<Page<RepositoryName>> {
+async fn page(exchange: &Exchange, uri: Uri) -> Result<Page<RepositoryName>> {
     #[derive(Deserialize)]
     struct Listing {
         repositories: Option<Vec<String>>,
     }
-    let uri = page_uri(token, exchange.endpoint()?.catalog(shared.page_size))?;
     let about = format!("catalog of {}", exchange.registry());
     let scopes = Scopes::new([Scope::catalog()]);
     let ask = Ask::new(Method::GET, uri.clone(), scopes, about);

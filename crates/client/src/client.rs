@@ -4,13 +4,14 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use longshore_core::{Pages, RegistryName, Repository, RepositoryName, Result};
+use longshore_core::{Cached, Namespaces, Pages, RegistryName, Repository, RepositoryName, Result};
 
 use crate::auth::Auth;
 use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadForm};
 use crate::credentials::{CredentialStore, MemoryCredentials};
 use crate::endpoint::Endpoint;
 use crate::exchange::Exchange;
+use crate::listing::ListOptions;
 use crate::ping::Ping;
 use crate::repository::RemoteRepository;
 use crate::shared::Shared;
@@ -60,7 +61,36 @@ impl Client {
     /// Source: Docker Registry HTTP API V2, "Catalog".
     #[must_use]
     pub fn catalog(&self, registry: &RegistryName) -> Pages<RepositoryName> {
-        crate::catalog::pages(self.exchange(registry), Arc::clone(&self.shared))
+        self.catalog_with(registry, ListOptions::default())
+    }
+
+    /// Lists the repositories of a registry from a start of the caller's, in pages of its size; as
+    /// [`catalog`](Self::catalog).
+    #[must_use]
+    pub fn catalog_with(
+        &self,
+        registry: &RegistryName,
+        options: ListOptions<RepositoryName>,
+    ) -> Pages<RepositoryName> {
+        crate::catalog::pages(self.exchange(registry), &self.shared, options)
+    }
+
+    /// The repositories of a registry, listed when first asked for and kept until refreshed. Sends
+    /// nothing.
+    ///
+    /// `catalog.all().await?.iter().cloned().collect::<Namespaces>()` sorts them by namespace.
+    #[must_use]
+    pub fn cached_catalog(&self, registry: &RegistryName) -> Cached<RepositoryName> {
+        let (client, registry) = (self.clone(), registry.clone());
+        Cached::new(move || client.catalog(&registry))
+    }
+
+    /// The namespaces of a registry, with the repositories in each: reads the whole catalog.
+    ///
+    /// # Errors
+    /// Those of [`catalog`](Self::catalog).
+    pub async fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces> {
+        Ok(self.catalog(registry).all().await?.into_iter().collect())
     }
 
     /// Asks a registry what it is, without credentials.

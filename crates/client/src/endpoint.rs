@@ -30,9 +30,12 @@ impl Endpoint {
         self.uri(["v2", ""], &[])
     }
 
-    /// The catalog of repositories.
-    pub(crate) fn catalog(&self, page_size: NonZeroUsize) -> Uri {
-        self.uri(["v2", "_catalog"], &[("n", &page_size.to_string())])
+    /// The catalog of repositories, after one of them if given.
+    pub(crate) fn catalog(&self, page_size: NonZeroUsize, after: Option<&RepositoryName>) -> Uri {
+        let size = page_size.to_string();
+        let mut query = vec![("n", size.as_str())];
+        query.extend(after.map(|name| ("last", name.as_str())));
+        self.uri(["v2", "_catalog"], &query)
     }
 
     /// End-8: the tags of a repository, after one of them if given.
@@ -144,7 +147,8 @@ mod tests {
         let n = NonZeroUsize::new(7).unwrap();
         for (found, path) in [
             (e.root(), "/v2/".to_owned()),
-            (e.catalog(n), "/v2/_catalog?n=7".to_owned()),
+            (e.catalog(n, None), "/v2/_catalog?n=7".to_owned()),
+            (e.catalog(n, Some(&name)), "/v2/_catalog?n=7&last=a%2Fb".to_owned()),
             (e.tags(&name, n, None), "/v2/a/b/tags/list?n=7".to_owned()),
             (e.tags(&name, n, Some(&tag)), "/v2/a/b/tags/list?n=7&last=v1".to_owned()),
             (e.manifest(&name, &tag.into()), "/v2/a/b/manifests/v1".to_owned()),

@@ -56,13 +56,13 @@ mod transport;
 
 pub use longshore_core::{
     Algorithm, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream, CONFIG_LIMIT,
-    ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults, Delete, Descriptor,
-    Digest, Digester, Error, ErrorCode, ErrorKind, History, Holding, ImageConfig, ImageManifest,
-    Index, Layout, MANIFEST_LIMIT, Manifest, MediaType, Memory, Mount, Node, PIECE, Pack, Page,
-    PageToken, Pages, ParseError, Platform, Printable, RawManifest, Reference, RegistryError,
-    RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
-    Schema1Layer, Side, Source, Tag, TagOrDigest, Tally, Target, Untagged, Verifier, blob_file,
-    graph, image_for, untag,
+    Cached, ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults, Delete,
+    Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, Filter, History, Holding,
+    ImageConfig, ImageManifest, Index, Layout, MANIFEST_LIMIT, Manifest, MediaType, Memory, Mount,
+    Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Platform, Printable,
+    RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName, Result,
+    RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, Tag, TagOrDigest, Tally, Target,
+    Untagged, Verifier, blob_file, graph, image_for, untag,
 };
 
 pub use certificate::RootCertificates;
@@ -71,6 +71,7 @@ pub use config::{Limits, RegistrySettings, RetryPolicy, Scheme, UploadForm, Veri
 pub use credentials::{
     Credential, CredentialStore, DockerConfig, Login, MemoryCredentials, Secret,
 };
+pub use listing::ListOptions;
 pub use ping::Ping;
 pub use repository::{RemoteRepository, Upload};
 pub use transport::{Body, Fault, Transport, TransportError};

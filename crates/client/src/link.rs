@@ -6,7 +6,8 @@ use http::header::LINK;
 /// The target of the link to the next page, if there is one.
 ///
 /// Accepts several links in one header line or in several, relation types in any case, quoted or
-/// not, and several in one value. A link without `rel` is none to the next page.
+/// not, and several in one value. A link without `rel` is none to the next page, and one to nowhere
+/// ends the listing.
 ///
 /// # Errors
 /// A clause that says where the header cannot be read.
@@ -18,8 +19,9 @@ pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> 
         let mut rest = text.trim_start_matches(SEPARATORS);
         while !rest.is_empty() {
             let (target, is_next, after) = link(rest)?;
+            // Empty, it leads nowhere: that was the last page.
             if is_next {
-                return Ok(Some(target.to_owned()));
+                return Ok(Some(target.to_owned()).filter(|target| !target.is_empty()));
             }
             rest = after.trim_start_matches(SEPARATORS);
         }
@@ -88,6 +90,13 @@ mod tests {
             (&["</p>; rel=prev, </x>; rel=next"], Some("/x")),
             (&["</p>; rel=prev", "</x>; rel=next"], Some("/x")),
             (&["</x?a=1,2>; rel=next"], Some("/x?a=1,2")),
+            (&["</v2/_catalog?last=b&n=2>; rel=\"next\""], Some("/v2/_catalog?last=b&n=2")),
+            (
+                &["<https://r/v2/_catalog?n=2&last=x%2Fy>; rel=next"],
+                Some("https://r/v2/_catalog?n=2&last=x%2Fy"),
+            ),
+            (&["</v2/a>; rel=\"prev\", </v2/b>; rel=\"next\""], Some("/v2/b")),
+            (&["<>; rel=\"next\""], None),
             (&["</x>"], None),
             (&["</x>; rel"], None),
             (&["</x>; rel=prev"], None),

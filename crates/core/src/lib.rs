@@ -24,9 +24,10 @@
 //! | modules | hold |
 //! |---|---|
 //! | `error`, `printable`, `json` | failure, foreign text, foreign JSON |
+//! | `filter` | choosing names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the words of documents |
 //! | `descriptor`, `reference` | pointing at content, by address and by name |
-//! | `manifest`, `page` | documents and listings |
+//! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
 //! | `blob`, `store` | streams, and the traits of everything that holds content |
 //! | `graph`, `choice`, `blob_file` | what hangs below a manifest; which image is meant; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
@@ -35,17 +36,20 @@
 mod annotations;
 mod blob;
 pub mod blob_file;
+mod cached;
 mod choice;
 mod copy;
 mod descriptor;
 mod digest;
 mod error;
+mod filter;
 pub mod graph;
 mod json;
 mod layout;
 mod manifest;
 mod media_type;
 mod memory;
+mod namespaces;
 mod pack;
 mod page;
 mod platform;
@@ -56,11 +60,13 @@ mod untag;
 
 pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, PIECE};
+pub use cached::Cached;
 pub use choice::image_for;
 pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary, Tally};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
+pub use filter::Filter;
 pub use layout::{Layout, listing};
 pub use manifest::{
     ArtifactManifest, CONFIG_LIMIT, ContainerConfig, History, ImageConfig, ImageManifest, Index,
@@ -68,6 +74,7 @@ pub use manifest::{
 };
 pub use media_type::MediaType;
 pub use memory::Memory;
+pub use namespaces::Namespaces;
 pub use pack::Pack;
 pub use page::{Page, PageToken, Pages};
 pub use platform::Platform;

@@ -62,6 +62,17 @@ impl<T: Send + 'static> Pages<T> {
         Self(stream::iter([Err(error)]).boxed())
     }
 
+    /// The same without the items that `keep` refuses; a page may come out empty.
+    #[must_use]
+    pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
+        let kept = self.0.map(move |page| {
+            let mut page = page?;
+            page.items.retain(&mut keep);
+            Ok(page)
+        });
+        Self(kept.boxed())
+    }
+
     /// The items of all pages, one after another.
     pub fn items(self) -> impl Stream<Item = Result<T>> + Send + Unpin + 'static {
         self.0
@@ -145,6 +156,37 @@ mod tests {
             Ok(Page { items: vec![n * 10, n * 10 + 1], next })
         });
         assert_eq!(pages.all().await.unwrap(), [0, 1, 10, 11, 20, 21]);
+    }
+
+    #[tokio::test]
+    async fn a_filter_drops_items_and_keeps_the_pages() {
+        let pages = Pages::of((0..9).collect()).filter(|n| n % 4 == 0);
+        assert_eq!(pages.all().await.unwrap(), [0, 4, 8]);
+    }
+
+    /// An item that knows how many of its kind there are.
+    struct Counted(std::sync::Arc<()>);
+
+    #[tokio::test]
+    async fn trap_18_thousands_of_pages_are_streamed_and_no_page_is_kept() {
+        let counter = std::sync::Arc::new(());
+        let made = std::sync::Arc::clone(&counter);
+        let mut items = Pages::new(move |token: Option<PageToken>| {
+            let n: u32 = token.map_or(0, |t| t.0.parse().unwrap());
+            let next = (n < 4_999).then(|| PageToken((n + 1).to_string()));
+            let item = || Counted(std::sync::Arc::clone(&made));
+            let items = vec![item(), item(), item()];
+            async move { Ok(Page { items, next }) }
+        })
+        .items();
+        let mut read = 0;
+        while let Some(item) = items.next().await {
+            let Counted(alive) = item.unwrap();
+            // The page at hand, the source of them, and the two counters of this test.
+            assert!(std::sync::Arc::strong_count(&alive) <= 3 + 2);
+            read += 1;
+        }
+        assert_eq!(read, 15_000);
     }
 
     #[tokio::test]

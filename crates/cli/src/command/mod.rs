@@ -13,6 +13,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;
 pub(crate) mod manifest;
+pub(crate) mod namespaces;
 pub(crate) mod ping;
 pub(crate) mod pull;
 pub(crate) mod push;

@@ -230,6 +230,7 @@ fn every_command_has_help_with_what_it_is_for() {
     let help = program.ok("--help");
     for command in [
         "catalog",
+        "namespaces",
         "ls",
         "digest",
         "manifest",
@@ -320,4 +321,41 @@ fn short_names_are_completed_by_what_the_environment_says() {
     let (code, _, stderr) = run(&[("LONGSHORE_DEFAULT_REGISTRY", "ho_st")], "digest app");
     assert_eq!(code, Some(2));
     assert!(stderr.contains("LONGSHORE_DEFAULT_REGISTRY") && stderr.contains("ho_st"), "{stderr}");
+}
+
+#[test]
+fn listings_start_where_asked_and_are_filtered() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let address = &server.address;
+    fill(&program, address);
+    for name in ["team/tools/lint", "bare", "other/app"] {
+        program.ok(&format!("copy -q {address}/team/app:v1 {address}/{name}:v1"));
+    }
+    program.ok(&format!("tag {address}/bare:v1 v2 v10 rc-1"));
+    for (line, expected) in [
+        ("catalog REGISTRY", "bare\nother/app\nteam/app\nteam/tools/lint"),
+        ("catalog REGISTRY --page-size 1", "bare\nother/app\nteam/app\nteam/tools/lint"),
+        ("catalog REGISTRY --start other/app", "team/app\nteam/tools/lint"),
+        ("catalog REGISTRY --namespace team", "team/app\nteam/tools/lint"),
+        ("catalog REGISTRY --filter app$ --limit 1", "other/app"),
+        ("catalog REGISTRY --filter-start TEAM", "team/app\nteam/tools/lint"),
+        ("catalog REGISTRY --filter-start app", ""),
+        ("namespaces REGISTRY", "other\nteam\nteam/tools"),
+        ("namespaces REGISTRY --library", "library\nother\nteam\nteam/tools"),
+        ("ls REGISTRY/bare --filter ^v[0-9]$", "v1\nv2"),
+        ("ls REGISTRY/bare --start v1 --page-size 1", "v10\nv2"),
+        ("ls REGISTRY/bare --references --filter rc", "REGISTRY/bare:rc-1"),
+    ] {
+        let line = line.replace("REGISTRY", address);
+        assert_eq!(program.ok(&line), expected.replace("REGISTRY", address), "{line}");
+    }
+    let line = format!("namespaces {address} --json");
+    let json: Value = serde_json::from_str(&program.ok(&line)).unwrap();
+    assert_eq!(json["namespaces"]["team"], serde_json::json!(["team/app", "team/tools/lint"]));
+
+    program.ok(&format!("copy -q {address}/bare:v2 oci:layout:v2"));
+    assert_eq!(program.ok("ls oci:layout --references"), "oci:layout:v2");
+    let told = program.fails(2, &format!("catalog {address} --filter ("));
+    assert!(told.contains("invalid regular expression \"(\""), "{told}");
 }

@@ -30,6 +30,7 @@ use self::push::Sessions;
 use crate::auth::{Scope, Scopes};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Ask, Exchange};
+use crate::listing::ListOptions;
 use crate::shared::Shared;
 
 /// A repository at a registry. Cheap to clone; clones share connections, tokens and sessions.
@@ -145,7 +146,9 @@ impl Source for RemoteRepository {
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
-        self.tag_pages(after)
+        let mut options = ListOptions::default();
+        options.after = after.cloned();
+        self.tags_with(options)
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {

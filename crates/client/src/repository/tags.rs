@@ -1,31 +1,40 @@
 //! The tags of a repository, page by page.
 
+use std::num::NonZeroUsize;
+
 use http::{Method, Uri};
-use longshore_core::{Page, PageToken, Pages, Printable, Result, Tag};
+use longshore_core::{Cached, Page, PageToken, Pages, Printable, Result, Source as _, Tag};
 use serde::Deserialize;
 
 use super::RemoteRepository;
 use crate::exchange::Ask;
-use crate::listing::{PAGE_LIMIT, page_uri};
+use crate::listing::{ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 
 impl RemoteRepository {
-    pub(super) fn tag_pages(&self, after: Option<&Tag>) -> Pages<Tag> {
-        let (repository, after) = (self.clone(), after.cloned());
+    /// Lists the tags from a start of the caller's, in pages of its size; as
+    /// [`tags`](longshore_core::Source::tags).
+    #[must_use]
+    pub fn tags_with(&self, options: ListOptions<Tag>) -> Pages<Tag> {
+        let size = options.page_size.unwrap_or(self.shared().page_size);
+        let repository = self.clone();
         Pages::new(move |token| {
-            let (repository, after) = (repository.clone(), after.clone());
+            let (repository, after) = (repository.clone(), options.after.clone());
             async move {
-                let first = repository.endpoint()?.tags(
-                    repository.path(),
-                    repository.shared().page_size,
-                    after.as_ref(),
-                );
-                repository.tag_page(page_uri(token, first)?).await
+                let first = repository.endpoint()?.tags(repository.path(), size, after.as_ref());
+                repository.tag_page(page_uri(token, first)?, size).await
             }
         })
     }
 
-    async fn tag_page(&self, uri: Uri) -> Result<Page<Tag>> {
+    /// The tags, listed when first asked for and kept until refreshed. Sends nothing.
+    #[must_use]
+    pub fn cached_tags(&self) -> Cached<Tag> {
+        let repository = self.clone();
+        Cached::new(move || repository.tags(None))
+    }
+
+    async fn tag_page(&self, uri: Uri, size: NonZeroUsize) -> Result<Page<Tag>> {
         #[derive(Deserialize)]
         struct Listing {
             // `null` where there are none: GHCR, Nexus.
@@ -38,15 +47,14 @@ impl RemoteRepository {
         let tags = after_last(listing.tags.unwrap_or_default(), &uri);
         let next = match reply.next_page(&uri)? {
             Some(next) => Some(next),
-            None => self.untold_page(&tags)?,
+            None => self.untold_page(&tags, size)?,
         };
         let next = next.map(|next| PageToken(next.to_string()));
         Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next })
     }
 
     /// Where there may be more after a full page, though no link says so: Nexus leaves it out.
-    fn untold_page(&self, tags: &[String]) -> Result<Option<Uri>> {
-        let size = self.shared().page_size;
+    fn untold_page(&self, tags: &[String], size: NonZeroUsize) -> Result<Option<Uri>> {
         let last = tags.last().filter(|_| tags.len() == size.get()).and_then(|text| tag(text));
         let Some(last) = last else { return Ok(None) };
         Ok(Some(self.endpoint()?.tags(self.path(), size, Some(&last))))

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use futures_util::StreamExt as _;
-use longshore::{ErrorKind, Source as _, Tag};
+use longshore::{ErrorKind, Filter, ListOptions, Namespaces, RepositoryName, Source as _, Tag};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::{place, quick, remote};
@@ -133,5 +133,192 @@ async fn a_full_page_without_a_link_may_not_be_the_last() {
     // One that does not know `n` either has told everything.
     server.expect(page("n=2", "[\"a\",\"b\",\"c\"]"));
     assert_eq!(all().await, ["a", "b", "c"]);
+    server.finish();
+}
+
+fn catalog(query: &str) -> Exchange {
+    Exchange::new("GET", format!("/v2/_catalog?{query}"))
+}
+
+fn page_of(n: usize) -> Option<NonZeroUsize> {
+    NonZeroUsize::new(n)
+}
+
+#[tokio::test]
+async fn a_caller_chooses_where_a_listing_starts_and_the_size_of_its_pages() {
+    let server = Script::start().await;
+    let place = place(&server);
+    let client = quick().build();
+    let mut options = ListOptions::default();
+    options.after = Some(RepositoryName::parse("a/one").unwrap());
+    options.page_size = page_of(1);
+    let link = |last: &str| format!("</v2/_catalog?last={last}&n=1>; rel=\"next\"");
+    server.expect(
+        catalog("n=1&last=a%2Fone")
+            .header("link", link("b%2Ftwo"))
+            .body("{\"repositories\":[\"b/two\"]}"),
+    );
+    server.expect(catalog("last=b%2Ftwo&n=1").body("{\"repositories\":[\"lib/img\"]}"));
+    let names = client.catalog_with(place.registry(), options).all().await.unwrap();
+    assert_eq!(names.iter().map(RepositoryName::as_str).collect::<Vec<_>>(), ["b/two", "lib/img"]);
+
+    let mut options = ListOptions::default();
+    options.after = Some(Tag::parse("v1").unwrap());
+    options.page_size = page_of(2);
+    server.expect(tags("n=2&last=v1").body("{\"tags\":[\"v2\",\"v3\"]}"));
+    // A full page without a link: its size is the caller's, not the client's.
+    server.expect(tags("n=2&last=v3").body("{\"tags\":[\"v4\"]}"));
+    let found = client.repository(&place).tags_with(options).all().await.unwrap();
+    assert_eq!(found.iter().map(Tag::as_str).collect::<Vec<_>>(), ["v2", "v3", "v4"]);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_filter_chooses_among_what_is_listed() {
+    let server = Script::start().await;
+    let registry = place(&server).registry().clone();
+    let all = r#"{"repositories":["repository1/image1","repository1/image2","repository2/image1","repository3/image2"]}"#;
+    for (filter, expected) in [
+        (Filter::anywhere("^repository2"), vec!["repository2/image1"]),
+        (Filter::anywhere("image2$"), vec!["repository1/image2", "repository3/image2"]),
+        (Filter::at_start("REPOSITORY3"), vec!["repository3/image2"]),
+        (Filter::at_start("image"), vec![]),
+    ] {
+        server.expect(catalog("n=1000").body(all));
+        let filter = filter.unwrap();
+        let names = quick().build().catalog(&registry);
+        let names = names.filter(move |name| filter.matches(name.as_str())).all().await.unwrap();
+        assert_eq!(names.iter().map(RepositoryName::as_str).collect::<Vec<_>>(), expected);
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn namespaces_come_of_the_catalog_and_a_kept_one_is_refreshed_when_asked() {
+    let server = Script::start().await;
+    let registry = place(&server).registry().clone();
+    let client = quick().build();
+    let all = r#"{"repositories":["debian","testns1/a","testns2/b","testns1/c","bitnami/redis"]}"#;
+    server.expect(catalog("n=1000").body(all));
+    let namespaces = client.namespaces(&registry).await.unwrap();
+    assert_eq!(namespaces.names(), ["bitnami", "testns1", "testns2"]);
+    assert_eq!(namespaces.repositories("testns1").len(), 2);
+
+    // One request, however often it is read.
+    let kept = client.cached_catalog(&registry);
+    server.expect(catalog("n=1000").body(all));
+    for _ in 0..5 {
+        assert_eq!(kept.all().await.unwrap().len(), 5);
+    }
+    server.expect(catalog("n=1000").body(r#"{"repositories":["testns1/a"]}"#));
+    kept.refresh().await.unwrap();
+    let left: Namespaces = kept.all().await.unwrap().iter().cloned().collect();
+    assert_eq!(left.names(), ["testns1"], "what was removed is gone");
+
+    let tags_kept = client.repository(&place(&server)).cached_tags();
+    server.expect(tags("n=1000").body("{\"tags\":[\"2019\",\"2020\"]}"));
+    for _ in 0..2 {
+        assert_eq!(tags_kept.all().await.unwrap().len(), 2);
+    }
+    server.expect(tags("n=1000").body("{\"tags\":null}"));
+    assert!(tags_kept.refresh().await.unwrap().is_empty());
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_listing_that_calls_itself_something_else_is_read_all_the_same() {
+    for content_type in ["text/plain", "text/html", "application/octet-stream", "junk", "x; y"] {
+        let server = Script::start().await;
+        server
+            .expect(tags("n=1000").header("content-type", content_type).body("{\"tags\":[\"a\"]}"));
+        assert_eq!(names(&server).await.unwrap(), ["a"], "{content_type}");
+        let registry = place(&server).registry().clone();
+        server.expect(
+            catalog("n=1000")
+                .header("content-type", content_type)
+                .body("{\"repositories\":[\"a\"]}"),
+        );
+        assert_eq!(quick().build().catalog(&registry).all().await.unwrap().len(), 1);
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn trap_08_null_for_a_list_is_an_empty_one() {
+    let server = Script::start().await;
+    server.expect(tags("n=1000").body("{\"name\":\"a/b\",\"tags\":null}"));
+    assert!(names(&server).await.unwrap().is_empty());
+    let registry = place(&server).registry().clone();
+    for body in ["{\"repositories\":null}", "{\"repositories\":[]}", "{}"] {
+        server.expect(catalog("n=1000").body(body));
+        assert!(quick().build().catalog(&registry).all().await.unwrap().is_empty());
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_18_links_are_followed_only_to_the_next_page_of_the_same_listing() {
+    let server = Script::start().await;
+    let registry = place(&server).registry().clone();
+    let here = server.url("/v2/_catalog");
+    let one = || catalog("n=1000").body("{\"repositories\":[\"a\"]}");
+    let all = async || quick().build().catalog(&registry).all().await;
+    // Followed: whole or not, parameters kept in their order, a path that a proxy left as it was.
+    for (link, next) in [
+        ("</v2/_catalog?last=b&n=2>; rel=\"next\"".to_owned(), "last=b&n=2"),
+        (format!("<{here}?n=2&last=x%2Fy>; rel=\"next\""), "n=2&last=x%2Fy"),
+        ("</v2/_catalog?last=b&extra=1&n=2>; rel=next".to_owned(), "last=b&extra=1&n=2"),
+        ("</repository/x/v2/_catalog?last=b>; rel=\"next\"".to_owned(), "last=b"),
+        ("</v2/a>; rel=\"prev\", </v2/_catalog?last=b>; rel=\"next\"".to_owned(), "last=b"),
+    ] {
+        server.expect(one().header("link", link));
+        server.expect(catalog(next).body("{\"repositories\":[\"b\"]}"));
+        assert_eq!(all().await.unwrap().len(), 2, "{next}");
+    }
+    // The end: no relation, another one, nowhere.
+    for link in ["</v2/_catalog?last=b>", "</v2/_catalog?last=b>; rel=\"prev\"", "<>; rel=\"next\""]
+    {
+        server.expect(one().header("link", link));
+        assert_eq!(all().await.unwrap().len(), 1, "{link}");
+    }
+    // Refused: another host, another listing.
+    for link in ["<https://r.example/v2/_catalog?n=2>; rel=next", "</v2/x/tags/list?n=2>; rel=next"]
+    {
+        server.expect(one().header("link", link));
+        assert_eq!(all().await.unwrap_err().kind(), ErrorKind::Protocol, "{link}");
+    }
+    // A page that names itself, at once or after another.
+    server.expect(one().header("link", "</v2/_catalog?last=a>; rel=next"));
+    for (asked, next) in [("last=a", "last=b"), ("last=b", "last=a")] {
+        let link = format!("</v2/_catalog?{next}>; rel=next");
+        server.expect(catalog(asked).header("link", link).body("{\"repositories\":[\"a\"]}"));
+    }
+    let e = all().await.unwrap_err();
+    assert!(e.to_string().contains("same next page twice"), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_18_more_than_a_thousand_pages_are_read_to_the_end() {
+    let server = Script::start().await;
+    let pages = 1_200;
+    for n in 0..pages {
+        let asked = if n == 0 { "n=1000".to_owned() } else { format!("last=t{n}&n=1000") };
+        let page = tags(&asked).body(format!("{{\"tags\":[\"t{}\"]}}", n + 1));
+        server.expect(match n + 1 < pages {
+            true => {
+                let link = format!("</v2/a/b/tags/list?last=t{}&n=1000>; rel=next", n + 1);
+                page.header("link", link)
+            }
+            false => page,
+        });
+    }
+    let mut items = remote(&server).tags(None).items();
+    let mut read = 0;
+    while let Some(tag) = items.next().await {
+        read += 1;
+        assert_eq!(tag.unwrap().as_str(), format!("t{read}"));
+    }
+    assert_eq!(read, pages);
     server.finish();
 }

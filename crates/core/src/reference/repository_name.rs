@@ -58,6 +58,12 @@ impl RepositoryName {
         self.0.rsplit_once('/').map(|(namespace, _)| namespace)
     }
 
+    /// Whether it is in this namespace, or in one below it.
+    #[must_use]
+    pub fn is_below(&self, namespace: &str) -> bool {
+        self.0.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// The last part, which is never empty.
     #[must_use]
     pub fn image(&self) -> &str {

@@ -1,0 +1,41 @@
+//! Which of a listing's names are printed, and where the listing starts: the options of every command
+//! that lists.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use clap::Args;
+use futures_util::{Stream, StreamExt as _};
+use longshore::{Filter, Pages, Result};
+
+/// Which names are printed.
+#[derive(Debug, Args)]
+pub(crate) struct Selection {
+    /// Print only names in which this regular expression is found; `^` and `$` anchor it.
+    #[arg(long, value_name = "REGEX", value_parser = Filter::anywhere)]
+    filter: Option<Filter>,
+    /// Print only names that this regular expression matches from their start, ignoring case.
+    #[arg(long, value_name = "REGEX", value_parser = Filter::at_start)]
+    filter_start: Option<Filter>,
+    /// Print at most this many.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Ask the registry for this many at once.
+    #[arg(long, value_name = "N")]
+    pub(crate) page_size: Option<NonZeroUsize>,
+}
+
+impl Selection {
+    /// The names that are to be printed, as they come.
+    pub(crate) fn of<T>(self, names: Pages<T>) -> impl Stream<Item = Result<T>> + Unpin + use<T>
+    where
+        T: fmt::Display + Send + 'static,
+    {
+        let filters = [self.filter, self.filter_start];
+        let chosen = names.filter(move |name| {
+            let name = name.to_string();
+            filters.iter().flatten().all(|filter| filter.matches(&name))
+        });
+        chosen.items().take(self.limit.unwrap_or(usize::MAX))
+    }
+}

@@ -1,0 +1,101 @@
+//! A listing that is kept until someone asks for a new one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::error::Result;
+use crate::page::Pages;
+
+/// A listing, fetched when it is first asked for and kept until it is refreshed.
+///
+/// It never refreshes by itself: what changes at the store in between is not seen.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use longshore_core::{Cached, Memory, Pack, Source as _, Tag};
+///
+/// let store = Memory::new();
+/// let (listed, v1) = (store.clone(), Tag::parse("v1")?);
+/// let tags = Cached::new(move || listed.tags(None));
+/// assert!(tags.all().await?.is_empty());
+///
+/// Pack::artifact("text/plain".parse()?).push(&store, Some(&v1)).await?;
+/// assert!(tags.all().await?.is_empty(), "nothing was asked again");
+/// assert_eq!(tags.refresh().await?[..], [v1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Cached<T> {
+    list: Box<dyn Fn() -> Pages<T> + Send + Sync>,
+    items: Mutex<Option<Arc<[T]>>>,
+}
+
+impl<T: Send + Sync + 'static> Cached<T> {
+    /// A listing that `list` begins. Asks for nothing yet.
+    pub fn new(list: impl Fn() -> Pages<T> + Send + Sync + 'static) -> Self {
+        Self { list: Box::new(list), items: Mutex::new(None) }
+    }
+
+    /// All items: those that are kept, or else those that are there now. Who asks at the same time
+    /// waits for the same listing.
+    ///
+    /// # Errors
+    /// The first error of the listing; nothing is kept then.
+    pub async fn all(&self) -> Result<Arc<[T]>> {
+        let mut items = self.items.lock().await;
+        if let Some(kept) = &*items {
+            return Ok(Arc::clone(kept));
+        }
+        self.fetch(&mut items).await
+    }
+
+    /// All items that are there now, in place of those kept: what is gone there is gone here.
+    ///
+    /// # Errors
+    /// The first error of the listing; what was kept stays then.
+    pub async fn refresh(&self) -> Result<Arc<[T]>> {
+        let mut items = self.items.lock().await;
+        self.fetch(&mut items).await
+    }
+
+    async fn fetch(&self, items: &mut Option<Arc<[T]>>) -> Result<Arc<[T]>> {
+        let fetched: Arc<[T]> = (self.list)().all().await?.into();
+        Ok(Arc::clone(items.insert(fetched)))
+    }
+}
+
+impl<T> fmt::Debug for Cached<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cached(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+
+    #[tokio::test]
+    async fn a_refresh_drops_what_is_gone_and_a_failed_one_changes_nothing() {
+        let answers = StdMutex::new(vec![
+            Pages::of(vec!["c"]),
+            Pages::failed(Error::new(ErrorKind::Timeout)),
+            Pages::of(vec!["a", "c"]),
+            Pages::of(Vec::new()),
+        ]);
+        let cached = Cached::new(move || answers.lock().unwrap().pop().unwrap());
+        // Nothing is an answer too, and kept like others.
+        assert!(cached.all().await.unwrap().is_empty());
+        assert!(cached.all().await.unwrap().is_empty());
+        assert_eq!(cached.refresh().await.unwrap()[..], ["a", "c"]);
+        assert_eq!(cached.refresh().await.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(cached.all().await.unwrap()[..], ["a", "c"]);
+        assert_eq!(cached.refresh().await.unwrap()[..], ["c"]);
+        assert_eq!(cached.all().await.unwrap()[..], ["c"]);
+    }
+}

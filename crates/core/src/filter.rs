@@ -1,0 +1,90 @@
+//! Names chosen by a regular expression.
+
+use regex_lite::{Regex, RegexBuilder};
+
+use crate::error::{ParseError, Result};
+
+/// A regular expression that names are chosen by: repositories, tags.
+///
+/// Matching takes time in proportion to the name, whatever the expression. Case counts, unless the
+/// expression begins with `(?i)`.
+///
+/// ```
+/// use longshore_core::Filter;
+///
+/// let releases = Filter::anywhere(r"^v\d+$")?;
+/// assert!(releases.matches("v12") && !releases.matches("v12-rc1"));
+/// # Ok::<(), longshore_core::ParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Filter(Regex);
+
+impl Filter {
+    /// Chooses names in which the expression is found anywhere: `^` and `$` anchor it.
+    ///
+    /// # Errors
+    /// [`ParseError`] that says what is wrong with the expression.
+    pub fn anywhere(expression: &str) -> Result<Self, ParseError> {
+        Self::build(expression, expression, false)
+    }
+
+    /// Chooses names that the expression matches from their start, ignoring case.
+    ///
+    /// # Errors
+    /// [`ParseError`] that says what is wrong with the expression.
+    pub fn at_start(expression: &str) -> Result<Self, ParseError> {
+        // By itself, it must be one: `)(` within the group would be another.
+        Self::build(expression, expression, true)?;
+        Self::build(expression, &format!("^(?:{expression})"), true)
+    }
+
+    /// Whether the name is chosen.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+
+    fn build(typed: &str, expression: &str, ignore_case: bool) -> Result<Self, ParseError> {
+        RegexBuilder::new(expression)
+            .case_insensitive(ignore_case)
+            .build()
+            .map(Self)
+            .map_err(|e| ParseError::new("regular expression", typed, e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_is_found_anywhere_or_at_the_start() {
+        for (expression, name, anywhere, at_start) in [
+            ("^repository2", "repository2/image1", true, true),
+            ("^repository2", "repository1/image1", false, false),
+            ("^LIB", "lib/img", false, true),
+            ("LIB", "lib/img", false, true),
+            ("one", "a/one", true, false),
+            ("a|one", "b/one", true, false),
+            ("", "anything", true, true),
+            ("^v1$", "v1", true, true),
+            ("^v1$", "v1.1", false, false),
+        ] {
+            assert_eq!(Filter::anywhere(expression).unwrap().matches(name), anywhere, "{name}");
+            assert_eq!(Filter::at_start(expression).unwrap().matches(name), at_start, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bad_expression_is_quoted_with_what_is_wrong() {
+        for bad in ["(", "a)(b", "[", "*", "a{9999999}{9999999}"] {
+            for built in [Filter::anywhere(bad), Filter::at_start(bad)] {
+                let shown = built.unwrap_err().to_string();
+                assert!(
+                    shown.contains(&format!("invalid regular expression \"{bad}\": ")),
+                    "{shown}"
+                );
+            }
+        }
+    }
+}
