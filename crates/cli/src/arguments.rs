@@ -74,6 +74,12 @@ Locations:
 Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY,
 LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG say otherwise.
 
+Credentials are looked for in --auth-file alone if given, else in this order:
+  LONGSHORE_TOKEN (registry=token), LONGSHORE_AUTHORIZATION (registry=value),
+  LONGSHORE_CREDENTIALS (https://user:password@registry), DOCKER_AUTH_CONFIG (JSON),
+  REGISTRY_AUTH_FILE, config.json in DOCKER_CONFIG or ~/.docker,
+  ${XDG_RUNTIME_DIR}/containers/auth.json, ~/.config/containers/auth.json, NETRC or ~/.netrc
+
 Exit codes:
   0 done · 1 negative answer or partial success · 2 usage · 3 not found
   4 unauthorized or denied · 5 network, timeout, rate limit

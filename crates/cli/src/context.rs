@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use longshore::{
-    Client, ClientBuilder, CredentialStore, Delete, DockerConfig, Error, ErrorKind, Layout,
-    Platform, RawManifest, RegistrySettings, RemoteRepository, Result, RootCertificates, Scheme,
-    Source, Tag, TagOrDigest, Target, Verification,
+    Client, ClientBuilder, CredentialStore, Credentials, Delete, DockerConfig, Environment, Error,
+    ErrorKind, Layout, Platform, RawManifest, RegistrySettings, RemoteRepository, Result,
+    RootCertificates, Scheme, Source, Tag, TagOrDigest, Target, Verification,
 };
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
@@ -31,7 +31,7 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = builder(&self.global)?.credentials(self.config()?).build();
+        let client = builder(&self.global)?.credentials(self.credentials()?).build();
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -51,11 +51,35 @@ impl Context {
         self.global.style()
     }
 
-    /// The stored credentials.
+    /// The file that logging in writes.
     pub(crate) fn config(&self) -> Result<DockerConfig> {
+        match self.auth_file() {
+            Some(file) => DockerConfig::load_from(file),
+            None => match DockerConfig::path_in(&self.environment()) {
+                Some(file) => DockerConfig::load_from(file),
+                None => DockerConfig::load(),
+            },
+        }
+    }
+
+    /// All places where people keep credentials, or the one file that was named.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
+        let environment = self.environment();
+        match self.auth_file() {
+            Some(file) => Ok(Credentials::from_file(file, &environment)),
+            None => Credentials::from_environment(&environment),
+        }
+    }
+
+    fn auth_file(&self) -> Option<&std::path::Path> {
+        self.global.auth_file.as_ref()?.0.as_deref()
+    }
+
+    fn environment(&self) -> Environment {
+        let environment = Environment::of_process();
         match self.global.config.as_ref().and_then(|given| given.0.as_ref()) {
-            Some(folder) => DockerConfig::load_from(folder.join("config.json")),
-            None => DockerConfig::load(),
+            Some(folder) => environment.with("DOCKER_CONFIG", folder),
+            None => environment,
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Push(arguments) => command::push::run(context, arguments).await,
         Command::Referrers(arguments) => command::referrers::run(context, arguments).await,
         Command::Login(arguments) => command::login::run(context, arguments).await,
-        Command::Logout(arguments) => command::logout::run(context, &arguments),
+        Command::Logout(arguments) => command::logout::run(context, arguments).await,
         Command::Ping(arguments) => command::ping::run(context, arguments).await,
         Command::Serve(arguments) => command::serve::run(context, arguments).await,
         Command::Demo(arguments) => command::demo::run(context, &arguments).await,

@@ -60,6 +60,10 @@ pub(crate) struct Global {
     /// The folder of Docker's config.json, for credentials [default: ~/.docker].
     #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
     pub(crate) config: Option<Given<PathBuf>>,
+
+    /// A file like config.json or podman's auth.json, for credentials in place of all other sources.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) auth_file: Option<Given<PathBuf>>,
 }
 
 impl Global {

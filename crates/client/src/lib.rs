@@ -43,10 +43,12 @@ mod client;
 mod config;
 mod credentials;
 mod endpoint;
+mod environment;
 mod exchange;
 mod link;
 mod listing;
 mod origin;
+mod pattern;
 mod ping;
 mod redact;
 mod reply;
@@ -69,9 +71,12 @@ pub use certificate::RootCertificates;
 pub use client::{Client, ClientBuilder};
 pub use config::{Limits, RegistrySettings, RetryPolicy, Scheme, UploadForm, Verification};
 pub use credentials::{
-    Credential, CredentialStore, DockerConfig, Login, MemoryCredentials, Secret,
+    Credential, CredentialHelper, CredentialKey, CredentialKind, CredentialStore, Credentials,
+    DockerConfig, Helpers, Kept, Login, MemoryCredentials, Netrc, Secret,
 };
+pub use environment::Environment;
 pub use listing::ListOptions;
+pub use pattern::RegistryPattern;
 pub use ping::Ping;
 pub use repository::{RemoteRepository, Upload};
 pub use transport::{Body, Fault, Transport, TransportError};

@@ -1,7 +1,10 @@
 use std::io::Read as _;
 
 use clap::Args;
-use longshore::{Error, ErrorKind, MemoryCredentials, RegistryName, Result, Secret, blob_file};
+use longshore::{
+    Credential, CredentialKey, Error, ErrorKind, Kept, Login, MemoryCredentials, Result, Scheme,
+    Secret, blob_file,
+};
 
 use crate::context::Context;
 use crate::output::{ask, say};
@@ -11,12 +14,17 @@ use crate::output::{ask, say};
 #[command(after_help = "\
 Examples:
   longshore login ghcr.io -u me
+  longshore login ghcr.io/my-org -u me
   echo \"$TOKEN\" | longshore login ghcr.io -u me --password-stdin
 
-The credentials are tried first, and stored in Docker's config.json only if they work.")]
+The credentials are tried first, and stored only if they work: with the credential helper that
+Docker's config.json names for the registry, else in that file, or in the one of --auth-file.
+
+A registry on this machine that speaks plain HTTP gets them unencrypted; the entry says so.")]
 pub(crate) struct Arguments {
-    /// The registry; docker.io for Docker Hub.
-    registry: RegistryName,
+    /// The registry, docker.io for Docker Hub; with a path, for the repositories below it only.
+    #[arg(value_name = "REGISTRY[/PATH]")]
+    registry: CredentialKey,
     /// The user; asked for if missing.
     #[arg(long, short, value_name = "NAME")]
     username: Option<String>,
@@ -26,31 +34,44 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let registry = arguments.registry;
+    let mut key = arguments.registry;
+    let registry = key.registry().clone();
     let user = match arguments.username {
         Some(user) => user,
         None if arguments.password_stdin => {
             return Err(Error::new(ErrorKind::Invalid)
-                .at(&registry)
+                .at(&key)
                 .detail("with --password-stdin, the user must be given")
                 .with_hint("Add --username NAME."));
         }
         None => blob_file::run(|| ask("User: ")).await?,
     };
-    // Off this thread, which hears whether to end meanwhile.
-    let read = if arguments.password_stdin { from_stdin } else { from_prompt };
-    let password = blob_file::run(read).await?;
-    let typed = MemoryCredentials::new().with(registry.clone(), user.as_str(), password.clone());
-    if context.client()?.ping(&registry).await?.authentication.is_empty() {
+    let ping = context.client()?.ping(&registry).await?;
+    if ping.authentication.is_empty() {
         say(format_args!("{registry} asked for no credentials, so these could not be tried"));
     }
+    if ping.scheme == Scheme::Http {
+        say(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
+        key = key.over_plain_http();
+    }
+    // Off this thread, which hears whether to end meanwhile.
+    let read = if arguments.password_stdin { from_stdin } else { from_prompt };
+    let login = Login { user, password: blob_file::run(read).await? };
+    let typed = Credential::login(login.user.as_str(), login.password.clone(), "the caller");
+    let whole: CredentialKey = registry.clone().into();
+    let whole = if key.is_plain_http() { whole.over_plain_http() } else { whole };
+    let typed = MemoryCredentials::new().with_credential(whole, typed);
     context.client_with(typed)?.authenticate(&registry).await?;
     let mut config = context.config()?;
-    config.set(&registry, &user, &password)?;
-    let file = config.path().display().to_string();
+    let kept = config.set(&key, &login).await?;
+    let place = match kept {
+        Kept::Helper(program) => program,
+        _ => config.path().display().to_string(),
+    };
+    let user = &login.user;
     context.output().changed(
-        format_args!("stored credentials of {user} for {registry} in {file}"),
-        &serde_json::json!({ "registry": registry.as_str(), "user": user, "file": file }),
+        format_args!("stored credentials of {user} for {key} in {place}"),
+        &serde_json::json!({ "registry": key.to_string(), "user": user, "file": place }),
     )
 }
 

@@ -1,23 +1,27 @@
 use clap::Args;
-use longshore::{Error, ErrorKind, RegistryName, Result};
+use longshore::{CredentialKey, Error, ErrorKind, Result};
 
 use crate::context::Context;
 
 /// The arguments of `longshore logout`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  longshore logout ghcr.io")]
+Examples:
+  longshore logout ghcr.io
+  longshore logout ghcr.io/my-org
+
+What a credential helper keeps is removed there too.")]
 pub(crate) struct Arguments {
-    /// The registry.
-    registry: RegistryName,
+    /// The registry, or the path below it that was logged in to.
+    #[arg(value_name = "REGISTRY[/PATH]")]
+    registry: CredentialKey,
 }
 
-pub(crate) fn run(context: &Context, arguments: &Arguments) -> Result<()> {
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut config = context.config()?;
-    if config.remove(&arguments.registry)? {
+    if config.remove(&arguments.registry).await? {
         let registry = &arguments.registry;
-        let change = serde_json::json!({ "registry": registry.as_str() });
+        let change = serde_json::json!({ "registry": registry.to_string() });
         return context
             .output()
             .changed(format_args!("removed the credentials for {registry}"), &change);

@@ -119,7 +119,10 @@ impl Account {
             Error::new(ErrorKind::Unauthorized).detail(clause.to_owned()).with_status(401)
         };
         let challenges = Challenge::all(headers).map_err(unusable)?;
-        self.credential.get_or_try_init(|| store.get(&access.registry)).await?;
+        let repository = access.scopes.repository();
+        self.credential
+            .get_or_try_init(|| store.get(&access.registry, repository.as_ref()))
+            .await?;
         // Google's registries answer some requests without saying how: then as before.
         if challenges.is_empty() {
             return Ok(Scopes::default());

@@ -90,6 +90,12 @@ impl Scopes {
         self.0.iter()
     }
 
+    /// The repository that the first of them is for.
+    pub(crate) fn repository(&self) -> Option<RepositoryName> {
+        let first = self.0.first().filter(|scope| scope.kind == "repository")?;
+        RepositoryName::parse(&first.name).ok()
+    }
+
     fn add(&mut self, scope: Scope) {
         let same = self.0.iter_mut().find(|s| s.kind == scope.kind && s.name == scope.name);
         match same {

@@ -1,14 +1,19 @@
-use std::collections::HashMap;
-
 use async_trait::async_trait;
-use longshore_core::{RegistryName, Result};
+use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
+use percent_encoding::percent_decode_str;
+use url::Url;
 
-use super::{Credential, CredentialStore, Secret};
+use super::{Credential, CredentialKey, CredentialStore, Secret};
+use crate::pattern::RegistryPattern;
 
 /// Credentials that the caller gives; nobody for every other registry.
+///
+/// A registry that is named beats a pattern, a longer path a shorter one, and what was given later
+/// what was given under the same name before. Of patterns, the first that matches counts.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCredentials {
-    known: HashMap<RegistryName, Credential>,
+    named: Vec<(CredentialKey, Credential)>,
+    patterns: Vec<(RegistryPattern, Credential)>,
 }
 
 impl MemoryCredentials {
@@ -20,21 +25,138 @@ impl MemoryCredentials {
 
     /// The same, with this user for one registry.
     #[must_use]
-    pub fn with(
+    pub fn with(self, registry: RegistryName, user: impl Into<String>, password: Secret) -> Self {
+        self.with_credential(registry, Credential::login(user, password, SOURCE))
+    }
+
+    /// The same, with any kind of credential for a registry, or for a path below it.
+    #[must_use]
+    pub fn with_credential(
         mut self,
-        registry: RegistryName,
-        user: impl Into<String>,
-        password: Secret,
+        key: impl Into<CredentialKey>,
+        credential: Credential,
     ) -> Self {
-        self.known.insert(registry, Credential::login(user, password, "the caller"));
+        let key = key.into();
+        self.named.retain(|(known, _)| !known.is_same(&key));
+        let credential = match key.is_plain_http() {
+            true => credential.over_plain_http(),
+            false => credential,
+        };
+        self.named.push((key, credential));
         self
+    }
+
+    /// The same, with a credential for all registries of a pattern.
+    #[must_use]
+    pub fn with_pattern(mut self, pattern: RegistryPattern, credential: Credential) -> Self {
+        self.patterns.push((pattern, credential));
+        self
+    }
+
+    /// The same, with the user information of a URL: `https://user:password@registry[/path]`.
+    ///
+    /// An `http` URL is a word for sending them unencrypted. Percent-encoded characters are decoded.
+    /// `source` says where the URL is from.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if it is no such URL; the error quotes nothing of it.
+    pub fn with_url(self, url: &str, source: &str) -> Result<Self> {
+        let bad = |clause: &'static str| {
+            Error::new(ErrorKind::Invalid).at("the URL with credentials").detail(clause)
+        };
+        let url = Url::parse(url).map_err(|_| bad("it is no URL"))?;
+        let host = url.host_str().ok_or_else(|| bad("it has no host"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.username().is_empty() {
+            return Err(bad("it is not of the form https://user:password@registry"));
+        }
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let text = format!("{}://{host}{port}{}", url.scheme(), url.path());
+        let key = CredentialKey::parse(&text).map_err(|_| bad("it names no registry"))?;
+        let decode = |text| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            decoded.map(String::from).map_err(|_| bad("its user information is not text"))
+        };
+        let user = decode(url.username())?;
+        let password = Secret::new(decode(url.password().unwrap_or_default())?);
+        Ok(self.with_credential(key, Credential::login(user, password, source)))
     }
 }
 
 #[async_trait]
 impl CredentialStore for MemoryCredentials {
-    async fn get(&self, registry: &RegistryName) -> Result<Credential> {
-        let known = self.known.get(registry).cloned();
-        Ok(known.unwrap_or_else(|| Credential::anonymous("no credentials were given")))
+    async fn get(
+        &self,
+        registry: &RegistryName,
+        repository: Option<&RepositoryName>,
+    ) -> Result<Credential> {
+        let named = self
+            .named
+            .iter()
+            .filter_map(|(key, credential)| Some((key.fits(registry, repository)?, credential)));
+        let closest = named.max_by_key(|(fit, _)| *fit).map(|(_, credential)| credential);
+        let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.matches(registry));
+        let found = closest.or_else(|| pattern().map(|(_, credential)| credential)).cloned();
+        Ok(found.unwrap_or_else(|| Credential::anonymous("no credentials were given")))
+    }
+}
+
+/// What errors call it.
+const SOURCE: &str = "the caller";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Credential {
+        Credential::login(name, Secret::new("p"), "x")
+    }
+
+    async fn found(store: &MemoryCredentials, registry: &str, repository: &str) -> String {
+        let repository = RepositoryName::parse(repository).ok();
+        let found = store.get(&registry.parse().unwrap(), repository.as_ref()).await.unwrap();
+        found.user().unwrap_or("nobody").to_owned()
+    }
+
+    #[tokio::test]
+    async fn names_beat_patterns_and_the_first_pattern_counts() {
+        let key = |text: &str| CredentialKey::parse(text).unwrap();
+        let store = MemoryCredentials::new()
+            .with_pattern(RegistryPattern::regex(r"^.*\.io$").unwrap(), user("first"))
+            .with_pattern(RegistryPattern::glob("q*").unwrap(), user("second"))
+            .with_credential(key("ghcr.io"), user("old"))
+            .with_credential(key("ghcr.io/org"), user("org"))
+            .with_credential(key("https://ghcr.io/v2/"), user("new"));
+        for (registry, repository, expected) in [
+            ("quay.io", "a", "first"),
+            ("quay.com", "a", "second"),
+            ("other.com", "a", "nobody"),
+            ("ghcr.io", "a", "new"),
+            ("ghcr.io", "", "new"),
+            ("ghcr.io", "org/app", "org"),
+            ("ghcr.io", "organ/app", "new"),
+            ("docker.io", "a", "first"),
+        ] {
+            assert_eq!(found(&store, registry, repository).await, expected, "{registry}");
+        }
+    }
+
+    #[tokio::test]
+    async fn user_information_of_urls_is_decoded_and_never_quoted() {
+        let store = MemoryCredentials::new()
+            .with_url("https://me%40work:p%3Aw@r.example:5000/org", "a URL")
+            .unwrap();
+        let get = |registry: &str, repository: &str| {
+            let repository = RepositoryName::parse(repository).unwrap();
+            let (store, registry) = (store.clone(), registry.parse().unwrap());
+            async move { store.get(&registry, Some(&repository)).await.unwrap() }
+        };
+        let login = get("r.example:5000", "org/a").await.as_login().cloned().unwrap();
+        assert_eq!((login.user.as_str(), login.password.expose()), ("me@work", "p:w"));
+        assert!(get("r.example:5000", "other").await.is_anonymous());
+        for bad in ["s3cret", "https://r.example", "ftp://u:s3cret@r.example", "https://u:s3cret@"]
+        {
+            let e = MemoryCredentials::new().with_url(bad, "x").unwrap_err();
+            assert!(!format!("{e} {e:?}").contains("s3cret"), "{e:?}");
+        }
     }
 }

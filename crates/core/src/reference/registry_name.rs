@@ -7,8 +7,8 @@ use crate::error::{ParseError, Result};
 
 /// A registry's address: `host[:port]`, the host a name, an IPv4 address or an IPv6 one in brackets.
 ///
-/// Kept in lower case. Docker Hub's three names are one: `index.docker.io` and
-/// `registry-1.docker.io` parse as `docker.io`.
+/// Kept in lower case. Docker Hub's names are one: `index.docker.io`, `registry-1.docker.io` and
+/// `registry.hub.docker.com` parse as `docker.io`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegistryName {
     text: Arc<str>,
@@ -42,7 +42,9 @@ impl RegistryName {
         }
         let lower = text.to_ascii_lowercase();
         match lower.as_str() {
-            "index.docker.io" | "registry-1.docker.io" => Ok(Self::docker_hub()),
+            "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => {
+                Ok(Self::docker_hub())
+            }
             _ => Ok(Self { text: lower.into(), host_length: host.len() }),
         }
     }

@@ -1,7 +1,22 @@
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
+
+use super::super::{CredentialKind, Secret};
 use super::*;
 
 fn registry(name: &str) -> RegistryName {
     name.parse().unwrap()
+}
+
+fn key(text: &str) -> CredentialKey {
+    text.parse().unwrap()
+}
+
+fn login(user: &str, password: &str) -> Login {
+    Login { user: user.to_owned(), password: Secret::new(password) }
 }
 
 fn config(folder: &tempfile::TempDir, text: &str) -> Result<DockerConfig> {
@@ -10,18 +25,27 @@ fn config(folder: &tempfile::TempDir, text: &str) -> Result<DockerConfig> {
     DockerConfig::load_from(path)
 }
 
+async fn get(config: &DockerConfig, name: &str) -> Result<Credential> {
+    config.get(&registry(name), None).await
+}
+
 /// `user:password` of what is found, or the source of nobody.
-fn found(text: &str, name: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let credential = config(&folder, text).unwrap().credential(&registry(name)).unwrap();
+async fn found(text: &str, name: &str) -> String {
+    found_for(text, name, "").await
+}
+
+async fn found_for(text: &str, name: &str, repository: &str) -> String {
+    let config = DockerConfig::from_json(text.as_bytes(), "config.json").unwrap();
+    let repository = RepositoryName::parse(repository).ok();
+    let credential = config.get(&registry(name), repository.as_ref()).await.unwrap();
     match credential.as_login() {
         Some(login) => format!("{}:{}", login.user, login.password.expose()),
         None => credential.source().to_owned(),
     }
 }
 
-#[test]
-fn entries_are_found_under_the_names_they_go_by() {
+#[tokio::test]
+async fn entries_are_found_under_the_names_they_go_by() {
     let auth = BASE64.encode("u:p:w");
     for (key, name, expected) in [
         ("ghcr.io", "ghcr.io", true),
@@ -30,47 +54,106 @@ fn entries_are_found_under_the_names_they_go_by() {
         ("ghcr.io/team", "ghcr.io", false),
         ("ghcr.io:5000", "ghcr.io", false),
         ("evil-ghcr.io", "ghcr.io", false),
+        ("*.io", "ghcr.io", false),
         ("https://index.docker.io/v1/", "docker.io", true),
         ("index.docker.io", "docker.io", true),
         ("docker.io", "docker.io", true),
         ("registry-1.docker.io", "docker.io", true),
+        ("registry.hub.docker.com", "docker.io", true),
+        ("https://index.docker.io/v1/", "registry.hub.docker.com", true),
         ("https://index.docker.io/v1/", "hub.docker.com", false),
     ] {
         let text = format!(r#"{{"auths":{{"{key}":{{"auth":"{auth}"}}}}}}"#);
-        assert_eq!(found(&text, name) == "u:p:w", expected, "{key} {name}");
+        assert_eq!(found(&text, name).await == "u:p:w", expected, "{key} {name}");
     }
 }
 
-#[test]
-fn user_and_password_may_stand_in_clear() {
-    let text = r#"{"auths":{"r.example":{"username":"u","password":"p"}}}"#;
-    assert_eq!(found(text, "r.example"), "u:p");
+#[tokio::test]
+async fn the_entries_of_docker_registry_client_async_are_found() {
+    // Its vectors say `port` and `port2`; a port is a number here.
+    let text = r#"{"auths":{"endpoint:1000":{"auth":"dXNlcm5hbWU6cGFzc3dvcmQ="},
+        "https://endpoint2:2000/v1/":{"auth":"dXNlcm5hbWUyOnBhc3N3b3JkMg=="}},
+        "HttpHeaders":{"User-Agent":"Docker-Client/18.09.1 (linux)"}}"#;
+    assert_eq!(found(text, "endpoint:1000").await, "username:password");
+    assert_eq!(found(text, "endpoint2:2000").await, "username2:password2");
+    for nothing in ["{}", "", "{\"auths\":null}"] {
+        assert!(found(nothing, "r.example").await.contains("no entry in"), "{nothing}");
+    }
 }
 
-#[test]
-fn what_is_not_supported_yet_is_said() {
-    for (text, expected) in [
-        (r#"{"credHelpers":{"r.example":"ecr-login"}}"#, "\"ecr-login\""),
-        (r#"{"credsStore":"desktop","auths":{"r.example":{}}}"#, "\"desktop\""),
-        (r#"{"auths":{"r.example":{"auth":"Og==","identitytoken":"s3cret"}}}"#, "identity token"),
-        (
-            r#"{"auths":{"r.example":{"auth":"MDAwMDo=","identitytoken":"s3cret"}}}"#,
-            "identity token",
-        ),
-        (r#"{"auths":{}}"#, "no entry in"),
-        ("{}", "no entry in"),
-        ("", "no entry in"),
+#[tokio::test]
+async fn trap_07_entries_without_auth_are_read_for_what_they_have() {
+    for (entry, expected) in [
+        (r#"{"username":"u","password":"p"}"#, "u:p"),
+        (r#"{"auth":"","username":"u","password":"p"}"#, "u:p"),
+        (r#"{"username":"u"}"#, "u:"),
+        ("{}", "is empty"),
+        ("null", "is empty"),
+        (r#"{"email":"me@example.com"}"#, "is empty"),
+        (r#"{"auth":"Og=="}"#, "is empty"),
     ] {
-        let source = found(text, "r.example");
-        assert!(source.starts_with("anonymous") && source.contains(expected), "{source}");
-        assert!(!source.contains("s3cret"), "{source}");
+        let text = format!(r#"{{"auths":{{"r.example":{entry},"o.example":{{"auth":"eDp5"}}}}}}"#);
+        let found_here = found(&text, "r.example").await;
+        assert!(found_here.contains(expected), "{entry}: {found_here}");
+        assert_eq!(found(&text, "o.example").await, "x:y", "{entry}");
     }
-    let both = r#"{"credsStore":"desktop","auths":{"r.example":{"auth":"dTpw"}}}"#;
-    assert_eq!(found(both, "r.example"), "u:p");
 }
 
-#[test]
-fn a_bad_file_is_named_and_not_quoted() {
+#[tokio::test]
+async fn tokens_take_the_place_of_passwords() {
+    for (entry, kind, user) in [
+        (r#"{"identitytoken":"s3cret"}"#, CredentialKind::IdentityToken, None),
+        (r#"{"auth":"Og==","identitytoken":"s3cret"}"#, CredentialKind::IdentityToken, None),
+        (
+            r#"{"auth":"MDAwMDo=","identitytoken":"s3cret"}"#,
+            CredentialKind::IdentityToken,
+            Some("0000"),
+        ),
+        (r#"{"username":"<token>","password":"s3cret"}"#, CredentialKind::IdentityToken, None),
+        (r#"{"registrytoken":"s3cret"}"#, CredentialKind::RegistryToken, None),
+    ] {
+        let text = format!(r#"{{"auths":{{"r.example":{entry}}}}}"#);
+        let config = DockerConfig::from_json(text.as_bytes(), "x").unwrap();
+        let credential = get(&config, "r.example").await.unwrap();
+        assert_eq!((credential.kind(), credential.user()), (kind, user), "{entry}");
+        assert!(!format!("{credential:?} {config:?}").contains("s3cret"));
+    }
+}
+
+#[tokio::test]
+async fn the_longest_path_wins() {
+    let entry = |pair: &str| format!(r#"{{"auth":"{}"}}"#, BASE64.encode(pair));
+    let text = format!(
+        r#"{{"auths":{{"r.example":{},"r.example/a":{},"r.example/a/b":{},"index.docker.io/me":{}}}}}"#,
+        entry("all:x"),
+        entry("a:x"),
+        entry("ab:x"),
+        entry("me:x")
+    );
+    for (name, repository, expected) in [
+        ("r.example", "", "all:x"),
+        ("r.example", "other", "all:x"),
+        ("r.example", "a", "a:x"),
+        ("r.example", "a/c", "a:x"),
+        ("r.example", "ab/c", "all:x"),
+        ("r.example", "a/b", "ab:x"),
+        ("r.example", "a/b/c", "ab:x"),
+        ("docker.io", "me/app", "me:x"),
+    ] {
+        assert_eq!(found_for(&text, name, repository).await, expected, "{name}/{repository}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_says_http_allows_plain_http() {
+    let text = r#"{"auths":{"http://r.example":{"auth":"dTpw"},"o.example":{"auth":"dTpw"}}}"#;
+    let config = DockerConfig::from_json(text.as_bytes(), "x").unwrap();
+    assert!(get(&config, "r.example").await.unwrap().allows_plain_http());
+    assert!(!get(&config, "o.example").await.unwrap().allows_plain_http());
+}
+
+#[tokio::test]
+async fn a_bad_file_is_named_and_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     for bad in ["s3cret", "[\"s3cret\"]", r#"{"auths":["s3cret"]}"#, r#"{"auths":"s3cret"}"#] {
         let e = config(&folder, bad).unwrap_err();
@@ -80,79 +163,173 @@ fn a_bad_file_is_named_and_not_quoted() {
     let e = DockerConfig::load_from(folder.path()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Io);
     let missing = DockerConfig::load_from(folder.path().join("missing/config.json")).unwrap();
-    let nobody = missing.credential(&registry("r.example")).unwrap();
-    assert!(nobody.as_login().is_none());
+    let nobody = get(&missing, "r.example").await.unwrap();
+    assert!(nobody.is_anonymous() && nobody.source().contains("does not exist"));
 }
 
-#[test]
-fn a_bad_entry_fails_for_its_own_registry_only() {
-    let folder = tempfile::tempdir().unwrap();
+#[tokio::test]
+async fn a_bad_entry_fails_for_its_own_registry_only() {
     for bad in ["s3cret!", "czNjcmV0", "czNjcmV0OgA=", "czNjcmV0OgpY"] {
         let text = format!(r#"{{"auths":{{"r.example":{{"auth":"{bad}"}}}}}}"#);
-        let config = config(&folder, &text).unwrap();
-        let e = config.credential(&registry("r.example")).unwrap_err();
+        let config = DockerConfig::from_json(text.as_bytes(), "x").unwrap();
+        let e = get(&config, "r.example").await.unwrap_err();
         let shown = format!("{e} {e:?}");
         assert!(shown.contains("r.example") && !shown.contains("s3cret"), "{shown}");
-        assert!(config.credential(&registry("other.example")).is_ok());
+        assert!(get(&config, "other.example").await.is_ok());
     }
 }
 
-#[test]
-fn login_and_logout_leave_everything_else_alone() {
+#[tokio::test]
+async fn login_and_logout_leave_everything_else_alone() {
     let folder = tempfile::tempdir().unwrap();
     let text = r#"{"auths":{"docker.io":{"auth":"eDp5"},"r.example":{}},"detachKeys":"ctrl-e"}"#;
     let mut config = config(&folder, text).unwrap();
-    let hub = RegistryName::docker_hub();
-    config.set(&hub, "u", &Secret::new("p:w")).unwrap();
+    let hub = key("docker.io");
+    assert_eq!(config.set(&hub, &login("u", "p:w")).await.unwrap(), Kept::File);
 
     let written: Value = serde_json::from_slice(&fs::read(config.path()).unwrap()).unwrap();
     assert_eq!(written["detachKeys"], "ctrl-e");
     let auths = written["auths"].as_object().unwrap();
     let keys: Vec<_> = auths.keys().map(String::as_str).collect();
     assert_eq!(keys, ["https://index.docker.io/v1/", "r.example"]);
-    let login = config.credential(&hub).unwrap().as_login().cloned().unwrap();
-    assert_eq!((login.user.as_str(), login.password.expose()), ("u", "p:w"));
+    let stored = get(&config, "docker.io").await.unwrap();
+    assert_eq!(stored.as_login(), Some(&login("u", "p:w")));
 
-    assert!(config.remove(&hub).unwrap());
-    assert!(!config.remove(&hub).unwrap());
+    assert!(config.remove(&hub).await.unwrap());
+    assert!(!config.remove(&hub).await.unwrap());
     let again = DockerConfig::load_from(config.path()).unwrap();
-    assert!(again.credential(&hub).unwrap().as_login().is_none());
+    assert!(get(&again, "docker.io").await.unwrap().is_anonymous());
 }
 
-#[test]
-fn two_programs_that_log_in_do_not_undo_each_other() {
+#[tokio::test]
+async fn a_path_is_logged_in_to_and_out_of_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder, r#"{"auths":{"r.example":{"auth":"dTpw"}}}"#).unwrap();
+    config.set(&key("r.example/org"), &login("o", "p")).await.unwrap();
+    let org = RepositoryName::parse("org/app").unwrap();
+    let for_org = config.get(&registry("r.example"), Some(&org)).await.unwrap();
+    assert_eq!(for_org.user(), Some("o"));
+    assert!(config.remove(&key("r.example/org")).await.unwrap());
+    let for_org = config.get(&registry("r.example"), Some(&org)).await.unwrap();
+    assert_eq!(for_org.user(), Some("u"));
+}
+
+#[tokio::test]
+async fn two_programs_that_log_in_do_not_undo_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new").join(FILE_NAME);
     let mut one = DockerConfig::load_from(&path).unwrap();
     let mut other = one.clone();
-    one.set(&registry("a.example"), "u", &Secret::new("p")).unwrap();
-    other.set(&registry("b.example"), "u", &Secret::new("p")).unwrap();
+    one.set(&key("a.example"), &login("u", "p")).await.unwrap();
+    other.set(&key("b.example"), &login("u", "p")).await.unwrap();
     let both = DockerConfig::load_from(&path).unwrap();
     for name in ["a.example", "b.example"] {
-        assert!(both.credential(&registry(name)).unwrap().as_login().is_some(), "{name}");
+        assert!(get(&both, name).await.unwrap().as_login().is_some(), "{name}");
     }
 }
 
-#[test]
-fn a_helpers_registry_is_not_logged_in_to_beside_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = config(&folder, r#"{"credHelpers":{"r.example":"ecr-login"}}"#).unwrap();
-    let e = config.set(&registry("r.example"), "u", &Secret::new("s3cret")).unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::Unsupported);
-    assert!(!fs::read_to_string(config.path()).unwrap().contains("auths"));
-}
-
 #[cfg(unix)]
-#[test]
-fn the_file_is_its_owners_and_links_are_not_written_through() {
+#[tokio::test]
+async fn the_file_is_its_owners_and_links_are_not_written_through() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder, "{}").unwrap();
-    config.set(&registry("r.example"), "u", &Secret::new("p")).unwrap();
+    config.set(&key("r.example"), &login("u", "p")).await.unwrap();
     assert_eq!(fs::metadata(config.path()).unwrap().permissions().mode() & 0o777, 0o600);
 
     let link = folder.path().join("link.json");
     std::os::unix::fs::symlink(config.path(), &link).unwrap();
     let mut linked = DockerConfig::load_from(&link).unwrap();
-    assert!(linked.set(&registry("b.example"), "u", &Secret::new("p")).is_err());
+    assert!(linked.set(&key("b.example"), &login("u", "p")).await.is_err());
+}
+
+#[cfg(unix)]
+mod with_helpers {
+    use super::super::super::helper::tests::{KEEPER, helper};
+    use super::*;
+
+    const GIVES: &str = r#"echo '{"Username":"'"${0##*-}"'","Secret":"p"}'"#;
+    const NOTHING: &str = "echo credentials not found; exit 1";
+
+    async fn user(config: &DockerConfig, name: &str, repository: &str) -> String {
+        let repository = RepositoryName::parse(repository).ok();
+        let found = config.get(&registry(name), repository.as_ref()).await;
+        let found = found.unwrap_or_else(|e| Credential::anonymous(e));
+        found.user().unwrap_or(found.source()).to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_closest_place_is_asked_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{
+            "auths": {
+                "own.example": {"auth": "ZW50cnk6cA=="},
+                "own.example/org": {"auth": "b3JnOnA="},
+                "listed.example": {},
+                "file.example": {"auth": "ZW50cnk6cA=="},
+                "w.wild.example": {"auth": "ZW50cnk6cA=="}
+            },
+            "credHelpers": {"own.example": "own", "*.wild.example": "wild", "none.example": "none",
+                "missing.example": "missing", "bad.example": "../bad"},
+            "credsStore": "store"
+        }"#;
+        for name in ["own", "wild", "store"] {
+            helper(folder.path(), name, GIVES);
+        }
+        let helpers = helper(folder.path(), "none", NOTHING);
+        let config = DockerConfig::from_json(text.as_bytes(), "config.json").unwrap();
+        let config = config.with_helpers(helpers);
+        for (name, repository, expected) in [
+            ("own.example", "a", "own"),
+            ("own.example", "org/a", "org"),
+            ("a.wild.example", "a", "wild"),
+            ("a.b.wild.example:5000", "", "wild"),
+            ("w.wild.example", "a", "entry"),
+            ("wild.example", "a", "store"),
+            ("listed.example", "a", "store"),
+            ("file.example", "a", "entry"),
+            ("none.example", "a", "store"),
+            ("unknown.example", "a", "store"),
+        ] {
+            assert_eq!(user(&config, name, repository).await, expected, "{name}/{repository}");
+        }
+        let missing = user(&config, "missing.example", "").await;
+        assert!(missing.contains("docker-credential-missing"), "{missing}");
+        assert!(user(&config, "bad.example", "").await.contains("letters, digits"));
+
+        let seen = config.look(&registry("none.example"), None).await;
+        let told: Vec<_> = seen.iter().map(|s| s.as_ref().unwrap().source()).collect();
+        assert!(told[0].contains("docker-credential-none") && told.len() == 2, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_helper_for_everything_keeps_nobody_out() {
+        let text = br#"{"credsStore":"desktop","auths":{"r.example":{}}}"#;
+        let config = DockerConfig::from_json(text, "config.json").unwrap();
+        let config = config.with_helpers(Helpers::of(&Environment::empty()));
+        let found = get(&config, "r.example").await.unwrap();
+        assert!(found.is_anonymous());
+        assert!(found.source().contains("docker-credential-desktop"), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_login_goes_to_the_helper_and_a_logout_comes_back_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let helpers = helper(folder.path(), "keeper", KEEPER);
+        let mut config = config(&folder, r#"{"credHelpers":{"r.example":"keeper"},"x":1}"#)
+            .unwrap()
+            .with_helpers(helpers);
+        let kept = config.set(&key("r.example"), &login("me", "s3cret")).await.unwrap();
+        assert_eq!(kept, Kept::Helper("docker-credential-keeper".to_owned()));
+        let written = fs::read_to_string(config.path()).unwrap();
+        assert!(!written.contains("s3cret") && written.contains("\"x\": 1"), "{written}");
+        let stored = get(&config, "r.example").await.unwrap();
+        assert_eq!(stored.as_login(), Some(&login("me", "s3cret")));
+
+        let e = config.set(&key("r.example/org"), &login("me", "s3cret")).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(config.remove(&key("r.example")).await.unwrap());
+        assert!(!config.remove(&key("r.example")).await.unwrap());
+        assert!(get(&config, "r.example").await.unwrap().is_anonymous());
+    }
 }

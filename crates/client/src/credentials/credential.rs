@@ -1,0 +1,260 @@
+//! Who to be at a registry, and how that is known.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::HeaderValue;
+
+use super::Secret;
+
+/// Who to be at a registry, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    proof: Proof,
+    source: String,
+    plain_http: bool,
+}
+
+/// What proves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    Nothing,
+    Login(Login),
+    /// An OAuth2 refresh token, and the user it came with.
+    Identity(Login),
+    Token(Secret),
+    Authorization(Secret),
+}
+
+/// A user name and password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password, or a token in its place.
+    pub password: Secret,
+}
+
+/// What a [`Credential`] consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CredentialKind {
+    /// Nothing: nobody in particular.
+    Anonymous,
+    /// A user name and a password.
+    Login,
+    /// An identity token: exchanged for access at the token service, as an OAuth2 refresh token.
+    IdentityToken,
+    /// A registry token: sent to the registry as it is.
+    RegistryToken,
+    /// The value of an `Authorization` header.
+    Authorization,
+}
+
+impl Credential {
+    /// Nobody. `reason` is a clause that says why, such as "no entry in config.json".
+    #[must_use]
+    pub fn anonymous(reason: impl fmt::Display) -> Self {
+        Self { proof: Proof::Nothing, source: format!("anonymous ({reason})"), plain_http: false }
+    }
+
+    /// A user with a password. `source` says where it is from, and becomes part of errors:
+    /// "credentials from `source`".
+    #[must_use]
+    pub fn login(user: impl Into<String>, password: Secret, source: impl fmt::Display) -> Self {
+        Self::from(Proof::Login(Login { user: user.into(), password }), source)
+    }
+
+    /// A refresh token for the registry's token service.
+    ///
+    /// - `user`: who it was given to; where that is not known, any name, or none.
+    ///
+    /// Source: Docker Registry v2, "Authenticate with OAuth2".
+    #[must_use]
+    pub fn identity_token(
+        user: impl Into<String>,
+        token: Secret,
+        source: impl fmt::Display,
+    ) -> Self {
+        Self::from(Proof::Identity(Login { user: user.into(), password: token }), source)
+    }
+
+    /// A token that the registry takes as it is: `Authorization: Bearer <token>`.
+    #[must_use]
+    pub fn registry_token(token: Secret, source: impl fmt::Display) -> Self {
+        Self::from(Proof::Token(token), source)
+    }
+
+    /// The whole value of an `Authorization` header, such as `Basic dTpw`.
+    ///
+    /// It takes the place of Basic at the registry and at its token service; a `Bearer` value goes to
+    /// the registry alone.
+    #[must_use]
+    pub fn authorization(value: Secret, source: impl fmt::Display) -> Self {
+        Self::from(Proof::Authorization(value), source)
+    }
+
+    /// The same, which may be sent to this registry unencrypted.
+    ///
+    /// The other way to ask for that is to set the registry's scheme to
+    /// [`Scheme::Http`](crate::Scheme::Http).
+    #[must_use]
+    pub fn over_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    /// What it consists of.
+    #[must_use]
+    pub fn kind(&self) -> CredentialKind {
+        match &self.proof {
+            Proof::Nothing => CredentialKind::Anonymous,
+            Proof::Login(_) => CredentialKind::Login,
+            Proof::Identity(_) => CredentialKind::IdentityToken,
+            Proof::Token(_) => CredentialKind::RegistryToken,
+            Proof::Authorization(_) => CredentialKind::Authorization,
+        }
+    }
+
+    /// User name and password, if it is these.
+    #[must_use]
+    pub fn as_login(&self) -> Option<&Login> {
+        match &self.proof {
+            Proof::Login(login) => Some(login),
+            _ => None,
+        }
+    }
+
+    /// The user, where one is known.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Login(login) | Proof::Identity(login) => Some(login.user.as_str()),
+            _ => None,
+        }
+        .filter(|user| !user.is_empty())
+    }
+
+    /// Where it is from, as one clause that holds no secret.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it is nobody's.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.proof == Proof::Nothing
+    }
+
+    /// Whether it may be sent unencrypted, whatever the registry's settings.
+    pub(crate) fn allows_plain_http(&self) -> bool {
+        self.plain_http
+    }
+
+    /// The identity token, with its user.
+    pub(crate) fn identity(&self) -> Option<&Login> {
+        match &self.proof {
+            Proof::Identity(identity) => Some(identity),
+            _ => None,
+        }
+    }
+
+    /// What goes to the registry as it is, whatever the registry asks for.
+    pub(crate) fn bearer(&self) -> Option<HeaderValue> {
+        match &self.proof {
+            Proof::Token(token) => sensitive(format!("Bearer {}", token.expose())),
+            Proof::Authorization(value) if is_bearer(value.expose()) => {
+                sensitive(value.expose().to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The header of Basic authentication, or what was given in its place.
+    ///
+    /// Source: RFC 7617, section 2.
+    pub(crate) fn basic(&self) -> Option<HeaderValue> {
+        match &self.proof {
+            Proof::Login(login) => login.basic(),
+            Proof::Authorization(value) if !is_bearer(value.expose()) => {
+                sensitive(value.expose().to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// What must never show, in the forms in which a server may send it back.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let (secret, header) = match &self.proof {
+            Proof::Nothing => return Vec::new(),
+            Proof::Login(login) | Proof::Identity(login) => (&login.password, login.basic()),
+            Proof::Token(token) => (token, None),
+            Proof::Authorization(value) => (value, None),
+        };
+        let mut secrets = vec![secret.clone()];
+        let encoded = header.as_ref().and_then(|header| header.to_str().ok());
+        secrets.extend(encoded.map(|text| Secret::new(text.trim_start_matches("Basic "))));
+        if let Some((_, value)) = secret.expose().split_once(' ') {
+            secrets.push(Secret::new(value));
+        }
+        secrets
+    }
+
+    fn from(proof: Proof, source: impl fmt::Display) -> Self {
+        Self { proof, source: format!("credentials from {source}"), plain_http: false }
+    }
+}
+
+impl Login {
+    /// The header of Basic authentication.
+    pub(crate) fn basic(&self) -> Option<HeaderValue> {
+        let pair = Secret::new(format!("{}:{}", self.user, self.password.expose()));
+        sensitive(format!("Basic {}", BASE64.encode(pair.expose())))
+    }
+}
+
+/// A header that is not shown.
+fn sensitive(value: String) -> Option<HeaderValue> {
+    let value = Secret::new(value);
+    let mut header = HeaderValue::from_str(value.expose()).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn is_bearer(value: &str) -> bool {
+    value.split(' ').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(header: Option<HeaderValue>) -> Option<String> {
+        header.map(|header| header.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn each_kind_goes_into_the_header_in_its_own_way() {
+        let secret = || Secret::new("password");
+        for (credential, basic, bearer) in [
+            (Credential::anonymous("x"), None, None),
+            (
+                Credential::login("username", secret(), "x"),
+                Some("Basic dXNlcm5hbWU6cGFzc3dvcmQ="),
+                None,
+            ),
+            (Credential::identity_token("username", secret(), "x"), None, None),
+            (Credential::registry_token(secret(), "x"), None, Some("Bearer password")),
+            (Credential::authorization(Secret::new("Basic dTpw"), "x"), Some("Basic dTpw"), None),
+            (Credential::authorization(Secret::new("bearer t"), "x"), None, Some("bearer t")),
+            // What no header can hold is as good as none.
+            (Credential::authorization(Secret::new("a\nb"), "x"), None, None),
+        ] {
+            assert_eq!(header(credential.basic()).as_deref(), basic, "{credential:?}");
+            assert_eq!(header(credential.bearer()).as_deref(), bearer, "{credential:?}");
+            assert!(!format!("{credential:?}").contains("\"password\""));
+        }
+    }
+}

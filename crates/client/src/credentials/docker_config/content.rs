@@ -1,0 +1,235 @@
+//! The document: its reading and writing, and the finding of what fits.
+
+use std::cmp::Reverse;
+use std::fs;
+use std::io::{ErrorKind as IoErrorKind, Read as _, Write as _};
+use std::path::Path;
+
+use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
+use serde_json::{Map, Value};
+
+use super::entry;
+use crate::credentials::CredentialKey;
+use crate::credentials::permission::warn_if_open;
+use crate::pattern::RegistryPattern;
+
+/// The document, with the fields that longshore does not know. `Debug` shows no secrets.
+#[derive(Clone)]
+pub(super) struct Content {
+    root: Map<String, Value>,
+    /// Whether there was a file.
+    exists: bool,
+}
+
+/// A place in the document where a credential may be.
+pub(super) enum Place<'a> {
+    Entry { key: &'a str, entry: &'a Value, plain_http: bool },
+    Helper { name: &'a str, everything: bool, plain_http: bool },
+}
+
+/// Of places that fit as closely as each other, which is asked first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Helper,
+    /// Under the key that Docker writes.
+    Canonical,
+    Entry,
+    Wildcard,
+    Everything,
+}
+
+impl Content {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let io = |e| Error::io(path, e);
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(e) if e.kind() == IoErrorKind::NotFound => {
+                return Ok(Self { root: Map::new(), exists: false });
+            }
+            Err(e) => return Err(io(e)),
+        };
+        // Opening a pipe would wait for whoever writes to it.
+        if !metadata.is_file() {
+            return Err(io(std::io::Error::other("not a file")));
+        }
+        let mut text = Vec::new();
+        let file = fs::File::open(path).map_err(io)?;
+        file.take(SIZE_LIMIT + 1).read_to_end(&mut text).map_err(io)?;
+        let content = Self::parse(&text, path)?;
+        if content.auths().any(|(_, entry)| entry::is_used(entry)) {
+            warn_if_open(path, &metadata);
+        }
+        Ok(content)
+    }
+
+    /// Reads the document; `name` is what errors call it.
+    pub(super) fn parse(text: &[u8], name: &Path) -> Result<Self> {
+        let invalid =
+            |clause: String| Error::new(ErrorKind::Invalid).at(name.display()).detail(clause);
+        if text.len() as u64 > SIZE_LIMIT {
+            return Err(invalid(format!("more than {SIZE_LIMIT} bytes")));
+        }
+        if text.trim_ascii().is_empty() {
+            return Ok(Self { root: Map::new(), exists: true });
+        }
+        let root: Value = serde_json::from_slice(text).map_err(|e| {
+            invalid(format!("not valid JSON at line {}, column {}", e.line(), e.column()))
+        })?;
+        let Value::Object(root) = root else {
+            return Err(invalid("not a JSON object".to_owned()));
+        };
+        for field in ["auths", "credHelpers"] {
+            if root.get(field).is_some_and(|v| !v.is_object() && !v.is_null()) {
+                return Err(invalid(format!("\"{field}\" is not a JSON object")));
+            }
+        }
+        Ok(Self { root, exists: true })
+    }
+
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let io = |e| Error::io(path, e);
+        if fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
+            let link = "it is a symbolic link, which is not written through";
+            return Err(io(std::io::Error::other(link)));
+        }
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        create_private(folder).map_err(io)?;
+        // Temporary files are made readable by their owner only.
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        let mut text = serde_json::to_vec_pretty(&self.root).map_err(|e| io(e.into()))?;
+        text.push(b'\n');
+        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+        file.persist(path).map_err(|e| io(e.error))?;
+        Ok(())
+    }
+
+    /// Where a credential for a repository may be, the closest first.
+    pub(super) fn places(
+        &self,
+        registry: &RegistryName,
+        repository: Option<&RepositoryName>,
+    ) -> Vec<Place<'_>> {
+        let mut places = Vec::new();
+        let plain = self.auths().filter_map(|(key, _)| CredentialKey::parse(key).ok());
+        let plain = plain.into_iter().any(|k| k.is_plain_http() && k.registry() == registry);
+        let helper = |name, everything| Place::Helper { name, everything, plain_http: plain };
+        for (key, name) in self.helpers() {
+            if let Some(fit) = fit(key, registry, repository) {
+                places.push((Reverse(fit), Class::Helper, helper(name, false)));
+            } else if is_wildcard_of(key, registry) {
+                places.push((Reverse(0), Class::Wildcard, helper(name, false)));
+            }
+        }
+        for (key, entry) in self.auths() {
+            let Ok(parsed) = CredentialKey::parse(key) else { continue };
+            let Some(fit) = parsed.fits(registry, repository) else { continue };
+            // An empty one says that the helper for everything has it.
+            if !entry::is_used(entry) && self.everything().is_some() {
+                continue;
+            }
+            let class = match parsed.canonical() == *key {
+                true => Class::Canonical,
+                false => Class::Entry,
+            };
+            let plain_http = parsed.is_plain_http();
+            places.push((Reverse(fit), class, Place::Entry { key, entry, plain_http }));
+        }
+        places.extend(
+            self.everything().map(|name| (Reverse(0), Class::Everything, helper(name, true))),
+        );
+        places.sort_by(|(a, first, _), (b, second, _)| (a, first).cmp(&(b, second)));
+        places.into_iter().map(|(.., place)| place).collect()
+    }
+
+    /// Why there is nothing, in a clause.
+    pub(super) fn absence(&self, name: &Path) -> String {
+        match self.exists {
+            true => format!("no entry in {}", name.display()),
+            false => format!("{} does not exist", name.display()),
+        }
+    }
+
+    /// The helper that keeps a registry's credentials.
+    pub(super) fn helper_for(&self, registry: &RegistryName) -> Option<&str> {
+        let own = || self.helpers().find(|(key, _)| fit(key, registry, None).is_some());
+        let wildcard = || self.helpers().find(|(key, _)| is_wildcard_of(key, registry));
+        let named = own().or_else(wildcard).map(|(_, name)| name);
+        named.or_else(|| self.everything())
+    }
+
+    /// Whether there is an entry under this key or another way to write it.
+    pub(super) fn has(&self, key: &CredentialKey) -> bool {
+        self.auths().any(|(known, _)| is_same(known, key))
+    }
+
+    /// Puts an entry in place of those under the same key.
+    pub(super) fn put(&mut self, key: &CredentialKey, entry: Value) {
+        self.remove(key);
+        let mut auths = self.take_auths();
+        auths.insert(key.canonical(), entry);
+        self.root.insert(AUTHS.to_owned(), Value::Object(auths));
+    }
+
+    /// Removes the entries under a key.
+    pub(super) fn remove(&mut self, key: &CredentialKey) {
+        let mut auths = self.take_auths();
+        auths.retain(|known, _| !is_same(known, key));
+        self.root.insert(AUTHS.to_owned(), Value::Object(auths));
+    }
+
+    fn take_auths(&mut self) -> Map<String, Value> {
+        match self.root.remove(AUTHS) {
+            Some(Value::Object(auths)) => auths,
+            _ => Map::new(),
+        }
+    }
+
+    fn auths(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let auths = self.root.get(AUTHS).and_then(Value::as_object).into_iter().flatten();
+        auths.map(|(key, entry)| (key.as_str(), entry))
+    }
+
+    fn helpers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let helpers = self.root.get("credHelpers").and_then(Value::as_object);
+        let all = helpers.into_iter().flatten();
+        all.filter_map(|(key, name)| Some((key.as_str(), name.as_str()?)))
+    }
+
+    fn everything(&self) -> Option<&str> {
+        self.root.get("credsStore").and_then(Value::as_str).filter(|name| !name.is_empty())
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Content(..)")
+    }
+}
+
+fn fit(key: &str, registry: &RegistryName, repository: Option<&RepositoryName>) -> Option<usize> {
+    CredentialKey::parse(key).ok()?.fits(registry, repository)
+}
+
+fn is_same(known: &str, key: &CredentialKey) -> bool {
+    CredentialKey::parse(known).is_ok_and(|known| known.is_same(key))
+}
+
+/// Whether a key such as `*.example.com` stands for this registry too.
+fn is_wildcard_of(key: &str, registry: &RegistryName) -> bool {
+    key.starts_with("*.") && RegistryPattern::glob(key).is_ok_and(|glob| glob.matches(registry))
+}
+
+#[cfg(unix)]
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+const AUTHS: &str = "auths";
+/// 4 MiB: far more than any real file has.
+const SIZE_LIMIT: u64 = 4 << 20;

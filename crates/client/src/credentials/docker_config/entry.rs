@@ -1,0 +1,74 @@
+//! One entry of `auths`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
+
+use crate::credentials::helper::TOKEN_USER;
+use crate::credentials::{Credential, Login, Secret};
+
+/// Who an entry says to be. An identity token comes before what stands beside it, which is a
+/// placeholder then (Azure's user is all zeros). The error quotes nothing.
+pub(super) fn credential(entry: &Value, source: &str) -> Result<Credential, &'static str> {
+    let found = if let Some(token) = text(entry, "identitytoken") {
+        let user = login(entry).ok().flatten().map(|login| login.user).unwrap_or_default();
+        Credential::identity_token(user, Secret::new(token), source)
+    } else if let Some(token) = text(entry, "registrytoken") {
+        Credential::registry_token(Secret::new(token), source)
+    } else {
+        match login(entry)? {
+            None => return Ok(Credential::anonymous(format_args!("{source} is empty"))),
+            Some(login) if login.user == TOKEN_USER => {
+                Credential::identity_token("", login.password, source)
+            }
+            Some(login) => Credential::login(login.user, login.password, source),
+        }
+    };
+    if found.secrets().iter().any(|secret| secret.expose().contains(char::is_control)) {
+        return Err("there is a control character in a token");
+    }
+    Ok(found)
+}
+
+/// The entry for a user and password, as Docker writes it.
+pub(super) fn of(login: &Login) -> Value {
+    let pair = Secret::new(format!("{}:{}", login.user, login.password.expose()));
+    serde_json::json!({ "auth": BASE64.encode(pair.expose()) })
+}
+
+/// Whether there is anything in an entry.
+pub(super) fn is_used(entry: &Value) -> bool {
+    FIELDS.iter().any(|field| text(entry, field).is_some())
+}
+
+fn text<'a>(entry: &'a Value, field: &str) -> Option<&'a str> {
+    entry.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// The user and password of an entry, if it has them. The error quotes nothing.
+fn login(entry: &Value) -> Result<Option<Login>, &'static str> {
+    let (user, password) = match (text(entry, "auth"), text(entry, "username")) {
+        (Some(auth), _) => {
+            let decoded = BASE64.decode(auth.trim()).map_err(|_| "\"auth\" is not base64")?;
+            let pair = String::from_utf8(decoded).map_err(|_| "\"auth\" is not text")?;
+            let pair = Secret::new(pair);
+            let (user, password) =
+                pair.expose().split_once(':').ok_or("\"auth\" has no ':' in it")?;
+            (user.to_owned(), Secret::new(password))
+        }
+        (None, Some(user)) => {
+            (user.to_owned(), Secret::new(text(entry, "password").unwrap_or_default()))
+        }
+        (None, None) => return Ok(None),
+    };
+    if user.contains(char::is_control) || password.expose().contains(char::is_control) {
+        return Err("there is a control character in the user name or password");
+    }
+    if user.is_empty() && password.expose().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Login { user, password }))
+}
+
+/// The fields that say who to be.
+const FIELDS: [&str; 4] = ["auth", "username", "identitytoken", "registrytoken"];

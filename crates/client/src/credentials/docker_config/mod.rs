@@ -1,0 +1,270 @@
+//! Docker's `config.json` and podman's `auth.json`, read for credentials, written by logging in and out.
+
+mod content;
+mod entry;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
+
+use self::content::{Content, Place};
+use super::{Credential, CredentialHelper, CredentialKey, CredentialStore, Helpers, Login};
+use crate::environment::Environment;
+
+/// The credentials in a `config.json` or `auth.json`.
+///
+/// Read once, when loaded. A missing file is no error: everybody is anonymous then. Of its entries the
+/// one that fits a repository most closely is taken: the longest path, an entry of `credHelpers` before
+/// one of `auths`, a helper for `*.example.com` after both, and the helper for everything
+/// (`credsStore`) last. A helper that has nothing passes the question on.
+///
+/// Source: Docker CLI, "docker login", configuration file; containers-auth.json(5).
+#[derive(Clone, Debug)]
+pub struct DockerConfig {
+    /// The file, or the variable that held the text.
+    name: PathBuf,
+    content: Content,
+    helpers: Helpers,
+}
+
+/// Where a login is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kept {
+    /// In the file itself.
+    File,
+    /// With this credential helper.
+    Helper(String),
+}
+
+impl DockerConfig {
+    /// Loads `config.json` in the folder that `DOCKER_CONFIG` names, else in `~/.docker`.
+    ///
+    /// # Errors
+    /// As [`load_from`](Self::load_from).
+    pub fn load() -> Result<Self> {
+        let environment = Environment::of_process();
+        match Self::path_in(&environment) {
+            Some(path) => Self::load_from(path),
+            // Without a home there is no file; writing it would say so.
+            None => Self::from_json(b"", FILE_NAME),
+        }
+    }
+
+    /// Loads the file at `path`.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if it is there and cannot be read;
+    /// [`Invalid`](ErrorKind::Invalid) if it is no JSON object. Both name the file and quote nothing
+    /// of it.
+    pub fn load_from(path: impl Into<PathBuf>) -> Result<Self> {
+        let name = path.into();
+        let content = Content::read(&name)?;
+        Ok(Self { name, content, helpers: Helpers::of(&Environment::of_process()) })
+    }
+
+    /// Reads the text of a `config.json` from elsewhere, such as `DOCKER_AUTH_CONFIG`.
+    ///
+    /// - `name`: what errors call it.
+    ///
+    /// # Errors
+    /// As [`load_from`](Self::load_from).
+    pub fn from_json(text: &[u8], name: &str) -> Result<Self> {
+        let name = PathBuf::from(name);
+        let content = Content::parse(text, &name)?;
+        Ok(Self { name, content, helpers: Helpers::of(&Environment::of_process()) })
+    }
+
+    /// Where Docker keeps the file: in the folder that `DOCKER_CONFIG` names, else in `~/.docker`.
+    #[must_use]
+    pub fn path_in(environment: &Environment) -> Option<PathBuf> {
+        let folder = environment.path("DOCKER_CONFIG");
+        let folder = folder.or_else(|| Some(environment.home()?.join(".docker")));
+        folder.map(|folder| folder.join(FILE_NAME))
+    }
+
+    /// The same, with credential helpers from another place than this process's `PATH`.
+    #[must_use]
+    pub fn with_helpers(mut self, helpers: Helpers) -> Self {
+        self.helpers = helpers;
+        self
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.name
+    }
+
+    /// Keeps a user and password for a registry, in place of what was there: with the credential helper
+    /// that the file names for it, else in the file.
+    ///
+    /// The file is replaced as a whole, readable by its owner only; all its other content stays.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if a helper should keep a path below a registry;
+    /// [`Io`](ErrorKind::Io) if the file cannot be written, and whatever keeps the helper from storing.
+    pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<Kept> {
+        let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
+            let entry = entry::of(login);
+            self.change(|content| content.put(key, entry))?;
+            return Ok(Kept::File);
+        };
+        if key.path().is_some() {
+            return Err(Error::new(ErrorKind::Unsupported).at(self.name.display()).detail(format!(
+                "{} is kept by the credential helper \"{name}\", which knows whole registries only",
+                key.registry()
+            )));
+        }
+        let helper = self.helper(&name)?;
+        helper.store(key.registry(), login).await?;
+        // As Docker does: an empty entry says that the helper has one.
+        self.change(|content| content.put(key, serde_json::json!({})))?;
+        Ok(Kept::Helper(helper.program().to_owned()))
+    }
+
+    /// Forgets what is kept for a registry or a path below it, under any of its names, here and with
+    /// its credential helper; says whether there was anything.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if the file cannot be written, and whatever keeps the helper from erasing.
+    pub async fn remove(&mut self, key: &CredentialKey) -> Result<bool> {
+        let mut known = self.content.has(key);
+        if key.path().is_none()
+            && let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned)
+        {
+            known |= self.helper(&name)?.erase(key.registry()).await?;
+        }
+        if self.content.has(key) {
+            self.change(|content| content.remove(key))?;
+        }
+        Ok(known)
+    }
+
+    /// Changes the file as it is now, which may not be as it was loaded.
+    fn change(&mut self, change: impl FnOnce(&mut Content)) -> Result<()> {
+        let mut content = Content::read(&self.name)?;
+        change(&mut content);
+        content.write(&self.name)?;
+        self.content = content;
+        Ok(())
+    }
+
+    fn helper(&self, name: &str) -> Result<CredentialHelper> {
+        CredentialHelper::new(name, &self.helpers).map_err(|e| e.at(self.name.display()))
+    }
+
+    async fn ask(&self, place: &Place<'_>, registry: &RegistryName) -> Result<Credential> {
+        let file = self.name.display();
+        match place {
+            Place::Entry { key, entry, plain_http } => {
+                let source = format!("{file}, entry {key}");
+                let found = entry::credential(entry, &source)
+                    .map_err(|clause| Error::new(ErrorKind::Invalid).at(&source).detail(clause))?;
+                Ok(if *plain_http { found.over_plain_http() } else { found })
+            }
+            Place::Helper { name, everything, plain_http } => {
+                let helper = self.helper(name)?;
+                // One that is named for all registries and is not there must not keep anybody from
+                // what everybody may read.
+                if *everything && !helper.is_installed() {
+                    return Ok(Credential::anonymous(format_args!(
+                        "{helper}, which {file} names for all registries, is not on the PATH"
+                    )));
+                }
+                let found = helper.credential(registry).await.map_err(|e| {
+                    e.with_hint(format!("{file} names this credential helper for {registry}."))
+                })?;
+                Ok(match found {
+                    Some(found) if *plain_http => found.over_plain_http(),
+                    Some(found) => found,
+                    None => Credential::anonymous(format_args!(
+                        "{helper}, which {file} names, has no entry for it"
+                    )),
+                })
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl CredentialStore for DockerConfig {
+    async fn get(
+        &self,
+        registry: &RegistryName,
+        repository: Option<&RepositoryName>,
+    ) -> Result<Credential> {
+        let mut nothing = None;
+        for place in self.content.places(registry, repository) {
+            let found = self.ask(&place, registry).await?;
+            if !found.is_anonymous() {
+                return Ok(found);
+            }
+            nothing.get_or_insert(found);
+        }
+        Ok(nothing.unwrap_or_else(|| Credential::anonymous(self.content.absence(&self.name))))
+    }
+
+    async fn look(
+        &self,
+        registry: &RegistryName,
+        repository: Option<&RepositoryName>,
+    ) -> Vec<Result<Credential>> {
+        let mut seen = Vec::new();
+        for place in self.content.places(registry, repository) {
+            seen.push(self.ask(&place, registry).await);
+            if !matches!(seen.last(), Some(Ok(last)) if last.is_anonymous()) {
+                break;
+            }
+        }
+        if seen.is_empty() {
+            seen.push(Ok(Credential::anonymous(self.content.absence(&self.name))));
+        }
+        seen
+    }
+}
+
+/// A file of that kind, read each time that it is asked.
+#[derive(Clone, Debug)]
+pub(super) struct DockerFile {
+    path: PathBuf,
+    helpers: Helpers,
+}
+
+impl DockerFile {
+    pub(super) fn new(path: &Path, helpers: Helpers) -> Self {
+        Self { path: path.to_owned(), helpers }
+    }
+
+    fn load(&self) -> Result<DockerConfig> {
+        Ok(DockerConfig::load_from(&self.path)?.with_helpers(self.helpers.clone()))
+    }
+}
+
+#[async_trait]
+impl CredentialStore for DockerFile {
+    async fn get(
+        &self,
+        registry: &RegistryName,
+        repository: Option<&RepositoryName>,
+    ) -> Result<Credential> {
+        self.load()?.get(registry, repository).await
+    }
+
+    async fn look(
+        &self,
+        registry: &RegistryName,
+        repository: Option<&RepositoryName>,
+    ) -> Vec<Result<Credential>> {
+        match self.load() {
+            Ok(config) => config.look(registry, repository).await,
+            Err(e) => vec![Err(e)],
+        }
+    }
+}
+
+const FILE_NAME: &str = "config.json";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Credential helpers: programs that keep passwords where a file should not.
+//!
+//! Owns the protocol of `docker-credential-<name>` and the running of one, without a shell.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
+use serde::Deserialize;
+
+use super::{Credential, CredentialStore, Login, Secret};
+use crate::environment::Environment;
+
+mod run;
+
+/// Where credential helpers are found, and how long one may take.
+#[derive(Clone, Debug)]
+pub struct Helpers {
+    path: OsString,
+    timeout: Duration,
+}
+
+impl Helpers {
+    /// Those on the `PATH` of these variables, with 30 s for each call: some of them ask a person.
+    #[must_use]
+    pub fn of(environment: &Environment) -> Self {
+        let path = environment.var("PATH").unwrap_or_default().to_owned();
+        Self { path, timeout: TIMEOUT }
+    }
+
+    /// The same, with another limit on the time that a call takes.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// One credential helper, `docker-credential-<name>`.
+///
+/// It is run once for each call, without a shell; what it reads and writes goes through its standard
+/// input and output. It is ended when it takes too long, and its output is read up to 64 KiB.
+///
+/// Source: docker-credential-helpers, "Development".
+#[derive(Clone)]
+pub struct CredentialHelper {
+    program: String,
+    helpers: Helpers,
+}
+
+impl CredentialHelper {
+    /// The helper of this name.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if the name is not 1 to 128 letters, digits, `.`, `_` and `-`.
+    pub fn new(name: &str, helpers: &Helpers) -> Result<Self> {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(good) {
+            return Err(Error::new(ErrorKind::Invalid)
+                .at("the name of a credential helper")
+                .detail("it has 1 to 128 letters, digits, '.', '_' and '-' only"));
+        }
+        Ok(Self { program: format!("docker-credential-{name}"), helpers: helpers.clone() })
+    }
+
+    /// The program's file name.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Whether the program is there.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        self.find().is_some()
+    }
+
+    /// What the helper keeps for a registry; `None` if that is nothing. The user name `<token>` marks
+    /// an identity token.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such program;
+    /// [`Timeout`](ErrorKind::Timeout) if it takes too long; [`Io`](ErrorKind::Io) or
+    /// [`Protocol`](ErrorKind::Protocol) if it fails otherwise.
+    pub async fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>> {
+        let server = server(registry);
+        let output = self.call("get", server.clone().into_bytes()).await?;
+        let answer: Answer = match output {
+            run::Output::Said(text) => serde_json::from_slice(text.expose().as_bytes())
+                .map_err(|_| self.broken("did not answer \"get\" with the JSON it should"))?,
+            run::Output::NotFound => return Ok(None),
+        };
+        let secret = Secret::new(answer.secret);
+        let bad = |text: &str| text.contains(char::is_control);
+        if bad(&answer.username) || bad(secret.expose()) {
+            return Err(self.broken("gave a user name or secret with a control character in it"));
+        }
+        if answer.username.is_empty() && secret.expose().is_empty() {
+            return Ok(None);
+        }
+        let source = format!("{}, entry {server}", self.program);
+        Ok(Some(match answer.username.as_str() {
+            TOKEN_USER => Credential::identity_token("", secret, source),
+            _ => Credential::login(answer.username, secret, source),
+        }))
+    }
+
+    /// Has the helper keep a user and password for a registry.
+    ///
+    /// # Errors
+    /// As [`credential`](Self::credential).
+    pub async fn store(&self, registry: &RegistryName, login: &Login) -> Result<()> {
+        let document = serde_json::json!({
+            "ServerURL": server(registry),
+            "Username": login.user,
+            "Secret": login.password.expose(),
+        });
+        self.call("store", document.to_string().into_bytes()).await.map(drop)
+    }
+
+    /// Has the helper forget a registry; says whether it knew it.
+    ///
+    /// # Errors
+    /// As [`credential`](Self::credential).
+    pub async fn erase(&self, registry: &RegistryName) -> Result<bool> {
+        if self.credential(registry).await?.is_none() {
+            return Ok(false);
+        }
+        self.call("erase", server(registry).into_bytes()).await?;
+        Ok(true)
+    }
+
+    /// What the helper keeps: servers, each with its user, ordered by server.
+    ///
+    /// # Errors
+    /// As [`credential`](Self::credential).
+    pub async fn list(&self) -> Result<Vec<(String, String)>> {
+        let servers: std::collections::BTreeMap<String, String> =
+            match self.call("list", Vec::new()).await? {
+                run::Output::Said(text) => serde_json::from_slice(text.expose().as_bytes())
+                    .map_err(|_| self.broken("did not answer \"list\" with the JSON it should"))?,
+                run::Output::NotFound => return Ok(Vec::new()),
+            };
+        Ok(servers.into_iter().collect())
+    }
+
+    async fn call(&self, action: &'static str, input: Vec<u8>) -> Result<run::Output> {
+        let Some(path) = self.find() else {
+            return Err(Error::new(ErrorKind::NotFound)
+                .at(&self.program)
+                .detail("there is no such program on the PATH")
+                .with_hint("Install the credential helper, or remove it from the configuration."));
+        };
+        let (program, timeout) = (self.program.clone(), self.helpers.timeout);
+        let work = move || run::run(&path, action, &input, timeout).map_err(|e| e.at(program));
+        longshore_core::blob_file::run(work).await
+    }
+
+    /// The program's file, on the PATH and nowhere else.
+    fn find(&self) -> Option<PathBuf> {
+        let folders = std::env::split_paths(&self.helpers.path).filter(|f| f.is_absolute());
+        let file = format!("{}{}", self.program, std::env::consts::EXE_SUFFIX);
+        folders.map(|folder| folder.join(&file)).find(|path| path.is_file())
+    }
+
+    fn broken(&self, clause: &'static str) -> Error {
+        Error::new(ErrorKind::Protocol).at(&self.program).detail(clause)
+    }
+}
+
+#[async_trait]
+impl CredentialStore for CredentialHelper {
+    async fn get(&self, registry: &RegistryName, _: Option<&RepositoryName>) -> Result<Credential> {
+        let found = self.credential(registry).await?;
+        Ok(found
+            .unwrap_or_else(|| Credential::anonymous(format_args!("{self} has no entry for it"))))
+    }
+}
+
+impl fmt::Display for CredentialHelper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.program)
+    }
+}
+
+impl fmt::Debug for CredentialHelper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CredentialHelper({})", self.program)
+    }
+}
+
+/// What a registry is called towards a helper: as Docker calls it.
+fn server(registry: &RegistryName) -> String {
+    match registry.is_docker_hub() {
+        true => "https://index.docker.io/v1/".to_owned(),
+        false => registry.to_string(),
+    }
+}
+
+/// The answer to `get`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    #[serde(default)]
+    username: String,
+    secret: String,
+}
+
+/// The user name that says that the secret is an identity token.
+pub(crate) const TOKEN_USER: &str = "<token>";
+/// 30 s.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const NAME_LIMIT: usize = 128;
+
+#[cfg(all(test, unix))]
+pub(super) mod tests;

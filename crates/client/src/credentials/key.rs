@@ -1,0 +1,191 @@
+//! What a credential is kept under: a registry, or part of one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use longshore_core::{ParseError, RegistryName, RepositoryName};
+
+/// What a credential is kept under in a file: `host[:port]`, and below it perhaps a path.
+///
+/// Read as Docker and podman write it: with a scheme or without, and with the path of an API
+/// (`https://index.docker.io/v1/`), which means nothing. Any other path narrows the key to the
+/// repositories below it; where several keys fit, the longest wins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CredentialKey {
+    registry: RegistryName,
+    path: Option<RepositoryName>,
+    plain_http: bool,
+}
+
+impl CredentialKey {
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// [`ParseError`] where the registry or the path breaks its grammar.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let plain_http = text.starts_with("http://");
+        let address = text.trim_start_matches("https://").trim_start_matches("http://");
+        let (registry, path) = address.split_once('/').unwrap_or((address, ""));
+        let registry = RegistryName::parse(registry)?;
+        let path = match path.trim_end_matches('/') {
+            "" | "v1" | "v2" => None,
+            path => Some(RepositoryName::parse(path)?),
+        };
+        Ok(Self { registry, path, plain_http })
+    }
+
+    /// The registry.
+    #[must_use]
+    pub fn registry(&self) -> &RegistryName {
+        &self.registry
+    }
+
+    /// The part of the registry that it is for; all of it, if there is none.
+    #[must_use]
+    pub fn path(&self) -> Option<&RepositoryName> {
+        self.path.as_ref()
+    }
+
+    /// The same, for use over plain HTTP, which its text then says: `http://localhost:5000`.
+    #[must_use]
+    pub fn over_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    /// Whether it says to be for plain HTTP.
+    #[must_use]
+    pub fn is_plain_http(&self) -> bool {
+        self.plain_http
+    }
+
+    /// How closely the key fits a repository, in components of its path; `None` if it does not.
+    ///
+    /// Without a repository, a key with a path does not fit.
+    #[must_use]
+    pub fn fits(
+        &self,
+        registry: &RegistryName,
+        repository: Option<&RepositoryName>,
+    ) -> Option<usize> {
+        if self.registry != *registry {
+            return None;
+        }
+        let Some(path) = &self.path else { return Some(0) };
+        let mut components = repository?.components();
+        path.components()
+            .all(|component| components.next() == Some(component))
+            .then(|| path.components().count())
+    }
+
+    /// Whether both are for the same repositories, however they are written.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.path == other.path
+    }
+
+    /// The text that Docker writes for it.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let scheme = if self.plain_http { "http://" } else { "" };
+        match &self.path {
+            Some(path) => format!("{scheme}{}/{path}", self.registry),
+            None if self.registry.is_docker_hub() => DOCKER_HUB.to_owned(),
+            None => format!("{scheme}{}", self.registry),
+        }
+    }
+}
+
+impl From<RegistryName> for CredentialKey {
+    fn from(registry: RegistryName) -> Self {
+        Self { registry, path: None, plain_http: false }
+    }
+}
+
+impl FromStr for CredentialKey {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for CredentialKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "{}/{path}", self.registry),
+            None => write!(f, "{}", self.registry),
+        }
+    }
+}
+
+/// The one key that Docker keeps Docker Hub under.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_however_they_are_written() {
+        for (text, expected) in [
+            ("com", "com"),
+            ("com/", "com"),
+            ("https://com", "com"),
+            ("https://com/", "com"),
+            ("com:1234", "com:1234"),
+            ("com:1234/", "com:1234"),
+            ("https://com:1234", "com:1234"),
+            ("https://com:1234/", "com:1234"),
+            ("google.com:1234/", "google.com:1234"),
+            ("https://www.google.com:1234/", "www.google.com:1234"),
+            // The vector says `endpoint2:port2`; a port is a number here.
+            ("https://endpoint2:2222/v1/", "endpoint2:2222"),
+            ("http://h:1/", "h:1"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("index.docker.io", "docker.io"),
+            ("registry-1.docker.io", "docker.io"),
+            ("docker.io", "docker.io"),
+            ("registry.hub.docker.com", "docker.io"),
+            ("https://ghcr.io/v2/", "ghcr.io"),
+            ("GHCR.io/org/team", "ghcr.io/org/team"),
+        ] {
+            assert_eq!(CredentialKey::parse(text).unwrap().to_string(), expected, "{text}");
+        }
+        for bad in ["", "http://user@h:1/x", "host:port", "a b", "h/UPPER", "*.example.com"] {
+            assert!(CredentialKey::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_fits_what_is_below_it() {
+        for (key, registry, repository, expected) in [
+            ("r.example", "r.example", Some("a/b"), Some(0)),
+            ("r.example", "r.example", None, Some(0)),
+            ("r.example/a", "r.example", Some("a/b"), Some(1)),
+            ("r.example/a/b", "r.example", Some("a/b"), Some(2)),
+            ("r.example/a", "r.example", Some("ab"), None),
+            ("r.example/a/b", "r.example", Some("a"), None),
+            ("r.example/a", "r.example", None, None),
+            ("r.example", "r.example:5000", Some("a"), None),
+            ("index.docker.io/library", "docker.io", Some("library/nginx"), Some(1)),
+        ] {
+            let repository = repository.map(|name| RepositoryName::parse(name).unwrap());
+            let found = CredentialKey::parse(key).unwrap();
+            let found = found.fits(&registry.parse().unwrap(), repository.as_ref());
+            assert_eq!(found, expected, "{key} {registry} {repository:?}");
+        }
+    }
+
+    #[test]
+    fn dockers_own_text_is_written() {
+        for (text, expected) in [
+            ("docker.io", "https://index.docker.io/v1/"),
+            ("docker.io/me", "docker.io/me"),
+            ("https://ghcr.io/", "ghcr.io"),
+            ("http://localhost:5000/", "http://localhost:5000"),
+        ] {
+            assert_eq!(CredentialKey::parse(text).unwrap().canonical(), expected);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Environment variables, taken once and passed on: nothing below reads the process's own.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+/// The environment variables that settings and credentials are read from.
+///
+/// A value, so that a program can leave some out and a test needs none of its process's.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(HashMap<OsString, OsString>);
+
+impl Environment {
+    /// No variables at all.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The variables of this process, as they are now.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// The same, with one variable set.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.0.insert(name.into(), value.into());
+        self
+    }
+
+    /// A variable; one that is empty is one that is not set.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// A variable, where it is text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.var(name)?.to_str()
+    }
+
+    /// A variable that names a file or folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.var(name).map(PathBuf::from)
+    }
+
+    /// The user's home: `HOME`, or `USERPROFILE` where there is none.
+    #[must_use]
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path("HOME").or_else(|| self.path("USERPROFILE"))
+    }
+}
+
+impl fmt::Debug for Environment {
+    /// Names alone: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<_> = self.0.keys().collect();
+        names.sort();
+        f.debug_tuple("Environment").field(&names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_not_set_and_values_are_not_shown() {
+        let environment = Environment::empty().with("A", "").with("B", "s3cret").with("HOME", "/h");
+        assert_eq!(environment.var("A"), None);
+        assert_eq!(environment.text("B"), Some("s3cret"));
+        assert_eq!(environment.home(), Some(PathBuf::from("/h")));
+        assert_eq!(format!("{environment:?}"), r#"Environment(["A", "B", "HOME"])"#);
+    }
+}
