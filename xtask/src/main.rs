@@ -15,6 +15,7 @@ mod layers;
 mod licences;
 mod metadata;
 mod peers;
+mod python_clients;
 mod rust_version;
 mod step;
 mod summary;
@@ -44,6 +45,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
         "test" | "ci" => test::run(),
         "bench" => bench::run(arguments),
         "fix" => fix(),
+        "predecessors" => python_clients::set_up(),
         "layers" => layers::run(),
         "licences" => licences::run(),
         "rust-version" => rust_version::run(),
@@ -73,6 +75,7 @@ cargo xtask TASK
   fix           format, and apply what clippy proposes
   layers        hold the imports in the sources against the tables in docs/design.md
   licences      hold the dependencies against deny.toml
+  predecessors  install the earlier clients, in Python, that tests compare longshore with
   rust-version  hold the dependencies against the workspace's rust-version
   help          this text
 ";

@@ -22,6 +22,8 @@ pub(crate) fn root() -> PathBuf {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
+    /// Where cargo puts what it builds.
+    pub(crate) target_directory: PathBuf,
     workspace_members: Vec<String>,
     resolve: Resolve,
 }
@@ -148,6 +150,7 @@ mod tests {
         let packages = ["own", "near", "far", "testing"].map(package);
         let json = serde_json::json!({
             "packages": packages,
+            "target_directory": "target",
             "workspace_members": ["own"],
             "resolve": {"nodes": [
                 {"id": "own", "deps": [on("near", None), on("testing", Some("dev"))]},

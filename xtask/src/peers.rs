@@ -82,12 +82,8 @@ fn may_install() -> Result<(), &'static str> {
 }
 
 fn install(peers: &[&Peer]) -> Result<(), Failure> {
-    succeed(&mut apt_get(&["update"]))?;
-    let packages = peers.iter().map(|peer| peer.package);
-    let mut arguments = vec!["install", "--no-install-recommends"];
-    arguments.extend(packages);
-    let together = succeed(&mut apt_get(&arguments));
-    if together.is_err() {
+    let packages: Vec<&str> = peers.iter().map(|peer| peer.package).collect();
+    if install_packages(&packages).is_err() {
         // One package that this release lacks must not cost the others.
         for peer in peers {
             if let Err(failure) = succeed(&mut apt_get(&["install", peer.package])) {
@@ -96,6 +92,15 @@ fn install(peers: &[&Peer]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Installs Debian's packages, if that may be done here.
+pub(crate) fn install_packages(packages: &[&str]) -> Result<(), Failure> {
+    may_install().map_err(Failure::new)?;
+    succeed(&mut apt_get(&["update"]))?;
+    let mut arguments = vec!["install", "--no-install-recommends"];
+    arguments.extend(packages);
+    succeed(&mut apt_get(&arguments))
 }
 
 /// `apt-get` that never asks, gives up on dead mirrors, and starts no service.

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::peers::{self, PEERS, Peer};
 use crate::step::{Steps, cargo, follow, succeed};
 use crate::summary::Summary;
-use crate::{layers, licences, rust_version};
+use crate::{layers, licences, python_clients, rust_version};
 
 /// Runs every check and test. The last line printed is `N passed, N failed`.
 pub(crate) fn run() -> Result<(), Failure> {
@@ -37,9 +37,10 @@ struct Report {
 }
 
 fn all(steps: &mut Steps, report: &mut Report) -> Result<(), Failure> {
-    let (peers, components) =
-        steps.step("set-up", || Ok((peers::set_up(), peers::components())))?;
-    report.left_out.extend(peers.iter().map(|peer| peers::left_out(peer)));
+    let (missing, components) =
+        steps.step("set-up", || Ok((Missing::after_set_up(), peers::components())))?;
+    report.left_out.extend(missing.peers.iter().map(|peer| peers::left_out(peer)));
+    report.left_out.extend(missing.predecessors.iter().map(python_clients::left_out));
     report.left_out.extend(components.iter().map(|component| {
         format!("left out: cargo {component} is not installed, and rustup could not add it")
     }));
@@ -56,18 +57,38 @@ fn all(steps: &mut Steps, report: &mut Report) -> Result<(), Failure> {
     // All targets: so the dependencies have the features that the tests build them with, and are
     // built once.
     steps.cargo("build", &["build", "--workspace", "--all-targets"])?;
-    steps.step("tests", || tests(&peers, report))?;
+    steps.step("tests", || tests(&missing, report))?;
     steps.step("documentation", documentation)
 }
 
-/// Runs all tests, also those of the documentation, except those that need a missing peer.
-fn tests(missing: &[&Peer], report: &mut Report) -> Result<(), Failure> {
-    let here = PEERS.iter().filter(|peer| !missing.contains(peer));
+/// What others made, that tests need and that could not be had.
+#[derive(Debug)]
+struct Missing {
+    peers: Vec<&'static Peer>,
+    /// Why the earlier clients are not here.
+    predecessors: Option<Failure>,
+}
+
+impl Missing {
+    fn after_set_up() -> Self {
+        Self { peers: peers::set_up(), predecessors: python_clients::set_up().err() }
+    }
+
+    /// What the names of tests contain that would need it.
+    fn in_test_names(&self) -> impl Iterator<Item = &'static str> {
+        let predecessors = self.predecessors.iter().map(|_| python_clients::IN_TEST_NAMES);
+        self.peers.iter().map(|peer| peer.in_test_names).chain(predecessors)
+    }
+}
+
+/// Runs all tests, also those of the documentation, except those that need what is missing.
+fn tests(missing: &Missing, report: &mut Report) -> Result<(), Failure> {
+    let here = PEERS.iter().filter(|peer| !missing.peers.contains(peer));
     let here: Vec<&str> = here.map(|peer| peer.program).collect();
     let mut command = cargo();
     command
         .args(["test", "--workspace", "--no-fail-fast", "--"])
-        .args(missing.iter().flat_map(|p| ["--skip", p.in_test_names]))
+        .args(missing.in_test_names().flat_map(|part| ["--skip", part]))
         .env("LONGSHORE_PEERS", here.join(" "));
     let summary = &mut report.summary;
     let succeeded = follow(&mut command, |line| summary.read(line))?;
@@ -95,6 +116,16 @@ fn documentation() -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_that_need_what_is_missing_are_left_out_by_name() {
+        let all_here = Missing { peers: Vec::new(), predecessors: None };
+        assert_eq!(all_here.in_test_names().count(), 0);
+        let missing =
+            Missing { peers: vec![&PEERS[0]], predecessors: Some(Failure::new("no python3")) };
+        let parts: Vec<_> = missing.in_test_names().collect();
+        assert_eq!(parts, [PEERS[0].in_test_names, "predecessors::"]);
+    }
 
     #[test]
     fn nothing_passed_is_a_failure_too() {

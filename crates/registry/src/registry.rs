@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, EXPECT, HeaderName, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, EXPECT, HeaderName, LOCATION, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use longshore_core::{ErrorCode, Result};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use longshore_core::{Error, ErrorCode, ErrorKind, Result};
 
 use crate::access::{Access, Issued, Need, Open, Verdict};
 use crate::backend::{Backend, Disk, MemoryBackend};
@@ -37,6 +37,7 @@ struct Inner {
     access: Arc<dyn Access>,
     limits: Limits,
     deletes: bool,
+    public_url: Option<String>,
 }
 
 /// Sets up a [`Registry`].
@@ -46,6 +47,7 @@ pub struct Builder {
     access: Arc<dyn Access>,
     limits: Limits,
     deletes: bool,
+    public_url: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Registry {
             access: Arc::new(Open),
             limits: Limits::default(),
             deletes: true,
+            public_url: None,
         }
     }
 
@@ -96,6 +99,7 @@ impl Registry {
         let answered = self.0.answer(&parts, body).await;
         let mut response = answered.unwrap_or_else(Refusal::into_response);
         let headers = response.headers_mut();
+        self.0.make_absolute(headers);
         headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
         if parts.method == Method::HEAD {
@@ -136,6 +140,16 @@ impl Inner {
         handler::answer(route, &call, body).await
     }
 
+    /// Puts the public URL, if there is one, in front of the path in `Location`.
+    fn make_absolute(&self, headers: &mut HeaderMap) {
+        let path = headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        if let (Some(url), Some(path)) = (&self.public_url, path)
+            && let Ok(location) = HeaderValue::from_str(&format!("{url}{path}"))
+        {
+            headers.insert(LOCATION, location);
+        }
+    }
+
     fn check_access(&self, authorization: Option<&str>, need: &Need<'_>) -> Result<(), Refusal> {
         match self.access.judge(authorization, need) {
             Verdict::Granted => Ok(()),
@@ -147,6 +161,17 @@ impl Inner {
             )),
         }
     }
+}
+
+/// A URL to put paths behind: without the slash at its end.
+fn checked_url(url: &str) -> Result<String> {
+    let url = url.trim_end_matches('/');
+    let has_host = url.parse().is_ok_and(|uri: Uri| uri.scheme().is_some() && uri.host().is_some());
+    if has_host && !url.contains('?') {
+        return Ok(url.to_owned());
+    }
+    let wanted = "expected a URL such as https://registry.example";
+    Err(Error::new(ErrorKind::Invalid).at(url).detail(wanted))
 }
 
 /// Refuses what is larger than any honest request.
@@ -261,10 +286,21 @@ impl Builder {
         self
     }
 
+    /// Starts every `Location` with this URL: `https://registry.example`, where clients reach the
+    /// registry.
+    ///
+    /// Without one, locations are paths, and right behind every proxy. Some old clients resolve
+    /// none (docker-registry-client-async 1.0.3, moby-distribution 0.8.2); for them, it is needed.
+    #[must_use]
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = Some(url.into());
+        self
+    }
+
     /// Makes the registry. Blocks while a folder is opened.
     ///
     /// # Errors
-    /// As [`Disk::open`].
+    /// As [`Disk::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public URL is none.
     pub fn build(self) -> Result<Registry> {
         let backend: Arc<dyn Backend> = match self.storage {
             Storage::Memory => Arc::new(MemoryBackend::new()),
@@ -276,6 +312,7 @@ impl Builder {
             access: self.access,
             limits: self.limits,
             deletes: self.deletes,
+            public_url: self.public_url.as_deref().map(checked_url).transpose()?,
         })))
     }
 }

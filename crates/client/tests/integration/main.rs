@@ -12,6 +12,7 @@ mod fault;
 mod listing;
 mod manifest;
 mod ping;
+mod predecessors;
 mod push;
 mod raw;
 mod redirect;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use longshore_core::{
     Algorithm, BlobStream, Digest, Error, ErrorCode, ErrorKind, Mount, ParseError, RepositoryName,
@@ -181,6 +181,7 @@ fn accepted(status: StatusCode, name: &RepositoryName, id: &UploadId, size: u64)
     let mut response = reply::empty(status);
     let headers = response.headers_mut();
     headers.insert(LOCATION, reply::header_value(&location(name, id))?);
+    headers.insert(UPLOAD_UUID, reply::header_value(id)?);
     headers.insert(RANGE, at(size)?);
     if status != StatusCode::NO_CONTENT {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
@@ -217,3 +218,6 @@ fn algorithm_parameter(call: &Call<'_>) -> Result<Algorithm, Refusal> {
         Refusal::invalid(ErrorCode::DIGEST_INVALID, &e)
     })
 }
+
+/// In no specification any more, but docker-registry-client-async 1.0.3 fails without it.
+const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use http::Method;
-use longshore_core::Digest;
-use longshore_registry::Limits;
+use longshore_core::{Digest, ErrorKind};
+use longshore_registry::{Builder, Limits, Registry};
 
 use crate::conformance::chunk_to;
-use crate::harness::{on_each_backend, on_each_backend_with};
+use crate::harness::{Client, on_each_backend, on_each_backend_with};
 
 #[tokio::test]
 async fn chunks_come_in_order_or_not_at_all() {
@@ -16,6 +16,7 @@ async fn chunks_come_in_order_or_not_at_all() {
         let status = async || {
             let got = client.get(&location).await.expect(204);
             assert_eq!(got.location(), location);
+            assert!(location.ends_with(got.header("docker-upload-uuid")));
             got.header("range").to_owned()
         };
         // The first must be the first.
@@ -40,6 +41,27 @@ async fn chunks_come_in_order_or_not_at_all() {
         client.put(&location, &digest, "").await.expect_error(404, "BLOB_UPLOAD_UNKNOWN");
     })
     .await;
+}
+
+#[tokio::test]
+async fn locations_are_paths_unless_a_public_url_is_given() {
+    let location = async |builder: Builder| {
+        let begun =
+            Client::new(builder).request(Method::POST, "/v2/a/blobs/uploads/", &[], "").await;
+        begun.expect(202).header("location").to_owned()
+    };
+    assert!(location(Registry::builder()).await.starts_with("/v2/a/blobs/uploads/"));
+    for url in ["http://registry.test:5000", "http://registry.test:5000/"] {
+        let absolute = location(Registry::builder().public_url(url)).await;
+        assert!(
+            absolute.starts_with("http://registry.test:5000/v2/a/blobs/uploads/"),
+            "{absolute}"
+        );
+    }
+    for bad in ["", "registry.test", "/v2", "http://", "http://a?b"] {
+        let e = Registry::builder().public_url(bad).build().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid, "{bad}");
+    }
 }
 
 #[tokio::test]

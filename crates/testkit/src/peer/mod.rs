@@ -1,10 +1,12 @@
-//! Other people's programs, to hold longshore against: Debian's `docker-registry`, `skopeo`, `umoci`.
+//! Other people's programs, to hold longshore against: Debian's `docker-registry`, `skopeo` and
+//! `umoci`, and the clients in Python that longshore takes over from.
 //!
 //! Owns how they are called without touching the user's home and how their failures read. A missing
 //! program is a panic: `cargo xtask test` leaves such tests out by name, so that none passes unseen.
 
 mod authority;
 mod docker_registry;
+mod predecessor;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,6 +14,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 pub use authority::Authority;
 pub use docker_registry::DockerRegistry;
+pub use predecessor::{Predecessor, Raised, installed_program};
 
 /// Whether a peer may be used: listed in `LONGSHORE_PEERS` (names, separated by spaces) if that is
 /// set, else found on the `PATH`.

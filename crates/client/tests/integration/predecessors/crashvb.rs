@@ -1,0 +1,400 @@
+//! docker-registry-client-async.
+
+use super::*;
+
+use bytes::Bytes;
+use longshore::{
+    BlobBody, BlobStream, Delete as _, Descriptor, Digest, DockerConfig, MediaType, Mount,
+    RawManifest, Reference, Target as _,
+};
+use serde_json::json;
+
+/// Its client as `client`, and `image` at a place.
+fn crashvb(place: &Place, image: &str) -> Predecessor {
+    crashvb_with(place, image, "")
+}
+
+fn crashvb_with(place: &Place, image: &str, arguments: &str) -> Predecessor {
+    let mut crashvb = Predecessor::start(&[("DRCA_DEFAULT_PROTOCOL", "http")]);
+    crashvb.run("from docker_registry_client_async import *; import re; from pathlib import Path");
+    crashvb.run(&format!("client = DockerRegistryClientAsync({arguments})"));
+    crashvb.run(&format!("image = ImageName.parse('{}/{image}')", place.address));
+    crashvb
+}
+
+fn descriptor(content: &[u8]) -> Descriptor {
+    Descriptor::of(MediaType::OCTET_STREAM, content)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_finds_the_registry_and_its_repositories() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+
+    assert_eq!(crashvb.gives("(await client.get_version(image)).result"), true);
+    place.client.ping(&place.registry()).await.unwrap();
+
+    let all = crashvb.gives("(await client.get_catalog(image)).catalog");
+    assert_texts(&all["repositories"], &place.repositories().await);
+    let page = crashvb.gives("(await client.get_catalog(image, n=2, last='plain')).catalog");
+    assert_texts(&page["repositories"], &place.repositories().await[1..3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_lists_the_same_tags() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    let ours = place.tags("team/app").await;
+
+    let theirs = crashvb.gives("(await client.get_tags(image)).tags");
+    assert_eq!(theirs["name"], "team/app");
+    assert_texts(&theirs["tags"], &ours);
+    assert_texts(
+        &crashvb.gives("(await client.get_tags(image, last='v1')).tags")["tags"],
+        &ours[1..],
+    );
+
+    let as_names = crashvb.gives("(await client.get_tag_list(image)).tags");
+    let repository = place.at("team/app").repository().clone();
+    let reference = |tag: &String| Reference::new(repository.clone()).with_tag(super::tag(tag));
+    let ours: Vec<String> = ours.iter().map(|tag| reference(tag).to_string()).collect();
+    assert_texts(&as_names, &ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_gets_the_same_manifests_by_tag_and_by_digest() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    for (name, reference) in [("team/app", "v1"), ("team/list", "v1"), ("team/sub/oci", "v1")] {
+        let selector = TagOrDigest::parse(reference).unwrap();
+        let ours = place.at(name).manifest(&selector).await.unwrap();
+        for reference in [format!(":{reference}"), format!("@{}", ours.digest())] {
+            let image = format!("{}/{name}{reference}", place.address);
+            crashvb.run(&format!("image = ImageName.parse('{image}')"));
+            crashvb.run("manifest = (await client.get_manifest(image)).manifest");
+            assert_eq!(crashvb.gives("manifest.get_bytes()"), text(ours.bytes()), "{image}");
+            assert_eq!(crashvb.gives("manifest.get_digest()"), ours.digest().as_str());
+            assert_eq!(crashvb.gives("manifest.get_media_type()"), ours.media_type().as_str());
+            let head = crashvb.gives("(await client.head_manifest(image)).digest");
+            assert_eq!(head, ours.digest().as_str());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_writes_manifests_to_files_and_reads_them_from_there() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    let ours = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
+
+    crashvb.run("file = open('manifest', 'w+b')");
+    crashvb.run("got = await client.get_manifest_to_disk(image, file, file_is_async=False)");
+    assert_eq!(crashvb.gives("got.digest"), ours.digest().as_str());
+    assert_eq!(crashvb.gives("got.size"), ours.bytes().len());
+    assert_eq!(std::fs::read(crashvb.home().join("manifest")).unwrap(), *ours.bytes());
+
+    crashvb.run("again = image.clone().set_tag('from-file')");
+    let put = format!(
+        "(await client.put_manifest_from_disk(again, file, file_is_async=False, media_type='{}')).digest",
+        ours.media_type()
+    );
+    assert_eq!(crashvb.gives(&put), ours.digest().as_str());
+    place.at("team/app").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
+    assert_eq!(place.digest("team/app", "from-file").await, place.digest("team/app", "ours").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_puts_a_manifest_and_deletes_it_by_digest() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    crashvb.run("manifest = (await client.get_manifest(image)).manifest");
+    let put = "(await client.put_manifest(image.clone().set_tag('theirs'), manifest)).digest";
+    assert_eq!(crashvb.gives(put), place.digest("team/app", "v1").await);
+    assert_eq!(place.manifest("team/app", "theirs").await, crashvb.gives("manifest.get_bytes()"));
+
+    // Its deletes tell by a value what ours tell by an error.
+    crashvb.run("image.set_digest(manifest.get_digest())");
+    let delete = "(await client.delete_manifest(image)).result";
+    assert_eq!(crashvb.gives(delete), true);
+    assert_eq!(crashvb.gives(delete), false);
+    let digest = Digest::parse(crashvb.gives("image.digest").as_str().unwrap()).unwrap();
+    let e = place.at("team/app").delete_manifest(&digest).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+    assert_eq!(place.tags("team/app").await, [""; 0], "all tags of the manifest went");
+
+    // Its defect: without a digest, it asks for `/manifests/None`.
+    assert_eq!(
+        crashvb.gives("(await client.delete_manifest(image.set_digest(None))).result"),
+        false
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_gets_the_same_blobs() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    for (descriptor, content) in docker_image(1, "amd64").blobs {
+        let digest = format!("FormattedSHA256.parse('{}')", descriptor.digest);
+        let ours = place.at("team/app").blob(&descriptor).await.unwrap();
+        let ours = ours.bytes(content.len()).await.unwrap();
+        assert_eq!(
+            crashvb.gives(&format!("(await client.get_blob(image, {digest})).blob")),
+            text(&ours)
+        );
+
+        crashvb.run("file = open('blob', 'w+b')");
+        crashvb.run(&format!(
+            "got = await client.get_blob_to_disk(image, {digest}, file, file_is_async=False)"
+        ));
+        assert_eq!(crashvb.gives("got.digest"), descriptor.digest.as_str());
+        assert_eq!(
+            crashvb.gives("got.size"),
+            json!(place.at("team/app").blob_size(&descriptor.digest).await.unwrap())
+        );
+        assert_eq!(std::fs::read(crashvb.home().join("blob")).unwrap(), ours);
+
+        let head = crashvb.gives(&format!("(await client.head_blob(image, {digest})).digest"));
+        assert_eq!(head, descriptor.digest.as_str());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_uploads_what_longshore_reads_and_the_other_way_round() {
+    let place = Place::with_absolute_locations().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    let content = Bytes::from_static(b"0123456789");
+    let descriptor = descriptor(&content);
+    crashvb.run("content, digest = b'0123456789', FormattedSHA256.calculate(b'0123456789')");
+    assert_eq!(crashvb.gives("digest"), descriptor.digest.as_str());
+
+    let begin = "location = (await client.post_blob(image)).location";
+    let next = "location = reply.location";
+
+    crashvb.run(begin);
+    for (offset, range) in [(0, "0-4"), (5, "0-9")] {
+        let patch = format!(
+            "reply = await client.patch_blob_upload(location, content[{offset}:{offset}+5], offset={offset})"
+        );
+        crashvb.run(&patch);
+        assert_eq!(crashvb.gives("reply.range"), range);
+        crashvb.run(next);
+    }
+    assert_eq!(crashvb.gives("(await client.get_blob_upload(location)).range"), "0-9");
+    assert_eq!(
+        crashvb.gives("(await client.put_blob_upload(location, digest)).digest"),
+        descriptor.digest.as_str()
+    );
+    let read = place.at("team/app").blob(&descriptor).await.unwrap().bytes(10).await.unwrap();
+    assert_eq!(read, content);
+
+    // The same steps by longshore, in another repository.
+    let other = place.at("team/ours");
+    let mut upload = other.begin_upload().await.unwrap();
+    for range in [0..5, 5..10] {
+        let piece = content.slice(range);
+        upload.append(stream(piece), 5).await.unwrap();
+    }
+    assert_eq!(upload.status().await.unwrap(), Some(10));
+    upload.finish(&descriptor.digest).await.unwrap();
+    crashvb.run("image.set_image('team/ours')");
+    assert_eq!(crashvb.gives("(await client.get_blob(image, digest)).blob"), "0123456789");
+}
+
+fn stream(piece: Bytes) -> BlobStream {
+    BlobStream::new(futures_util::stream::iter([Ok(piece)]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_streams_a_file_up_and_cancels() {
+    let place = Place::with_absolute_locations().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    let begin = "location = (await client.post_blob(image)).location";
+    crashvb.run("open('blob', 'wb').write(b'streamed'); file = open('blob', 'rb')");
+    crashvb.run(begin);
+    crashvb.run(
+        "reply = await client.patch_blob_upload_from_disk(location, file, file_is_async=False)",
+    );
+    crashvb.run("location = reply.location");
+    crashvb.run("done = await client.put_blob_upload(location, reply.digest)");
+    let streamed = descriptor(b"streamed");
+    assert_eq!(crashvb.gives("done.digest"), streamed.digest.as_str());
+
+    crashvb.run("open('other', 'wb').write(b'in the PUT'); file = open('other', 'rb')");
+    crashvb.run(begin);
+    crashvb.run("digest = FormattedSHA256.calculate(b'in the PUT')");
+    crashvb.run(
+        "done = await client.put_blob_upload_from_disk(location, digest, file, file_is_async=False)",
+    );
+    let whole = descriptor(b"in the PUT");
+    for descriptor in [&streamed, &whole] {
+        let ours = place.at("team/app").blob_size(&descriptor.digest).await.unwrap();
+        assert_eq!(ours, Some(descriptor.size));
+    }
+    // Ours from a file: no session to keep in hand.
+    let file = crashvb.home().join("other");
+    place.at("ours").push_blob(&whole, BlobBody::file(file)).await.unwrap();
+
+    crashvb.run(begin);
+    assert_eq!(crashvb.gives("(await client.delete_blob_upload(location)).result"), true);
+    assert_eq!(crashvb.gives("(await client.delete_blob_upload(location)).result"), false);
+    place.at("team/app").begin_upload().await.unwrap().cancel().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_goes_astray_at_a_relative_location_that_longshore_resolves() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    crashvb.run("location = (await client.post_blob(image)).location");
+    assert!(crashvb.gives("location").as_str().unwrap().starts_with("/v2/"));
+    // It takes the path for a scheme, and its default registry for the host.
+    let raised = crashvb.raises("await client.get_blob_upload(location)");
+    assert!(raised.is("ClientError"), "{raised:?}");
+    let mut upload = place.at("team/app").begin_upload().await.unwrap();
+    upload.status().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_cannot_read_the_answer_to_a_mount_that_longshore_makes() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "target:v1");
+    let blob = &docker_image(1, "amd64").blobs[0].0;
+    crashvb.run(&format!("source = ImageName.parse('{}/team/app')", place.address));
+    crashvb.run(&format!("digest = FormattedSHA256.parse('{}')", blob.digest));
+    // Its `library/` goes in front of every name without a slash, also at private registries.
+    assert_eq!(crashvb.gives("image.resolve_image()"), "library/target");
+
+    // Its defect: 201 has no `Range`.
+    let raised = crashvb.raises("await client.post_blob(image, digest=digest, source=source)");
+    assert_eq!(raised.short(), ("KeyError", None));
+    assert_eq!(
+        crashvb.gives("(await client.head_blob(image, digest)).result"),
+        true,
+        "and yet it is there"
+    );
+
+    let team_app = place.at("team/app").repository().clone();
+    let mounted = place.at("target").mount_blob(blob, &team_app).await.unwrap();
+    assert_eq!(mounted, Mount::Mounted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_fails_for_the_same_reasons() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:missing");
+    let app = place.at("team/app");
+    let http = "ClientResponseError";
+
+    let raised = crashvb.raises("await client.get_manifest(image)");
+    let ours = app.manifest(&tag("missing").into()).await.unwrap_err();
+    same_failure(&raised, http, Some(404), &ours, ErrorKind::NotFound);
+
+    let raised = crashvb.raises("await client.get_blob(image, FormattedSHA256.calculate(b'none'))");
+    let ours = app.blob(&descriptor(b"none")).await.unwrap_err();
+    same_failure(&raised, http, Some(404), &ours, ErrorKind::NotFound);
+
+    crashvb.run("manifest = Manifest(b'{\"schemaVersion\": 2}', media_type=None)");
+    let raised = crashvb.raises("await client.put_manifest(image, manifest)");
+    assert_eq!(raised.short(), (http, Some(400)));
+
+    crashvb.run("nowhere = image.clone().set_image('no/where')");
+    let raised = crashvb.raises("await client.get_tags(nowhere)");
+    let ours = place.at("no/where").tags(None).all().await.unwrap_err();
+    same_failure(&raised, http, Some(404), &ours, ErrorKind::NotFound);
+
+    // What is no error to either: a HEAD for what is not there.
+    assert_eq!(crashvb.gives("(await client.head_manifest(image)).result"), false);
+    let none = "(await client.head_blob(image, FormattedSHA256.calculate(b'none'))).result";
+    assert_eq!(crashvb.gives(none), false);
+    assert_eq!(app.blob_size(&Digest::sha256(b"none")).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crashvb_reads_the_same_credentials() {
+    for place in [Place::basic().await, Place::bearer().await] {
+        let mut crashvb =
+            crashvb_with(&place, "team/app:v1", "credentials_store=Path('config.json')");
+        let file = crashvb.home().join("config.json");
+        let auths = json!({"auths": {place.address.to_string(): {"auth": "dXNlcjpzM2NyZXQ="}}});
+        std::fs::write(&file, auths.to_string()).unwrap();
+        assert_eq!(
+            crashvb.gives("(await client.get_manifest(image)).manifest.get_bytes()"),
+            place.manifest("team/app", "v1").await
+        );
+        let config = DockerConfig::load_from(&file).unwrap();
+        let ours = quick().credentials(config).build();
+        ours.authenticate(&place.registry()).await.unwrap();
+
+        // In memory, by a pattern.
+        crashvb.run("client = DockerRegistryClientAsync(credentials_store=Path('none'))");
+        let raised = crashvb.raises("await client.get_manifest(image)");
+        let anonymous = quick().build().repository(place.at("team/app").repository());
+        let e = anonymous.manifest(&tag("v1").into()).await.unwrap_err();
+        same_failure(&raised, "ClientResponseError", Some(401), &e, ErrorKind::Unauthorized);
+        crashvb.run("client = DockerRegistryClientAsync(credentials_store=Path('none'))");
+        crashvb.run("by = re.compile(r'^127\\..*$')");
+        crashvb.run("await client.add_credentials(credentials='dXNlcjpzM2NyZXQ=', endpoint=by)");
+        assert_eq!(crashvb.gives("(await client.head_manifest(image)).result"), true);
+    }
+}
+
+#[test]
+fn crashvb_reads_names_as_longshore_does() {
+    let mut crashvb = Predecessor::start(&[]);
+    crashvb.run("from docker_registry_client_async import *");
+    let digest = Digest::sha256(b"");
+    for name in [
+        "image".to_owned(),
+        "image:tag".to_owned(),
+        "ns0/ns1/image:tag".to_owned(),
+        "endpoint.io/ns0/image:tag".to_owned(),
+        format!("endpoint:5000/ns0/ns1/image:tag@{digest}"),
+        format!("endpoint.io:5000/image@{digest}"),
+        "[::1]:5000/a/b".to_owned(),
+        "busybox:1.30.1".to_owned(),
+    ] {
+        crashvb.run(&format!("name = ImageName.parse('{name}')"));
+        let ours = Reference::familiar(&name).unwrap();
+        let none_is_null = |text: Option<String>| text.map_or(Value::Null, Value::from);
+        assert_eq!(
+            crashvb.gives("name.tag"),
+            none_is_null(ours.tag().map(ToString::to_string)),
+            "{name}"
+        );
+        assert_eq!(
+            crashvb.gives("name.digest"),
+            none_is_null(ours.digest().map(ToString::to_string))
+        );
+        // Its defects: Docker Hub is `index.docker.io` only, and `library/` is added at every registry.
+        let endpoint = crashvb.gives("name.resolve_endpoint()");
+        let endpoint = endpoint.as_str().unwrap().replace("index.docker.io", "docker.io");
+        assert_eq!(endpoint, ours.registry().as_str(), "{name}");
+        let image = crashvb.gives("name.resolve_image()");
+        let image = image.as_str().unwrap();
+        let at_hub = ours.registry().is_docker_hub();
+        let image = if at_hub { image } else { image.trim_start_matches("library/") };
+        assert_eq!(image, ours.repository().name().as_str(), "{name}");
+    }
+    // What it takes for something else, and ours refuses.
+    for name in ["", "endpoint.io/", "https://endpoint.io/image", "UPPER/Image:Tag"] {
+        drop(crashvb.gives(&format!("ImageName.parse('{name}')")));
+        Reference::familiar(name).unwrap_err();
+    }
+    assert!(crashvb.raises("ImageName.parse('a:b:c:d')").is("ValueError"));
+    Reference::familiar("a:b:c:d").unwrap_err();
+}
+
+#[test]
+fn crashvb_computes_the_same_digests_and_media_types() {
+    let mut crashvb = Predecessor::start(&[]);
+    crashvb.run("from docker_registry_client_async import *");
+    let theirs = crashvb.gives("FormattedSHA256.calculate(b'test data')");
+    assert_eq!(theirs, Digest::sha256(b"test data").as_str());
+    for document in [
+        r#"{"schemaVersion":2,"manifests":[]}"#,
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}"#,
+    ] {
+        let theirs = crashvb.gives(&format!("Manifest(b'{document}').get_media_type()"));
+        let ours = RawManifest::of(Bytes::from(document), None).unwrap();
+        assert_eq!(theirs, ours.media_type().as_str());
+    }
+}

@@ -1,0 +1,224 @@
+//! dreg-client.
+
+use super::*;
+
+use longshore::{
+    Delete as _, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Platform, image_for,
+};
+use serde_json::json;
+
+/// Its client as `client`, and a registry made of it as `registry`.
+fn dreg(place: &Place) -> Predecessor {
+    dreg_with(place, "")
+}
+
+fn dreg_with(place: &Place, arguments: &str) -> Predecessor {
+    let mut dreg = Predecessor::start(&[]);
+    dreg.run("from dreg_client import *; from requests import HTTPError");
+    dreg.run(&format!("host = '{}'", place.address));
+    dreg.run(&format!("client = Client.build_with_session(f'http://{{host}}/v2/', {arguments})"));
+    dreg.run("registry = Registry(client)");
+    dreg
+}
+
+async fn config(
+    place: &Place,
+    name: &str,
+    manifest: &longshore::RawManifest,
+) -> (Descriptor, ImageConfig) {
+    let Manifest::Image(image) = manifest.parse().unwrap() else {
+        panic!("no image");
+    };
+    let blob = place.at(name).blob(&image.config).await.unwrap();
+    let config = serde_json::from_slice(&blob.bytes(1 << 20).await.unwrap()).unwrap();
+    (image.config, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_finds_the_registry_and_its_repositories() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    assert_eq!(dreg.gives("client.check_status()"), true);
+    place.client.ping(&place.registry()).await.unwrap();
+
+    let ours = place.repositories().await;
+    assert_texts(&dreg.gives("client.catalog()['repositories']"), &ours);
+    assert_texts(&dreg.gives("list(registry.repositories())"), &ours);
+    assert_texts(&dreg.gives("sorted(registry.namespaces())"), &["library", "team"]);
+    assert_texts(&dreg.gives("list(registry.repositories('team'))"), &ours[1..]);
+    // What has no slash, it counts as `library` in its lists, and asks for as it is.
+    assert_texts(&dreg.gives("list(registry.repositories('library'))"), &["plain"]);
+    assert_texts(&dreg.gives("registry.repository('plain').tags()"), &place.tags("plain").await);
+    let raised = dreg.raises("registry.repositories('none')");
+    assert_eq!(raised.short(), ("KeyError", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_lists_the_same_tags() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    dreg.run("repository = registry.repository('team/app')");
+    assert_eq!(dreg.gives("repository.name"), "team/app");
+    assert_texts(&dreg.gives("repository.tags()"), &place.tags("team/app").await);
+
+    // It remembers until it is told to ask again.
+    place.at("team/app").delete_tag(&tag("v2")).await.unwrap();
+    assert_texts(&dreg.gives("repository.tags()"), &["v1", "v2"]);
+    dreg.run("repository.refresh()");
+    assert_texts(&dreg.gives("repository.tags()"), &place.tags("team/app").await);
+
+    let raised = dreg.raises("registry.repository('no/where').tags()");
+    let ours = place.at("no/where").tags(None).all().await.unwrap_err();
+    same_failure(&raised, "HTTPError", Some(404), &ours, ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_gets_the_same_manifests() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    for (name, class) in [("team/app", "Manifest"), ("team/list", "ManifestList")] {
+        let ours = place.at(name).manifest(&tag("v1").into()).await.unwrap();
+        dreg.run(&format!("repository = registry.repository('{name}')"));
+        dreg.run("manifest = repository.get_manifest('v1')");
+        assert_eq!(dreg.gives("type(manifest).__name__"), class);
+        assert_eq!(dreg.gives("manifest.digest"), ours.digest().as_str());
+        assert_eq!(dreg.gives("manifest.content_length"), ours.bytes().len());
+        assert_eq!(dreg.gives("manifest.short_digest"), ours.digest().short());
+        assert_eq!(dreg.gives("repository.check_manifest('v1')"), ours.digest().as_str());
+        let by_digest = format!("repository.get_manifest('{}').digest", ours.digest());
+        assert_eq!(dreg.gives(&by_digest), ours.digest().as_str());
+    }
+    assert_eq!(dreg.gives("repository.check_manifest('missing')"), Value::Null);
+    let raised = dreg.raises("repository.get_manifest('missing')");
+    let ours = place.at("team/list").manifest(&tag("missing").into()).await.unwrap_err();
+    same_failure(&raised, "HTTPError", Some(404), &ours, ErrorKind::NotFound);
+
+    // Its defect: it knows no OCI types, which it asks for nevertheless by not asking.
+    let raised = dreg.raises("registry.repository('team/sub/oci').get_manifest('v1')");
+    assert!(raised.is("UnusableManifestResponseError"), "{raised:?}");
+    let ours = place.at("team/sub/oci").manifest(&tag("v1").into()).await.unwrap();
+    assert_eq!(*ours.media_type(), MediaType::OCI_INDEX);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_sees_the_same_platforms_and_their_images() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    dreg.run("image = registry.repository('team/list').get_image('v1')");
+    let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
+    let index: Index = serde_json::from_slice(list.bytes()).unwrap();
+    let platforms = index.manifests.iter().map(|entry| entry.platform.clone().unwrap());
+    let platforms: Vec<Platform> = platforms.collect();
+    let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    assert_texts(&dreg.gives("sorted(str(p) for p in image.platforms)"), &names);
+
+    for platform in &platforms {
+        let ours = image_for(&*place.at("team/list"), list.clone(), platform).await.unwrap();
+        let (_, config) = config(&place, "team/list", &ours).await;
+        dreg.run(&format!("one = image.get_platform_image(Platform.from_name('{platform}'))"));
+        let by_name = format!("image.fetch_manifest_by_platform_name('{platform}').digest");
+        assert_eq!(dreg.gives(&by_name), ours.digest().as_str());
+        assert_eq!(dreg.gives("one.digest"), ours.digest().as_str());
+        assert_eq!(dreg.gives("one.platform_name"), config.platform.to_string());
+        assert_eq!(dreg.gives("one.config.created_at"), json!(config.created));
+        let diff_ids: Vec<&str> = config.rootfs.diff_ids.iter().map(Digest::as_str).collect();
+        assert_eq!(diff_ids.len(), 2);
+        let Manifest::Image(image) = ours.parse().unwrap() else { panic!("no image") };
+        let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
+        assert_eq!(dreg.gives("one.image_size"), size);
+    }
+    assert_eq!(dreg.gives("len(list(image.get_platform_images()))"), platforms.len());
+
+    let raised = dreg.raises("image.get_platform_image(Platform.from_name('linux/arm/v7'))");
+    assert!(raised.is("UnavailableImagePlatformError"), "{raised:?}");
+    let missing = Platform::parse("linux/arm/v7").unwrap();
+    let e = image_for(&*place.at("team/list"), list, &missing).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+    assert!(dreg.raises("Platform.from_name('linux')").is("InvalidPlatformNameError"));
+    Platform::parse("linux").unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_sees_an_image_of_one_platform_as_a_list_whose_digest_is_its_own_invention() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    dreg.run("image = registry.repository('team/app').get_image('v1')");
+    let ours = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
+    assert_texts(&dreg.gives("[str(p) for p in image.platforms]"), &["linux/amd64"]);
+    let listed = dreg.gives("[entry.digest for entry in image.manifest_list.manifests]");
+    assert_texts(&listed, &[ours.digest().as_str()]);
+    // Its defect: the digest of the list that it makes up has no algorithm.
+    let made_up = dreg.gives("image.manifest_list.digest");
+    Digest::parse(made_up.as_str().unwrap()).unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_reads_the_same_configuration_and_history() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    let ours = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
+    let (descriptor, config) = config(&place, "team/app", &ours).await;
+    dreg.run(&format!(
+        "config = client.get_image_config_blob('team/app', '{}')",
+        descriptor.digest
+    ));
+    assert_eq!(dreg.gives("config.digest"), descriptor.digest.as_str());
+    assert_eq!(dreg.gives("config.content_length"), descriptor.size);
+    assert_eq!(dreg.gives("config.platform_name"), config.platform.to_string());
+    assert_eq!(dreg.gives("len(config.history)"), config.history.len());
+    let kept = config.history.iter().filter(|step| !step.empty_layer).count();
+    assert_eq!(dreg.gives("len(list(config.non_empty_history))"), kept);
+    let created_by: Vec<_> = config.history.iter().filter_map(|s| s.created_by.clone()).collect();
+    assert_texts(&dreg.gives("[step.created_by for step in config.history]"), &created_by);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_gets_and_deletes_the_same_blobs_and_manifests() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    dreg.run("repository = registry.repository('plain')");
+    let image = docker_image(3, "amd64");
+    let (layer, content) = &image.blobs[1];
+    let got = dreg.gives(&format!("repository.get_blob('{}').content", layer.digest));
+    let ours = place.at("plain").blob(layer).await.unwrap().bytes(1 << 20).await.unwrap();
+    assert_eq!((got, ours.clone()), (Value::from(text(&ours)), content.clone()));
+
+    dreg.run(&format!("manifest, blob = '{}', '{}'", image.root.digest(), layer.digest));
+    assert_eq!(dreg.gives("repository.delete_manifest(manifest).status_code"), 202);
+    assert_eq!(dreg.gives("repository.delete_blob(blob).status_code"), 202);
+    for (expression, e) in [
+        (
+            "repository.delete_manifest(manifest)",
+            place.at("plain").delete_manifest(image.root.digest()).await,
+        ),
+        ("repository.delete_blob(blob)", place.at("plain").delete_blob(&layer.digest).await),
+        ("repository.get_blob(blob)", place.at("plain").blob(layer).await.map(drop)),
+    ] {
+        let raised = dreg.raises(expression);
+        same_failure(&raised, "HTTPError", Some(404), &e.unwrap_err(), ErrorKind::NotFound);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_is_let_in_with_a_password_or_a_token() {
+    let basic = Place::basic().await;
+    let mut known = dreg_with(&basic, "auth=('user', 's3cret')");
+    assert_texts(&known.gives("client.catalog()['repositories']"), &basic.repositories().await);
+
+    // A token service has to be told to it by hand; ours reads it from the challenge.
+    let bearer = Place::bearer().await;
+    let mut dreg = dreg(&bearer);
+    dreg.run("service = lambda auth: DockerTokenAuthService.build_with_session(f'http://{host}/token', 'longshore', auth=auth)");
+    dreg.run("of = lambda auth: Client.build_with_session(f'http://{host}/v2/', auth_service=service(auth))");
+    let theirs = dreg.gives("of(('user', 's3cret')).check_manifest('team/app', 'v1')");
+    assert_eq!(theirs, bearer.digest("team/app", "v1").await);
+
+    let anonymous = |place: &Place| quick().build().repository(place.at("team/app").repository());
+    let e = anonymous(&basic).tags(None).all().await.unwrap_err();
+    let raised = dreg_with(&basic, "").raises("client.get_repository_tags('team/app')");
+    same_failure(&raised, "HTTPError", Some(401), &e, ErrorKind::Unauthorized);
+    let wrong = dreg.raises("of(('user', 'wrong')).check_manifest('team/app', 'v1')");
+    assert!(wrong.is("AuthServiceFailure"), "{wrong:?}");
+    let e = anonymous(&bearer).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized, "{e:?}");
+}

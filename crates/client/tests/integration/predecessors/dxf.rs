@@ -1,0 +1,194 @@
+//! python-dxf.
+
+use super::*;
+
+use longshore::{
+    BlobBody, Delete as _, Descriptor, Digest, Manifest, MediaType, Mount, Target as _,
+};
+use serde_json::json;
+
+/// Its client of one repository as `dxf`.
+fn dxf(place: &Place, repository: &str) -> Predecessor {
+    let mut dxf = Predecessor::start(&[]);
+    dxf.run("from dxf import DXF, DXFBase, hash_bytes, hash_file; from dxf import exceptions");
+    dxf.run("from requests.exceptions import HTTPError");
+    dxf.run(&format!("host = '{}'", place.address));
+    dxf.run(&format!("dxf = DXF(host, '{repository}', insecure=True)"));
+    dxf
+}
+
+fn descriptor(content: &[u8]) -> Descriptor {
+    Descriptor::of(MediaType::OCTET_STREAM, content)
+}
+
+async fn read(place: &Place, name: &str, descriptor: &Descriptor) -> String {
+    let blob = place.at(name).blob(descriptor).await.unwrap();
+    text(&blob.bytes(1 << 20).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_lists_the_same_repositories_and_aliases() {
+    let place = Place::open().await;
+    let mut dxf = dxf(&place, "team/app");
+    assert_eq!(dxf.gives("dxf.api_version_check()[0]"), "{}");
+    let ours = place.repositories().await;
+    assert_texts(&dxf.gives("dxf.list_repos()"), &ours);
+    assert_texts(&dxf.gives("list(dxf.list_repos(batch_size=1, iterate=True))"), &ours);
+    let ours = place.tags("team/app").await;
+    assert_texts(&dxf.gives("dxf.list_aliases()"), &ours);
+    assert_texts(&dxf.gives("list(dxf.list_aliases(batch_size=1, iterate=True))"), &ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_pushes_blobs_that_longshore_pulls_and_the_other_way_round() {
+    let place = Place::open().await;
+    let mut dxf = dxf(&place, "files");
+    dxf.run("open('file', 'wb').write(b'from a file')");
+    dxf.run("said = []; progress = lambda digest, chunk, total: said.append((len(chunk), total))");
+    let file = descriptor(b"from a file");
+    assert_eq!(dxf.gives("dxf.push_blob('file', progress)"), file.digest.as_str());
+    assert_eq!(dxf.gives("said"), json!([[0, 11], [11, 11]]));
+    assert_eq!(dxf.gives("hash_file('file')"), file.digest.as_str());
+    assert_eq!(read(&place, "files", &file).await, "from a file");
+
+    let stream = descriptor(b"from a stream");
+    let push =
+        "dxf.push_blob(data=iter([b'from a ', b'stream']), digest=hash_bytes(b'from a stream'))";
+    assert_eq!(dxf.gives(push), stream.digest.as_str());
+    assert_eq!(read(&place, "files", &stream).await, "from a stream");
+
+    let ours = descriptor(b"from longshore");
+    place
+        .at("files")
+        .push_blob(&ours, BlobBody::from(bytes::Bytes::from("from longshore")))
+        .await
+        .unwrap();
+    let pull = format!("b''.join(dxf.pull_blob('{}', chunk_size=3))", ours.digest);
+    assert_eq!(dxf.gives(&pull), "from longshore");
+    let size = format!("dxf.blob_size('{}')", ours.digest);
+    assert_eq!(json!(place.at("files").blob_size(&ours.digest).await.unwrap()), dxf.gives(&size));
+
+    dxf.run(&format!("dxf.del_blob('{}')", ours.digest));
+    for expression in [pull, size, format!("dxf.del_blob('{}')", ours.digest)] {
+        assert_eq!(dxf.raises(&expression).short(), ("HTTPError", Some(404)), "{expression}");
+    }
+    let e = place.at("files").blob(&ours).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+    let e = place.at("files").delete_blob(&ours.digest).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_mounts_the_same_blob() {
+    let place = Place::open().await;
+    let mut dxf = dxf(&place, "theirs");
+    let blob = &docker_image(1, "amd64").blobs[0].0;
+    let mount = format!("dxf.mount_blob('team/app', '{}')", blob.digest);
+    assert_eq!(dxf.gives(&mount), blob.digest.as_str());
+    let from = place.at("team/app").repository().clone();
+    assert_eq!(place.at("ours").mount_blob(blob, &from).await.unwrap(), Mount::Mounted);
+
+    // What cannot be mounted is a failure to it, and an answer to us.
+    let none = descriptor(b"none");
+    let raised = dxf.raises(&format!("dxf.mount_blob('team/app', '{}')", none.digest));
+    assert!(raised.is("DXFMountFailed"), "{raised:?}");
+    assert_eq!(place.at("ours").mount_blob(&none, &from).await.unwrap(), Mount::Declined);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_gives_blobs_an_alias_that_longshore_reads() {
+    let place = Place::open().await;
+    let mut dxf = dxf(&place, "files");
+    dxf.run("open('a', 'wb').write(b'a'); open('b', 'wb').write(b'b')");
+    dxf.run("digests = [dxf.push_blob('a'), dxf.push_blob('b')]; text = dxf.set_alias('both', *digests)");
+    assert_eq!(dxf.gives("text"), place.manifest("files", "both").await);
+    let ours = place.at("files").manifest(&tag("both").into()).await.unwrap();
+    let Manifest::Image(image) = ours.parse().unwrap() else { panic!("no image") };
+    let layers: Vec<&str> = image.layers.iter().map(|layer| layer.digest.as_str()).collect();
+    assert_texts(&dxf.gives("dxf.get_alias('both')"), &layers);
+    assert_texts(&dxf.gives("dxf.get_alias(manifest=text)"), &layers);
+    let sizes = json!(image.layers.iter().map(|l| json!([l.digest, l.size])).collect::<Vec<_>>());
+    assert_eq!(dxf.gives("dxf.get_alias('both', sizes=True)"), sizes);
+    // What longshore packs, it reads too.
+    place.at("files").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
+    assert_texts(&dxf.gives("dxf.get_alias('ours')"), &layers);
+    assert_eq!(dxf.gives("dxf.get_digest('ours')"), image.config.digest.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_reads_manifests_of_every_kind_as_longshore_does() {
+    let place = Place::open().await;
+    for name in ["team/app", "team/list", "team/sub/oci"] {
+        let mut dxf = dxf(&place, name);
+        let ours = place.at(name).manifest(&tag("v1").into()).await.unwrap();
+        assert_eq!(dxf.gives("dxf.get_manifest_and_response('v1')[0]"), text(ours.bytes()));
+        assert_eq!(dxf.gives("dxf.head_manifest_and_response('v1')[0]"), ours.digest().as_str());
+        // Tagged again, the bytes stay.
+        dxf.run("dxf.set_manifest('again', dxf.get_manifest_and_response('v1')[0])");
+        assert_eq!(place.digest(name, "again").await, ours.digest().as_str());
+
+        let Manifest::Index(index) = ours.parse().unwrap() else {
+            assert_eq!(dxf.gives("dxf.get_manifest('v1')"), text(ours.bytes()));
+            continue;
+        };
+        let by_platform = dxf.gives("dxf.get_manifest('v1')");
+        assert_eq!(by_platform.as_object().unwrap().len(), index.manifests.len());
+        for entry in &index.manifests {
+            let platform = entry.platform.as_ref().unwrap().to_string();
+            let selector = entry.digest.clone().into();
+            let one = place.at(name).manifest(&selector).await.unwrap();
+            assert_eq!(by_platform[&platform], text(one.bytes()));
+            let Manifest::Image(image) = one.parse().unwrap() else { panic!("no image") };
+            let config = dxf.gives(&format!("dxf.get_digest('v1', platform='{platform}')"));
+            assert_eq!(config, image.config.digest.as_str());
+        }
+        let raised = dxf.raises("dxf.get_manifest('v1', platform='foo/bar')");
+        assert!(raised.is("DXFPlatformDataNotFound"), "{raised:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_deletes_an_alias_and_all_its_siblings_where_longshore_can_spare_them() {
+    let place = Place::open().await;
+    let mut dxf = dxf(&place, "team/app");
+    place.at("team/app").delete_tag(&tag("v2")).await.unwrap();
+    assert_eq!(place.tags("team/app").await, ["v1"]);
+    dxf.run("dxf.set_manifest('v2', dxf.get_manifest('v1')); layers = dxf.del_alias('v1')");
+    assert_eq!(dxf.gives("len(layers)"), 2);
+    assert_eq!(place.tags("team/app").await, [""; 0], "v2 went with v1");
+
+    assert_eq!(dxf.raises("dxf.del_alias('v1')").short(), ("HTTPError", Some(404)));
+    let e = place.at("team/app").delete_tag(&tag("v1")).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_refuses_to_send_a_password_over_plain_http() {
+    let place = Place::basic().await;
+    let mut dxf = dxf(&place, "team/app");
+    let raised = dxf.raises("dxf.list_aliases()");
+    assert_eq!(raised.classes[0], "DXFUnauthorizedError");
+    let anonymous = quick().build().repository(place.at("team/app").repository());
+    let e = anonymous.tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+
+    let raised = dxf.raises("dxf.authenticate('user', 's3cret')");
+    assert!(raised.is("DXFAuthInsecureError"), "{raised:?}");
+    // Ours does so on loopback only, as here, unless the registry is set to plain HTTP.
+    assert_eq!(place.tags("team/app").await, ["v1", "v2"]);
+}
+
+#[test]
+fn dxf_computes_the_same_digests() {
+    let mut dxf = Predecessor::start(&[]);
+    dxf.run("from dxf import hash_bytes, split_digest");
+    for content in ["abc", "def", ""] {
+        let theirs = dxf.gives(&format!("hash_bytes(b'{content}')"));
+        assert_eq!(theirs, Digest::sha256(content.as_bytes()).as_str());
+    }
+    let ours = Digest::sha256(b"abc");
+    let split = dxf.gives(&format!("split_digest('{ours}')"));
+    assert_texts(&split, &[ours.algorithm_name(), ours.encoded()]);
+    assert!(dxf.raises("split_digest('nothing')").is("ValueError"));
+    Digest::parse("nothing").unwrap_err();
+}

@@ -1,0 +1,203 @@
+//! moby-distribution.
+
+use super::*;
+
+use longshore::{
+    BlobBody, Copier, Delete as _, Descriptor, ImageConfig, Manifest, MediaType, Mount, Target as _,
+};
+use serde_json::json;
+
+/// Its client as `client`.
+fn moby(place: &Place, arguments: &str) -> Predecessor {
+    let mut moby = Predecessor::start(&[]);
+    moby.run("from moby_distribution import *; import io, json; from pathlib import Path");
+    moby.run(&format!("host = '{}'", place.address));
+    moby.run(&format!("client = DockerRegistryV2Client(f'http://{{host}}', {arguments})"));
+    moby.run("at = dict(client=client)");
+    moby
+}
+
+fn descriptor(content: &[u8]) -> Descriptor {
+    Descriptor::of(MediaType::OCTET_STREAM, content)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_finds_the_registry_over_plain_http() {
+    let place = Place::open().await;
+    let mut moby = moby(&place, "");
+    assert_eq!(moby.gives("client.ping()"), true);
+    place.client.ping(&place.registry()).await.unwrap();
+    // Detected, because there is no TLS; ours does so for loopback, or when it is told to detect.
+    moby.run("found = DockerRegistryV2Client.from_api_endpoint(APIEndpoint(url=host))");
+    assert_eq!(moby.gives("found.api_base_url"), format!("http://{}", place.address));
+    assert_eq!(moby.gives("found.ping()"), true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_lists_the_same_tags_and_what_they_point_at() {
+    let place = Place::open().await;
+    let mut moby = moby(&place, "");
+    moby.run("tags = Tags('team/app', **at)");
+    assert_texts(&moby.gives("tags.list()"), &place.tags("team/app").await);
+    let ours = place.at("team/app").resolve(&tag("v1").into()).await.unwrap();
+    moby.run("theirs = tags.get('v1')");
+    assert_eq!(moby.gives("theirs.digest"), ours.digest.as_str());
+    assert_eq!(moby.gives("theirs.size"), ours.size);
+    assert_eq!(moby.gives("theirs.mediaType"), ours.media_type.as_str());
+    assert_eq!(moby.gives("tags.get('missing')"), Value::Null);
+
+    let raised = moby.raises("Tags('no/where', **at).list()");
+    let e = place.at("no/where").tags(None).all().await.unwrap_err();
+    same_failure(&raised, "ResourceNotFound", None, &e, ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_reads_the_same_manifest_and_writes_another() {
+    let place = Place::open().await;
+    let mut moby = moby(&place, "");
+    moby.run("manifest = ManifestRef('team/app', 'v1', **at).get()");
+    let ours = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
+    let Manifest::Image(image) = ours.parse().unwrap() else { panic!("no image") };
+    assert_eq!(moby.gives("manifest.config.digest"), image.config.digest.as_str());
+    let layers: Vec<&str> = image.layers.iter().map(|layer| layer.digest.as_str()).collect();
+    assert_texts(&moby.gives("[layer.digest for layer in manifest.layers]"), &layers);
+
+    // Its defect: what it puts is what it understood, so the digest is another.
+    moby.run("ManifestRef('team/app', 'theirs', **at).put(manifest)");
+    assert_ne!(place.digest("team/app", "theirs").await, ours.digest().as_str());
+    place.at("team/app").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
+    assert_eq!(place.digest("team/app", "ours").await, ours.digest().as_str());
+
+    let raised = moby.raises("ManifestRef('team/app', 'missing', **at).get()");
+    let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
+    same_failure(&raised, "ResourceNotFound", None, &e, ErrorKind::NotFound);
+    // Its defects: no lists, and no types but three.
+    assert!(moby.raises("ManifestRef('team/list', 'v1', **at).get()").is("ValidationError"));
+    assert!(
+        moby.raises("ManifestRef('team/list', 'v1', **at).get('a/b')").is("UnSupportMediaType")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_untags_all_tags_of_a_manifest() {
+    let place = Place::open().await;
+    let mut moby = moby(&place, "");
+    assert_eq!(moby.gives("Tags('team/app', **at).untag('v1')"), true);
+    assert_eq!(place.tags("team/app").await, [""; 0], "v2 went with v1");
+    let delete = "ManifestRef('team/app', 'v1', **at).delete(";
+    let e = place.at("team/app").delete_tag(&tag("v1")).await.unwrap_err();
+    let raised = moby.raises(&format!("{delete})"));
+    same_failure(&raised, "ResourceNotFound", None, &e, ErrorKind::NotFound);
+    assert_eq!(moby.gives(&format!("{delete}raise_not_found=False)")), false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_uploads_blobs_that_longshore_reads_and_the_other_way_round() {
+    let place = Place::with_absolute_locations().await;
+    let mut moby = moby(&place, "");
+    for (call, content) in [("upload", "in chunks"), ("upload_at_one_time", "at one time")] {
+        let ours = descriptor(content.as_bytes());
+        moby.run(&format!("stat = Blob('files', fileobj=io.BytesIO(b'{content}'), **at).{call}()"));
+        assert_eq!(moby.gives("stat.digest"), ours.digest.as_str());
+        assert_eq!(moby.gives("stat.size"), ours.size);
+        let read = place.at("files").blob(&ours).await.unwrap().bytes(64).await.unwrap();
+        assert_eq!(read, content);
+    }
+    let ours = descriptor(b"");
+    place.at("files").push_blob(&ours, BlobBody::from(bytes::Bytes::new())).await.unwrap();
+    moby.run("empty = Blob('files', fileobj=io.BytesIO(b''), **at).upload()");
+    assert_eq!(moby.gives("empty.digest"), ours.digest.as_str());
+
+    let ours = descriptor(b"from longshore");
+    let body = BlobBody::from(bytes::Bytes::from_static(b"from longshore"));
+    place.at("files").push_blob(&ours, body).await.unwrap();
+    moby.run(&format!("blob = Blob('files', '{}', fileobj=io.BytesIO(), **at)", ours.digest));
+    moby.run("blob.download()");
+    assert_eq!(moby.gives("blob.fileobj.getvalue()"), "from longshore");
+    assert_eq!(moby.gives("blob.stat().size"), ours.size);
+
+    assert_eq!(moby.gives("blob.delete()"), true);
+    for call in ["download", "stat", "delete"] {
+        assert!(moby.raises(&format!("blob.{call}()")).is("ResourceNotFound"), "{call}");
+    }
+    let e = place.at("files").delete_blob(&ours.digest).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_cannot_upload_where_locations_are_relative_and_longshore_can() {
+    let place = Place::open().await;
+    let mut moby = moby(&place, "");
+    let raised = moby.raises("Blob('files', fileobj=io.BytesIO(b'chunk'), **at).upload()");
+    assert!(raised.is("MissingSchema") || raised.is("RequestException"), "{raised:?}");
+    let ours = descriptor(b"chunk");
+    place.at("files").push_blob(&ours, BlobBody::from(bytes::Bytes::from("chunk"))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_mounts_the_same_blob() {
+    let place = Place::open().await;
+    let mut moby = moby(&place, "");
+    let blob = &docker_image(1, "amd64").blobs[0].0;
+    let mount = format!("Blob('theirs', '{}', **at).mount_from('team/app').digest", blob.digest);
+    assert_eq!(moby.gives(&mount), blob.digest.as_str());
+    let from = place.at("team/app").repository().clone();
+    assert_eq!(place.at("ours").mount_blob(blob, &from).await.unwrap(), Mount::Mounted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_copies_an_image_to_another_repository() {
+    let place = Place::with_absolute_locations().await;
+    let mut moby = moby(&place, "");
+    moby.run("image = ImageRef.from_image('team/app', 'v1', 'theirs', 'v1', **at); image.push()");
+    let copier = Copier::new(place.at("team/app"), place.at("ours"));
+    copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
+
+    let mut images = Vec::new();
+    for name in ["ours", "theirs"] {
+        assert_eq!(place.tags(name).await, ["v1"]);
+        let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
+        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+        let layers: Vec<_> = image.layers.iter().map(|layer| layer.digest.clone()).collect();
+        images.push((image.config.digest, layers));
+    }
+    assert_eq!(images[0], images[1]);
+    // Only ours kept the digest of the manifest.
+    assert_eq!(place.digest("ours", "v1").await, place.digest("team/app", "v1").await);
+    assert_ne!(place.digest("theirs", "v1").await, place.digest("team/app", "v1").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_reads_the_same_configuration() {
+    let place = Place::open().await;
+    let mut moby = moby(&place, "");
+    moby.run("image = ImageRef.from_image('team/app', 'v1', **at)");
+    let (config, content) = docker_image(1, "amd64").blobs.remove(0);
+    assert_eq!(config.size, content.len() as u64);
+    let ours: ImageConfig = serde_json::from_slice(&content).unwrap();
+    assert_eq!(moby.gives("image.image_json_str"), text(&content));
+    moby.run("config = image.image_json");
+    assert_eq!(moby.gives("config.rootfs.diff_ids"), json!(ours.rootfs.diff_ids));
+    assert_eq!(moby.gives("config.architecture"), ours.platform.architecture);
+    assert_eq!(moby.gives("config.os"), ours.platform.os);
+    let steps: Vec<_> = ours.history.iter().map(|step| json!(step.created_by)).collect();
+    assert_eq!(moby.gives("[step.created_by for step in config.history]"), json!(steps));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_is_let_in_with_a_password_or_a_token() {
+    for place in [Place::basic().await, Place::bearer().await] {
+        let mut known = moby(&place, "'user', 's3cret'");
+        assert_texts(&known.gives("Tags('team/app', **at).list()"), &place.tags("team/app").await);
+        // One client after another repository asks for another token.
+        assert_texts(&known.gives("Tags('plain', **at).list()"), &place.tags("plain").await);
+
+        let mut wrong = moby(&place, "'user', 'wrong'");
+        let raised = wrong.raises("Tags('team/app', **at).list()");
+        assert!(raised.is("PermissionDeny") || raised.is("AuthFailed"), "{raised:?}");
+        let store = MemoryCredentials::new().with(place.registry(), USER, Secret::new("wrong"));
+        let ours = quick().credentials(store).build().repository(place.at("team/app").repository());
+        let e = ours.tags(None).all().await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    }
+}

@@ -1,0 +1,150 @@
+//! The clients that longshore takes over from, and longshore, asked the same at the same registry.
+//!
+//! What is said to a predecessor is its own Python, from `testkit::peer::Predecessor`. Where one is
+//! wrong by its nature, the test shows both answers and names the defect.
+
+mod content;
+mod crashvb;
+mod dreg;
+mod dxf;
+mod moby;
+mod yodle;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use longshore::{
+    Client, Error, ErrorKind, MemoryCredentials, RegistryName, RemoteRepository, Secret,
+    Source as _, Tag, TagOrDigest,
+};
+use longshore_registry::{Builder, Registry, Rights, Tokens, Users, serve};
+use longshore_testkit::fixture::{Content, Image};
+use longshore_testkit::peer::{Predecessor, Raised};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::quick;
+use content::{docker_image, docker_list};
+
+/// An embedded registry, filled, and longshore's way to it.
+struct Place {
+    address: SocketAddr,
+    client: Client,
+    /// Ends the registry when it is dropped.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Place {
+    /// One that lets everybody in.
+    async fn open() -> Self {
+        Self::with(|registry, _| registry).await
+    }
+
+    /// The same, which sends its locations as URLs, as two of the clients need it.
+    async fn with_absolute_locations() -> Self {
+        Self::with(|registry, address| registry.public_url(format!("http://{address}"))).await
+    }
+
+    /// One that asks for the password of [`USER`] (Basic authentication).
+    async fn basic() -> Self {
+        Self::with(|registry, _| registry.access(users())).await
+    }
+
+    /// One that gives [`USER`] tokens (Bearer authentication).
+    async fn bearer() -> Self {
+        Self::with(|registry, address| {
+            registry.access(Tokens::new(users(), format!("http://{address}/token")))
+        })
+        .await
+    }
+
+    async fn with(access: impl FnOnce(Builder, SocketAddr) -> Builder) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let registry = access(Registry::builder().memory(), address).build().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(serve(listener, registry, async { drop(stopped.await) }));
+        let name: RegistryName = address.to_string().parse().unwrap();
+        let store = MemoryCredentials::new().with(name, USER, Secret::new(PASSWORD));
+        let place = Self { address, client: quick().credentials(store).build(), _stop: stop };
+        for (name, tags, content) in all_content() {
+            for text in tags {
+                content.push(&*place.at(name), Some(&tag(text))).await;
+            }
+        }
+        place
+    }
+
+    fn registry(&self) -> RegistryName {
+        self.address.to_string().parse().unwrap()
+    }
+
+    fn at(&self, name: &str) -> Arc<RemoteRepository> {
+        let repository = format!("{}/{name}", self.address).parse().unwrap();
+        Arc::new(self.client.repository(&repository))
+    }
+
+    /// Names of repositories, as longshore lists them.
+    async fn repositories(&self) -> Vec<String> {
+        let names = self.client.catalog(&self.registry()).all().await.unwrap();
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    /// Names of tags, as longshore lists them.
+    async fn tags(&self, name: &str) -> Vec<String> {
+        let tags = self.at(name).tags(None).all().await.unwrap();
+        tags.iter().map(ToString::to_string).collect()
+    }
+
+    /// The text of a manifest, as longshore gets it.
+    async fn manifest(&self, name: &str, reference: &str) -> String {
+        let selector = TagOrDigest::parse(reference).unwrap();
+        let manifest = self.at(name).manifest(&selector).await.unwrap();
+        text(manifest.bytes())
+    }
+
+    /// The digest of a manifest, as longshore resolves it.
+    async fn digest(&self, name: &str, reference: &str) -> String {
+        let selector = TagOrDigest::parse(reference).unwrap();
+        self.at(name).resolve(&selector).await.unwrap().digest.to_string()
+    }
+}
+
+/// What every registry here is filled with: repository, tags, content.
+fn all_content() -> [(&'static str, &'static [&'static str], Content); 4] {
+    [
+        ("plain", &["latest"], docker_image(3, "amd64")),
+        ("team/app", &["v1", "v2"], docker_image(1, "amd64")),
+        ("team/list", &["v1"], docker_list()),
+        ("team/sub/oci", &["v1"], Image::small_index(1)),
+    ]
+}
+
+fn users() -> Users {
+    Users::new().user(USER, PASSWORD, Rights::ALL)
+}
+
+fn tag(text: &str) -> Tag {
+    Tag::parse(text).unwrap()
+}
+
+/// Bytes as a predecessor's answer has them: one character each.
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// Asserts that the same call failed for the same reason on both sides.
+fn same_failure(raised: &Raised, class: &str, status: Option<u64>, ours: &Error, kind: ErrorKind) {
+    assert!(raised.is(class) && raised.status == status, "{raised:?}");
+    assert_eq!(ours.kind(), kind, "{ours:?}");
+}
+
+/// Asserts that JSON is this list of texts.
+fn assert_texts<T: AsRef<str>>(found: &Value, expected: &[T]) {
+    let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
+    assert_eq!(*found, Value::from(expected));
+}
+
+const USER: &str = "user";
+const PASSWORD: &str = "s3cret";

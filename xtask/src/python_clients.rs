@@ -1,0 +1,95 @@
+//! The clients that longshore takes over from: installed from the Python package index into a
+//! virtual environment of their own, below the target folder.
+//!
+//! Owns when it is made anew. What is in it is a file of the testkit, which also runs it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::metadata::Metadata;
+use crate::peers;
+use crate::step::succeed;
+
+/// What the names of tests that need it contain: the module that they are in.
+pub(crate) const IN_TEST_NAMES: &str = "predecessors::";
+
+/// What it is called among the peers.
+pub(crate) const NAME: &str = "predecessors";
+
+/// Makes the environment, unless it is there and has what is asked for.
+pub(crate) fn set_up() -> Result<(), Failure> {
+    let folder = Metadata::load()?.target_directory.join(NAME);
+    let wanted =
+        fs::read_to_string(REQUIREMENTS).map_err(|e| Failure::io(Path::new(REQUIREMENTS), &e))?;
+    if is_current(&folder, &wanted) {
+        println!("the earlier clients are here");
+        return Ok(());
+    }
+    make(&folder)?;
+    succeed(install(&folder).arg(REQUIREMENTS))?;
+    // Last: what was interrupted before it is made anew.
+    let stamp = folder.join(STAMP);
+    fs::write(&stamp, wanted).map_err(|e| Failure::io(&stamp, &e))
+}
+
+/// What to say where they are not.
+pub(crate) fn left_out(reason: &Failure) -> String {
+    format!(
+        "left out: the earlier clients, in Python ({reason}): tests with `{IN_TEST_NAMES}` in \
+         their name did not run"
+    )
+}
+
+/// Whether the environment was made of these requirements, and its interpreter is still there.
+fn is_current(folder: &Path, wanted: &str) -> bool {
+    python(folder).exists() && fs::read_to_string(folder.join(STAMP)).is_ok_and(|s| s == wanted)
+}
+
+fn make(folder: &Path) -> Result<(), Failure> {
+    let venv = || succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder));
+    let made = venv();
+    if made.is_err() && peers::install_packages(&["python3-venv"]).is_ok() {
+        return venv();
+    }
+    made
+}
+
+/// `pip install -r`, which asks nothing and gives up where there is no network. Where the packages
+/// come from is the user's configuration.
+fn install(folder: &Path) -> Command {
+    let mut command = Command::new(python(folder));
+    command
+        .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+        .args(["--retries=2", "--timeout=30", "--no-deps", "--requirement"]);
+    command
+}
+
+fn python(folder: &Path) -> PathBuf {
+    folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
+const REQUIREMENTS: &str = "crates/testkit/src/peer/predecessor/requirements.txt";
+
+/// Holds the requirements that it was made of.
+const STAMP: &str = "made-of.txt";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_made_anew_when_the_requirements_change() {
+        let folder = std::env::temp_dir().join(format!("longshore-xtask-{}", std::process::id()));
+        assert!(!is_current(&folder, "a==1"));
+        let python = python(&folder);
+        fs::create_dir_all(python.parent().unwrap()).unwrap();
+        fs::write(&python, "").unwrap();
+        assert!(!is_current(&folder, "a==1"), "an installation that broke off");
+        fs::write(folder.join(STAMP), "a==1").unwrap();
+        assert!(is_current(&folder, "a==1"));
+        assert!(!is_current(&folder, "a==2"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
