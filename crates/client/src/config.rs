@@ -111,6 +111,9 @@ impl Default for RetryPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UploadForm {
+    /// In one request, which begins and ends the upload, where the registry takes that; else as
+    /// [`Whole`](Self::Whole). Some registries leave the content unread, and it is sent twice.
+    Single,
     /// All at once: two requests a blob, whatever its size.
     #[default]
     Whole,

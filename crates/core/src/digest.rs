@@ -95,6 +95,31 @@ impl Digest {
         Algorithm::named(self.algorithm_name())
     }
 
+    /// The algorithm, which must be one that longshore can compute.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is not.
+    pub fn verifiable(&self) -> Result<Algorithm> {
+        self.algorithm().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported).at(self).detail(format!(
+                "content with the digest algorithm {} cannot be verified",
+                self.algorithm_name()
+            ))
+        })
+    }
+
+    /// Holds the digest that was found against this one, which it should be.
+    ///
+    /// # Errors
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if it is another.
+    pub fn check(&self, found: &Self) -> Result<()> {
+        if found == self {
+            return Ok(());
+        }
+        let clause = format!("expected {self}, got {found}");
+        Err(Error::new(ErrorKind::DigestMismatch).detail(clause))
+    }
+
     /// The first twelve characters of the value, as people show it.
     #[must_use]
     pub fn short(&self) -> &str {
@@ -294,12 +319,7 @@ impl Verifier {
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the digest's algorithm cannot be computed.
     pub fn new(digest: &Digest, size: u64) -> Result<Self> {
-        let algorithm = digest.algorithm().ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported).at(digest).detail(format!(
-                "content with the digest algorithm {} cannot be verified",
-                digest.algorithm_name()
-            ))
-        })?;
+        let algorithm = digest.verifiable()?;
         Ok(Self { digester: algorithm.digester(), digest: digest.clone(), size, seen: 0 })
     }
 
@@ -331,13 +351,7 @@ impl Verifier {
         if self.seen != self.size {
             return Err(self.size_mismatch(""));
         }
-        let found = self.digester.finish();
-        if found == self.digest {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::DigestMismatch)
-            .at(&self.digest)
-            .detail(format!("expected {}, got {found}", self.digest)))
+        self.digest.check(&self.digester.finish()).map_err(|e| e.at(&self.digest))
     }
 
     fn size_mismatch(&self, bound: &str) -> Error {

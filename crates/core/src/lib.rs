@@ -59,7 +59,7 @@ mod store;
 mod untag;
 
 pub use annotations::Annotations;
-pub use blob::{BlobBody, BlobReader, BlobStream, PIECE};
+pub use blob::{BlobBody, BlobReader, BlobStream, Measure, PIECE, Progress};
 pub use cached::Cached;
 pub use choice::image_for;
 pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary, Tally};

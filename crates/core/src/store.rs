@@ -9,6 +9,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use crate::blob::{BlobBody, BlobReader, BlobStream};
+use crate::blob_file::Spooled;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -106,6 +107,33 @@ pub trait Target: Source {
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the body is not what the descriptor
     /// says; nothing is left behind then.
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()>;
+
+    /// Writes a blob unless it is there already; says whether it had to be written.
+    ///
+    /// # Errors
+    /// As [`holds`](Self::holds) and [`push_blob`](Self::push_blob).
+    async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<bool> {
+        if self.holds(Node::Blob(descriptor)).await? != Holding::Absent {
+            return Ok(false);
+        }
+        self.push_blob(descriptor, body).await?;
+        Ok(true)
+    }
+
+    /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over it, and
+    /// tells what it is called.
+    ///
+    /// With a `digest`, the blob must have it. A store that has to know more before it writes keeps
+    /// the bytes in a temporary file first.
+    ///
+    /// # Errors
+    /// The stream's; [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if it is another blob;
+    /// nothing is left behind then.
+    async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
+        let spooled = Spooled::write(stream, digest).await?;
+        self.push_blob(spooled.descriptor(), BlobBody::file(spooled.path())).await?;
+        Ok(spooled.descriptor().clone())
+    }
 
     /// Writes a manifest's exact bytes, and points `tag` at it, if given.
     ///

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -239,13 +239,7 @@ async fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             return stream.write_all(b"HTTP/1.1 418 unexpected\r\ncontent-length: 0\r\n\r\n").await;
         };
         let mut problems = compare(&exchange, &request);
-        let read = match exchange.fault {
-            Some(Fault::Early) => 0,
-            Some(Fault::HangUp(bytes)) => bytes.min(request.size()),
-            _ => request.size(),
-        };
-        let mut body = vec![0; read];
-        stream.read_exact(&mut body).await?;
+        let body = read_body(&mut stream, &request, exchange.fault).await?;
         if exchange.body.as_ref().is_some_and(|expected| *expected != body) {
             problems.push(format!("another body: {:?}", String::from_utf8_lossy(&body)));
         }
@@ -264,6 +258,43 @@ async fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn read_body(
+    stream: &mut BufReader<TcpStream>,
+    request: &Request,
+    fault: Option<Fault>,
+) -> std::io::Result<Vec<u8>> {
+    let read = match fault {
+        Some(Fault::Early) => 0,
+        Some(Fault::HangUp(bytes)) => bytes.min(request.size()),
+        _ if request.header("transfer-encoding") == Some("chunked") => {
+            return read_chunks(stream).await;
+        }
+        _ => request.size(),
+    };
+    let mut body = vec![0; read];
+    stream.read_exact(&mut body).await?;
+    Ok(body)
+}
+
+/// Reads a body whose length was not told beforehand.
+///
+/// Source: RFC 9112, section 7.1.
+async fn read_chunks(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let size = usize::from_str_radix(line.trim_end(), 16).map_err(std::io::Error::other)?;
+        let from = body.len();
+        body.resize(from + size + 2, 0);
+        stream.read_exact(&mut body[from..]).await?;
+        body.truncate(from + size);
+        if size == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 fn compare(expected: &Exchange, came: &Request) -> Vec<String> {

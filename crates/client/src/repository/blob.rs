@@ -14,16 +14,11 @@ use crate::reply::Reply;
 use crate::transport::retry::jitter;
 
 impl RemoteRepository {
-    /// The size in bytes of a blob, or `None` if it is not there.
-    ///
     /// Sends `HEAD /v2/<name>/blobs/<digest>`; where that is not allowed, or does not tell the size,
     /// `GET`, of which the head is read only.
     ///
-    /// # Errors
-    /// Whatever keeps the registry from telling.
-    ///
     /// Source: distribution-spec v1.1.1, "Checking if content exists in the registry" (end-2).
-    pub async fn head_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+    pub(super) async fn told_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let uri = self.endpoint()?.blob(self.path(), digest);
         for method in [Method::HEAD, Method::GET] {
             let is_head = method == Method::HEAD;
@@ -46,7 +41,7 @@ impl RemoteRepository {
     /// Whether the blob is there. One of another size is not the one, and one whose size is not told
     /// may not be: it is sent once more then.
     pub(super) async fn has(&self, descriptor: &Descriptor) -> Result<bool> {
-        match self.head_blob(&descriptor.digest).await {
+        match self.told_size(&descriptor.digest).await {
             Err(e) if e.kind() == ErrorKind::Protocol && e.status().is_none() => Ok(false),
             size => Ok(size? == Some(descriptor.size)),
         }

@@ -10,6 +10,7 @@ use longshore_core::{
 
 use super::RemoteRepository;
 use super::signed::is_of_payload;
+use super::stated::{agree, stated_digest};
 use crate::exchange::Ask;
 use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
@@ -145,15 +146,11 @@ fn of_digest(body: Bytes, media_type: Option<MediaType>, digest: &Digest) -> Res
 }
 
 /// Holds the digest that the registry states against the one that is right.
-///
-/// Source: distribution-spec v1.1.1, "Pulling manifests": the client SHOULD verify it.
 fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest) -> Result<()> {
-    match stated.filter(|stated| comparable(stated, digest)) {
-        Some(stated) if stated != *digest => Err(match selector {
-            TagOrDigest::Digest(_) => mismatch(digest, &stated),
-            TagOrDigest::Tag(_) => mismatch(&stated, digest),
-        }),
-        _ => Ok(()),
+    match (stated, selector) {
+        (None, _) => Ok(()),
+        (Some(stated), TagOrDigest::Digest(_)) => agree(digest, &stated),
+        (Some(stated), TagOrDigest::Tag(_)) => agree(&stated, digest),
     }
 }
 
@@ -163,20 +160,6 @@ fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
     stated_digest(reply).filter(of_bytes)
 }
 
-fn stated_digest(reply: &Reply) -> Option<Digest> {
-    reply.header(DOCKER_CONTENT_DIGEST)?.parse().ok()
-}
-
-/// A digest of another algorithm says nothing about this one.
-fn comparable(a: &Digest, b: &Digest) -> bool {
-    a.algorithm_name() == b.algorithm_name()
-}
-
-fn mismatch(expected: &Digest, got: &Digest) -> Error {
-    Error::new(ErrorKind::DigestMismatch).detail(format!("expected {expected}, got {got}"))
-}
-
-const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
 const OCI_SUBJECT: &str = "oci-subject";
 /// Everything that longshore can read; registries convert or refuse what is not listed.

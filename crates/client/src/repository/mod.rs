@@ -5,10 +5,15 @@
 
 mod blob;
 mod manifest;
+mod mount;
+mod parts;
 mod push;
+mod push_stream;
 mod range;
 mod referrers;
+mod session;
 mod signed;
+mod stated;
 mod tags;
 mod upload;
 
@@ -26,7 +31,7 @@ use longshore_core::{
 
 pub use upload::Upload;
 
-use self::push::Sessions;
+use self::session::Sessions;
 use crate::auth::{Scope, Scopes};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Ask, Exchange};
@@ -142,7 +147,7 @@ impl Source for RemoteRepository {
     }
 
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        self.head_blob(digest).await
+        self.told_size(digest).await
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
@@ -172,6 +177,12 @@ impl Target for RemoteRepository {
 
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()> {
         push::push(self, descriptor, body).await
+    }
+
+    /// Streams it into an upload session, hashing it on the way: nothing is kept, and nothing can be
+    /// sent again.
+    async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
+        push_stream::push_stream(self, stream, digest).await
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {

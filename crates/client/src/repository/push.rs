@@ -4,34 +4,17 @@
 //! another form where the registry refuses the first. What is known of the offset is what was sent
 //! and acknowledged; after a failure the registry is asked.
 
-use std::collections::HashMap;
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
-use longshore_core::{BlobBody, BlobStream, Descriptor, Digest, Error, ErrorCode, Result, Side};
+use longshore_core::{BlobBody, BlobStream, Descriptor, Error, ErrorCode, Result, Side};
 
+use super::parts::Rest;
+use super::session::Session;
 use super::{RemoteRepository, Upload};
 use crate::config::UploadForm;
 use crate::exchange::is_broken;
 use crate::transport::retry::jitter;
-
-/// Sessions that registries gave in place of a mount, until the push that follows.
-#[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<Digest, Upload>>);
-
-impl Sessions {
-    pub(super) fn keep(&self, digest: &Digest, upload: Upload) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.insert(digest.clone(), upload);
-    }
-
-    fn take(&self, digest: &Digest) -> Option<Upload> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest)
-    }
-}
 
 /// Pushes a blob.
 pub(super) async fn push(
@@ -40,12 +23,16 @@ pub(super) async fn push(
     body: BlobBody,
 ) -> Result<()> {
     let registry = repository.exchange().registry();
-    let form = repository.shared().upload_form(registry);
+    let form = match repository.shared().upload_form(registry) {
+        // A registry may leave a single request's body unread and ask for it again.
+        UploadForm::Single if !body.is_replayable() => UploadForm::Whole,
+        form => form,
+    };
     let state = State { form, switched: false, lost: 0, failures: 0, reached: 0 };
     let mut push = Push { repository, descriptor, body, state };
     let kept = repository.inner.sessions.take(&descriptor.digest);
     push.run(kept).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
-    if push.state.switched {
+    if push.state.form != form {
         repository.shared().learn_upload_form(registry, push.state.form);
     }
     Ok(())
@@ -108,7 +95,7 @@ fn step(failure: Failure, state: State, attempts: usize) -> Step {
         Some(404 | 405 | 411 | 501) => switch(other(state.form)),
         Some(_) if failure.unsupported => switch(other(state.form)),
         // Too much at once: GHCR says 416 beyond 4 MiB, proxies say 413.
-        Some(413 | 416) if state.form == UploadForm::Whole => {
+        Some(413 | 416) if !matches!(state.form, UploadForm::Chunks(_)) => {
             switch(UploadForm::Chunks(SMALL_CHUNK))
         }
         Some(416) => Step::Resume,
@@ -120,7 +107,7 @@ fn step(failure: Failure, state: State, attempts: usize) -> Step {
 fn other(form: UploadForm) -> UploadForm {
     match form {
         UploadForm::Whole => UploadForm::Chunks(NonZeroU64::MAX),
-        UploadForm::Chunks(_) => UploadForm::Whole,
+        UploadForm::Chunks(_) | UploadForm::Single => UploadForm::Whole,
     }
 }
 
@@ -134,7 +121,10 @@ impl Push<'_> {
                 None if self.state.lost > 0 && self.repository.has(self.descriptor).await? => {
                     return Ok(());
                 }
-                None => Session::of(self.repository.begin_upload().await?),
+                None => match self.begin().await? {
+                    Some(session) => session,
+                    None => return Ok(()),
+                },
             };
             let Err(error) = self.send(&mut session.upload).await else {
                 session.forget();
@@ -157,6 +147,36 @@ impl Push<'_> {
                 Step::Restart | Step::GiveUp => self.lose(session),
             }
         }
+    }
+
+    /// Begins a session, unless one request is enough.
+    async fn begin(&mut self) -> Result<Option<Session>> {
+        while self.state.form == UploadForm::Single {
+            let error = match self.post().await {
+                Ok(None) => return Ok(None),
+                Ok(Some(upload)) => {
+                    self.state.form = UploadForm::Whole;
+                    return Ok(Some(Session::of(upload)));
+                }
+                Err(error) => error,
+            };
+            let next = self.next(&error);
+            tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the single request failed");
+            self.state.failures += 1;
+            match next {
+                Step::GiveUp => return Err(self.explained(error)),
+                Step::Switch(form) => (self.state.form, self.state.switched) = (form, true),
+                Step::Restart => self.state.lost += 1,
+                Step::Resume => {}
+            }
+            tokio::time::sleep(self.wait(&error)).await;
+        }
+        Ok(Some(Session::of(self.repository.begin_upload().await?)))
+    }
+
+    async fn post(&mut self) -> Result<Option<Upload>> {
+        let content = BlobStream::new(self.body.open(self.descriptor).await?);
+        self.repository.post_blob(self.descriptor, content).await
     }
 
     /// Sends what the session does not have yet, and completes it.
@@ -236,86 +256,6 @@ impl Push<'_> {
     }
 }
 
-/// An upload session that is given up if the push is dropped before its end.
-struct Session {
-    upload: Upload,
-    /// Whether there is something to give up.
-    open: bool,
-}
-
-impl Session {
-    fn of(upload: Upload) -> Self {
-        Self { upload, open: true }
-    }
-
-    /// Leaves the session alone: it is complete, or gone.
-    fn forget(mut self) {
-        self.open = false;
-    }
-
-    /// Gives the session up; whether that worked matters to nobody.
-    async fn cancel(mut self) {
-        self.open = false;
-        drop(self.upload.cancellation().await);
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if self.open
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(self.upload.cancellation());
-        }
-    }
-}
-
-/// A stream that is handed out in parts.
-struct Rest(Arc<tokio::sync::Mutex<Parts>>);
-
-struct Parts {
-    stream: BlobStream,
-    /// What a piece had more than the last part was to have.
-    surplus: Bytes,
-}
-
-impl Rest {
-    fn new(stream: BlobStream) -> Self {
-        Self(Arc::new(tokio::sync::Mutex::new(Parts { stream, surplus: Bytes::new() })))
-    }
-
-    /// The next `size` bytes. The part before must have been read to its end.
-    fn first(&mut self, size: u64) -> BlobStream {
-        let parts = Arc::clone(&self.0);
-        BlobStream::new(stream::try_unfold((parts, size), |(parts, left)| async move {
-            if left == 0 {
-                return Ok(None);
-            }
-            let Some(piece) = parts.lock().await.next(left).await? else { return Ok(None) };
-            let left = left - piece.len() as u64;
-            Ok(Some((piece, (parts, left))))
-        }))
-    }
-}
-
-impl Parts {
-    /// The next piece, of at most `limit` bytes.
-    async fn next(&mut self, limit: u64) -> Result<Option<Bytes>> {
-        let mut piece = std::mem::take(&mut self.surplus);
-        while piece.is_empty() {
-            match self.stream.next().await {
-                Some(next) => piece = next?,
-                None => return Ok(None),
-            }
-        }
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if piece.len() > limit {
-            self.surplus = piece.split_off(limit);
-        }
-        Ok(Some(piece))
-    }
-}
-
 /// 4 MiB: what GHCR accepts at once.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 /// 1 MiB: with less than this between failures, they count as one series.
@@ -342,6 +282,7 @@ mod tests {
         let lost = State { lost: 2, ..START };
         let chunks = State { form: small, ..START };
         let switched = State { form: small, switched: true, ..START };
+        let single = State { form: UploadForm::Single, ..START };
         let tired = State { failures: 5, ..START };
         for (failure, state, expected) in [
             (broken, START, Step::Resume),
@@ -363,6 +304,8 @@ mod tests {
             (status(501), START, Step::Switch(one_chunk)),
             (unsupported, START, Step::Switch(one_chunk)),
             (status(400), START, Step::GiveUp),
+            (status(405), single, Step::Switch(UploadForm::Whole)),
+            (status(413), single, Step::Switch(small)),
             (status(413), START, Step::Switch(small)),
             (status(413), switched, Step::GiveUp),
             (status(416), START, Step::Switch(small)),
@@ -370,16 +313,5 @@ mod tests {
         ] {
             assert_eq!(step(failure, state, 5), expected, "{failure:?} {state:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_stream_is_handed_out_in_exact_parts() {
-        let pieces = ["abc", "", "defgh", "i"].map(|p| Ok(Bytes::from_static(p.as_bytes())));
-        let mut rest = Rest::new(BlobStream::new(stream::iter(pieces)));
-        for expected in ["ab", "cdef", "g", "hi", ""] {
-            let part = rest.first(expected.len() as u64).bytes(100).await.unwrap();
-            assert_eq!(part, expected);
-        }
-        assert_eq!(rest.first(5).bytes(100).await.unwrap(), "");
     }
 }

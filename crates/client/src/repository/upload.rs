@@ -1,16 +1,20 @@
 //! Upload sessions: the requests, one by one. What to do when one fails is `push`'s business.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderValue, Method, Uri};
-use longshore_core::{BlobStream, Descriptor, Digest, Error, ErrorKind, Mount, Repository, Result};
+use longshore_core::{BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
 
 use super::RemoteRepository;
 use super::range::{least_chunk, upload_offset};
+use super::stated::{agree, stated_digest};
 use crate::endpoint::with_digest;
 use crate::exchange::Ask;
+use crate::origin::{check_hop, resolve};
 use crate::reply::Reply;
 use crate::transport::{Body, protocol_error};
 
@@ -46,52 +50,71 @@ impl RemoteRepository {
         Upload::of(self, reply).await.map_err(|e| e.at(self.upload_name()))
     }
 
-    /// Asks for a blob of another repository; keeps the session that a registry gives instead, for
-    /// the push that will follow.
+    /// Sends a blob in one request, where the registry takes that; where it would rather have a
+    /// session, gives the session, which has nothing yet.
     ///
-    /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
-    pub(super) async fn mount(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        if from.registry() != self.repository().registry() {
-            return Ok(Mount::Declined);
+    /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. It is not sent twice:
+    /// [`UploadForm::Single`](crate::UploadForm::Single) does what else may be needed.
+    ///
+    /// # Errors
+    /// As [`begin_upload`](Self::begin_upload) and [`finish`](Upload::finish).
+    ///
+    /// Source: distribution-spec v1.1.1, "Single POST" (end-4b).
+    pub async fn post_blob(
+        &self,
+        descriptor: &Descriptor,
+        content: BlobStream,
+    ) -> Result<Option<Upload>> {
+        let digest = &descriptor.digest;
+        let about = self.blob_name(digest);
+        let uri = self.endpoint()?.uploads(self.path());
+        let uri = with_digest(&uri, digest)
+            .ok_or_else(|| protocol_error(&uri, "cannot take a digest".to_owned()))?;
+        let ask = Ask::new(Method::POST, uri, self.push(), &about)
+            .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
+            .body(Body::Stream { stream: content, size: Some(descriptor.size) });
+        let reply = self.exchange().expect(ask, &[201, 202]).await?;
+        if reply.is(&[202]) {
+            return Upload::of(self, reply).await.map(Some).map_err(|e| e.at(about));
         }
-        let uri = self.endpoint()?.mount(self.path(), &descriptor.digest, from.name());
-        let scopes = self.push_from(from.name());
-        let ask = Ask::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
-        let reply = match self.exchange().send(ask).await {
-            // No token for both repositories: then without the other one.
-            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {
-                return Ok(Mount::Declined);
-            }
-            reply => reply?,
-        };
-        match reply.status.as_u16() {
-            201 => {
-                reply.body.drain().await;
-                Ok(Mount::Mounted)
-            }
-            202 => {
-                if let Ok(upload) = Upload::of(self, reply).await {
-                    self.inner.sessions.keep(&descriptor.digest, upload);
-                }
-                Ok(Mount::Declined)
-            }
-            // Whatever a registry has against a mount, it may take the bytes: Quay says 400.
-            400..=428 | 430..=499 | 501 => {
-                reply.body.drain().await;
-                Ok(Mount::Declined)
-            }
-            _ => Err(reply.into_error().await.at(self.blob_name(&descriptor.digest))),
-        }
+        stored(reply, digest).await.map_err(|e| e.at(about))?;
+        Ok(None)
     }
 
-    fn upload_name(&self) -> String {
+    /// Goes on with an upload that was begun before, by this process or another.
+    ///
+    /// Sends `GET <location>`, to learn how far it is. Where the registry does not tell, as of a fresh
+    /// session, it is taken to be at its start.
+    ///
+    /// - `location`: what [`Upload::location`] told, or a path at this registry.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if the session is gone; [`Invalid`](ErrorKind::Invalid) if
+    /// the URL may not be used.
+    ///
+    /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-13).
+    pub async fn resume_upload(&self, location: &str) -> Result<Upload> {
+        let refused = |clause: &str| {
+            let error = Error::new(ErrorKind::Invalid).at(self.upload_name());
+            error.detail(format!("the session's URL {clause}"))
+        };
+        let root = self.endpoint()?.root();
+        let location = resolve(&root, location.as_bytes()).map_err(refused)?;
+        check_hop(&root, &location).map_err(refused)?;
+        let mut upload =
+            Upload { repository: self.clone(), location, offset: 0, least_chunk: None };
+        upload.status().await?;
+        Ok(upload)
+    }
+
+    pub(super) fn upload_name(&self) -> String {
         format!("upload to {}", self.repository())
     }
 }
 
 impl Upload {
     /// The session in the reply to a POST.
-    async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
+    pub(super) async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
         let location = reply.location()?;
         let least_chunk = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(least_chunk);
         reply.body.drain().await;
@@ -102,6 +125,13 @@ impl Upload {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// The session's URL, with which another process can [go on](RemoteRepository::resume_upload). It
+    /// changes with each request, and may hold what lets anybody go on: it is a secret of sorts.
+    #[must_use]
+    pub fn location(&self) -> String {
+        self.location.to_string()
     }
 
     /// The smallest chunk in bytes that the registry accepts, the last one excepted, if it says so.
@@ -121,14 +151,34 @@ impl Upload {
     pub async fn append(&mut self, chunk: BlobStream, size: u64) -> Result<()> {
         let range = format!("{}-{}", self.offset, (self.offset + size).saturating_sub(1));
         let range = HeaderValue::from_str(&range).map_err(|e| self.unusable(e))?;
-        let ask = self
-            .ask(Method::PATCH, self.location.clone())
-            .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
-            .header(CONTENT_RANGE.as_str(), range)
-            .body(Body::Stream { stream: chunk, size: Some(size) });
+        let ask = self.patch(chunk, Some(size)).header(CONTENT_RANGE.as_str(), range);
+        self.append_with(ask).await?;
+        self.offset += size;
+        Ok(())
+    }
+
+    /// Sends what a stream yields, however much that is; says how much it was, in bytes.
+    ///
+    /// Sends `PATCH <location>` without a `Content-Range`, as docker's own client does.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// Source: Docker Registry HTTP API V2, "Streamed upload".
+    pub async fn append_stream(&mut self, content: BlobStream) -> Result<u64> {
+        let sent = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&sent);
+        let content = content.on_progress(move |p| seen.store(p.done, Ordering::Relaxed));
+        let ask = self.patch(content, None);
+        self.append_with(ask).await?;
+        let sent = sent.load(Ordering::Relaxed);
+        self.offset += sent;
+        Ok(sent)
+    }
+
+    async fn append_with(&mut self, ask: Ask) -> Result<()> {
         // 201: ECR. What was sent whole is there; its Range is wrong too often to be asked.
         let reply = self.repository.exchange().expect(ask, &[201, 202, 204]).await?;
-        self.offset += size;
         self.follow(&reply)?;
         reply.body.drain().await;
         Ok(())
@@ -184,6 +234,17 @@ impl Upload {
         self.put(digest, Body::Stream { stream: rest, size: Some(size) }).await
     }
 
+    /// Completes the blob with its last, or all, bytes, however many there are.
+    ///
+    /// Sends `PUT <location>?digest=<digest>`, whose length is not told beforehand: not every registry
+    /// takes that.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub async fn finish_with_stream(&mut self, digest: &Digest, rest: BlobStream) -> Result<()> {
+        self.put(digest, Body::Stream { stream: rest, size: None }).await
+    }
+
     /// Gives the session up.
     ///
     /// Sends `DELETE <location>`; waits for at most two seconds.
@@ -217,14 +278,13 @@ impl Upload {
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(body);
         let reply = self.repository.exchange().expect(ask, &[201, 204]).await?;
-        let stated = reply.header("docker-content-digest").and_then(|d| d.parse::<Digest>().ok());
-        reply.body.drain().await;
-        match stated.filter(|stated| stated.algorithm_name() == digest.algorithm_name()) {
-            Some(stated) if stated != *digest => Err(Error::new(ErrorKind::DigestMismatch)
-                .at(about)
-                .detail(format!("expected {digest}, got {stated}"))),
-            _ => Ok(()),
-        }
+        stored(reply, digest).await.map_err(|e| e.at(about))
+    }
+
+    fn patch(&self, content: BlobStream, size: Option<u64>) -> Ask {
+        self.ask(Method::PATCH, self.location.clone())
+            .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
+            .body(Body::Stream { stream: content, size })
     }
 
     fn ask(&self, method: Method, uri: Uri) -> Ask {
@@ -242,6 +302,14 @@ impl Upload {
     fn unusable(&self, source: http::header::InvalidHeaderValue) -> Error {
         Error::new(ErrorKind::Invalid).at(self.repository.upload_name()).with_source(source)
     }
+}
+
+/// Ends with the reply to a blob's last request, and holds what it says was stored against the
+/// digest of what was sent.
+async fn stored(reply: Reply, digest: &Digest) -> Result<()> {
+    let stated = stated_digest(&reply);
+    reply.body.drain().await;
+    stated.map_or(Ok(()), |stated| agree(digest, &stated))
 }
 
 impl fmt::Debug for Upload {

@@ -18,6 +18,7 @@ mod raw;
 mod redirect;
 mod referrers;
 mod stores;
+mod upload;
 
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 pub use event::{CopyEvent, CopySummary, Tally};
 
+use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::reference::{Tag, TagOrDigest};
@@ -121,6 +122,15 @@ impl Copier {
             .buffered(self.options.parallel.get())
             .try_collect()
             .await
+    }
+
+    /// Copies one blob, of which digest and size must be right: it is taken over where both ends are
+    /// at one registry that does so, left out where it is there, and sent otherwise.
+    ///
+    /// # Errors
+    /// The first error of either store, with its [side](crate::Error::side).
+    pub async fn copy_blob(&self, blob: &Descriptor) -> Result<Tally> {
+        Arc::clone(self.run()).only_blob(blob.clone()).await
     }
 
     fn run(&self) -> &Arc<run::Run> {

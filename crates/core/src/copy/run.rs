@@ -11,7 +11,7 @@ use super::event::Tally;
 use super::once::Once;
 use super::plan::{self, Step, Walk};
 use super::{CopyEvent, CopyOptions, CopySummary, Observer};
-use crate::blob::BlobBody;
+use crate::blob::{BlobBody, Progress};
 use crate::choice::image_for;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
@@ -59,6 +59,15 @@ impl Run {
         let permits = Semaphore::new(options.parallel.get());
         let (blobs, manifests) = (Once::default(), Once::default());
         Self { source, target, options, observer, permits, blobs, manifests }
+    }
+
+    /// Brings one blob over.
+    pub(super) async fn only_blob(self: Arc<Self>, blob: Descriptor) -> Result<Tally> {
+        let copy = Arc::new(Copy::default());
+        (self.observer)(&CopyEvent::Found { blob: blob.clone() });
+        self.blob(Arc::clone(&copy), blob).await?;
+        let tally = *copy.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(tally)
     }
 
     pub(super) async fn copy(
@@ -285,8 +294,10 @@ impl Run {
 
     async fn send_blob(&self, blob: &Descriptor) -> Result<()> {
         let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
-        let meter = move |bytes| observer(&CopyEvent::Progress { digest: digest.clone(), bytes });
-        let body = BlobBody::source(Arc::clone(&self.source)).metered(Arc::new(meter));
+        let listener = move |progress: Progress| {
+            observer(&CopyEvent::Progress { digest: digest.clone(), bytes: progress.piece });
+        };
+        let body = BlobBody::source(Arc::clone(&self.source)).on_progress(listener);
         self.target.push_blob(blob, body).await.map_err(|e| e.on(Side::Target))
     }
 

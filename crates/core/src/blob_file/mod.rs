@@ -3,6 +3,8 @@
 //! Owns the one way that files appear in a layout or a registry's folder. A name that exists holds
 //! whole content, after `kill -9` and power loss too. Blocking work runs off the async threads.
 
+mod spooled;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -12,6 +14,7 @@ use futures_util::TryStreamExt as _;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
+pub use self::spooled::Spooled;
 use crate::blob::{BlobReader, BlobStream, PIECE};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Verifier};

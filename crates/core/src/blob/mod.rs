@@ -3,10 +3,13 @@
 //! Owns [`BlobReader`], through which every blob leaves a store, and [`BlobBody`], with which every
 //! blob enters one. Both are bounded: no blob is ever held whole.
 
+mod body;
+mod measure;
+mod progress;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,10 +19,10 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use crate::descriptor::Descriptor;
 use crate::digest::Verifier;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::store::Source;
 
-/// What is told how many bytes went by.
-pub(crate) type Meter = Arc<dyn Fn(u64) + Send + Sync>;
+pub use self::body::BlobBody;
+pub use self::measure::Measure;
+pub use self::progress::Progress;
 
 /// Pieces of a blob, in order, not verified.
 pub struct BlobStream(BoxStream<'static, Result<Bytes>>);
@@ -65,10 +68,24 @@ impl BlobStream {
         }))
     }
 
-    /// The same, telling `meter` the size of each piece in bytes as it goes by.
+    /// The same, telling `listener` how far it is after each piece.
     #[must_use]
-    pub(crate) fn metered(self, meter: Meter) -> Self {
-        Self::new(self.0.inspect_ok(move |piece| meter(piece.len() as u64)))
+    pub fn on_progress(self, listener: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.counted(0, None, listener)
+    }
+
+    /// The same for what starts at `done` and has `size` bytes from there and before.
+    fn counted(
+        self,
+        mut done: u64,
+        size: Option<u64>,
+        mut listener: impl FnMut(Progress) + Send + 'static,
+    ) -> Self {
+        Self::new(self.0.inspect_ok(move |piece| {
+            let piece = piece.len() as u64;
+            done += piece;
+            listener(Progress { piece, done, size });
+        }))
     }
 
     /// At most `limit` bytes, in memory.
@@ -85,6 +102,12 @@ impl BlobStream {
             all.extend_from_slice(&piece);
         }
         Ok(all.into())
+    }
+}
+
+impl From<Bytes> for BlobStream {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(stream::iter([Ok(bytes)]))
     }
 }
 
@@ -135,6 +158,14 @@ impl BlobReader {
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    /// The same, telling `listener` how far it is after each piece that comes.
+    #[must_use]
+    pub fn on_progress(mut self, listener: impl FnMut(Progress) + Send + 'static) -> Self {
+        let inner = std::mem::replace(&mut self.inner, BlobStream::new(stream::empty()));
+        self.inner = inner.counted(0, Some(self.descriptor.size), listener);
+        self
     }
 
     /// The whole blob in memory, if it has at most `limit` bytes.
@@ -202,158 +233,6 @@ impl fmt::Debug for BlobReader {
     }
 }
 
-/// A blob to be written: bytes, a file, another store's blob, or a stream that comes once.
-///
-/// A store opens it, perhaps more than once, perhaps from the middle: that is how a broken upload
-/// goes on. Only a stream cannot be opened again.
-pub struct BlobBody {
-    body: Body,
-    meter: Option<Meter>,
-}
-
-enum Body {
-    Bytes(Bytes),
-    File(PathBuf),
-    Source(Arc<dyn Source>),
-    Reader(Option<Box<BlobReader>>),
-    Once(Option<BlobStream>),
-}
-
-impl BlobBody {
-    /// The content of a file, which must not change while it is sent.
-    pub fn file(path: impl Into<PathBuf>) -> Self {
-        Body::File(path.into()).into()
-    }
-
-    /// The blob that `source` has under the digest to be written; errors in reading it say that they
-    /// are the [source](Side::Source)'s.
-    #[must_use]
-    pub fn source(source: Arc<dyn Source>) -> Self {
-        Body::Source(source).into()
-    }
-
-    /// A stream, which can be sent once only.
-    #[must_use]
-    pub fn stream(stream: BlobStream) -> Self {
-        Body::Once(Some(stream)).into()
-    }
-
-    /// Whether it can be opened more than once.
-    #[must_use]
-    pub fn is_replayable(&self) -> bool {
-        !matches!(self.body, Body::Once(_) | Body::Reader(_))
-    }
-
-    /// The same, telling `meter` of each piece that is read from it.
-    pub(crate) fn metered(mut self, meter: Meter) -> Self {
-        self.meter = Some(meter);
-        self
-    }
-
-    /// Opens it from the start, verified against what it should be.
-    ///
-    /// # Errors
-    /// [`Io`](ErrorKind::Io) or the source's error; [`Unsupported`](ErrorKind::Unsupported) if a
-    /// stream was opened before.
-    pub async fn open(&mut self, descriptor: &Descriptor) -> Result<BlobReader> {
-        let mut reader = match &mut self.body {
-            Body::Source(source) => {
-                let mut reader = source.blob(descriptor).await.map_err(|e| e.on(Side::Source))?;
-                reader.side = Some(Side::Source);
-                reader
-            }
-            // Verified already, if it is the same blob: hashing it twice would double the cost.
-            Body::Reader(reader)
-                if reader.as_ref().is_some_and(|r| r.descriptor.digest == descriptor.digest) =>
-            {
-                *reader.take().ok_or_else(|| sent_already(descriptor))?
-            }
-            body => BlobReader::new(descriptor.clone(), body.stream(descriptor, 0).await?)?,
-        };
-        if let Some(meter) = &self.meter {
-            let unmetered = std::mem::replace(&mut reader.inner, BlobStream::new(stream::empty()));
-            reader.inner = unmetered.metered(Arc::clone(meter));
-        }
-        Ok(reader)
-    }
-
-    /// Opens it from `offset` in bytes on, not verified: the receiver checks the whole.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub async fn open_at(&mut self, descriptor: &Descriptor, offset: u64) -> Result<BlobStream> {
-        let stream = self.body.stream(descriptor, offset).await?;
-        Ok(match &self.meter {
-            Some(meter) => stream.metered(Arc::clone(meter)),
-            None => stream,
-        })
-    }
-}
-
-impl Body {
-    async fn stream(&mut self, descriptor: &Descriptor, offset: u64) -> Result<BlobStream> {
-        match self {
-            Self::Bytes(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-                let rest = bytes.slice(start..);
-                Ok(BlobStream::new(stream::iter([Ok(rest)])))
-            }
-            Self::File(path) => open_file(path, offset).await,
-            Self::Source(source) => {
-                let rest = source.blob_range(descriptor, offset..descriptor.size).await;
-                let rest = rest.map_err(|e| e.on(Side::Source))?;
-                Ok(BlobStream::new(rest.map_err(|e| e.on(Side::Source))))
-            }
-            Self::Reader(_) | Self::Once(_) if offset > 0 => Err(sent_already(descriptor)),
-            Self::Reader(reader) => {
-                reader.take().map(|r| BlobStream::new(*r)).ok_or_else(|| sent_already(descriptor))
-            }
-            Self::Once(stream) => stream.take().ok_or_else(|| sent_already(descriptor)),
-        }
-    }
-}
-
-impl From<Body> for BlobBody {
-    fn from(body: Body) -> Self {
-        Self { body, meter: None }
-    }
-}
-
-/// A user's own file, where links are theirs to make.
-async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
-    let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
-    BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset).await
-}
-
-fn sent_already(descriptor: &Descriptor) -> Error {
-    Error::new(ErrorKind::Unsupported)
-        .at(&descriptor.digest)
-        .detail("the blob comes from a stream, which cannot be sent again")
-}
-
-impl From<Bytes> for BlobBody {
-    fn from(bytes: Bytes) -> Self {
-        Body::Bytes(bytes).into()
-    }
-}
-
-impl From<BlobReader> for BlobBody {
-    fn from(reader: BlobReader) -> Self {
-        Body::Reader(Some(Box::new(reader))).into()
-    }
-}
-
-impl fmt::Debug for BlobBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.body {
-            Body::Bytes(bytes) => write!(f, "BlobBody({} bytes)", bytes.len()),
-            Body::File(path) => write!(f, "BlobBody({})", path.display()),
-            Body::Source(source) => write!(f, "BlobBody({source:?})"),
-            Body::Reader(_) | Body::Once(_) => f.write_str("BlobBody(stream)"),
-        }
-    }
-}
-
 /// 256 KiB: large enough that a piece costs nothing, small enough that many transfers fit in memory.
 pub const PIECE: usize = 256 << 10;
 
@@ -412,15 +291,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_opens_once_and_bytes_open_anywhere() {
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
-        let mut bytes = BlobBody::from(Bytes::from_static(b"abc"));
-        assert!(bytes.is_replayable());
-        assert_eq!(bytes.open_at(&descriptor, 2).await.unwrap().bytes(9).await.unwrap(), "c");
-        assert_eq!(bytes.open(&descriptor).await.unwrap().bytes(9).await.unwrap(), "abc");
-        let mut once = BlobBody::from(reader(b"abc", &[b"abc"]));
-        assert!(!once.is_replayable());
-        assert_eq!(once.open(&descriptor).await.unwrap().bytes(9).await.unwrap(), "abc");
-        assert_eq!(once.open(&descriptor).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    async fn whoever_asks_is_told_how_far_it_is() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let reader = reader(b"abc", &[b"ab", b"c"]).on_progress(move |p| tell.send(p).unwrap());
+        assert_eq!(reader.bytes(9).await.unwrap(), "abc");
+        let far = |piece, done| Progress { piece, done, size: Some(3) };
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [far(2, 2), far(1, 3)]);
     }
 }

@@ -1,0 +1,69 @@
+//! A stream that is sent in several requests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use longshore_core::{BlobStream, Result};
+
+/// A stream that is handed out in parts.
+pub(super) struct Rest(Arc<tokio::sync::Mutex<Parts>>);
+
+struct Parts {
+    stream: BlobStream,
+    /// What a piece had more than the last part was to have.
+    surplus: Bytes,
+}
+
+impl Rest {
+    pub(super) fn new(stream: BlobStream) -> Self {
+        Self(Arc::new(tokio::sync::Mutex::new(Parts { stream, surplus: Bytes::new() })))
+    }
+
+    /// The next `size` bytes. The part before must have been read to its end.
+    pub(super) fn first(&mut self, size: u64) -> BlobStream {
+        let parts = Arc::clone(&self.0);
+        BlobStream::new(stream::try_unfold((parts, size), |(parts, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let Some(piece) = parts.lock().await.next(left).await? else { return Ok(None) };
+            let left = left - piece.len() as u64;
+            Ok(Some((piece, (parts, left))))
+        }))
+    }
+}
+
+impl Parts {
+    /// The next piece, of at most `limit` bytes.
+    async fn next(&mut self, limit: u64) -> Result<Option<Bytes>> {
+        let mut piece = std::mem::take(&mut self.surplus);
+        while piece.is_empty() {
+            match self.stream.next().await {
+                Some(next) => piece = next?,
+                None => return Ok(None),
+            }
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if piece.len() > limit {
+            self.surplus = piece.split_off(limit);
+        }
+        Ok(Some(piece))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_is_handed_out_in_exact_parts() {
+        let pieces = ["abc", "", "defgh", "i"].map(|p| Ok(Bytes::from_static(p.as_bytes())));
+        let mut rest = Rest::new(BlobStream::new(stream::iter(pieces)));
+        for expected in ["ab", "cdef", "g", "hi", ""] {
+            let part = rest.first(expected.len() as u64).bytes(100).await.unwrap();
+            assert_eq!(part, expected);
+        }
+        assert_eq!(rest.first(5).bytes(100).await.unwrap(), "");
+    }
+}

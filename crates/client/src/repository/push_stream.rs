@@ -1,0 +1,84 @@
+//! Pushing what nobody knows beforehand: hashed while it is sent, and named at the end.
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use longshore_core::{BlobStream, Descriptor, Digest, Error, Result};
+
+use super::parts::Rest;
+use super::session::Session;
+use super::{RemoteRepository, Upload};
+use crate::config::UploadForm;
+
+/// Pushes a stream of any length.
+pub(super) async fn push_stream(
+    repository: &RemoteRepository,
+    stream: BlobStream,
+    digest: Option<&Digest>,
+) -> Result<Descriptor> {
+    let (mut stream, measure) = stream.measured(digest)?;
+    // Before the session: what gives nothing at all needs none.
+    let first = first(&mut stream).await?;
+    let mut session = Session::of(repository.begin_upload().await?);
+    let sent = async {
+        if let Some(first) = first {
+            let whole = BlobStream::new(stream::iter([Ok(first)]).chain(stream));
+            send(repository, &mut session.upload, whole).await?;
+        }
+        let descriptor = measure.finish()?;
+        session.upload.finish(&descriptor.digest).await?;
+        Ok(descriptor)
+    };
+    match sent.await {
+        Ok(descriptor) => {
+            session.forget();
+            Ok(descriptor)
+        }
+        Err(error) => {
+            session.cancel().await;
+            Err(explained(error))
+        }
+    }
+}
+
+async fn first(stream: &mut BlobStream) -> Result<Option<Bytes>> {
+    while let Some(piece) = stream.try_next().await? {
+        if !piece.is_empty() {
+            return Ok(Some(piece));
+        }
+    }
+    Ok(None)
+}
+
+/// Sends all of it: in chunks that fit in memory, where that is asked for, else as one stream.
+async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStream) -> Result<()> {
+    let form = repository.shared().upload_form(repository.exchange().registry());
+    let least = upload.least_chunk().unwrap_or(0);
+    let chunk = match form {
+        UploadForm::Chunks(chunk) => usize::try_from(chunk.get().max(least)).ok(),
+        UploadForm::Single | UploadForm::Whole => None,
+    };
+    let Some(chunk) = chunk.filter(|chunk| *chunk <= CHUNK_LIMIT) else {
+        return upload.append_stream(whole).await.map(drop);
+    };
+    let mut rest = Rest::new(whole);
+    loop {
+        let piece = rest.first(chunk as u64).bytes(chunk).await?;
+        let size = piece.len();
+        if size > 0 {
+            upload.append(piece.into(), size as u64).await?;
+        }
+        if size < chunk {
+            return Ok(());
+        }
+    }
+}
+
+fn explained(error: Error) -> Error {
+    match crate::exchange::is_broken(&error) {
+        true => error.with_hint("The blob came from a stream, which cannot be sent again."),
+        false => error,
+    }
+}
+
+/// 64 MiB: a chunk of an unknown whole is in memory while it is sent.
+const CHUNK_LIMIT: usize = 64 << 20;

@@ -1,0 +1,385 @@
+//! Upload sessions, request by request, with the headers that the predecessors sent and expected.
+
+use bytes::Bytes;
+use futures_util::stream;
+use longshore::{
+    Algorithm, BlobBody, BlobStream, Descriptor, ErrorKind, Mount, Repository, Source as _,
+    Target as _, UploadForm,
+};
+use longshore_registry::Registry;
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::embedded::start;
+use crate::{blob, blob_path, place, quick, remote};
+
+const CONTENT: &[u8] = b"0123456789";
+const UPLOADS: &str = "/v2/a/b/blobs/uploads/";
+
+fn bytes(content: &'static [u8]) -> BlobStream {
+    Bytes::from_static(content).into()
+}
+
+/// A stream that does not know how long it is.
+fn pieces(pieces: &'static [&'static [u8]]) -> BlobStream {
+    BlobStream::new(stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece)))))
+}
+
+fn begin(location: &str) -> Exchange {
+    Exchange::new("POST", UPLOADS)
+        .with("content-length", "0")
+        .answer(202)
+        .header("location", location)
+        .header("docker-upload-uuid", "1")
+        .header("range", "0-0")
+}
+
+fn patch(location: &str, content: &[u8]) -> Exchange {
+    Exchange::new("PATCH", location)
+        .with("content-type", "application/octet-stream")
+        .sending(content)
+        .answer(202)
+}
+
+/// A PATCH whose length is not told beforehand.
+fn streamed(location: &str, content: &[u8]) -> Exchange {
+    patch(location, content)
+        .with("transfer-encoding", "chunked")
+        .without("content-length")
+        .without("content-range")
+}
+
+fn finish(location: &str, descriptor: &Descriptor, content: &[u8]) -> Exchange {
+    let separator = if location.contains('?') { '&' } else { '?' };
+    Exchange::new("PUT", format!("{location}{separator}digest={}", descriptor.digest))
+        .sending(content)
+        .answer(201)
+        .header("docker-content-digest", descriptor.digest.as_str())
+}
+
+#[tokio::test]
+async fn a_session_takes_chunks_and_tells_its_range_and_location_each_time() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1?_state=a"));
+    let chunk = |from: &str, range: &str, content: &[u8], to: &str| {
+        patch(from, content)
+            .with("content-range", range)
+            .with("content-length", content.len().to_string())
+            .header("range", format!("0-{}", range.split_once('-').unwrap().1))
+            .header("location", to)
+    };
+    server.expect(chunk("/v2/u/1?_state=a", "0-4", b"01234", "/v2/u/1?_state=b"));
+    server.expect(
+        Exchange::new("GET", "/v2/u/1?_state=b")
+            .answer(204)
+            .header("range", "0-4")
+            .header("location", "/v2/u/1?_state=c"),
+    );
+    server.expect(chunk("/v2/u/1?_state=c", "5-9", b"56789", "/v2/u/1?_state=d"));
+    server.expect(finish("/v2/u/1?_state=d", &descriptor, b"").with("content-length", "0"));
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    assert_eq!(upload.offset(), 0);
+    upload.append(bytes(b"01234"), 5).await.unwrap();
+    assert_eq!(upload.status().await.unwrap(), Some(5));
+    assert_eq!(upload.location(), server.url("/v2/u/1?_state=c"));
+    upload.append(bytes(b"56789"), 5).await.unwrap();
+    assert_eq!(upload.offset(), 10);
+    upload.finish(&descriptor.digest).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_streamed_patch_tells_no_length_and_no_range() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(streamed("/v2/u/1", b"0123456").header("location", "/v2/u/2"));
+    server.expect(finish("/v2/u/2", &descriptor, b"789").with("content-length", "3"));
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    assert_eq!(upload.append_stream(pieces(&[b"01234", b"", b"56"])).await.unwrap(), 7);
+    assert_eq!(upload.offset(), 7);
+    upload.finish_with(&descriptor.digest, bytes(b"789"), 3).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn the_last_request_brings_nothing_a_part_or_all_of_known_length_or_not() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    server.expect(begin("/v2/u/1"));
+    server.expect(finish("/v2/u/1", &descriptor, CONTENT).with("content-length", "10"));
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    upload.finish_with(&descriptor.digest, bytes(CONTENT), 10).await.unwrap();
+    server.expect(begin("/v2/u/2"));
+    server.expect(
+        finish("/v2/u/2", &descriptor, CONTENT)
+            .with("transfer-encoding", "chunked")
+            .without("content-length"),
+    );
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    let rest = pieces(&[b"01234", b"56789"]);
+    upload.finish_with_stream(&descriptor.digest, rest).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn what_the_registry_says_it_stored_is_held_against_what_was_sent() {
+    let server = Script::start().await;
+    let (descriptor, other) = (blob(CONTENT), blob(b"other"));
+    for stated in [other.digest.to_string(), "sha512:no digest".to_owned()] {
+        server.expect(begin("/v2/u/1"));
+        let last = format!("/v2/u/1?digest={}", descriptor.digest);
+        let put = Exchange::new("PUT", last).answer(201).header("docker-content-digest", stated);
+        server.expect(put);
+    }
+    let finished = async || {
+        let mut upload = remote(&server).begin_upload().await.unwrap();
+        upload.finish(&descriptor.digest).await
+    };
+    let error = finished().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch);
+    // What cannot be read says nothing.
+    finished().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_session_is_given_up_and_its_absence_told() {
+    let server = Script::start().await;
+    server.expect(begin("/v2/u/1?s=1"));
+    server.expect(Exchange::new("DELETE", "/v2/u/1?s=1").answer(204));
+    server.expect(begin("/v2/u/2"));
+    server.expect(Exchange::new("GET", "/v2/u/2").answer(404));
+    let repository = remote(&server);
+    repository.begin_upload().await.unwrap().cancel().await.unwrap();
+    let mut gone = repository.begin_upload().await.unwrap();
+    assert_eq!(gone.status().await.unwrap_err().kind(), ErrorKind::NotFound);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_new_process_goes_on_with_a_session() {
+    let (address, _running) = start(Registry::builder().memory()).await;
+    let place: Repository = format!("{address}/a/b").parse().unwrap();
+    let descriptor = blob(CONTENT);
+    let mut upload = quick().build().repository(&place).begin_upload().await.unwrap();
+    upload.append(bytes(b"0123"), 4).await.unwrap();
+    let location = upload.location();
+    drop(upload);
+    let repository = quick().build().repository(&place);
+    let mut resumed = repository.resume_upload(&location).await.unwrap();
+    assert_eq!(resumed.offset(), 4);
+    resumed.append_stream(pieces(&[b"45", b"67"])).await.unwrap();
+    resumed.finish_with(&descriptor.digest, bytes(b"89"), 2).await.unwrap();
+    assert_eq!(repository.blob_size(&descriptor.digest).await.unwrap(), Some(10));
+    // It is complete, and so gone.
+    let error = repository.resume_upload(&location).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = repository.resume_upload("ftp://elsewhere/u").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn a_session_is_gone_on_with_by_its_path_too() {
+    let server = Script::start().await;
+    // A fresh session's range is that of one byte, and says nothing.
+    server.expect(Exchange::new("GET", "/v2/u/1?_state=x").answer(204).header("range", "0-0"));
+    let resumed = remote(&server).resume_upload("/v2/u/1?_state=x").await.unwrap();
+    assert_eq!((resumed.offset(), resumed.location()), (0, server.url("/v2/u/1?_state=x")));
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let post = || {
+        Exchange::new("POST", format!("{UPLOADS}?digest={}", descriptor.digest))
+            .with("content-type", "application/octet-stream")
+            .with("content-length", "10")
+            .sending(CONTENT)
+    };
+    let repository = || {
+        let client = quick().upload_form(UploadForm::Single).build();
+        client.repository(&place(&server))
+    };
+    let body = || BlobBody::from(Bytes::from_static(CONTENT));
+    server.expect(post().answer(201).header("docker-content-digest", descriptor.digest.as_str()));
+    repository().push_blob(&descriptor, body()).await.unwrap();
+    // One that would rather have a session is given it, and not asked the same again.
+    server.expect(post().answer(202).header("location", "/v2/u/1"));
+    server.expect(finish("/v2/u/1", &descriptor, CONTENT));
+    server.expect(begin("/v2/u/2"));
+    server.expect(finish("/v2/u/2", &descriptor, CONTENT));
+    let wary = repository();
+    wary.push_blob(&descriptor, body()).await.unwrap();
+    wary.push_blob(&descriptor, body()).await.unwrap();
+    // One that is busy is asked again; one that knows no such request, in another way.
+    server.expect(post().answer(503));
+    server.expect(post().answer(405));
+    server.expect(begin("/v2/u/3"));
+    server.expect(finish("/v2/u/3", &descriptor, CONTENT));
+    repository().push_blob(&descriptor, body()).await.unwrap();
+    server.expect(post().answer(403));
+    let error = repository().push_blob(&descriptor, body()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_stream_of_unknown_length_is_one_pass_and_named_at_the_end() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    for digest in [None, Some(&descriptor.digest)] {
+        server.expect(begin("/v2/u/1?_state=1"));
+        server.expect(streamed("/v2/u/1?_state=1", CONTENT).header("location", "2?_state=2"));
+        server.expect(finish("/v2/u/2?_state=2", &descriptor, b"").with("content-length", "0"));
+        let sent = pieces(&[b"", b"01234", b"56789"]);
+        let sent = remote(&server).push_stream(sent, digest).await.unwrap();
+        assert_eq!(sent, descriptor);
+    }
+    // Another blob than was said is not completed, and leaves no session behind.
+    server.expect(begin("/v2/u/1"));
+    server.expect(streamed("/v2/u/1", CONTENT));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    let other = Algorithm::Sha512.digest(b"other");
+    let error = remote(&server).push_stream(pieces(&[CONTENT]), Some(&other)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch);
+    // In chunks, where that is how the registry is spoken to.
+    server.expect(begin("/v2/u/1").header("oci-chunk-min-length", "4"));
+    for (range, content) in [("0-3", b"0123".as_slice()), ("4-7", b"4567"), ("8-9", b"89")] {
+        server.expect(patch("/v2/u/1", content).with("content-range", range));
+    }
+    server.expect(finish("/v2/u/1", &descriptor, b""));
+    let three = UploadForm::Chunks(std::num::NonZeroU64::new(3).unwrap());
+    let repository = quick().upload_form(three).build().repository(&place(&server));
+    repository.push_stream(pieces(&[b"01", b"23456", b"789"]), None).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_leaves_no_session_behind() {
+    let server = Script::start().await;
+    server.expect(begin("/v2/u/1"));
+    server.expect(streamed("/v2/u/1", CONTENT).answer(500));
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    let error = remote(&server).push_stream(pieces(&[CONTENT]), None).await.unwrap_err();
+    assert_eq!(error.status(), Some(500));
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_blob_that_is_there_is_not_sent() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let body = || BlobBody::from(Bytes::from_static(CONTENT));
+    server.expect(Exchange::new("HEAD", blob_path(&descriptor)).body(CONTENT));
+    assert!(!remote(&server).ensure_blob(&descriptor, body()).await.unwrap());
+    server.expect(Exchange::new("HEAD", blob_path(&descriptor)).answer(404));
+    server.expect(begin("/v2/u/1"));
+    server.expect(finish("/v2/u/1", &descriptor, CONTENT));
+    assert!(remote(&server).ensure_blob(&descriptor, body()).await.unwrap());
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_04_a_mount_that_worked_has_neither_range_nor_session() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let encoded = descriptor.digest.as_str().replace(':', "%3A");
+    let mount = || Exchange::new("POST", format!("{UPLOADS}?mount={encoded}&from=c%2Fd"));
+    server.expect(
+        mount()
+            .answer(201)
+            .header("docker-content-digest", descriptor.digest.as_str())
+            .header("location", blob_path(&descriptor)),
+    );
+    // Without a Location even, a 201 says all there is to say.
+    server.expect(mount().answer(201));
+    let from = format!("{}/c/d", server.address()).parse().unwrap();
+    for _ in 0..2 {
+        let mounted = remote(&server).mount_blob(&descriptor, &from).await.unwrap();
+        assert_eq!(mounted, Mount::Mounted);
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_05_a_relative_location_is_followed_its_query_kept_and_the_digest_added() {
+    let server = Script::start().await;
+    let digest = Algorithm::Sha256.digest(CONTENT);
+    // Below a path prefix that a proxy adds, after a POST and after each PATCH.
+    server.expect(begin("/prefix/v2/a/b/blobs/uploads/1?_state=a%2Bb%3D%3D&blank=&flag"));
+    server.expect(
+        patch("/prefix/v2/a/b/blobs/uploads/1?_state=a%2Bb%3D%3D&blank=&flag", b"01234")
+            .with("content-range", "0-4")
+            .header("location", "2?_state=c+d&blank="),
+    );
+    server.expect(
+        patch("/prefix/v2/a/b/blobs/uploads/2?_state=c+d&blank=", b"56789")
+            .with("content-range", "5-9")
+            .header("location", "?_state=e"),
+    );
+    server.expect(
+        Exchange::new("PUT", format!("/prefix/v2/a/b/blobs/uploads/2?_state=e&digest={digest}"))
+            .answer(201),
+    );
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    upload.append(bytes(b"01234"), 5).await.unwrap();
+    upload.append(bytes(b"56789"), 5).await.unwrap();
+    upload.finish(&digest).await.unwrap();
+    // What would mean something else in a query is written in percents.
+    server.expect(begin("ftp://elsewhere/u"));
+    server.expect(begin(&server.url("/v2/u/9")));
+    server.expect(Exchange::new("PUT", "/v2/u/9?digest=a%2Bb:c").answer(201));
+    let broken = remote(&server).begin_upload().await;
+    assert_eq!(broken.unwrap_err().kind(), ErrorKind::Protocol);
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    upload.finish(&"a+b:c".parse().unwrap()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_19_an_empty_blob_goes_up_in_every_form() {
+    let (address, _running) = start(Registry::builder().memory()).await;
+    let empty = blob(b"");
+    let chunks = UploadForm::Chunks(std::num::NonZeroU64::new(4).unwrap());
+    for (form, name) in
+        [(UploadForm::Whole, "whole"), (UploadForm::Single, "single"), (chunks, "chunks")]
+    {
+        let place = |name: &str| format!("{address}/{name}").parse().unwrap();
+        let client = quick().upload_form(form).build();
+        let repository = client.repository(&place(name));
+        repository.push_blob(&empty, Bytes::new().into()).await.unwrap();
+        assert_eq!(repository.blob_size(&empty.digest).await.unwrap(), Some(0));
+        let reader = repository.blob(&empty).await.unwrap();
+        assert!(reader.bytes(0).await.unwrap().is_empty());
+        let streamed = client.repository(&place(&format!("{name}/streamed")));
+        assert_eq!(streamed.push_stream(pieces(&[b""]), None).await.unwrap(), empty);
+        assert_eq!(streamed.blob_size(&empty.digest).await.unwrap(), Some(0));
+        let mut upload = streamed.begin_upload().await.unwrap();
+        assert_eq!(upload.append_stream(pieces(&[])).await.unwrap(), 0);
+        upload.finish(&empty.digest).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_pushes_and_pulls_one_blob_is_told_how_far_it_is() {
+    let (address, _running) = start(Registry::builder().memory()).await;
+    let place: Repository = format!("{address}/a").parse().unwrap();
+    let repository = quick().build().repository(&place);
+    let content = Bytes::from(vec![1; 1_000_000]);
+    let descriptor = blob(&content);
+    let (tell, told) = std::sync::mpsc::channel();
+    let heard = tell.clone();
+    let body = BlobBody::from(content).on_progress(move |p| heard.send(p).unwrap());
+    repository.push_blob(&descriptor, body).await.unwrap();
+    let last = told.try_iter().last().unwrap();
+    assert_eq!((last.done, last.size), (1_000_000, Some(1_000_000)));
+    let reader = repository.blob(&descriptor).await.unwrap();
+    let reader = reader.on_progress(move |p| tell.send(p).unwrap());
+    reader.bytes(1_000_000).await.unwrap();
+    let seen: Vec<_> = told.try_iter().collect();
+    assert!(seen.is_sorted_by_key(|p| p.done) && seen.iter().all(|p| p.size == Some(1_000_000)));
+    assert_eq!(seen.iter().map(|p| p.piece).sum::<u64>(), 1_000_000);
+}

@@ -1,0 +1,202 @@
+//! Blobs on their way in: from anywhere, openable again where that is possible.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+
+use super::{BlobReader, BlobStream, Progress};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::store::Source;
+
+/// Who is told how far a body is.
+type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// A blob to be written: bytes, a file, another store's blob, or a stream that comes once.
+///
+/// A store opens it, perhaps more than once, perhaps from the middle: that is how a broken upload
+/// goes on. Only a stream cannot be opened again.
+pub struct BlobBody {
+    body: Body,
+    listener: Option<Listener>,
+}
+
+enum Body {
+    Bytes(Bytes),
+    File(PathBuf),
+    Source(Arc<dyn Source>),
+    Reader(Option<Box<BlobReader>>),
+    Once(Option<BlobStream>),
+}
+
+impl BlobBody {
+    /// The content of a file, which must not change while it is sent.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Body::File(path.into()).into()
+    }
+
+    /// The blob that `source` has under the digest to be written; errors in reading it say that they
+    /// are the [source](Side::Source)'s.
+    #[must_use]
+    pub fn source(source: Arc<dyn Source>) -> Self {
+        Body::Source(source).into()
+    }
+
+    /// A stream, which can be sent once only.
+    #[must_use]
+    pub fn stream(stream: BlobStream) -> Self {
+        Body::Once(Some(stream)).into()
+    }
+
+    /// Whether it can be opened more than once.
+    #[must_use]
+    pub fn is_replayable(&self) -> bool {
+        !matches!(self.body, Body::Once(_) | Body::Reader(_))
+    }
+
+    /// The same, telling `listener` how far it is after each piece that is read from it. What is sent
+    /// again after a failure is told again.
+    #[must_use]
+    pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Opens it from the start, verified against what it should be.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) or the source's error; [`Unsupported`](ErrorKind::Unsupported) if a
+    /// stream was opened before.
+    pub async fn open(&mut self, descriptor: &Descriptor) -> Result<BlobReader> {
+        let reader = match &mut self.body {
+            Body::Source(source) => {
+                let mut reader = source.blob(descriptor).await.map_err(|e| e.on(Side::Source))?;
+                reader.side = Some(Side::Source);
+                reader
+            }
+            // Verified already, if it is the same blob: hashing it twice would double the cost.
+            Body::Reader(reader)
+                if reader.as_ref().is_some_and(|r| r.descriptor.digest == descriptor.digest) =>
+            {
+                *reader.take().ok_or_else(|| sent_already(descriptor))?
+            }
+            body => BlobReader::new(descriptor.clone(), body.stream(descriptor, 0).await?)?,
+        };
+        Ok(match self.listener.clone() {
+            Some(listener) => reader.on_progress(move |progress| listener(progress)),
+            None => reader,
+        })
+    }
+
+    /// Opens it from `offset` in bytes on, not verified: the receiver checks the whole.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_at(&mut self, descriptor: &Descriptor, offset: u64) -> Result<BlobStream> {
+        let stream = self.body.stream(descriptor, offset).await?;
+        Ok(match self.listener.clone() {
+            Some(listener) => {
+                stream.counted(offset, Some(descriptor.size), move |progress| listener(progress))
+            }
+            None => stream,
+        })
+    }
+}
+
+impl Body {
+    async fn stream(&mut self, descriptor: &Descriptor, offset: u64) -> Result<BlobStream> {
+        match self {
+            Self::Bytes(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                Ok(bytes.slice(start..).into())
+            }
+            Self::File(path) => open_file(path, offset).await,
+            Self::Source(source) => {
+                let rest = source.blob_range(descriptor, offset..descriptor.size).await;
+                let rest = rest.map_err(|e| e.on(Side::Source))?;
+                Ok(BlobStream::new(rest.map_err(|e| e.on(Side::Source))))
+            }
+            Self::Reader(_) | Self::Once(_) if offset > 0 => Err(sent_already(descriptor)),
+            Self::Reader(reader) => {
+                reader.take().map(|r| BlobStream::new(*r)).ok_or_else(|| sent_already(descriptor))
+            }
+            Self::Once(stream) => stream.take().ok_or_else(|| sent_already(descriptor)),
+        }
+    }
+}
+
+impl From<Body> for BlobBody {
+    fn from(body: Body) -> Self {
+        Self { body, listener: None }
+    }
+}
+
+/// A user's own file, where links are theirs to make.
+async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
+    let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
+    BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset).await
+}
+
+fn sent_already(descriptor: &Descriptor) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(&descriptor.digest)
+        .detail("the blob comes from a stream, which cannot be sent again")
+}
+
+impl From<Bytes> for BlobBody {
+    fn from(bytes: Bytes) -> Self {
+        Body::Bytes(bytes).into()
+    }
+}
+
+impl From<BlobReader> for BlobBody {
+    fn from(reader: BlobReader) -> Self {
+        Body::Reader(Some(Box::new(reader))).into()
+    }
+}
+
+impl fmt::Debug for BlobBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.body {
+            Body::Bytes(bytes) => write!(f, "BlobBody({} bytes)", bytes.len()),
+            Body::File(path) => write!(f, "BlobBody({})", path.display()),
+            Body::Source(source) => write!(f, "BlobBody({source:?})"),
+            Body::Reader(_) | Body::Once(_) => f.write_str("BlobBody(stream)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media_type::MediaType;
+
+    #[tokio::test]
+    async fn a_stream_opens_once_and_bytes_open_anywhere() {
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let mut bytes = BlobBody::from(Bytes::from_static(b"abc"));
+        assert!(bytes.is_replayable());
+        assert_eq!(bytes.open_at(&descriptor, 2).await.unwrap().bytes(9).await.unwrap(), "c");
+        assert_eq!(bytes.open(&descriptor).await.unwrap().bytes(9).await.unwrap(), "abc");
+        let reader = bytes.open(&descriptor).await.unwrap();
+        let mut once = BlobBody::from(reader);
+        assert!(!once.is_replayable());
+        assert_eq!(once.open(&descriptor).await.unwrap().bytes(9).await.unwrap(), "abc");
+        assert_eq!(once.open(&descriptor).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[tokio::test]
+    async fn what_is_opened_from_the_middle_is_told_from_there() {
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let (tell, told) = std::sync::mpsc::channel();
+        let mut body = BlobBody::from(Bytes::from_static(b"abc"))
+            .on_progress(move |progress| tell.send(progress).unwrap());
+        drop(body.open(&descriptor).await.unwrap().bytes(9).await.unwrap());
+        drop(body.open_at(&descriptor, 2).await.unwrap().bytes(9).await.unwrap());
+        let far = |piece| Progress { piece, done: 3, size: Some(3) };
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [far(3), far(1)]);
+    }
+}

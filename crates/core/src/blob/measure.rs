@@ -1,0 +1,95 @@
+//! What a stream turns out to be, learnt while it goes by.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+
+use super::BlobStream;
+use crate::descriptor::Descriptor;
+use crate::digest::{Algorithm, Digest, Digester};
+use crate::error::Result;
+use crate::media_type::MediaType;
+
+/// Digest and size of what went by on a [measured](BlobStream::measured) stream.
+#[derive(Debug)]
+pub struct Measure {
+    seen: Arc<Mutex<Seen>>,
+    expected: Option<Digest>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    digester: Digester,
+    size: u64,
+}
+
+impl BlobStream {
+    /// The same, and what it turns out to be; with `expected`, by that digest's algorithm.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if that algorithm cannot be computed.
+    pub fn measured(self, expected: Option<&Digest>) -> Result<(Self, Measure)> {
+        let algorithm = expected.map_or(Ok(Algorithm::Sha256), Digest::verifiable)?;
+        let seen = Arc::new(Mutex::new(Seen { digester: algorithm.digester(), size: 0 }));
+        let measure = Measure { seen: Arc::clone(&seen), expected: expected.cloned() };
+        let measured = self.0.inspect_ok(move |piece: &Bytes| {
+            let mut seen = lock(&seen);
+            seen.digester.update(piece);
+            seen.size += piece.len() as u64;
+        });
+        Ok((Self::new(measured), measure))
+    }
+}
+
+impl Measure {
+    /// How many bytes went by so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        lock(&self.seen).size
+    }
+
+    /// What went by so far, as a blob.
+    ///
+    /// # Errors
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if it is not what was expected.
+    pub fn finish(&self) -> Result<Descriptor> {
+        let (digester, size) = {
+            let seen = lock(&self.seen);
+            (seen.digester.clone(), seen.size)
+        };
+        let digest = digester.finish();
+        if let Some(expected) = &self.expected {
+            expected.check(&digest).map_err(|e| e.at(expected))?;
+        }
+        Ok(Descriptor::new(MediaType::OCTET_STREAM, digest, size))
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[tokio::test]
+    async fn a_stream_is_measured_as_it_goes_by() {
+        for (expected, verdict) in [
+            (None, Ok(Digest::sha256(b"abc"))),
+            (Some(Algorithm::Sha512.digest(b"abc")), Ok(Algorithm::Sha512.digest(b"abc"))),
+            (Some(Digest::sha256(b"abd")), Err(ErrorKind::DigestMismatch)),
+        ] {
+            let stream = BlobStream::from(Bytes::from_static(b"abc"));
+            let (stream, measure) = stream.measured(expected.as_ref()).unwrap();
+            assert_eq!(stream.bytes(9).await.unwrap(), "abc");
+            assert_eq!(measure.size(), 3);
+            assert_eq!(measure.finish().map(|d| d.digest).map_err(|e| e.kind()), verdict);
+        }
+        let unknown: Digest = "blake3:abc".parse().unwrap();
+        let error = BlobStream::from(Bytes::new()).measured(Some(&unknown)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+}

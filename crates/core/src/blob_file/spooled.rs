@@ -1,0 +1,56 @@
+//! Streams that have to be known before they can be written.
+
+use std::path::Path;
+
+use futures_util::TryStreamExt as _;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt as _;
+
+use super::run;
+use crate::blob::{BlobStream, PIECE};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+
+/// A stream's bytes in a temporary file, which goes when this is dropped.
+#[derive(Debug)]
+pub struct Spooled {
+    file: NamedTempFile,
+    descriptor: Descriptor,
+}
+
+impl Spooled {
+    /// Reads a stream to its end; with a digest, the bytes must have it.
+    ///
+    /// # Errors
+    /// The stream's; [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if it is another blob;
+    /// [`Io`](crate::ErrorKind::Io) if there is no room for it.
+    pub async fn write(stream: BlobStream, digest: Option<&Digest>) -> Result<Self> {
+        let (mut stream, measure) = stream.measured(digest)?;
+        let at = |e| Error::io(&std::env::temp_dir(), e);
+        let (file, writer) = run(move || {
+            let file = NamedTempFile::new().map_err(at)?;
+            let writer = file.reopen().map_err(at)?;
+            Ok((file, tokio::fs::File::from_std(writer)))
+        })
+        .await?;
+        let mut writer = tokio::io::BufWriter::with_capacity(PIECE, writer);
+        while let Some(piece) = stream.try_next().await? {
+            writer.write_all(&piece).await.map_err(at)?;
+        }
+        writer.flush().await.map_err(at)?;
+        Ok(Self { file, descriptor: measure.finish()? })
+    }
+
+    /// Digest and size of the bytes.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Where the bytes are.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
