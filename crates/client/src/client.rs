@@ -7,12 +7,14 @@ use std::sync::Arc;
 use longshore_core::{Cached, Namespaces, Pages, RegistryName, Repository, RepositoryName, Result};
 
 use crate::auth::Auth;
-use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadForm};
+use crate::config::{Config, RegistrySettings, RetryPolicy, UploadForm, UserAgent};
 use crate::credentials::{CredentialStore, MemoryCredentials};
-use crate::endpoint::Endpoint;
+use crate::detect::Detector;
 use crate::exchange::Exchange;
+use crate::limits::Limits;
 use crate::listing::ListOptions;
 use crate::ping::Ping;
+use crate::raw::{RawReply, RawRequest};
 use crate::repository::RemoteRepository;
 use crate::shared::Shared;
 use crate::transport::Transport;
@@ -20,6 +22,7 @@ use crate::transport::limit::Limit;
 use crate::transport::log::Log;
 use crate::transport::redirect::Redirect;
 use crate::transport::retry::Retry;
+use crate::transport::trial::Accepted;
 use crate::transport::wire::Wire;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
@@ -29,7 +32,9 @@ use crate::transport::wire::Wire;
 #[derive(Clone)]
 pub struct Client {
     transport: Arc<dyn Transport>,
+    detector: Arc<Detector>,
     config: Arc<Config>,
+    limits: Arc<Limits>,
     shared: Arc<Shared>,
 }
 
@@ -44,6 +49,13 @@ impl Client {
     #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
+    }
+
+    /// The same client with other limits, for some calls: tokens and what was learnt of registries
+    /// are shared, and connections are too unless [`Limits::connect`] differs.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), ..self.clone() }
     }
 
     /// A repository. Sends nothing.
@@ -118,9 +130,26 @@ impl Client {
         crate::ping::authenticate(&self.exchange(registry)).await
     }
 
+    /// Sends a request of the caller's own through the same authentication, attempts, redirects and
+    /// log as every other. Any status is a reply.
+    ///
+    /// Credentials go to the registry's own origin alone, and the request begins there.
+    ///
+    /// # Errors
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid) for a target that is not at the registry;
+    /// whatever keeps a reply from coming.
+    pub async fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply> {
+        crate::raw::send(&self.exchange(registry), request).await
+    }
+
     fn exchange(&self, registry: &RegistryName) -> Exchange {
-        let endpoint = Endpoint::new(registry, self.config.of(registry).https);
-        Exchange::new(Arc::clone(&self.transport), registry.clone(), endpoint)
+        Exchange::new(
+            Arc::clone(&self.transport),
+            Arc::clone(&self.detector),
+            Arc::clone(&self.limits),
+            registry.clone(),
+            &self.config.of(registry),
+        )
     }
 }
 
@@ -183,7 +212,7 @@ impl ClientBuilder {
     /// How long to wait for what, and how much to do at once.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.config.limits = limits;
+        self.config.limits = Arc::new(limits);
         self
     }
 
@@ -191,6 +220,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.config.retry = policy;
+        self
+    }
+
+    /// What the client calls itself. Default: `longshore/` and its version.
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: UserAgent) -> Self {
+        self.config.user_agent = user_agent;
         self
     }
 
@@ -222,15 +258,20 @@ impl ClientBuilder {
     #[must_use]
     pub fn build(self) -> Client {
         let config = Arc::new(self.config);
-        let (retry, limits) = (config.retry.clone(), config.limits.clone());
-        let wire = self.transport.unwrap_or_else(|| Arc::new(Wire::new(Arc::clone(&config))));
-        let log = Arc::new(Log::new(wire));
+        let (retry, limits) = (config.retry.clone(), Arc::clone(&config.limits));
+        let accepted = Accepted::default();
+        let wire = self
+            .transport
+            .unwrap_or_else(|| Arc::new(Wire::new(Arc::clone(&config), accepted.clone())));
+        let log: Arc<dyn Transport> = Arc::new(Log::new(wire));
+        let asking = Arc::new(Retry::new(Arc::clone(&log), retry.clone()));
+        let detector = Arc::new(Detector::new(asking, Arc::clone(&config), accepted));
         let redirect = Arc::new(Redirect::new(log));
         let limit = Arc::new(Limit::new(redirect, limits.requests_per_host));
         let retried = Arc::new(Retry::new(limit, retry.clone()));
         let transport = Arc::new(Auth::new(retried, self.credentials));
         let shared = Arc::new(Shared::new(self.page_size, retry, self.upload_form));
-        Client { transport, config, shared }
+        Client { transport, detector, config, limits, shared }
     }
 }
 

@@ -6,37 +6,34 @@
 
 use std::collections::HashMap;
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_core::RegistryName;
+use http::HeaderValue;
+use longshore_core::{ParseError, RegistryName};
 
 use crate::certificate::RootCertificates;
+use crate::limits::Limits;
+use crate::registry_url::PathPrefix;
+use crate::scheme::{Rule, Scheme};
 
 /// How one registry is reached. What is `None` is taken from the default for all registries.
 ///
-/// The three settings are independent: none implies another, except that a registry on loopback
-/// with certificates or verification set is not [`Auto`](Scheme::Auto)matically plain.
+/// The settings are independent: none implies another, except that a registry with certificates or
+/// verification set is not plain by [`Scheme::Auto`], [`ByName`](Scheme::ByName) or
+/// [`Detect`](Scheme::Detect).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegistrySettings {
     /// Whether to use TLS. Without any setting: [`Scheme::Auto`].
     pub scheme: Option<Scheme>,
+    /// The path before `/v2/`, from a [`RegistryUrl`](crate::RegistryUrl). Without any setting: none.
+    pub prefix: Option<PathPrefix>,
     /// Certificates of authorities to trust in addition to the system's.
     pub root_certificates: Option<RootCertificates>,
     /// Whether the server's certificate is checked. Without any setting: [`Verification::Full`].
     pub verification: Option<Verification>,
-}
-
-/// Whether a registry is reached over TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// Plain HTTP for `localhost` and loopback addresses, HTTPS for all others.
-    #[default]
-    Auto,
-    /// Plain HTTP.
-    Http,
-    /// HTTPS, on loopback too.
-    Https,
 }
 
 /// What is checked of a server's certificate.
@@ -47,32 +44,6 @@ pub enum Verification {
     Full,
     /// Nothing: whoever is in between can read and change everything, credentials included.
     Skip,
-}
-
-/// How long things may take, and how many may happen at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The wait for a connection, TLS included. Default: 30 s.
-    pub connect: Duration,
-    /// The wait for a reply once a request is sent. Default: 60 s.
-    pub response: Duration,
-    /// The wait for the next bytes of a body; also the time over which one must reach a kilobyte a
-    /// second. Default: 60 s.
-    pub idle: Duration,
-    /// Requests to one host that wait for their reply at the same time. Default: 16.
-    pub requests_per_host: NonZeroUsize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(30),
-            response: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
-            requests_per_host: NonZeroUsize::MIN.saturating_add(15),
-        }
-    }
 }
 
 /// When to send again, and after how long.
@@ -121,43 +92,99 @@ pub enum UploadForm {
     Chunks(NonZeroU64),
 }
 
+/// What a client calls itself: the `User-Agent` header of its requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserAgent(HeaderValue);
+
+impl UserAgent {
+    /// Reads the value of the header, such as `tool/1.0 (+https://tool.example)`.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is empty, or not all printable ASCII.
+    ///
+    /// Source: RFC 9110, section 10.1.5.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let printable = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        match HeaderValue::from_str(text) {
+            Ok(value) if printable && !text.trim().is_empty() => Ok(Self(value)),
+            _ => Err(ParseError::new("user agent", text, "expected printable ASCII characters")),
+        }
+    }
+
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+/// `longshore/` and its version.
+impl Default for UserAgent {
+    fn default() -> Self {
+        Self(HeaderValue::from_static(concat!("longshore/", env!("CARGO_PKG_VERSION"))))
+    }
+}
+
+impl FromStr for UserAgent {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
 /// All settings of a client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) default: RegistrySettings,
     pub(crate) registries: HashMap<RegistryName, RegistrySettings>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) user_agent: UserAgent,
 }
 
 /// The settings that hold for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
-    pub(crate) https: bool,
+    pub(crate) rule: Rule,
+    pub(crate) prefix: PathPrefix,
     pub(crate) root_certificates: RootCertificates,
-    pub(crate) verification: Verification,
+    /// `None` where nobody said.
+    pub(crate) verification: Option<Verification>,
+    /// Whether this address has certificates or verification set for itself.
+    pub(crate) says_tls: bool,
 }
 
 impl Config {
+    /// The settings for an address; the defaults where no registry can have its name.
+    pub(crate) fn at(&self, address: Option<&RegistryName>) -> Resolved {
+        match address {
+            Some(address) => self.of(address),
+            None => Resolved {
+                rule: Rule::Tls,
+                prefix: PathPrefix::default(),
+                root_certificates: RootCertificates::default(),
+                verification: None,
+                says_tls: false,
+            },
+        }
+    }
+
     /// The settings for a registry or any other address.
     pub(crate) fn of(&self, address: &RegistryName) -> Resolved {
         let none = RegistrySettings::default();
         let own = self.registries.get(address).unwrap_or(&none);
         let scheme = own.scheme.or(self.default.scheme).unwrap_or_default();
         let says_tls = own.root_certificates.is_some() || own.verification.is_some();
-        let https = match scheme {
-            Scheme::Http => false,
-            Scheme::Https => true,
-            Scheme::Auto => !address.is_loopback() || says_tls,
-        };
         let root_certificates = own.root_certificates.as_ref();
+        let prefix = own.prefix.as_ref().or(self.default.prefix.as_ref());
         Resolved {
-            https,
+            rule: scheme.rule(address, says_tls),
+            prefix: prefix.cloned().unwrap_or_default(),
             root_certificates: root_certificates
                 .or(self.default.root_certificates.as_ref())
                 .cloned()
                 .unwrap_or_default(),
-            verification: own.verification.or(self.default.verification).unwrap_or_default(),
+            verification: own.verification.or(self.default.verification),
+            says_tls,
         }
     }
 }
@@ -180,7 +207,7 @@ mod tests {
 
         let of = |name: &str| {
             let found = config.of(&name.parse().unwrap());
-            (found.https, found.verification)
+            (found.rule == Rule::Tls, found.verification.unwrap())
         };
         assert_eq!(of("plain.example"), (false, Verification::Skip));
         assert_eq!(of("checked.example"), (true, Verification::Full));
@@ -198,7 +225,7 @@ mod tests {
             ("10.0.0.1:5000", true),
             ("localhost.example", true),
         ] {
-            assert_eq!(config.of(&name.parse().unwrap()).https, https, "{name}");
+            assert_eq!(config.of(&name.parse().unwrap()).rule == Rule::Tls, https, "{name}");
         }
     }
 
@@ -210,7 +237,7 @@ mod tests {
             ..RegistrySettings::default()
         };
         config.registries.insert("localhost:5000".parse().unwrap(), own);
-        assert!(config.of(&"localhost:5000".parse().unwrap()).https);
-        assert!(!config.of(&"localhost:5001".parse().unwrap()).https);
+        assert_eq!(config.of(&"localhost:5000".parse().unwrap()).rule, Rule::Tls);
+        assert_eq!(config.of(&"localhost:5001".parse().unwrap()).rule, Rule::Plain);
     }
 }

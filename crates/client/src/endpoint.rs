@@ -6,6 +6,8 @@ use http::Uri;
 use longshore_core::{Digest, MediaType, RegistryName, RepositoryName, Tag, TagOrDigest};
 use url::Url;
 
+use crate::registry_url::PathPrefix;
+
 /// A registry's base URL, and every URL below it that the specification names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
@@ -13,15 +15,15 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The end-points of a registry, over TLS or not; `None` if its host is no host after all
-    /// (`1.2.3.999`).
-    pub(crate) fn new(registry: &RegistryName, https: bool) -> Option<Self> {
+    /// The end-points of a registry, over TLS or not, below a path; `None` if its host is no host
+    /// after all (`1.2.3.999`).
+    pub(crate) fn new(registry: &RegistryName, https: bool, prefix: &PathPrefix) -> Option<Self> {
         let scheme = if https { "https" } else { "http" };
         let address = match registry.is_docker_hub() {
             true => DOCKER_HUB,
             false => registry.as_str(),
         };
-        let base = Url::parse(&format!("{scheme}://{address}/")).ok()?;
+        let base = Url::parse(&format!("{scheme}://{address}{}/", prefix.as_str())).ok()?;
         Some(Self { base })
     }
 
@@ -88,6 +90,23 @@ impl Endpoint {
         self.below(name, ["referrers", subject.as_str()], query.as_slice())
     }
 
+    /// A path of the registry's own, its query included, below the base URL.
+    ///
+    /// # Errors
+    /// A clause that says why it is none.
+    pub(crate) fn path(&self, path_and_query: &str) -> Result<Uri, &'static str> {
+        if !path_and_query.starts_with('/') || path_and_query.starts_with("//") {
+            return Err("does not start with a single '/'");
+        }
+        let text = format!("{}{path_and_query}", self.base.as_str().trim_end_matches('/'));
+        let url = Url::parse(&text).map_err(|_| "is not a path")?;
+        // Reading a URL takes `..` out of it: it may lead out of the prefix.
+        if !url.path().starts_with(self.base.path()) {
+            return Err("leads out of the registry's base URL");
+        }
+        url.as_str().parse().map_err(|_| "is not a path")
+    }
+
     fn below<'a>(
         &self,
         name: &'a RepositoryName,
@@ -100,7 +119,7 @@ impl Endpoint {
     fn uri<'a>(&self, path: impl IntoIterator<Item = &'a str>, query: &[(&str, &str)]) -> Uri {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.clear().extend(path);
+            segments.pop_if_empty().extend(path);
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -136,7 +155,43 @@ mod tests {
     use super::*;
 
     fn endpoint(registry: &str) -> Endpoint {
-        Endpoint::new(&registry.parse().unwrap(), true).unwrap()
+        Endpoint::new(&registry.parse().unwrap(), true, &PathPrefix::default()).unwrap()
+    }
+
+    fn at(url: &str) -> Endpoint {
+        let url: crate::RegistryUrl = url.parse().unwrap();
+        let prefix = url.settings().prefix.unwrap();
+        Endpoint::new(url.registry(), url.scheme() != Some(crate::Scheme::Http), &prefix).unwrap()
+    }
+
+    #[test]
+    fn every_base_url_joins_right() {
+        let n = NonZeroUsize::new(7).unwrap();
+        for (base, root) in [
+            ("https://r:5000/v2/", "https://r:5000/v2/"),
+            ("https://r:5000/v2", "https://r:5000/v2/"),
+            ("https://r:5000/", "https://r:5000/v2/"),
+            ("https://r/prefix/v2/", "https://r/prefix/v2/"),
+            ("https://r/a%2Fb", "https://r/a%2Fb/v2/"),
+            ("http://[::1]/x", "http://[::1]/x/v2/"),
+        ] {
+            assert_eq!(at(base).root(), root, "{base}");
+            assert_eq!(
+                at(base).catalog(n, None).to_string(),
+                format!("{root}_catalog?n=7"),
+                "{base}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_stays_below_the_base_url() {
+        let e = at("https://r/prefix");
+        assert_eq!(e.path("/v2/a/tags/list?n=1").unwrap(), "https://r/prefix/v2/a/tags/list?n=1");
+        assert_eq!(at("https://r").path("/x").unwrap(), "https://r/x");
+        for bad in ["", "v2/", "//evil.example/", "/../secret", "/v2/../../x", "https://r/prefix"] {
+            assert!(e.path(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -168,7 +223,10 @@ mod tests {
     #[test]
     fn docker_hub_is_where_it_is() {
         assert_eq!(endpoint("docker.io").root(), "https://registry-1.docker.io/v2/");
-        assert_eq!(Endpoint::new(&"1.2.3.999".parse().unwrap(), true), None);
+        assert_eq!(
+            Endpoint::new(&"1.2.3.999".parse().unwrap(), true, &PathPrefix::default()),
+            None
+        );
         assert_eq!(endpoint("[::1]:5000").root(), "https://[::1]:5000/v2/");
     }
 

@@ -8,9 +8,15 @@ use http::{HeaderValue, Method, Request, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
 use crate::auth::{Access, Scopes};
+use crate::config::Resolved;
+use crate::detect::{Detector, Reached, with_scheme};
 use crate::endpoint::Endpoint;
+use crate::limits::Limits;
+use crate::origin::Origin;
 use crate::reply::Reply;
-use crate::transport::{Body, Transport, replay};
+use crate::scheme::Rule;
+use crate::transport::deadline::{Deadline, is_late};
+use crate::transport::{Body, Transport, TransportError, replay};
 
 /// A registry, ready to be asked.
 #[derive(Clone)]
@@ -19,6 +25,8 @@ pub(crate) struct Exchange {
     registry: RegistryName,
     /// `None` where the registry's host is none after all.
     endpoint: Option<Endpoint>,
+    detector: Arc<Detector>,
+    limits: Arc<Limits>,
 }
 
 /// One request, and what it is about.
@@ -34,6 +42,11 @@ impl Ask {
         let mut request = Request::new(Body::Empty);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
+        Self::of(request, scopes, about)
+    }
+
+    /// Any request.
+    pub(crate) fn of(request: Request<Body>, scopes: Scopes, about: impl fmt::Display) -> Self {
         Self { request, scopes, about: about.to_string() }
     }
 
@@ -59,10 +72,20 @@ impl Ask {
 impl Exchange {
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
+        detector: Arc<Detector>,
+        limits: Arc<Limits>,
         registry: RegistryName,
-        endpoint: Option<Endpoint>,
+        settings: &Resolved,
     ) -> Self {
-        Self { transport, registry, endpoint }
+        // Where the scheme is still to be found out, URLs are written with https until then.
+        let https = settings.rule != Rule::Plain;
+        let endpoint = Endpoint::new(&registry, https, &settings.prefix);
+        Self { transport, registry, endpoint, detector, limits }
+    }
+
+    /// The same with other limits.
+    pub(crate) fn with_limits(&self, limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), ..self.clone() }
     }
 
     pub(crate) fn registry(&self) -> &RegistryName {
@@ -76,32 +99,59 @@ impl Exchange {
         })
     }
 
+    /// How the registry is reached.
+    pub(crate) async fn reached(&self) -> Result<Reached> {
+        let root = self.endpoint()?.root();
+        self.detector.reach(&self.registry, &root).await
+    }
+
     /// Sends a request. Any status is a reply.
     pub(crate) async fn send(&self, ask: Ask) -> Result<Reply> {
-        let Ask { mut request, scopes, about } = ask;
-        let root = self.endpoint()?.root();
-        let registry = self.registry.clone();
-        request.extensions_mut().insert(Access { registry, root, scopes });
-        let uri = request.uri().clone();
-        match self.transport.send(request).await {
-            Ok(response) => Ok(Reply::new(response, &uri)),
-            Err(error) => Err(error.into_error().at(about)),
-        }
+        self.send_by(ask, true, self.deadline()).await
     }
 
     /// Sends a request as nobody, and takes a challenge for an answer.
     pub(crate) async fn send_anonymously(&self, ask: Ask) -> Result<Reply> {
-        let uri = ask.request.uri().clone();
-        match self.transport.send(ask.request).await {
-            Ok(response) => Ok(Reply::new(response, &uri)),
-            Err(error) => Err(error.into_error().at(ask.about)),
-        }
+        self.send_by(ask, false, self.deadline()).await
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.limits.total)
+    }
+
+    async fn send_by(&self, ask: Ask, identified: bool, deadline: Deadline) -> Result<Reply> {
+        let Ask { mut request, scopes, about } = ask;
+        let work = async {
+            let root = self.endpoint()?.root();
+            let https = self.reached().await?.https;
+            // What the registry named itself has the scheme that it wrote.
+            if Origin::of(request.uri()) == Origin::of(&root) {
+                *request.uri_mut() = with_scheme(request.uri(), https);
+            }
+            if identified {
+                let (registry, root) = (self.registry.clone(), with_scheme(&root, https));
+                request.extensions_mut().insert(Access { registry, root, scopes });
+            }
+            request.extensions_mut().insert(Arc::clone(&self.limits));
+            let uri = request.uri().clone();
+            let mut response =
+                self.transport.send(request).await.map_err(TransportError::into_error)?;
+            let body = std::mem::take(response.body_mut());
+            *response.body_mut() = deadline.watch(body);
+            Ok(Reply::new(response, &uri))
+        };
+        deadline.bound(work).await.and_then(|done| done).map_err(|e| e.at(about))
     }
 
     /// Sends a request that must be answered with one of these statuses.
     pub(crate) async fn expect(&self, ask: Ask, statuses: &[u16]) -> Result<Reply> {
+        self.expect_by(ask, statuses, self.deadline()).await
+    }
+
+    async fn expect_by(&self, ask: Ask, statuses: &[u16], deadline: Deadline) -> Result<Reply> {
         let about = ask.about.clone();
-        self.send(ask).await?.expect(statuses).await.map_err(|e| e.at(about))
+        let reply = self.send_by(ask, true, deadline).await?;
+        reply.expect(statuses).await.map_err(|e| e.at(about))
     }
 
     /// Sends a request and reads the whole body of its 200, of at most `limit` bytes.
@@ -109,9 +159,10 @@ impl Exchange {
     /// A body that breaks off is asked for again: the transport's own attempts end with the head.
     pub(crate) async fn fetch(&self, ask: Ask, limit: usize) -> Result<(Reply, Bytes)> {
         let (mut ask, mut attempt) = (ask, 1);
+        let deadline = self.deadline();
         loop {
             let (about, again) = (ask.about.clone(), ask.again());
-            let mut reply = self.expect(ask, &[200]).await?;
+            let mut reply = self.expect_by(ask, &[200], deadline).await?;
             let body = std::mem::take(&mut reply.body).into_stream().bytes(limit).await;
             ask = match (body, again) {
                 (Ok(body), _) => return Ok((reply, body)),
@@ -128,7 +179,8 @@ impl Exchange {
 
 /// Whether a body broke on its way, so that asking again may help.
 pub(crate) fn is_broken(error: &Error) -> bool {
-    error.status().is_none() && matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout)
+    let broke = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout);
+    error.status().is_none() && broke && !is_late(error)
 }
 
 /// 3 attempts at small bodies.

@@ -42,20 +42,27 @@ mod certificate;
 mod client;
 mod config;
 mod credentials;
+mod detect;
 mod endpoint;
 mod environment;
 mod exchange;
+mod limits;
 mod link;
 mod listing;
 mod origin;
 mod pattern;
 mod ping;
+mod raw;
 mod redact;
+mod registry_url;
 mod reply;
 mod repository;
+mod scheme;
 mod shared;
 mod transport;
+mod userinfo;
 
+pub use http;
 pub use longshore_core::{
     Algorithm, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream, CONFIG_LIMIT,
     Cached, ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults, Delete,
@@ -69,16 +76,20 @@ pub use longshore_core::{
 
 pub use certificate::RootCertificates;
 pub use client::{Client, ClientBuilder};
-pub use config::{Limits, RegistrySettings, RetryPolicy, Scheme, UploadForm, Verification};
+pub use config::{RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification};
 pub use credentials::{
     Credential, CredentialHelper, CredentialKey, CredentialKind, CredentialStore, Credentials,
     DockerConfig, Helpers, Kept, Login, MemoryCredentials, Netrc, Secret,
 };
 pub use environment::Environment;
+pub use limits::Limits;
 pub use listing::ListOptions;
 pub use pattern::RegistryPattern;
 pub use ping::Ping;
+pub use raw::{RawReply, RawRequest};
+pub use registry_url::{PathPrefix, RegistryUrl};
 pub use repository::{RemoteRepository, Upload};
+pub use scheme::Scheme;
 pub use transport::{Body, Fault, Transport, TransportError};
 
 /// The page that newcomers read: its example is compiled with the others.

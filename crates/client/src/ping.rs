@@ -4,9 +4,11 @@ use http::Method;
 use longshore_core::{Error, ErrorKind, Result};
 
 use crate::auth::{Challenge, Scopes};
-use crate::config::Scheme;
+use crate::config::Verification;
+use crate::detect::Reached;
 use crate::exchange::{Ask, Exchange};
 use crate::reply::Reply;
+use crate::scheme::Scheme;
 
 /// What a registry says of itself, asked without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,10 @@ use crate::reply::Reply;
 pub struct Ping {
     /// How it was reached: [`Scheme::Http`] or [`Scheme::Https`].
     pub scheme: Scheme,
+    /// What was checked of its certificate, where that scheme has one.
+    pub verification: Verification,
+    /// Whether scheme and verification were found out ([`Scheme::Detect`]), not set.
+    pub detected: bool,
     /// The `Docker-Distribution-API-Version` header, such as `registry/2.0`.
     pub api_version: Option<String>,
     /// The schemes it authenticates by, in lower case, such as `bearer`; none where it answers
@@ -24,11 +30,9 @@ pub struct Ping {
 /// Asks a registry for its root.
 pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     let uri = exchange.endpoint()?.root();
-    let scheme = match uri.scheme_str() {
-        Some("https") => Scheme::Https,
-        _ => Scheme::Http,
-    };
     let about = format!("registry {}", exchange.registry());
+    let reached = exchange.reached().await.map_err(|e| e.at(&about))?;
+    let scheme = if reached.https { Scheme::Https } else { Scheme::Http };
     let reply =
         exchange.send_anonymously(Ask::new(Method::GET, uri, Scopes::default(), &about)).await?;
     if !reply.is(&[200, 401]) {
@@ -43,7 +47,8 @@ pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     refuse_page(&reply).map_err(|e| e.at(about))?;
     let authentication = challenges.iter().map(|c| c.scheme().to_owned()).collect();
     reply.body.drain().await;
-    Ok(Ping { scheme, api_version, authentication })
+    let Reached { verification, detected, .. } = reached;
+    Ok(Ping { scheme, verification, detected, api_version, authentication })
 }
 
 /// Asks a registry for its root, as the user that the credentials name.

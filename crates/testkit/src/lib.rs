@@ -15,6 +15,7 @@
 //! | [`fixture`], [`random`] | images, made up or out of real files; seeded bytes |
 //! | [`script`] | a server that expects exact requests, in order |
 //! | [`fault`] | a proxy that breaks connections as networks do |
+//! | [`tls`], [`proxy`] | certificates and a front that ends TLS; HTTP and SOCKS5 proxies |
 //! | [`peer`], [`process`] | other people's programs, started, awaited, and ended by process id |
 //!
 //! A test that needs a peer carries the peer's name in its own (`skopeo_pulls_what_we_push`), `_`
@@ -31,6 +32,8 @@ pub mod fault;
 pub mod fixture;
 pub mod peer;
 pub mod process;
+pub mod proxy;
 pub mod random;
 pub mod script;
 pub mod suite;
+pub mod tls;

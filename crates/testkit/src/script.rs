@@ -38,6 +38,7 @@ pub struct Script {
 struct State {
     expected: VecDeque<Exchange>,
     faults: Vec<String>,
+    connections: usize,
 }
 
 /// A request that is expected, and what to answer.
@@ -165,6 +166,7 @@ impl Script {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
+                lock(&state).connections += 1;
                 connections.spawn(async move {
                     // A client that goes away is no fault of the script.
                     let _ = serve(stream, &state).await;
@@ -178,6 +180,12 @@ impl Script {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections came so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        lock(&self.state).connections
     }
 
     /// An absolute URL at this server.
@@ -341,6 +349,14 @@ async fn read_head(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
+            // The first byte of TLS, for one: answered as HTTP servers do, and read to its end, so
+            // that the answer arrives.
+            Ok(byte) if head.is_empty() && !byte.is_ascii_alphabetic() => {
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+                stream.shutdown().await?;
+                tokio::io::copy(stream, &mut tokio::io::sink()).await?;
+                return Ok(None);
+            }
             Ok(byte) => head.push(byte),
             Err(_) if head.is_empty() => return Ok(None),
             Err(e) => return Err(e),

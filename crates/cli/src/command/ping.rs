@@ -1,7 +1,7 @@
 use std::fmt;
 
 use clap::Args;
-use longshore::{Printable, RegistryName, Result, Scheme};
+use longshore::{Printable, RegistryName, Result, Scheme, Verification};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -10,8 +10,9 @@ use crate::output::Report;
 /// The arguments of `longshore ping`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  longshore ping ghcr.io")]
+Examples:
+  longshore ping ghcr.io
+  longshore ping registry.lan:5000 --scheme detect")]
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
@@ -21,7 +22,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let ping = context.client()?.ping(&arguments.registry).await?;
     context.output().report(&Answer {
         registry: arguments.registry.to_string(),
-        scheme: if ping.scheme == Scheme::Https { "https" } else { "http" },
+        scheme: ping.scheme.as_str(),
+        certificate: match (ping.scheme, ping.verification) {
+            (Scheme::Https, Verification::Full) => Some("checked"),
+            (Scheme::Https, Verification::Skip) => Some("not checked"),
+            _ => None,
+        },
+        detected: ping.detected,
         authentication: ping.authentication,
         api_version: ping.api_version,
     })
@@ -32,6 +39,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 struct Answer {
     registry: String,
     scheme: &'static str,
+    certificate: Option<&'static str>,
+    detected: bool,
     authentication: Vec<String>,
     api_version: Option<String>,
 }
@@ -45,9 +54,11 @@ impl Report for Answer {
         let version = self.api_version.as_deref().unwrap_or("no version stated");
         writeln!(
             to,
-            "{} answers over {} ({}), authentication: {}",
+            "{} answers over {}{}{} ({}), authentication: {}",
             self.registry,
             self.scheme,
+            if self.certificate == Some("not checked") { ", certificate not checked" } else { "" },
+            if self.detected { ", as was found out" } else { "" },
             Printable(version),
             Printable(&authentication)
         )

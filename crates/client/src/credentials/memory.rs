@@ -1,10 +1,10 @@
 use async_trait::async_trait;
 use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
-use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{Credential, CredentialKey, CredentialStore, Secret};
 use crate::pattern::RegistryPattern;
+use crate::userinfo;
 
 /// Credentials that the caller gives; nobody for every other registry.
 ///
@@ -72,10 +72,8 @@ impl MemoryCredentials {
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let text = format!("{}://{host}{port}{}", url.scheme(), url.path());
         let key = CredentialKey::parse(&text).map_err(|_| bad("it names no registry"))?;
-        let decode = |text| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            decoded.map(String::from).map_err(|_| bad("its user information is not text"))
-        };
+        let decode =
+            |text| userinfo::decode(text).ok_or_else(|| bad("its user information is not text"));
         let user = decode(url.username())?;
         let password = Secret::new(decode(url.password().unwrap_or_default())?);
         Ok(self.with_credential(key, Credential::login(user, password, source)))

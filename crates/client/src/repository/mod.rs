@@ -35,6 +35,7 @@ use self::session::Sessions;
 use crate::auth::{Scope, Scopes};
 use crate::endpoint::Endpoint;
 use crate::exchange::{Ask, Exchange};
+use crate::limits::Limits;
 use crate::listing::ListOptions;
 use crate::shared::Shared;
 
@@ -51,12 +52,12 @@ struct Inner {
     exchange: Exchange,
     repository: Repository,
     shared: Arc<Shared>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
 }
 
 impl RemoteRepository {
     pub(crate) fn new(exchange: Exchange, repository: Repository, shared: Arc<Shared>) -> Self {
-        let sessions = Sessions::default();
+        let sessions = Arc::default();
         Self { inner: Arc::new(Inner { exchange, repository, shared, sessions }) }
     }
 
@@ -64,6 +65,19 @@ impl RemoteRepository {
     #[must_use]
     pub fn repository(&self) -> &Repository {
         &self.inner.repository
+    }
+
+    /// The same repository with other limits, for some calls. Everything else is shared, as by
+    /// [`Client::with_limits`](crate::Client::with_limits).
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        let inner = Inner {
+            exchange: self.inner.exchange.with_limits(limits),
+            repository: self.inner.repository.clone(),
+            shared: Arc::clone(&self.inner.shared),
+            sessions: Arc::clone(&self.inner.sessions),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     fn exchange(&self) -> &Exchange {

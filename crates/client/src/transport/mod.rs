@@ -4,6 +4,8 @@
 //! Knows nothing of registries beyond headers. From the outermost in, a client's requests go
 //! through `auth` (not here), `retry`, `limit`, `redirect`, `log` and `wire`.
 
+pub(crate) mod deadline;
+pub(crate) mod failure;
 pub(crate) mod limit;
 pub(crate) mod log;
 pub(crate) mod redirect;
@@ -11,6 +13,7 @@ pub(crate) mod retry;
 pub(crate) mod retry_after;
 mod stall;
 mod tls;
+pub(crate) mod trial;
 pub(crate) mod wire;
 
 use std::fmt;

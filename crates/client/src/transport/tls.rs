@@ -48,9 +48,10 @@ pub(crate) fn unused() -> Result<ClientConfig> {
 /// The configuration for one address.
 pub(crate) async fn configuration(
     settings: &Resolved,
+    verification: Verification,
     system: &SystemRoots,
 ) -> Result<ClientConfig> {
-    if settings.verification == Verification::Skip {
+    if verification == Verification::Skip {
         let verifier = Arc::new(Unchecked(Arc::new(ring::default_provider())));
         let unchecked = builder()?.dangerous().with_custom_certificate_verifier(verifier);
         return Ok(unchecked.with_no_client_auth());
@@ -69,31 +70,6 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Unsupported).at("TLS").with_source(e))
-}
-
-/// What the user can do about a failed handshake; `None` if TLS is not what failed.
-pub(crate) fn hint(error: &(dyn std::error::Error + 'static), host: &str) -> Option<String> {
-    match tls_error(error)? {
-        rustls::Error::InvalidCertificate(_) => Some(format!(
-            "If {host} has a certificate of its own authority, name the root certificate."
-        )),
-        rustls::Error::InvalidMessage(_) => {
-            Some(format!("If {host} speaks plain HTTP, say so in its settings."))
-        }
-        _ => None,
-    }
-}
-
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(found) = error.downcast_ref() {
-        return Some(found);
-    }
-    // `io::Error` leaves what it wraps out of its sources.
-    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => tls_error(wrapped),
-        None => tls_error(error.source()?),
-    }
 }
 
 /// Accepts any certificate; handshakes must still be signed by whoever presents it.

@@ -8,6 +8,7 @@ mod blob;
 mod blocking;
 mod docker_registry;
 mod embedded;
+mod endpoint;
 mod fault;
 mod listing;
 mod manifest;

@@ -1,90 +1,62 @@
 //! The wire: requests as HTTP/1.1 over TCP and TLS.
 //!
-//! The only file that names the HTTP library. HTTP/1.1 alone, on purpose: with default settings
+//! The only module that names the HTTP library. HTTP/1.1 alone, on purpose: with default settings
 //! HTTP/2 costs 2.8 times the CPU a byte, and one connection a transfer is also what fills a line.
 
-use std::collections::HashMap;
+mod pool;
+
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri};
-use longshore_core::{BlobStream, Error, ErrorKind, RegistryName, Result};
+use longshore_core::{BlobStream, Error, ErrorKind, Result};
 
+use self::pool::{Key, Pools};
+use super::failure::Failure;
 use super::stall::{Activity, Stall, Watched};
-use super::tls::{self, SystemRoots};
+use super::trial::{Accepted, AnyCertificate};
 use super::{Body, Fault, Transport, TransportError};
-use crate::certificate::RootCertificates;
-use crate::config::{Config, Resolved, Verification};
+use crate::config::Config;
+use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::redact::redacted;
 
-/// The innermost transport. Has a pool of connections for each origin.
+/// The innermost transport. Has pools of connections for each origin.
 pub(crate) struct Wire {
-    config: Arc<Config>,
-    system_roots: SystemRoots,
-    pools: Mutex<HashMap<Origin, reqwest::Client>>,
+    limits: Arc<Limits>,
+    user_agent: HeaderValue,
+    pools: Pools,
 }
 
 impl Wire {
-    pub(crate) fn new(config: Arc<Config>) -> Self {
-        Self { config, system_roots: SystemRoots::default(), pools: Mutex::default() }
-    }
-
-    /// The pool for an origin; made when it is first met, so that nothing is loaded unused.
-    async fn pool(&self, origin: &Origin) -> Result<reqwest::Client> {
-        let made = self.pools.lock().unwrap_or_else(PoisonError::into_inner).get(origin).cloned();
-        if let Some(pool) = made {
-            return Ok(pool);
-        }
-        let pool = self.make_pool(origin).await?;
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(pools.entry(origin.clone()).or_insert(pool).clone())
-    }
-
-    async fn make_pool(&self, origin: &Origin) -> Result<reqwest::Client> {
-        let address = address(origin, &self.config);
-        let tls = match &address {
-            _ if !origin.is_https() => tls::unused()?,
-            Some(address) => {
-                tls::configuration(&self.config.of(address), &self.system_roots).await?
-            }
-            None => tls::configuration(&unnamed(), &self.system_roots).await?,
-        };
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .http1_only()
-            .http1_max_headers(HEADER_LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .connect_timeout(self.config.limits.connect)
-            .pool_idle_timeout(POOL_IDLE)
-            .tcp_nodelay(true)
-            .user_agent(USER_AGENT);
-        if address.is_some_and(|address| address.is_loopback()) {
-            builder = builder.no_proxy();
-        }
-        builder.build().map_err(|e| Error::new(ErrorKind::Transport).at(origin).with_source(e))
+    /// `accepted` are the origins whose certificate is taken for good, whatever it is.
+    pub(crate) fn new(config: Arc<Config>, accepted: Accepted) -> Self {
+        let (limits, user_agent) = (Arc::clone(&config.limits), config.user_agent.header());
+        Self { limits, user_agent, pools: Pools::new(config, accepted) }
     }
 }
 
 #[async_trait]
 impl Transport for Wire {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let call = Call { method: request.method().clone(), uri: request.uri().clone() };
         let Some(origin) = Origin::of(&call.uri) else {
             return Err(call.error(ErrorKind::Invalid).detail("not an http or https URL").into());
         };
-        let pool = self.pool(&origin).await?;
+        let own = request.extensions().get::<Arc<Limits>>();
+        let limits = Arc::clone(own.unwrap_or(&self.limits));
+        let any_certificate = request.extensions().get::<AnyCertificate>().is_some();
+        let key = Key { origin, any_certificate, connect: limits.connect };
+        let pool = self.pools.get(key).await?;
+        request.headers_mut().entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         let activity = Activity::new();
         let request = outgoing(request, &activity).map_err(|e| {
             TransportError::from(call.error(ErrorKind::Invalid).with_source(e.without_url()))
         })?;
-        let limits = &self.config.limits;
         let reply = tokio::select! {
             reply = pool.execute(request) => reply,
             () = activity.silence(limits.response) => {
@@ -176,7 +148,7 @@ impl Call {
             let error = self.error(ErrorKind::Timeout).detail(clause).with_source(error);
             return TransportError::new(Fault::TimedOut, error);
         }
-        let hint = tls::hint(&error, self.uri.host().unwrap_or_default());
+        let hint = Failure::of(&error).hint(self.uri.host().unwrap_or_default());
         let (fault, clause) = match error.is_connect() {
             true => (Fault::NotSent, "no connection"),
             false => (Fault::Lost, "the connection broke before a reply came"),
@@ -191,53 +163,5 @@ impl Call {
                 None => told,
             },
         )
-    }
-}
-
-/// The name under which settings for an origin are kept: its host, and its port unless that is the
-/// scheme's own and nobody wrote it out.
-fn address(origin: &Origin, config: &Config) -> Option<RegistryName> {
-    let full = RegistryName::parse(&format!("{}:{}", origin.host(), origin.port())).ok()?;
-    match origin.has_default_port() && !config.registries.contains_key(&full) {
-        true => RegistryName::parse(origin.host()).ok(),
-        false => Some(full),
-    }
-}
-
-/// The settings for a host that no registry can have, such as one with an underscore.
-fn unnamed() -> Resolved {
-    Resolved {
-        https: true,
-        root_certificates: RootCertificates::default(),
-        verification: Verification::Full,
-    }
-}
-
-const USER_AGENT: &str = concat!("longshore/", env!("CARGO_PKG_VERSION"));
-
-/// 400 headers: storage services send more than the library's 100.
-const HEADER_LIMIT: usize = 400;
-
-/// 30 s: less than what load balancers allow, so that it is us who close.
-const POOL_IDLE: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_found_with_and_without_the_schemes_own_port() {
-        let mut config = Config::default();
-        config.registries.insert("written.example:443".parse().unwrap(), Default::default());
-        for (url, expected) in [
-            ("https://r.example/", "r.example"),
-            ("https://r.example:443/", "r.example"),
-            ("https://written.example/", "written.example:443"),
-            ("https://r.example:80/", "r.example:80"),
-            ("http://[::1]:5000/", "[::1]:5000"),
-        ] {
-            let origin = Origin::of(&url.parse().unwrap()).unwrap();
-            assert_eq!(address(&origin, &config).unwrap().as_str(), expected, "{url}");
-        }
     }
 }

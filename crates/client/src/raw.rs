@@ -1,0 +1,147 @@
+//! Requests of one's own, through the same layers as all others.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use longshore_core::{BlobStream, Error, ErrorKind, ParseError, Result};
+
+use crate::auth::Scopes;
+use crate::detect::with_scheme;
+use crate::exchange::{Ask, Exchange};
+use crate::origin::{Origin, resolve};
+use crate::reply::Reply;
+use crate::transport::Body;
+
+/// A request to a registry, for what no method here is made for.
+///
+/// ```no_run
+/// use longshore::{Client, RawRequest, http::Method};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let request = RawRequest::new(Method::GET, "/v2/team/app/tags/list?n=1")
+///     .scope("repository:team/app:pull")?;
+/// let reply = Client::new().request(&"ghcr.io".parse()?, request).await?;
+/// println!("{} {:?}", reply.status, reply.bytes(64 << 10).await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RawRequest {
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    body: Body,
+    scopes: Scopes,
+}
+
+impl RawRequest {
+    /// A request without headers and body.
+    ///
+    /// - `target`: a path below the registry's base URL with its query, such as `/v2/`, or a URL at
+    ///   the registry, such as one that it answered with.
+    #[must_use]
+    pub fn new(method: Method, target: impl Into<String>) -> Self {
+        let (headers, body, scopes) = <_>::default();
+        Self { method, target: target.into(), headers, body, scopes }
+    }
+
+    /// The same with one header more. With an `Authorization` of one's own, the client's credentials
+    /// stay out of it.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// The same with a body. One that is a stream is sent once, and not again after a failure.
+    #[must_use]
+    pub fn body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// The same with a scope to ask a token for, such as `repository:team/app:pull,push`. What the
+    /// registry asks for itself is added.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is none.
+    pub fn scope(mut self, scope: &str) -> Result<Self, ParseError> {
+        let read = Scopes::parse(scope);
+        if read.iter().next().is_none() {
+            return Err(ParseError::new("scope", scope, "expected TYPE:NAME:ACTION,ACTION"));
+        }
+        self.scopes = self.scopes.and(&read);
+        Ok(self)
+    }
+}
+
+/// The reply to a [`RawRequest`], whatever its status.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RawReply {
+    /// The URL that answered, after redirects.
+    pub uri: Uri,
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    reply: Reply,
+}
+
+impl RawReply {
+    /// The body, as it comes.
+    #[must_use]
+    pub fn into_stream(self) -> BlobStream {
+        self.reply.body.into_stream()
+    }
+
+    /// The whole body, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) for a longer one, and whatever breaks it off.
+    pub async fn bytes(self, limit: usize) -> Result<Bytes> {
+        let uri = self.uri;
+        let body = self.reply.body.into_stream().bytes(limit).await;
+        body.map_err(|e| e.at(crate::redact::redacted(&uri)))
+    }
+
+    /// What the reply says went wrong, as every other operation tells it. Reads the body.
+    pub async fn into_error(self) -> Error {
+        let uri = self.uri;
+        self.reply.into_error().await.at(crate::redact::redacted(&uri))
+    }
+}
+
+/// Sends a request.
+pub(crate) async fn send(exchange: &Exchange, request: RawRequest) -> Result<RawReply> {
+    let RawRequest { method, target, headers, body, scopes } = request;
+    let uri = uri(exchange, &target).await?;
+    let about = format!("{method} {}", crate::redact::redacted(&uri));
+    let own_credentials = headers.contains_key(AUTHORIZATION);
+    let mut request = Request::new(body);
+    (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
+    let ask = Ask::of(request, scopes, about);
+    let reply = match own_credentials {
+        true => exchange.send_anonymously(ask).await?,
+        false => exchange.send(ask).await?,
+    };
+    let (uri, headers) = (reply.uri.clone(), reply.headers.clone());
+    Ok(RawReply { uri, status: reply.status, headers, reply })
+}
+
+/// The URL of a target, which is the registry's own or an error.
+async fn uri(exchange: &Exchange, target: &str) -> Result<Uri> {
+    let invalid = |clause: &'static str| {
+        Error::new(ErrorKind::Invalid).at("the request's target").detail(clause)
+    };
+    let endpoint = exchange.endpoint()?;
+    if !target.contains("://") {
+        return endpoint.path(target).map_err(invalid);
+    }
+    let root = with_scheme(&endpoint.root(), exchange.reached().await?.https);
+    let uri = resolve(&root, target.as_bytes()).map_err(invalid)?;
+    match Origin::of(&uri) == Origin::of(&root) {
+        true => Ok(uri),
+        false => Err(invalid("is not at the registry")),
+    }
+}

@@ -1,0 +1,220 @@
+//! A registry's base URL, as people write it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use longshore_core::{ParseError, RegistryName};
+use url::Url;
+
+use crate::config::RegistrySettings;
+use crate::credentials::{Login, Secret};
+use crate::scheme::Scheme;
+use crate::userinfo;
+
+/// Where a registry is: `[http://|https://][user:password@]host[:port][/prefix]`.
+///
+/// It is taken apart into the name by which references call the registry, settings to reach it by,
+/// and a login, if there is one. A last `/v2` is the API's own and no part of the prefix; a query or
+/// fragment means nothing and is left out.
+///
+/// ```
+/// use longshore::{Client, RegistryUrl};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let url: RegistryUrl = "https://example.org/registry/".parse()?;
+/// let client = Client::builder().settings(url.registry().clone(), url.settings()).build();
+/// let repository = client.repository(&"example.org/team/app".parse()?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RegistryUrl {
+    registry: RegistryName,
+    scheme: Option<Scheme>,
+    prefix: PathPrefix,
+    login: Option<Login>,
+}
+
+impl RegistryUrl {
+    /// Reads a base URL.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it has no host, another scheme, or a bad port; without what may be a
+    /// password.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        // A password may be anywhere before an '@': nothing of such a text is quoted.
+        let quoted = if text.contains('@') { "…" } else { text };
+        let bad = |reason: &'static str| ParseError::new("registry URL", quoted, reason);
+        let (scheme, rest) = match text.split_once("://") {
+            None => (None, text),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => {
+                (Some(Scheme::Http), rest)
+            }
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => {
+                (Some(Scheme::Https), rest)
+            }
+            Some(_) => return Err(bad("expected http:// or https://")),
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let (login, address) = match authority.rsplit_once('@') {
+            Some((login, address)) => (Some(login), address),
+            None if path.contains('@') => return Err(bad("a '/' in a password is written %2F")),
+            None => (None, authority),
+        };
+        if address.is_empty() {
+            return Err(bad("the host is missing"));
+        }
+        let within = |e: ParseError| ParseError::new("registry URL", quoted, e.to_string());
+        let registry = RegistryName::parse(address).map_err(within)?;
+        let login = login.map(|l| login_of(l).ok_or_else(|| bad("the user's name is unreadable")));
+        let path = &path[..path.find(['?', '#']).unwrap_or(path.len())];
+        let prefix = PathPrefix::parse(path).map_err(bad)?;
+        Ok(Self { registry, scheme, prefix, login: login.transpose()? })
+    }
+
+    /// The registry's name in references: `host[:port]`.
+    #[must_use]
+    pub fn registry(&self) -> &RegistryName {
+        &self.registry
+    }
+
+    /// The scheme, where it was given.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Scheme> {
+        self.scheme
+    }
+
+    /// The path before `/v2/`; empty, or with a `/` at its start and none at its end.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.prefix.as_str()
+    }
+
+    /// The user and password before the host, if there are any. They are not used unless a
+    /// [`CredentialStore`](crate::CredentialStore) holds them.
+    #[must_use]
+    pub fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
+    }
+
+    /// The settings that the URL makes: its scheme and its prefix.
+    #[must_use]
+    pub fn settings(&self) -> RegistrySettings {
+        let mut settings = RegistrySettings::default();
+        settings.scheme = self.scheme;
+        settings.prefix = Some(self.prefix.clone());
+        settings
+    }
+}
+
+/// Without the login.
+impl fmt::Display for RegistryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scheme) = self.scheme {
+            write!(f, "{scheme}://")?;
+        }
+        write!(f, "{}{}", self.registry, self.prefix.as_str())
+    }
+}
+
+impl FromStr for RegistryUrl {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+/// The path of a registry's base URL, before `/v2/`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PathPrefix(Arc<str>);
+
+impl PathPrefix {
+    /// Reads a path. A last component `v2` is left out.
+    fn parse(path: &str) -> Result<Self, &'static str> {
+        let mut url = Url::parse("http://host/").map_err(|_| "the path is unreadable")?;
+        url.set_path(path);
+        let shown = url.path().trim_end_matches('/');
+        let shown = match shown.strip_suffix("/v2") {
+            Some(before) => before.trim_end_matches('/'),
+            None => shown,
+        };
+        match shown.split('/').skip(1).any(str::is_empty) {
+            true => Err("the path has an empty part"),
+            false => Ok(Self(shown.into())),
+        }
+    }
+
+    /// The path: empty, or with a `/` at its start and none at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn login_of(text: &str) -> Option<Login> {
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    let password = Secret::new(userinfo::decode(password)?);
+    Some(Login { user: userinfo::decode(user)?, password })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_taken_apart() {
+        for (text, shown) in [
+            ("r.example", "r.example"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("host/", "host"),
+            ("user:pw@host:5000/path/x?q=1#f", "host:5000/path/x"),
+            ("[::1]:5000", "[::1]:5000"),
+            ("https://[::1]:5000/a", "https://[::1]:5000/a"),
+            ("HTTP://R.example", "http://r.example"),
+            ("https://r:5000/v2/", "https://r:5000"),
+            ("https://r:5000/v2", "https://r:5000"),
+            ("https://r:5000/", "https://r:5000"),
+            ("https://r/prefix/v2/", "https://r/prefix"),
+            ("https://r/prefix", "https://r/prefix"),
+            ("https://r/a%2Fb/c d/", "https://r/a%2Fb/c%20d"),
+            ("https://r/a/../b/", "https://r/b"),
+            ("https://index.docker.io/v2/", "https://docker.io"),
+        ] {
+            assert_eq!(RegistryUrl::parse(text).unwrap().to_string(), shown, "{text}");
+        }
+        for (text, word) in [
+            ("", "host is missing"),
+            ("https://", "host is missing"),
+            ("https:///path", "host is missing"),
+            ("user:pw@", "host is missing"),
+            ("host:notaport", "port"),
+            ("host:", "port"),
+            ("ftp://host", "http:// or https://"),
+            ("[::1", "']'"),
+            ("::1", "host is empty"),
+            ("https://r//a", "empty part"),
+        ] {
+            let e = RegistryUrl::parse(text).unwrap_err().to_string();
+            assert!(e.contains(word), "{text}: {e}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_kept_apart_and_never_shown() {
+        let url = RegistryUrl::parse("https://me:p%40ss@r.example/x").unwrap();
+        let login = url.login().unwrap();
+        assert_eq!((login.user.as_str(), login.password.expose()), ("me", "p@ss"));
+        assert!(!format!("{url} {url:?}").contains("p@ss"));
+        let e = RegistryUrl::parse("https://me:hunter2@ho st/").unwrap_err();
+        assert!(!format!("{e} {e:?}").contains("hunter2"), "{e:?}");
+        for text in
+            ["me:hunter2@", "me:hunter/2@host", "https://me:hunter2@host:bad", "x://a:hunter2@h"]
+        {
+            let e = RegistryUrl::parse(text).unwrap_err();
+            assert!(!format!("{e} {e:?}").contains("hunter"), "{e:?}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Whether a registry is reached over TLS, and the rules by which names decide it.
+//!
+//! Pure: what [`Scheme::Detect`] asks of a registry is the business of `detect`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use longshore_core::{ParseError, RegistryName};
+
+use crate::environment::Environment;
+
+/// Whether a registry is reached over TLS.
+///
+/// Written `auto`, `http`, `https`, `by-name` and `detect`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// Plain HTTP for `localhost` and loopback addresses, HTTPS for all others.
+    #[default]
+    Auto,
+    /// Plain HTTP.
+    Http,
+    /// HTTPS, on loopback too.
+    Https,
+    /// Plain HTTP for `localhost`, `127.0.0.1`, `*.local` and `*.localhost`, HTTPS for all others.
+    ByName,
+    /// What the registry turns out to speak, asked once by each client: HTTPS with a valid
+    /// certificate, else HTTPS with any certificate, else plain HTTP.
+    ///
+    /// Every step down is logged as a warning, and whoever is in between can bring it about: this is
+    /// for networks that are trusted. What is set beside it holds: with
+    /// [`Verification::Full`](crate::Verification::Full) no other certificate is accepted, and with
+    /// certificates or verification set there is no plain HTTP.
+    Detect,
+}
+
+/// What a scheme says before anything was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Plain,
+    Tls,
+    Ask,
+}
+
+impl Scheme {
+    /// The environment variable that programs read the default from.
+    pub const VARIABLE: &'static str = "LONGSHORE_DEFAULT_SCHEME";
+
+    /// The default that the environment sets (`LONGSHORE_DEFAULT_SCHEME`), if it does. Nothing in
+    /// this library asks for it.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it names no scheme.
+    pub fn from_environment(environment: &Environment) -> Result<Option<Self>, ParseError> {
+        environment.text(Self::VARIABLE).map(str::parse).transpose()
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::ByName => "by-name",
+            Self::Detect => "detect",
+        }
+    }
+
+    /// What it says of a registry; `says_tls` where that has certificates or verification set.
+    pub(crate) fn rule(self, registry: &RegistryName, says_tls: bool) -> Rule {
+        let plain = match self {
+            Self::Http => true,
+            Self::Https => false,
+            Self::Auto => registry.is_loopback() && !says_tls,
+            Self::ByName => is_local_by_name(registry.host()) && !says_tls,
+            Self::Detect => return Rule::Ask,
+        };
+        if plain { Rule::Plain } else { Rule::Tls }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Scheme {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let lower = text.to_ascii_lowercase();
+        ALL.into_iter().find(|scheme| scheme.as_str() == lower).ok_or_else(|| {
+            let reason = "expected auto, http, https, by-name or detect";
+            ParseError::new("scheme", text, reason)
+        })
+    }
+}
+
+/// Whether a host is by its name taken to be in this machine or on its link. `.local` is multicast
+/// DNS.
+///
+/// Source: RFC 6761, section 6.3; RFC 6762, section 3.
+fn is_local_by_name(host: &str) -> bool {
+    host == "localhost"
+        || host == "127.0.0.1"
+        || host.ends_with(".local")
+        || host.ends_with(".localhost")
+}
+
+const ALL: [Scheme; 5] =
+    [Scheme::Auto, Scheme::Http, Scheme::Https, Scheme::ByName, Scheme::Detect];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(scheme: Scheme, name: &str) -> Rule {
+        scheme.rule(&name.parse().unwrap(), false)
+    }
+
+    #[test]
+    fn each_scheme_is_read_as_it_is_written() {
+        for scheme in ALL {
+            assert_eq!(scheme.to_string().parse::<Scheme>().unwrap(), scheme);
+        }
+        assert_eq!("HTTPS".parse::<Scheme>().unwrap(), Scheme::Https);
+        let of = |value: &str| {
+            Scheme::from_environment(&Environment::empty().with(Scheme::VARIABLE, value))
+        };
+        assert_eq!(of("detect").unwrap(), Some(Scheme::Detect));
+        assert_eq!(of("").unwrap(), None);
+        assert!(of("ssh").is_err());
+        let e = "ftp".parse::<Scheme>().unwrap_err().to_string();
+        assert!(e.contains("by-name or detect"), "{e}");
+    }
+
+    #[test]
+    fn names_alone_decide_by_name() {
+        for name in [
+            "localhost",
+            "localhost:5000",
+            "LOCALHOST:5000",
+            "127.0.0.1",
+            "127.0.0.1:5000",
+            "foo.local",
+            "foo.local:5000",
+            "foo.localhost",
+            "a.b-c.local",
+            "localhost.local:1",
+        ] {
+            assert_eq!(rule(Scheme::ByName, name), Rule::Plain, "{name}");
+        }
+        for name in [
+            "127.0.0.2",
+            "127.0.0.2:5000",
+            "foo.localhosts",
+            "local",
+            "x.local.com",
+            "registry.example.com",
+            "registry.example.com:5000",
+            "aysa.ad:5000",
+            "0.0.0.0:5000",
+            "192.168.1.1:5000",
+            "[::1]:5000",
+        ] {
+            assert_eq!(rule(Scheme::ByName, name), Rule::Tls, "{name}");
+            assert_eq!(rule(Scheme::Http, name), Rule::Plain, "{name}");
+        }
+        // No registry has such a name: an underscore, no port, a port too high, a leading hyphen.
+        for name in ["my_reg.local", "localhost:", "localhost:500000", "-x.local", "localhost/path"]
+        {
+            assert!(RegistryName::parse(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_explicit_scheme_wins_over_every_rule() {
+        for name in ["localhost", "127.0.0.1:443", "[::1]:5000", "registry.example"] {
+            assert_eq!(rule(Scheme::Https, name), Rule::Tls, "{name}");
+            assert_eq!(rule(Scheme::Http, name), Rule::Plain, "{name}");
+            assert_eq!(rule(Scheme::Detect, name), Rule::Ask, "{name}");
+        }
+        assert_eq!(rule(Scheme::Auto, "[::1]:5000"), Rule::Plain);
+        assert_eq!(Scheme::Auto.rule(&"localhost".parse().unwrap(), true), Rule::Tls);
+    }
+}

@@ -1,0 +1,327 @@
+//! How registries are reached: schemes, detection, prefixes, and the limits on what is waited for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use longshore::{
+    Client, ClientBuilder, ErrorKind, Limits, MemoryCredentials, Ping, RegistryName,
+    RegistrySettings, RegistryUrl, Result, RootCertificates, Scheme, Secret, Source as _, Tag,
+    Target as _, UserAgent, Verification,
+};
+use longshore_testkit::script::{Exchange, Script};
+use longshore_testkit::tls::{Authority, Front};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+
+use crate::{blob, blob_path, place, quick};
+
+fn name(address: SocketAddr) -> RegistryName {
+    address.to_string().parse().unwrap()
+}
+
+fn scheme(scheme: Scheme) -> RegistrySettings {
+    let mut settings = RegistrySettings::default();
+    settings.scheme = Some(scheme);
+    settings
+}
+
+fn detecting() -> ClientBuilder {
+    quick().default_settings(scheme(Scheme::Detect))
+}
+
+async fn ping(client: &Client, address: SocketAddr) -> Result<Ping> {
+    client.ping(&name(address)).await
+}
+
+fn root() -> Exchange {
+    Exchange::new("GET", "/v2/")
+}
+
+#[tokio::test]
+async fn a_valid_certificate_is_accepted_and_asked_for_once() {
+    let (authority, server) = (Authority::new(), Script::start().await);
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    let mut settings = scheme(Scheme::Detect);
+    let pem = authority.certificate();
+    settings.root_certificates = Some(RootCertificates::from_pem(pem.as_bytes()).unwrap());
+    let client = quick().default_settings(settings).build();
+    // Whatever it answers: what it speaks is known.
+    server.expect(root().answer(404));
+    server.expect(root());
+    let found = ping(&client, front.address()).await.unwrap();
+    assert_eq!((found.scheme, found.verification), (Scheme::Https, Verification::Full));
+    assert!(found.detected);
+    server.expect(root());
+    ping(&client, front.address()).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_invalid_certificate_is_accepted_only_of_a_registry() {
+    let (authority, server) = (Authority::new(), Script::start().await);
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    server.expect(root().answer(401));
+    server.expect(root());
+    let found = ping(&detecting().build(), front.address()).await.unwrap();
+    assert_eq!((found.scheme, found.verification), (Scheme::Https, Verification::Skip));
+    // 404 is no registry's answer, and 500 none at all: no step further down, whatever comes.
+    for status in [404, 500] {
+        let client = detecting().retry(once()).build();
+        server.expect(root().answer(status));
+        let e = ping(&client, front.address()).await.unwrap_err();
+        assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
+    }
+    // Nobody asked to find out.
+    let mut full = scheme(Scheme::Detect);
+    full.verification = Some(Verification::Full);
+    for settings in [scheme(Scheme::Https), full] {
+        let client = quick().default_settings(settings).build();
+        let e = ping(&client, front.address()).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Transport);
+    }
+    server.finish();
+}
+
+fn once() -> longshore::RetryPolicy {
+    let mut policy = longshore::RetryPolicy::default();
+    policy.attempts = std::num::NonZeroUsize::MIN;
+    policy
+}
+
+#[tokio::test]
+async fn what_was_accepted_holds_for_every_request_and_no_other_server() {
+    let (authority, server) = (Authority::new(), Script::start().await);
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    let other = Front::start(&authority.for_loopback(), server.address()).await;
+    let descriptor = blob(b"content");
+    let repository = format!("{}/a/b", front.address()).parse().unwrap();
+    let repository = detecting().build().repository(&repository);
+    server.expect(root());
+    server.expect(
+        Exchange::new("GET", blob_path(&descriptor))
+            .answer(307)
+            .header("location", format!("https://{}/elsewhere", other.address())),
+    );
+    let e = repository.blob(&descriptor).await.unwrap_err();
+    assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
+    server.expect(Exchange::new("GET", blob_path(&descriptor)).body("content"));
+    repository.blob(&descriptor).await.unwrap().bytes(100).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn plain_http_is_found_out_and_listings_go_on_in_it() {
+    let server = Script::start().await;
+    let client = detecting().build();
+    server.expect(root().answer(401).header("www-authenticate", "Basic realm=\"r\""));
+    let list = |query: &str| Exchange::new("GET", format!("/v2/a/b/tags/list?{query}"));
+    let next = server.url("/v2/a/b/tags/list?last=v1&n=1000");
+    server.expect(
+        list("n=1000")
+            .header("link", format!("<{next}>; rel=\"next\""))
+            .body("{\"tags\":[\"v1\"]}"),
+    );
+    server.expect(list("last=v1&n=1000").body("{\"tags\":[\"v2\"]}"));
+    let tags = client.repository(&place(&server)).tags(None).all().await.unwrap();
+    assert_eq!(tags, ["v1", "v2"].map(|t| Tag::parse(t).unwrap()));
+    server.expect(root());
+    let found = ping(&client, server.address()).await.unwrap();
+    assert_eq!((found.scheme, found.detected), (Scheme::Http, true));
+    server.finish();
+}
+
+#[tokio::test]
+async fn credentials_follow_what_was_found_out() {
+    let server = Script::start().await;
+    let store = MemoryCredentials::new().with(name(server.address()), "user", Secret::new("pass"));
+    let client = detecting().credentials(store).build();
+    server.expect(root());
+    server.expect(root().answer(401).header("www-authenticate", "Basic realm=\"r\""));
+    server.expect(root().with("authorization", "Basic dXNlcjpwYXNz"));
+    client.authenticate(&name(server.address())).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_16_probing_tls_honours_schemes_timeouts_and_brackets() {
+    // An explicit scheme is kept, whatever the server speaks.
+    let (authority, server) = (Authority::new(), Script::start().await);
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    let plain = quick().default_settings(scheme(Scheme::Http)).retry(once()).build();
+    assert!(ping(&plain, front.address()).await.is_err(), "no upgrade either");
+    let tls = quick().default_settings(scheme(Scheme::Https)).build();
+    let e = ping(&tls, server.address()).await.unwrap_err();
+    assert!(e.hint().is_some_and(|hint| hint.contains("plain HTTP")), "{e:?}");
+
+    // A server that takes the connection and says nothing is late, not plain.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut limits = Limits::default();
+    limits.connect = Duration::from_millis(200);
+    let client = detecting().limits(limits).retry(once()).build();
+    let e = ping(&client, silent.local_addr().unwrap()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
+
+    // A closed port is refused, not plain.
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let e = ping(&detecting().retry(once()).build(), closed).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Transport);
+
+    // Skipping verification is what was asked for, and nothing falls below it.
+    let mut skip = scheme(Scheme::Detect);
+    skip.verification = Some(Verification::Skip);
+    let client = quick().settings(name(front.address()), skip).build();
+    server.expect(root().answer(404));
+    server.expect(root());
+    let found = ping(&client, front.address()).await.unwrap();
+    assert_eq!((found.scheme, found.verification), (Scheme::Https, Verification::Skip));
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_ipv6_literal_is_reached_within_its_brackets() {
+    // Where the machine has no IPv6, there is nothing to reach.
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
+    let address = listener.local_addr().unwrap();
+    let server = Script::start().await;
+    let target = server.address();
+    let relay = tokio::spawn(async move {
+        while let Ok((mut inside, _)) = listener.accept().await {
+            let mut outside = tokio::net::TcpStream::connect(target).await.unwrap();
+            tokio::spawn(
+                async move { tokio::io::copy_bidirectional(&mut inside, &mut outside).await },
+            );
+        }
+    });
+    server.expect(root().with("host", address.to_string()));
+    let found = ping(&quick().build(), address).await.unwrap();
+    assert_eq!((found.scheme, found.detected), (Scheme::Http, false));
+    relay.abort();
+    server.finish();
+}
+
+#[tokio::test]
+async fn everything_stays_below_a_path_prefix() {
+    let server = Script::start().await;
+    let url: RegistryUrl = format!("{}/team/v2/", server.url("")).parse().unwrap();
+    let client = quick().settings(url.registry().clone(), url.settings()).build();
+    server.expect(Exchange::new("GET", "/team/v2/"));
+    client.ping(url.registry()).await.unwrap();
+
+    let list = |query: &str| Exchange::new("GET", format!("/team/v2/a/b/tags/list?{query}"));
+    // With the prefix, without it, relative and absolute: proxies forget to rewrite.
+    for link in [
+        "/team/v2/a/b/tags/list?last=v1",
+        "/v2/a/b/tags/list?last=v1",
+        "?last=v1",
+        &server.url("/team/v2/a/b/tags/list?last=v1"),
+    ] {
+        let link = format!("<{link}>; rel=\"next\"");
+        server.expect(list("n=1000").header("link", link).body("{\"tags\":[\"v1\"]}"));
+        server.expect(list("last=v1").body("{\"tags\":[\"v2\"]}"));
+        let tags = client.repository(&place(&server)).tags(None).all().await.unwrap();
+        assert_eq!(tags.len(), 2);
+    }
+    let descriptor = blob(b"content");
+    for session in ["/team/v2/a/b/blobs/uploads/1?s=x", &server.url("/team/v2/u?s=x"), "1?s=x"] {
+        let (path, completed) = match session {
+            "1?s=x" => ("1", "/team/v2/a/b/blobs/uploads/1"),
+            s if s.starts_with('/') => ("1", "/team/v2/a/b/blobs/uploads/1"),
+            _ => ("u", "/team/v2/u"),
+        };
+        let put = format!("{completed}?s=x&digest={}", descriptor.digest);
+        assert!(completed.ends_with(path));
+        server.expect(
+            Exchange::new("POST", "/team/v2/a/b/blobs/uploads/")
+                .answer(202)
+                .header("location", session),
+        );
+        server.expect(Exchange::new("PUT", put).sending("content").answer(201));
+        let repository = client.repository(&place(&server));
+        repository.push_blob(&descriptor, bytes::Bytes::from("content").into()).await.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn one_request_has_so_much_time_in_all() {
+    let server = Script::start().await;
+    let mut limits = Limits::default();
+    limits.total = Some(Duration::from_millis(300));
+    let repository = quick().build().repository(&place(&server));
+    let hurried = repository.with_limits(limits.clone());
+    let descriptor = blob(b"content");
+    server.expect(Exchange::new("GET", blob_path(&descriptor)).body("content").stall(3));
+    let body = hurried.blob_range(&descriptor, 0..7).await.unwrap();
+    let e = body.bytes(100).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
+    assert!(e.to_string().contains("300ms"), "{e}");
+    // The others are as patient as ever, and the same connections serve both.
+    server.expect(Exchange::new("GET", blob_path(&descriptor)).body("content"));
+    repository.blob(&descriptor).await.unwrap().bytes(100).await.unwrap();
+
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = quick().build().with_limits(limits);
+    let e = ping(&client, silent.local_addr().unwrap()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout);
+    server.finish();
+}
+
+#[tokio::test]
+async fn each_wait_can_be_set_for_some_calls() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let mut limits = Limits::default();
+    limits.response = Duration::from_millis(100);
+    let client = quick().retry(once()).build().with_limits(limits);
+    let e = ping(&client, address).await.unwrap_err();
+    assert!(e.to_string().contains("no reply within 100ms"), "{e}");
+    let (mut stream, _) = silent.accept().await.unwrap();
+    let mut request = [0; 12];
+    stream.read_exact(&mut request).await.unwrap();
+    assert_eq!(&request, b"GET /v2/ HTT");
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let server = Script::start().await;
+    let client = quick().build();
+    for _ in 0..5 {
+        server.expect(root());
+        ping(&client.clone(), server.address()).await.unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+    server.finish();
+}
+
+#[tokio::test]
+async fn one_client_keeps_several_registries_apart() {
+    let (plain, server) = (Script::start().await, Script::start().await);
+    let authority = Authority::new();
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    let mut tls = RegistrySettings::default();
+    tls.root_certificates =
+        Some(RootCertificates::from_pem(authority.certificate().as_bytes()).unwrap());
+    let store = MemoryCredentials::new().with(name(front.address()), "user", Secret::new("pass"));
+    let client = quick().settings(name(front.address()), tls).credentials(store).build();
+    let challenge = || root().answer(401).header("www-authenticate", "Basic realm=\"r\"");
+    plain.expect(challenge().without("authorization"));
+    assert!(client.authenticate(&name(plain.address())).await.is_err());
+    server.expect(challenge());
+    server.expect(root().with("authorization", "Basic dXNlcjpwYXNz"));
+    client.authenticate(&name(front.address())).await.unwrap();
+    plain.finish();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_client_calls_itself_what_it_is_told() {
+    let server = Script::start().await;
+    let own = concat!("longshore/", env!("CARGO_PKG_VERSION"));
+    server.expect(root().with("user-agent", own));
+    ping(&quick().build(), server.address()).await.unwrap();
+    server.expect(root().with("user-agent", "tool/1.0 (x)"));
+    let client = quick().user_agent(UserAgent::parse("tool/1.0 (x)").unwrap()).build();
+    ping(&client, server.address()).await.unwrap();
+    assert!(UserAgent::parse("a\r\nb: c").is_err() && UserAgent::parse(" ").is_err());
+    server.finish();
+}

@@ -1,0 +1,162 @@
+//! TLS for tests: certificates of an authority that lives as long as a test, and a front that ends
+//! TLS before a server that knows nothing of it.
+//!
+//! Needs no program. `peer::Authority` makes the files that other people's programs read.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+/// An authority that signs what a test needs.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate and its private key, both PEM.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key (PKCS #8).
+    pub key: String,
+}
+
+impl Authority {
+    /// Makes one.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "longshore-test-authority");
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
+    }
+
+    /// Its certificate, PEM: what a client is told to trust.
+    #[must_use]
+    pub fn certificate(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A certificate for hosts or addresses; for a client, the names do not matter.
+    #[must_use]
+    pub fn issue(&self, names: &[&str]) -> Pair {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let params = CertificateParams::new(names).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Pair { certificate, key: key.serialize_pem() }
+    }
+
+    /// A certificate for `127.0.0.1`, `::1` and `localhost`.
+    #[must_use]
+    pub fn for_loopback(&self) -> Pair {
+        self.issue(&["127.0.0.1", "::1", "localhost"])
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        roots
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Authority")
+    }
+}
+
+/// Ends TLS on a port of its own, and passes everything on to a server. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Front {
+    address: SocketAddr,
+    handshakes: Arc<AtomicUsize>,
+    server: JoinHandle<()>,
+}
+
+impl Front {
+    /// Starts one with this certificate before the server at `target`.
+    pub async fn start(pair: &Pair, target: SocketAddr) -> Self {
+        Self::launch(pair, None, target).await
+    }
+
+    /// The same, which takes nobody without a certificate of `clients`.
+    pub async fn for_clients_of(clients: &Authority, pair: &Pair, target: SocketAddr) -> Self {
+        Self::launch(pair, Some(clients), target).await
+    }
+
+    async fn launch(pair: &Pair, clients: Option<&Authority>, target: SocketAddr) -> Self {
+        let acceptor = acceptor(pair, clients);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let handshakes = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&handshakes);
+        let server = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
+                connections.spawn(async move {
+                    // A client that goes away, or does not trust the certificate, is no fault here.
+                    let Ok(mut inside) = acceptor.accept(stream).await else { return };
+                    counter.fetch_add(1, Ordering::SeqCst);
+                    let mut outside = TcpStream::connect(target).await.unwrap();
+                    drop(tokio::io::copy_bidirectional(&mut inside, &mut outside).await);
+                });
+            }
+        });
+        Self { address, handshakes, server }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many handshakes came to their end.
+    #[must_use]
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
+    let provider = Arc::new(ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let roots = Arc::new(clients.roots());
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![certificate], key).unwrap()))
+}
