@@ -86,6 +86,14 @@ impl Reply {
         Uri::from_parts(parts).map(Some).map_err(|_| refused("is not a URL"))
     }
 
+    /// What came, for errors about a body that is no use: where from, its status, its type and its
+    /// start.
+    pub(crate) fn shown(&self, body: &[u8]) -> Error {
+        let media_type = self.header(CONTENT_TYPE.as_str()).unwrap_or("no type");
+        let detail = format!("a reply of {media_type} that starts {}", start_of(body));
+        protocol_error(&self.uri, detail).with_status(self.status.as_u16())
+    }
+
     /// What the reply says went wrong.
     pub(crate) async fn into_error(self) -> Error {
         let mut text = Vec::new();
@@ -101,14 +109,16 @@ impl Reply {
     }
 }
 
-/// Reads a JSON document.
+/// Reads the JSON document of a 200. No secret may be in it: an error quotes its start.
 ///
 /// # Errors
 /// [`Protocol`](ErrorKind::Protocol), with the hint where it is a web page.
 pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
     refuse_web_page(uri, body)?;
     serde_json::from_slice(body).map_err(|e| {
-        protocol_error(uri, "the reply is not the JSON it should be".to_owned()).with_source(e)
+        let clause =
+            format!("the reply is not the JSON it should be, and starts {}", start_of(body));
+        protocol_error(uri, clause).with_status(200).with_source(e)
     })
 }
 
@@ -201,6 +211,12 @@ fn cut(detail: Option<&Value>) -> Value {
     }
 }
 
+/// The start of a body, quoted.
+fn start_of(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT * 4)]);
+    format!("\"{}\"", Printable(&text).at_most(EXCERPT))
+}
+
 fn is_web_page(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
 }
@@ -208,6 +224,8 @@ fn is_web_page(body: &[u8]) -> bool {
 const WEB_PAGE_HINT: &str =
     "Check the address: a proxy, a login page or another service answered instead of a registry.";
 
+/// 60 characters of a body that is no use are shown.
+const EXCERPT: usize = 60;
 /// 64 KiB of an error's body are read.
 const ERROR_LIMIT: usize = 64 << 10;
 /// Characters of a text or detail that are kept.

@@ -31,7 +31,7 @@
 //! | `blob`, `store` | streams, and the traits of everything that holds content |
 //! | `graph`, `choice`, `blob_file` | what hangs below a manifest; which image is meant; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
-//! | `copy`, `pack`, `untag` | what is done with stores |
+//! | `copy`, `pack`, `tagging`, `untag` | what is done with stores |
 
 mod annotations;
 mod blob;
@@ -56,6 +56,7 @@ mod platform;
 mod printable;
 mod reference;
 mod store;
+mod tagging;
 mod untag;
 
 pub use annotations::Annotations;
@@ -71,6 +72,7 @@ pub use layout::{Layout, listing};
 pub use manifest::{
     ArtifactManifest, CONFIG_LIMIT, ContainerConfig, History, ImageConfig, ImageManifest, Index,
     MANIFEST_LIMIT, Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
+    canonical_json,
 };
 pub use media_type::MediaType;
 pub use memory::Memory;
@@ -83,4 +85,5 @@ pub use reference::{
     Defaults, Reference, RegistryName, Repository, RepositoryName, Tag, TagOrDigest,
 };
 pub use store::{Delete, Holding, Mount, Node, Source, Target};
+pub use tagging::{Deleted, delete_with_tags, put_tags, tags_of};
 pub use untag::{Untagged, untag};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use longshore::{
-    Descriptor, Error, ErrorKind, MANIFEST_LIMIT, MediaType, Platform, RawManifest, Result,
-    blob_file,
+    BlobReader, BlobStream, Descriptor, Error, ErrorKind, MANIFEST_LIMIT, MediaType, Platform,
+    Printable, RawManifest, Result, Tag, blob_file,
 };
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Get(Get),
     /// Write a manifest's exact bytes; what it lists must be there.
     Put(Put),
+    /// Say what a manifest in a file is, and what is wrong with it by the letter.
+    Check(Check),
 }
 
 /// The arguments of `longshore manifest get`.
@@ -27,13 +29,38 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   longshore manifest get nginx:1.27
-  longshore manifest get nginx:1.27 --platform linux/arm64 | jq .layers")]
+  longshore manifest get nginx:1.27 --platform linux/arm64 | jq .layers
+  longshore manifest get nginx:1.27 -o manifest.json
+  longshore manifest get nginx:1.27 --accept application/vnd.docker.distribution.manifest.list.v2+json")]
 pub(crate) struct Get {
     /// The image or artifact.
     location: Location,
     /// Of an index, the manifest of the image for this platform.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
+    /// Take the manifest in this form, or in none; several, where any of them will do.
+    #[arg(long, value_name = "TYPE", conflicts_with = "platform")]
+    accept: Vec<MediaType>,
+    /// Write it to this file, which shows only when it is whole; `-` is standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// The arguments of `longshore manifest check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore manifest check manifest.json
+  longshore manifest get nginx:1.27 | longshore manifest check -
+
+Prints what a strict reader would refuse, a problem a line, and ends with 1 if there is any. Nothing is
+asked of a registry: whether what the manifest lists is there is not looked at.")]
+pub(crate) struct Check {
+    /// The file that holds the manifest; `-` for standard input.
+    file: PathBuf,
+    /// What the manifest is, where it does not say so itself.
+    #[arg(long, value_name = "TYPE")]
+    media_type: Option<MediaType>,
 }
 
 /// The arguments of `longshore manifest put`.
@@ -53,15 +80,74 @@ pub(crate) struct Put {
 
 pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
     match command {
-        Command::Get(get) => {
-            let named = context.named(&get.location).await?;
-            let manifest = match &get.platform {
-                None => named.source.manifest(&named.selector).await?,
-                platform => named.image(platform.as_ref()).await?,
-            };
-            output::bytes(manifest.bytes())
-        }
+        Command::Get(get) => self::get(context, get).await,
         Command::Put(put) => self::put(context, put).await,
+        Command::Check(check) => self::check(context, check).await,
+    }
+}
+
+async fn get(context: &Context, get: Get) -> Result<()> {
+    let manifest = match (&get.location, &get.platform) {
+        (Location::Registry(reference), None) => {
+            let repository = context.client()?.repository(reference.repository());
+            let selector = get.location.selector().unwrap_or_else(|| Tag::latest().into());
+            repository.manifest_as(&selector, &get.accept).await?
+        }
+        (location, platform) => {
+            let named = context.named(location).await?;
+            match platform {
+                None => in_form(named.source.manifest(&named.selector).await?, &get)?,
+                platform => named.image(platform.as_ref()).await?,
+            }
+        }
+    };
+    match &get.output {
+        None => output::bytes(manifest.bytes()),
+        to => {
+            let whole = futures_util::stream::iter([Ok(manifest.bytes().clone())]);
+            let reader = BlobReader::new(manifest.descriptor().clone(), BlobStream::new(whole))?;
+            output::blob(reader, to.as_deref()).await
+        }
+    }
+}
+
+/// A manifest of a folder or file, which keeps it in one form only.
+fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
+    if get.accept.is_empty() || get.accept.contains(manifest.media_type()) {
+        return Ok(manifest);
+    }
+    Err(Error::new(ErrorKind::Unsupported)
+        .at(&get.location)
+        .detail(format!("it is {} there, and in no other form", manifest.media_type())))
+}
+
+async fn check(context: &Context, check: Check) -> Result<()> {
+    let bytes = blob_file::run(move || read(&check.file)).await?;
+    let manifest = RawManifest::of(bytes, check.media_type)?;
+    let checked =
+        Checked { descriptor: manifest.descriptor().clone(), problems: manifest.problems() };
+    context.output().report(&checked)?;
+    match checked.problems.len() {
+        0 => Ok(()),
+        n => Err(Error::new(ErrorKind::Invalid)
+            .at(checked.descriptor.digest)
+            .detail(format!("{n} of its rules are broken"))),
+    }
+}
+
+/// What a manifest is, and what is wrong with it.
+#[derive(Serialize)]
+struct Checked {
+    #[serde(flatten)]
+    descriptor: Descriptor,
+    problems: Vec<String>,
+}
+
+impl Report for Checked {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let Descriptor { media_type, digest, size, .. } = &self.descriptor;
+        output::say(format_args!("{digest}: {size} bytes of {media_type}"));
+        self.problems.iter().try_for_each(|problem| writeln!(to, "{}", Printable(problem)))
     }
 }
 

@@ -1,8 +1,5 @@
-use std::sync::Arc;
-
 use clap::Args;
-use futures_util::TryStreamExt as _;
-use longshore::{Delete, Digest, Error, ErrorKind, Result, Tag};
+use longshore::{Error, ErrorKind, Result};
 
 use crate::context::Context;
 use crate::location::Location;
@@ -29,7 +26,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let named = context.named(&arguments.location).await?;
     let digest = named.source.resolve(&named.selector).await?.digest;
     let store = context.deletable(&arguments.location).await?;
-    let tags = tags_of(&store, &digest).await?;
+    let tags = longshore::tags_of(&*store, &digest).await?;
     say(format_args!("{} in {}", digest, store.name()));
     for tag in &tags {
         say(format_args!("  goes with it: {tag}"));
@@ -44,28 +41,3 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let change = serde_json::json!({ "digest": digest, "tags": tags });
     context.output().changed(format_args!("removed {digest}"), &change)
 }
-
-/// The tags that point at a manifest: every tag has to be looked at.
-async fn tags_of(store: &Arc<dyn Delete>, digest: &Digest) -> Result<Vec<Tag>> {
-    let mut tags: Vec<Tag> = store
-        .tags(None)
-        .items()
-        .map_ok(|tag| async {
-            match store.resolve(&tag.clone().into()).await {
-                Ok(there) if there.digest == *digest => Ok(Some(tag)),
-                Ok(_) => Ok(None),
-                // Gone since it was listed.
-                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-                Err(e) => Err(e),
-            }
-        })
-        .try_buffer_unordered(LOOKS)
-        .try_filter_map(|found| async move { Ok(found) })
-        .try_collect()
-        .await?;
-    tags.sort();
-    Ok(tags)
-}
-
-/// Sixteen tags are looked at at once.
-const LOOKS: usize = 16;

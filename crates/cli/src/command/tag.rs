@@ -24,13 +24,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         return Err(ParseError::new("location", &text, reason).into());
     }
     let named = context.named(&arguments.location).await?;
-    let manifest = named.source.manifest(&named.selector).await?;
     let target = context.target(&arguments.location).await?;
-    for tag in &arguments.tags {
-        target.store.push_manifest(&manifest, Some(tag)).await?;
-    }
+    let tagged = longshore::put_tags(&*target.store, &named.selector, &arguments.tags).await?;
     target.finish().await?;
-    let (digest, tags) = (manifest.digest(), arguments.tags);
+    let (digest, tags) = (tagged.digest, arguments.tags);
     let told: Vec<String> = tags.iter().map(|tag| format!("{tag} points at {digest}")).collect();
     let change = serde_json::json!({ "digest": digest, "tags": tags });
     context.output().changed(told.join("\n"), &change)

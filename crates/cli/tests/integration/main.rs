@@ -5,7 +5,9 @@
 mod answers;
 mod crash;
 mod credentials;
+mod exits;
 mod faults;
+mod manifests;
 mod parity;
 mod peers;
 mod program;

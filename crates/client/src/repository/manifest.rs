@@ -16,9 +16,66 @@ use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
 
 impl RemoteRepository {
+    /// Gets a manifest in one of these forms, and in no other: registries keep some manifests in
+    /// several, or convert them. An empty list takes any form.
+    ///
+    /// Sends `GET /v2/<name>/manifests/<selector>` with `Accept` as listed.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if the registry answers with another form, which it
+    /// names; otherwise as [`manifest`](longshore_core::Source::manifest).
+    pub async fn manifest_as(
+        &self,
+        selector: &TagOrDigest,
+        accept: &[MediaType],
+    ) -> Result<RawManifest> {
+        let manifest = self.accepted_manifest(selector, accept).await?;
+        self.check_form(selector, manifest.media_type(), accept)?;
+        Ok(manifest)
+    }
+
+    /// Describes a manifest in one of these forms, as [`manifest_as`](Self::manifest_as).
+    ///
+    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and the GET where that does not tell enough.
+    ///
+    /// # Errors
+    /// As [`manifest_as`](Self::manifest_as).
+    pub async fn resolve_as(
+        &self,
+        selector: &TagOrDigest,
+        accept: &[MediaType],
+    ) -> Result<Descriptor> {
+        let found = self.accepted_descriptor(selector, accept).await?;
+        self.check_form(selector, &found.media_type, accept)?;
+        Ok(found)
+    }
+
+    fn check_form(
+        &self,
+        selector: &TagOrDigest,
+        found: &MediaType,
+        accept: &[MediaType],
+    ) -> Result<()> {
+        if accept.is_empty() || accept.contains(found) {
+            return Ok(());
+        }
+        let asked: Vec<&str> = accept.iter().map(MediaType::as_str).collect();
+        Err(Error::new(ErrorKind::Unsupported)
+            .at(self.reference(selector))
+            .detail(format!("the registry has {found}, asked for was {}", asked.join(", "))))
+    }
+
     /// Describes a manifest by its HEAD; by its GET, where HEAD does not tell enough.
     pub(super) async fn manifest_descriptor(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        let reply = self.exchange().send(self.ask(Method::HEAD, selector)?).await?;
+        self.accepted_descriptor(selector, &[]).await
+    }
+
+    async fn accepted_descriptor(
+        &self,
+        selector: &TagOrDigest,
+        accept: &[MediaType],
+    ) -> Result<Descriptor> {
+        let reply = self.exchange().send(self.ask(Method::HEAD, selector, accept)?).await?;
         if reply.is(&[200])
             && let Some(descriptor) = described(&reply, selector)
         {
@@ -27,19 +84,31 @@ impl RemoteRepository {
             return Ok(descriptor);
         }
         // HEAD is not there (Nexus says 404), or says too little; and its errors have no body.
-        self.raw_manifest(selector).await.map(|manifest| manifest.descriptor().clone())
+        let manifest = self.accepted_manifest(selector, accept).await?;
+        Ok(manifest.descriptor().clone())
     }
 
     /// Gets a manifest, checked against the digest asked for and the one the registry states.
     pub(super) async fn raw_manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let ask = self.ask(Method::GET, selector)?;
+        self.accepted_manifest(selector, &[]).await
+    }
+
+    async fn accepted_manifest(
+        &self,
+        selector: &TagOrDigest,
+        accept: &[MediaType],
+    ) -> Result<RawManifest> {
+        let ask = self.ask(Method::GET, selector, accept)?;
         let (reply, body) = self.exchange().fetch(ask, MANIFEST_LIMIT).await?;
-        verified(&reply, body, selector).map_err(|e| e.at(self.reference(selector)))
+        verified(&reply, body.clone(), selector).map_err(|e| match e.kind() {
+            ErrorKind::Invalid => e.at(self.reference(selector)).with_source(reply.shown(&body)),
+            _ => e.at(self.reference(selector)),
+        })
     }
 
     pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Holding> {
         let selector = TagOrDigest::from(descriptor.digest.clone());
-        let reply = self.exchange().send(self.ask(Method::HEAD, &selector)?).await?;
+        let reply = self.exchange().send(self.ask(Method::HEAD, &selector, &[])?).await?;
         let resolved = match reply.status.as_u16() {
             // A page that answers everything with 200 is no registry that has it.
             200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
@@ -99,10 +168,16 @@ impl RemoteRepository {
         Ok(reply)
     }
 
-    fn ask(&self, method: Method, selector: &TagOrDigest) -> Result<Ask> {
+    fn ask(&self, method: Method, selector: &TagOrDigest, accept: &[MediaType]) -> Result<Ask> {
         let uri = self.endpoint()?.manifest(self.path(), selector);
         let ask = Ask::new(method, uri, self.pull(), self.reference(selector));
-        Ok(ask.header(ACCEPT.as_str(), HeaderValue::from_static(ACCEPTED)))
+        let types: Vec<&str> = accept.iter().map(MediaType::as_str).collect();
+        let accepted = match accept {
+            [] => HeaderValue::from_static(ACCEPTED),
+            _ => HeaderValue::from_str(&types.join(", "))
+                .map_err(|e| Error::new(ErrorKind::Invalid).at("Accept").with_source(e))?,
+        };
+        Ok(ask.header(ACCEPT.as_str(), accepted))
     }
 }
 

@@ -58,14 +58,20 @@ impl Index {
         let stated = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted));
         self.manifests.iter().find(stated).ok_or_else(|| {
             let there: Vec<String> = self.platforms().map(ToString::to_string).collect();
-            Error::new(ErrorKind::NotFound)
-                .at(format!("platform {wanted}"))
-                .detail(format!("the index has {}", there.join(", ")))
+            Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(
+                match &there[..] {
+                    [] => "the index has no platforms".to_owned(),
+                    there => format!("the index has {}", there.join(", ")),
+                },
+            )
         })
     }
 
-    /// The platforms it has images for, without attestations' `unknown/unknown`.
+    /// The platforms it has images for, without attestations' `unknown/unknown` and empty ones.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
-        self.manifests.iter().filter_map(|d| d.platform.as_ref()).filter(|p| p.os != "unknown")
+        self.manifests
+            .iter()
+            .filter_map(|d| d.platform.as_ref())
+            .filter(|p| !matches!(&*p.os, "" | "unknown"))
     }
 }

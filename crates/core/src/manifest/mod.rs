@@ -4,6 +4,8 @@
 //! points at, by position, is the business of `graph`.
 
 mod artifact;
+mod canonical;
+mod check;
 mod config;
 mod image;
 mod index;
@@ -16,6 +18,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use artifact::ArtifactManifest;
+pub use canonical::canonical_json;
 pub use config::{CONFIG_LIMIT, ContainerConfig, History, ImageConfig, RootFs};
 pub use image::ImageManifest;
 pub use index::Index;
@@ -189,6 +192,7 @@ struct Shape {
     media_type: Option<MediaType>,
     manifests: bool,
     layers: bool,
+    fs_layers: bool,
     config: bool,
 }
 
@@ -210,6 +214,8 @@ impl Shape {
             manifests: Present,
             #[serde(default)]
             layers: Present,
+            #[serde(default, rename = "fsLayers")]
+            fs_layers: Present,
             #[serde(default)]
             config: Present,
         }
@@ -234,6 +240,7 @@ impl Shape {
             media_type: top.media_type,
             manifests: top.manifests.0,
             layers: top.layers.0,
+            fs_layers: top.fs_layers.0,
             config: top.config.0,
         };
         if shape.manifests && (shape.layers || shape.config) {
@@ -264,7 +271,8 @@ fn told_media_type(bytes: &[u8], stated: Option<MediaType>) -> Result<MediaType>
         (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
         (None, None) if shape.schema_version == Some(1) => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
         (None, None) if shape.manifests => Ok(MediaType::OCI_INDEX),
-        (None, None) if shape.layers && shape.config => Ok(MediaType::OCI_MANIFEST),
+        (None, None) if shape.layers => Ok(MediaType::OCI_MANIFEST),
+        (None, None) if shape.fs_layers => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
         (None, None) => Err(Error::new(ErrorKind::Invalid)
             .detail("neither the store nor the document says what kind of manifest it is")),
     }

@@ -1,0 +1,78 @@
+//! Documents that are written: an edited manifest has one form of its own.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{RawManifest, invalid};
+use crate::error::{Error, ErrorKind, Result};
+use crate::media_type::MediaType;
+
+/// A document as the one text that its content has: keys in order of their code points, no space
+/// between, nothing escaped that need not be.
+///
+/// ```
+/// let text = longshore_core::canonical_json(&serde_json::json!({ "b": 1, "a": "é" }))?;
+/// assert_eq!(text, r#"{"a":"é","b":1}"#);
+/// # Ok::<(), longshore_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) for a value that has no JSON form, such as a map with keys that
+/// are no strings.
+pub fn canonical_json(document: &impl Serialize) -> Result<Bytes> {
+    let bad = |e| Error::new(ErrorKind::Invalid).detail("not a JSON document").with_source(e);
+    let value = serde_json::to_value(document).map_err(bad)?;
+    serde_json::to_vec(&sorted(value)).map(Bytes::from).map_err(bad)
+}
+
+/// The same with its keys in order, whether or not the map keeps them so by itself: that depends on
+/// a feature of its crate, which any other crate may turn on.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().collect();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(entries.into_iter().map(|(key, value)| (key, sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+impl RawManifest {
+    /// A manifest made of a document, as [`canonical_json`] writes it.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) as [`RawManifest::of`].
+    pub fn of_document(document: &impl Serialize, media_type: Option<MediaType>) -> Result<Self> {
+        Self::of(canonical_json(document)?, media_type)
+    }
+
+    /// Another manifest, of this one's document after `edit` changed it. It has a digest of its own;
+    /// this one stays what it is.
+    ///
+    /// ```
+    /// # use longshore_core::RawManifest;
+    /// let manifest = RawManifest::of(r#"{ "schemaVersion": 2, "manifests": [] }"#.into(), None)?;
+    /// let edited = manifest.edited(|document| {
+    ///     document["annotations"] = serde_json::json!({ "vendor": "example" });
+    /// })?;
+    /// assert_eq!(
+    ///     edited.bytes(),
+    ///     r#"{"annotations":{"vendor":"example"},"manifests":[],"schemaVersion":2}"#
+    /// );
+    /// # Ok::<(), longshore_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if this is no JSON, or the edited document no manifest.
+    pub fn edited(&self, edit: impl FnOnce(&mut Value)) -> Result<Self> {
+        let mut document: Value =
+            serde_json::from_slice(self.bytes()).map_err(|e| invalid(&e).at(self.digest()))?;
+        edit(&mut document);
+        let says = document.get("mediaType").is_some_and(|own| !own.is_null());
+        let media_type = (!says).then(|| self.media_type().clone());
+        Self::of_document(&document, media_type)
+    }
+}

@@ -1,0 +1,108 @@
+//! What a strict reader finds wrong with a manifest. Longshore itself passes on what it does not know.
+
+use super::{ImageManifest, Index, Manifest, RawManifest, Schema1};
+use crate::media_type::MediaType;
+
+impl RawManifest {
+    /// What is wrong with the document by the letter of its format, each in one clause; nothing, if it
+    /// is right.
+    ///
+    /// Nothing else in longshore asks for this: a document that breaks these rules is still read,
+    /// copied and pushed. An OCI manifest whose config is no image's is an artifact, and its layers
+    /// may be anything.
+    ///
+    /// Source: image-spec v1.1.1, "Image Manifest" and "Image Index"; Docker image manifest version 2,
+    /// schema 1 and schema 2.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let parsed = match self.parse() {
+            Ok(parsed) => parsed,
+            Err(e) => return vec![e.to_string()],
+        };
+        let mut found = Vec::new();
+        match &parsed {
+            Manifest::Image(image) if *self.media_type() == MediaType::DOCKER_MANIFEST => {
+                docker_image(image, &mut found);
+            }
+            Manifest::Image(image) => oci_image(image, &mut found),
+            Manifest::Index(index) => self.index(index, &mut found),
+            Manifest::Schema1(manifest) => schema1(manifest, &mut found),
+            Manifest::Artifact(_) | Manifest::Opaque => {}
+        }
+        found
+    }
+
+    fn index(&self, index: &Index, found: &mut Vec<String>) {
+        version(index.schema_version, found);
+        if *self.media_type() != MediaType::DOCKER_LIST {
+            return;
+        }
+        stated(index.media_type.as_ref(), found);
+        for (at, entry) in index.manifests.iter().enumerate() {
+            if entry.platform.is_none() {
+                found.push(format!("manifests[{at}] has no platform"));
+            }
+        }
+    }
+}
+
+fn docker_image(image: &ImageManifest, found: &mut Vec<String>) {
+    version(image.schema_version, found);
+    stated(image.media_type.as_ref(), found);
+    let config = &image.config.media_type;
+    if ![MediaType::DOCKER_CONFIG, MediaType::DOCKER_PLUGIN].contains(config) {
+        found.push(format!("the config is {config}, not {}", MediaType::DOCKER_CONFIG));
+    }
+    layers(image, &[MediaType::DOCKER_LAYER_GZIP, MediaType::DOCKER_FOREIGN_LAYER_GZIP], found);
+}
+
+fn oci_image(image: &ImageManifest, found: &mut Vec<String>) {
+    version(image.schema_version, found);
+    let config = &image.config.media_type;
+    if *config == MediaType::OCI_CONFIG {
+        layers(image, &OCI_LAYERS, found);
+    } else if *config == MediaType::DOCKER_CONFIG {
+        found.push(format!("the config is {config}, not {}", MediaType::OCI_CONFIG));
+    } else if *config == MediaType::OCI_EMPTY && image.artifact_type.is_none() {
+        found.push("the config is the empty one, and artifactType is missing".to_owned());
+    }
+}
+
+fn schema1(manifest: &Schema1, found: &mut Vec<String>) {
+    if manifest.schema_version != 1 {
+        found.push(format!("schemaVersion is {}, not 1", manifest.schema_version));
+    }
+    let (layers, history) = (manifest.fs_layers.len(), manifest.history.len());
+    if layers != history {
+        found.push(format!("{layers} fsLayers do not go with {history} history entries"));
+    }
+}
+
+fn version(version: u64, found: &mut Vec<String>) {
+    if version != 2 {
+        found.push(format!("schemaVersion is {version}, not 2"));
+    }
+}
+
+fn stated(media_type: Option<&MediaType>, found: &mut Vec<String>) {
+    if media_type.is_none() {
+        found.push("mediaType is missing".to_owned());
+    }
+}
+
+fn layers(image: &ImageManifest, allowed: &[MediaType], found: &mut Vec<String>) {
+    for (at, layer) in image.layers.iter().enumerate() {
+        if !allowed.contains(&layer.media_type) {
+            found.push(format!("layers[{at}] is {}, no layer of such an image", layer.media_type));
+        }
+    }
+}
+
+const OCI_LAYERS: [MediaType; 6] = [
+    MediaType::OCI_LAYER,
+    MediaType::OCI_LAYER_GZIP,
+    MediaType::OCI_LAYER_ZSTD,
+    MediaType::OCI_NONDISTRIBUTABLE_LAYER,
+    MediaType::OCI_NONDISTRIBUTABLE_LAYER_GZIP,
+    MediaType::OCI_NONDISTRIBUTABLE_LAYER_ZSTD,
+];
