@@ -6,9 +6,11 @@
 mod auth;
 mod blob;
 mod blocking;
+mod docker_content;
 mod docker_registry;
 mod embedded;
 mod endpoint;
+mod examples;
 mod fault;
 mod listing;
 mod manifest;

@@ -169,7 +169,7 @@ async fn a_body_that_breaks_off_leaves_what_came() {
 
 #[tokio::test]
 async fn uploads_are_limited_in_size_and_age() {
-    let set_up = |builder: longshore_registry::Builder| {
+    let set_up = |builder: Builder| {
         let mut limits = Limits::default();
         limits.blob_size = 8;
         limits.upload_idle = Duration::ZERO;

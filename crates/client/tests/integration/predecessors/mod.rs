@@ -3,7 +3,6 @@
 //! What is said to a predecessor is its own Python, from `testkit::peer::Predecessor`. Where one is
 //! wrong by its nature, the test shows both answers and names the defect.
 
-mod content;
 mod crashvb;
 mod dreg;
 mod dxf;
@@ -24,8 +23,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::docker_content::{docker_image, docker_list};
 use crate::quick;
-use content::{docker_image, docker_list};
 
 /// An embedded registry, filled, and longshore's way to it.
 struct Place {

@@ -6,7 +6,7 @@ use longshore_testkit::fixture::{Content, Layer, layer_tar};
 use serde_json::{Value, json};
 
 /// A Docker image of two layers, for this machine; `seed` alone decides it.
-pub(super) fn docker_image(seed: u8, architecture: &str) -> Content {
+pub(crate) fn docker_image(seed: u8, architecture: &str) -> Content {
     let base = layer(&[("etc/os-release", b"ID=longshore\n")]);
     let app = layer(&[("app/data", &[seed; 300])]);
     let config = config(architecture, &[&base.diff_id, &app.diff_id]);
@@ -24,7 +24,7 @@ pub(super) fn docker_image(seed: u8, architecture: &str) -> Content {
 }
 
 /// A Docker manifest list of two images.
-pub(super) fn docker_list() -> Content {
+pub(crate) fn docker_list() -> Content {
     let images = [("amd64", docker_image(1, "amd64")), ("arm64", docker_image(2, "arm64"))];
     let entries = images.each_ref().map(|(architecture, image)| {
         let mut entry = json!(image.root.descriptor());

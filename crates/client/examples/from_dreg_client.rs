@@ -1,0 +1,87 @@
+//! The README of dreg-client, call by call, in longshore.
+//!
+//! ```sh
+//! cargo run -p longshore --example from_dreg_client -- localhost:5000
+//! ```
+
+use std::io::Write;
+
+use longshore::{
+    CONFIG_LIMIT, Client, ImageConfig, Manifest, Namespaces, Platform, Tag, blocking, image_for,
+};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Result {
+    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    run(&registry, &mut std::io::stdout())
+}
+
+/// Goes through it with `testns/testrepo:v1`, a list of images, of a registry.
+pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
+    // registry = Registry.build_with_manual_client("https://registry.example.com/v2/")
+    let client = Client::builder().build_blocking();
+    let registry = registry.parse()?;
+
+    // namespaces = registry.namespaces()                     names without a slash: `library`, there
+    let catalog: Namespaces = client.catalog(&registry).collect::<longshore::Result<_>>()?;
+    let catalog = catalog.bare_as("library");
+    writeln!(out, "namespaces: {}", catalog.names().join(" "))?;
+    // repositories = registry.repositories()
+    let repositories = client.catalog(&registry).all()?;
+    writeln!(out, "repositories: {}", repositories.len())?;
+    // ns_repositories = registry.repositories("testns")
+    writeln!(out, "in testns: {}", catalog.repositories("testns").len())?;
+    // test_repo = registry.repository("testns/testrepo")
+    let test_repo = client.repository(&format!("{registry}/testns/testrepo").parse()?);
+    writeln!(out, "name: {}", test_repo.name())?;
+
+    // tags = test_repo.tags()
+    let tags: Vec<Tag> = test_repo.tags(None).all()?;
+    // manifest = test_repo.get_manifest(tags[0])
+    let manifest = test_repo.manifest(&tags[0].clone().into())?;
+    writeln!(out, "{}: {}", tags[0], manifest.media_type())?;
+    // test_repo.check_manifest(tags[0])
+    writeln!(out, "short: {}", test_repo.resolve(&tags[0].clone().into())?.digest.short())?;
+
+    // test_image = test_repo.get_image(tags[0]); test_image.platforms
+    let Manifest::Index(index) = manifest.parse()? else {
+        return Err("not a list".into());
+    };
+    for platform in index.manifests.iter().filter_map(|entry| entry.platform.as_ref()) {
+        writeln!(out, "platform: {platform}")?;
+    }
+
+    // platform_image = test_image.get_platform_image(Platform.from_name("linux/amd64"))
+    let platform = Platform::parse("linux/amd64")?;
+    let image = blocking::wait(image_for(&*test_repo.shared(), manifest, &platform))?;
+    let Manifest::Image(platform_image) = image.parse()? else {
+        return Err("not an image".into());
+    };
+    let config = test_repo.blob(&platform_image.config)?.bytes(CONFIG_LIMIT)?;
+    let config: ImageConfig = serde_json::from_slice(&config)?;
+    for step in config.history.iter().filter(|step| !step.empty_layer) {
+        writeln!(out, "history: {}", step.created_by.as_deref().unwrap_or_default())?;
+    }
+    // platform_image.image_size
+    let size: u64 = platform_image.layers.iter().map(|layer| layer.size).sum();
+    writeln!(out, "size: {size}")?;
+
+    // get_blob_response = test_repo.get_blob("sha256:…")     here: checked against its digest
+    let layer = &platform_image.layers[0];
+    let content = test_repo.blob(layer)?.bytes(1 << 20)?;
+    writeln!(out, "blob: {}", content.len() as u64 == layer.size)?;
+
+    // What its tagline promised: automating tagging and untagging.
+    let stable: Tag = "stable".parse()?;
+    test_repo.push_manifest(&test_repo.manifest(&tags[0].clone().into())?, Some(&stable))?;
+    writeln!(out, "tags: {}", test_repo.tags(None).all()?.len())?;
+    test_repo.untag(&stable)?;
+
+    // test_repo.delete_manifest(manifest.digest)
+    test_repo.delete_manifest(image.digest())?;
+    // test_repo.delete_blob("sha256:…")
+    test_repo.delete_blob(&layer.digest)?;
+    writeln!(out, "gone: {:?}", test_repo.blob_size(&layer.digest)?)?;
+    Ok(())
+}

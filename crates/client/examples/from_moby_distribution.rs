@@ -1,0 +1,88 @@
+//! The README of moby-distribution, call by call, in longshore.
+//!
+//! ```sh
+//! cargo run -p longshore --example from_moby_distribution -- localhost:5000
+//! ```
+
+use std::io::Write;
+use std::sync::Arc;
+
+use longshore::{
+    Client, Copier, Manifest, MediaType, Mount, Pack, Reference, Tag, TagOrDigest, blocking,
+};
+use longshore_image::{DockerArchive, DockerArchiveWriter};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Result {
+    let registry = std::env::args().nth(1).ok_or("name a registry, such as localhost:5000")?;
+    run(&registry, &mut std::io::stdout())
+}
+
+/// Goes through it with `library/python:latest` of a registry, and `demo/…`, which it makes there.
+pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
+    // client = DockerRegistryV2Client.from_api_endpoint(APIEndpoint(url=registry))
+    let client = Client::builder().build_blocking();
+    let at = |name: &str| -> Result<blocking::RemoteRepository> {
+        Ok(client.repository(&format!("{registry}/{name}").parse()?))
+    };
+    let python = at("library/python")?;
+    let latest: TagOrDigest = Tag::latest().into();
+
+    // Tags(repo="library/python").list()
+    writeln!(out, "tags: {}", python.tags(None).all()?.len())?;
+    // Tags(repo="library/python").get("latest")
+    let descriptor = python.resolve(&latest)?;
+    // ManifestRef(repo="library/python", reference="latest").get(ManifestSchema2.content_type())
+    let manifest = python.manifest(&latest)?;
+    writeln!(out, "latest: {}", *manifest.descriptor() == descriptor)?;
+
+    // Blob(fileobj=fh, repo="library/python", digest=manifest.config.digest).download()
+    let Manifest::Image(image) = manifest.parse()? else {
+        return Err("not an image".into());
+    };
+    let config = python.blob(&image.config)?.bytes(1 << 20)?;
+    writeln!(out, "config: {} bytes", config.len())?;
+
+    // Blob(repo="your-username/demo", fileobj=fh).upload()
+    let demo = at("demo/blobs")?;
+    let blob = demo.push_bytes(MediaType::OCTET_STREAM, "just a demo")?;
+    // Blob(repo, digest).stat()
+    writeln!(out, "uploaded: {:?} bytes", demo.blob_size(&blob.digest)?)?;
+    // Blob(repo="your-username/demo", digest=…).mount_from("library/python")
+    let from: longshore::Repository = format!("{registry}/library/python").parse()?;
+    let mounted = demo.mount_blob(&image.layers[0], &from)?;
+    writeln!(out, "mounted: {}", mounted == Mount::Mounted)?;
+    // Blob(repo, digest).delete()
+    demo.delete_blob(&blob.digest)?;
+
+    // ManifestRef(repo="your-username/demo", reference="latest").put(ManifestSchema2(…))
+    let pack = Pack::artifact("application/vnd.example.demo".parse()?).file("demo.txt", "a demo");
+    let packed = demo.push_pack(pack, Some(&Tag::latest()))?;
+    writeln!(out, "packed: {}", packed.media_type)?;
+    // ManifestRef(repo, "latest").delete()                   here: only this tag
+    demo.untag(&Tag::latest())?;
+
+    // ImageRef.from_image("library/python", "latest", to_repo="demo/python").push()
+    let copy = at("demo/python")?;
+    let copier = blocking::Copier::from(Copier::new(python.shared(), copy.shared()));
+    copier.copy(&latest, Some(&Tag::latest()))?;
+    writeln!(out, "copied: {}", copy.resolve(&latest)?.digest == descriptor.digest)?;
+
+    // ImageRef.from_image(…).save("python.tar"); ImageRef.from_tarball(workplace, "python.tar").push()
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("python.tar");
+    let repository = format!("{registry}/demo/python").parse()?;
+    let archive = Arc::new(blocking::wait(DockerArchiveWriter::create(&path, Some(repository)))?);
+    blocking::Copier::from(Copier::new(copy.shared(), archive.clone()))
+        .copy(&latest, Some(&Tag::latest()))?;
+    blocking::wait(archive.finish())?;
+    let archive = Arc::new(blocking::wait(DockerArchive::open(&path))?);
+    let saved: Vec<Reference> = archive.references().cloned().collect();
+    writeln!(out, "saved: {}", saved[0].name())?;
+    let loaded = at("demo/loaded")?;
+    blocking::Copier::from(Copier::new(archive.clone(), loaded.shared()))
+        .copy(&archive.only_image()?, Some(&Tag::latest()))?;
+    writeln!(out, "loaded: {}", loaded.tags(None).all()?.len())?;
+    Ok(())
+}
