@@ -18,7 +18,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         | ErrorKind::RateLimited
         | ErrorKind::Protocol => 5,
         ErrorKind::Conflict | ErrorKind::AlreadyExists => 6,
-        ErrorKind::DigestMismatch | ErrorKind::SizeMismatch => 7,
+        ErrorKind::DigestMismatch | ErrorKind::SizeMismatch | ErrorKind::Unverified => 7,
         // What shells say of a program that Ctrl-C ended.
         ErrorKind::Canceled if is_interrupt(error) => 130,
         ErrorKind::Invalid if is_usage(error) => 2,
@@ -52,6 +52,7 @@ mod tests {
             (ErrorKind::Conflict, 6),
             (ErrorKind::DigestMismatch, 7),
             (ErrorKind::SizeMismatch, 7),
+            (ErrorKind::Unverified, 7),
             (ErrorKind::Invalid, 1),
             (ErrorKind::Io, 1),
             (ErrorKind::Canceled, 130),

@@ -170,6 +170,7 @@ fn kind(status: StatusCode, errors: &[RegistryError]) -> ErrorKind {
     match status.as_u16() {
         400 | 422 if says(ErrorCode::UNSUPPORTED) => ErrorKind::Unsupported,
         400 | 422 if says(ErrorCode::DIGEST_INVALID) => ErrorKind::DigestMismatch,
+        400 | 422 if says(ErrorCode::MANIFEST_UNVERIFIED) => ErrorKind::Unverified,
         400 | 422 if says(ErrorCode::SIZE_INVALID) => ErrorKind::SizeMismatch,
         401 => ErrorKind::Unauthorized,
         402 | 403 | 451 => ErrorKind::Denied,

@@ -119,6 +119,12 @@ impl MediaType {
         matches!(self.as_str(), "application/octet-stream" | "application/json" | "text/plain")
     }
 
+    /// Whether it names a Docker schema 1 manifest, signed or not.
+    #[must_use]
+    pub fn is_schema1(&self) -> bool {
+        *self == Self::DOCKER_SCHEMA1 || *self == Self::DOCKER_SCHEMA1_SIGNED
+    }
+
     /// Whether content of this type may not be redistributed, so that registries need not hold it.
     ///
     /// Source: image-spec v1.1.1, layer, "Non-Distributable Layers"; Docker's foreign layers.

@@ -208,6 +208,7 @@ impl About {
             }
             ErrorKind::Timeout => (StatusCode::REQUEST_TIMEOUT, self.invalid()),
             ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED),
+            ErrorKind::Unverified => (StatusCode::BAD_REQUEST, ErrorCode::MANIFEST_UNVERIFIED),
             ErrorKind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TOOMANYREQUESTS),
             ErrorKind::Denied => (StatusCode::FORBIDDEN, ErrorCode::DENIED),
             ErrorKind::Unauthorized => (StatusCode::UNAUTHORIZED, ErrorCode::UNAUTHORIZED),
@@ -305,6 +306,7 @@ mod tests {
             (Manifest, ErrorKind::TooLarge, 413, "MANIFEST_INVALID"),
             (Upload, ErrorKind::TooLarge, 413, "SIZE_INVALID"),
             (Blob, ErrorKind::Unsupported, 400, "UNSUPPORTED"),
+            (Manifest, ErrorKind::Unverified, 400, "MANIFEST_UNVERIFIED"),
             (Repository, ErrorKind::Denied, 403, "DENIED"),
             (Repository, ErrorKind::Unauthorized, 401, "UNAUTHORIZED"),
             (Blob, ErrorKind::Io, 500, "UNKNOWN"),

@@ -9,7 +9,6 @@ use longshore_core::{
 };
 
 use super::RemoteRepository;
-use super::signed::is_of_payload;
 use super::stated::{agree, stated_digest};
 use crate::exchange::Ask;
 use crate::reply::{Reply, refuse_web_page};
@@ -135,7 +134,7 @@ impl RemoteRepository {
         let referrer = graph::referrer(manifest)?;
         let selector = match tag {
             Some(tag) => TagOrDigest::from(tag.clone()),
-            None => TagOrDigest::from(manifest.digest().clone()),
+            None => TagOrDigest::from(manifest.by_payload().digest().clone()),
         };
         let reply = self.send_manifest(manifest, &selector).await?;
         let indexed = reply.headers.contains_key(OCI_SUBJECT);
@@ -202,21 +201,20 @@ fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawMan
     // What a proxy's page calls itself is no manifest's type; the content tells.
     let media_type = media_type.filter(|t| t.as_str() != "text/html");
     let manifest = match selector {
-        TagOrDigest::Digest(digest) => of_digest(body, media_type, digest)?,
-        TagOrDigest::Tag(_) => RawManifest::of(body, media_type)?,
+        TagOrDigest::Digest(digest) => RawManifest::new(body, media_type, digest.clone())?,
+        TagOrDigest::Tag(_) => as_stated(RawManifest::of(body, media_type)?, reply),
     };
     check_stated(manifest.digest(), stated_of(reply, &manifest), selector)?;
     Ok(manifest)
 }
 
-/// The manifest of a digest; for signed schema 1, also by the digest of its payload, as registries
-/// have it. Its own digest stays that of its bytes.
-fn of_digest(body: Bytes, media_type: Option<MediaType>, digest: &Digest) -> Result<RawManifest> {
-    match RawManifest::new(body.clone(), media_type.clone(), digest.clone()) {
-        Err(e) if e.kind() == ErrorKind::DigestMismatch && is_of_payload(&body, digest) => {
-            RawManifest::of(body, media_type)
-        }
-        result => result,
+/// Signed schema 1 by what this registry calls it: one that does not know it takes its bytes for any
+/// others.
+fn as_stated(manifest: RawManifest, reply: &Reply) -> RawManifest {
+    let by_bytes = manifest.by_bytes();
+    match stated_digest(reply) {
+        Some(stated) if stated == *by_bytes.digest() => by_bytes,
+        _ => manifest,
     }
 }
 
@@ -229,10 +227,11 @@ fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest)
     }
 }
 
-/// The digest that a registry states of a manifest's bytes: not that of a signed payload.
+/// The digest that a registry states of a manifest, unless it is one of the two of signed schema 1.
 fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
-    let of_bytes = |d: &Digest| d == manifest.digest() || !is_of_payload(manifest.bytes(), d);
-    stated_digest(reply).filter(of_bytes)
+    let stated = stated_digest(reply)?;
+    let ours = [manifest.by_bytes(), manifest.by_payload()];
+    (!ours.iter().any(|m| *m.digest() == stated)).then_some(stated)
 }
 
 /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".

@@ -12,7 +12,6 @@ mod push_stream;
 mod range;
 mod referrers;
 mod session;
-mod signed;
 mod stated;
 mod tags;
 mod upload;

@@ -74,6 +74,8 @@ pub enum ErrorKind {
     Unauthorized,
     /// The other end, or this store, cannot do that.
     Unsupported,
+    /// A signature is missing, or not good.
+    Unverified,
 }
 
 impl ErrorKind {
@@ -96,6 +98,7 @@ impl ErrorKind {
             Self::Transport => "connection failed",
             Self::Unauthorized => "unauthorized",
             Self::Unsupported => "unsupported",
+            Self::Unverified => "not verified",
         }
     }
 }

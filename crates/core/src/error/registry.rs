@@ -54,6 +54,8 @@ impl ErrorCode {
     pub const MANIFEST_INVALID: Self = Self(Cow::Borrowed("MANIFEST_INVALID"));
     /// Manifest unknown to registry.
     pub const MANIFEST_UNKNOWN: Self = Self(Cow::Borrowed("MANIFEST_UNKNOWN"));
+    /// The manifest's signatures are not good (schema 1).
+    pub const MANIFEST_UNVERIFIED: Self = Self(Cow::Borrowed("MANIFEST_UNVERIFIED"));
     /// Invalid repository name.
     pub const NAME_INVALID: Self = Self(Cow::Borrowed("NAME_INVALID"));
     /// Repository name not known to registry.

@@ -284,6 +284,7 @@ impl Target for Layout {
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let manifest = &manifest.by_bytes();
         let path = self.new_blob_path(manifest.digest()).await?;
         // The blobs' names last before anything names the blobs; `replace` syncs its own folder.
         self.sync_blobs().await?;

@@ -22,6 +22,8 @@ pub use canonical::canonical_json;
 pub use config::{CONFIG_LIMIT, ContainerConfig, History, ImageConfig, RootFs};
 pub use image::ImageManifest;
 pub use index::Index;
+#[cfg(feature = "signatures")]
+pub use schema1::{PublicKey, Signer, SigningKey, Verified};
 pub use schema1::{Schema1, Schema1History, Schema1Layer};
 
 use crate::descriptor::Descriptor;
@@ -37,7 +39,7 @@ pub struct RawManifest {
 }
 
 impl RawManifest {
-    /// Takes bytes that must have this digest.
+    /// Takes bytes that must have this digest; of signed schema 1, the payload may have it.
     ///
     /// `media_type` is what the store said they are; where it said nothing useful (`None`, or a
     /// generic type), the document itself is asked.
@@ -48,22 +50,60 @@ impl RawManifest {
     /// [`Invalid`](ErrorKind::Invalid) if no media type can be told, or the document contradicts the
     /// one given.
     pub fn new(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
-        let mut verifier = Verifier::new(&digest, bytes.len() as u64)?;
-        verifier.update(&bytes)?;
-        verifier.finish()?;
+        match verify(&bytes, &digest) {
+            Err(e) if e.kind() == ErrorKind::DigestMismatch => {
+                let told = told_media_type(&bytes, media_type.clone());
+                let schema1 = told.is_ok_and(|media_type| media_type.is_schema1());
+                let payload = schema1.then(|| schema1::payload(&bytes)).flatten();
+                if !payload.is_some_and(|payload| digest_matches(&payload, &digest)) {
+                    return Err(e);
+                }
+            }
+            verdict => verdict?,
+        }
         let media_type = told_media_type(&bytes, media_type).map_err(|e| e.at(&digest))?;
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         Ok(Self { descriptor, bytes })
     }
 
-    /// Takes bytes at hand, by their sha256 digest (for signed schema 1: that of the payload is
-    /// another; this is always the digest of the very bytes).
+    /// Takes bytes at hand, by their sha256 digest; signed schema 1 by that of its payload, which is
+    /// what registries call it.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) as [`RawManifest::new`].
     pub fn of(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
         let digest = Digest::sha256(&bytes);
-        Self::new(bytes, media_type, digest)
+        Ok(Self::new(bytes, media_type, digest)?.by_payload())
+    }
+
+    /// The same, by the digest of its very bytes: what a store of files calls it, in which every name
+    /// is held against the content.
+    #[must_use]
+    pub fn by_bytes(&self) -> Self {
+        if !self.media_type().is_schema1() || digest_matches(&self.bytes, self.digest()) {
+            return self.clone();
+        }
+        self.called(Digest::sha256(&self.bytes))
+    }
+
+    /// The same, by the digest that registries call it: for signed schema 1, the one of its payload.
+    #[must_use]
+    pub fn by_payload(&self) -> Self {
+        if !self.media_type().is_schema1() {
+            return self.clone();
+        }
+        match schema1::payload(&self.bytes) {
+            Some(payload) if !digest_matches(&payload, self.digest()) => {
+                self.called(Digest::sha256(&payload))
+            }
+            _ => self.clone(),
+        }
+    }
+
+    fn called(&self, digest: Digest) -> Self {
+        let mut descriptor = self.descriptor.clone();
+        descriptor.digest = digest;
+        Self { descriptor, bytes: self.bytes.clone() }
     }
 
     /// Media type, digest and size; nothing else.
@@ -72,7 +112,7 @@ impl RawManifest {
         &self.descriptor
     }
 
-    /// The digest of the bytes.
+    /// The digest it is called by: that of the bytes, or of a signed schema 1's payload.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.descriptor.digest
@@ -249,6 +289,16 @@ impl Shape {
         }
         Ok(shape)
     }
+}
+
+fn verify(bytes: &[u8], digest: &Digest) -> Result<()> {
+    let mut verifier = Verifier::new(digest, bytes.len() as u64)?;
+    verifier.update(bytes)?;
+    verifier.finish()
+}
+
+fn digest_matches(bytes: &[u8], digest: &Digest) -> bool {
+    verify(bytes, digest).is_ok()
 }
 
 /// Whether a field is there at all, be it `null`.

@@ -230,6 +230,7 @@ impl Target for OciArchiveWriter {
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let manifest = &manifest.by_bytes();
         let descriptor = manifest.descriptor();
         if self.holds(Node::Manifest(descriptor)).await? == Holding::Absent {
             self.push_blob(descriptor, manifest.bytes().clone().into()).await?;

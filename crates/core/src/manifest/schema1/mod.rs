@@ -1,6 +1,30 @@
+//! Docker schema 1: manifests that carry their own signatures.
+//!
+//! Owns the parsed view, what was signed of a manifest (`payload`), and, with the feature
+//! `signatures`, the keys and signatures of Docker's libtrust. What a registry calls such a manifest
+//! is the digest of its payload, which is [`RawManifest`](super::RawManifest)'s to know.
+
+#[cfg(feature = "signatures")]
+mod crypto;
+#[cfg(feature = "signatures")]
+mod der;
+#[cfg(feature = "signatures")]
+mod jws;
+#[cfg(feature = "signatures")]
+mod key;
+mod payload;
+#[cfg(feature = "signatures")]
+mod pem;
+mod text;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+#[cfg(feature = "signatures")]
+pub use self::jws::{Signer, Verified};
+#[cfg(feature = "signatures")]
+pub use self::key::{PublicKey, SigningKey};
+pub(super) use self::payload::payload;
 use crate::digest::Digest;
 
 /// A Docker schema 1 manifest: layers newest first, each with a v1 image's JSON as a string.
@@ -26,8 +50,12 @@ pub struct Schema1 {
     /// A v1 image for each layer, newest first.
     #[serde(default, deserialize_with = "crate::json::null_is_default")]
     pub history: Vec<Schema1History>,
-    /// The JSON web signatures, where it is signed.
-    #[serde(default, deserialize_with = "crate::json::null_is_default")]
+    /// The JSON web signatures, where it is signed. Read, not checked.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "crate::json::null_is_default"
+    )]
     pub signatures: Vec<Value>,
     /// Fields unknown to longshore.
     #[serde(flatten)]

@@ -1,0 +1,100 @@
+//! As much of DER as keys are written in.
+
+/// What is left to read.
+#[derive(Clone, Copy)]
+pub(super) struct Der<'a>(pub(super) &'a [u8]);
+
+impl<'a> Der<'a> {
+    /// The content of the next value, if it has this tag.
+    pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let (&first, rest) = self.0.split_first()?;
+        let (&length, rest) = rest.split_first()?;
+        let (length, rest) = match length {
+            0..=0x7f => (usize::from(length), rest),
+            0x81..=0x84 => {
+                let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+                (bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte)), rest)
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        if first != tag {
+            return None;
+        }
+        self.0 = rest;
+        Some(content)
+    }
+
+    /// What is in the next value, if it has this tag.
+    pub(super) fn open(&mut self, tag: u8) -> Option<Self> {
+        self.take(tag).map(Self)
+    }
+
+    /// The next whole number, without the zeros before it.
+    pub(super) fn number(&mut self) -> Option<&'a [u8]> {
+        let bytes = self.take(INTEGER)?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        bytes.get(zeros..)
+    }
+
+    /// The next bits, which must be whole bytes.
+    pub(super) fn bits(&mut self) -> Option<&'a [u8]> {
+        self.take(BIT_STRING)?.strip_prefix(&[0])
+    }
+}
+
+/// A value of this tag.
+pub(super) fn value(tag: u8, content: &[u8]) -> Vec<u8> {
+    let size = content.len().to_be_bytes();
+    let size = &size[size.iter().take_while(|byte| **byte == 0).count().min(size.len() - 1)..];
+    let mut all = vec![tag];
+    if content.len() > 0x7f {
+        // At most eight bytes of a size.
+        all.push(0x80 | size.len() as u8);
+    }
+    all.extend(size);
+    all.extend(content);
+    all
+}
+
+/// A whole number, of its bytes without a sign.
+pub(super) fn number(bytes: &[u8]) -> Vec<u8> {
+    let sign: &[u8] = if bytes.first().is_none_or(|byte| *byte > 0x7f) { &[0] } else { &[] };
+    value(INTEGER, &[sign, bytes].concat())
+}
+
+/// Bits, of whole bytes.
+pub(super) fn bits(bytes: &[u8]) -> Vec<u8> {
+    value(BIT_STRING, &[&[0], bytes].concat())
+}
+
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const OCTETS: u8 = 0x04;
+pub(super) const OBJECT: u8 = 0x06;
+pub(super) const SEQUENCE: u8 = 0x30;
+/// `[0]` and `[1]`: parts that may be left out.
+pub(super) const PART_0: u8 = 0xa0;
+pub(super) const PART_1: u8 = 0xa1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_cut_off_is_not() {
+        for size in [0, 1, 127, 128, 255, 256, 70_000] {
+            let content = vec![7; size];
+            let written = value(OCTETS, &content);
+            assert_eq!(Der(&written).take(OCTETS), Some(&*content), "{size}");
+            assert_eq!(Der(&written).take(SEQUENCE), None);
+            assert_eq!(Der(&written[..written.len() - 1]).take(OCTETS), None);
+        }
+        assert_eq!(number(&[0x80]), [INTEGER, 2, 0, 0x80]);
+        assert_eq!(Der(&number(&[0x80])).number(), Some(&[0x80][..]));
+        assert_eq!(Der(&bits(b"x")).bits(), Some(&b"x"[..]));
+        // Of no length, and of one that no document has.
+        assert_eq!(Der(&[OCTETS, 0x80, 0, 0]).take(OCTETS), None);
+        assert_eq!(Der(&[OCTETS, 0x89, 1, 1, 1, 1, 1, 1, 1, 1, 1]).take(OCTETS), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! JSON web signatures as libtrust embeds them: checking them, and making them.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::key::{PublicKey, SigningKey};
+use super::payload::{Signature, signed};
+use super::text::{from_base64url, to_base64url};
+use super::{Schema1, payload};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::RawManifest;
+use crate::media_type::MediaType;
+use crate::printable::Printable;
+
+/// A schema 1 manifest whose signatures are good.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Verified {
+    /// What was signed: the manifest without its signatures.
+    pub payload: Bytes,
+    /// The sha256 digest of the payload: what registries call the manifest.
+    pub digest: Digest,
+    /// Who signed it, in the order of the signatures; at least one.
+    pub signers: Vec<Signer>,
+}
+
+/// Whose signature a manifest carries. That the key is one to be trusted is for the caller to say.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Signer {
+    /// The key that the signature states.
+    pub key: PublicKey,
+    /// The algorithm, such as `ES256`.
+    pub algorithm: String,
+}
+
+impl RawManifest {
+    /// Checks the signatures of a schema 1 manifest, every one of them.
+    ///
+    /// ES256, ES384, RS256, RS384 and RS512 with the key in the signature's header are checked.
+    /// Certificate chains are not.
+    ///
+    /// # Errors
+    /// [`Unverified`](ErrorKind::Unverified): which signature, and what is wrong.
+    ///
+    /// Source: Docker image manifest version 2, schema 1, "Signed Manifests"; RFC 7515.
+    pub fn verify_signatures(&self) -> Result<Verified> {
+        let refused = |clause: &str| {
+            Error::new(ErrorKind::Unverified).at(self.digest()).detail(clause.to_owned())
+        };
+        let signed = signed(self.bytes()).map_err(refused)?;
+        let mut signers = Vec::new();
+        for (i, signature) in signed.signatures.iter().enumerate() {
+            let signer = check(signature, &signed.payload);
+            signers.push(signer.map_err(|e| refused(&format!("signature {} {e}", i + 1)))?);
+        }
+        let digest = Digest::sha256(&signed.payload);
+        Ok(Verified { payload: signed.payload.into(), digest, signers })
+    }
+
+    /// The same schema 1 manifest, signed with this key in place of the signatures it has.
+    ///
+    /// What is signed keeps its bytes, so its digest stays. The signature goes where libtrust puts it:
+    /// before the end of the document, indented as the rest is.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is no schema 1, or the key is too weak to sign;
+    /// [`Invalid`](ErrorKind::Invalid) if it is one and broken.
+    ///
+    /// Source: libtrust, `jsonsign.go`.
+    pub fn sign(&self, key: &SigningKey) -> Result<Self> {
+        let schema1: Schema1 = match self.parse()? {
+            super::super::Manifest::Schema1(schema1) => schema1,
+            _ => {
+                let error = Error::new(ErrorKind::Unsupported).at(self.digest());
+                return Err(error.detail(format!("{} has no signatures", self.media_type())));
+            }
+        };
+        let payload = match payload(self.bytes()) {
+            Some(payload) => payload,
+            None if schema1.signatures.is_empty() && !has_signatures(self.bytes()) => {
+                self.bytes().to_vec()
+            }
+            None => schema1.payload()?,
+        };
+        Self::of(embed(&payload, key)?.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
+    }
+}
+
+impl Schema1 {
+    /// The signed manifest of this document, an edited one say: written anew, its old signatures left
+    /// out, signed with this key.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if the key is too weak to sign.
+    pub fn sign(&self, key: &SigningKey) -> Result<RawManifest> {
+        let signed = embed(&self.payload()?, key)?;
+        RawManifest::of(signed.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
+    }
+
+    /// The document without signatures, indented by three spaces as Docker does.
+    fn payload(&self) -> Result<Vec<u8>> {
+        let unsigned = Self { signatures: Vec::new(), ..self.clone() };
+        pretty(&unsigned, "", GO_INDENT)
+    }
+}
+
+fn has_signatures(document: &[u8]) -> bool {
+    let document: Result<Map<String, Value>, _> = serde_json::from_slice(document);
+    document.is_ok_and(|document| document.contains_key("signatures"))
+}
+
+/// Checks one signature.
+///
+/// # Errors
+/// A clause that says what is wrong with it.
+fn check(signature: &Signature, payload: &[u8]) -> Result<Signer, String> {
+    let header = &signature.header;
+    let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
+    let chain = |name| header.get(name).is_some_and(|v| !v.is_null() && *v != json!([]));
+    if chain("chain") || chain("x5c") {
+        return Err("is by a chain of certificates, which is not supported".to_owned());
+    }
+    if !KNOWN_ALGORITHMS.contains(&algorithm) {
+        let shown = Printable(algorithm).at_most(40).to_string();
+        return Err(format!("is by the algorithm \"{shown}\", which is not accepted"));
+    }
+    let jwk = header.get("jwk").ok_or("has no key")?;
+    let key = PublicKey::of_jwk(jwk)?;
+    let bytes = from_base64url(&signature.signature).ok_or("is unreadable")?;
+    let message = signing_input(&signature.protected, payload);
+    key.verify(algorithm, message.as_bytes(), &bytes)?;
+    Ok(Signer { key, algorithm: algorithm.to_owned() })
+}
+
+/// What a signature is over.
+fn signing_input(protected: &str, payload: &[u8]) -> String {
+    format!("{protected}.{}", to_base64url(payload))
+}
+
+/// Signs a document, and puts the signature into it.
+fn embed(payload: &[u8], key: &SigningKey) -> Result<Vec<u8>> {
+    let end = last_visible(payload).filter(|end| payload[*end] == b'}');
+    let start = end.and_then(|end| last_visible(&payload[..end]));
+    let Some(start) = start.filter(|start| payload[*start] != b'{') else {
+        let error = Error::new(ErrorKind::Invalid).at(Digest::sha256(payload));
+        return Err(error.detail("a document to sign is a JSON object that says something"));
+    };
+    let (body, tail) = payload.split_at(start + 1);
+    let format = json!({ "formatLength": body.len(), "formatTail": to_base64url(tail) });
+    let protected = to_base64url(format.to_string());
+    let signature = key.sign(signing_input(&protected, payload).as_bytes())?;
+    let signatures = json!([{
+        "header": { "alg": key.public().algorithm(), "jwk": key.public().to_jwk() },
+        "protected": protected,
+        "signature": to_base64url(signature),
+    }]);
+    let mut signed = body.to_vec();
+    match indent(payload) {
+        Some(indent) => {
+            signed.extend(format!(",\n{indent}\"signatures\": ").bytes());
+            signed.extend(pretty(&signatures, &indent, &indent)?);
+        }
+        None => signed.extend(format!(",\"signatures\": {signatures}").bytes()),
+    }
+    signed.extend(tail);
+    Ok(signed)
+}
+
+/// Where the last character is that is no white space.
+fn last_visible(text: &[u8]) -> Option<usize> {
+    text.iter().rposition(|byte| !byte.is_ascii_whitespace())
+}
+
+/// What stands before the first field, where each has a line.
+fn indent(document: &[u8]) -> Option<Cow<'_, str>> {
+    let rest = document.trim_ascii_start().strip_prefix(b"{")?.strip_prefix(b"\n")?;
+    let size = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    (size > 0).then(|| String::from_utf8_lossy(&rest[..size]))
+}
+
+/// JSON of a line for each value, those after the first with `prefix` before them.
+fn pretty(value: &impl Serialize, prefix: &str, indent: &str) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+    let written = value.serialize(&mut serializer);
+    written.map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))?;
+    if prefix.is_empty() {
+        return Ok(text);
+    }
+    // Within JSON's strings, line ends are escaped.
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    Ok(lines.join([b"\n", prefix.as_bytes()].concat().as_slice()))
+}
+
+/// What libtrust makes, but for ES512: no P-521 here.
+const KNOWN_ALGORITHMS: [&str; 5] = ["ES256", "ES384", "RS256", "RS384", "RS512"];
+/// How Docker writes manifests.
+const GO_INDENT: &str = "   ";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! What was signed of a schema 1 manifest: the document without its signatures, byte for byte.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::text::from_base64url;
+
+/// A signed manifest, taken apart. Nothing in it has been checked but that it fits together.
+pub(super) struct Signed {
+    /// What was signed.
+    pub(super) payload: Vec<u8>,
+    /// At least one.
+    #[cfg(feature = "signatures")]
+    pub(super) signatures: Vec<Signature>,
+}
+
+/// One signature over the payload.
+#[derive(Deserialize)]
+pub(super) struct Signature {
+    #[cfg(feature = "signatures")]
+    #[serde(default)]
+    pub(super) header: Value,
+    #[cfg(feature = "signatures")]
+    #[serde(default)]
+    pub(super) signature: String,
+    pub(super) protected: String,
+}
+
+/// How the payload is found in the signed text.
+#[derive(PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Format {
+    /// Bytes of the payload that come before the signatures.
+    format_length: usize,
+    /// The rest of it, in base64url: what the signatures took the place of.
+    format_tail: String,
+}
+
+/// What was signed of a manifest; `None` if it is not signed, or does not fit together.
+///
+/// The signatures themselves are not checked.
+pub(in super::super) fn payload(manifest: &[u8]) -> Option<Vec<u8>> {
+    signed(manifest).ok().map(|signed| signed.payload)
+}
+
+/// Takes a signed manifest apart.
+///
+/// One that says anything but its payload and signatures is refused: neither signature nor digest
+/// would cover that.
+///
+/// Source: Docker image manifest version 2, schema 1, "Signed Manifests"; libtrust, `jsonsign.go`.
+///
+/// # Errors
+/// A clause that says what does not fit.
+pub(super) fn signed(manifest: &[u8]) -> Result<Signed, &'static str> {
+    let mut document: Map<String, Value> =
+        serde_json::from_slice(manifest).map_err(|_| "it is no JSON object")?;
+    if document.get("schemaVersion").and_then(Value::as_u64) != Some(1) {
+        return Err("it is no schema 1");
+    }
+    let signatures = document.remove("signatures").ok_or("it is not signed")?;
+    let signatures: Vec<Signature> =
+        serde_json::from_value(signatures).map_err(|_| "its signatures are unreadable")?;
+    let mut formats = signatures.iter().map(|signature| format(&signature.protected));
+    let format = formats.next().ok_or("it is not signed")??;
+    for other in formats {
+        if other? != format {
+            return Err("its signatures disagree on what they sign");
+        }
+    }
+    let payload = format.payload(manifest)?;
+    let said: Map<String, Value> =
+        serde_json::from_slice(&payload).map_err(|_| "what is signed is no JSON object")?;
+    if said != document {
+        return Err("it says more than what is signed, or something else");
+    }
+    Ok(Signed {
+        payload,
+        #[cfg(feature = "signatures")]
+        signatures,
+    })
+}
+
+impl Format {
+    fn payload(&self, manifest: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let start = manifest.get(..self.format_length);
+        let mut payload = start.ok_or("it is shorter than what was signed")?.to_vec();
+        payload.extend(from_base64url(&self.format_tail).ok_or("its formatTail is unreadable")?);
+        Ok(payload)
+    }
+}
+
+fn format(protected: &str) -> Result<Format, &'static str> {
+    let bytes = from_base64url(protected).ok_or("a protected header is unreadable")?;
+    serde_json::from_slice(&bytes).map_err(|_| "a protected header says not what is signed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::schema1::text::to_base64url;
+
+    const PAYLOAD: &str = "{\n   \"schemaVersion\": 1,\n   \"fsLayers\": []\n}";
+
+    fn signature(length: usize, tail: &str) -> String {
+        let format = format!("{{\"formatLength\":{length},\"formatTail\":\"{tail}\"}}");
+        format!("{{\"protected\":\"{}\"}}", to_base64url(format))
+    }
+
+    fn document(signatures: &[String], more: &str) -> String {
+        let start = &PAYLOAD[..PAYLOAD.len() - 2];
+        format!("{start},\n   \"signatures\": [{}]{more}\n}}", signatures.join(","))
+    }
+
+    #[test]
+    fn the_payload_is_found_and_nothing_beside_it_is_accepted() {
+        let good = signature(PAYLOAD.len() - 2, "Cn0");
+        let one = document(std::slice::from_ref(&good), "");
+        assert_eq!(payload(one.as_bytes()).unwrap(), PAYLOAD.as_bytes());
+        let two = document(&[good.clone(), good.clone()], "");
+        assert_eq!(payload(two.as_bytes()).unwrap(), PAYLOAD.as_bytes());
+        let other_length = [good.clone(), signature(PAYLOAD.len() - 1, "Cn0")];
+        let other_tail = [good.clone(), signature(PAYLOAD.len() - 2, "IH0")];
+        for (bad, word) in [
+            (document(std::slice::from_ref(&good), ",\"tag\":\"v1\""), "says more"),
+            (document(std::slice::from_ref(&good), ",\"fsLayers\":[1]"), "says more"),
+            (document(&other_length, ""), "disagree"),
+            (document(&other_tail, ""), "disagree"),
+            (document(&[signature(6628, "Cn0")], ""), "shorter"),
+            (document(&[signature(8, "Cn0")], ""), "no JSON"),
+            (document(&[signature(PAYLOAD.len() - 2, "!")], ""), "formatTail"),
+            (one.replace("eyJ", "eyK"), "protected"),
+            (one.replace("eyJ", "!"), "protected"),
+            (document(&[], ""), "not signed"),
+            (document(&["1".to_owned()], ""), "unreadable"),
+            (PAYLOAD.to_owned(), "not signed"),
+            // A schema 2 manifest must be its bytes.
+            (one.replace("Version\": 1", "Version\": 2"), "no schema 1"),
+            (String::new(), "no JSON"),
+        ] {
+            let clause = signed(bad.as_bytes()).err().unwrap_or_else(|| panic!("took {bad}"));
+            assert!(clause.contains(word), "{bad}: {clause}");
+        }
+    }
+}

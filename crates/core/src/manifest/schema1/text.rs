@@ -1,0 +1,15 @@
+//! How libtrust writes bytes as text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Reads base64url; padding is not written, and not minded.
+pub(super) fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()
+}
+
+/// Writes base64url, unpadded.
+#[cfg(any(test, feature = "signatures"))]
+pub(super) fn to_base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
