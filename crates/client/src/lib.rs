@@ -75,6 +75,9 @@ pub use longshore_core::{
     tags_of, untag,
 };
 
+/// The keys and signatures of Docker schema 1.
+pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
+
 pub use certificate::RootCertificates;
 pub use client::{Client, ClientBuilder};
 pub use config::{RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification};

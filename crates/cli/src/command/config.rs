@@ -22,10 +22,17 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let named = context.named(&arguments.location).await?;
     let manifest = named.image(arguments.platform.as_ref()).await?;
-    let Manifest::Image(image) = manifest.parse()? else {
-        return Err(Error::new(ErrorKind::Unsupported)
-            .at(&arguments.location)
-            .detail(format!("{} has no config", manifest.media_type())));
+    let image = match manifest.parse()? {
+        Manifest::Image(image) => image,
+        // The newest v1 image's JSON is what schema 1 has in place of a config.
+        Manifest::Schema1(schema1) if !schema1.history.is_empty() => {
+            return output::bytes(schema1.history[0].v1_compatibility.as_bytes());
+        }
+        _ => {
+            return Err(Error::new(ErrorKind::Unsupported)
+                .at(&arguments.location)
+                .detail(format!("{} has no config", manifest.media_type())));
+        }
     };
     let config = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
     output::bytes(&config)

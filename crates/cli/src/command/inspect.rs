@@ -3,7 +3,7 @@ use std::fmt;
 use clap::Args;
 use longshore::{
     Annotations, CONFIG_LIMIT, Descriptor, ImageConfig, Manifest, MediaType, Platform, Printable,
-    RawManifest, Result,
+    RawManifest, Result, Schema1,
 };
 use serde::Serialize;
 
@@ -92,9 +92,24 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
             inspection.artifact_type = artifact.artifact_type;
             inspection.layers = artifact.blobs;
         }
+        Manifest::Schema1(schema1) => {
+            inspection.config = schema1.config();
+            inspection.layers = schema1_layers(named, &schema1).await?;
+        }
         _ => {}
     }
     Ok(inspection)
+}
+
+/// The layers, lowest first as elsewhere. Schema 1 states no sizes: the store is asked.
+async fn schema1_layers(named: &Named, schema1: &Schema1) -> Result<Vec<Descriptor>> {
+    let mut layers = Vec::new();
+    for layer in schema1.fs_layers.iter().rev() {
+        let size = named.source.blob_size(&layer.blob_sum).await?;
+        let (digest, size) = (layer.blob_sum.clone(), size.unwrap_or_default());
+        layers.push(Descriptor::new(MediaType::DOCKER_LAYER_GZIP, digest, size));
+    }
+    Ok(layers)
 }
 
 impl Report for Inspection {

@@ -12,4 +12,5 @@ mod parity;
 mod peers;
 mod program;
 mod refusals;
+mod schema1;
 mod transfers;

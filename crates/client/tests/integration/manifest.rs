@@ -221,11 +221,23 @@ async fn signed_schema_1_is_read_by_tag_and_by_the_digest_of_its_payload() {
         server.expect(given("GET", &selector));
         let manifest = repository.manifest(&selector).await.unwrap();
         assert_eq!(*manifest.bytes(), signed);
+        assert_eq!(*manifest.digest(), digest);
         assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(s) if s.name == "a/b"));
     }
     server.expect(ask("PUT", &tag()).answer(201).header("docker-content-digest", digest.as_str()));
     let manifest = RawManifest::of(signed.clone().into(), None).unwrap();
     repository.push_manifest(&manifest, tag().tag()).await.unwrap();
+    // Without a tag it goes where its payload's digest says, wherever it comes from.
+    for manifest in [manifest.by_bytes(), manifest] {
+        server.expect(ask("PUT", &by_digest).answer(201).sending(signed.clone()));
+        repository.push_manifest(&manifest, None).await.unwrap();
+    }
+    // A registry that does not know schema 1 calls it by its bytes.
+    let of_bytes = Digest::sha256(&signed);
+    let by_bytes = ask("GET", &tag()).header("docker-content-digest", of_bytes.as_str());
+    let media_type = MediaType::DOCKER_SCHEMA1_SIGNED;
+    server.expect(by_bytes.header("content-type", media_type.as_str()).body(signed.clone()));
+    assert_eq!(*repository.manifest(&tag()).await.unwrap().digest(), of_bytes);
 
     let altered = String::from_utf8(signed.clone()).unwrap().replace("a/b", "x/y");
     for selector in [tag(), by_digest] {

@@ -10,6 +10,7 @@ mod harness;
 mod hostile;
 mod listing;
 mod referrers;
+mod schema1;
 mod store;
 mod upload;
 mod wire;

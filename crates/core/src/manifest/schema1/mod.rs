@@ -25,6 +25,7 @@ pub use self::jws::{Signer, Verified};
 #[cfg(feature = "signatures")]
 pub use self::key::{PublicKey, SigningKey};
 pub(super) use self::payload::payload;
+use super::config::ImageConfig;
 use crate::digest::Digest;
 
 /// A Docker schema 1 manifest: layers newest first, each with a v1 image's JSON as a string.
@@ -60,6 +61,29 @@ pub struct Schema1 {
     /// Fields unknown to longshore.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl Schema1 {
+    /// What the newest v1 image says of how to run it; `None` where that cannot be read.
+    ///
+    /// Schema 1 knows nothing of unpacked layers: the root file system is empty.
+    #[must_use]
+    pub fn config(&self) -> Option<ImageConfig> {
+        serde_json::from_str(&self.history.first()?.v1_compatibility).ok()
+    }
+
+    /// The identifiers of the v1 images, newest first: what the v1 API calls the ancestry. Those whose
+    /// JSON names none are left out.
+    #[must_use]
+    pub fn ancestry(&self) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Image {
+            id: String,
+        }
+        let images =
+            self.history.iter().map(|h| serde_json::from_str::<Image>(&h.v1_compatibility));
+        images.filter_map(|image| Some(image.ok()?.id)).collect()
+    }
 }
 
 /// A layer of a schema 1 manifest.

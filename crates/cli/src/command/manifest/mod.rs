@@ -1,3 +1,6 @@
+mod sign;
+mod verify;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -22,6 +25,10 @@ pub(crate) enum Command {
     Put(Put),
     /// Say what a manifest in a file is, and what is wrong with it by the letter.
     Check(Check),
+    /// Sign a Docker schema 1 manifest, and print it.
+    Sign(sign::Arguments),
+    /// Check the signatures of a Docker schema 1 manifest.
+    Verify(verify::Arguments),
 }
 
 /// The arguments of `longshore manifest get`.
@@ -83,6 +90,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Get(get) => self::get(context, get).await,
         Command::Put(put) => self::put(context, put).await,
         Command::Check(check) => self::check(context, check).await,
+        Command::Sign(arguments) => sign::run(context, arguments).await,
+        Command::Verify(arguments) => verify::run(context, arguments).await,
     }
 }
 
@@ -105,7 +114,8 @@ async fn get(context: &Context, get: Get) -> Result<()> {
         None => output::bytes(manifest.bytes()),
         to => {
             let whole = futures_util::stream::iter([Ok(manifest.bytes().clone())]);
-            let reader = BlobReader::new(manifest.descriptor().clone(), BlobStream::new(whole))?;
+            let reader =
+                BlobReader::new(manifest.by_bytes().descriptor().clone(), BlobStream::new(whole))?;
             output::blob(reader, to.as_deref()).await
         }
     }

@@ -1,0 +1,108 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use longshore::{
+    Error, ErrorKind, Manifest, Printable, RawManifest, Result, SigningKey, Tag, blob_file,
+};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::output::{self, Report};
+
+/// The arguments of `longshore manifest sign`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What is signed keeps its bytes and with them its digest, unless --tag or --name edits it. Without a
+key, one is made for this signature and thrown away: registries ask for a signature, not for whose.
+
+Examples:
+  longshore manifest sign schema1.json --key key.pem > signed.json
+  longshore manifest get r.example/a:v1 | longshore manifest sign - --tag v2 \\
+    | longshore manifest put r.example/a:v2 -")]
+pub(crate) struct Arguments {
+    /// The file that holds the manifest, signed or not; `-` for standard input.
+    file: PathBuf,
+    /// The private key: EC (P-256, P-384) or RSA, in PEM.
+    #[arg(long, value_name = "PEM", env = "LONGSHORE_SIGNING_KEY")]
+    key: Option<PathBuf>,
+    /// The file with the key's password, where it has one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    password_file: Option<PathBuf>,
+    /// Edit the manifest: it is of this tag.
+    #[arg(long)]
+    tag: Option<Tag>,
+    /// Edit the manifest: it is of this repository.
+    #[arg(long)]
+    name: Option<String>,
+    /// Write the signed manifest to this file, not to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let file = arguments.file.clone();
+    let bytes = blob_file::run(move || super::read(&file)).await?;
+    let manifest = RawManifest::of(bytes, None)?;
+    let key = key(&arguments)?;
+    let signed = signed(&manifest, &key, &arguments)?;
+    if let Some(path) = &arguments.output {
+        std::fs::write(path, signed.bytes()).map_err(|e| Error::io(path, e))?;
+    }
+    let report = Signed {
+        digest: signed.digest().to_string(),
+        key_id: key.public().id(),
+        algorithm: key.public().algorithm(),
+    };
+    match arguments.output {
+        None => {
+            output::say(format_args!("signed {} with key {}", report.digest, report.key_id));
+            output::bytes(signed.bytes())
+        }
+        Some(_) => context.output().report(&report),
+    }
+}
+
+fn key(arguments: &Arguments) -> Result<SigningKey> {
+    let Some(path) = &arguments.key else { return SigningKey::generate() };
+    let text = |path: &Path| std::fs::read_to_string(path).map_err(|e| Error::io(path, e));
+    let pem = text(path)?;
+    let password = arguments.password_file.as_deref().map(text).transpose()?;
+    let password = password.as_deref().map(|text| text.trim_end_matches(['\r', '\n']));
+    SigningKey::from_pem(&pem, password)
+        .map_err(|e| e.at(path.display()).with_hint("A key with a password needs --password-file."))
+}
+
+fn signed(manifest: &RawManifest, key: &SigningKey, arguments: &Arguments) -> Result<RawManifest> {
+    if arguments.tag.is_none() && arguments.name.is_none() {
+        return manifest.sign(key);
+    }
+    let Manifest::Schema1(mut schema1) = manifest.parse()? else {
+        return Err(Error::new(ErrorKind::Unsupported)
+            .at(arguments.file.display())
+            .detail(format!("{} has no signatures", manifest.media_type())));
+    };
+    if let Some(tag) = &arguments.tag {
+        schema1.tag = tag.to_string();
+    }
+    if let Some(name) = &arguments.name {
+        schema1.name.clone_from(name);
+    }
+    schema1.sign(key)
+}
+
+/// A manifest that was signed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Signed {
+    digest: String,
+    key_id: String,
+    algorithm: &'static str,
+}
+
+impl Report for Signed {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        output::say(format_args!("signed by key {} ({})", self.key_id, self.algorithm));
+        writeln!(to, "{}", Printable(&self.digest))
+    }
+}

@@ -1,0 +1,71 @@
+use std::fmt;
+use std::path::Path;
+
+use clap::Args;
+use longshore::{Printable, RawManifest, Result, blob_file};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::location::Location;
+use crate::output::Report;
+
+/// The arguments of `longshore manifest verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every signature has to be good; exit code 7 says that one is not, or that there is none. Whether a
+key is one to be trusted is for you to say: the keys are printed.
+
+Examples:
+  longshore manifest verify r.example/a:v1
+  longshore manifest verify schema1.json --json")]
+pub(crate) struct Arguments {
+    /// The manifest: a file, where there is one of that name, `-` for standard input, else a location.
+    #[arg(value_name = "REF|FILE")]
+    manifest: String,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let path = Path::new(&arguments.manifest).to_owned();
+    let manifest = if arguments.manifest == "-" || path.is_file() {
+        RawManifest::of(blob_file::run(move || super::read(&path)).await?, None)?
+    } else {
+        let named = context.named(&arguments.manifest.parse::<Location>()?).await?;
+        named.source.manifest(&named.selector).await?
+    };
+    let verified = manifest.verify_signatures()?;
+    let signers = verified
+        .signers
+        .iter()
+        .map(|signer| By { key_id: signer.key.id(), algorithm: signer.algorithm.clone() });
+    context.output().report(&Answer {
+        digest: verified.digest.to_string(),
+        payload_size: verified.payload.len(),
+        signatures: signers.collect(),
+    })
+}
+
+/// What was found good.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    digest: String,
+    payload_size: usize,
+    signatures: Vec<By>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct By {
+    key_id: String,
+    algorithm: String,
+}
+
+impl Report for Answer {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "{}", self.digest)?;
+        for by in &self.signatures {
+            writeln!(to, "{} {}", Printable(&by.algorithm), by.key_id)?;
+        }
+        Ok(())
+    }
+}
