@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use longshore::{CopyEvent, Digest, Printable};
+use longshore::{CopyEvent, Descriptor, Digest, Printable, Progress};
 
 use crate::output::{say, size};
 
@@ -21,8 +21,11 @@ pub(crate) enum Style {
     Quiet,
 }
 
+/// Who is told what a copy does.
+pub(crate) type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
+
 /// A listener for a copier that shows progress as `style` says.
-pub(crate) fn observer(style: Style) -> Arc<dyn Fn(&CopyEvent) + Send + Sync> {
+pub(crate) fn observer(style: Style) -> Observer {
     match style {
         Style::Quiet => Arc::new(|_| {}),
         Style::Events => Arc::new(|event| {
@@ -37,6 +40,72 @@ pub(crate) fn observer(style: Style) -> Arc<dyn Fn(&CopyEvent) + Send + Sync> {
         Style::Auto => {
             let lines = Lines::default();
             Arc::new(move |event| lines.show(event))
+        }
+    }
+}
+
+/// One blob on its way, shown as the only blob of a copy is.
+pub(crate) struct Single {
+    observer: Observer,
+    blob: Descriptor,
+}
+
+impl Single {
+    pub(crate) fn begin(style: Style, blob: Descriptor) -> Self {
+        let observer = observer(style);
+        observer(&CopyEvent::Found { blob: blob.clone() });
+        Self { observer, blob }
+    }
+
+    /// Who is to be told how far it is.
+    pub(crate) fn listener(&self) -> impl Fn(Progress) + Send + Sync + 'static {
+        let (observer, digest) = (Arc::clone(&self.observer), self.blob.digest.clone());
+        move |progress| {
+            let (digest, bytes) = (digest.clone(), progress.piece);
+            observer(&CopyEvent::Progress { digest, bytes });
+        }
+    }
+
+    pub(crate) fn done(self) {
+        let Descriptor { digest, size, .. } = self.blob;
+        (self.observer)(&CopyEvent::Sent { digest, size });
+    }
+
+    pub(crate) fn skipped(self) {
+        let Descriptor { digest, size, .. } = self.blob;
+        (self.observer)(&CopyEvent::Skipped { digest, size });
+    }
+}
+
+/// A listener for one blob of unknown size and digest, which people know by a `name`.
+pub(crate) fn unsized_blob(
+    style: Style,
+    name: &'static str,
+) -> Box<dyn FnMut(Progress) + Send + 'static> {
+    match style {
+        Style::Quiet => Box::new(|_| {}),
+        Style::Events => Box::new(move |progress| {
+            let (bytes, done) = (progress.piece, progress.done);
+            let event = serde_json::json!({
+                "event": "progress", "name": name, "bytes": bytes, "done": done
+            });
+            say(event);
+        }),
+        Style::Auto if std::io::stderr().is_terminal() => {
+            let template = "{prefix} {spinner} {binary_bytes:>11}";
+            let style = ProgressStyle::with_template(template);
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = ProgressBar::new_spinner().with_style(style).with_prefix(name);
+            Box::new(move |progress| bar.set_position(progress.done))
+        }
+        Style::Auto => {
+            let mut last = Instant::now();
+            Box::new(move |progress| {
+                if last.elapsed() >= PAUSE {
+                    last = Instant::now();
+                    say(format_args!("{} of {name} so far", size(progress.done)));
+                }
+            })
         }
     }
 }

@@ -106,7 +106,7 @@ impl Pack {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file with a name")
         })?;
-        let mut descriptor = blob_file::describe(path, media_type).await?;
+        let mut descriptor = blob_file::describe(path, media_type, None).await?;
         descriptor.annotations.insert(Annotations::TITLE, name);
         Ok(self.layer(descriptor, BlobBody::file(path)))
     }

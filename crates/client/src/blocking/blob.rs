@@ -3,10 +3,10 @@
 use std::io::{self, BufRead, Read};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 use longshore_core::{
     BlobBody, BlobReader as AsyncReader, BlobStream as AsyncStream, Descriptor, Error, ErrorKind,
-    PIECE, Result, blob_file,
+    Result,
 };
 
 use super::runtime::wait;
@@ -131,27 +131,7 @@ impl BufRead for BlobStream {
 
 /// A blob to be written, from a reader. It is read once, in pieces, off the thread that sends.
 pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
-    BlobBody::stream(pieces(reader))
-}
-
-/// What a reader yields, in pieces of at most [`PIECE`] bytes.
-pub(super) fn pieces(reader: impl Read + Send + 'static) -> AsyncStream {
-    AsyncStream::new(stream::try_unfold(reader, |mut reader| {
-        blob_file::run(move || {
-            let mut piece = Vec::with_capacity(PIECE);
-            let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
-            read.map_err(of_reader)?;
-            Ok((!piece.is_empty()).then(|| (piece.into(), reader)))
-        })
-    }))
-}
-
-/// The error of a reader, whose own may be one of ours.
-fn of_reader(error: io::Error) -> Error {
-    match error.downcast::<Error>() {
-        Ok(error) => error,
-        Err(error) => Error::new(ErrorKind::Io).at("the blob's reader").with_source(error),
-    }
+    BlobBody::stream(AsyncStream::of_reader("the blob's reader", reader))
 }
 
 /// The nearest thing that `std` has a word for.

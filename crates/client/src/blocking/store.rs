@@ -172,7 +172,7 @@ impl<S: Target + ?Sized> Store<S> {
     /// # Errors
     /// As [`Target::push_blob`]; [`Io`](longshore_core::ErrorKind::Io) if it cannot be read.
     pub fn push_file(&self, media_type: MediaType, path: &Path) -> Result<Descriptor> {
-        let descriptor = wait(blob_file::describe(path, media_type))?;
+        let descriptor = wait(blob_file::describe(path, media_type, None))?;
         self.push_blob(&descriptor, BlobBody::file(path))?;
         Ok(descriptor)
     }

@@ -8,6 +8,7 @@ mod measure;
 mod progress;
 
 use std::fmt;
+use std::io::Read;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use crate::blob_file;
 use crate::descriptor::Descriptor;
 use crate::digest::Verifier;
 use crate::error::{Error, ErrorKind, Result, Side};
@@ -50,6 +52,23 @@ impl BlobStream {
             let n = file.read_buf(&mut piece).await.map_err(|e| Error::io(&path, e))?;
             Ok((n > 0).then(|| (piece.freeze(), (file, path))))
         })))
+    }
+
+    /// What a blocking reader yields, read off the async threads in pieces of [`PIECE`] bytes; errors
+    /// call it `name`.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io), or the longshore error that the reader's own was made of, as the
+    /// stream's last item.
+    pub fn of_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
+        Self::new(stream::try_unfold(reader, move |mut reader| {
+            blob_file::run(move || {
+                let mut piece = Vec::with_capacity(PIECE);
+                let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+                read.map_err(|e| of_reader(name, e))?;
+                Ok((!piece.is_empty()).then(|| (piece.into(), reader)))
+            })
+        }))
     }
 
     /// The first `size` bytes; the rest is not read.
@@ -230,6 +249,14 @@ impl Stream for BlobReader {
 impl fmt::Debug for BlobReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BlobReader({})", self.descriptor.digest)
+    }
+}
+
+/// The error of a reader, whose own may be one of ours.
+fn of_reader(name: &'static str, error: std::io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::new(ErrorKind::Io).at(name).with_source(error),
     }
 }
 

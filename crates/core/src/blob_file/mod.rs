@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 pub use self::spooled::Spooled;
 use crate::blob::{BlobReader, BlobStream, PIECE};
 use crate::descriptor::Descriptor;
-use crate::digest::{Algorithm, Verifier};
+use crate::digest::{Algorithm, Digest, Verifier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 
@@ -200,18 +200,30 @@ pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     .await
 }
 
-/// The sha256 digest and size of a user's own file, where links are theirs to make. Reads all of it.
+/// Digest and size of a user's own file, where links are theirs to make. Reads all of it.
+///
+/// With `expected`, by that digest's algorithm, and it must be that one; else by sha256.
 ///
 /// # Errors
-/// [`Io`](ErrorKind::Io) if it cannot be read.
-pub async fn describe(path: &Path, media_type: MediaType) -> Result<Descriptor> {
-    let path = path.to_owned();
+/// [`Io`](ErrorKind::Io) if it cannot be read;
+/// [`DigestMismatch`](ErrorKind::DigestMismatch) if it is not what was expected.
+pub async fn describe(
+    path: &Path,
+    media_type: MediaType,
+    expected: Option<&Digest>,
+) -> Result<Descriptor> {
+    let algorithm = expected.map_or(Ok(Algorithm::Sha256), Digest::verifiable)?;
+    let (path, expected) = (path.to_owned(), expected.cloned());
     run(move || {
         let at = |e| Error::io(&path, e);
         let mut file = File::open(&path).map_err(at)?;
-        let mut digester = Algorithm::Sha256.digester();
+        let mut digester = algorithm.digester();
         let size = io::copy(&mut file, &mut digester).map_err(at)?;
-        Ok(Descriptor::new(media_type, digester.finish(), size))
+        let digest = digester.finish();
+        if let Some(expected) = expected {
+            expected.check(&digest).map_err(|e| e.at(path.display()))?;
+        }
+        Ok(Descriptor::new(media_type, digest, size))
     })
     .await
 }

@@ -1,0 +1,117 @@
+//! Blobs from one place to another.
+
+use std::sync::Arc;
+
+use clap::Args;
+use longshore::{
+    Copier, Digest, Error, ErrorKind, Mount, Reference, Repository, Result, Source as _,
+    Target as _,
+};
+use serde::Serialize;
+
+use super::{Stored, no_digest};
+use crate::context::Context;
+use crate::defaults;
+use crate::location::Location;
+use crate::output::{Report, size};
+use crate::progress;
+
+/// The arguments of `longshore blob copy`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore blob copy ghcr.io/a/b@sha256:… ghcr.io/a/c
+  longshore blob copy ghcr.io/a/b@sha256:… oci:dir
+
+What is there already is left alone. Within one registry the blob is mounted; where the registry would
+rather have the bytes, they are sent.")]
+pub(crate) struct Arguments {
+    /// The blob, as LOCATION@DIGEST.
+    blob: Location,
+    /// The repository, layout or archive that is to have it too.
+    target: Location,
+}
+
+/// The arguments of `longshore blob mount`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore blob mount localhost:5000/a@sha256:… localhost:5000/b")]
+pub(crate) struct MountArguments {
+    /// The blob, as REPOSITORY@DIGEST.
+    #[arg(value_parser = defaults::reference)]
+    blob: Reference,
+    /// The repository that is to have it too.
+    #[arg(value_parser = defaults::repository)]
+    repository: Repository,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let Arguments { blob, target: location } = arguments;
+    let digest = blob.digest().ok_or_else(|| no_digest(&blob))?;
+    let source = context.open(&blob).await?;
+    let found = source.describe_blob(&digest).await.map_err(|e| e.on(longshore::Side::Source))?;
+    let target = context.target(&location).await?;
+    let observer = progress::observer(context.style());
+    let copier = Copier::new(source, Arc::clone(&target.store)).on_event(move |e| observer(e));
+    let tally = copier.copy_blob(&found).await?;
+    target.finish().await?;
+    let how = match (tally.blobs_sent, tally.blobs_mounted) {
+        (0, 0) => How::Held,
+        (0, _) => How::Mounted,
+        _ => How::Sent,
+    };
+    context.output().report(&Copied { digest, size: found.size, how })
+}
+
+pub(super) async fn mount(context: &Context, arguments: MountArguments) -> Result<()> {
+    let Some(digest) = arguments.blob.digest() else {
+        return Err(no_digest(&arguments.blob));
+    };
+    let from = arguments.blob.repository();
+    if from.registry() != arguments.repository.registry() {
+        return Err(Error::new(ErrorKind::Invalid)
+            .at(&arguments.repository)
+            .detail(format!(
+                "a blob is mounted within one registry, and it is at {}",
+                from.registry()
+            ))
+            .with_hint("Copy between registries with `longshore blob copy`."));
+    }
+    let blob = context.client()?.repository(from).describe_blob(digest).await?;
+    let target = context.client()?.repository(&arguments.repository);
+    match target.mount_blob(&blob, from).await? {
+        Mount::Mounted => context.output().report(&Stored(blob)),
+        Mount::Declined => Err(Error::new(ErrorKind::Unsupported)
+            .at(&arguments.repository)
+            .detail("the registry declined to mount the blob")
+            .with_hint("Send it instead, with `longshore blob copy`.")),
+    }
+}
+
+/// What was copied, and how.
+#[derive(Serialize)]
+struct Copied {
+    digest: Digest,
+    size: u64,
+    how: How,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum How {
+    Held,
+    Mounted,
+    Sent,
+}
+
+impl Report for Copied {
+    fn text(&self, to: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        let how = match self.how {
+            How::Held => "there already",
+            How::Mounted => "mounted",
+            How::Sent => "sent",
+        };
+        writeln!(to, "{}  {}, {how}", self.digest, size(self.size))
+    }
+}

@@ -1,0 +1,64 @@
+//! Blobs to standard output or to files.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use longshore::{Descriptor, Digest, Result};
+
+use super::Blobs;
+use crate::context::Context;
+use crate::output;
+use crate::progress::Single;
+
+/// The arguments of `longshore blob get`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore blob get nginx@sha256:… -o layer.tar.gz
+  longshore blob get nginx@sha256:… | tar tz
+  longshore blob get ghcr.io/a/b sha256:… sha256:… -o folder")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    blobs: Blobs,
+    /// The file to write, shown only when all of it is there and verified; several blobs become files
+    /// of this folder, named after their digests. `-` is standard output.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let digests = arguments.blobs.digests()?;
+    let source = context.open(&arguments.blobs.location).await?;
+    let several = digests.len() > 1;
+    for digest in digests {
+        let path = arguments.output.as_deref().map(|output| place(output, several, &digest));
+        let blob = source.describe_blob(&digest).await?;
+        let reader = source.blob(&blob).await?;
+        match path {
+            // What reads standard output may be writing to the same terminal.
+            None => output::blob(reader, None).await?,
+            Some(path) => to_file(context, blob, reader, &path).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn to_file(
+    context: &Context,
+    blob: Descriptor,
+    reader: longshore::BlobReader,
+    path: &Path,
+) -> Result<()> {
+    let progress = Single::begin(context.style(), blob);
+    output::blob(reader.on_progress(progress.listener()), Some(path)).await?;
+    progress.done();
+    Ok(())
+}
+
+/// Where a blob goes: to the file itself, or where there are several, into the folder.
+fn place(output: &Path, several: bool, digest: &Digest) -> PathBuf {
+    match several && output != Path::new("-") {
+        true => output.join(format!("{}-{}", digest.algorithm_name(), digest.encoded())),
+        false => output.to_owned(),
+    }
+}

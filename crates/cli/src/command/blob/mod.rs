@@ -1,0 +1,128 @@
+use std::fmt;
+
+use clap::{Args, Subcommand};
+use longshore::{Descriptor, Digest, Result};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::location::Location;
+use crate::output::Report;
+
+mod copy;
+mod get;
+mod put;
+
+/// The commands below `longshore blob`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write blobs' bytes to standard output or to files, verified.
+    Get(get::Arguments),
+    /// Print blobs' sizes.
+    Head(Blobs),
+    /// Send files, or standard input, as blobs, and print their digests.
+    Put(put::Arguments),
+    /// Bring blobs to another place: by a mount where both are at one registry, else by sending them.
+    Copy(copy::Arguments),
+    /// Take a blob over from another repository of the same registry, without sending it.
+    Mount(copy::MountArguments),
+    /// Remove blobs.
+    Rm(Blobs),
+}
+
+/// Blobs of one place.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore blob head nginx@sha256:…
+  longshore blob head ghcr.io/a/b sha256:… sha256:…")]
+pub(crate) struct Blobs {
+    /// Where the blobs are; a single one may be named here, as LOCATION@DIGEST.
+    location: Location,
+    /// The blobs' digests.
+    #[arg(value_name = "DIGEST")]
+    digests: Vec<Digest>,
+}
+
+impl Blobs {
+    /// All digests that were given, of which there is at least one.
+    fn digests(&self) -> Result<Vec<Digest>> {
+        let all: Vec<_> = self.location.digest().into_iter().chain(self.digests.clone()).collect();
+        if all.is_empty() {
+            return Err(no_digest(&self.location));
+        }
+        Ok(all)
+    }
+}
+
+pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Get(arguments) => get::run(context, arguments).await,
+        Command::Head(blobs) => head(context, &blobs).await,
+        Command::Put(arguments) => put::run(context, arguments).await,
+        Command::Copy(arguments) => copy::run(context, arguments).await,
+        Command::Mount(arguments) => copy::mount(context, arguments).await,
+        Command::Rm(blobs) => remove(context, &blobs).await,
+    }
+}
+
+async fn head(context: &Context, blobs: &Blobs) -> Result<()> {
+    let digests = blobs.digests()?;
+    let source = context.open(&blobs.location).await?;
+    let mut found = Vec::new();
+    for digest in digests {
+        found.push(Found(source.describe_blob(&digest).await?));
+    }
+    context.output().report(&All(found))
+}
+
+async fn remove(context: &Context, blobs: &Blobs) -> Result<()> {
+    let digests = blobs.digests()?;
+    let store = context.deletable(&blobs.location).await?;
+    for digest in digests {
+        store.delete_blob(&digest).await?;
+        let change = serde_json::json!({ "digest": digest });
+        context.output().changed(format_args!("removed {digest}"), &change)?;
+    }
+    Ok(())
+}
+
+fn no_digest(blob: &impl fmt::Display) -> longshore::Error {
+    let text = blob.to_string();
+    longshore::ParseError::new("blob", &text, "expected LOCATION@DIGEST").into()
+}
+
+/// What there is to tell of each blob; of a single one, without a list around it.
+struct All<T>(Vec<T>);
+
+impl<T: Serialize> Serialize for All<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [only] => only.serialize(serializer),
+            all => all.serialize(serializer),
+        }
+    }
+}
+
+impl<T: Report> Report for All<T> {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        self.0.iter().try_for_each(|blob| blob.text(to))
+    }
+}
+
+#[derive(Serialize)]
+struct Found(Descriptor);
+
+impl Report for Found {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "{}", self.0.size)
+    }
+}
+
+#[derive(Serialize)]
+struct Stored(Descriptor);
+
+impl Report for Stored {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "{}", self.0.digest)
+    }
+}

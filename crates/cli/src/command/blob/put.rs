@@ -1,0 +1,79 @@
+//! Files and standard input as blobs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use longshore::{BlobBody, BlobStream, Descriptor, Digest, MediaType, Result, Target, blob_file};
+
+use super::{All, Stored};
+use crate::context::Context;
+use crate::location::Location;
+use crate::progress::{self, Single};
+
+/// The arguments of `longshore blob put`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore blob put ghcr.io/a/b layer.tar.gz
+  longshore blob put ghcr.io/a/b *.tar.gz
+  tar c dir | longshore blob put ghcr.io/a/b -
+
+What is there already is not sent. Standard input is sent to a registry as it comes, without being
+kept; should the connection break, it has to be sent again.")]
+pub(crate) struct Arguments {
+    /// The repository, layout or archive.
+    location: Location,
+    /// The files; `-` for standard input.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Fail unless the blob has this digest. For a single file.
+    #[arg(long)]
+    digest: Option<Digest>,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let Arguments { location, files, digest } = arguments;
+    if digest.is_some() && files.len() > 1 {
+        let reason = "a digest is that of one file, and there are several";
+        let given = format!("{} files", files.len());
+        return Err(longshore::ParseError::new("--digest", &given, reason).into());
+    }
+    let target = context.target(&location).await?;
+    let mut stored = Vec::new();
+    for file in &files {
+        let blob = match file == Path::new("-") {
+            true => from_stdin(context, &*target.store, digest.as_ref()).await?,
+            false => from_file(context, &*target.store, file, digest.as_ref()).await?,
+        };
+        stored.push(Stored(blob));
+    }
+    // An archive shows only now.
+    target.finish().await?;
+    context.output().report(&All(stored))
+}
+
+async fn from_file(
+    context: &Context,
+    target: &dyn Target,
+    path: &Path,
+    digest: Option<&Digest>,
+) -> Result<Descriptor> {
+    let blob = blob_file::describe(path, MediaType::OCTET_STREAM, digest).await?;
+    let progress = Single::begin(context.style(), blob.clone());
+    let body = BlobBody::file(path).on_progress(progress.listener());
+    match target.ensure_blob(&blob, body).await? {
+        true => progress.done(),
+        false => progress.skipped(),
+    }
+    Ok(blob)
+}
+
+async fn from_stdin(
+    context: &Context,
+    target: &dyn Target,
+    digest: Option<&Digest>,
+) -> Result<Descriptor> {
+    let input = BlobStream::of_reader("standard input", std::io::stdin());
+    let input = input.on_progress(progress::unsized_blob(context.style(), "standard input"));
+    target.push_stream(input, digest).await
+}
