@@ -1,11 +1,12 @@
 //! The client whose answers are waited for.
 
-use longshore_core::{RegistryName, Repository, RepositoryName, Result};
+use longshore_core::{Cached, Namespaces, RegistryName, Repository, RepositoryName, Result};
 
 use super::listing::Listing;
 use super::runtime::wait;
 use super::store::Store;
 use crate::client::{Client as AsyncClient, ClientBuilder};
+use crate::listing::ListOptions;
 use crate::ping::Ping;
 use crate::repository::RemoteRepository;
 
@@ -42,6 +43,30 @@ impl Client {
     /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).
     pub fn catalog(&self, registry: &RegistryName) -> Listing<RepositoryName> {
         self.inner.catalog(registry).into()
+    }
+
+    /// Lists the repositories of a registry from a start of the caller's, in pages of its size.
+    pub fn catalog_with(
+        &self,
+        registry: &RegistryName,
+        options: ListOptions<RepositoryName>,
+    ) -> Listing<RepositoryName> {
+        self.inner.catalog_with(registry, options).into()
+    }
+
+    /// The repositories of a registry, kept until refreshed: `wait(cached.all())` reads them, and
+    /// `wait(cached.refresh())` anew.
+    #[must_use]
+    pub fn cached_catalog(&self, registry: &RegistryName) -> Cached<RepositoryName> {
+        self.inner.cached_catalog(registry)
+    }
+
+    /// The namespaces of a registry, with the repositories in each.
+    ///
+    /// # Errors
+    /// As [`Client::namespaces`](AsyncClient::namespaces).
+    pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces> {
+        wait(self.inner.namespaces(registry))
     }
 
     /// Asks a registry what it is, without credentials.

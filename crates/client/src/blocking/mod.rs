@@ -32,8 +32,10 @@ mod blob;
 mod client;
 mod copier;
 mod listing;
+mod remote;
 mod runtime;
 mod store;
+mod tagging;
 
 pub use blob::{BlobReader, BlobStream, body};
 pub use client::Client;

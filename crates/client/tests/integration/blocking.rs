@@ -16,6 +16,35 @@ use tokio::sync::oneshot;
 
 use crate::{blob, blob_path, embedded, place, quick};
 
+#[test]
+fn listings_tags_and_forms_are_there_without_async() {
+    let served = Served::start(Registry::builder().memory());
+    let client = Client::builder().build_blocking();
+    let place = format!("{}/a/b", served.address).parse().unwrap();
+    let repository = client.repository(&place);
+    let tag = |text: &str| Tag::parse(text).unwrap();
+    let one =
+        repository.push_pack(Pack::artifact("a/b".parse().unwrap()), Some(&tag("v1"))).unwrap();
+    repository.put_tags(&tag("v1").into(), &[tag("v2"), tag("v3")]).unwrap();
+    assert_eq!(repository.tags_of(&one.digest).unwrap(), [tag("v1"), tag("v2"), tag("v3")]);
+    let mut options = longshore::ListOptions::default();
+    options.after = Some(tag("v1"));
+    options.page_size = std::num::NonZeroUsize::new(1);
+    assert_eq!(repository.tags_with(options).all().unwrap(), [tag("v2"), tag("v3")]);
+    assert_eq!(client.namespaces(place.registry()).unwrap().names(), ["a"]);
+    let kept = client.cached_catalog(place.registry());
+    assert_eq!(blocking::wait(kept.all()).unwrap().len(), 1);
+
+    let (by_tag, oci) = (TagOrDigest::from(tag("v1")), [MediaType::OCI_MANIFEST]);
+    assert_eq!(repository.manifest_as(&by_tag, &oci).unwrap().digest(), &one.digest);
+    assert_eq!(repository.resolve_as(&by_tag, &oci).unwrap().digest, one.digest);
+    let e = repository.manifest_as(&by_tag, &[MediaType::DOCKER_LIST]).unwrap_err();
+    assert!(matches!(e.kind(), ErrorKind::Unsupported | ErrorKind::NotFound), "{e}");
+    let deleted = repository.delete_with_tags(&by_tag).unwrap();
+    assert_eq!(deleted.tags, [tag("v1"), tag("v2"), tag("v3")]);
+    assert_eq!(repository.tags(None).count(), 0);
+}
+
 /// A registry on a thread of its own, which ends when this is dropped.
 struct Served {
     address: std::net::SocketAddr,

@@ -501,3 +501,22 @@ async fn a_listing_that_is_no_use_is_told_with_its_start() {
     assert!(shown.len() < 400 && std::error::Error::source(&e).is_some(), "{shown}");
     server.finish();
 }
+
+#[tokio::test]
+async fn trap_13_a_config_is_as_long_as_its_bytes_not_its_characters() {
+    let (address, _running) =
+        crate::embedded::start(longshore_registry::Registry::builder().memory()).await;
+    let place = format!("{address}/a/b").parse().unwrap();
+    let repository = longshore::Client::new().repository(&place);
+    let mut config = longshore::ImageConfig::default();
+    config.author = Some("Ünï Cödé ✓ 漢字".to_owned());
+    let pack = longshore::Pack::image(&config).unwrap();
+    pack.push(&repository, tag().tag()).await.unwrap();
+    let Manifest::Image(image) = repository.manifest(&tag()).await.unwrap().parse().unwrap() else {
+        panic!("an image");
+    };
+    let stored = repository.blob(&image.config).await.unwrap().bytes(1 << 20).await.unwrap();
+    let text = std::str::from_utf8(&stored).unwrap();
+    assert!(text.contains("漢字") && text.chars().count() < stored.len());
+    assert_eq!(image.config.size, stored.len() as u64);
+}
