@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{CONFIG_LIMIT, ImageConfig, Manifest, RawManifest};
 use crate::media_type::MediaType;
+use crate::nested;
 use crate::platform::Platform;
 use crate::store::Source;
 
@@ -18,8 +19,8 @@ pub async fn image_for(
 ) -> Result<RawManifest> {
     match manifest.parse()? {
         Manifest::Index(index) => {
-            let image = index.for_platform(platform)?;
-            source.manifest(&image.digest.clone().into()).await
+            let image = nested::image_in(source, index, platform).await?;
+            source.manifest(&image.digest.into()).await
         }
         Manifest::Image(image) if is_image_config(&image.config.media_type) => {
             let bytes = source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;

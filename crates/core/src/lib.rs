@@ -29,7 +29,7 @@
 //! | `descriptor`, `reference` | pointing at content, by address and by name |
 //! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
 //! | `blob`, `store` | streams, and the traits of everything that holds content |
-//! | `graph`, `choice`, `blob_file` | what hangs below a manifest; which image is meant; how a blob becomes a file |
+//! | `graph`, `choice`, `nested`, `blob_file` | what hangs below a manifest; which image is meant; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `tagging`, `untag` | what is done with stores |
 
@@ -50,6 +50,7 @@ mod manifest;
 mod media_type;
 mod memory;
 mod namespaces;
+mod nested;
 mod pack;
 mod page;
 mod platform;

@@ -56,15 +56,7 @@ impl Index {
     /// [`NotFound`](ErrorKind::NotFound) with the platforms there are.
     pub fn for_platform(&self, wanted: &Platform) -> Result<&Descriptor> {
         let stated = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted));
-        self.manifests.iter().find(stated).ok_or_else(|| {
-            let there: Vec<String> = self.platforms().map(ToString::to_string).collect();
-            Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(
-                match &there[..] {
-                    [] => "the index has no platforms".to_owned(),
-                    there => format!("the index has {}", there.join(", ")),
-                },
-            )
-        })
+        self.manifests.iter().find(stated).ok_or_else(|| missing(wanted, self.platforms()))
     }
 
     /// The platforms it has images for, without attestations' `unknown/unknown` and empty ones.
@@ -74,4 +66,13 @@ impl Index {
             .filter_map(|d| d.platform.as_ref())
             .filter(|p| !matches!(&*p.os, "" | "unknown"))
     }
+}
+
+/// The error where an index, with all that are in it, has these platforms and not the one wanted.
+pub(crate) fn missing<T: ToString>(wanted: &Platform, there: impl IntoIterator<Item = T>) -> Error {
+    let there: Vec<String> = there.into_iter().map(|platform| platform.to_string()).collect();
+    Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(match &there[..] {
+        [] => "the index has no platforms".to_owned(),
+        there => format!("the index has {}", there.join(", ")),
+    })
 }

@@ -22,6 +22,7 @@ pub use canonical::canonical_json;
 pub use config::{CONFIG_LIMIT, ContainerConfig, History, ImageConfig, RootFs};
 pub use image::ImageManifest;
 pub use index::Index;
+pub(crate) use index::missing;
 #[cfg(feature = "signatures")]
 pub use schema1::{PublicKey, Signer, SigningKey, Verified};
 pub use schema1::{Schema1, Schema1History, Schema1Layer};
