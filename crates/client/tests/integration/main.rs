@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
 
 mod auth;
+mod aysa;
 mod blob;
 mod blocking;
 mod docker_content;

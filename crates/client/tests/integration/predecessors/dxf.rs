@@ -4,6 +4,7 @@ use super::*;
 
 use longshore::{
     BlobBody, Delete as _, Descriptor, Digest, Manifest, MediaType, Mount, Target as _,
+    Verification,
 };
 use serde_json::json;
 
@@ -176,6 +177,53 @@ async fn dxf_refuses_to_send_a_password_over_plain_http() {
     assert!(raised.is("DXFAuthInsecureError"), "{raised:?}");
     // Ours does so on loopback only, as here, unless the registry is set to plain HTTP.
     assert_eq!(place.tags("team/app").await, ["v1", "v2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_is_let_in_over_tls_with_a_password_or_a_token() {
+    for place in [Place::basic_over_tls().await, Place::bearer_over_tls().await] {
+        let mut dxf = dxf(&place, "team/app");
+        std::fs::write(dxf.home().join("ca.pem"), place.certificate()).unwrap();
+        dxf.run("knock = lambda word: (lambda dxf, reply: dxf.authenticate('user', word, response=reply))");
+        dxf.run("by = lambda auth: DXF(host, 'team/app', auth, tlsverify='ca.pem')");
+        dxf.run("dxf = by(knock('s3cret'))");
+        assert_texts(&dxf.gives("dxf.list_aliases()"), &place.tags("team/app").await);
+        dxf.run("open('file', 'wb').write(b'pushed'); digest = dxf.push_blob('file')");
+        assert_eq!(read(&place, "team/app", &descriptor(b"pushed")).await, "pushed");
+        dxf.run("raw = lambda dxf, reply: dxf.authenticate(response=reply, authorization='Basic dXNlcjpzM2NyZXQ=')");
+        assert_texts(&dxf.gives("by(raw).list_aliases()"), &["v1", "v2"]);
+
+        let raised = dxf.raises("by(knock('wrong')).list_aliases()");
+        assert!(raised.is("DXFUnauthorizedError"), "{raised:?}");
+        let store = MemoryCredentials::new().with(place.registry(), USER, Secret::new("wrong"));
+        let settings = trusting(place.certificate());
+        let ours = quick().default_settings(settings).credentials(store).build();
+        let ours = ours.repository(place.at("team/app").repository());
+        let e = ours.tags(None).all().await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_checks_the_certificate_as_longshore_does() {
+    let place = Place::over_tls(|registry, _| registry).await;
+    let mut dxf = dxf(&place, "team/app");
+    let raised = dxf.raises("DXF(host, 'team/app').list_aliases()");
+    assert!(raised.is("SSLError"), "{raised:?}");
+    let mut settings = RegistrySettings::default();
+    settings.scheme = Some(Scheme::Https);
+    let ours = quick().default_settings(settings.clone()).build();
+    let e = ours.repository(place.at("team/app").repository()).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Transport);
+
+    assert_texts(
+        &dxf.gives("DXF(host, 'team/app', tlsverify=False).list_aliases()"),
+        &["v1", "v2"],
+    );
+    settings.verification = Some(Verification::Skip);
+    let ours = quick().default_settings(settings).build();
+    let tags = ours.repository(place.at("team/app").repository()).tags(None).all().await;
+    assert_eq!(tags.unwrap().len(), 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod crashvb;
 mod dreg;
 mod dxf;
+mod dxf_program;
 mod moby;
 mod yodle;
 
@@ -13,12 +14,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore::{
-    Client, Error, ErrorKind, MemoryCredentials, RegistryName, RemoteRepository, Secret,
-    Source as _, Tag, TagOrDigest,
+    Client, Error, ErrorKind, MemoryCredentials, RegistryName, RegistrySettings, RemoteRepository,
+    RootCertificates, Scheme, Secret, Source as _, Tag, TagOrDigest,
 };
 use longshore_registry::{Builder, Registry, Rights, Tokens, Users, serve};
 use longshore_testkit::fixture::{Content, Image};
 use longshore_testkit::peer::{Predecessor, Raised};
+use longshore_testkit::tls::{Authority, Front};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -30,8 +32,10 @@ use crate::quick;
 struct Place {
     address: SocketAddr,
     client: Client,
-    /// Ends the registry when it is dropped.
-    _stop: oneshot::Sender<()>,
+    /// The certificate of the authority that vouches for it, PEM, where it speaks TLS.
+    certificate: Option<String>,
+    /// End the registry, and what speaks TLS for it, when they are dropped.
+    _running: (oneshot::Sender<()>, Option<Front>),
 }
 
 impl Place {
@@ -58,21 +62,57 @@ impl Place {
         .await
     }
 
-    async fn with(access: impl FnOnce(Builder, SocketAddr) -> Builder) -> Self {
+    /// One that speaks TLS and asks for the password of [`USER`].
+    async fn basic_over_tls() -> Self {
+        Self::over_tls(|registry, _| registry.access(users())).await
+    }
+
+    /// One that speaks TLS and gives [`USER`] tokens.
+    async fn bearer_over_tls() -> Self {
+        Self::over_tls(|registry, address| {
+            registry.access(Tokens::new(users(), format!("https://{address}/token")))
+        })
+        .await
+    }
+
+    async fn with(set_up: impl FnOnce(Builder, SocketAddr) -> Builder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let registry = access(Registry::builder().memory(), address).build().unwrap();
-        let (stop, stopped) = oneshot::channel();
-        tokio::spawn(serve(listener, registry, async { drop(stopped.await) }));
+        let stop = run(listener, set_up(Registry::builder(), address));
+        Self::filled(address, None, (stop, None)).await
+    }
+
+    async fn over_tls(set_up: impl FnOnce(Builder, SocketAddr) -> Builder) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = Authority::new();
+        let behind = listener.local_addr().unwrap();
+        let front = Front::start(&authority.for_loopback(), behind).await;
+        let address = front.address();
+        let stop = run(listener, set_up(Registry::builder(), address));
+        Self::filled(address, Some(authority.certificate()), (stop, Some(front))).await
+    }
+
+    async fn filled(
+        address: SocketAddr,
+        certificate: Option<String>,
+        running: (oneshot::Sender<()>, Option<Front>),
+    ) -> Self {
         let name: RegistryName = address.to_string().parse().unwrap();
         let store = MemoryCredentials::new().with(name, USER, Secret::new(PASSWORD));
-        let place = Self { address, client: quick().credentials(store).build(), _stop: stop };
+        let settings = certificate.as_deref().map_or_else(RegistrySettings::default, trusting);
+        let client = quick().default_settings(settings).credentials(store).build();
+        let place = Self { address, client, certificate, _running: running };
         for (name, tags, content) in all_content() {
             for text in tags {
                 content.push(&*place.at(name), Some(&tag(text))).await;
             }
         }
         place
+    }
+
+    /// The certificate of the authority that vouches for it.
+    fn certificate(&self) -> &str {
+        self.certificate.as_deref().unwrap()
     }
 
     fn registry(&self) -> RegistryName {
@@ -108,6 +148,21 @@ impl Place {
         let selector = TagOrDigest::parse(reference).unwrap();
         self.at(name).resolve(&selector).await.unwrap().digest.to_string()
     }
+}
+
+/// Settings of a registry that speaks TLS, vouched for by this authority.
+fn trusting(certificate: &str) -> RegistrySettings {
+    let mut settings = RegistrySettings::default();
+    settings.scheme = Some(Scheme::Https);
+    settings.root_certificates = Some(RootCertificates::from_pem(certificate.as_bytes()).unwrap());
+    settings
+}
+
+fn run(listener: TcpListener, registry: Builder) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    let registry = registry.memory().build().unwrap();
+    tokio::spawn(serve(listener, registry, async { drop(stopped.await) }));
+    stop
 }
 
 /// What every registry here is filled with: repository, tags, content.

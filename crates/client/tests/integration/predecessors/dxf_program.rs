@@ -1,0 +1,152 @@
+//! python-dxf's program `dxf`, held against the library; `docs/migrating.md` has the commands.
+
+use super::*;
+
+use longshore::{Delete as _, Descriptor, Manifest, MediaType};
+use longshore_testkit::peer::installed_program;
+use serde_json::json;
+
+/// The program at a place, in a folder of its own.
+struct Program<'a> {
+    place: &'a Place,
+    home: tempfile::TempDir,
+}
+
+impl<'a> Program<'a> {
+    fn new(place: &'a Place) -> Self {
+        Self { place, home: tempfile::tempdir().unwrap() }
+    }
+
+    /// What it prints, and the code that it ends with.
+    fn ends(&self, arguments: &str, environment: &[(&str, &str)]) -> (String, Option<i32>) {
+        let mut dxf = installed_program("dxf", self.home.path());
+        let address = self.place.address.to_string();
+        dxf.env("DXF_HOST", address).env("DXF_INSECURE", "1");
+        dxf.envs(environment.iter().copied()).args(arguments.split(' '));
+        let output = dxf.output().unwrap();
+        (text(&output.stdout), output.status.code())
+    }
+
+    /// What it prints when all is well.
+    fn prints(&self, arguments: &str) -> String {
+        let (printed, code) = self.ends(arguments, &[]);
+        assert_eq!(code, Some(0), "dxf {arguments}");
+        printed
+    }
+}
+
+fn lines<T: ToString>(items: &[T]) -> String {
+    items.iter().map(|item| format!("{}\n", item.to_string())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_lists_what_longshore_lists() {
+    let place = Place::open().await;
+    let dxf = Program::new(&place);
+    assert_eq!(dxf.prints("list-repos"), lines(&place.repositories().await));
+    assert_eq!(dxf.prints("list-aliases team/app"), lines(&place.tags("team/app").await));
+    assert_eq!(dxf.prints("get-manifest team/app v1"), place.manifest("team/app", "v1").await);
+    let manifest = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+    let layers: Vec<_> = image.layers.iter().map(|layer| &layer.digest).collect();
+    assert_eq!(dxf.prints("get-alias team/app v1"), lines(&layers));
+    assert_eq!(dxf.prints("get-digest team/app v1"), lines(&[&image.config.digest]));
+    let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    assert_eq!(dxf.prints("blob-size team/app @v1"), lines(&[size]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_stores_files_that_longshore_reads() {
+    let place = Place::open().await;
+    let dxf = Program::new(&place);
+    std::fs::write(dxf.home.path().join("logger.dat"), "21.5\n").unwrap();
+    let blob = Descriptor::of(MediaType::OCTET_STREAM, b"21.5\n");
+    let digest = lines(&[&blob.digest]);
+    assert_eq!(dxf.prints("push-blob fred/datalogger logger.dat @may15"), digest);
+    let ours = place.at("fred/datalogger").blob(&blob).await.unwrap().bytes(64).await.unwrap();
+    assert_eq!(ours, "21.5\n");
+    assert_eq!(place.tags("fred/datalogger").await, ["may15"]);
+    assert_eq!(dxf.prints("pull-blob fred/datalogger @may15"), "21.5\n");
+    let mount = format!("mount-blob fred/other fred/datalogger {} @there", blob.digest);
+    assert_eq!(dxf.prints(&mount), digest);
+    let both = format!("set-alias fred/datalogger both {0} {0}", blob.digest);
+    assert_eq!(dxf.prints(&both), place.manifest("fred/datalogger", "both").await);
+    assert_eq!(dxf.prints("del-alias fred/datalogger both"), digest.repeat(2));
+
+    let info = [("DXF_BLOB_INFO", "1")];
+    let (printed, _) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &info);
+    // Its defects: the line meant to come before a blob comes after it, unless to a terminal.
+    assert_eq!(printed, format!("21.5\n{} 5\n", blob.digest));
+    // And the size of a chunk is text to it.
+    let chunks = [("DXF_CHUNK_SIZE", "2")];
+    let (_, code) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &chunks);
+    assert_eq!(code, Some(1));
+
+    // Its README says that the alias stays; it does not.
+    assert_eq!(dxf.prints("del-blob fred/datalogger @may15"), "");
+    let raised = place.at("fred/datalogger").tags(None).all().await.unwrap();
+    assert_eq!(raised, []);
+    let e = place.at("fred/datalogger").delete_blob(&blob.digest).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_shows_each_platform_or_one() {
+    let place = Place::open().await;
+    let dxf = Program::new(&place);
+    let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
+    let Manifest::Index(index) = list.parse().unwrap() else { panic!("no list") };
+    let mut by_platform = serde_json::Map::new();
+    for entry in &index.manifests {
+        let image = place.at("team/list").manifest(&entry.digest.clone().into()).await.unwrap();
+        let platform = entry.platform.as_ref().unwrap().to_string();
+        by_platform.insert(platform, json!(text(image.bytes())));
+    }
+    let printed: Value = serde_json::from_str(&dxf.prints("get-manifest team/list v1")).unwrap();
+    assert_eq!(printed, Value::Object(by_platform.clone()));
+    let (printed, _) = dxf.ends("get-manifest team/list v1", &[("DXF_PLATFORM", "linux/arm64")]);
+    assert_eq!(by_platform["linux/arm64"], printed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_ends_with_a_code_for_each_failure() {
+    let place = Place::open().await;
+    let dxf = Program::new(&place);
+    for (arguments, expected) in [
+        ("get-manifest team/app missing", 2), // ENOENT; ours: 3
+        ("pull-blob no/where @v1", 2),
+        ("push-blob team/app", 2), // usage; ours: 2
+        ("push-blob team/app a b", 2),
+        ("list-aliases team/app more", 2),
+    ] {
+        assert_eq!(dxf.ends(arguments, &[]).1, Some(expected), "dxf {arguments}");
+    }
+    let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+
+    let closed = Place::basic().await;
+    let (_, code) = Program::new(&closed).ends("list-aliases team/app", &[]);
+    assert!(matches!(code, Some(1 | 13)), "EACCES, or a refusal to authenticate: {code:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_prints_a_token() {
+    let place = Place::bearer_over_tls().await;
+    let dxf = Program::new(&place);
+    let ca = dxf.home.path().join("ca.pem");
+    std::fs::write(&ca, place.certificate()).unwrap();
+    let known = [
+        ("DXF_INSECURE", "0"),
+        ("DXF_TLSVERIFY", ca.to_str().unwrap()),
+        ("DXF_USERNAME", USER),
+        ("DXF_PASSWORD", PASSWORD),
+    ];
+    let (token, code) = dxf.ends("auth team/app pull", &known);
+    assert_eq!(code, Some(0));
+    let with_token = [known[0], known[1], ("DXF_TOKEN", token.trim())];
+    let (printed, _) = dxf.ends("list-aliases team/app", &with_token);
+    assert_eq!(printed, lines(&place.tags("team/app").await));
+
+    let (_, code) = dxf.ends("list-aliases team/app", &known[..2]);
+    assert_eq!(code, Some(13), "EACCES; ours: 4");
+}
