@@ -1,10 +1,14 @@
-//! Certificates that users add to the system's.
+//! Certificates that users add to the system's, and those that they show.
 
+use std::fmt;
 use std::sync::Arc;
 
 use longshore_core::{Error, ErrorKind, Result};
-use rustls::pki_types::CertificateDer;
+use rustls::InconsistentKeys;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 
 /// Certificates of authorities to trust.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,14 +30,91 @@ impl RootCertificates {
         Ok(Self(certificates.into()))
     }
 
+    /// These and others.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        Self(self.iter().chain(others.iter()).cloned().collect())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
         self.0.iter()
     }
 }
 
+/// A certificate to show to servers that ask for one, and its private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCertificate(Arc<Pair>);
+
+#[derive(PartialEq, Eq)]
+struct Pair {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl ClientCertificate {
+    /// Reads a certificate, with those that lead to its authority behind it, and its private key
+    /// from PEM text. The key may be PKCS #8, PKCS #1 or SEC 1, and not encrypted.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if either is missing or malformed, or the key is another's.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self> {
+        let invalid = || Error::new(ErrorKind::Invalid).at("client certificate");
+        let chain = RootCertificates::from_pem(certificate)
+            .map_err(|_| invalid().detail("there is no certificate in the PEM file"))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| {
+            invalid().detail(format!("there is no private key in the PEM file: {e}"))
+        })?;
+        let chain: Vec<_> = chain.iter().cloned().collect();
+        let signing = ring::sign::any_supported_type(&key)
+            .map_err(|e| invalid().detail("the private key cannot be used").with_source(e))?;
+        let pair = CertifiedKey::new(chain.clone(), signing);
+        match pair.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Self(Arc::new(Pair { chain, key })))
+            }
+            Err(_) => Err(invalid().detail("the private key is that of another certificate")),
+        }
+    }
+
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.chain.clone()
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        self.0.key.clone_key()
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate(..)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use longshore_testkit::tls::Authority;
+
     use super::*;
+
+    #[test]
+    fn a_pair_must_fit() {
+        let authority = Authority::new();
+        let (one, other) = (authority.issue(&["one"]), authority.issue(&["other"]));
+        let read = |certificate: &str, key: &str| {
+            ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes())
+        };
+        let pair = read(&one.certificate, &one.key).unwrap();
+        assert_eq!(format!("{pair:?}"), "ClientCertificate(..)");
+        for (certificate, key, word) in [
+            (&one.certificate, &other.key, "another"),
+            (&one.certificate, &one.certificate, "no private key"),
+            (&one.key, &one.key, "no certificate"),
+        ] {
+            let e = read(certificate, key).unwrap_err().to_string();
+            assert!(e.contains(word), "{e}");
+        }
+    }
 
     #[test]
     fn a_file_without_certificates_is_refused() {

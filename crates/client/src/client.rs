@@ -7,6 +7,7 @@ use std::sync::Arc;
 use longshore_core::{Cached, Namespaces, Pages, RegistryName, Repository, RepositoryName, Result};
 
 use crate::auth::Auth;
+use crate::certificate_folder::CertificateFolders;
 use crate::config::{Config, RegistrySettings, RetryPolicy, UploadForm, UserAgent};
 use crate::credentials::{CredentialStore, MemoryCredentials};
 use crate::detect::Detector;
@@ -14,8 +15,10 @@ use crate::exchange::Exchange;
 use crate::limits::Limits;
 use crate::listing::ListOptions;
 use crate::ping::Ping;
+use crate::proxy::Proxies;
 use crate::raw::{RawReply, RawRequest};
 use crate::repository::RemoteRepository;
+use crate::resolver::{AddressFamily, HostAddresses, Resolver};
 use crate::shared::Shared;
 use crate::transport::Transport;
 use crate::transport::limit::Limit;
@@ -213,6 +216,43 @@ impl ClientBuilder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = Arc::new(limits);
+        self
+    }
+
+    /// The proxies to go through. Default: those that the environment names, see
+    /// [`Proxies::from_environment`].
+    #[must_use]
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.config.proxies = Some(proxies);
+        self
+    }
+
+    /// The folders to look into for certificates of registries that have none set. Default: none;
+    /// [`CertificateFolders::of_other_tools`] are those of Docker and Podman.
+    #[must_use]
+    pub fn certificate_folders(mut self, folders: CertificateFolders) -> Self {
+        self.config.folders = folders;
+        self
+    }
+
+    /// Resolves names in place of the system.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.config.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Where one host is, whatever a resolver says. Those of several calls add up.
+    #[must_use]
+    pub fn host_addresses(mut self, addresses: HostAddresses) -> Self {
+        self.config.addresses.add(addresses);
+        self
+    }
+
+    /// Which addresses to use. Default: all.
+    #[must_use]
+    pub fn address_family(mut self, family: AddressFamily) -> Self {
+        self.config.family = family;
         self
     }
 

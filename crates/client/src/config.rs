@@ -13,9 +13,12 @@ use std::time::Duration;
 use http::HeaderValue;
 use longshore_core::{ParseError, RegistryName};
 
-use crate::certificate::RootCertificates;
+use crate::certificate::{ClientCertificate, RootCertificates};
+use crate::certificate_folder::CertificateFolders;
 use crate::limits::Limits;
+use crate::proxy::Proxies;
 use crate::registry_url::PathPrefix;
+use crate::resolver::{AddressFamily, Resolver, SetAddresses};
 use crate::scheme::{Rule, Scheme};
 
 /// How one registry is reached. What is `None` is taken from the default for all registries.
@@ -32,6 +35,8 @@ pub struct RegistrySettings {
     pub prefix: Option<PathPrefix>,
     /// Certificates of authorities to trust in addition to the system's.
     pub root_certificates: Option<RootCertificates>,
+    /// The certificate to show if the server asks for one.
+    pub client_certificate: Option<ClientCertificate>,
     /// Whether the server's certificate is checked. Without any setting: [`Verification::Full`].
     pub verification: Option<Verification>,
 }
@@ -139,6 +144,12 @@ pub(crate) struct Config {
     pub(crate) limits: Arc<Limits>,
     pub(crate) retry: RetryPolicy,
     pub(crate) user_agent: UserAgent,
+    /// `None`: those of the environment.
+    pub(crate) proxies: Option<Proxies>,
+    pub(crate) folders: CertificateFolders,
+    pub(crate) resolver: Option<Arc<dyn Resolver>>,
+    pub(crate) addresses: SetAddresses,
+    pub(crate) family: AddressFamily,
 }
 
 /// The settings that hold for one address.
@@ -146,8 +157,9 @@ pub(crate) struct Config {
 pub(crate) struct Resolved {
     pub(crate) rule: Rule,
     pub(crate) prefix: PathPrefix,
-    pub(crate) root_certificates: RootCertificates,
-    /// `None` where nobody said.
+    /// This and the next two: `None` where nobody said.
+    pub(crate) root_certificates: Option<RootCertificates>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
     pub(crate) verification: Option<Verification>,
     /// Whether this address has certificates or verification set for itself.
     pub(crate) says_tls: bool,
@@ -161,7 +173,8 @@ impl Config {
             None => Resolved {
                 rule: Rule::Tls,
                 prefix: PathPrefix::default(),
-                root_certificates: RootCertificates::default(),
+                root_certificates: None,
+                client_certificate: None,
                 verification: None,
                 says_tls: false,
             },
@@ -173,16 +186,23 @@ impl Config {
         let none = RegistrySettings::default();
         let own = self.registries.get(address).unwrap_or(&none);
         let scheme = own.scheme.or(self.default.scheme).unwrap_or_default();
-        let says_tls = own.root_certificates.is_some() || own.verification.is_some();
-        let root_certificates = own.root_certificates.as_ref();
+        let says_tls = own.root_certificates.is_some()
+            || own.client_certificate.is_some()
+            || own.verification.is_some();
         let prefix = own.prefix.as_ref().or(self.default.prefix.as_ref());
         Resolved {
             rule: scheme.rule(address, says_tls),
             prefix: prefix.cloned().unwrap_or_default(),
-            root_certificates: root_certificates
+            root_certificates: own
+                .root_certificates
+                .as_ref()
                 .or(self.default.root_certificates.as_ref())
-                .cloned()
-                .unwrap_or_default(),
+                .cloned(),
+            client_certificate: own
+                .client_certificate
+                .as_ref()
+                .or(self.default.client_certificate.as_ref())
+                .cloned(),
             verification: own.verification.or(self.default.verification),
             says_tls,
         }

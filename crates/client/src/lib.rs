@@ -39,6 +39,7 @@ mod auth;
 pub mod blocking;
 mod catalog;
 mod certificate;
+mod certificate_folder;
 mod client;
 mod config;
 mod credentials;
@@ -52,11 +53,13 @@ mod listing;
 mod origin;
 mod pattern;
 mod ping;
+mod proxy;
 mod raw;
 mod redact;
 mod registry_url;
 mod reply;
 mod repository;
+mod resolver;
 mod scheme;
 mod shared;
 mod transport;
@@ -78,7 +81,8 @@ pub use longshore_core::{
 /// The keys and signatures of Docker schema 1.
 pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
 
-pub use certificate::RootCertificates;
+pub use certificate::{ClientCertificate, RootCertificates};
+pub use certificate_folder::CertificateFolders;
 pub use client::{Client, ClientBuilder};
 pub use config::{RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification};
 pub use credentials::{
@@ -90,9 +94,11 @@ pub use limits::Limits;
 pub use listing::ListOptions;
 pub use pattern::RegistryPattern;
 pub use ping::Ping;
+pub use proxy::{NoProxy, Proxies, Proxy};
 pub use raw::{RawReply, RawRequest};
 pub use registry_url::{PathPrefix, RegistryUrl};
 pub use repository::{RemoteRepository, Upload};
+pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
 pub use transport::{Body, Fault, Transport, TransportError};
 

@@ -5,13 +5,15 @@
 use std::sync::Arc;
 
 use longshore_core::{Error, ErrorKind, Result};
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::sync::OnceCell;
 
-use crate::config::{Resolved, Verification};
+use crate::certificate::{ClientCertificate, RootCertificates};
+use crate::config::Verification;
 
 /// The system's authorities, read when the first connection needs them: that is 150 files on Debian.
 #[derive(Debug, Default)]
@@ -40,29 +42,58 @@ fn load_system_roots() -> RootCertStore {
     store
 }
 
+/// What decides about the certificates of one origin, and of the proxy before it.
+pub(crate) struct Trust<'a> {
+    pub(crate) verification: Verification,
+    pub(crate) root_certificates: Option<RootCertificates>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
+    /// The host of a proxy that speaks TLS, and whom to trust about it.
+    pub(crate) proxy: Option<(&'a str, &'a RootCertificates)>,
+}
+
 /// The configuration for connections that never use TLS.
 pub(crate) fn unused() -> Result<ClientConfig> {
     Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// The configuration for one address.
-pub(crate) async fn configuration(
-    settings: &Resolved,
-    verification: Verification,
+/// The configuration for one origin.
+pub(crate) async fn configuration(trust: Trust<'_>, system: &SystemRoots) -> Result<ClientConfig> {
+    let of_origin: Arc<dyn ServerCertVerifier> = match trust.verification {
+        Verification::Skip => Arc::new(Unchecked(Arc::new(ring::default_provider()))),
+        Verification::Full => checked(trust.root_certificates.as_ref(), system).await?,
+    };
+    let verifier = match trust.proxy {
+        None => of_origin,
+        Some((host, roots)) => {
+            let of_proxy = checked(Some(roots), system).await?;
+            let proxy = ServerName::try_from(host.to_owned())
+                .map_err(|e| Error::new(ErrorKind::Invalid).at("the proxy").with_source(e))?;
+            Arc::new(ByServer { proxy, of_proxy, of_origin })
+        }
+    };
+    let configured = builder()?.dangerous().with_custom_certificate_verifier(verifier);
+    match trust.client_certificate {
+        None => Ok(configured.with_no_client_auth()),
+        Some(shown) => configured
+            .with_client_auth_cert(shown.chain(), shown.key())
+            .map_err(|e| Error::new(ErrorKind::Invalid).at("client certificate").with_source(e)),
+    }
+}
+
+/// Checks certificates against the system's authorities and these.
+async fn checked(
+    more: Option<&RootCertificates>,
     system: &SystemRoots,
-) -> Result<ClientConfig> {
-    if verification == Verification::Skip {
-        let verifier = Arc::new(Unchecked(Arc::new(ring::default_provider())));
-        let unchecked = builder()?.dangerous().with_custom_certificate_verifier(verifier);
-        return Ok(unchecked.with_no_client_auth());
-    }
+) -> Result<Arc<dyn ServerCertVerifier>> {
+    let invalid =
+        |clause: String| Error::new(ErrorKind::Invalid).at("root certificate").detail(clause);
     let mut roots = RootCertStore::clone(&*system.get().await);
-    for certificate in settings.root_certificates.iter() {
-        roots.add(certificate.clone()).map_err(|e| {
-            Error::new(ErrorKind::Invalid).at("root certificate").detail(e.to_string())
-        })?;
+    for certificate in more.into_iter().flat_map(RootCertificates::iter) {
+        roots.add(certificate.clone()).map_err(|e| invalid(e.to_string()))?;
     }
-    Ok(builder()?.with_root_certificates(roots).with_no_client_auth())
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    Ok(verifier.map_err(|e| invalid(e.to_string()))?)
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
@@ -70,6 +101,51 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Unsupported).at("TLS").with_source(e))
+}
+
+/// Holds a proxy to the proxy's rules and everybody else to the origin's: one set of rules serves
+/// both connections, and what is accepted of one must not be of the other.
+#[derive(Debug)]
+struct ByServer {
+    proxy: ServerName<'static>,
+    of_proxy: Arc<dyn ServerCertVerifier>,
+    of_origin: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for ByServer {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        server: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verifier = if *server == self.proxy { &self.of_proxy } else { &self.of_origin };
+        verifier.verify_server_cert(certificate, chain, server, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.of_proxy.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.of_proxy.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.of_proxy.supported_verify_schemes()
+    }
 }
 
 /// Accepts any certificate; handshakes must still be signed by whoever presents it.

@@ -87,3 +87,24 @@ async fn an_upload_is_not_turned_into_something_else() {
     assert!(e.to_string().contains("method"), "{e}");
     server.finish();
 }
+
+#[tokio::test]
+async fn trap_17_a_blob_is_asked_for_behind_a_redirect() {
+    let (server, storage) = (Script::start().await, Script::start().await);
+    let descriptor = blob(b"content");
+    let redirected = |method| {
+        let location = storage.url("/object");
+        Exchange::new(method, blob_path(&descriptor)).answer(307).header("location", location)
+    };
+    server.expect(redirected("HEAD"));
+    storage.expect(Exchange::new("HEAD", "/object").without("authorization").body("content"));
+    assert_eq!(remote(&server).blob_size(&descriptor.digest).await.unwrap(), Some(7));
+    // A URL that was signed for GET answers HEAD with 403.
+    server.expect(redirected("HEAD"));
+    storage.expect(Exchange::new("HEAD", "/object").answer(403));
+    server.expect(redirected("GET"));
+    storage.expect(Exchange::new("GET", "/object").body("content"));
+    assert_eq!(remote(&server).blob_size(&descriptor.digest).await.unwrap(), Some(7));
+    server.finish();
+    storage.finish();
+}

@@ -4,6 +4,7 @@
 //! HTTP/2 costs 2.8 times the CPU a byte, and one connection a transfer is also what fills a line.
 
 mod pool;
+mod resolve;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,15 +1,20 @@
 //! Pools of connections: one for each origin and way of reaching it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use longshore_core::{Error, ErrorKind, RegistryName, Result};
+use longshore_core::{Error, ErrorKind, ParseError, RegistryName, Result};
 
 use super::super::tls::{self, SystemRoots};
 use super::super::trial::Accepted;
+use super::resolve;
+use crate::certificate::RootCertificates;
 use crate::config::{Config, Verification};
+use crate::credentials::Login;
+use crate::environment::Environment;
 use crate::origin::Origin;
+use crate::proxy::{Proxies, Proxy};
 
 /// What connections are shared by.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -26,12 +31,14 @@ pub(super) struct Pools {
     config: Arc<Config>,
     accepted: Accepted,
     system_roots: SystemRoots,
+    of_environment: OnceLock<Result<Proxies, ParseError>>,
     made: Mutex<HashMap<Key, reqwest::Client>>,
 }
 
 impl Pools {
     pub(super) fn new(config: Arc<Config>, accepted: Accepted) -> Self {
-        Self { config, accepted, system_roots: SystemRoots::default(), made: Mutex::default() }
+        let (system_roots, of_environment, made) = <_>::default();
+        Self { config, accepted, system_roots, of_environment, made }
     }
 
     /// The pool for an origin; made when it is first met, so that nothing is loaded unused.
@@ -47,14 +54,18 @@ impl Pools {
     }
 
     async fn make(&self, key: &Key) -> Result<reqwest::Client> {
-        let address = address(&key.origin, &self.config);
-        let settings = self.config.at(address.as_ref());
-        let verification = match key.any_certificate {
-            true => Verification::Skip,
-            false => settings.verification.unwrap_or_default(),
-        };
-        let tls = match key.origin.is_https() {
-            true => tls::configuration(&settings, verification, &self.system_roots).await?,
+        let (origin, address) = (&key.origin, address(&key.origin, &self.config));
+        let loopback = address.as_ref().is_some_and(RegistryName::is_loopback);
+        let proxy = self.proxies()?.of(origin.is_https(), origin.host(), origin.port(), loopback);
+        if proxy.is_none() {
+            resolve::check_literal(origin, self.config.family)?;
+        }
+        let tls_proxy = proxy.and_then(|proxy| Some((proxy.tls_host()?, proxy.roots())));
+        let tls = match origin.is_https() || tls_proxy.is_some() {
+            true => {
+                let trust = self.trust(key, address, tls_proxy).await?;
+                tls::configuration(trust, &self.system_roots).await?
+            }
             false => tls::unused()?,
         };
         let mut builder = reqwest::Client::builder()
@@ -66,11 +77,78 @@ impl Pools {
             .retry(reqwest::retry::never())
             .connect_timeout(key.connect)
             .pool_idle_timeout(POOL_IDLE)
-            .tcp_nodelay(true);
-        if address.is_some_and(|address| address.is_loopback()) {
-            builder = builder.no_proxy();
+            .tcp_nodelay(true)
+            // What the environment says of proxies was read before.
+            .no_proxy();
+        let failed = |e: reqwest::Error| {
+            Error::new(ErrorKind::Transport).at(origin).with_source(e.without_url())
+        };
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(outgoing(proxy).map_err(failed)?);
         }
-        builder.build().map_err(|e| Error::new(ErrorKind::Transport).at(&key.origin).with_source(e))
+        if let Some(resolver) = resolve::Names::of(&self.config, origin) {
+            builder = builder.dns_resolver(Arc::new(resolver));
+        }
+        builder.build().map_err(failed)
+    }
+
+    /// What was set, else what the environment says; that is read once.
+    fn proxies(&self) -> Result<&Proxies> {
+        if let Some(set) = &self.config.proxies {
+            return Ok(set);
+        }
+        let read = self
+            .of_environment
+            .get_or_init(|| Proxies::from_environment(&Environment::of_process()));
+        read.as_ref().map_err(|e| {
+            Error::new(ErrorKind::Invalid)
+                .at("the environment's proxies")
+                .with_source(e.clone())
+                .with_hint("See HTTPS_PROXY, HTTP_PROXY and ALL_PROXY.")
+        })
+    }
+
+    /// Whom to trust: what was set for an address, else what is in its folder.
+    async fn trust<'a>(
+        &self,
+        key: &Key,
+        address: Option<RegistryName>,
+        proxy: Option<(&'a str, &'a RootCertificates)>,
+    ) -> Result<tls::Trust<'a>> {
+        let settings = self.config.at(address.as_ref());
+        let mut names: Vec<_> = address.into_iter().collect();
+        if key.origin.has_default_port() {
+            let full = format!("{}:{}", key.origin.host(), key.origin.port());
+            names.extend(RegistryName::parse(&full));
+        }
+        let folders = self.config.folders.clone();
+        let found = tokio::task::spawn_blocking(move || folders.find(&names)).await;
+        let found = found.map_err(|e| Error::new(ErrorKind::Io).with_source(e))??;
+        Ok(tls::Trust {
+            verification: match key.any_certificate {
+                true => Verification::Skip,
+                false => settings.verification.unwrap_or_default(),
+            },
+            root_certificates: settings.root_certificates.or(found.root_certificates),
+            client_certificate: settings.client_certificate.or(found.client_certificate),
+            proxy,
+        })
+    }
+}
+
+/// A proxy as the library has it. The URL's own user is for SOCKS alone: HTTP has a header.
+fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
+    let Some(Login { user, password }) = proxy.as_login() else {
+        return reqwest::Proxy::all(proxy.url());
+    };
+    match (proxy.is_socks(), url::Url::parse(&proxy.url())) {
+        (true, Ok(mut url)) => {
+            // Neither fails for a URL that has a host.
+            let _ = url.set_username(user);
+            let _ = url.set_password(Some(password.expose()));
+            reqwest::Proxy::all(url)
+        }
+        _ => Ok(reqwest::Proxy::all(proxy.url())?.basic_auth(user, password.expose())),
     }
 }
 

@@ -1,0 +1,178 @@
+//! `certs.d`: folders in which other tools keep certificates for each registry.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use longshore_core::{Error, ErrorKind, RegistryName, Result};
+
+use crate::certificate::{ClientCertificate, RootCertificates};
+use crate::environment::Environment;
+
+/// Folders with a folder for each registry, as Docker and the containers' tools have them:
+/// `certs.d/<host:port>/` with `*.crt` (authorities to trust), and `*.cert` with a `*.key` of the same
+/// name (a certificate to show). The first that has a folder for a registry is the one that counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateFolders(Vec<PathBuf>);
+
+/// What a registry's folder holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) root_certificates: Option<RootCertificates>,
+    pub(crate) client_certificate: Option<ClientCertificate>,
+}
+
+impl CertificateFolders {
+    /// These folders, in this order.
+    #[must_use]
+    pub fn new(folders: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self(folders.into_iter().collect())
+    }
+
+    /// Where Docker, Podman, Skopeo and Buildah look: `containers/certs.d` below `$XDG_CONFIG_HOME`
+    /// or `~/.config`, then `/etc/containers/certs.d`, then `/etc/docker/certs.d`.
+    #[must_use]
+    pub fn of_other_tools(environment: &Environment) -> Self {
+        let config = environment
+            .path("XDG_CONFIG_HOME")
+            .or_else(|| environment.home().map(|home| home.join(".config")));
+        let own = config.map(|config| config.join("containers/certs.d"));
+        let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+        Self(own.into_iter().chain(system).collect())
+    }
+
+    /// What there is for a registry, under any of its names.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for half a pair, or a file that is no certificate or key;
+    /// [`Io`](ErrorKind::Io) for one that cannot be read. Each names the file.
+    pub(crate) fn find(&self, names: &[RegistryName]) -> Result<Found> {
+        for folder in &self.0 {
+            for name in names {
+                let folder = folder.join(name.as_str());
+                match fs::read_dir(&folder) {
+                    Ok(entries) => return read(&folder, entries),
+                    Err(e) if is_absent(&e) => {}
+                    Err(e) => return Err(Error::io(&folder, e)),
+                }
+            }
+        }
+        Ok(Found::default())
+    }
+}
+
+/// Nothing there, or nothing that this user may look at: a folder of root's is for root.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+    )
+}
+
+fn read(folder: &Path, entries: fs::ReadDir) -> Result<Found> {
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(|e| Error::io(folder, e))?;
+    paths.sort();
+    let with = |extension: &'static str| {
+        paths.iter().filter(move |path| path.extension().is_some_and(|e| e == extension))
+    };
+    let mut found = Found::default();
+    for path in with("crt") {
+        let more = RootCertificates::from_pem(&content(path)?).map_err(|e| in_file(path, e))?;
+        found.root_certificates = Some(match found.root_certificates {
+            Some(before) => before.and(&more),
+            None => more,
+        });
+    }
+    for key in with("key") {
+        require(key, &key.with_extension("cert"))?;
+    }
+    for certificate in with("cert") {
+        let key = certificate.with_extension("key");
+        require(certificate, &key)?;
+        let pair = ClientCertificate::from_pem(&content(certificate)?, &content(&key)?)
+            .map_err(|e| in_file(certificate, e))?;
+        // Several may be there; the first by name is shown.
+        found.client_certificate.get_or_insert(pair);
+    }
+    Ok(found)
+}
+
+fn require(there: &Path, other: &Path) -> Result<()> {
+    match other.is_file() {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Invalid).at(there.display()).detail(format!(
+            "its other half is missing: a certificate to show is a pair, and there is no {}",
+            other.display()
+        ))),
+    }
+}
+
+fn in_file(path: &Path, error: Error) -> Error {
+    Error::new(error.kind()).at(path.display()).with_source(error)
+}
+
+fn content(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| Error::io(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_testkit::tls::Authority;
+
+    use super::*;
+
+    fn write(folder: &Path, files: &[(&str, &str)]) {
+        fs::create_dir_all(folder).unwrap();
+        for (name, content) in files {
+            fs::write(folder.join(name), content).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_folder_that_knows_a_registry_counts() {
+        let (temporary, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+        let (first, second) = (temporary.path().join("1"), temporary.path().join("2"));
+        let (ca, pair) = (authority.certificate(), authority.issue(&["client"]));
+        write(&first.join("r.example:5000"), &[("ca.crt", &ca), ("b.crt", &ca), ("x.txt", "no")]);
+        let files = [("c.cert", pair.certificate.as_str()), ("c.key", pair.key.as_str())];
+        write(&second.join("r.example:5000"), &files);
+        write(&second.join("s.example"), &files);
+        let folders = CertificateFolders::new([first, second]);
+        let find = |name: &str| folders.find(&[name.parse().unwrap()]).unwrap();
+        let found = find("r.example:5000");
+        assert_eq!(found.root_certificates.unwrap().iter().count(), 2);
+        assert_eq!(found.client_certificate, None);
+        assert!(find("s.example").client_certificate.is_some());
+        assert_eq!(find("t.example"), Found::default());
+    }
+
+    #[test]
+    fn half_a_pair_and_what_is_no_certificate_are_errors_that_name_the_file() {
+        let pair = Authority::new().issue(&["client"]);
+        for (files, name, word) in [
+            (&[("a.cert", pair.certificate.as_str())][..], "a.cert", "a.key"),
+            (&[("a.key", pair.key.as_str())][..], "a.key", "a.cert"),
+            (&[("a.crt", "nonsense")][..], "a.crt", "PEM"),
+            (&[("a.cert", "x"), ("a.key", pair.key.as_str())][..], "a.cert", "PEM"),
+            (&[("a.cert", pair.certificate.as_str()), ("a.key", "x")][..], "a.cert", "key"),
+        ] {
+            let temporary = tempfile::tempdir().unwrap();
+            write(&temporary.path().join("r.example"), files);
+            let folders = CertificateFolders::new([temporary.path().to_owned()]);
+            let e = folders.find(&["r.example".parse().unwrap()]).unwrap_err();
+            let told = format!("{e} {e:?}");
+            assert!(e.to_string().contains(name) && told.contains(word), "{told}");
+        }
+    }
+
+    #[test]
+    fn other_tools_have_their_places() {
+        let environment = Environment::empty().with("HOME", "/h");
+        let folders = CertificateFolders::of_other_tools(&environment);
+        assert_eq!(folders.0[0], Path::new("/h/.config/containers/certs.d"));
+        assert_eq!(folders.0.len(), 3);
+    }
+}

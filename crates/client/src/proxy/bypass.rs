@@ -1,0 +1,157 @@
+//! `NO_PROXY`: which hosts are reached without a proxy.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Hosts that are reached without a proxy.
+///
+/// Read from a list with commas, spaces around its entries being nothing, and case:
+/// - `r.example` is that host and all below it; `.r.example` and `*.r.example` are all below it;
+/// - an address (IPv6 with or without brackets), or a range in CIDR notation, is what it says: names
+///   are not resolved to be compared;
+/// - with `:5000` at its end, an entry is for that port alone;
+/// - `*` is everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoProxy(Vec<Entry>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hosts {
+    All,
+    /// A host, and what is below it.
+    Domain(String),
+    /// What is below a host.
+    Below(String),
+    Range(IpNet),
+}
+
+impl NoProxy {
+    /// Reads a list. What is no entry is left out: other programs read the same variable.
+    #[must_use]
+    pub fn parse(list: &str) -> Self {
+        Self(list.split(',').filter_map(|text| Entry::parse(text.trim())).collect())
+    }
+
+    /// Whether a host is reached without a proxy; an IPv6 address may be in brackets.
+    #[must_use]
+    pub fn covers(&self, host: &str, port: u16) -> bool {
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+        let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+        self.0.iter().any(|entry| {
+            entry.port.is_none_or(|own| own == port)
+                && match (&entry.hosts, &address) {
+                    (Hosts::All, _) => true,
+                    (Hosts::Range(range), Some(address)) => range.contains(address),
+                    (Hosts::Domain(name), None) => host == *name || is_below(&host, name),
+                    (Hosts::Below(name), None) => is_below(&host, name),
+                    _ => false,
+                }
+        })
+    }
+}
+
+impl Entry {
+    fn parse(text: &str) -> Option<Self> {
+        // An address alone, IPv6 with its colons, or a range.
+        if let Some(range) = range(text) {
+            return Some(Self { hosts: Hosts::Range(range), port: None });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().ok()?)),
+            None => (text, None),
+        };
+        let hosts = match (host, range(host)) {
+            ("", _) => return None,
+            ("*", _) => Hosts::All,
+            (_, Some(range)) => Hosts::Range(range),
+            (name, None) => {
+                let name = name.to_ascii_lowercase();
+                match name.strip_prefix("*.").or_else(|| name.strip_prefix('.')) {
+                    Some(name) => Hosts::Below(name.to_owned()),
+                    None => Hosts::Domain(name.trim_end_matches('.').to_owned()),
+                }
+            }
+        };
+        Some(Self { hosts, port })
+    }
+}
+
+fn range(text: &str) -> Option<IpNet> {
+    let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    match inside.parse::<IpAddr>() {
+        Ok(address) => Some(IpNet::from(address.to_canonical())),
+        Err(_) => text.parse().ok(),
+    }
+}
+
+fn is_below(host: &str, name: &str) -> bool {
+    host.strip_suffix(name).is_some_and(|before| before.len() > 1 && before.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_entry_covers_what_it_says() {
+        for (list, host, port, expected) in [
+            ("", "a.com", 443, false),
+            ("*", "a.com", 443, true),
+            (" * ", "10.0.0.1", 80, true),
+            ("*:5000", "a.com", 5000, true),
+            ("*:5000", "a.com", 443, false),
+            ("a.com", "A.com", 443, true),
+            ("A.COM", "x.a.com", 443, true),
+            ("a.com", "a.com.", 443, true),
+            ("a.com.", "a.com", 443, true),
+            ("a.com", "xa.com", 443, false),
+            ("a.com", "a.com.evil", 443, false),
+            (".a.com", "x.y.a.com", 443, true),
+            (".a.com", "a.com", 443, false),
+            ("*.a.com", "x.a.com", 443, true),
+            ("a.com:443", "a.com", 443, true),
+            ("a.com:443", "x.a.com", 443, true),
+            ("a.com:5000", "a.com", 443, false),
+            ("10.0.0.0/8", "10.9.8.7", 443, true),
+            ("10.0.0.0/8", "11.0.0.1", 443, false),
+            ("10.0.0.0/8", "ten.example", 443, false),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", 443, true),
+            ("127.0.0.1", "127.0.0.1", 5000, true),
+            ("127.0.0.1:5000", "127.0.0.1", 5000, true),
+            ("127.0.0.1:5000", "127.0.0.1", 80, false),
+            ("::1", "[::1]", 5000, true),
+            ("[::1]", "::1", 5000, true),
+            ("[::1]:5000", "[::1]", 5000, true),
+            ("[::1]:5000", "[::1]", 5001, false),
+            ("fd00::/8", "[fd12::1]", 443, true),
+            ("fd00::/8", "[fe80::1]", 443, false),
+            ("0.1", "10.0.0.1", 443, false),
+            (",, ,a.com:x,b.com", "b.com", 443, true),
+        ] {
+            assert_eq!(NoProxy::parse(list).covers(host, port), expected, "{list} {host}:{port}");
+        }
+    }
+
+    /// The vectors of docker-registry-client-async, its exact and untrimmed comparison mended.
+    #[test]
+    fn a_list_of_a_predecessor_is_read_as_it_was_meant() {
+        let list = NoProxy::parse("a.com, b.com,127.0.0.1:5000,.corp");
+        for (host, port, expected) in [
+            ("a.com", 443, true),
+            ("b.com", 443, true),
+            ("127.0.0.1", 443, false),
+            ("127.0.0.1", 5000, true),
+            ("x.corp", 443, true),
+            ("A.com", 443, true),
+            ("c.com", 443, false),
+        ] {
+            assert_eq!(list.covers(host, port), expected, "{host}:{port}");
+        }
+    }
+}

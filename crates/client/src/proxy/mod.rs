@@ -1,0 +1,223 @@
+//! Proxies: which there are, and which of them a request goes through.
+//!
+//! Pure. The wire asks [`Proxies::of`] once an origin.
+
+mod bypass;
+
+use std::fmt;
+use std::str::FromStr;
+
+use longshore_core::ParseError;
+
+pub use bypass::NoProxy;
+
+use crate::certificate::RootCertificates;
+use crate::credentials::{Login, Secret};
+use crate::environment::Environment;
+use crate::userinfo;
+
+/// A proxy: `http://`, `https://` (TLS to the proxy), `socks5://` or `socks5h://`.
+///
+/// With `socks5`, names are resolved here; with all others, by the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    kind: Kind,
+    /// `host[:port]`.
+    address: String,
+    login: Option<Login>,
+    root_certificates: RootCertificates,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Http,
+    Https,
+    Socks5,
+    Socks5h,
+}
+
+impl Proxy {
+    /// Reads `[scheme://][user:password@]host[:port]`; without a scheme it is an HTTP proxy.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it has no host, or another scheme; it quotes nothing that may be a password.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let quoted = if text.contains('@') { "…" } else { text };
+        let bad = |reason: &'static str| ParseError::new("proxy", quoted, reason);
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let kinds = [Kind::Http, Kind::Https, Kind::Socks5, Kind::Socks5h];
+        let kind = kinds.into_iter().find(|kind| kind.scheme().eq_ignore_ascii_case(scheme));
+        let kind = kind.ok_or_else(|| bad("expected http, https, socks5 or socks5h"))?;
+        // Read as http: a `Url` knows no default port, and so no `host:80`, of the others.
+        let url = url::Url::parse(&format!("http://{rest}")).map_err(|_| bad("is not a URL"))?;
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or_else(|| bad("the host is missing"))?;
+        if !matches!(url.path(), "" | "/") || url.query().is_some() {
+            return Err(bad("a proxy has no path"));
+        }
+        let authority = rest.trim_end_matches('/');
+        let port = url.port().or_else(|| authority.ends_with(":80").then_some(80));
+        let address = match port {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let part = |text| userinfo::decode(text).ok_or_else(|| bad("the user is not text"));
+        let login = match (url.username(), url.password()) {
+            ("", None) => None,
+            (user, password) => Some(Login {
+                user: part(user)?,
+                password: Secret::new(part(password.unwrap_or_default())?),
+            }),
+        };
+        Ok(Self { kind, address, login, root_certificates: RootCertificates::default() })
+    }
+
+    /// The same with this user and password in place of those in its URL.
+    #[must_use]
+    pub fn login(mut self, user: impl Into<String>, password: Secret) -> Self {
+        self.login = Some(Login { user: user.into(), password });
+        self
+    }
+
+    /// The same, which is trusted with these certificates too. They count for this proxy alone, and
+    /// its certificate is always checked.
+    #[must_use]
+    pub fn root_certificates(mut self, certificates: RootCertificates) -> Self {
+        self.root_certificates = certificates;
+        self
+    }
+
+    /// Its URL, without user and password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.kind.scheme(), self.address)
+    }
+
+    pub(crate) fn as_login(&self) -> Option<&Login> {
+        self.login.as_ref()
+    }
+
+    pub(crate) fn is_socks(&self) -> bool {
+        matches!(self.kind, Kind::Socks5 | Kind::Socks5h)
+    }
+
+    /// The host that shows a certificate, where it is one that does.
+    pub(crate) fn tls_host(&self) -> Option<&str> {
+        let host = match self.address.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+            _ => &self.address,
+        };
+        (self.kind == Kind::Https).then_some(host.trim_matches(['[', ']']))
+    }
+
+    pub(crate) fn roots(&self) -> &RootCertificates {
+        &self.root_certificates
+    }
+}
+
+impl Kind {
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks5 => "socks5",
+            Self::Socks5h => "socks5h",
+        }
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url())
+    }
+}
+
+impl FromStr for Proxy {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text)
+    }
+}
+
+/// Which proxies requests go through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies {
+    http: Option<Proxy>,
+    https: Option<Proxy>,
+    bypass: NoProxy,
+    /// Whether they were set for everything, this machine included.
+    explicit: bool,
+}
+
+impl Proxies {
+    /// No proxy, whatever the environment says.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { explicit: true, ..Self::default() }
+    }
+
+    /// One proxy for everything.
+    #[must_use]
+    pub fn all(proxy: Proxy) -> Self {
+        Self::none().http(proxy.clone()).https(proxy)
+    }
+
+    /// The same with this proxy for plain HTTP.
+    #[must_use]
+    pub fn http(mut self, proxy: Proxy) -> Self {
+        self.http = Some(proxy);
+        self
+    }
+
+    /// The same with this proxy for HTTPS.
+    #[must_use]
+    pub fn https(mut self, proxy: Proxy) -> Self {
+        self.https = Some(proxy);
+        self
+    }
+
+    /// The same, past which these hosts are reached.
+    #[must_use]
+    pub fn except(mut self, hosts: NoProxy) -> Self {
+        self.bypass = hosts;
+        self
+    }
+
+    /// The proxies that the environment names: `HTTPS_PROXY` for HTTPS and `HTTP_PROXY` for plain
+    /// HTTP, `ALL_PROXY` where the one in question is not set, and `NO_PROXY`. Each may be written in
+    /// lower case; if both are set, upper case counts. This machine itself is reached without.
+    ///
+    /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` is not looked at: whoever makes the
+    /// request would set it with a `Proxy` header.
+    ///
+    /// # Errors
+    /// [`ParseError`] if one of them is no proxy.
+    pub fn from_environment(environment: &Environment) -> Result<Self, ParseError> {
+        let of = |upper: &str, lower: &str| environment.text(upper).or(environment.text(lower));
+        let cgi = environment.var("REQUEST_METHOD").is_some();
+        let http = match cgi {
+            true => environment.text("http_proxy"),
+            false => of("HTTP_PROXY", "http_proxy"),
+        };
+        let all = of("ALL_PROXY", "all_proxy");
+        let proxy = |text: Option<&str>| text.or(all).map(Proxy::parse).transpose();
+        Ok(Self {
+            http: proxy(http)?,
+            https: proxy(of("HTTPS_PROXY", "https_proxy"))?,
+            bypass: NoProxy::parse(of("NO_PROXY", "no_proxy").unwrap_or_default()),
+            explicit: false,
+        })
+    }
+
+    /// The proxy for an origin, if it goes through one. `loopback` says that it is this machine.
+    pub(crate) fn of(&self, https: bool, host: &str, port: u16, loopback: bool) -> Option<&Proxy> {
+        if (loopback && !self.explicit) || self.bypass.covers(host, port) {
+            return None;
+        }
+        if https { self.https.as_ref() } else { self.http.as_ref() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! How names become addresses, where that is not left to the system.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use longshore_core::{ParseError, RegistryName, Result};
+
+/// Turns a host's name into addresses, in place of the system's own resolver.
+///
+/// Not asked for hosts that are addresses, nor for those that a proxy resolves.
+#[async_trait]
+pub trait Resolver: fmt::Debug + Send + Sync {
+    /// The addresses of a host, in the order in which to try them.
+    ///
+    /// # Errors
+    /// Whatever keeps it from telling; that there is none is an empty list.
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>>;
+}
+
+/// Which addresses are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AddressFamily {
+    /// All.
+    #[default]
+    Any,
+    /// IPv4 alone.
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
+}
+
+impl AddressFamily {
+    pub(crate) fn allows(self, address: &IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Ipv4 => address.is_ipv4(),
+            Self::Ipv6 => address.is_ipv6(),
+        }
+    }
+
+    /// What the other addresses are refused with.
+    pub(crate) fn clause(self) -> &'static str {
+        match self {
+            Self::Any => "there is no address",
+            Self::Ipv4 => "there is no IPv4 address, and others are not to be used",
+            Self::Ipv6 => "there is no IPv6 address, and others are not to be used",
+        }
+    }
+}
+
+/// The addresses of one host, as set by a user: `HOST:PORT:ADDRESS[,ADDRESS]`, as curl has it, or
+/// `HOST:ADDRESS[,ADDRESS]` for every port. IPv6 addresses are in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostAddresses {
+    host: String,
+    port: Option<u16>,
+    addresses: Vec<IpAddr>,
+}
+
+impl HostAddresses {
+    /// Addresses for a host, on one port or on all.
+    #[must_use]
+    pub fn new(host: &str, port: Option<u16>, addresses: Vec<IpAddr>) -> Self {
+        Self { host: host.to_ascii_lowercase(), port, addresses }
+    }
+}
+
+impl FromStr for HostAddresses {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let bad = |reason: &'static str| ParseError::new("address of a host", text, reason);
+        let shape = || bad("expected HOST:PORT:ADDRESS or HOST:ADDRESS");
+        let (host, rest) = text.split_once(':').ok_or_else(shape)?;
+        RegistryName::parse(host).map_err(|_| bad("the host is none"))?;
+        let (port, addresses) = match rest.split_once(':') {
+            Some((port, addresses)) if port.parse::<u16>().is_ok() => {
+                (port.parse().ok(), addresses)
+            }
+            _ => (None, rest),
+        };
+        let address = |text: &str| text.trim_matches(['[', ']']).parse().map_err(|_| shape());
+        let addresses = addresses.split(',').map(address).collect::<Result<_, _>>()?;
+        Ok(Self::new(host, port, addresses))
+    }
+}
+
+/// All addresses that were set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SetAddresses(HashMap<(String, Option<u16>), Vec<IpAddr>>);
+
+impl SetAddresses {
+    pub(crate) fn add(&mut self, set: HostAddresses) {
+        self.0.entry((set.host, set.port)).or_default().extend(set.addresses);
+    }
+
+    /// The addresses of a host on a port, where they were set.
+    pub(crate) fn of(&self, host: &str, port: u16) -> Option<&[IpAddr]> {
+        let find = |port| self.0.get(&(host.to_owned(), port));
+        find(Some(port)).or_else(|| find(None)).map(Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_addresses_are_found_by_host_and_port() {
+        let mut set = SetAddresses::default();
+        for text in [
+            "R.example:443:10.0.0.1",
+            "r.example:443:[fd00::1]",
+            "r.example:10.0.0.2",
+            "v6.example:[::1],127.0.0.1",
+        ] {
+            set.add(text.parse().unwrap());
+        }
+        let of = |host, port| {
+            set.of(host, port).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(of("r.example", 443).unwrap(), ["10.0.0.1", "fd00::1"]);
+        assert_eq!(of("r.example", 5000).unwrap(), ["10.0.0.2"]);
+        assert_eq!(of("v6.example", 80).unwrap(), ["::1", "127.0.0.1"]);
+        assert_eq!(of("x.example", 443), None);
+        for bad in ["", "r.example", "r.example:443", "r.example:443:x", "r.example:99999:10.0.0.1"]
+        {
+            assert!(bad.parse::<HostAddresses>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Names to addresses, as the settings have it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use longshore_core::{Error, ErrorKind, Result};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::config::Config;
+use crate::origin::Origin;
+use crate::resolver::{AddressFamily, Resolver};
+
+/// The resolver of one pool: where its own host was set to be, then the settings' resolver, then the
+/// system's.
+#[derive(Clone)]
+pub(super) struct Names {
+    set: Option<(String, Vec<IpAddr>)>,
+    resolver: Option<Arc<dyn Resolver>>,
+    family: AddressFamily,
+}
+
+impl Names {
+    /// `None` where the system's resolver is all that is needed.
+    pub(super) fn of(config: &Config, origin: &Origin) -> Option<Self> {
+        let set = config.addresses.of(origin.host(), origin.port());
+        let set = set.map(|addresses| (origin.host().to_owned(), addresses.to_vec()));
+        let (resolver, family) = (config.resolver.clone(), config.family);
+        let needed = set.is_some() || resolver.is_some() || family != AddressFamily::Any;
+        needed.then_some(Self { set, resolver, family })
+    }
+
+    async fn find(self, host: String) -> Result<Vec<SocketAddr>, io::Error> {
+        let found = match (self.set, self.resolver) {
+            (Some((name, addresses)), _) if name == host => addresses,
+            (_, Some(resolver)) => resolver.resolve(&host).await.map_err(io::Error::other)?,
+            _ => tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect(),
+        };
+        let allowed: Vec<_> = found
+            .into_iter()
+            .filter(|address| self.family.allows(address))
+            // The port is that of the URL then.
+            .map(|address| SocketAddr::new(address, 0))
+            .collect();
+        match allowed.is_empty() {
+            true => Err(io::Error::new(io::ErrorKind::NotFound, self.family.clause())),
+            false => Ok(allowed),
+        }
+    }
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let work = self.clone().find(name.as_str().to_ascii_lowercase());
+        Box::pin(async move {
+            let found = work.await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Checks a host that is an address, which no resolver is asked for.
+pub(super) fn check_literal(origin: &Origin, family: AddressFamily) -> Result<()> {
+    match origin.host().trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) if !family.allows(&address) => {
+            Err(Error::new(ErrorKind::Invalid).at(origin).detail(family.clause()))
+        }
+        _ => Ok(()),
+    }
+}

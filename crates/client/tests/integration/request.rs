@@ -1,0 +1,85 @@
+//! Requests of one's own, through the same layers as all others.
+
+use longshore::http::header::AUTHORIZATION;
+use longshore::http::{HeaderValue, Method};
+use longshore::{Body, Client, ErrorKind, MemoryCredentials, RawReply, RawRequest, Result, Secret};
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::{place, quick};
+
+const BASIC: &str = "Basic dXNlcjpzM2NyZXQ=";
+
+fn client(server: &Script) -> Client {
+    let registry = place(server).registry().clone();
+    let store = MemoryCredentials::new().with(registry, "user", Secret::new("s3cret"));
+    quick().credentials(store).build()
+}
+
+async fn send(server: &Script, request: RawRequest) -> Result<RawReply> {
+    client(server).request(place(server).registry(), request).await
+}
+
+#[tokio::test]
+async fn a_request_of_ones_own_is_authenticated_and_tried_again() {
+    let server = Script::start().await;
+    let challenge = "Basic realm=\"r\"";
+    let asked = || Exchange::new("POST", "/v2/x/_custom?a=%2F").sending("body");
+    server.expect(asked().answer(401).header("www-authenticate", challenge));
+    server.expect(asked().with("authorization", BASIC).answer(503));
+    server.expect(
+        asked().with("authorization", BASIC).with("x-own", "1").answer(299).header("x-is", "2"),
+    );
+    let request = RawRequest::new(Method::POST, "/v2/x/_custom?a=%2F")
+        .header("x-own".parse().unwrap(), HeaderValue::from_static("1"))
+        .body(Body::Bytes("body".into()));
+    let reply = send(&server, request).await.unwrap();
+    assert_eq!((reply.status.as_u16(), &reply.headers["x-is"]), (299, &"2".parse().unwrap()));
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_scope_is_asked_for_in_the_token() {
+    let server = Script::start().await;
+    let realm = format!("Bearer realm=\"{}\"", server.url("/token"));
+    server.expect(Exchange::new("GET", "/v2/x").answer(401).header("www-authenticate", realm));
+    let token = Exchange::new("GET", "/token?scope=repository%3Aa%2Fb%3Apull");
+    server.expect(token.with("authorization", BASIC).body("{\"token\":\"t\"}"));
+    server.expect(Exchange::new("GET", "/v2/x").with("authorization", "Bearer t").body("done"));
+    let request = RawRequest::new(Method::GET, "/v2/x").scope("repository:a/b:pull").unwrap();
+    let reply = send(&server, request).await.unwrap();
+    assert_eq!(reply.bytes(100).await.unwrap(), "done");
+    assert!(RawRequest::new(Method::GET, "/v2/x").scope("pull").is_err());
+    server.finish();
+}
+
+#[tokio::test]
+async fn ones_own_authorization_is_left_alone_and_dropped_on_the_way_out() {
+    let (server, storage) = (Script::start().await, Script::start().await);
+    server.expect(
+        Exchange::new("GET", "/v2/x")
+            .with("authorization", "Custom own")
+            .answer(307)
+            .header("location", storage.url("/y")),
+    );
+    storage.expect(Exchange::new("GET", "/y").without("authorization").answer(404).body("gone"));
+    let own = HeaderValue::from_static("Custom own");
+    let request = RawRequest::new(Method::GET, "/v2/x").header(AUTHORIZATION, own);
+    let reply = send(&server, request).await.unwrap();
+    assert!(reply.uri.to_string().ends_with("/y"));
+    assert_eq!(reply.into_error().await.kind(), ErrorKind::NotFound);
+    server.finish();
+    storage.finish();
+}
+
+#[tokio::test]
+async fn a_request_begins_at_the_registry_or_not_at_all() {
+    let server = Script::start().await;
+    for target in ["v2/", "//evil.example/", "https://evil.example/v2/", "http://u:p@x/", ""] {
+        let e = send(&server, RawRequest::new(Method::GET, target)).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid, "{target}: {e}");
+    }
+    server.expect(Exchange::new("DELETE", "/session?id=1").answer(204));
+    let target = server.url("/session?id=1");
+    send(&server, RawRequest::new(Method::DELETE, target)).await.unwrap();
+    server.finish();
+}
