@@ -16,6 +16,7 @@ mod examples;
 mod fault;
 mod listing;
 mod manifest;
+mod manifest_reply;
 mod ping;
 mod predecessors;
 mod proxy;
