@@ -1,13 +1,17 @@
 //! The client whose answers are waited for.
 
-use longshore_core::{Cached, Namespaces, RegistryName, Repository, RepositoryName, Result};
+use longshore_core::{Namespaces, RegistryName, Repository, RepositoryName, Result};
 
+use super::cached::Cached;
 use super::listing::Listing;
+use super::raw::RawReply;
 use super::runtime::wait;
 use super::store::Store;
 use crate::client::{Client as AsyncClient, ClientBuilder};
+use crate::limits::Limits;
 use crate::listing::ListOptions;
 use crate::ping::Ping;
+use crate::raw::RawRequest;
 use crate::repository::RemoteRepository;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
@@ -34,6 +38,18 @@ impl Client {
         Self::default()
     }
 
+    /// The same with other limits; see [`Client::with_limits`](AsyncClient::with_limits).
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        self.inner.with_limits(limits).into()
+    }
+
+    /// The async client, which shares everything with this one.
+    #[must_use]
+    pub fn shared(&self) -> AsyncClient {
+        self.inner.clone()
+    }
+
     /// A repository. Sends nothing.
     #[must_use]
     pub fn repository(&self, repository: &Repository) -> Store<RemoteRepository> {
@@ -45,7 +61,7 @@ impl Client {
         self.inner.catalog(registry).into()
     }
 
-    /// Lists the repositories of a registry from a start of the caller's, in pages of its size.
+    /// Lists the repositories of a registry, from a start and in pages of a size.
     pub fn catalog_with(
         &self,
         registry: &RegistryName,
@@ -54,19 +70,26 @@ impl Client {
         self.inner.catalog_with(registry, options).into()
     }
 
-    /// The repositories of a registry, kept until refreshed: `wait(cached.all())` reads them, and
-    /// `wait(cached.refresh())` anew.
+    /// The repositories of a registry, kept until they are refreshed.
     #[must_use]
     pub fn cached_catalog(&self, registry: &RegistryName) -> Cached<RepositoryName> {
-        self.inner.cached_catalog(registry)
+        self.inner.cached_catalog(registry).into()
     }
 
-    /// The namespaces of a registry, with the repositories in each.
+    /// The repositories of a registry, by namespace.
     ///
     /// # Errors
     /// As [`Client::namespaces`](AsyncClient::namespaces).
     pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces> {
         wait(self.inner.namespaces(registry))
+    }
+
+    /// Sends a request of one's own.
+    ///
+    /// # Errors
+    /// As [`Client::request`](AsyncClient::request).
+    pub fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply> {
+        wait(self.inner.request(registry, request)).map(RawReply::from)
     }
 
     /// Asks a registry what it is, without credentials.

@@ -1,6 +1,8 @@
 //! Copies that return when they are done.
 
-use longshore_core::{Copier as AsyncCopier, CopySummary, Result, Tag, TagOrDigest};
+use longshore_core::{
+    Copier as AsyncCopier, CopySummary, Descriptor, Result, Tag, TagOrDigest, Tally,
+};
 
 use super::runtime::wait;
 
@@ -36,6 +38,14 @@ impl Copier {
     /// As [`Copier::copy_tags`](AsyncCopier::copy_tags).
     pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<CopySummary>> {
         wait(self.inner.copy_tags(tags))
+    }
+
+    /// Copies one blob.
+    ///
+    /// # Errors
+    /// As [`Copier::copy_blob`](AsyncCopier::copy_blob).
+    pub fn copy_blob(&self, blob: &Descriptor) -> Result<Tally> {
+        wait(self.inner.copy_blob(blob))
     }
 }
 

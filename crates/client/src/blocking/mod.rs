@@ -29,20 +29,26 @@
 //! Whatever has no function of its own here is reached by [`wait`].
 
 mod blob;
+mod cached;
 mod client;
 mod copier;
 mod listing;
+mod raw;
 mod remote;
 mod runtime;
 mod store;
 mod tagging;
+mod upload;
 
 pub use blob::{BlobReader, BlobStream, body};
+pub use cached::Cached;
 pub use client::Client;
 pub use copier::Copier;
 pub use listing::Listing;
+pub use raw::RawReply;
 pub use runtime::wait;
 pub use store::Store;
+pub use upload::Upload;
 
 /// A repository at a registry, its operations waited for.
 pub type RemoteRepository = Store<crate::RemoteRepository>;

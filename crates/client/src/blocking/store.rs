@@ -1,14 +1,16 @@
 //! Any store, its operations waited for.
 
 use std::fmt;
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Descriptor, Digest, Holding, MediaType, Mount, Node, Pack, RawManifest,
-    Repository, Result, Source, Tag, TagOrDigest, Target, Untagged, blob_file, untag,
+    BlobBody, BlobStream as AsyncStream, Delete, Descriptor, Digest, Holding, MediaType, Mount,
+    Node, Pack, RawManifest, Repository, Result, Source, Tag, TagOrDigest, Target, Untagged,
+    blob_file, untag,
 };
 
 use super::blob::{BlobReader, BlobStream};
@@ -47,6 +49,12 @@ impl<S: ?Sized> Store<S> {
     #[must_use]
     pub fn shared(&self) -> Arc<S> {
         Arc::clone(&self.inner)
+    }
+}
+
+impl<S: ?Sized> Store<S> {
+    pub(super) fn inner(&self) -> &S {
+        &self.inner
     }
 }
 
@@ -175,6 +183,28 @@ impl<S: Target + ?Sized> Store<S> {
         let descriptor = wait(blob_file::describe(path, media_type, None))?;
         self.push_blob(&descriptor, BlobBody::file(path))?;
         Ok(descriptor)
+    }
+
+    /// Writes a blob unless it is there already; says whether it had to be written.
+    ///
+    /// # Errors
+    /// As [`Target::ensure_blob`].
+    pub fn ensure_blob(&self, descriptor: &Descriptor, body: impl Into<BlobBody>) -> Result<bool> {
+        wait(self.inner.ensure_blob(descriptor, body.into()))
+    }
+
+    /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over the reader,
+    /// and tells what it is called.
+    ///
+    /// # Errors
+    /// As [`Target::push_stream`].
+    pub fn push_reader(
+        &self,
+        reader: impl Read + Send + 'static,
+        digest: Option<&Digest>,
+    ) -> Result<Descriptor> {
+        let stream = AsyncStream::of_reader("the blob's reader", reader);
+        wait(self.inner.push_stream(stream, digest))
     }
 
     /// Writes a manifest's exact bytes, and points `tag` at it, if given.

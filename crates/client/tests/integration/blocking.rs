@@ -7,8 +7,8 @@ use std::thread;
 
 use bytes::Bytes;
 use longshore::{
-    Client, Copier, Descriptor, ErrorKind, Layout, MediaType, Memory, Mount, Pack, Source as _,
-    Tag, TagOrDigest, Untagged, blocking,
+    Client, Copier, Descriptor, ErrorKind, Layout, ListOptions, MediaType, Memory, Mount, Pack,
+    RawManifest, RawRequest, Source as _, Tag, TagOrDigest, Untagged, blocking,
 };
 use longshore_registry::{Builder, Registry};
 use longshore_testkit::script::{Exchange, Script};
@@ -27,13 +27,13 @@ fn listings_tags_and_forms_are_there_without_async() {
         repository.push_pack(Pack::artifact("a/b".parse().unwrap()), Some(&tag("v1"))).unwrap();
     repository.put_tags(&tag("v1").into(), &[tag("v2"), tag("v3")]).unwrap();
     assert_eq!(repository.tags_of(&one.digest).unwrap(), [tag("v1"), tag("v2"), tag("v3")]);
-    let mut options = longshore::ListOptions::default();
+    let mut options = ListOptions::default();
     options.after = Some(tag("v1"));
     options.page_size = std::num::NonZeroUsize::new(1);
     assert_eq!(repository.tags_with(options).all().unwrap(), [tag("v2"), tag("v3")]);
     assert_eq!(client.namespaces(place.registry()).unwrap().names(), ["a"]);
     let kept = client.cached_catalog(place.registry());
-    assert_eq!(blocking::wait(kept.all()).unwrap().len(), 1);
+    assert_eq!(kept.all().unwrap().len(), 1);
 
     let (by_tag, oci) = (TagOrDigest::from(tag("v1")), [MediaType::OCI_MANIFEST]);
     assert_eq!(repository.manifest_as(&by_tag, &oci).unwrap().digest(), &one.digest);
@@ -171,6 +171,99 @@ fn a_client_lists_and_greets() {
     assert_eq!(names, ["a", "b/c", "d"]);
     let pages: Vec<_> = client.catalog(&registry).pages().map(|p| p.unwrap().items.len()).collect();
     assert_eq!(pages, [2, 1]);
+}
+
+#[test]
+fn listings_start_anywhere_and_are_kept_until_refreshed() {
+    let served = Served::memory();
+    for name in ["team/a", "team/b", "other"] {
+        served.repository(name).push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
+    }
+    let client = quick().build_blocking().with_limits(longshore::Limits::default());
+    let registry = served.address.to_string().parse().unwrap();
+    let mut options = ListOptions::default();
+    options.after = Some("team/a".parse().unwrap());
+    assert_eq!(client.catalog_with(&registry, options).all().unwrap()[0].as_str(), "team/b");
+    let kept = client.cached_catalog(&registry);
+    assert_eq!(kept.all().unwrap().len(), 3);
+    let repository = served.repository("other");
+    let tags = repository.cached_tags();
+    assert_eq!(tags.all().unwrap()[..], [tag("v1")]);
+    repository.put_tags(&by_tag("v1"), &[tag("v2")]).unwrap();
+    assert_eq!(tags.all().unwrap().len(), 1, "it is kept");
+    assert_eq!(tags.refresh().unwrap().len(), 2);
+}
+
+#[test]
+fn a_request_of_ones_own_has_a_reply_to_read() {
+    let served = Served::memory();
+    let client = quick().build_blocking();
+    let registry = served.address.to_string().parse().unwrap();
+    let ask = |target: &str| {
+        let request = RawRequest::new(http::Method::GET, target);
+        client.request(&registry, request).unwrap()
+    };
+    let reply = ask("/v2/_catalog");
+    assert_eq!(reply.status(), 200);
+    assert!(reply.headers().contains_key("content-type"));
+    assert_eq!(reply.uri().path(), "/v2/_catalog");
+    let mut text = String::new();
+    reply.into_reader().read_to_string(&mut text).unwrap();
+    assert!(text.contains("repositories"), "{text}");
+    assert_eq!(ask("/v2/a/manifests/v1").into_error().kind(), ErrorKind::NotFound);
+    assert!(!ask("/v2/_catalog").bytes(1000).unwrap().is_empty());
+}
+
+#[test]
+fn uploads_are_made_request_by_request_from_readers() {
+    let served = Served::memory();
+    let repository = served.repository("a");
+    let descriptor = blob(b"0123456789");
+    let mut upload = repository.begin_upload().unwrap();
+    upload.append(&b"0123"[..], 4).unwrap();
+    assert_eq!(upload.append_reader(&b"45"[..]).unwrap(), 2);
+    assert_eq!(upload.status().unwrap(), Some(6));
+    let mut upload = repository.resume_upload(&upload.location()).unwrap();
+    assert_eq!((upload.offset(), upload.least_chunk()), (6, None));
+    upload.finish_with(&descriptor.digest, &b"6789"[..], 4).unwrap();
+    assert_eq!(repository.describe_blob(&descriptor.digest).unwrap(), descriptor);
+    assert!(!repository.ensure_blob(&descriptor, Bytes::new()).unwrap());
+    let mut whole = repository.begin_upload().unwrap();
+    whole.finish_with_reader(&descriptor.digest, &b"0123456789"[..]).unwrap();
+    repository.begin_upload().unwrap().cancel().unwrap();
+    let mut rest = repository.begin_upload().unwrap();
+    rest.append_reader(&b"0123456789"[..]).unwrap();
+    rest.finish(&descriptor.digest).unwrap();
+    let other = served.repository("b");
+    // Whatever form this registry takes, the blob is there in the end.
+    if let Some(mut session) = other.post_blob(&descriptor, &b"0123456789"[..]).unwrap() {
+        session.finish_with(&descriptor.digest, &b"0123456789"[..], 10).unwrap();
+    }
+    assert_eq!(other.blob_size(&descriptor.digest).unwrap(), Some(10));
+    let third = served.repository("c").with_limits(longshore::Limits::default());
+    let pushed = third.push_reader(&b"0123456789"[..], Some(&descriptor.digest)).unwrap();
+    assert_eq!((pushed, third.repository().name().as_str()), (descriptor.clone(), "c"));
+    let wrong = third.push_reader(&b"other"[..], Some(&descriptor.digest)).unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::DigestMismatch);
+    let fourth = served.repository("d");
+    let copier = blocking::Copier::from(Copier::new(third.shared(), fourth.shared()));
+    assert_eq!(copier.copy_blob(&descriptor).unwrap().blobs_mounted, 1);
+}
+
+#[test]
+fn a_manifest_goes_to_a_file_and_back_byte_for_byte() {
+    let served = Served::memory();
+    let repository = served.repository("a");
+    repository.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
+    let manifest = repository.manifest(&by_tag("v1")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manifest.json");
+    longshore::blob_file::replace_now(&path, manifest.bytes()).unwrap();
+    let bytes = longshore::blob_file::read(&path, longshore::MANIFEST_LIMIT).unwrap();
+    let read = RawManifest::of(bytes, None).unwrap();
+    assert_eq!((read.digest(), read.media_type()), (manifest.digest(), manifest.media_type()));
+    repository.push_manifest(&read, Some(&tag("v2"))).unwrap();
+    assert_eq!(repository.manifest(&by_tag("v2")).unwrap().bytes(), manifest.bytes());
 }
 
 #[test]

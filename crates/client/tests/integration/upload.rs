@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures_util::stream;
 use longshore::{
-    Algorithm, BlobBody, BlobStream, Descriptor, ErrorKind, Mount, Repository, Source as _,
-    Target as _, UploadForm,
+    Algorithm, BlobBody, BlobStream, Body, Descriptor, ErrorKind, Mount, RawRequest, Repository,
+    Source as _, Target as _, UploadForm,
 };
 use longshore_registry::Registry;
 use longshore_testkit::script::{Exchange, Script};
@@ -280,6 +280,97 @@ async fn a_blob_that_is_there_is_not_sent() {
     server.expect(finish("/v2/u/1", &descriptor, CONTENT));
     assert!(remote(&server).ensure_blob(&descriptor, body()).await.unwrap());
     server.finish();
+}
+
+/// What moby-distribution's `Blob.upload` sends for 40 bytes, its chunks being of 64 MiB.
+#[tokio::test]
+async fn a_blob_smaller_than_a_chunk_is_one_chunk() {
+    let server = Script::start().await;
+    let content = [b'x'; 40];
+    let descriptor = blob(&content);
+    server.expect(begin("/v2/a/b/blobs/uploads/1?_state=s%3D"));
+    server.expect(
+        patch("/v2/a/b/blobs/uploads/1?_state=s%3D", &content)
+            .with("content-range", "0-39")
+            .header("location", "/v2/a/b/blobs/uploads/1?_state=t%3D"),
+    );
+    server.expect(finish("/v2/a/b/blobs/uploads/1?_state=t%3D", &descriptor, b""));
+    server.expect(Exchange::new("HEAD", blob_path(&descriptor)).body(content));
+    let chunks = UploadForm::Chunks(std::num::NonZeroU64::new(64 << 20).unwrap());
+    let repository = quick().upload_form(chunks).build().repository(&place(&server));
+    repository.push_blob(&descriptor, Bytes::copy_from_slice(&content).into()).await.unwrap();
+    assert_eq!(repository.describe_blob(&descriptor.digest).await.unwrap(), descriptor);
+    server.finish();
+}
+
+/// The upload locations that docker-registry-client-async took apart by a regular expression, to find
+/// out what they are for: here the repository knows.
+#[tokio::test]
+async fn a_session_is_gone_on_with_wherever_it_is() {
+    let server = Script::start().await;
+    for (location, target) in [
+        (
+            server.url("/v2/lib/img/blobs/uploads/u?_state=x"),
+            "/v2/lib/img/blobs/uploads/u?_state=x",
+        ),
+        (
+            server.url("/prefix/v2/a/b/blobs/uploads/u").replace("http:", "HTTP:"),
+            "/prefix/v2/a/b/blobs/uploads/u",
+        ),
+        ("/v2/a/blobs/uploads/u".to_owned(), "/v2/a/blobs/uploads/u"),
+    ] {
+        server.expect(Exchange::new("GET", target).answer(204).header("range", "0-6"));
+        let resumed = remote(&server).resume_upload(&location).await.unwrap();
+        assert_eq!((resumed.offset(), resumed.location()), (7, server.url(target)), "{location}");
+    }
+    server.finish();
+}
+
+/// The statuses and headers that docker-registry-client-async's tests expect of a registry.
+#[tokio::test]
+async fn the_embedded_registry_answers_as_the_predecessors_expect() {
+    let (address, _running) = start(Registry::builder().memory()).await;
+    let client = quick().build();
+    let registry = address.to_string().parse().unwrap();
+    let digest = blob(b"01234").digest;
+    let ask = async |method: &str, target: &str, headers: &[(&str, &str)], body: &'static [u8]| {
+        let mut request = RawRequest::new(method.parse().unwrap(), target);
+        for (name, value) in headers {
+            request = request.header(name.parse().unwrap(), value.parse().unwrap());
+        }
+        let request = request.body(Body::Bytes(Bytes::from_static(body)));
+        let reply = client.request(&registry, request).await.unwrap();
+        let header = |name: &str| reply.headers.get(name).map(|v| v.to_str().unwrap().to_owned());
+        (
+            reply.status.as_u16(),
+            header("range"),
+            header("location"),
+            header("docker-content-digest"),
+        )
+    };
+    let range = |text: &str| Some(text.to_owned());
+    let (status, begun, location, _) = ask("POST", "/v2/a/blobs/uploads/", &[], b"").await;
+    assert_eq!((status, begun), (202, range("0-0")));
+    let fresh = ask("GET", location.as_deref().unwrap(), &[], b"").await;
+    assert_eq!((fresh.0, fresh.1), (204, range("0-0")));
+    let chunk = [("content-range", "0-4"), ("content-type", "application/octet-stream")];
+    let (status, sent, location, _) =
+        ask("PATCH", location.as_deref().unwrap(), &chunk, b"01234").await;
+    assert_eq!((status, sent), (202, range("0-4")));
+    let location = location.unwrap();
+    let separator = if location.contains('?') { '&' } else { '?' };
+    let last = format!("{location}{separator}digest={digest}");
+    let (status, _, _, stated) = ask("PUT", &last, &[], b"").await;
+    assert_eq!((status, stated), (201, Some(digest.to_string())));
+    let mount = format!("/v2/b/blobs/uploads/?mount={digest}&from=a");
+    let (status, none, location, stated) = ask("POST", &mount, &[], b"").await;
+    assert_eq!((status, none, stated), (201, None, Some(digest.to_string())));
+    assert!(location.unwrap().ends_with(digest.as_str()));
+    let path = format!("/v2/b/blobs/{digest}");
+    assert_eq!(ask("DELETE", &path, &[], b"").await.0, 202);
+    assert_eq!(ask("HEAD", &path, &[], b"").await.0, 404);
+    let (_, _, location, _) = ask("POST", "/v2/a/blobs/uploads/", &[], b"").await;
+    assert_eq!(ask("DELETE", &location.unwrap(), &[], b"").await.0, 204);
 }
 
 #[tokio::test]
