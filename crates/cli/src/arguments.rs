@@ -54,6 +54,9 @@ pub(crate) enum Command {
     Login(command::login::Arguments),
     /// Remove the stored credentials of a registry.
     Logout(command::logout::Arguments),
+    /// Explain how one authenticates, or print a token.
+    #[command(subcommand)]
+    Auth(command::auth::Command),
     /// Check that a registry answers, and how.
     Ping(command::ping::Arguments),
     /// Run a registry.

@@ -67,7 +67,11 @@ impl Context {
         let environment = self.environment();
         match self.auth_file() {
             Some(file) => Ok(Credentials::from_file(file, &environment)),
-            None => Credentials::from_environment(&environment),
+            None => {
+                // A damaged file is told before anything is sent, whatever the registry asks for.
+                self.config()?;
+                Credentials::from_environment(&environment)
+            }
         }
     }
 

@@ -1,13 +1,19 @@
 //! The client: settings put together into a transport, and repositories made from it.
 
+mod authentication;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use longshore_core::{Cached, Namespaces, Pages, RegistryName, Repository, RepositoryName, Result};
 
+<<<<<<< HEAD
 use crate::auth::Auth;
 use crate::certificate_folder::CertificateFolders;
+=======
+use crate::auth::{Auth, Policies, PresetToken, Setup};
+>>>>>>> b3176b5 (Authenticate by every kind of credential, and tell how it goes)
 use crate::config::{Config, RegistrySettings, RetryPolicy, UploadForm, UserAgent};
 use crate::credentials::{CredentialStore, MemoryCredentials};
 use crate::detect::Detector;
@@ -34,7 +40,7 @@ use crate::transport::wire::Wire;
 /// first operation needs them.
 #[derive(Clone)]
 pub struct Client {
-    transport: Arc<dyn Transport>,
+    auth: Arc<Auth>,
     detector: Arc<Detector>,
     config: Arc<Config>,
     limits: Arc<Limits>,
@@ -147,7 +153,7 @@ impl Client {
 
     fn exchange(&self, registry: &RegistryName) -> Exchange {
         Exchange::new(
-            Arc::clone(&self.transport),
+            Arc::<Auth>::clone(&self.auth),
             Arc::clone(&self.detector),
             Arc::clone(&self.limits),
             registry.clone(),
@@ -164,7 +170,7 @@ impl Default for Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({:?})", self.transport)
+        write!(f, "Client({:?})", self.auth)
     }
 }
 
@@ -173,6 +179,8 @@ impl fmt::Debug for Client {
 pub struct ClientBuilder {
     config: Config,
     credentials: Arc<dyn CredentialStore>,
+    policies: Policies,
+    presets: Vec<PresetToken>,
     transport: Option<Arc<dyn Transport>>,
     page_size: NonZeroUsize,
     upload_form: UploadForm,
@@ -183,6 +191,8 @@ impl Default for ClientBuilder {
         Self {
             config: Config::default(),
             credentials: Arc::new(MemoryCredentials::new()),
+            policies: Policies::default(),
+            presets: Vec::new(),
             transport: None,
             page_size: DEFAULT_PAGE_SIZE,
             upload_form: UploadForm::default(),
@@ -309,9 +319,11 @@ impl ClientBuilder {
         let redirect = Arc::new(Redirect::new(log));
         let limit = Arc::new(Limit::new(redirect, limits.requests_per_host));
         let retried = Arc::new(Retry::new(limit, retry.clone()));
-        let transport = Arc::new(Auth::new(retried, self.credentials));
+        let Self { credentials, policies, presets, .. } = self;
+        let setup = Setup { credentials, policies, presets };
+        let auth = Arc::new(Auth::new(retried, setup, Arc::clone(&config)));
         let shared = Arc::new(Shared::new(self.page_size, retry, self.upload_form));
-        Client { transport, detector, config, limits, shared }
+        Client { auth, detector, config, limits, shared }
     }
 }
 

@@ -209,6 +209,15 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Whether the caller said of this very registry that it speaks plain HTTP, and so that credentials
+    /// go there unencrypted. That a name stands for this machine says nothing of the kind, nor does
+    /// what holds for all registries.
+    pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
+        self.registries.get(registry).is_some_and(|own| own.scheme == Some(Scheme::Http))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

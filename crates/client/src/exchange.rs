@@ -105,6 +105,11 @@ impl Exchange {
         self.detector.reach(&self.registry, &root).await
     }
 
+    /// A URL of the registry's with the scheme that it is reached by.
+    pub(crate) async fn reachable(&self, uri: &Uri) -> Result<Uri> {
+        Ok(with_scheme(uri, self.reached().await?.https))
+    }
+
     /// Sends a request. Any status is a reply.
     pub(crate) async fn send(&self, ask: Ask) -> Result<Reply> {
         self.send_by(ask, true, self.deadline()).await

@@ -83,6 +83,8 @@ pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
 
 pub use certificate::{ClientCertificate, RootCertificates};
 pub use certificate_folder::CertificateFolders;
+pub use auth::{Authentication, BasicUse, Inquiry, Looked, Opening, Scope, Token, TokenService};
+pub use certificate::RootCertificates;
 pub use client::{Client, ClientBuilder};
 pub use config::{RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification};
 pub use credentials::{

@@ -6,6 +6,7 @@ use longshore_core::{Error, ErrorCode, ErrorKind, Printable, RegistryError, Resu
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::credentials::Secret;
 use crate::origin::{Origin, check_hop, resolve};
 use crate::transport::redirect::FinalUri;
 use crate::transport::retry_after::asked_wait;
@@ -13,7 +14,12 @@ use crate::transport::{Body, header, protocol_error};
 
 /// As whom a reply was got, kept with it for errors to tell.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity(pub(crate) String);
+pub(crate) struct Identity {
+    /// A clause.
+    pub(crate) who: String,
+    /// What errors must not show, should the server send it back.
+    pub(crate) secrets: Vec<Secret>,
+}
 
 /// The head of a reply, its body still to be read.
 #[derive(Debug)]
@@ -105,8 +111,22 @@ impl Reply {
             }
         }
         drop(stream);
-        error(self.status, &self.headers, &text, self.identity.as_ref().map(|i| i.0.as_str()))
+        let (who, secrets) = match &self.identity {
+            Some(identity) => (Some(identity.who.as_str()), &identity.secrets[..]),
+            None => (None, &[][..]),
+        };
+        error(self.status, &self.headers, &without(text, secrets), who)
     }
+}
+
+/// A text with every secret in it taken out, also where it is escaped as JSON does it.
+fn without(text: Vec<u8>, secrets: &[Secret]) -> Vec<u8> {
+    let Ok(mut shown) = String::from_utf8(text.clone()) else { return text };
+    for secret in secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
+        let escaped = Value::from(secret.expose()).to_string();
+        shown = shown.replace(secret.expose(), "…").replace(escaped.trim_matches('"'), "…");
+    }
+    shown.into_bytes()
 }
 
 /// Reads the JSON document of a 200. No secret may be in it: an error quotes its start.
@@ -221,6 +241,9 @@ fn start_of(body: &[u8]) -> String {
 fn is_web_page(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
 }
+
+/// 4 characters: a shorter one would be taken out of ordinary words.
+const SHORTEST_SECRET: usize = 4;
 
 const WEB_PAGE_HINT: &str =
     "Check the address: a proxy, a login page or another service answered instead of a registry.";

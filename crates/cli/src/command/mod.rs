@@ -1,6 +1,7 @@
 //! One file a command. A command reads its arguments, does one thing through the context, and
 //! returns; none uses another.
 
+pub(crate) mod auth;
 pub(crate) mod blob;
 pub(crate) mod catalog;
 pub(crate) mod completion;

@@ -246,6 +246,7 @@ fn every_command_has_help_with_what_it_is_for() {
         "referrers",
         "login",
         "logout",
+        "auth",
         "ping",
         "serve",
         "demo",

@@ -1,8 +1,271 @@
 //! Login, logout, and what is done with credentials.
 
-use longshore_testkit::peer::DockerRegistry;
+use std::net::TcpListener;
+use std::path::Path;
 
-use crate::program::Program;
+use longshore_registry::{Access, Registry, Rights, Tokens, Users, serve};
+use longshore_testkit::peer::DockerRegistry;
+use tokio::sync::oneshot;
+
+use crate::program::{Ended, Program};
+
+/// A registry that lets `ann` in with the password `hunter2`, until it is dropped.
+struct Guarded {
+    address: String,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Guarded {
+    fn by_password() -> Self {
+        Self::start(|_| Users::new().user("ann", "hunter2", Rights::PUSH))
+    }
+
+    fn by_token() -> Self {
+        Self::start(|address| {
+            let users = Users::new().user("ann", "hunter2", Rights::PUSH);
+            Tokens::new(users, format!("http://{address}/token"))
+        })
+    }
+
+    fn start<A: Access + 'static>(access: impl FnOnce(&str) -> A) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let registry = Registry::builder().access(access(&address)).build().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                serve(listener, registry, async { drop(stopped.await) }).await
+            })
+        });
+        Self { address, _stop: stop }
+    }
+}
+
+/// Runs a line of words with these variables and this on standard input.
+fn run(program: &Program, line: &str, variables: &[(&str, &str)], stdin: &str) -> Ended {
+    let mut command = program.command();
+    command.envs(variables.iter().copied());
+    let ended = program.run_command(command.args(line.split_whitespace()), stdin.as_bytes());
+    for text in [&ended.stdout, &ended.stderr] {
+        assert!(!text.contains("hunter2"), "{line}: {ended:?}");
+    }
+    ended
+}
+
+fn write(program: &Program, name: &str, text: &str) {
+    let path = program.path(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+/// A `config.json` with an entry for plain HTTP.
+fn auths(address: &str, pair: &str) -> String {
+    use base64::Engine as _;
+    let auth = base64::engine::general_purpose::STANDARD.encode(pair);
+    serde_json::json!({ "auths": { format!("http://{address}"): { "auth": auth } } }).to_string()
+}
+
+#[test]
+fn a_login_is_tried_then_stored_then_used_and_says_that_it_is_plain() {
+    let program = Program::new();
+    for registry in [Guarded::by_password(), Guarded::by_token()] {
+        let address = &registry.address;
+        let login = format!("login {address} -u ann --password-stdin");
+        let wrong = run(&program, &login, &[], "wrong\n");
+        assert_eq!(wrong.code, 4, "{wrong:?}");
+        assert!(!program.path(".docker/config.json").exists(), "a wrong password is not stored");
+        let right = run(&program, &login, &[], "hunter2\n");
+        assert_eq!(right.code, 0, "{right:?}");
+        assert!(right.stderr.contains("plain HTTP"), "{right:?}");
+        let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
+        assert!(stored.contains(&format!("\"http://{address}\"")), "{stored}");
+        assert_private(&program.path(".docker/config.json"));
+        program.fails(3, &format!("digest {address}/a:b"));
+        program.ok(&format!("logout {address}"));
+        program.fails(4, &format!("digest {address}/a:b"));
+        program.fails(3, &format!("logout {address}"));
+        std::fs::remove_file(program.path(".docker/config.json")).unwrap();
+    }
+}
+
+fn assert_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn what_docker_stored_for_this_machine_is_sent_unencrypted_only_when_that_is_said() {
+    let (program, registry) = (Program::new(), Guarded::by_password());
+    let address = &registry.address;
+    let config = auths(address, "ann:hunter2").replace("http://", "");
+    write(&program, ".docker/config.json", &config);
+    let refused = program.fails(4, &format!("digest {address}/a:b"));
+    assert!(refused.contains("not sent over plain HTTP unless that is asked for"), "{refused}");
+    program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
+}
+
+#[test]
+fn the_environment_beats_files_and_the_named_file_beats_all() {
+    let (program, registry) = (Program::new(), Guarded::by_password());
+    let address = &registry.address;
+    let line = format!("digest {address}/a:b --plain-http {address}");
+    let code = |variables: &[(&str, &str)]| run(&program, &line, variables, "").code;
+    assert_eq!(code(&[]), 4);
+    let good = auths(address, "ann:hunter2");
+    let bad = auths(address, "ann:wrong");
+    let url = format!("https://ann:hunter2@{address}");
+    let named = program.path("named.json");
+    write(&program, "named.json", &good);
+    write(&program, "bad.json", &bad);
+    for variables in [
+        ("DOCKER_AUTH_CONFIG", good.as_str()),
+        ("LONGSHORE_CREDENTIALS", &url),
+        ("LONGSHORE_AUTHORIZATION", &format!("{address}=Basic YW5uOmh1bnRlcjI=")),
+        ("REGISTRY_AUTH_FILE", named.to_str().unwrap()),
+    ] {
+        assert_eq!(code(&[variables]), 3, "{}", variables.0);
+    }
+    let host = address.split(':').next().unwrap();
+    write(&program, ".netrc", &format!("machine {host} login ann password hunter2\n"));
+    assert_eq!(code(&[]), 3, "netrc");
+    write(&program, ".config/containers/auth.json", &bad);
+    assert_eq!(code(&[]), 4, "podman's file comes before .netrc");
+    write(&program, ".docker/config.json", &good);
+    assert_eq!(code(&[]), 3, "Docker's file comes before podman's");
+    assert_eq!(code(&[("DOCKER_AUTH_CONFIG", &bad)]), 4, "the environment comes before files");
+    let given = run(
+        &program,
+        &format!("{line} --auth-file bad.json"),
+        &[("DOCKER_AUTH_CONFIG", &good)],
+        "",
+    );
+    assert_eq!(given.code, 4, "what is given on the command line comes before everything");
+}
+
+#[test]
+fn auth_explain_tells_each_step_and_no_secret() {
+    let (program, registry) = (Program::new(), Guarded::by_token());
+    let address = &registry.address;
+    write(&program, ".docker/config.json", &auths("other.example", "x:y"));
+    write(&program, ".config/containers/auth.json", &auths(address, "ann:hunter2"));
+    let told = run(&program, &format!("auth explain {address}/a --action pull,push"), &[], "");
+    assert_eq!(told.code, 0, "{told:?}");
+    let text = told.stdout;
+    for expected in [
+        "passed over: anonymous (no entry in".to_owned(),
+        "taken: credentials from".to_owned(),
+        "containers/auth.json".to_owned(),
+        "password of ann".to_owned(),
+        format!("Bearer realm=\"http://{address}/token\",service=\"longshore\""),
+        format!("http://{address}/token"),
+        "repository:a:pull,push".to_owned(),
+        "not told".to_owned(),
+        "300 seconds".to_owned(),
+        "no such repository (HTTP 404)".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "{expected}: {text}");
+    }
+    let json = run(&program, &format!("auth explain {address}/a --json"), &[], "").stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["credential"]["user"], "ann");
+    assert_eq!(json["asked"], serde_json::json!(["repository:a:pull"]));
+    assert_eq!(json["granted"], serde_json::Value::Null);
+    assert_eq!(json["status"], 404);
+
+    // Refused: the steps before are told all the same.
+    write(&program, ".config/containers/auth.json", &auths(address, "ann:wrong"));
+    let told = program.ok(&format!("auth explain {address}/a"));
+    assert!(told.contains("taken:") && told.contains("refused credentials from"), "{told}");
+}
+
+#[test]
+fn auth_token_prints_a_token_that_works() {
+    let (program, registry) = (Program::new(), Guarded::by_token());
+    let address = &registry.address;
+    write(&program, ".docker/config.json", &auths(address, "ann:hunter2"));
+    let token = program.ok(&format!("auth token {address}/a --action pull,push"));
+    assert!(!token.is_empty() && !token.contains(char::is_whitespace));
+    let scoped = program.ok(&format!("auth token {address}/a --scope repository:a:pull --json"));
+    let scoped: serde_json::Value = serde_json::from_str(&scoped).unwrap();
+    assert_eq!(scoped["asked"], serde_json::json!(["repository:a:pull"]));
+    assert_eq!(scoped["expires_in"], 300);
+
+    std::fs::remove_file(program.path(".docker/config.json")).unwrap();
+    let line = format!("digest {address}/a:b --plain-http {address}");
+    program.fails(4, &line);
+    let preset = format!("{address}={token}");
+    assert_eq!(run(&program, &line, &[("LONGSHORE_TOKEN", &preset)], "").code, 3);
+
+    let basic = Guarded::by_password();
+    write(&program, ".docker/config.json", &auths(&basic.address, "ann:hunter2"));
+    let none = program.fails(1, &format!("auth token {}/a", basic.address));
+    assert!(none.contains("has no tokens"), "{none}");
+    assert!(program.fails(2, "auth token oci:x").contains("only registries"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_login_goes_to_the_helper_that_is_configured_and_a_logout_leaves_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (program, registry) = (Program::new(), Guarded::by_password());
+    let address = &registry.address;
+    let helper = program.path("bin/docker-credential-kept");
+    let script = "#!/bin/sh\nkept=\"$0.kept\"\ncase \"$1\" in\n\
+        store) /bin/cat > \"$kept\" ;;\n\
+        get) if [ -f \"$kept\" ]; then /bin/cat \"$kept\"; else echo credentials not found; exit 1; fi ;;\n\
+        erase) /bin/rm \"$kept\" ;;\nesac\n";
+    write(&program, "bin/docker-credential-kept", script);
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = program.path("bin").display().to_string();
+    let variables = [("PATH", path.as_str())];
+    write(&program, ".docker/config.json", "{\"credsStore\":\"kept\",\"detachKeys\":\"x\"}");
+
+    let login = format!("login {address} -u ann --password-stdin");
+    let ended = run(&program, &login, &variables, "hunter2\n");
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stderr.contains("in docker-credential-kept"), "{ended:?}");
+    let config = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
+    assert!(config.contains("detachKeys") && !config.contains("auth\""), "{config}");
+    let digest = format!("digest {address}/a:b");
+    assert_eq!(run(&program, &digest, &variables, "").code, 3);
+    assert_eq!(run(&program, &format!("logout {address}"), &variables, "").code, 0);
+    assert_eq!(run(&program, &digest, &variables, "").code, 4);
+    let left = std::fs::read_dir(program.path("bin")).unwrap().count();
+    assert_eq!(left, 1, "the helper has forgotten it");
+}
+
+#[test]
+fn a_login_for_a_path_is_used_below_it_alone() {
+    let (program, registry) = (Program::new(), Guarded::by_password());
+    let address = &registry.address;
+    let login = format!("login {address}/team -u ann --password-stdin");
+    assert_eq!(run(&program, &login, &[], "hunter2\n").code, 0);
+    program.fails(3, &format!("digest {address}/team/app:v1"));
+    program.fails(4, &format!("digest {address}/other:v1"));
+    program.ok(&format!("logout {address}/team"));
+    program.fails(4, &format!("digest {address}/team/app:v1"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (program, registry) = (Program::new(), Guarded::by_password());
+    write(&program, ".docker/config.json", &auths(&registry.address, "ann:hunter2"));
+    let config = program.path(".docker/config.json");
+    let line = format!("digest {}/a:b", registry.address);
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(mode)).unwrap();
+        let told = program.fails(3, &line);
+        assert_eq!(told.contains("can be read by everybody"), warned, "{mode:o}: {told}");
+    }
+}
 
 #[test]
 fn docker_registry_with_a_password_login_is_tried_then_stored_then_used() {
@@ -43,7 +306,8 @@ fn docker_registry_refusals_name_the_credentials_used_and_no_secret() {
     let config = program.path(".docker/config.json");
     std::fs::create_dir_all(config.parent().unwrap()).unwrap();
     // me:hunter2
-    let entry = serde_json::json!({ "auths": { &address: { "auth": "bWU6aHVudGVyMg==" } } });
+    let key = format!("http://{address}");
+    let entry = serde_json::json!({ "auths": { key: { "auth": "bWU6aHVudGVyMg==" } } });
     std::fs::write(&config, entry.to_string()).unwrap();
     let told = program.fails(4, &format!("-vv digest {address}/team/app:v1"));
     assert!(told.contains(&format!("{address}/team/app")), "{told}");

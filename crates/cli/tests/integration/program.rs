@@ -58,9 +58,12 @@ impl Program {
         arguments: impl IntoIterator<Item = S>,
         stdin: &[u8],
     ) -> Ended {
-        let mut child = self
-            .command()
-            .args(arguments)
+        self.run_command(self.command().args(arguments), stdin)
+    }
+
+    /// Runs a command of the program with this on its standard input.
+    pub(crate) fn run_command(&self, command: &mut Command, stdin: &[u8]) -> Ended {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

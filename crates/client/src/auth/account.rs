@@ -4,49 +4,54 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use longshore_core::{Error, ErrorKind, Result};
-use tokio::sync::OnceCell;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, StatusCode};
+use longshore_core::{Error, ErrorKind, RepositoryName, Result};
 use tokio::time::Instant;
 
 use super::Access;
-use super::challenge::{Bearer, Challenge};
+use super::challenge::Challenge;
+use super::method::{Method, Service, choose, wants_catalog};
+use super::policy::{Authentication, Opening};
 use super::scope::Scopes;
-use super::token;
-use crate::credentials::{Credential, CredentialStore};
+use super::service::{self, Asked};
+use crate::credentials::{Credential, CredentialStore, Secret};
 use crate::origin::Origin;
-use crate::reply::Reply;
-use crate::transport::{Transport, TransportError};
+use crate::transport::{Body, Transport, TransportError};
 
 /// One registry, as this client knows it.
 #[derive(Default)]
 pub(crate) struct Account {
-    credential: OnceCell<Credential>,
+    settings: Authentication,
+    /// Whether credentials may be sent there unencrypted.
+    plain_http: bool,
     known: Mutex<Known>,
+    /// One question to the store at a time: it may be one to a person.
+    asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Known {
     method: Option<Method>,
-    /// By what requests want; the grant may be for more.
-    grants: HashMap<Scopes, Grant>,
+    /// Until when Basic takes the place of a token service that failed.
+    basic_until: Option<Instant>,
+    /// Whether it was asked how to authenticate after a 403 to nobody.
+    probed: bool,
+    /// Everybody that one is there; tokens belong to one of them.
+    identities: Vec<Identity>,
+    /// As whom each repository is asked for, and the registry itself.
+    who: HashMap<Option<RepositoryName>, usize>,
+    /// By identity and what requests want; the grant may be for more.
+    grants: HashMap<(usize, Scopes), Grant>,
     /// One request for a token at a time, for each of what is wanted.
-    gates: HashMap<Scopes, Arc<tokio::sync::Mutex<()>>>,
+    gates: HashMap<(usize, Scopes), Arc<tokio::sync::Mutex<()>>>,
+    presets: Vec<Preset>,
 }
 
-/// How the registry authenticates.
 #[derive(Clone)]
-enum Method {
-    Basic,
-    Bearer(Service),
-}
-
-/// A token service that may be given the credentials.
-#[derive(Clone)]
-struct Service {
-    realm: Uri,
-    service: Option<String>,
-    basic_too: bool,
+struct Identity {
+    credential: Arc<Credential>,
+    /// The refresh token that the service gave in place of the credential.
+    refresh: Option<Secret>,
 }
 
 #[derive(Clone)]
@@ -57,13 +62,52 @@ struct Grant {
     expires: Instant,
 }
 
+/// A token that the caller gave, for one scope or for everything.
+#[derive(Clone)]
+pub(crate) struct Preset {
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) header: HeaderValue,
+}
+
+/// A request that needs an answer to who sends it.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) transport: &'a dyn Transport,
+    pub(crate) store: &'a dyn CredentialStore,
+    pub(crate) access: &'a Access,
+}
+
 impl Account {
+    pub(crate) fn new(settings: Authentication, plain_http: bool, presets: Vec<Preset>) -> Self {
+        let known = Mutex::new(Known { presets, ..Known::default() });
+        Self { settings, plain_http, known, asking: tokio::sync::Mutex::default() }
+    }
+
     /// As whom requests are sent, in a clause for errors.
-    pub(crate) fn identity(&self) -> String {
-        match self.credential.get() {
-            Some(credential) => credential.source().to_owned(),
+    pub(crate) fn identity(&self, access: &Access) -> String {
+        let known = self.known();
+        let identity = known.who.get(&access.scopes.repository());
+        match identity.and_then(|index| known.identities.get(*index)) {
+            Some(identity) => identity.credential.source().to_owned(),
             None => "anonymous (the registry asked for no credentials)".to_owned(),
         }
+    }
+
+    /// What must not show in errors.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let known = self.known();
+        let credentials = known.identities.iter().flat_map(|i| i.credential.secrets());
+        let refresh = known.identities.iter().filter_map(|i| i.refresh.clone());
+        let grants = known.grants.values().filter_map(|grant| grant.header.as_ref());
+        let headers = grants.chain(known.presets.iter().map(|preset| &preset.header));
+        let tokens = headers.filter_map(|header| header.to_str().ok());
+        let tokens = tokens.filter_map(|text| Some(Secret::new(text.split_once(' ')?.1)));
+        credentials.chain(refresh).chain(tokens).collect()
+    }
+
+    /// How the registry authenticates, as far as that is known.
+    pub(crate) fn method(&self) -> Option<Method> {
+        self.known().method.clone()
     }
 
     /// What to put into the `Authorization` header, as far as the registry's ways are known.
@@ -72,84 +116,268 @@ impl Account {
     /// asked for itself.
     pub(crate) async fn authorization(
         &self,
-        transport: &dyn Transport,
-        access: &Access,
+        call: Call<'_>,
         also: &Scopes,
     ) -> Result<Option<HeaderValue>, TransportError> {
-        let (Some(method), Some(credential)) = (self.known().method.clone(), self.credential.get())
-        else {
-            return Ok(None);
-        };
-        let Method::Bearer(service) = method else { return Ok(credential.basic()) };
-        let gate = Arc::clone(self.known().gates.entry(access.scopes.clone()).or_default());
-        let _one_at_a_time = gate.lock().await;
-        let wanted = access.scopes.and(also);
-        if let Some(header) = self.known().current(&wanted) {
-            return Ok(Some(header));
+        let wanted = call.access.scopes.and(also);
+        if let Some(preset) = self.preset(call.access, &wanted) {
+            return Ok(Some(preset));
         }
-        let asked = match self.known().grants.get(&access.scopes) {
-            Some(grant) => grant.asked.and(&wanted),
-            None => wanted,
+        let method = match self.method() {
+            Some(method) => method,
+            None => match self.open(call).await? {
+                Some(method) => method,
+                None => return Ok(None),
+            },
         };
-        match fetch(transport, &service, &asked, credential).await {
-            Ok(token) => {
-                let header = Some(token.header.clone());
-                let expires = Instant::now() + token.lifetime;
-                let grant = Grant { asked, header, expires };
-                self.known().grants.insert(access.scopes.clone(), grant);
-                Ok(Some(token.header))
-            }
-            Err(error) if service.basic_too && credential.as_login().is_some() => {
-                tracing::debug!(error = %error.into_error(), "falling back to Basic");
-                self.known().method = Some(Method::Basic);
-                Ok(credential.basic())
-            }
-            Err(error) => Err(error),
+        let (index, credential) = self.credential(call).await?;
+        if let Some(bearer) = credential.bearer() {
+            return Ok(Some(bearer));
+        }
+        match method {
+            Method::Basic => Ok(credential.basic()),
+            Method::Bearer(service) => self.token(call, &service, index, &wanted).await,
         }
     }
 
     /// Learns from a 401 how the registry authenticates; returns the scopes that it names.
-    pub(crate) async fn learn(
-        &self,
-        access: &Access,
-        headers: &HeaderMap,
-        store: &dyn CredentialStore,
-    ) -> Result<Scopes> {
+    pub(crate) async fn learn(&self, call: Call<'_>, headers: &HeaderMap) -> Result<Scopes> {
         let unusable = |clause: &str| {
             Error::new(ErrorKind::Unauthorized).detail(clause.to_owned()).with_status(401)
         };
         let challenges = Challenge::all(headers).map_err(unusable)?;
-        let repository = access.scopes.repository();
-        self.credential
-            .get_or_try_init(|| store.get(&access.registry, repository.as_ref()))
-            .await?;
+        self.credential(call).await?;
         // Google's registries answer some requests without saying how: then as before.
         if challenges.is_empty() {
             return Ok(Scopes::default());
         }
-        let (method, scopes) = choose(&challenges, &access.root).map_err(|e| unusable(&e))?;
+        let (method, scopes) = choose(&challenges, &call.access.root, &self.settings)
+            .map_err(|clause| unusable(&clause))?;
         let mut known = self.known();
         if let (Some(Method::Bearer(before)), Method::Bearer(now)) = (&known.method, &method)
             && Origin::of(&before.realm) != Origin::of(&now.realm)
         {
             return Err(unusable("the registry names another token service than before"));
         }
-        // Once Basic took the place of a token service that failed, it stays.
-        let fell_back =
-            matches!(known.method, Some(Method::Basic)) && challenges.contains(&Challenge::Basic);
-        if !fell_back {
-            known.method = Some(method);
-        }
+        known.method = Some(method);
         Ok(scopes)
     }
 
-    /// Drops the token that was refused.
+    /// Asks the registry itself how to authenticate.
+    pub(crate) async fn probe(&self, call: Call<'_>) -> Result<(), TransportError> {
+        self.known().probed = true;
+        let mut request = Request::new(Body::Empty);
+        *request.method_mut() = HttpMethod::GET;
+        *request.uri_mut() = call.access.root.clone();
+        let reply = call.transport.send(request).await?;
+        if reply.status() == StatusCode::UNAUTHORIZED {
+            self.learn(call, reply.headers()).await?;
+        }
+        reply.into_body().drain().await;
+        Ok(())
+    }
+
+    /// Whether a 403 to nobody may be for want of being asked who one is; true once.
+    pub(crate) fn may_probe(&self) -> bool {
+        let mut known = self.known();
+        let may = known.method.is_none() && !known.probed;
+        known.probed = true;
+        may
+    }
+
+    /// Drops what was refused: a token, or the credentials, which the store is asked for again.
     pub(crate) fn forget(&self, refused: Option<&HeaderValue>) {
         let Some(refused) = refused else { return };
-        for grant in self.known().grants.values_mut() {
+        let mut known = self.known();
+        for grant in known.grants.values_mut() {
             if grant.header.as_ref() == Some(refused) {
                 grant.header = None;
             }
+        }
+        known.presets.retain(|preset| preset.header != *refused);
+        let Known { who, identities, basic_until, .. } = &mut *known;
+        let mut was_credential = false;
+        who.retain(|_, index| {
+            let credential = identities.get(*index).map(|identity| &identity.credential);
+            let sent = credential.is_some_and(|credential| {
+                credential.basic().as_ref() == Some(refused)
+                    || credential.bearer().as_ref() == Some(refused)
+            });
+            was_credential |= sent;
+            !sent
+        });
+        if was_credential {
+            *basic_until = None;
+        }
+    }
+
+    /// As whom a repository is asked for. What may not be sent unencrypted is withheld here.
+    pub(crate) async fn credential(&self, call: Call<'_>) -> Result<(usize, Arc<Credential>)> {
+        let repository = call.access.scopes.repository();
+        let known = |account: &Self| {
+            let known = account.known();
+            let index = *known.who.get(&repository)?;
+            Some((index, Arc::clone(&known.identities.get(index)?.credential)))
+        };
+        if let Some(found) = known(self) {
+            return Ok(found);
+        }
+        let _one_at_a_time = self.asking.lock().await;
+        if let Some(found) = known(self) {
+            return Ok(found);
+        }
+        let found = call.store.get(&call.access.registry, repository.as_ref()).await?;
+        let found = match self.may_send(call.access, &found) {
+            true => found,
+            false => Credential::anonymous(format_args!(
+                "{} are not sent over plain HTTP unless that is asked for: log in there anew, or \
+                 set its scheme to http",
+                found.source()
+            )),
+        };
+        let mut known = self.known();
+        let same = known.identities.iter().position(|identity| *identity.credential == found);
+        let index = same.unwrap_or_else(|| {
+            known.identities.push(Identity { credential: Arc::new(found), refresh: None });
+            known.identities.len() - 1
+        });
+        known.who.insert(repository, index);
+        Ok((index, Arc::clone(&known.identities[index].credential)))
+    }
+
+    /// Whether a credential may be sent to the registry.
+    fn may_send(&self, access: &Access, credential: &Credential) -> bool {
+        credential.is_anonymous() || credential.allows_plain_http() || self.is_safe(access)
+    }
+
+    fn is_safe(&self, access: &Access) -> bool {
+        self.plain_http || Origin::of(&access.root).is_some_and(|origin| origin.is_https())
+    }
+
+    fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
+        let known = self.known();
+        let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
+        let preset = known.presets.iter().find(covers).filter(|_| self.is_safe(access))?;
+        Some(preset.header.clone())
+    }
+
+    /// What is done before the registry has asked for anything.
+    async fn open(&self, call: Call<'_>) -> Result<Option<Method>, TransportError> {
+        if let Some(service) = &self.settings.token_service {
+            let method = Method::Bearer(Service::configured(service));
+            self.known().method = Some(method.clone());
+            return Ok(Some(method));
+        }
+        match self.settings.opening {
+            Opening::Anonymous => Ok(None),
+            Opening::Basic => Ok(Some(Method::Basic)),
+            Opening::Probe if self.known().probed => Ok(None),
+            Opening::Probe => {
+                self.probe(call).await?;
+                Ok(self.method())
+            }
+        }
+    }
+
+    /// A token that covers what is wanted, kept or new; Basic where the service fails and that is
+    /// offered too.
+    async fn token(
+        &self,
+        call: Call<'_>,
+        service: &Service,
+        index: usize,
+        wanted: &Scopes,
+    ) -> Result<Option<HeaderValue>, TransportError> {
+        let key = (index, call.access.scopes.clone());
+        let gate = Arc::clone(self.known().gates.entry(key.clone()).or_default());
+        let _one_at_a_time = gate.lock().await;
+        let identity = self.known().identities.get(index).cloned();
+        let Some(identity) = identity else { return Ok(None) };
+        let basic = identity.credential.basic().filter(|_| service.basic_too);
+        let now = Instant::now();
+        {
+            let known = self.known();
+            if let Some(header) = known.current(index, wanted) {
+                return Ok(Some(header));
+            }
+            if let (Some(basic), Some(until)) = (&basic, known.basic_until)
+                && until > now
+            {
+                return Ok(Some(basic.clone()));
+            }
+        }
+        let asked = match self.known().grants.get(&key) {
+            Some(grant) => grant.asked.and(wanted),
+            None => wanted.clone(),
+        };
+        match self.fetch(call, service, &identity, &asked).await {
+            Ok(token) => {
+                let header = token.header();
+                let grant = Grant { asked, header: header.clone(), expires: now + token.lifetime };
+                let mut known = self.known();
+                known.grants.insert(key, grant);
+                if let (Some(refresh), Some(identity)) =
+                    (token.refresh, known.identities.get_mut(index))
+                {
+                    identity.refresh = Some(refresh);
+                }
+                Ok(header)
+            }
+            Err(error) => {
+                self.known().who.retain(|_, known| *known != index);
+                let Some(basic) = basic else { return Err(error) };
+                tracing::debug!(error = %error.into_error(), "falling back to Basic");
+                self.known().who.insert(call.access.scopes.repository(), index);
+                self.known().basic_until = Some(Instant::now() + FALL_BACK);
+                Ok(Some(basic))
+            }
+        }
+    }
+
+    /// Gets a token for a repository from the service, whatever is kept.
+    pub(crate) async fn fetch_token(
+        &self,
+        call: Call<'_>,
+        service: &Service,
+        wanted: &Scopes,
+    ) -> Result<service::Token, TransportError> {
+        let (_, credential) = self.credential(call).await?;
+        self.fetch(call, service, &Identity { credential, refresh: None }, wanted).await
+    }
+
+    async fn fetch(
+        &self,
+        call: Call<'_>,
+        service: &Service,
+        identity: &Identity,
+        wanted: &Scopes,
+    ) -> Result<service::Token, TransportError> {
+        let credential = match (&service.login, &identity.refresh) {
+            (Some(login), _) => Arc::new(Credential::login(
+                login.user.as_str(),
+                login.password.clone(),
+                "the URL of the token service",
+            )),
+            (None, Some(refresh)) => {
+                let (user, source) =
+                    (identity.credential.user().unwrap_or_default(), "the token service");
+                Arc::new(Credential::identity_token(user, refresh.clone(), source))
+            }
+            (None, None) => Arc::clone(&identity.credential),
+        };
+        let wanted = match wanted.is_empty() && wants_catalog(&call.access.registry) {
+            true => Scopes::new([super::Scope::catalog()]),
+            false => wanted.clone(),
+        };
+        let asked = Asked { service, scopes: &wanted, credential: &credential };
+        let fetched = service::fetch(call.transport, asked, &self.settings).await;
+        match fetched {
+            // The refresh token has ended before the credentials it was given for.
+            Err(_) if identity.refresh.is_some() && service.login.is_none() => {
+                let asked = Asked { credential: &identity.credential, ..asked };
+                service::fetch(call.transport, asked, &self.settings).await
+            }
+            fetched => fetched,
         }
     }
 
@@ -159,61 +387,15 @@ impl Account {
 }
 
 impl Known {
-    fn current(&self, wanted: &Scopes) -> Option<HeaderValue> {
+    fn current(&self, index: usize, wanted: &Scopes) -> Option<HeaderValue> {
         let now = Instant::now();
-        let good = |grant: &&Grant| grant.expires > now + EARLY && grant.asked.cover(wanted);
-        self.grants.values().filter(good).find_map(|grant| grant.header.clone())
+        let good = |grant: &Grant| grant.expires > now + EARLY && grant.asked.cover(wanted);
+        let own = self.grants.iter().filter(|((owner, _), grant)| *owner == index && good(grant));
+        own.filter_map(|(_, grant)| grant.header.clone()).next()
     }
-}
-
-/// Chooses among challenges: a token service that may be used, else Basic.
-fn choose(challenges: &[Challenge], registry: &Uri) -> Result<(Method, Scopes), String> {
-    let basic_too = challenges.contains(&Challenge::Basic);
-    let mut refusal = None;
-    for challenge in challenges {
-        let Challenge::Bearer(bearer) = challenge else { continue };
-        match token::realm(registry, bearer) {
-            Ok(realm) => {
-                let Bearer { service, scopes, .. } = bearer.clone();
-                return Ok((Method::Bearer(Service { realm, service, basic_too }), scopes));
-            }
-            Err(clause) => refusal = Some(format!("the address of the token service {clause}")),
-        }
-    }
-    if basic_too {
-        return Ok((Method::Basic, Scopes::default()));
-    }
-    Err(refusal.unwrap_or_else(|| {
-        let schemes: Vec<_> = challenges.iter().map(Challenge::scheme).collect();
-        format!("the registry offers {} only, which is not supported", schemes.join(", "))
-    }))
-}
-
-/// Gets a token.
-async fn fetch(
-    transport: &dyn Transport,
-    service: &Service,
-    asked: &Scopes,
-    credential: &Credential,
-) -> Result<token::Token, TransportError> {
-    let host = service.realm.host().unwrap_or_default();
-    let request =
-        token::request(&service.realm, service.service.as_deref(), asked, credential.basic())
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Unauthorized)
-                    .detail(format!("the address of the token service {host} cannot be used"))
-            })?;
-    let reply = transport.send(request).await?;
-    if reply.status() != StatusCode::OK {
-        let refused = format!("the token service {host} refused {}", credential.source());
-        return Err(Reply::new(reply, &service.realm).into_error().await.detail(refused).into());
-    }
-    let body = reply.into_body().into_stream().bytes(token::REPLY_LIMIT).await?;
-    token::parse(&body).map_err(|clause| {
-        let clause = format!("the token service {host} {clause}");
-        Error::new(ErrorKind::Unauthorized).detail(clause).into()
-    })
 }
 
 /// 5 s: a token that is about to expire would do so on its way. Less than any real lifetime.
 const EARLY: Duration = Duration::from_secs(5);
+/// 5 minutes, then a token service that failed is asked again.
+const FALL_BACK: Duration = Duration::from_secs(300);

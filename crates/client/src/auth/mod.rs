@@ -7,7 +7,12 @@
 
 mod account;
 mod challenge;
+mod claims;
+mod inquiry;
+mod method;
+mod policy;
 mod scope;
+mod service;
 mod token;
 
 use std::collections::HashMap;
@@ -19,10 +24,17 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use longshore_core::{RegistryName, Result};
 
-use self::account::Account;
+use self::account::{Account, Call, Preset};
 pub(crate) use self::challenge::Challenge;
-pub(crate) use self::scope::{Scope, Scopes};
-use crate::credentials::CredentialStore;
+pub(crate) use self::inquiry::Question;
+pub use self::inquiry::{Inquiry, Looked};
+pub(crate) use self::policy::Policies;
+pub use self::policy::{Authentication, BasicUse, Opening, TokenService};
+pub use self::scope::Scope;
+pub(crate) use self::scope::Scopes;
+pub use self::token::Token;
+use crate::config::Config;
+use crate::credentials::{CredentialStore, Secret};
 use crate::origin::Origin;
 use crate::reply::Identity;
 use crate::transport::redirect::FinalUri;
@@ -39,21 +51,54 @@ pub(crate) struct Access {
     pub(crate) scopes: Scopes,
 }
 
+/// How to authenticate, and with what.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) credentials: Arc<dyn CredentialStore>,
+    pub(crate) policies: Policies,
+    pub(crate) presets: Vec<PresetToken>,
+}
+
+/// A token that the caller gives for a registry, for one scope or for everything there.
+#[derive(Clone, Debug)]
+pub(crate) struct PresetToken {
+    pub(crate) registry: RegistryName,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) token: Secret,
+}
+
 /// The layer that adds credentials and answers a 401 once.
 pub(crate) struct Auth {
     inner: Arc<dyn Transport>,
-    credentials: Arc<dyn CredentialStore>,
+    setup: Setup,
+    config: Arc<Config>,
     accounts: Mutex<HashMap<RegistryName, Arc<Account>>>,
 }
 
 impl Auth {
-    pub(crate) fn new(inner: Arc<dyn Transport>, credentials: Arc<dyn CredentialStore>) -> Self {
-        Self { inner, credentials, accounts: Mutex::default() }
+    pub(crate) fn new(inner: Arc<dyn Transport>, setup: Setup, config: Arc<Config>) -> Self {
+        Self { inner, setup, config, accounts: Mutex::default() }
     }
 
     fn account(&self, registry: &RegistryName) -> Arc<Account> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(accounts.entry(registry.clone()).or_default())
+        let new = || Arc::new(self.fresh(registry));
+        Arc::clone(accounts.entry(registry.clone()).or_insert_with(new))
+    }
+
+    /// A registry of which nothing is known yet.
+    fn fresh(&self, registry: &RegistryName) -> Account {
+        let own = self.setup.presets.iter().filter(|preset| preset.registry == *registry);
+        let presets = own.filter_map(|preset| {
+            let scopes = preset.scope.clone().map(|scope| Scopes::new([scope]));
+            Some(Preset { scopes, header: token::header(&preset.token)? })
+        });
+        let settings = self.setup.policies.of(registry).clone();
+        Account::new(settings, self.config.asks_for_plain_http(registry), presets.collect())
+    }
+
+    fn call<'a>(&'a self, access: &'a Access) -> Call<'a> {
+        Call { transport: &*self.inner, store: &*self.setup.credentials, access }
     }
 
     /// Renews what a 401 refused, and sends the request again if it can be.
@@ -64,21 +109,53 @@ impl Auth {
         refused: Refused,
     ) -> Result<Response<Body>, TransportError> {
         let Refused { header, reply, again } = refused;
-        let asked = account.learn(access, reply.headers(), &*self.credentials).await?;
         account.forget(header.as_ref());
+        let asked = account.learn(self.call(access), reply.headers()).await?;
         // A body that was streamed cannot be sent again: whoever sent it goes on from here.
-        let Some(mut again) = again else { return Ok(reply) };
-        let renewed = account.authorization(&*self.inner, access, &asked).await?;
-        if renewed.is_none() || renewed == header {
+        let Some(again) = again else { return Ok(reply) };
+        let renewed = account.authorization(self.call(access), &asked).await?;
+        self.send_again(again, reply, header, renewed).await
+    }
+
+    /// Asks how to authenticate after a 403 to nobody: some registries never ask by themselves.
+    async fn introduce(
+        &self,
+        account: &Account,
+        access: &Access,
+        refused: Refused,
+    ) -> Result<Response<Body>, TransportError> {
+        let Refused { header, reply, again } = refused;
+        let Some(again) = again.filter(|_| header.is_none() && account.may_probe()) else {
+            return Ok(reply);
+        };
+        let call = self.call(access);
+        // Whoever is nobody would be told the same once more.
+        if !account.credential(call).await.is_ok_and(|(_, found)| !found.is_anonymous()) {
+            return Ok(reply);
+        }
+        account.probe(call).await?;
+        let renewed = account.authorization(call, &Scopes::default()).await?;
+        self.send_again(again, reply, header, renewed).await
+    }
+
+    /// Sends a request once more if there is something new to send it with.
+    async fn send_again(
+        &self,
+        mut again: Request<Body>,
+        reply: Response<Body>,
+        before: Option<HeaderValue>,
+        now: Option<HeaderValue>,
+    ) -> Result<Response<Body>, TransportError> {
+        if now.is_none() || now == before {
             return Ok(reply);
         }
         reply.into_body().drain().await;
-        authorize(&mut again, renewed);
+        authorize(&mut again, now);
         self.inner.send(again).await
     }
 }
 
-/// A request that was answered with 401.
+/// A request that was refused.
 struct Refused {
     header: Option<HeaderValue>,
     reply: Response<Body>,
@@ -94,23 +171,33 @@ impl Transport for Auth {
             return self.inner.send(request).await;
         };
         let account = self.account(&access.registry);
-        let header = account.authorization(&*self.inner, &access, &Scopes::default()).await?;
+        let header = account.authorization(self.call(&access), &Scopes::default()).await?;
         let again = replay(&request);
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
         // A storage behind a redirect has no business asking for the registry's credentials.
-        let came_from = reply.extensions().get::<FinalUri>().is_none_or(|uri| own(&access, &uri.0));
-        if reply.status() == StatusCode::UNAUTHORIZED && came_from {
-            reply = self.answer(&account, &access, Refused { header, reply, again }).await?;
+        if reply.extensions().get::<FinalUri>().is_none_or(|uri| own(&access, &uri.0)) {
+            reply = match reply.status() {
+                StatusCode::UNAUTHORIZED => {
+                    self.answer(&account, &access, Refused { header, reply, again }).await?
+                }
+                StatusCode::FORBIDDEN => {
+                    self.introduce(&account, &access, Refused { header, reply, again }).await?
+                }
+                _ => reply,
+            };
         }
-        reply.extensions_mut().insert(Identity(account.identity()));
+        if reply.status().is_client_error() {
+            let (who, secrets) = (account.identity(&access), account.secrets());
+            reply.extensions_mut().insert(Identity { who, secrets });
+        }
         Ok(reply)
     }
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Auth({:?}, {:?})", self.credentials, self.inner)
+        write!(f, "Auth({:?}, {:?})", self.setup.credentials, self.inner)
     }
 }
 

@@ -1,22 +1,29 @@
 //! Scopes: what a token is asked for.
 
 use std::fmt;
+use std::str::FromStr;
 
-use longshore_core::RepositoryName;
+use longshore_core::{ParseError, RepositoryName};
 
 /// Access to one resource: `type:name:action,action`.
 ///
 /// Source: Docker Registry v2, "Token Scope Documentation".
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Scope {
+pub struct Scope {
     kind: String,
     name: String,
     actions: Vec<String>,
 }
 
 impl Scope {
-    /// Access to a repository.
-    pub(crate) fn repository(name: &RepositoryName, actions: &[&str]) -> Self {
+    /// Access to a resource of any kind.
+    pub(crate) fn new(kind: String, name: String, actions: Vec<String>) -> Self {
+        Self { kind, name, actions }
+    }
+
+    /// Access to a repository: `pull`, `push`, `delete`, or `*` for everything.
+    #[must_use]
+    pub fn repository(name: &RepositoryName, actions: &[&str]) -> Self {
         Self {
             kind: "repository".to_owned(),
             name: name.as_str().to_owned(),
@@ -25,7 +32,8 @@ impl Scope {
     }
 
     /// The catalog of repositories.
-    pub(crate) fn catalog() -> Self {
+    #[must_use]
+    pub fn catalog() -> Self {
         Self {
             kind: "registry".to_owned(),
             name: "catalog".to_owned(),
@@ -33,9 +41,15 @@ impl Scope {
         }
     }
 
+    /// What may be done, such as `pull`.
+    #[must_use]
+    pub fn actions(&self) -> &[String] {
+        &self.actions
+    }
+
     /// Reads one scope; the name may have colons in it. `None` if it is none, or has too many
     /// actions to be one.
-    fn parse(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
         let actions: Vec<_> = actions.split(',').map(str::to_owned).collect();
@@ -54,6 +68,15 @@ impl fmt::Display for Scope {
     }
 }
 
+impl FromStr for Scope {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::read(text)
+            .ok_or_else(|| ParseError::new("scope", text, "expected type:name:action,action"))
+    }
+}
+
 /// Scopes that one token is asked for, in order: some services read the first only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scopes(Vec<Scope>);
@@ -67,7 +90,7 @@ impl Scopes {
 
     /// Reads the scopes of a challenge, separated by spaces; what is none is left out.
     pub(crate) fn parse(text: &str) -> Self {
-        Self::new(text.split_ascii_whitespace().take(SCOPE_LIMIT).filter_map(Scope::parse))
+        Self::new(text.split_ascii_whitespace().take(SCOPE_LIMIT).filter_map(Scope::read))
     }
 
     /// These, and what is missing of the others.
@@ -84,6 +107,14 @@ impl Scopes {
                     && wanted.actions.iter().all(|action| scope.allows(action))
             })
         })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<Scope> {
+        self.0.clone()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Scope> {

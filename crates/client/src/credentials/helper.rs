@@ -215,5 +215,6 @@ pub(crate) const TOKEN_USER: &str = "<token>";
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NAME_LIMIT: usize = 128;
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 pub(super) mod tests;

@@ -2,9 +2,8 @@ use async_trait::async_trait;
 use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 use url::Url;
 
-use super::{Credential, CredentialKey, CredentialStore, Secret};
+use super::{Credential, CredentialKey, CredentialStore, Secret, user_info};
 use crate::pattern::RegistryPattern;
-use crate::userinfo;
 
 /// Credentials that the caller gives; nobody for every other registry.
 ///
@@ -66,17 +65,15 @@ impl MemoryCredentials {
         };
         let url = Url::parse(url).map_err(|_| bad("it is no URL"))?;
         let host = url.host_str().ok_or_else(|| bad("it has no host"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.username().is_empty() {
-            return Err(bad("it is not of the form https://user:password@registry"));
+        let form = || bad("it is not of the form https://user:password@registry");
+        let login = user_info(&url).ok_or_else(form)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(form());
         }
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let text = format!("{}://{host}{port}{}", url.scheme(), url.path());
         let key = CredentialKey::parse(&text).map_err(|_| bad("it names no registry"))?;
-        let decode =
-            |text| userinfo::decode(text).ok_or_else(|| bad("its user information is not text"));
-        let user = decode(url.username())?;
-        let password = Secret::new(decode(url.password().unwrap_or_default())?);
-        Ok(self.with_credential(key, Credential::login(user, password, source)))
+        Ok(self.with_credential(key, Credential::login(login.user, login.password, source)))
     }
 }
 

@@ -12,6 +12,7 @@ mod memory;
 mod netrc;
 mod permission;
 mod secret;
+mod user_info;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub use key::CredentialKey;
 pub use memory::MemoryCredentials;
 pub use netrc::Netrc;
 pub use secret::Secret;
+pub(crate) use user_info::user_info;
 
 /// Where credentials come from.
 ///

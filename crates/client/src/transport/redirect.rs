@@ -47,6 +47,9 @@ impl Transport for Redirect {
             check_hop(&uri, &next).map_err(refused)?;
             let mut again = again.ok_or_else(|| refused("comes after the body was sent"))?;
             if Origin::of(&uri) != Origin::of(&next) {
+                if again.extensions().get::<KeepOrigin>().is_some() {
+                    return Err(refused("leads elsewhere, with a secret in the request").into());
+                }
                 for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
                     again.headers_mut().remove(header);
                 }
@@ -59,6 +62,10 @@ impl Transport for Redirect {
         Err(protocol_error(request.uri(), clause).into())
     }
 }
+
+/// Marks a request whose body holds a secret: it is redirected within its origin only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepOrigin;
 
 fn redirects(reply: &Response<Body>) -> bool {
     matches!(reply.status().as_u16(), 301 | 302 | 303 | 307 | 308)

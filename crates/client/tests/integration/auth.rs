@@ -4,19 +4,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use longshore::{
-    BlobBody, ErrorKind, MemoryCredentials, Mount, RemoteRepository, Repository, Secret,
-    Source as _, Target as _,
+    BlobBody, ErrorKind, Mount, RemoteRepository, Repository, Source as _, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
 
-use crate::{blob, blob_path, place, quick, remote};
+use crate::{blob, blob_path, login, place, quick, remote};
 
 const BASIC_HEADER: &str = "Basic dXNlcjpzM2NyZXQ=";
 
 fn as_user(server: &Script) -> RemoteRepository {
     assert_eq!(BASIC_HEADER, format!("Basic {}", BASE64.encode("user:s3cret")));
     let registry = place(server).registry().clone();
-    let store = MemoryCredentials::new().with(registry, "user", Secret::new("s3cret"));
+    let store = login(registry, "user", "s3cret");
     quick().credentials(store).build().repository(&place(server))
 }
 

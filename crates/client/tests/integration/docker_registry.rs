@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore::{
     Client, Copier, Delete as _, ErrorKind, Index, Memory, MemoryCredentials, RegistryName,
-    RegistrySettings, RootCertificates, Secret, Source as _, Tag, Verification,
+    RegistrySettings, RootCertificates, Source as _, Tag, Verification,
 };
 use longshore_testkit::fixture::{Image, real_image};
 use longshore_testkit::peer::{Authority, DockerRegistry};
@@ -93,10 +93,9 @@ async fn a_password_is_asked_for_and_a_wrong_one_refused() {
     let registry = DockerRegistry::with_htpasswd("user", "s3cret");
     let name: RegistryName = registry.address().parse().unwrap();
     let client = |password: Option<&str>| {
-        let none = MemoryCredentials::new();
         let store = match password {
-            Some(password) => none.with(name.clone(), "user", Secret::new(password)),
-            None => none,
+            Some(password) => crate::login(name.clone(), "user", password),
+            None => MemoryCredentials::new(),
         };
         quick().credentials(store).build()
     };

@@ -8,6 +8,7 @@ mod aysa;
 mod blob;
 mod blocking;
 mod certificate;
+mod credentials;
 mod docker_content;
 mod docker_registry;
 mod embedded;
@@ -31,7 +32,8 @@ mod upload;
 use std::time::Duration;
 
 use longshore::{
-    Client, ClientBuilder, Descriptor, Limits, MediaType, RemoteRepository, Repository, RetryPolicy,
+    Client, ClientBuilder, Credential, Descriptor, Limits, MediaType, MemoryCredentials,
+    RegistryName, RemoteRepository, Repository, RetryPolicy, Secret,
 };
 use longshore_testkit::script::Script;
 
@@ -48,6 +50,12 @@ fn impatient() -> ClientBuilder {
     let mut limits = Limits::default();
     limits.idle = Duration::from_secs(1);
     quick().limits(limits)
+}
+
+/// A user with a password at a server that speaks plain HTTP, and who means it.
+fn login(registry: RegistryName, user: &str, password: &str) -> MemoryCredentials {
+    let credential = Credential::login(user, Secret::new(password), "the caller");
+    MemoryCredentials::new().with_credential(registry, credential.over_plain_http())
 }
 
 /// The repository `a/b` at a scripted server.

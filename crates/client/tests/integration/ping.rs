@@ -1,6 +1,6 @@
 //! What a registry says of itself, and of those who ask.
 
-use longshore::{ErrorKind, MemoryCredentials, RegistryName, RegistrySettings, Scheme, Secret};
+use longshore::{ErrorKind, RegistryName, RegistrySettings, Scheme};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::{place, quick};
@@ -43,7 +43,7 @@ async fn a_registry_is_known_by_its_answer() {
 async fn credentials_are_checked_by_using_them() {
     let server = Script::start().await;
     let client = |password: &str| {
-        let store = MemoryCredentials::new().with(registry(&server), "user", Secret::new(password));
+        let store = crate::login(registry(&server), "user", password);
         quick().credentials(store).build()
     };
     let challenge = "Basic realm=\"x\"";

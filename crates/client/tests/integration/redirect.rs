@@ -1,6 +1,6 @@
 //! Redirects: credentials stay at home, and chains end.
 
-use longshore::{ErrorKind, MemoryCredentials, RemoteRepository, Secret, Source as _};
+use longshore::{ErrorKind, RemoteRepository, Source as _};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::{blob, blob_path, place, quick, remote};
@@ -11,7 +11,7 @@ async fn logged_in(server: &Script) -> RemoteRepository {
     server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
     server.expect(tags().body("{\"tags\":[]}"));
     let registry = place(server).registry().clone();
-    let store = MemoryCredentials::new().with(registry, "user", Secret::new("s3cret"));
+    let store = crate::login(registry, "user", "s3cret");
     let repository = quick().credentials(store).build().repository(&place(server));
     repository.tags(None).all().await.unwrap();
     repository

@@ -254,7 +254,7 @@ mod with_helpers {
     async fn user(config: &DockerConfig, name: &str, repository: &str) -> String {
         let repository = RepositoryName::parse(repository).ok();
         let found = config.get(&registry(name), repository.as_ref()).await;
-        let found = found.unwrap_or_else(|e| Credential::anonymous(e));
+        let found = found.unwrap_or_else(Credential::anonymous);
         found.user().unwrap_or(found.source()).to_owned()
     }
 

@@ -1,0 +1,158 @@
+use std::fmt;
+
+use clap::Args;
+use longshore::{CredentialKind, Error, Inquiry, Printable, Result, Scope};
+use serde::Serialize;
+
+use super::Asked;
+use crate::context::Context;
+use crate::output::Report;
+
+/// The arguments of `longshore auth explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore auth explain nginx
+  longshore auth explain ghcr.io/a/b --action pull,push --json
+
+No secret is shown. What the token gives access to is read out of it, without a check of its
+signature, where it is a JSON Web Token, and is not told otherwise.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    asked: Asked,
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let repository = arguments.asked.repository()?;
+    let scopes = arguments.asked.scopes(&repository);
+    let inquiry = context.client()?.explain(&repository, &scopes).await?;
+    context.output().report(&Answer::new(repository.to_string(), &inquiry))
+}
+
+/// The steps, in their order.
+#[derive(Serialize)]
+struct Answer {
+    repository: String,
+    /// What each source of credentials answered.
+    looked: Vec<Looked>,
+    credential: Credential,
+    challenge: Vec<String>,
+    token_service: Option<String>,
+    asked: Vec<String>,
+    /// `None` where neither the service nor the token tells.
+    granted: Option<Vec<String>>,
+    expires_in: Option<u64>,
+    failure: Option<String>,
+    /// Of a request for the tags.
+    status: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct Looked {
+    found: bool,
+    told: String,
+}
+
+#[derive(Serialize)]
+struct Credential {
+    kind: &'static str,
+    user: Option<String>,
+    source: String,
+}
+
+impl Answer {
+    fn new(repository: String, inquiry: &Inquiry) -> Self {
+        let shown = |scopes: &[Scope]| scopes.iter().map(ToString::to_string).collect();
+        let token = inquiry.token.as_ref();
+        let looked = inquiry.looked.iter();
+        let credential = &inquiry.credential;
+        Self {
+            repository,
+            looked: looked.map(|l| Looked { found: l.found, told: l.told.clone() }).collect(),
+            credential: Credential {
+                kind: kind(credential.kind()),
+                user: credential.user().map(str::to_owned),
+                source: credential.source().to_owned(),
+            },
+            challenge: inquiry.challenge.clone(),
+            token_service: inquiry.token_service.clone(),
+            asked: shown(&inquiry.asked),
+            granted: token.and_then(|token| token.granted.as_deref()).map(shown),
+            expires_in: token.map(|token| token.lifetime.as_secs()),
+            failure: inquiry.failure.as_deref().map(failure),
+            status: inquiry.status,
+        }
+    }
+
+    /// What a request for the tags came to, in a clause.
+    fn outcome(&self) -> String {
+        match (self.status, &self.failure) {
+            (_, Some(failure)) => failure.clone(),
+            (Some(200), None) => "accepted (HTTP 200)".to_owned(),
+            (Some(status @ (401 | 403)), None) => format!("refused (HTTP {status})"),
+            (Some(404), None) => "accepted, but there is no such repository (HTTP 404)".to_owned(),
+            (Some(status), None) => format!("HTTP {status}"),
+            (None, None) => "not tried".to_owned(),
+        }
+    }
+}
+
+impl Report for Answer {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let line = |to: &mut dyn fmt::Write, name: &str, text: &str| {
+            writeln!(to, "{name:<15} {}", Printable(text))
+        };
+        line(to, "repository", &self.repository)?;
+        for (i, looked) in self.looked.iter().enumerate() {
+            let mark = if looked.found { "taken:" } else { "passed over:" };
+            let name = if i == 0 { "looked for" } else { "" };
+            line(to, name, &format!("{mark} {}", looked.told))?;
+        }
+        let user = match &self.credential.user {
+            Some(user) => format!(" of {user}"),
+            None => String::new(),
+        };
+        let Credential { kind, source, .. } = &self.credential;
+        line(to, "credential", &format!("{kind}{user}: {source}"))?;
+        match &self.challenge[..] {
+            [] => line(to, "challenge", "none: the registry asks for nothing")?,
+            all => all.iter().try_for_each(|challenge| line(to, "challenge", challenge))?,
+        }
+        if let Some(service) = &self.token_service {
+            line(to, "token service", service)?;
+            line(to, "asked", &scopes(&self.asked))?;
+            let granted = self.granted.as_deref().map_or_else(|| "not told".to_owned(), scopes);
+            line(to, "granted", &granted)?;
+        }
+        if let Some(seconds) = self.expires_in {
+            line(to, "good for", &format!("{seconds} seconds"))?;
+        }
+        line(to, "outcome", &self.outcome())
+    }
+}
+
+fn scopes(all: &[String]) -> String {
+    match all {
+        [] => "nothing".to_owned(),
+        all => all.join(" "),
+    }
+}
+
+fn kind(kind: CredentialKind) -> &'static str {
+    match kind {
+        CredentialKind::Anonymous => "none",
+        CredentialKind::Login => "password",
+        CredentialKind::IdentityToken => "identity token",
+        CredentialKind::RegistryToken => "registry token",
+        CredentialKind::Authorization => "authorization header",
+        _ => "other",
+    }
+}
+
+/// An error with its hint, in a sentence.
+fn failure(error: &Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error}. {hint}"),
+        None => error.to_string(),
+    }
+}

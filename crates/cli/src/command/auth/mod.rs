@@ -1,0 +1,62 @@
+//! What happens between credentials and a request: explained, or carried out for others.
+
+mod explain;
+mod token;
+
+use clap::Subcommand;
+use longshore::{Reference, Repository, Result, Scope};
+
+use crate::context::Context;
+use crate::location::Location;
+
+/// The commands below `longshore auth`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Tell step by step how one authenticates for a repository.
+    Explain(explain::Arguments),
+    /// Print a token for a repository.
+    Token(token::Arguments),
+}
+
+pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
+    match what {
+        Command::Explain(arguments) => explain::run(context, arguments).await,
+        Command::Token(arguments) => token::run(context, arguments).await,
+    }
+}
+
+/// What to ask for.
+#[derive(Debug, clap::Args)]
+struct Asked {
+    /// The repository; a tag or digest makes no difference.
+    #[arg(value_name = "REF")]
+    location: Location,
+    /// What to be allowed to do: pull, push, delete, or * for all.
+    #[arg(long, value_name = "ACTION", value_delimiter = ',', default_value = "pull")]
+    action: Vec<String>,
+    /// A scope to ask for in place of the actions, such as repository:a/b:pull or registry:catalog:*.
+    #[arg(long, value_name = "SCOPE", conflicts_with = "action")]
+    scope: Vec<Scope>,
+}
+
+impl Asked {
+    fn repository(&self) -> Result<Repository> {
+        let reference: Option<&Reference> = match &self.location {
+            Location::Registry(reference) => Some(reference),
+            _ => None,
+        };
+        reference.map(|reference| reference.repository().clone()).ok_or_else(|| {
+            longshore::Error::new(longshore::ErrorKind::Invalid)
+                .at(&self.location)
+                .detail("only registries ask who is there")
+        })
+    }
+
+    fn scopes(&self, repository: &Repository) -> Vec<Scope> {
+        if !self.scope.is_empty() {
+            return self.scope.clone();
+        }
+        let actions: Vec<_> = self.action.iter().map(String::as_str).collect();
+        vec![Scope::repository(repository.name(), &actions)]
+    }
+}

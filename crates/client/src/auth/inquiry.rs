@@ -1,0 +1,166 @@
+//! How one would authenticate for a repository, found out step by step, and told.
+
+use std::sync::Arc;
+
+use http::header::WWW_AUTHENTICATE;
+use http::{Method as HttpMethod, Request, Uri};
+use longshore_core::{Error, ErrorKind, Result};
+
+use super::account::Account;
+use super::method::Method;
+use super::scope::{Scope, Scopes};
+use super::token::Token;
+use super::{Access, Auth};
+use crate::credentials::Credential;
+use crate::redact::redacted;
+use crate::transport::{Body, TransportError};
+
+/// How a client authenticates for a repository. Holds no secret but the token, which does not show.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Inquiry {
+    /// What each source of credentials answered, in order: the last is the one that counts.
+    pub looked: Vec<Looked>,
+    /// Who to be. Nobody, if the one found may not be sent there unencrypted.
+    pub credential: Credential,
+    /// The `WWW-Authenticate` headers by which the registry asked; none if it asks for nothing.
+    pub challenge: Vec<String>,
+    /// The URL of the token service, if there is one.
+    pub token_service: Option<String>,
+    /// What a token was asked for.
+    pub asked: Vec<Scope>,
+    /// The token, if there is one.
+    pub token: Option<Token>,
+    /// Why it came to an end before its time; the steps before are told all the same.
+    pub failure: Option<Arc<Error>>,
+    /// The status of a request for the repository's tags with all that.
+    pub status: Option<u16>,
+}
+
+/// One answer of a source of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Looked {
+    /// Whether it gave credentials.
+    pub found: bool,
+    /// Where they are from, or why there are none: one clause.
+    pub told: String,
+}
+
+/// What an inquiry is about.
+pub(crate) struct Question {
+    /// The registry, and the scopes to ask for; the first says whose credentials to take.
+    pub(crate) access: Access,
+    /// A URL to try, beside the registry's root.
+    pub(crate) page: Option<Uri>,
+}
+
+impl Auth {
+    /// Finds out how one authenticates, without regard to what is known already.
+    pub(crate) async fn inquire(&self, question: &Question) -> Inquiry {
+        let access = &question.access;
+        let repository = access.scopes.repository();
+        let looked = self.setup.credentials.look(&access.registry, repository.as_ref()).await;
+        let looked = looked.into_iter().map(|seen| match seen {
+            Ok(credential) => {
+                Looked { found: !credential.is_anonymous(), told: credential.source().to_owned() }
+            }
+            Err(e) => Looked { found: false, told: e.to_string() },
+        });
+        let mut inquiry = Inquiry {
+            looked: looked.collect(),
+            credential: Credential::anonymous("it was not found out"),
+            challenge: Vec::new(),
+            token_service: None,
+            asked: Vec::new(),
+            token: None,
+            failure: None,
+            status: None,
+        };
+        if let Err(error) = self.go(question, &mut inquiry).await {
+            inquiry.failure = Some(Arc::new(error.into_error()));
+        }
+        inquiry
+    }
+
+    /// Gets a token for these scopes.
+    pub(crate) async fn fetch_token(&self, question: &Question) -> Result<Token> {
+        let inquiry = self.inquire(question).await;
+        if let Some(token) = inquiry.token {
+            return Ok(token);
+        }
+        if let Some(failure) = inquiry.failure {
+            return Err(Arc::try_unwrap(failure)
+                .unwrap_or_else(|shared| Error::new(shared.kind()).detail(shared.to_string())));
+        }
+        let clause = match inquiry.challenge.is_empty() {
+            true => "the registry asks for no credentials, and has no tokens",
+            false => "the registry asks for a password, and has no tokens",
+        };
+        Err(Error::new(ErrorKind::Unsupported).detail(clause))
+    }
+
+    async fn go(&self, question: &Question, inquiry: &mut Inquiry) -> Result<(), TransportError> {
+        let account = self.fresh(&question.access.registry);
+        let call = self.call(&question.access);
+        let asked = self.challenge(&account, question, inquiry).await;
+        if let Ok((_, credential)) = account.credential(call).await {
+            inquiry.credential = (*credential).clone();
+        }
+        let also = asked?;
+        let header = match account.method() {
+            None => None,
+            Some(Method::Basic) => account.authorization(call, &also).await?,
+            Some(Method::Bearer(service)) => {
+                inquiry.token_service = Some(redacted(&service.realm));
+                match inquiry.credential.bearer() {
+                    Some(bearer) => Some(bearer),
+                    None => {
+                        let wanted = question.access.scopes.and(&also);
+                        inquiry.asked = wanted.to_vec();
+                        let token = account.fetch_token(call, &service, &wanted).await?;
+                        let header = token.header();
+                        inquiry.token = Some(token);
+                        header
+                    }
+                }
+            }
+        };
+        let Some(page) = &question.page else { return Ok(()) };
+        let mut request = get(page);
+        super::authorize(&mut request, header);
+        let reply = self.inner.send(request).await?;
+        inquiry.status = Some(reply.status().as_u16());
+        reply.into_body().drain().await;
+        Ok(())
+    }
+
+    /// Asks the registry's root, and then the page, until one of them asks who is there.
+    async fn challenge(
+        &self,
+        account: &Account,
+        question: &Question,
+        inquiry: &mut Inquiry,
+    ) -> Result<Scopes, TransportError> {
+        for uri in [Some(&question.access.root), question.page.as_ref()].into_iter().flatten() {
+            let reply = self.inner.send(get(uri)).await?;
+            let status = reply.status().as_u16();
+            let headers = reply.headers().clone();
+            reply.into_body().drain().await;
+            if status == 401 {
+                let lines = headers.get_all(WWW_AUTHENTICATE).iter();
+                let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
+                inquiry.challenge = lines.collect();
+                return Ok(account.learn(self.call(&question.access), &headers).await?);
+            }
+        }
+        Ok(Scopes::default())
+    }
+}
+
+fn get(uri: &Uri) -> Request<Body> {
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = HttpMethod::GET;
+    *request.uri_mut() = uri.clone();
+    request
+}

@@ -1,0 +1,175 @@
+//! How a registry authenticates: the choice among what it offers. Pure.
+
+use http::Uri;
+use longshore_core::RegistryName;
+
+use super::challenge::{Bearer, Challenge};
+use super::policy::{Authentication, BasicUse, TokenService};
+use super::scope::Scopes;
+use super::token;
+use crate::credentials::Login;
+
+/// How a registry authenticates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Basic,
+    Bearer(Service),
+}
+
+/// A token service that may be given the credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Service {
+    pub(crate) realm: Uri,
+    pub(crate) service: Option<String>,
+    /// Who to be there, in place of whom one is at the registry.
+    pub(crate) login: Option<Login>,
+    /// Whether the registry takes Basic in place of its tokens.
+    pub(crate) basic_too: bool,
+}
+
+impl Service {
+    /// The one that was set by hand.
+    pub(crate) fn configured(service: &TokenService) -> Self {
+        let TokenService { realm, service, login } = service.clone();
+        Self { realm, service, login, basic_too: false }
+    }
+}
+
+/// Chooses among challenges: a token service that may be used, else Basic.
+///
+/// # Errors
+/// A clause that says why none of them will do.
+pub(crate) fn choose(
+    challenges: &[Challenge],
+    registry: &Uri,
+    settings: &Authentication,
+) -> Result<(Method, Scopes), String> {
+    let basic_too = challenges.contains(&Challenge::Basic) && settings.basic == BasicUse::Allowed;
+    let mut refusal = None;
+    for challenge in challenges {
+        let Challenge::Bearer(bearer) = challenge else { continue };
+        match service(bearer, registry, settings) {
+            Ok(service) => {
+                let method = Method::Bearer(Service { basic_too, ..service });
+                return Ok((method, bearer.scopes.clone()));
+            }
+            Err(clause) => refusal = Some(format!("the address of the token service {clause}")),
+        }
+    }
+    if basic_too {
+        return Ok((Method::Basic, Scopes::default()));
+    }
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    let schemes: Vec<_> = challenges.iter().map(Challenge::scheme).collect();
+    let why = match schemes[..] {
+        ["basic"] => "turned off",
+        _ => "not supported",
+    };
+    Err(format!("the registry offers {} only, which is {why}", schemes.join(", ")))
+}
+
+/// The token service of a challenge, or the one that was set in its place.
+fn service(
+    bearer: &Bearer,
+    registry: &Uri,
+    settings: &Authentication,
+) -> Result<Service, &'static str> {
+    if let Some(service) = &settings.token_service {
+        return Ok(Service::configured(service));
+    }
+    let service = bearer.service.clone();
+    let realm = match &settings.token_host {
+        Some(host) => token::realm_at(registry, bearer, host)?,
+        None => token::realm(registry, bearer)?,
+    };
+    Ok(Service { realm, service, login: None, basic_too: false })
+}
+
+/// Whether a registry's token service wants a scope even where none is needed.
+///
+/// Google's refuses a request without one (2017, dxf's issue 28). Docker Hub's refuses this one.
+pub(crate) fn wants_catalog(registry: &RegistryName) -> bool {
+    let host = registry.host();
+    host == "gcr.io" || host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::WWW_AUTHENTICATE;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    fn chosen(header: &str, settings: &Authentication) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_str(header).unwrap());
+        let challenges = Challenge::all(&headers).unwrap();
+        let (method, scopes) =
+            choose(&challenges, &"https://r.example/v2/".parse().unwrap(), settings)?;
+        let scopes: Vec<_> = scopes.iter().map(ToString::to_string).collect();
+        Ok(match method {
+            Method::Basic => "basic".to_owned(),
+            Method::Bearer(s) => {
+                let service = s.service.unwrap_or_default();
+                let and = if s.basic_too { " or basic" } else { "" };
+                format!("{} {service} {}{and}", s.realm, scopes.join(" "))
+            }
+        })
+    }
+
+    const BEARER: &str = r#"Bearer realm="https://a.example/t",service="s""#;
+    const BOTH: &str = r#"Basic realm="b", Bearer realm="https://a.example/t",service="s""#;
+
+    #[test]
+    fn trap_02_a_token_service_comes_before_basic() {
+        let allowed = Authentication::default();
+        for (header, expected) in [
+            (BEARER, "https://a.example/t s "),
+            (BOTH, "https://a.example/t s  or basic"),
+            ("Basic realm=\"b\"", "basic"),
+            (r#"Bearer realm="null://",service="s", Basic realm="b""#, "basic"),
+            (
+                r#"Bearer realm="https://a.example/t",scope="repository:a:pull repository:b:pull,push""#,
+                "https://a.example/t  repository:a:pull repository:b:pull,push",
+            ),
+        ] {
+            assert_eq!(chosen(header, &allowed).unwrap(), expected);
+        }
+        assert!(chosen("Negotiate", &allowed).unwrap_err().contains("negotiate only"));
+        assert!(chosen(r#"Digest realm="a", qop="auth,auth-int""#, &allowed).is_err());
+    }
+
+    #[test]
+    fn basic_can_be_turned_off() {
+        let never = Authentication { basic: BasicUse::Never, ..Authentication::default() };
+        assert_eq!(chosen(BOTH, &never).unwrap(), "https://a.example/t s ");
+        assert!(chosen("Basic realm=\"b\"", &never).unwrap_err().contains("turned off"));
+    }
+
+    #[test]
+    fn a_token_service_or_its_host_can_be_set() {
+        let service = TokenService::new("https://mine.example/token", Some("m")).unwrap();
+        let set = Authentication { token_service: Some(service), ..Authentication::default() };
+        assert_eq!(chosen(BEARER, &set).unwrap(), "https://mine.example/token m ");
+        let host = Some("other.y:99".parse().unwrap());
+        let set = Authentication { token_host: host, ..Authentication::default() };
+        assert_eq!(chosen(BEARER, &set).unwrap(), "https://other.y:99/t s ");
+        let http = r#"Bearer realm="http://a.example/t?a=b",service="s""#;
+        assert_eq!(chosen(http, &set).unwrap(), "https://other.y:99/t?a=b s ");
+    }
+
+    #[test]
+    fn googles_registries_want_a_scope() {
+        for (name, expected) in [
+            ("gcr.io", true),
+            ("eu.gcr.io", true),
+            ("europe-docker.pkg.dev", true),
+            ("docker.io", false),
+            ("evilgcr.io", false),
+        ] {
+            assert_eq!(wants_catalog(&name.parse().unwrap()), expected, "{name}");
+        }
+    }
+}
