@@ -58,25 +58,7 @@ impl Program {
         arguments: impl IntoIterator<Item = S>,
         stdin: &[u8],
     ) -> Ended {
-        self.run_command(self.command().args(arguments), stdin)
-    }
-
-    /// Runs a command of the program with this on its standard input.
-    pub(crate) fn run_command(&self, command: &mut Command, stdin: &[u8]) -> Ended {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A program that ends without reading breaks this pipe: no matter.
-        child.stdin.take().unwrap().write_all(stdin).ok();
-        let output = child.wait_with_output().unwrap();
-        Ended {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        run_command(self.command().args(arguments), stdin)
     }
 
     /// Runs a line of words to its end; it must succeed. Returns its standard output, trimmed.
@@ -106,6 +88,24 @@ impl Program {
         let line = process.wait_for("listening on ", DEADLINE).expect("the registry starts");
         let address = line.rsplit(' ').next().unwrap().trim().to_owned();
         Server { process, address }
+    }
+}
+
+/// Runs a command of the program with this on its standard input.
+pub(crate) fn run_command(command: &mut Command, stdin: &[u8]) -> Ended {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that ends without reading breaks this pipe: no matter.
+    child.stdin.take().unwrap().write_all(stdin).ok();
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

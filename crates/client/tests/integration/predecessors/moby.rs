@@ -195,7 +195,7 @@ async fn moby_is_let_in_with_a_password_or_a_token() {
         let mut wrong = moby(&place, "'user', 'wrong'");
         let raised = wrong.raises("Tags('team/app', **at).list()");
         assert!(raised.is("PermissionDeny") || raised.is("AuthFailed"), "{raised:?}");
-        let store = MemoryCredentials::new().with(place.registry(), USER, Secret::new("wrong"));
+        let store = crate::login(place.registry(), USER, "wrong");
         let ours = quick().credentials(store).build().repository(place.at("team/app").repository());
         let e = ours.tags(None).all().await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unauthorized);

@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use longshore::{
-    Client, Error, ErrorKind, MemoryCredentials, RegistryName, RegistrySettings, RemoteRepository,
-    RootCertificates, Scheme, Secret, Source as _, Tag, TagOrDigest,
+    Client, Error, ErrorKind, RegistryName, RegistrySettings, RemoteRepository, RootCertificates,
+    Scheme, Source as _, Tag, TagOrDigest,
 };
 use longshore_registry::{Builder, Registry, Rights, Tokens, Users, serve};
 use longshore_testkit::fixture::{Content, Image};
@@ -98,7 +98,7 @@ impl Place {
         running: (oneshot::Sender<()>, Option<Front>),
     ) -> Self {
         let name: RegistryName = address.to_string().parse().unwrap();
-        let store = MemoryCredentials::new().with(name, USER, Secret::new(PASSWORD));
+        let store = crate::login(name, USER, PASSWORD);
         let settings = certificate.as_deref().map_or_else(RegistrySettings::default, trusting);
         let client = quick().default_settings(settings).credentials(store).build();
         let place = Self { address, client, certificate, _running: running };
