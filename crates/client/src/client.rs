@@ -8,12 +8,8 @@ use std::sync::Arc;
 
 use longshore_core::{Cached, Namespaces, Pages, RegistryName, Repository, RepositoryName, Result};
 
-<<<<<<< HEAD
-use crate::auth::Auth;
-use crate::certificate_folder::CertificateFolders;
-=======
 use crate::auth::{Auth, Policies, PresetToken, Setup};
->>>>>>> b3176b5 (Authenticate by every kind of credential, and tell how it goes)
+use crate::certificate_folder::CertificateFolders;
 use crate::config::{Config, RegistrySettings, RetryPolicy, UploadForm, UserAgent};
 use crate::credentials::{CredentialStore, MemoryCredentials};
 use crate::detect::Detector;

@@ -81,10 +81,9 @@ pub use longshore_core::{
 /// The keys and signatures of Docker schema 1.
 pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
 
+pub use auth::{Authentication, BasicUse, Inquiry, Looked, Opening, Scope, Token, TokenService};
 pub use certificate::{ClientCertificate, RootCertificates};
 pub use certificate_folder::CertificateFolders;
-pub use auth::{Authentication, BasicUse, Inquiry, Looked, Opening, Scope, Token, TokenService};
-pub use certificate::RootCertificates;
 pub use client::{Client, ClientBuilder};
 pub use config::{RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification};
 pub use credentials::{
