@@ -33,6 +33,10 @@ pub(crate) enum Command {
     Config(command::config::Arguments),
     /// Show what an image or artifact consists of.
     Inspect(command::inspect::Arguments),
+    /// List the platforms that an image is for.
+    Platforms(command::platforms::Arguments),
+    /// Show how an image was made, step by step.
+    History(command::history::Arguments),
     /// Read, write, mount or remove blobs.
     #[command(subcommand)]
     Blob(command::blob::Command),

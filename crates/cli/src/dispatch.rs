@@ -16,6 +16,8 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Manifest(what) => command::manifest::run(context, what).await,
         Command::Config(arguments) => command::config::run(context, arguments).await,
         Command::Inspect(arguments) => command::inspect::run(context, arguments).await,
+        Command::Platforms(arguments) => command::platforms::run(context, arguments).await,
+        Command::History(arguments) => command::history::run(context, arguments).await,
         Command::Blob(what) => command::blob::run(context, what).await,
         Command::Tag(arguments) => command::tag::run(context, arguments).await,
         Command::Untag(arguments) => command::untag::run(context, arguments).await,

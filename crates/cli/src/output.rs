@@ -49,6 +49,17 @@ impl Output {
         Ok(())
     }
 
+    /// Shows one field of a JSON document: a text as it is, anything else as JSON.
+    pub(crate) fn field(self, document: &[u8], place: &str) -> Result<()> {
+        let document: serde_json::Value = serde_json::from_slice(document).map_err(|e| {
+            Error::new(ErrorKind::Invalid).detail("the document is no JSON").with_source(e)
+        })?;
+        match longshore::field(&document, place)? {
+            serde_json::Value::String(text) if !self.json => line(Printable(text)),
+            value => json(value),
+        }
+    }
+
     /// Shows a list as it comes: a name a line, or one JSON array at the end.
     pub(crate) async fn list<T>(
         self,

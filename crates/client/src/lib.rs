@@ -67,15 +67,16 @@ mod userinfo;
 
 pub use http;
 pub use longshore_core::{
-    Algorithm, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream, CONFIG_LIMIT,
-    Cached, ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults, Delete,
-    Deleted, Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, Filter, History, Holding,
-    ImageConfig, ImageManifest, Index, Layout, MANIFEST_LIMIT, Manifest, Measure, MediaType,
-    Memory, Mount, Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Platform,
-    Printable, Progress, RawManifest, Reference, RegistryError, RegistryName, Repository,
-    RepositoryName, Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, Tag,
-    TagOrDigest, Tally, Target, Untagged, Verifier, blob_file, canonical_json, delete_with_tags,
-    graph, image_for, put_tags, tags_of, untag,
+    Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
+    CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults,
+    Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, Filter, History,
+    Holding, Image, ImageConfig, ImageLayer, ImageManifest, Index, Layout, MANIFEST_LIMIT,
+    Manifest, Measure, MediaType, Memory, Mount, Namespaces, Node, PIECE, Pack, Page, PageToken,
+    Pages, ParseError, Platform, Printable, Progress, RawManifest, Reference, RegistryError,
+    RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
+    Schema1Layer, Side, Source, Step, Tag, TagOrDigest, Tally, Target, Untagged, Verifier,
+    blob_file, canonical_json, delete_with_tags, field, graph, image_for, images_of, put_tags,
+    tags_of, untag,
 };
 
 /// The keys and signatures of Docker schema 1.

@@ -1,8 +1,9 @@
-//! Choosing an image by platform.
+//! Choosing an image by platform, and listing those that there are.
 
+use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{CONFIG_LIMIT, ImageConfig, Manifest, RawManifest};
-use crate::media_type::MediaType;
+use crate::image::Image;
+use crate::manifest::{Index, Manifest, RawManifest, Schema1};
 use crate::nested;
 use crate::platform::Platform;
 use crate::store::Source;
@@ -22,24 +23,169 @@ pub async fn image_for(
             let image = nested::image_in(source, index, platform).await?;
             source.manifest(&image.digest.into()).await
         }
-        Manifest::Image(image) if is_image_config(&image.config.media_type) => {
-            let bytes = source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
-            let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|e| {
-                Error::new(ErrorKind::Invalid)
-                    .at(&image.config.digest)
-                    .detail(format!("not an image's configuration: {e}"))
-            })?;
-            if config.platform.satisfies(platform) {
-                return Ok(manifest);
+        Manifest::Image(image) if image.is_container_image() => {
+            let image = Image::read(source, manifest).await?;
+            if image.platform().satisfies(platform) {
+                return Ok(image.manifest().clone());
             }
             Err(Error::new(ErrorKind::NotFound)
                 .at(format!("platform {platform}"))
-                .detail(format!("the image is for {}", config.platform)))
+                .detail(format!("the image is for {}", image.platform())))
         }
         _ => Ok(manifest),
     }
 }
 
-fn is_image_config(media_type: &MediaType) -> bool {
-    *media_type == MediaType::OCI_CONFIG || *media_type == MediaType::DOCKER_CONFIG
+/// The images that a manifest offers, each with its platform: those of an index, also where it lists
+/// further indexes; an image itself as the only one.
+///
+/// Each descriptor is that of an image's manifest as it is stored. Where an index does not say which
+/// platform an image is for, its configuration is asked. Attestations and artifacts are no images, and
+/// not listed.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) for indexes in each other more than four deep; the source's error.
+pub async fn images_of(source: &dyn Source, manifest: &RawManifest) -> Result<Vec<Descriptor>> {
+    let mut images = Vec::new();
+    let mut indexes = Vec::new();
+    collect(source, manifest.clone(), None, &mut images, &mut indexes).await?;
+    for _ in 1..DEPTH {
+        for descriptor in std::mem::take(&mut indexes) {
+            let manifest = source.manifest(&descriptor.digest.into()).await?;
+            collect(source, manifest, None, &mut images, &mut indexes).await?;
+        }
+    }
+    match indexes.first() {
+        None => Ok(images),
+        Some(deepest) => Err(Error::new(ErrorKind::Invalid)
+            .at(&deepest.digest)
+            .detail(format!("indexes in indexes, more than {DEPTH} deep"))),
+    }
+}
+
+/// Adds the images that one manifest is or lists, and the indexes that it lists.
+async fn collect(
+    source: &dyn Source,
+    manifest: RawManifest,
+    listed: Option<&Descriptor>,
+    images: &mut Vec<Descriptor>,
+    indexes: &mut Vec<Descriptor>,
+) -> Result<()> {
+    let mut descriptor = listed.unwrap_or(manifest.descriptor()).clone();
+    let platform = match manifest.parse()? {
+        Manifest::Index(index) => return collect_listed(source, index, images, indexes).await,
+        Manifest::Image(image) if image.is_container_image() => {
+            Image::read(source, manifest).await?.platform().clone()
+        }
+        Manifest::Schema1(schema1) => platform_of(&schema1)?,
+        _ => return Ok(()),
+    };
+    descriptor.platform = Some(platform);
+    images.push(descriptor);
+    Ok(())
+}
+
+async fn collect_listed(
+    source: &dyn Source,
+    index: Index,
+    images: &mut Vec<Descriptor>,
+    indexes: &mut Vec<Descriptor>,
+) -> Result<()> {
+    for descriptor in index.manifests {
+        match &descriptor.platform {
+            _ if descriptor.annotations.get(ATTESTATION).is_some() => {}
+            _ if descriptor.media_type.is_index() => indexes.push(descriptor),
+            Some(platform) if platform.os == "unknown" => {}
+            Some(_) => images.push(descriptor),
+            None => {
+                let manifest = source.manifest(&descriptor.digest.clone().into()).await?;
+                if manifest.media_type().is_index() {
+                    indexes.push(descriptor);
+                } else {
+                    Box::pin(collect(source, manifest, Some(&descriptor), images, indexes)).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The platform of a schema 1 image: its newest v1 image says the system, Linux if it does not.
+fn platform_of(schema1: &Schema1) -> Result<Platform> {
+    let newest = schema1.ancestors()?.into_iter().next();
+    let os = newest.and_then(|ancestor| ancestor.os).unwrap_or_else(|| "linux".to_owned());
+    Ok(Platform::new(&os, &schema1.architecture, None))
+}
+
+/// How BuildKit marks an index's entry that is no image but tells of one.
+///
+/// Source: BuildKit, docs/attestations/attestation-storage.md.
+const ATTESTATION: &str = "vnd.docker.reference.type";
+/// Indexes within each other: real ones have two at most.
+const DEPTH: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::ImageConfig;
+    use crate::memory::Memory;
+    use crate::pack::Pack;
+
+    async fn image(store: &Memory, platform: &str) -> Descriptor {
+        let platform = Platform::parse(platform).unwrap();
+        let config = ImageConfig { platform, ..ImageConfig::default() };
+        Pack::image(&config).unwrap().push(store, None).await.unwrap()
+    }
+
+    fn on(mut descriptor: Descriptor, platform: &str) -> Descriptor {
+        descriptor.platform = Some(Platform::parse(platform).unwrap());
+        descriptor
+    }
+
+    async fn listed(store: &Memory, of: &Descriptor) -> Vec<(String, Descriptor)> {
+        let manifest = store.manifest(&of.digest.clone().into()).await.unwrap();
+        let images = images_of(store, &manifest).await.unwrap();
+        images.into_iter().map(|d| (d.platform.clone().unwrap().to_string(), d)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_single_image_is_a_list_of_one_with_its_own_digest() {
+        let store = Memory::new();
+        let only = image(&store, "linux/arm/v7").await;
+        let found = listed(&store, &only).await;
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].0.as_str(), &found[0].1.digest), ("linux/arm/v7", &only.digest));
+    }
+
+    #[tokio::test]
+    async fn an_index_lists_images_and_neither_attestations_nor_artifacts() {
+        let store = Memory::new();
+        let amd = on(image(&store, "linux/amd64").await, "linux/amd64");
+        let unsaid = image(&store, "windows/amd64").await;
+        let deep = on(image(&store, "linux/s390x").await, "linux/s390x");
+        let inner = Pack::index(vec![deep]).push(&store, None).await.unwrap();
+        let artifact = Pack::artifact("a/b".parse().unwrap()).push(&store, None).await.unwrap();
+        let unknown = on(artifact.clone(), "unknown/unknown");
+        let mut marked = on(artifact.clone(), "linux/amd64");
+        marked.annotations.insert(ATTESTATION, "attestation-manifest");
+        let entries = vec![amd, unsaid, inner, artifact, unknown, marked];
+        let index = Pack::index(entries).push(&store, None).await.unwrap();
+        let platforms: Vec<String> =
+            listed(&store, &index).await.into_iter().map(|(platform, _)| platform).collect();
+        assert_eq!(platforms, ["linux/amd64", "windows/amd64", "linux/s390x"]);
+    }
+
+    #[tokio::test]
+    async fn indexes_end_somewhere() {
+        let store = Memory::new();
+        let mut inner = image(&store, "linux/amd64").await;
+        for _ in 0..DEPTH {
+            inner = Pack::index(vec![inner]).push(&store, None).await.unwrap();
+        }
+        assert_eq!(listed(&store, &inner).await.len(), 1);
+        let outer = Pack::index(vec![inner]).push(&store, None).await.unwrap();
+        let manifest = store.manifest(&outer.digest.into()).await.unwrap();
+        let e = images_of(&store, &manifest).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid);
+    }
 }

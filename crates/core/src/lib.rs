@@ -23,13 +23,15 @@
 //!
 //! | modules | hold |
 //! |---|---|
-//! | `error`, `printable`, `json` | failure, foreign text, foreign JSON |
+//! | `error`, `printable`, `json`, `field` | failure, foreign text, foreign JSON |
 //! | `filter` | choosing names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the words of documents |
 //! | `descriptor`, `reference` | pointing at content, by address and by name |
 //! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
 //! | `blob`, `store` | streams, and the traits of everything that holds content |
-//! | `graph`, `choice`, `nested`, `blob_file` | what hangs below a manifest; which image is meant; how a blob becomes a file |
+//! | `graph`, `image`, `blob_file` | what hangs below a manifest; an image; how a blob becomes a file |
+//! | `choice`, `nested` | which image is meant |
+//! | `graph`, `image`, `choice`, `blob_file` | what hangs below a manifest; an image and which is meant; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `tagging`, `untag` | what is done with stores |
 
@@ -42,8 +44,10 @@ mod copy;
 mod descriptor;
 mod digest;
 mod error;
+mod field;
 mod filter;
 pub mod graph;
+mod image;
 mod json;
 mod layout;
 mod manifest;
@@ -63,16 +67,18 @@ mod untag;
 pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, Measure, PIECE, Progress};
 pub use cached::Cached;
-pub use choice::image_for;
+pub use choice::{image_for, images_of};
 pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary, Tally};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
+pub use field::field;
 pub use filter::Filter;
+pub use image::{Image, ImageLayer, Step};
 pub use layout::{Layout, listing};
 pub use manifest::{
-    ArtifactManifest, CONFIG_LIMIT, ContainerConfig, History, ImageConfig, ImageManifest, Index,
-    MANIFEST_LIMIT, Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
+    Ancestor, ArtifactManifest, CONFIG_LIMIT, ContainerConfig, History, ImageConfig, ImageManifest,
+    Index, MANIFEST_LIMIT, Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
     canonical_json,
 };
 #[cfg(feature = "signatures")]

@@ -58,6 +58,9 @@ impl MediaType {
     /// Docker layer, gzip.
     pub const DOCKER_LAYER_GZIP: Self =
         Self::known("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    /// Docker's name for a zstd layer, which only BuildKit writes.
+    pub const DOCKER_LAYER_ZSTD: Self =
+        Self::known("application/vnd.docker.image.rootfs.diff.tar.zstd");
     /// Docker layer, plain tar.
     pub const DOCKER_LAYER: Self = Self::known("application/vnd.docker.image.rootfs.diff.tar");
     /// Docker layer that is not at the registry, gzip.
@@ -131,6 +134,12 @@ impl MediaType {
     #[must_use]
     pub fn is_nondistributable(&self) -> bool {
         self.0.contains(".nondistributable.") || self.0.contains(".foreign.")
+    }
+
+    /// Whether it names a layer that travels as a plain tar.
+    #[must_use]
+    pub fn is_plain_layer(&self) -> bool {
+        *self == Self::OCI_LAYER || *self == Self::DOCKER_LAYER
     }
 
     /// Whether it names an index or manifest list.

@@ -32,9 +32,13 @@
 //! | `spool`, `staging` | how an archive is opened; where blobs wait until one is written |
 //! | `members`, `tar_file` | tar files, read strictly and written reproducibly |
 //! | `oci_archive`, `docker_archive` | the stores |
+//! | `layer`, `document`, `append` | what is in a layer; JSON that is edited in place; one more layer |
 
+mod append;
 mod compression;
 mod docker_archive;
+mod document;
+mod layer;
 mod members;
 mod oci_archive;
 mod section;
@@ -42,6 +46,8 @@ mod spool;
 mod staging;
 mod tar_file;
 
+pub use append::{Append, Appended};
 pub use compression::{Compression, Decoder, Limits, error_of};
 pub use docker_archive::{DockerArchive, DockerArchiveWriter};
+pub use layer::{Unpacked, measure, unpack};
 pub use oci_archive::{OciArchive, OciArchiveWriter};

@@ -10,13 +10,18 @@ use crate::output;
 #[command(after_help = "\
 Examples:
   longshore config nginx:1.27
-  longshore config nginx:1.27 --platform linux/arm64 | jq .config.Env")]
+  longshore config nginx:1.27 --platform linux/arm64 | jq .config.Env
+  longshore config nginx:1.27 --field .config.Env[0]
+  longshore config nginx:1.27 --field '.config.Labels[\"org.opencontainers.image.version\"]'")]
 pub(crate) struct Arguments {
     /// The image.
     location: Location,
     /// Of an index, the image for this platform [default: this machine's].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
+    /// Only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
+    #[arg(long, value_name = "FIELD")]
+    field: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
@@ -35,5 +40,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
     };
     let config = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
-    output::bytes(&config)
+    match &arguments.field {
+        None => output::bytes(&config),
+        Some(field) => context.output().field(&config, field),
+    }
 }

@@ -53,6 +53,9 @@ struct Inspection {
     manifests: Vec<Descriptor>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers: Vec<Descriptor>,
+    /// Bytes of the layers as they travel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<ImageConfig>,
 }
@@ -69,19 +72,20 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
         annotations: parsed.annotations().cloned().unwrap_or_default(),
         manifests: Vec::new(),
         layers: Vec::new(),
+        layers_size: None,
         config: None,
     };
     match parsed {
         Manifest::Image(image) => {
-            let is_image = image.config.media_type == MediaType::OCI_CONFIG
-                || image.config.media_type == MediaType::DOCKER_CONFIG;
-            if is_image {
+            if image.is_container_image() {
                 let bytes = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
-                inspection.config = serde_json::from_slice(&bytes).ok();
+                inspection.config = ImageConfig::parse(&bytes).ok();
             } else {
                 inspection.artifact_type =
                     Some(image.artifact_type.unwrap_or(image.config.media_type));
             }
+            let sizes = image.layers.iter().map(|layer| layer.size);
+            inspection.layers_size = Some(sizes.fold(0, u64::saturating_add));
             inspection.layers = image.layers;
         }
         Manifest::Index(index) => {

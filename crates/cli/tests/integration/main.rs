@@ -8,6 +8,7 @@ mod crash;
 mod credentials;
 mod exits;
 mod faults;
+mod images;
 mod manifests;
 mod parity;
 mod peers;

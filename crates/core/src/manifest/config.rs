@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::annotations::Annotations;
-use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
 use crate::json::null_is_default;
+use crate::manifest::history::History;
+use crate::manifest::rootfs::RootFs;
 use crate::platform::Platform;
 
 /// An image's configuration: how to run it, and how it came to be.
@@ -37,38 +39,21 @@ pub struct ImageConfig {
 /// 8 MiB: the most that is read of a configuration. Real ones have some kilobytes.
 pub const CONFIG_LIMIT: usize = 8 << 20;
 
-/// The digests of an image's layers, unpacked.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootFs {
-    /// Always `layers`.
-    #[serde(default, rename = "type")]
-    pub kind: String,
-    /// The digest of each layer's plain tar, lowest first.
-    #[serde(default, deserialize_with = "null_is_default")]
-    pub diff_ids: Vec<Digest>,
-}
+impl ImageConfig {
+    /// Reads a configuration's bytes.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) with the field, the line and what was expected.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes).map_err(|e| {
+            Error::new(ErrorKind::Invalid).detail(format!("not an image's configuration: {e}"))
+        })
+    }
 
-/// One step of an image's making.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History {
-    /// When, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created: Option<String>,
-    /// By what command.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_by: Option<String>,
-    /// By whom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// What for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub comment: Option<String>,
-    /// Whether it made no layer.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub empty_layer: bool,
-    /// Fields unknown to longshore.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    /// The steps that made layers, oldest first.
+    pub fn non_empty_history(&self) -> impl Iterator<Item = &History> {
+        self.history.iter().filter(|step| !step.empty_layer)
+    }
 }
 
 /// How a container of the image runs.

@@ -34,3 +34,12 @@ pub struct ImageManifest {
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
+
+impl ImageManifest {
+    /// Whether it is a container image: its config is of the type that images have.
+    #[must_use]
+    pub fn is_container_image(&self) -> bool {
+        let config = &self.config.media_type;
+        *config == MediaType::OCI_CONFIG || *config == MediaType::DOCKER_CONFIG
+    }
+}

@@ -3,12 +3,15 @@
 //! Owns [`RawManifest`] (never rewritten) and [`Manifest`] (never written back). What a manifest
 //! points at, by position, is the business of `graph`.
 
+mod ancestor;
 mod artifact;
 mod canonical;
 mod check;
 mod config;
+mod history;
 mod image;
 mod index;
+mod rootfs;
 mod schema1;
 
 use std::fmt;
@@ -17,12 +20,15 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use ancestor::Ancestor;
 pub use artifact::ArtifactManifest;
 pub use canonical::canonical_json;
-pub use config::{CONFIG_LIMIT, ContainerConfig, History, ImageConfig, RootFs};
+pub use config::{CONFIG_LIMIT, ContainerConfig, ImageConfig};
+pub use history::History;
 pub use image::ImageManifest;
 pub use index::Index;
 pub(crate) use index::missing;
+pub use rootfs::RootFs;
 #[cfg(feature = "signatures")]
 pub use schema1::{PublicKey, Signer, SigningKey, Verified};
 pub use schema1::{Schema1, Schema1History, Schema1Layer};

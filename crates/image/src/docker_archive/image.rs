@@ -130,7 +130,7 @@ fn describe(section: &Section, diff_id: &Digest) -> Result<Descriptor> {
             return Ok(Descriptor::new(MediaType::DOCKER_LAYER, diff_id.clone(), section.size()));
         }
         Compression::Gzip => MediaType::DOCKER_LAYER_GZIP,
-        Compression::Zstd => MediaType::parse(DOCKER_LAYER_ZSTD)?,
+        Compression::Zstd => MediaType::DOCKER_LAYER_ZSTD,
     };
     let (stored, unpacked) = digests(section, diff_id)?;
     check_diff_id(&unpacked, diff_id)?;
@@ -194,9 +194,6 @@ impl<R: Read> Read for Hashing<R> {
         Ok(n)
     }
 }
-
-/// Docker's name for a zstd layer, which only BuildKit writes.
-const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
 
 #[cfg(test)]
 mod tests {

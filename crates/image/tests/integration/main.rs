@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
+mod append;
 mod docker_archive;
 mod hostile;
+mod layer;
 mod oci_archive;
 mod skopeo;
 

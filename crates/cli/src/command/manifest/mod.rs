@@ -38,7 +38,8 @@ Examples:
   longshore manifest get nginx:1.27
   longshore manifest get nginx:1.27 --platform linux/arm64 | jq .layers
   longshore manifest get nginx:1.27 -o manifest.json
-  longshore manifest get nginx:1.27 --accept application/vnd.docker.distribution.manifest.list.v2+json")]
+  longshore manifest get nginx:1.27 --accept application/vnd.docker.distribution.manifest.list.v2+json
+  longshore manifest get nginx:1.27 --platform local --field .config.digest")]
 pub(crate) struct Get {
     /// The image or artifact.
     location: Location,
@@ -51,6 +52,9 @@ pub(crate) struct Get {
     /// Write it to this file, which shows only when it is whole; `-` is standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Only this field: names joined by dots, or a JSON Pointer (/layers/0/digest).
+    #[arg(long, value_name = "FIELD", conflicts_with = "output")]
+    field: Option<String>,
 }
 
 /// The arguments of `longshore manifest check`.
@@ -110,9 +114,10 @@ async fn get(context: &Context, get: Get) -> Result<()> {
             }
         }
     };
-    match &get.output {
-        None => output::bytes(manifest.bytes()),
-        to => {
+    match (&get.output, &get.field) {
+        (_, Some(field)) => context.output().field(manifest.bytes(), field),
+        (None, None) => output::bytes(manifest.bytes()),
+        (to, None) => {
             let whole = futures_util::stream::iter([Ok(manifest.bytes().clone())]);
             let reader =
                 BlobReader::new(manifest.by_bytes().descriptor().clone(), BlobStream::new(whole))?;

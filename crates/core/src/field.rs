@@ -1,0 +1,127 @@
+//! One value of a JSON document, by its place.
+
+use serde_json::Value;
+
+use crate::error::{Error, ErrorKind, ParseError, Result};
+
+/// The value at a place in a document.
+///
+/// The place is a JSON Pointer (`/config/Env/0`), or names joined by dots with an optional dot before
+/// them (`.config.Env[0]`, `config.Env.0`); a name that holds dots itself is put into brackets and
+/// quotes (`.config.Labels["org.example.name"]`). Nothing, `.` and `` mean the whole.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if the place cannot be read; [`NotFound`](ErrorKind::NotFound) with
+/// the names that there are instead.
+///
+/// Source: RFC 6901; the dotted form is that of `jq`.
+pub fn field<'a>(document: &'a Value, place: &str) -> Result<&'a Value> {
+    let mut value = document;
+    for name in names(place)? {
+        let next = match value {
+            Value::Object(object) => object.get(&name),
+            Value::Array(items) => name.parse::<usize>().ok().and_then(|index| items.get(index)),
+            _ => None,
+        };
+        value = next.ok_or_else(|| not_found(place, &name, value))?;
+    }
+    Ok(value)
+}
+
+/// The names on the way to a place, outermost first.
+fn names(place: &str) -> Result<Vec<String>, ParseError> {
+    if place.starts_with('/') {
+        let parts = place.split('/').skip(1);
+        return Ok(parts.map(|part| part.replace("~1", "/").replace("~0", "~")).collect());
+    }
+    let bad = |reason: &'static str, at: usize| ParseError::new("field", place, reason).at(at);
+    let mut names = Vec::new();
+    let mut rest = place.strip_prefix('.').unwrap_or(place);
+    while !rest.is_empty() {
+        let at = place.len() - rest.len();
+        let (name, after) = if let Some(bracketed) = rest.strip_prefix('[') {
+            let (name, after) = match bracketed.strip_prefix('"') {
+                Some(quoted) => quoted.split_once("\"]"),
+                None => bracketed.split_once(']'),
+            }
+            .ok_or_else(|| bad("the bracket is not closed", at))?;
+            (name, after)
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            rest.split_at(end)
+        };
+        if name.is_empty() {
+            return Err(bad("a name is missing", at));
+        }
+        names.push(name.to_owned());
+        rest = match after.strip_prefix('.') {
+            Some("") => return Err(bad("nothing after the last '.'", place.len() - 1)),
+            Some(next) => next,
+            None => after,
+        };
+    }
+    Ok(names)
+}
+
+fn not_found(place: &str, name: &str, within: &Value) -> Error {
+    let there = match within {
+        Value::Object(object) => {
+            let names: Vec<&str> = object.keys().map(String::as_str).take(SHOWN).collect();
+            format!("there are {}", names.join(", "))
+        }
+        Value::Array(items) => format!("there are {} items, counted from 0", items.len()),
+        _ => "there is a single value, with nothing below it".to_owned(),
+    };
+    Error::new(ErrorKind::NotFound)
+        .at(format!("field {place}"))
+        .detail(format!("no {name:?}; {there}"))
+}
+
+/// Names that an error lists.
+const SHOWN: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_pointer_or_names_joined_by_dots() {
+        let document = serde_json::json!({
+            "config": {"Env": ["A=1", "B=2"], "Labels": {"a.b/c~d": "x"}}, "created": "now"
+        });
+        for (place, expected) in [
+            ("created", "\"now\""),
+            (".created", "\"now\""),
+            ("/created", "\"now\""),
+            (".config.Env[1]", "\"B=2\""),
+            ("config.Env.0", "\"A=1\""),
+            ("/config/Env/0", "\"A=1\""),
+            (".config.Labels[\"a.b/c~d\"]", "\"x\""),
+            ("/config/Labels/a.b~1c~0d", "\"x\""),
+            (".config.Env", "[\"A=1\",\"B=2\"]"),
+        ] {
+            assert_eq!(field(&document, place).unwrap().to_string(), expected, "{place}");
+        }
+        assert_eq!(field(&document, "").unwrap(), &document);
+        assert_eq!(field(&document, ".").unwrap(), &document);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_is_there() {
+        let document = serde_json::json!({"os": "linux", "list": [1]});
+        for (place, kind, word) in [
+            ("arch", ErrorKind::NotFound, "list, os"),
+            (".list[1]", ErrorKind::NotFound, "1 items"),
+            (".os.x", ErrorKind::NotFound, "single value"),
+            (".list[0", ErrorKind::Invalid, "not closed"),
+            ("a..b", ErrorKind::Invalid, "missing"),
+            ("os.", ErrorKind::Invalid, "after the last"),
+        ] {
+            let e = field(&document, place).unwrap_err();
+            assert_eq!(e.kind(), kind, "{place}");
+            let why = std::error::Error::source(&e).map(ToString::to_string);
+            let told = format!("{e} {}", why.unwrap_or_default());
+            assert!(told.contains(word), "{place}: {told}");
+        }
+    }
+}

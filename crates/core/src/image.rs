@@ -1,0 +1,234 @@
+//! An image: its manifest, its configuration, and what both say of its layers.
+//!
+//! Owns reading the two as one view, from any store. Which image of an index is meant is the business
+//! of `choice`; what is inside the layers is the crate `longshore-image`'s.
+
+use bytes::Bytes;
+
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{CONFIG_LIMIT, History, ImageConfig, ImageManifest, Manifest, RawManifest};
+use crate::platform::Platform;
+use crate::store::Source;
+
+/// An image for one platform, read from a store; its layers are not.
+///
+/// ```
+/// # use longshore_core::{Image, ImageConfig, Memory, Pack, Platform, Source as _, Tag};
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let (store, v1) = (Memory::new(), Tag::parse("v1")?);
+/// # let platform = Platform::new("linux", "amd64", None);
+/// # let config = ImageConfig { platform, ..ImageConfig::default() };
+/// # Pack::image(&config)?.push(&store, Some(&v1)).await?;
+/// let image = Image::read(&store, store.manifest(&v1.into()).await?).await?;
+/// assert_eq!(image.platform().to_string(), "linux/amd64");
+/// assert_eq!(image.size(), 0, "it has no layers");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Image {
+    manifest: RawManifest,
+    parsed: ImageManifest,
+    config_bytes: Bytes,
+    config: ImageConfig,
+}
+
+/// A layer as manifest and configuration describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageLayer<'a> {
+    /// What travels.
+    pub descriptor: &'a Descriptor,
+    /// The digest of the plain tar inside, where the configuration has one for it.
+    pub diff_id: Option<&'a Digest>,
+}
+
+/// A step of an image's making, and the layer that it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// What was done, where the configuration says so.
+    pub history: Option<&'a History>,
+    /// The layer; none if the step made none.
+    pub layer: Option<ImageLayer<'a>>,
+}
+
+impl Image {
+    /// Reads an image's configuration, verified.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is no image's;
+    /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be read; the source's error.
+    pub async fn read(source: &dyn Source, manifest: RawManifest) -> Result<Self> {
+        let parsed = match manifest.parse()? {
+            Manifest::Image(parsed) if parsed.is_container_image() => parsed,
+            Manifest::Index(_) => {
+                return Err(no_image(&manifest).with_hint("Choose a platform of the index."));
+            }
+            _ => return Err(no_image(&manifest)),
+        };
+        let config_bytes = source.blob(&parsed.config).await?.bytes(CONFIG_LIMIT).await?;
+        let config = ImageConfig::parse(&config_bytes).map_err(|e| e.at(&parsed.config.digest))?;
+        Ok(Self { manifest, parsed, config_bytes, config })
+    }
+
+    /// The manifest's exact bytes.
+    #[must_use]
+    pub fn manifest(&self) -> &RawManifest {
+        &self.manifest
+    }
+
+    /// The manifest, read.
+    #[must_use]
+    pub fn parsed(&self) -> &ImageManifest {
+        &self.parsed
+    }
+
+    /// The configuration, read.
+    #[must_use]
+    pub fn config(&self) -> &ImageConfig {
+        &self.config
+    }
+
+    /// The configuration's exact bytes.
+    #[must_use]
+    pub fn config_bytes(&self) -> &Bytes {
+        &self.config_bytes
+    }
+
+    /// What Docker calls the image's ID: the digest of its configuration.
+    #[must_use]
+    pub fn id(&self) -> &Digest {
+        &self.parsed.config.digest
+    }
+
+    /// The machine it is for, by its configuration.
+    #[must_use]
+    pub fn platform(&self) -> &Platform {
+        &self.config.platform
+    }
+
+    /// The layers, lowest first.
+    pub fn layers(&self) -> impl Iterator<Item = ImageLayer<'_>> {
+        let diff_ids = self.config.rootfs.diff_ids.iter().map(Some);
+        let diff_ids = diff_ids.chain(std::iter::repeat(None));
+        let layers = self.parsed.layers.iter().zip(diff_ids);
+        layers.map(|(descriptor, diff_id)| ImageLayer { descriptor, diff_id })
+    }
+
+    /// The bytes that its layers have as they travel, compressed or not: the configuration and the
+    /// manifest are not counted.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.parsed.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
+    }
+
+    /// The bytes of its layers unpacked, where that is known without reading them: where none is
+    /// compressed.
+    #[must_use]
+    pub fn unpacked_size(&self) -> Option<u64> {
+        self.layers()
+            .map(|layer| layer.unpacked_size())
+            .try_fold(0_u64, |sum, size| size.and_then(|size| sum.checked_add(size)))
+    }
+
+    /// How it was made, oldest first: every step of the history with the layer that it made.
+    ///
+    /// Where the history does not account for the layers, they follow it without one.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step<'_>> {
+        let accounted = self.config.non_empty_history().count() == self.parsed.layers.len();
+        let mut layers = self.layers();
+        let mut steps: Vec<Step<'_>> = Vec::new();
+        for history in &self.config.history {
+            let layer = if accounted && !history.empty_layer { layers.next() } else { None };
+            steps.push(Step { history: Some(history), layer });
+        }
+        steps.extend(layers.map(|layer| Step { history: None, layer: Some(layer) }));
+        steps
+    }
+}
+
+impl ImageLayer<'_> {
+    /// The bytes of the plain tar, where that is known without reading: where it travels plain.
+    #[must_use]
+    pub fn unpacked_size(&self) -> Option<u64> {
+        self.descriptor.media_type.is_plain_layer().then_some(self.descriptor.size)
+    }
+}
+
+fn no_image(manifest: &RawManifest) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(manifest.digest())
+        .detail(format!("not an image: {}", manifest.media_type()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media_type::MediaType;
+    use crate::memory::Memory;
+    use crate::pack::Pack;
+
+    async fn image(history: &str, layers: &[(&MediaType, &'static [u8])]) -> Image {
+        let config: ImageConfig = serde_json::from_str(&format!(
+            r#"{{"architecture":"arm64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{}"]}},
+                "history":{history}}}"#,
+            Digest::sha256(b"plain")
+        ))
+        .unwrap();
+        let store = Memory::new();
+        let mut pack = Pack::image(&config).unwrap();
+        for (media_type, content) in layers {
+            let descriptor = Descriptor::of((*media_type).clone(), content);
+            pack = pack.layer(descriptor, Bytes::from_static(content).into());
+        }
+        let packed = pack.push(&store, None).await.unwrap();
+        let manifest = store.manifest(&packed.digest.into()).await.unwrap();
+        Image::read(&store, manifest).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn sizes_are_summed_and_unpacked_ones_known_where_nothing_is_compressed() {
+        let plain = image("[]", &[(&MediaType::OCI_LAYER, b"plain")]).await;
+        assert_eq!((plain.size(), plain.unpacked_size()), (5, Some(5)));
+        let mixed = [(&MediaType::OCI_LAYER, &b"plain"[..]), (&MediaType::OCI_LAYER_GZIP, b"gzip")];
+        let mixed = image("null", &mixed).await;
+        assert_eq!((mixed.size(), mixed.unpacked_size()), (9, None));
+        let diff_ids: Vec<bool> = mixed.layers().map(|layer| layer.diff_id.is_some()).collect();
+        assert_eq!(diff_ids, [true, false]);
+        assert_eq!(mixed.platform().to_string(), "linux/arm64");
+    }
+
+    #[tokio::test]
+    async fn steps_that_made_no_layer_get_none() {
+        let history = r#"[{"created_by":"a","empty_layer":true},{"created_by":"b"},{"created_by":"c",
+            "empty_layer":true}]"#;
+        let layers = [(&MediaType::OCI_LAYER, &b"plain"[..])];
+        let made = image(history, &layers).await;
+        let with: Vec<bool> = made.steps().iter().map(|step| step.layer.is_some()).collect();
+        assert_eq!(with, [false, true, false]);
+        let non_empty: Vec<_> = made.config().non_empty_history().collect();
+        assert_eq!(non_empty.len(), 1);
+
+        // Two steps for one layer: nobody can say which of them made it.
+        let unclear = image(r#"[{"created_by":"a"},{"created_by":"b"}]"#, &layers).await;
+        let steps = unclear.steps();
+        let shape: Vec<_> =
+            steps.iter().map(|s| (s.history.is_some(), s.layer.is_some())).collect();
+        assert_eq!(shape, [(true, false), (true, false), (false, true)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_image_is_refused() {
+        let store = Memory::new();
+        let artifact = Pack::artifact("a/b".parse().unwrap()).push(&store, None).await.unwrap();
+        let index = Pack::index(vec![artifact.clone()]).push(&store, None).await.unwrap();
+        for descriptor in [artifact, index] {
+            let manifest = store.manifest(&descriptor.digest.into()).await.unwrap();
+            let e = Image::read(&store, manifest).await.unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Unsupported);
+        }
+    }
+}

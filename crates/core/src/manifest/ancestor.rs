@@ -1,0 +1,108 @@
+use serde::Deserialize;
+
+use super::{History, Schema1};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A v1 image that a schema 1 image is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ancestor {
+    /// Its id: 64 hex digits, made up by whoever built it.
+    pub id: String,
+    /// The id of the image below it.
+    pub parent: Option<String>,
+    /// What made it.
+    pub history: History,
+    /// The operating system, where it says so.
+    pub os: Option<String>,
+}
+
+impl Schema1 {
+    /// The v1 images, newest first, with what made them: the v1 history of a schema 1 image.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if one is no v1 image's JSON.
+    ///
+    /// Source: Docker image specification v1; image manifest version 2, schema 1, "history".
+    pub fn ancestors(&self) -> Result<Vec<Ancestor>> {
+        self.history.iter().map(|entry| Ancestor::parse(&entry.v1_compatibility)).collect()
+    }
+}
+
+impl Ancestor {
+    fn parse(json: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct V1Image {
+            id: String,
+            parent: Option<String>,
+            created: Option<String>,
+            author: Option<String>,
+            comment: Option<String>,
+            #[serde(default)]
+            throwaway: bool,
+            container_config: Option<Container>,
+            os: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Container {
+            #[serde(rename = "Cmd")]
+            cmd: Option<Vec<String>>,
+        }
+        let image: V1Image = serde_json::from_str(json).map_err(|e| {
+            Error::new(ErrorKind::Invalid).detail(format!("v1Compatibility is no v1 image: {e}"))
+        })?;
+        let command = image.container_config.and_then(|container| container.cmd);
+        let history = History {
+            created: image.created,
+            created_by: command.map(|words| words.join(" ")),
+            author: image.author.filter(|author| !author.is_empty()),
+            comment: image.comment.filter(|comment| !comment.is_empty()),
+            empty_layer: image.throwaway,
+            extra: serde_json::Map::new(),
+        };
+        let parent = image.parent.filter(|parent| !parent.is_empty());
+        Ok(Self { id: image.id, parent, history, os: image.os.filter(|os| !os.is_empty()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema1(compatibility: &[&str]) -> Schema1 {
+        let history: Vec<_> = compatibility
+            .iter()
+            .map(|json| serde_json::json!({ "v1Compatibility": json }))
+            .collect();
+        let document =
+            serde_json::json!({ "schemaVersion": 1, "fsLayers": [], "history": history });
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn the_ancestors_are_read_newest_first() {
+        let image = schema1(&[
+            r##"{"id":"b2","parent":"a1","throwaway":true,"os":"linux",
+                "container_config":{"Cmd":["/bin/sh","-c","#(nop) CMD [\"sh\"]"]}}"##,
+            r#"{"id":"a1","created":"2015-10-31T22:22:56.015925234Z","container_config":{"Cmd":null}}"#,
+        ]);
+        let ancestors = image.ancestors().unwrap();
+        let ids: Vec<&str> = ancestors.iter().map(|ancestor| ancestor.id.as_str()).collect();
+        assert_eq!(ids, ["b2", "a1"]);
+        assert_eq!(ancestors[0].parent.as_deref(), Some("a1"));
+        assert_eq!(ancestors[1].parent, None);
+        assert!(ancestors[0].history.empty_layer);
+        assert_eq!(ancestors[0].history.instruction().as_deref(), Some("CMD [\"sh\"]"));
+        assert_eq!(ancestors[1].history.created.as_deref(), Some("2015-10-31T22:22:56.015925234Z"));
+    }
+
+    #[test]
+    fn what_is_no_v1_image_is_refused() {
+        for bad in ["", "[]", "{}", r#"{"id":1}"#] {
+            assert_eq!(
+                schema1(&[bad]).ancestors().unwrap_err().kind(),
+                ErrorKind::Invalid,
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A layer to be put on top: where it comes from, and what it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use longshore_core::{
+    BlobBody, Copier, Descriptor, Digest, MediaType, Result, Source, Target, blob_file,
+};
+
+use crate::compression::{Compression, Limits};
+use crate::layer::{Unpacked, measure};
+
+/// A layer that was read once.
+pub(super) struct NewLayer {
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+    pub(super) unpacked: Unpacked,
+    from: From,
+}
+
+enum From {
+    File(PathBuf),
+    Store(Arc<dyn Source>),
+}
+
+impl NewLayer {
+    pub(super) async fn of_file(path: &Path, limits: Limits) -> Result<Self> {
+        let descriptor = blob_file::describe(path, MediaType::OCTET_STREAM, None).await?;
+        let reader = BlobBody::file(path).open(&descriptor).await?;
+        let unpacked = measure(reader, limits).await.map_err(|e| e.at(path.display()))?;
+        Ok(Self::new(descriptor, unpacked, From::File(path.to_owned())))
+    }
+
+    pub(super) async fn of_blob(
+        source: Arc<dyn Source>,
+        digest: &Digest,
+        limits: Limits,
+    ) -> Result<Self> {
+        let descriptor = source.describe_blob(digest).await?;
+        let unpacked = measure(source.blob(&descriptor).await?, limits).await?;
+        Ok(Self::new(descriptor, unpacked, From::Store(source)))
+    }
+
+    fn new(descriptor: Descriptor, unpacked: Unpacked, from: From) -> Self {
+        Self { digest: descriptor.digest, size: descriptor.size, unpacked, from }
+    }
+
+    /// What a manifest says of it, among layers that are Docker's or OCI's.
+    pub(super) fn descriptor(&self, docker: bool) -> Descriptor {
+        let media_type = match (self.unpacked.compression, docker) {
+            (Compression::None, false) => MediaType::OCI_LAYER,
+            (Compression::Gzip, false) => MediaType::OCI_LAYER_GZIP,
+            (Compression::Zstd, false) => MediaType::OCI_LAYER_ZSTD,
+            (Compression::None, true) => MediaType::DOCKER_LAYER,
+            (Compression::Gzip, true) => MediaType::DOCKER_LAYER_GZIP,
+            (Compression::Zstd, true) => MediaType::DOCKER_LAYER_ZSTD,
+        };
+        Descriptor::new(media_type, self.digest.clone(), self.size)
+    }
+
+    /// Writes it to `target`, which may have it already.
+    pub(super) async fn push(
+        &self,
+        descriptor: &Descriptor,
+        target: &Arc<dyn Target>,
+    ) -> Result<()> {
+        match &self.from {
+            From::File(path) => target.push_blob(descriptor, BlobBody::file(path)).await,
+            From::Store(source) => Copier::new(Arc::clone(source), Arc::clone(target))
+                .copy_blob(descriptor)
+                .await
+                .map(drop),
+        }
+    }
+}

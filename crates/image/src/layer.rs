@@ -1,0 +1,141 @@
+//! What is inside a layer: the plain tar, as a stream, and its size and digest.
+
+use std::io::{self, Read};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use longshore_core::{Algorithm, BlobReader, BlobStream, Digest, Error, ErrorKind, PIECE, Result};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::compression::{Compression, Decoder, Limits, error_of};
+use crate::staging::{Pieces, work_over};
+
+/// What a layer unpacks to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpacked {
+    /// How it was compressed.
+    pub compression: Compression,
+    /// The digest of the plain tar.
+    pub diff_id: Digest,
+    /// The plain tar's size in bytes.
+    pub size: u64,
+}
+
+/// Reads a layer to its end, and tells what it unpacks to.
+///
+/// The content decides how it is compressed, whatever its media type says. Nothing is kept.
+///
+/// # Errors
+/// The reader's error; [`Invalid`](ErrorKind::Invalid) if the compression is damaged;
+/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
+pub async fn measure(reader: BlobReader, limits: Limits) -> Result<Unpacked> {
+    let digest = reader.descriptor().digest.clone();
+    let measured = work_over(reader, move |pieces| {
+        let mut decoder = Decoder::new(pieces, limits)?;
+        let compression = decoder.compression();
+        let mut digester = Algorithm::Sha256.digester();
+        let size = io::copy(&mut decoder, &mut digester).map_err(error_of)?;
+        Ok(Unpacked { compression, diff_id: digester.finish(), size })
+    });
+    measured.await.map_err(|e| e.at(&digest))
+}
+
+/// Unpacks a layer as it is read: gzip or zstd, or plain already.
+///
+/// - `diff_id`: what the plain tar must have as its digest, as the image's configuration says.
+/// - Pieces come in order; the last is held back until the layer and its content are right.
+///
+/// # Errors
+/// As the stream's last item: the reader's error, [`DigestMismatch`](ErrorKind::DigestMismatch) if the
+/// content is not what `diff_id` says, [`Invalid`](ErrorKind::Invalid) if the compression is damaged,
+/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits. At once,
+/// [`Unsupported`](ErrorKind::Unsupported) if the diff ID's algorithm cannot be computed.
+///
+/// # Cancellation
+/// Dropping the stream ends the reading.
+pub fn unpack(reader: BlobReader, diff_id: Option<Digest>, limits: Limits) -> Result<BlobStream> {
+    let check = diff_id.map(Check::new).transpose()?;
+    let digest = reader.descriptor().digest.clone();
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let mut work = JoinSet::new();
+    work.spawn(async move {
+        let unpacked = work_over(reader, move |pieces| send(pieces, check, limits, &sender));
+        unpacked.await.map_err(|e| e.at(&digest))
+    });
+    Ok(BlobStream::new(stream::try_unfold(
+        (receiver, work),
+        |(mut receiver, mut work)| async move {
+            if let Some(piece) = receiver.recv().await {
+                return Ok(Some((piece, (receiver, work))));
+            }
+            match work.join_next().await {
+                Some(Ok(result)) => result.map(|()| None),
+                Some(Err(e)) => Err(Error::new(ErrorKind::Canceled).with_source(e)),
+                None => Ok(None),
+            }
+        },
+    )))
+}
+
+/// Sends the content piece by piece, the last one when everything has been verified.
+fn send(
+    pieces: &mut Pieces,
+    mut check: Option<Check>,
+    limits: Limits,
+    sender: &mpsc::Sender<Bytes>,
+) -> Result<()> {
+    let gone = |_| Error::new(ErrorKind::Canceled);
+    let mut held = Bytes::new();
+    let mut decoder = Decoder::new(&mut *pieces, limits)?;
+    loop {
+        let mut piece = BytesMut::zeroed(PIECE);
+        let n = decoder.read(&mut piece).map_err(error_of)?;
+        if n == 0 {
+            break;
+        }
+        piece.truncate(n);
+        if let Some(check) = &mut check {
+            check.digester.update(&piece);
+        }
+        let before = std::mem::replace(&mut held, piece.freeze());
+        if !before.is_empty() {
+            sender.blocking_send(before).map_err(gone)?;
+        }
+    }
+    drop(decoder);
+    // The end is said only when the layer itself is right.
+    io::copy(pieces, &mut io::sink()).map_err(error_of)?;
+    check.map_or(Ok(()), Check::finish)?;
+    sender.blocking_send(held).map_err(gone)
+}
+
+/// What the content must be.
+struct Check {
+    expected: Digest,
+    digester: longshore_core::Digester,
+}
+
+impl Check {
+    fn new(expected: Digest) -> Result<Self> {
+        let algorithm = expected.algorithm().ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported)
+                .at(&expected)
+                .detail("digests of this algorithm cannot be computed")
+        })?;
+        Ok(Self { expected, digester: algorithm.digester() })
+    }
+
+    fn finish(self) -> Result<()> {
+        let found = self.digester.finish();
+        if found == self.expected {
+            return Ok(());
+        }
+        let expected = self.expected;
+        Err(Error::new(ErrorKind::DigestMismatch)
+            .detail(format!("the layer should unpack to {expected}, it unpacks to {found}")))
+    }
+}
+
+/// Pieces that wait for whoever reads the stream.
+const AHEAD: usize = 2;

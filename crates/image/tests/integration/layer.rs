@@ -1,0 +1,96 @@
+//! Layers, unpacked as they are read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::StreamExt as _;
+use longshore_core::{
+    BlobReader, BlobStream, Descriptor, Digest, ErrorKind, MediaType, Memory, Source as _,
+    Target as _,
+};
+use longshore_image::{Compression, Limits, measure, unpack};
+use longshore_testkit::fixture::{Layer, layer_tar};
+
+async fn open(layer: &Layer) -> BlobReader {
+    let store = Memory::new();
+    store.push_blob(&layer.descriptor, layer.content.clone().into()).await.unwrap();
+    store.blob(&layer.descriptor).await.unwrap()
+}
+
+/// A tar of several pieces.
+fn tar() -> Vec<u8> {
+    layer_tar(&[("random", &longshore_testkit::random::bytes(1, 3 << 20)), ("small", b"x")])
+}
+
+#[tokio::test]
+async fn every_compression_unpacks_to_the_same_verified_tar() {
+    let tar = tar();
+    for layer in [Layer::plain(&tar), Layer::gzip(&tar), Layer::zstd(&tar)] {
+        let diff_id = Some(layer.diff_id.clone());
+        let stream = unpack(open(&layer).await, diff_id, Limits::default()).unwrap();
+        assert!(stream.bytes(8 << 20).await.unwrap() == tar);
+        let measured = measure(open(&layer).await, Limits::default()).await.unwrap();
+        assert_eq!((measured.size, &measured.diff_id), (tar.len() as u64, &layer.diff_id));
+        let plain = layer.descriptor.media_type.is_plain_layer();
+        assert_eq!(measured.compression == Compression::None, plain);
+    }
+}
+
+#[tokio::test]
+async fn the_last_piece_is_held_back_until_the_diff_id_is_right() {
+    let tar = tar();
+    let layer = Layer::gzip(&tar);
+    let wrong = Some(Digest::sha256(b"another"));
+    let mut stream = unpack(open(&layer).await, wrong, Limits::default()).unwrap();
+    let mut came = 0;
+    let error = loop {
+        match stream.next().await.unwrap() {
+            Ok(piece) => came += piece.len(),
+            Err(e) => break e,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::DigestMismatch);
+    assert!(came > 0 && came < tar.len(), "{came}");
+}
+
+#[tokio::test]
+async fn a_damaged_layer_is_never_whole() {
+    let layer = Layer::gzip(&layer_tar(&[("a", b"a")]));
+    let other = Descriptor::of(layer.descriptor.media_type.clone(), b"other");
+    let content = layer.content.clone();
+    let pieces = BlobStream::new(futures_util::stream::iter([Ok(content)]));
+    let reader =
+        BlobReader::new(Descriptor { digest: other.digest, ..layer.descriptor.clone() }, pieces);
+    let stream = unpack(reader.unwrap(), None, Limits::default()).unwrap();
+    assert_eq!(stream.bytes(1 << 20).await.unwrap_err().kind(), ErrorKind::DigestMismatch);
+
+    let mut limits = Limits::default();
+    limits.output = 100;
+    let stream = unpack(open(&layer).await, None, limits).unwrap();
+    assert_eq!(stream.bytes(1 << 20).await.unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_reads_no_further() {
+    let content = longshore_testkit::random::bytes(1, 64 << 10);
+    let all = content.repeat(64);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let pieces = futures_util::stream::iter(vec![content; 64]).map({
+        let taken = Arc::clone(&taken);
+        move |piece| {
+            taken.fetch_add(1, Ordering::Relaxed);
+            Ok(piece)
+        }
+    });
+    let descriptor = Descriptor::of(MediaType::OCI_LAYER, &all);
+    let reader = BlobReader::new(descriptor, BlobStream::new(pieces)).unwrap();
+    let mut stream = unpack(reader, None, Limits::default()).unwrap();
+    assert!(!stream.next().await.unwrap().unwrap().is_empty());
+    drop(stream);
+    let when_dropped = taken.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(taken.load(Ordering::Relaxed), when_dropped);
+    assert!(when_dropped < 64, "only what waits was read: {when_dropped}");
+}
