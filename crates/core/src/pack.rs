@@ -38,6 +38,8 @@ pub struct Pack {
     annotations: Annotations,
     subject: Option<Descriptor>,
     blobs: Vec<(Descriptor, BlobBody)>,
+    /// What the target must hold before.
+    held: Vec<Descriptor>,
 }
 
 #[derive(Debug)]
@@ -76,7 +78,8 @@ impl Pack {
     }
 
     fn of(document: Document, blobs: Vec<(Descriptor, BlobBody)>) -> Self {
-        Self { document, annotations: Annotations::default(), subject: None, blobs }
+        let (annotations, held) = (Annotations::default(), Vec::new());
+        Self { document, annotations, subject: None, blobs, held }
     }
 
     /// Adds a layer. An index has none: there it is not listed.
@@ -85,6 +88,17 @@ impl Pack {
             layers.push(descriptor.clone());
         }
         self.blobs.push((descriptor, body));
+        self
+    }
+
+    /// Adds a layer that the target holds already, so that its bytes need not be at hand.
+    ///
+    /// Its size, where only its digest is known, is [`blob_size`](crate::Source::blob_size)'s answer.
+    pub fn held(mut self, descriptor: Descriptor) -> Self {
+        if let Document::Image { layers, .. } = &mut self.document {
+            layers.push(descriptor.clone());
+        }
+        self.held.push(descriptor);
         self
     }
 
@@ -126,13 +140,17 @@ impl Pack {
     /// Writes the blobs, then the manifest, then the tag. Equal input makes equal digests.
     ///
     /// # Errors
-    /// The target's error; the tag is not moved then.
+    /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
+    /// lacks a layer that it should [hold](Self::held); the target's error. The tag is not moved then.
     pub async fn push(
         self,
         target: &(impl Target + ?Sized),
         tag: Option<&Tag>,
     ) -> Result<Descriptor> {
         let manifest = self.manifest()?;
+        for descriptor in &self.held {
+            check_held(target, descriptor).await?;
+        }
         for (descriptor, body) in self.blobs {
             target.push_blob(&descriptor, body).await?;
         }
@@ -165,6 +183,55 @@ impl Pack {
     }
 }
 
+async fn check_held(target: &(impl Target + ?Sized), descriptor: &Descriptor) -> Result<()> {
+    let lacks = |kind| Error::new(kind).at(format!("blob {}", descriptor.digest));
+    match target.blob_size(&descriptor.digest).await? {
+        Some(size) if size == descriptor.size => Ok(()),
+        Some(size) => Err(lacks(ErrorKind::SizeMismatch)
+            .detail(format!("the target's has {size} bytes, not {}", descriptor.size))),
+        None => Err(lacks(ErrorKind::NotFound).detail("the target should hold it already")),
+    }
+}
+
 fn unwritable(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail("the document cannot be written as JSON").with_source(e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Manifest, Memory, Source as _};
+
+    #[tokio::test]
+    async fn a_manifest_is_made_of_blobs_that_are_there() {
+        let store = Memory::new();
+        let content = ["one", "two"].map(|text| Bytes::from_static(text.as_bytes()));
+        let mut layers = Vec::new();
+        for bytes in &content {
+            let blob = Descriptor::of(MediaType::OCTET_STREAM, bytes);
+            store.push_blob(&blob, bytes.clone().into()).await.unwrap();
+            // As one who knows the digest alone would make it.
+            let size = store.blob_size(&blob.digest).await.unwrap().unwrap();
+            layers.push(Descriptor::new(MediaType::OCTET_STREAM, blob.digest, size));
+        }
+        let tag = Tag::parse("both").unwrap();
+        let kind: MediaType = "application/vnd.example".parse().unwrap();
+        let pack = || Pack::artifact(kind.clone());
+        let both = pack().held(layers[0].clone()).held(layers[1].clone());
+        both.push(&store, Some(&tag)).await.unwrap();
+        let manifest = store.manifest(&tag.clone().into()).await.unwrap();
+        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("an image") };
+        assert_eq!(image.layers, layers);
+        assert_eq!(image.artifact_type, Some(kind.clone()));
+
+        let missing = Descriptor::of(MediaType::OCTET_STREAM, b"three");
+        let mut longer = layers[0].clone();
+        longer.size += 1;
+        for (bad, kind) in [(missing, ErrorKind::NotFound), (longer, ErrorKind::SizeMismatch)] {
+            let e = pack().held(bad).push(&store, Some(&tag)).await.unwrap_err();
+            assert_eq!(e.kind(), kind, "{e}");
+        }
+        let still = store.manifest(&tag.into()).await.unwrap();
+        assert_eq!(still.digest(), manifest.digest(), "the tag was not moved");
+    }
 }
