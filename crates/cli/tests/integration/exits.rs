@@ -91,11 +91,19 @@ async fn what_an_image_cannot_give_is_an_error_of_its_own() {
 
     let schema1 =
         "{\"schemaVersion\":1,\"name\":\"a/b\",\"tag\":\"v1\",\"fsLayers\":[],\"history\":[]}";
-    let legacy = manifest("GET")
-        .header("content-type", "application/vnd.docker.distribution.manifest.v1+json")
-        .body(schema1);
-    let (exit, told) = run(&program, "manifest get REGISTRY/a/b:v1", vec![legacy]).await;
+    let legacy = || {
+        manifest("GET")
+            .header("content-type", "application/vnd.docker.distribution.manifest.v1+json")
+            .body(schema1)
+    };
+    let (exit, told) = run(&program, "manifest get REGISTRY/a/b:v1", vec![legacy()]).await;
     assert_eq!(exit, 0, "{told}");
+    let unknown = || manifest("GET").header("content-type", "application/x.y").body("{\"x\":1}");
+    for (answer, media_type) in [(legacy(), "manifest.v1+json"), (unknown(), "application/x.y")] {
+        let (exit, told) = run(&program, "config REGISTRY/a/b:v1", vec![answer]).await;
+        assert_eq!(exit, 1, "{told}");
+        assert!(told.contains("unsupported") && told.contains(media_type), "{told}");
+    }
 
     let list = "application/vnd.docker.distribution.manifest.list.v2+json";
     let line = format!("manifest get REGISTRY/a/b:v1 --accept {list}");
