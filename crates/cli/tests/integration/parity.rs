@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::program::Program;
+use crate::described::{Commands, backticked, cells, last_word, public_items, root, unbarred};
 
 /// The rows of the predecessors' matrix: a section's letter, and how many rows it has.
 const SECTIONS: [(char, usize); 12] = [
@@ -48,44 +48,19 @@ fn every_library_call_of_the_map_exists() {
     let items = public_items();
     let mut wrong = Vec::new();
     for row in rows() {
-        for call in row.library {
-            let last = call.rsplit("::").next().unwrap_or_default();
-            let last: String =
-                last.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            if !items.contains(&last) {
-                wrong.push(format!("{}: no public item {call}", row.id));
-            }
-        }
+        let missing = row.library.iter().filter(|call| !items.contains(last_word(call)));
+        wrong.extend(missing.map(|call| format!("{}: no public item {call}", row.id)));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn every_command_of_the_map_exists() {
-    let program = Program::new();
-    let mut helps = BTreeMap::new();
+    let mut commands = Commands::default();
     let mut wrong = Vec::new();
     for row in rows() {
-        for command in row.commands {
-            let mut words = command.split_whitespace();
-            if words.next() != Some("longshore") {
-                wrong.push(format!("{}: not a command: {command}", row.id));
-                continue;
-            }
-            let words: Vec<&str> = words.collect();
-            let path: Vec<&str> = words.iter().copied().take_while(|w| is_subcommand(w)).collect();
-            let help = helps.entry(path.join(" ")).or_insert_with(|| help_of(&program, &path));
-            let Some(help) = help else {
-                wrong.push(format!("{}: longshore has no {}", row.id, path.join(" ")));
-                continue;
-            };
-            for option in words.iter().filter(|word| word.starts_with('-')) {
-                let option = option.split('=').next().unwrap_or_default();
-                if !help.split([' ', ',', '\n', '=', '[']).any(|word| word == option) {
-                    wrong.push(format!("{}: {} has no {option}", row.id, path.join(" ")));
-                }
-            }
-        }
+        let mistakes = row.commands.iter().flat_map(|command| commands.mistakes(command));
+        wrong.extend(mistakes.map(|mistake| format!("{}: {mistake}", row.id)));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -104,10 +79,6 @@ struct Link {
     file: PathBuf,
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
 fn rows() -> Vec<Row> {
     let map = std::fs::read_to_string(root().join("tests/parity.md")).unwrap();
     map.lines()
@@ -117,10 +88,8 @@ fn rows() -> Vec<Row> {
 }
 
 fn row(line: &str) -> Row {
-    // `\|` is a bar within a cell.
-    let line = line.replace("\\|", "\u{1}");
-    let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-    let [id, _, library, command, tests, _] = cells[..] else {
+    let line = unbarred(line);
+    let [id, _, library, command, tests, _] = cells(&line)[..] else {
         panic!("expected six cells: {line}");
     };
     Row {
@@ -129,10 +98,6 @@ fn row(line: &str) -> Row {
         commands: backticked(command),
         tests: links(tests),
     }
-}
-
-fn backticked(cell: &str) -> Vec<String> {
-    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 fn links(cell: &str) -> Vec<Link> {
@@ -166,61 +131,4 @@ fn tests_in(file: &Path) -> BTreeSet<String> {
         }
     }
     tests
-}
-
-/// The names of everything public in the crates: items, fields, methods, variants.
-fn public_items() -> BTreeSet<String> {
-    let mut items = BTreeSet::new();
-    for file in sources() {
-        if !file.components().any(|part| part.as_os_str() == "src") {
-            continue;
-        }
-        let text = std::fs::read_to_string(root().join(&file)).unwrap();
-        for line in text.lines() {
-            items.extend(item(line.trim_start()).map(str::to_owned));
-        }
-    }
-    items
-}
-
-/// What a line declares: a function, also of a trait; a type; a public field; a variant.
-fn item(line: &str) -> Option<&str> {
-    let public = line.strip_prefix("pub ");
-    let bare = public.unwrap_or(line);
-    let bare = bare.strip_prefix("const ").filter(|rest| rest.starts_with("fn ")).unwrap_or(bare);
-    let item = ["async fn ", "fn ", "struct ", "enum ", "trait ", "const ", "mod "]
-        .iter()
-        .find_map(|keyword| bare.strip_prefix(keyword))
-        .or(public)
-        .or_else(|| line.starts_with(|c: char| c.is_ascii_uppercase()).then_some(line))?;
-    item.split(|c: char| !c.is_alphanumeric() && c != '_').next()
-}
-
-/// The Rust files of all crates, below the repository's root.
-fn sources() -> Vec<PathBuf> {
-    let root = root();
-    let mut folders = vec![root.join("crates")];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path.strip_prefix(&root).unwrap().to_owned());
-            }
-        }
-    }
-    files
-}
-
-/// Whether a word of a command line names a subcommand: options and what stands for a value do not.
-fn is_subcommand(word: &str) -> bool {
-    word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        && !word.starts_with('-')
-}
-
-fn help_of(program: &Program, path: &[&str]) -> Option<String> {
-    let ended = program.run(path.iter().chain(&["--help"]));
-    (ended.code == 0).then_some(ended.stdout)
 }

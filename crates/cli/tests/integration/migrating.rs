@@ -1,0 +1,80 @@
+//! What users of the predecessors are told, held against the code: `docs/migrating.md`.
+
+use std::collections::BTreeSet;
+
+use crate::described::{
+    Commands, backticked, cells, last_word, public_items, root, sources, unbarred,
+};
+
+#[test]
+fn every_call_that_users_are_sent_to_exists() {
+    let items = public_items();
+    let missing: Vec<String> = rows()
+        .iter()
+        .flat_map(|row| backticked(&row.library))
+        .filter(|call| !items.contains(last_word(call)))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_command_that_users_are_sent_to_exists() {
+    let mut commands = Commands::default();
+    let rows = rows();
+    let named = rows.iter().flat_map(|row| backticked(&row.command));
+    let wrong: Vec<String> = named.flat_map(|command| commands.mistakes(&command)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let text = text();
+    let beside = text.split('`').filter(|part| part.starts_with("longshore "));
+    let wrong: Vec<String> = beside.flat_map(|command| commands.mistakes(command)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_variable_that_users_are_sent_to_is_read() {
+    let sources: String = sources()
+        .iter()
+        .filter(|file| file.components().any(|part| part.as_os_str() == "src"))
+        .map(|file| std::fs::read_to_string(root().join(file)).unwrap())
+        .collect();
+    let text = text();
+    let words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+    let ours: BTreeSet<&str> = words.filter(|word| word.starts_with("LONGSHORE_")).collect();
+    assert!(!ours.is_empty());
+    let unread: Vec<_> =
+        ours.iter().filter(|word| !sources.contains(&format!("\"{word}\""))).collect();
+    assert!(unread.is_empty(), "{unread:#?}");
+}
+
+#[test]
+fn every_file_that_users_are_sent_to_exists() {
+    let text = text();
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    let missing: Vec<&str> =
+        links.filter(|link| !root().join("docs").join(link).exists()).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// A line of a table: what is done with what.
+struct Row {
+    library: String,
+    command: String,
+}
+
+fn text() -> String {
+    std::fs::read_to_string(root().join("docs/migrating.md")).unwrap()
+}
+
+fn rows() -> Vec<Row> {
+    let text = text();
+    let lines = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| theirs"));
+    lines.map(row).collect()
+}
+
+fn row(line: &str) -> Row {
+    let line = unbarred(line);
+    let [_, library, command, _] = cells(&line)[..] else {
+        panic!("expected four cells: {line}");
+    };
+    Row { library: library.to_owned(), command: command.to_owned() }
+}
