@@ -245,6 +245,7 @@ fn builder(global: &Global) -> Result<ClientBuilder> {
         settings.root_certificates = Some(certificates(&file.path)?);
     }
     let builder = Client::builder().default_settings(every);
+    let builder = global.authentication.apply(builder);
     Ok(single.into_iter().fold(builder, |b, (name, settings)| b.settings(name, settings)))
 }
 

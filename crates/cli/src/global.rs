@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use longshore::RegistryName;
 
+use crate::authentication::AuthenticationOptions;
 use crate::progress::Style;
 
 /// Options of every command.
@@ -27,7 +28,8 @@ pub(crate) struct Global {
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// Speak plain HTTP with this registry. Loopback needs no asking.
+    /// Speak plain HTTP with this registry, also when sending credentials. Loopback needs no asking,
+    /// except for credentials.
     #[arg(
         long,
         global = true,
@@ -64,6 +66,9 @@ pub(crate) struct Global {
     /// A file like config.json or podman's auth.json, for credentials in place of all other sources.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) auth_file: Option<Given<PathBuf>>,
+
+    #[command(flatten)]
+    pub(crate) authentication: AuthenticationOptions,
 }
 
 impl Global {

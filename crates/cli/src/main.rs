@@ -4,6 +4,7 @@
 //! chain once, and exits. stdout is data, stderr is talk.
 
 mod arguments;
+mod authentication;
 mod command;
 mod context;
 mod defaults;

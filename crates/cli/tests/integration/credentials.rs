@@ -316,3 +316,28 @@ fn docker_registry_refusals_name_the_credentials_used_and_no_secret() {
         assert!(!told.contains(secret), "{told}");
     }
 }
+
+#[test]
+fn how_to_authenticate_can_be_set_for_a_registry() {
+    let (program, registry) = (Program::new(), Guarded::by_password());
+    let address = &registry.address;
+    write(&program, ".docker/config.json", &auths(address, "ann:hunter2"));
+    let digest = format!("digest {address}/a:b");
+    let never = program.fails(4, &format!("{digest} --basic-auth never"));
+    assert!(never.contains("basic only, which is turned off"), "{never}");
+    program.fails(4, &format!("{digest} --basic-auth {address}=never"));
+    program.fails(3, &format!("{digest} --basic-auth o.example=never"));
+    program.fails(3, &format!("{digest} --basic-auth first"));
+    program.fails(2, &format!("{digest} --basic-auth often"));
+
+    let tokens = Guarded::by_token();
+    let address = &tokens.address;
+    write(&program, ".docker/config.json", &auths(address, "ann:hunter2"));
+    let digest = format!("digest {address}/a:b");
+    let service = format!("{address}=http://{address}/token?service=longshore");
+    program.fails(3, &format!("{digest} --token-service {service}"));
+    program.fails(3, &format!("{digest} --token-host {address}={address}"));
+    // Nobody is there.
+    program.fails(5, &format!("{digest} --token-host {address}=127.0.0.1:1"));
+    program.fails(2, &format!("{digest} --token-host 127.0.0.1:1"));
+}

@@ -7,6 +7,7 @@ use super::listing::Listing;
 use super::raw::RawReply;
 use super::runtime::wait;
 use super::store::Store;
+use crate::auth::{Inquiry, Scope, Token};
 use crate::client::{Client as AsyncClient, ClientBuilder};
 use crate::limits::Limits;
 use crate::listing::ListOptions;
@@ -54,6 +55,23 @@ impl Client {
     #[must_use]
     pub fn repository(&self, repository: &Repository) -> Store<RemoteRepository> {
         Store::new(self.inner.repository(repository))
+    }
+
+    /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token> {
+        wait(self.inner.token(repository, scopes))
+    }
+
+    /// Finds out how this client authenticates for a repository; see
+    /// [`Client::explain`](AsyncClient::explain).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn explain(&self, repository: &Repository, scopes: &[Scope]) -> Result<Inquiry> {
+        wait(self.inner.explain(repository, scopes))
     }
 
     /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).

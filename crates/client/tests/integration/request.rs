@@ -2,7 +2,7 @@
 
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
-use longshore::{Body, Client, ErrorKind, MemoryCredentials, RawReply, RawRequest, Result, Secret};
+use longshore::{Body, Client, ErrorKind, RawReply, RawRequest, Result};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::{place, quick};
@@ -11,7 +11,7 @@ const BASIC: &str = "Basic dXNlcjpzM2NyZXQ=";
 
 fn client(server: &Script) -> Client {
     let registry = place(server).registry().clone();
-    let store = MemoryCredentials::new().with(registry, "user", Secret::new("s3cret"));
+    let store = crate::login(registry, "user", "s3cret");
     quick().credentials(store).build()
 }
 

@@ -1,0 +1,160 @@
+//! Options that say how to authenticate, for every registry or for one.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use clap::Args;
+use longshore::{
+    Authentication, BasicUse, ClientBuilder, Error, ErrorKind, Opening, RegistryName, TokenService,
+};
+
+/// Options that say how to authenticate.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuthenticationOptions {
+    /// Send passwords to this registry with the first request, or never: to token services only.
+    #[arg(
+        long,
+        global = true,
+        value_name = "[REGISTRY=]first|never",
+        env = "LONGSHORE_BASIC_AUTH",
+        value_delimiter = ','
+    )]
+    basic_auth: Vec<For<Basic>>,
+
+    /// Get tokens for this registry here, whatever it names; the URL may end in ?service=NAME.
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGISTRY=URL",
+        env = "LONGSHORE_TOKEN_SERVICE",
+        value_delimiter = ','
+    )]
+    token_service: Vec<For<Url>>,
+
+    /// Get tokens for this registry at this host, in place of the one that it names.
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGISTRY=HOST",
+        env = "LONGSHORE_TOKEN_HOST",
+        value_delimiter = ','
+    )]
+    token_host: Vec<For<Host>>,
+}
+
+impl AuthenticationOptions {
+    /// A client that authenticates like this.
+    pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+        let mut every = Authentication::default();
+        for Basic(way) in
+            self.basic_auth.iter().filter(|g| g.registry.is_none()).filter_map(For::value)
+        {
+            way(&mut every);
+        }
+        let mut single = BTreeMap::new();
+        let mut change = |registry: Option<&RegistryName>, change: &dyn Fn(&mut Authentication)| {
+            if let Some(registry) = registry {
+                change(single.entry(registry.clone()).or_insert_with(|| every.clone()));
+            }
+        };
+        for given in &self.basic_auth {
+            change(given.registry.as_ref(), &|own| {
+                given.value().into_iter().for_each(|b| b.0(own))
+            });
+        }
+        for given in &self.token_service {
+            let service = given.value().map(|url| url.0.clone());
+            change(given.registry.as_ref(), &|own| own.token_service.clone_from(&service));
+        }
+        for given in &self.token_host {
+            let host = given.value().map(|host| host.0.clone());
+            change(given.registry.as_ref(), &|own| own.token_host.clone_from(&host));
+        }
+        let builder = builder.default_authentication(every);
+        single.into_iter().fold(builder, |b, (registry, own)| b.authentication(registry, own))
+    }
+}
+
+/// A value for one registry or for every one; nothing, where a variable is empty.
+#[derive(Clone, Debug)]
+struct For<T> {
+    registry: Option<RegistryName>,
+    value: Option<T>,
+}
+
+impl<T> For<T> {
+    fn value(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+}
+
+/// A value that may hold for every registry, or must name one.
+trait Value: FromStr<Err = Error> {
+    const NEEDS_REGISTRY: bool;
+}
+
+impl<T: Value> FromStr for For<T> {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (registry, value) = match text.split_once('=') {
+            _ if text.is_empty() => return Ok(Self { registry: None, value: None }),
+            Some((registry, value)) => (Some(registry.parse::<RegistryName>()?), value),
+            None if T::NEEDS_REGISTRY => {
+                return Err(Error::new(ErrorKind::Invalid).detail("expected REGISTRY=VALUE"));
+            }
+            None => (None, text),
+        };
+        Ok(Self { registry, value: Some(value.parse()?) })
+    }
+}
+
+/// When a password may go to a registry, as a change of its settings.
+#[derive(Clone, Copy, Debug)]
+struct Basic(fn(&mut Authentication));
+
+impl FromStr for Basic {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "first" => Ok(Self(|settings| settings.opening = Opening::Basic)),
+            "never" => Ok(Self(|settings| settings.basic = BasicUse::Never)),
+            _ => Err(Error::new(ErrorKind::Invalid).detail("expected \"first\" or \"never\"")),
+        }
+    }
+}
+
+impl Value for Basic {
+    const NEEDS_REGISTRY: bool = false;
+}
+
+#[derive(Clone, Debug)]
+struct Url(TokenService);
+
+impl FromStr for Url {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        TokenService::new(text, None).map(Self)
+    }
+}
+
+impl Value for Url {
+    const NEEDS_REGISTRY: bool = true;
+}
+
+#[derive(Clone, Debug)]
+struct Host(RegistryName);
+
+impl FromStr for Host {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Ok(Self(text.parse()?))
+    }
+}
+
+impl Value for Host {
+    const NEEDS_REGISTRY: bool = true;
+}
