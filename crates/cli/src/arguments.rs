@@ -61,6 +61,9 @@ pub(crate) enum Command {
     /// Explain how one authenticates, or print a token.
     #[command(subcommand)]
     Auth(command::auth::Command),
+    /// Use a registry that speaks the old v1 API and no other.
+    #[command(subcommand)]
+    V1(command::v1::Command),
     /// Check that a registry answers, and how.
     Ping(command::ping::Arguments),
     /// Run a registry.

@@ -29,6 +29,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Login(arguments) => command::login::run(context, arguments).await,
         Command::Logout(arguments) => command::logout::run(context, arguments).await,
         Command::Auth(what) => command::auth::run(context, what).await,
+        Command::V1(what) => command::v1::run(context, what).await,
         Command::Ping(arguments) => command::ping::run(context, arguments).await,
         Command::Serve(arguments) => command::serve::run(context, arguments).await,
         Command::Demo(arguments) => command::demo::run(context, &arguments).await,

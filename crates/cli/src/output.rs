@@ -7,8 +7,9 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use futures_util::TryStreamExt as _;
-use longshore::{BlobReader, Error, ErrorKind, Printable, Result};
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt as _};
+use longshore::{Error, ErrorKind, Printable, Result};
 use serde::Serialize;
 
 /// A result that can be shown both ways.
@@ -64,7 +65,7 @@ impl Output {
     pub(crate) async fn list<T>(
         self,
         key: &str,
-        mut items: impl futures_util::Stream<Item = Result<T>> + Unpin,
+        mut items: impl Stream<Item = Result<T>> + Unpin,
     ) -> Result<()>
     where
         T: fmt::Display,
@@ -100,7 +101,7 @@ pub(crate) fn line(line: impl fmt::Display) -> Result<()> {
 }
 
 /// Writes a blob to a file, or to stdout where the path is `-` or missing.
-pub(crate) async fn blob(mut reader: BlobReader, to: Option<&Path>) -> Result<()> {
+pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()> {
     match to {
         Some(path) if path != Path::new("-") => blob_to(reader, path).await,
         None if io::stdout().is_terminal() => Err(Error::new(ErrorKind::Unsupported)
@@ -116,7 +117,12 @@ pub(crate) async fn blob(mut reader: BlobReader, to: Option<&Path>) -> Result<()
     }
 }
 
-async fn blob_to(mut reader: BlobReader, path: &Path) -> Result<()> {
+/// The bytes of a blob, with its check at their end.
+pub(crate) trait Blob: Stream<Item = Result<Bytes>> + Send + Unpin {}
+
+impl<S: Stream<Item = Result<Bytes>> + Send + Unpin> Blob for S {}
+
+async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     let at = |e| Error::io(path, e);
     // A device or pipe is written to: a new file would take its place.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {

@@ -29,6 +29,7 @@ use crate::transport::redirect::Redirect;
 use crate::transport::retry::Retry;
 use crate::transport::trial::Accepted;
 use crate::transport::wire::Wire;
+use crate::v1::{self, ApiVersion};
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
@@ -108,6 +109,24 @@ impl Client {
     /// Those of [`catalog`](Self::catalog).
     pub async fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces> {
         Ok(self.catalog(registry).all().await?.into_iter().collect())
+    }
+
+    /// A registry by the v1 API, for those that know no other. Sends nothing.
+    #[must_use]
+    pub fn v1(&self, registry: &RegistryName) -> v1::Registry {
+        let client = self.clone();
+        v1::Registry::new(Arc::new(move |registry| client.exchange(registry)), registry)
+    }
+
+    /// Asks which API a registry speaks. Whoever knows it already need not ask:
+    /// [`repository`](Self::repository) is v2, [`v1`](Self::v1) is v1.
+    ///
+    /// Sends `GET /v2/`. Not found (404), and that alone, means v1; success and 401 mean v2.
+    ///
+    /// # Errors
+    /// Those of [`ping`](Self::ping): no other answer says which API it is.
+    pub async fn api_version(&self, registry: &RegistryName) -> Result<ApiVersion> {
+        v1::detect(&self.exchange(registry)).await
     }
 
     /// Asks a registry what it is, without credentials.

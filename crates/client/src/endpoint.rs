@@ -116,6 +116,19 @@ impl Endpoint {
         self.uri(["v2"].into_iter().chain(name.components()).chain(rest), query)
     }
 
+    /// A URL of the v1 API. Docker Hub has it, or what is left of it, at its index.
+    pub(crate) fn v1<'a>(
+        &self,
+        path: impl IntoIterator<Item = &'a str>,
+        query: &[(&str, &str)],
+    ) -> Uri {
+        let mut index = self.clone();
+        if index.base.host_str() == Some(DOCKER_HUB) && index.base.set_host(Some(INDEX)).is_err() {
+            return Uri::default();
+        }
+        index.uri(["v1"].into_iter().chain(path), query)
+    }
+
     fn uri<'a>(&self, path: impl IntoIterator<Item = &'a str>, query: &[(&str, &str)]) -> Uri {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -149,6 +162,8 @@ pub(crate) fn with_digest(session: &Uri, digest: &Digest) -> Option<Uri> {
 
 /// Where `docker.io` is reached.
 const DOCKER_HUB: &str = "registry-1.docker.io";
+/// Where `docker.io` is searched.
+const INDEX: &str = "index.docker.io";
 
 #[cfg(test)]
 mod tests {

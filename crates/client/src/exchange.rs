@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
@@ -53,6 +54,12 @@ impl Ask {
     /// The same with a header.
     pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
         self.request.headers_mut().insert(name, value);
+        self
+    }
+
+    /// The same with an authorization of its own, in place of the registry's credentials.
+    pub(crate) fn authorized(mut self, value: HeaderValue) -> Self {
+        self.request.headers_mut().insert(AUTHORIZATION, value);
         self
     }
 
@@ -133,7 +140,7 @@ impl Exchange {
             if Origin::of(request.uri()) == Origin::of(&root) {
                 *request.uri_mut() = with_scheme(request.uri(), https);
             }
-            if identified {
+            if identified && !request.headers().contains_key(AUTHORIZATION) {
                 let (registry, root) = (self.registry.clone(), with_scheme(&root, https));
                 request.extensions_mut().insert(Access { registry, root, scopes });
             }

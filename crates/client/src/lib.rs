@@ -31,7 +31,7 @@
 //! | `reply`, `credentials` | what a reply means; who to be |
 //! | `auth` | the layer that answers challenges |
 //! | `exchange`, `listing`, `shared` | what all operations have in common |
-//! | `repository`, `catalog`, `ping` | the operations |
+//! | `repository`, `catalog`, `ping`, `v1` | the operations |
 //! | `client` | puts it all together |
 //! | [`blocking`] | the same without async |
 
@@ -64,6 +64,7 @@ mod scheme;
 mod shared;
 mod transport;
 mod userinfo;
+pub mod v1;
 
 pub use http;
 pub use longshore_core::{
@@ -103,6 +104,7 @@ pub use repository::{RemoteRepository, Upload};
 pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
 pub use transport::{Body, Fault, Transport, TransportError};
+pub use v1::ApiVersion;
 
 /// The page that newcomers read: its example is compiled with the others.
 #[cfg(doctest)]

@@ -14,6 +14,7 @@
 //! | [`suite`] | the contract of the store traits, as tests that every store runs |
 //! | [`fixture`], [`random`] | images, made up or out of real files; seeded bytes |
 //! | [`script`] | a server that expects exact requests, in order |
+//! | [`v1`] | a registry that speaks the v1 API and no other |
 //! | [`fault`] | a proxy that breaks connections as networks do |
 //! | [`tls`], [`proxy`] | certificates and a front that ends TLS; HTTP and SOCKS5 proxies |
 //! | [`peer`], [`process`] | other people's programs, started, awaited, and ended by process id |
@@ -37,3 +38,4 @@ pub mod random;
 pub mod script;
 pub mod suite;
 pub mod tls;
+pub mod v1;

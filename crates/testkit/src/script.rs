@@ -220,18 +220,18 @@ impl Drop for Script {
 }
 
 /// A request as it came, its body not read yet.
-struct Request {
-    method: String,
-    target: String,
-    headers: Vec<(String, String)>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.header("content-length").map_or(0, |length| length.parse().unwrap())
     }
 }
@@ -345,7 +345,9 @@ async fn answer(stream: &mut BufReader<TcpStream>, exchange: &Exchange) -> std::
 }
 
 /// Reads a request's head; `None` when the client closed.
-async fn read_head(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+pub(crate) async fn read_head(
+    stream: &mut BufReader<TcpStream>,
+) -> std::io::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {

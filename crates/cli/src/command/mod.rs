@@ -25,3 +25,4 @@ pub(crate) mod rm;
 pub(crate) mod serve;
 pub(crate) mod tag;
 pub(crate) mod untag;
+pub(crate) mod v1;

@@ -18,3 +18,4 @@ mod program;
 mod refusals;
 mod schema1;
 mod transfers;
+mod v1;

@@ -28,6 +28,7 @@ mod referrers;
 mod request;
 mod stores;
 mod upload;
+mod v1;
 
 use std::time::Duration;
 

@@ -10,12 +10,12 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
+use futures_util::{Stream, TryStreamExt as _};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
 pub use self::spooled::Spooled;
-use crate::blob::{BlobReader, BlobStream, PIECE};
+use crate::blob::{BlobStream, PIECE};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Verifier};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,7 +34,10 @@ use crate::media_type::MediaType;
 ///
 /// # Cancellation
 /// Dropping the future removes what was written.
-pub async fn write(path: &Path, mut reader: BlobReader) -> Result<()> {
+pub async fn write(
+    path: &Path,
+    mut reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
+) -> Result<()> {
     let folder = parent(path)?.to_owned();
     let aside = run(move || aside(&folder)).await?;
     let (file, aside) = aside.into_parts();
@@ -322,6 +325,7 @@ pub const ASIDE_PREFIX: &str = ".partial-";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::BlobReader;
 
     fn files(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(folder)

@@ -1,0 +1,205 @@
+//! One image of a v1 registry: read, and uploaded.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::Args;
+use longshore::v1::{Access, Image, ImageId};
+use longshore::{Body, Digest, Error, MANIFEST_LIMIT, Result, blob_file};
+
+use super::place::{Asking, Place};
+use crate::context::Context;
+use crate::output;
+
+/// An image, by tag or by id.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore v1 ancestry old.example:5000/busybox:latest
+  longshore v1 ancestry old.example:5000 --id 9e89cc6f…")]
+pub(crate) struct Chosen {
+    /// The repository and tag; with --id, a registry will do.
+    #[arg(value_name = "IMAGE")]
+    place: Place,
+    /// The image's id, in place of a tag.
+    #[arg(long)]
+    id: Option<ImageId>,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl Chosen {
+    async fn image(&self, context: &Context) -> Result<Image> {
+        self.place.image(context, &self.asking, Access::Read, self.id.as_ref()).await
+    }
+}
+
+/// The arguments of `longshore v1 json`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore v1 json old.example:5000/busybox:latest
+  longshore v1 json old.example:5000/busybox --field created")]
+pub(crate) struct Json {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Print this field alone.
+    #[arg(long, value_name = "NAME")]
+    field: Option<String>,
+}
+
+/// The arguments of `longshore v1 layer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore v1 layer old.example:5000/busybox:latest -o layer.tar.gz
+  longshore v1 layer old.example:5000 --id 9e89cc6f… | tar tz")]
+pub(crate) struct Layer {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// The file to write; shown only when all of it is there.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Where an image is uploaded to.
+#[derive(Debug, Args)]
+pub(super) struct Upload {
+    /// The registry; its repository, where an index gives tokens for that.
+    #[arg(value_name = "REGISTRY[/REPOSITORY]")]
+    place: Place,
+    /// The image's id, as its JSON has it.
+    id: ImageId,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl Upload {
+    async fn image(&self, context: &Context) -> Result<Image> {
+        self.place.image(context, &self.asking, Access::Write, Some(&self.id)).await
+    }
+}
+
+/// The arguments of `longshore v1 push`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore v1 push old.example:5000 9e89cc6f… image.json layer.tar.gz
+  longshore v1 tag old.example:5000/busybox:v2 9e89cc6f…")]
+pub(crate) struct Push {
+    #[command(flatten)]
+    upload: Upload,
+    /// The file with the image's JSON.
+    json_file: PathBuf,
+    /// The file with the layer.
+    layer_file: PathBuf,
+}
+
+/// The arguments of `longshore v1 push-json`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore v1 push-json old.example:5000 9e89cc6f… image.json")]
+pub(crate) struct PushJson {
+    #[command(flatten)]
+    upload: Upload,
+    /// The file with the image's JSON.
+    json_file: PathBuf,
+}
+
+/// The arguments of `longshore v1 push-layer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+An upload is complete once the registry knows the checksum of JSON and layer: name the JSON again, and
+it is told.
+
+Example:
+  longshore v1 push-layer old.example:5000 9e89cc6f… layer.tar.gz --image-json image.json")]
+pub(crate) struct PushLayer {
+    #[command(flatten)]
+    upload: Upload,
+    /// The file with the layer.
+    layer_file: PathBuf,
+    /// The file with the image's JSON, as it was uploaded.
+    #[arg(long, value_name = "FILE")]
+    image_json: Option<PathBuf>,
+}
+
+pub(super) async fn json(context: &Context, json: &Json) -> Result<()> {
+    let image = json.chosen.image(context).await?;
+    match &json.field {
+        None => output::bytes(&image.json().await?.bytes),
+        Some(field) => show(&image.field(field).await?),
+    }
+}
+
+/// Shows a JSON value; text as it is.
+pub(super) fn show(value: &serde_json::Value) -> Result<()> {
+    let text = match value {
+        serde_json::Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    output::bytes(format!("{text}\n").as_bytes())
+}
+
+pub(super) async fn ancestry(context: &Context, chosen: &Chosen) -> Result<()> {
+    let ids = chosen.image(context).await?.ancestry().await?;
+    context.output().list("ancestry", futures_util::stream::iter(ids.into_iter().map(Ok))).await
+}
+
+pub(super) async fn layer(context: &Context, layer: &Layer) -> Result<()> {
+    let image = layer.chosen.image(context).await?;
+    let json = image.json().await?;
+    let to = layer.output.as_deref();
+    match image.layer().await?.checked(&json) {
+        Ok(checked) => output::blob(checked, to).await,
+        Err(layer) => {
+            output::say("the registry states no checksum: the layer is not verified");
+            output::blob(layer.into_stream(), to).await
+        }
+    }
+}
+
+pub(super) async fn push(context: &Context, push: Push) -> Result<()> {
+    let json = read(push.json_file).await?;
+    let layer = body(&push.layer_file).await?;
+    let image = push.upload.image(context).await?;
+    let checksum = image.push(json, layer).await?;
+    uploaded(context, &image, Some(&checksum))
+}
+
+pub(super) async fn push_json(context: &Context, push: PushJson) -> Result<()> {
+    let json = read(push.json_file).await?;
+    let image = push.upload.image(context).await?;
+    image.push_json(json).await?;
+    uploaded(context, &image, None)
+}
+
+pub(super) async fn push_layer(context: &Context, push: PushLayer) -> Result<()> {
+    let layer = body(&push.layer_file).await?;
+    let image = push.upload.image(context).await?;
+    let Some(json) = push.image_json else {
+        image.push_layer(layer).await?;
+        return uploaded(context, &image, None);
+    };
+    let checksum = image.complete(&read(json).await?, layer).await?;
+    uploaded(context, &image, Some(&checksum))
+}
+
+fn uploaded(context: &Context, image: &Image, checksum: Option<&Digest>) -> Result<()> {
+    let change = serde_json::json!({ "id": image.id(), "checksum": checksum });
+    let told = match checksum {
+        Some(checksum) => format!("uploaded {} ({checksum})", image.id()),
+        None => format!("uploaded a part of {}", image.id()),
+    };
+    context.output().changed(told, &change)
+}
+
+async fn read(path: PathBuf) -> Result<Bytes> {
+    blob_file::run(move || blob_file::read(&path, MANIFEST_LIMIT)).await
+}
+
+async fn body(path: &Path) -> Result<Body> {
+    let size = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    Ok(Body::Stream { stream: blob_file::stream(path, 0).await?, size: Some(size) })
+}

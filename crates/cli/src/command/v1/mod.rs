@@ -1,0 +1,254 @@
+//! The v1 API, for registries that know no other: repositories here, single images in `image`.
+
+mod image;
+mod place;
+
+use std::fmt;
+
+use clap::{Args, Subcommand};
+use futures_util::StreamExt as _;
+use longshore::v1::{Access, Found, ImageId, Tagged};
+use longshore::{Error, ErrorKind, Printable, RegistryName, Result};
+use serde::Serialize;
+
+use self::place::{Asking, Place};
+use crate::context::Context;
+use crate::output::{self, Report, confirm};
+
+/// The commands below `longshore v1`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+A repository is REGISTRY/[NAMESPACE/]NAME, in the namespace `library` where none is given. An image is
+REPOSITORY[:TAG], or REGISTRY or REPOSITORY with --id.")]
+pub(crate) enum Command {
+    /// Check that a registry answers, and how.
+    Ping(Ping),
+    /// Search the repositories of a registry.
+    Search(Search),
+    /// List the tags of a repository, and the images they name.
+    Tags(InRepository),
+    /// Print the id of the image that a tag names.
+    Id(InRepository),
+    /// Print what the registry knows of a tag, as JSON.
+    TagJson(InRepository),
+    /// List the images that an index has for a repository.
+    Images(InRepository),
+    /// Print an image's JSON, or one field of it.
+    Json(image::Json),
+    /// List the images that an image is made of, itself first.
+    Ancestry(image::Chosen),
+    /// Write an image's layer to standard output or a file.
+    Layer(image::Layer),
+    /// Make a tag name an image.
+    Tag(SetTag),
+    /// Remove a tag; the image stays.
+    Untag(InRepository),
+    /// Remove a repository with all of its tags.
+    Rm(Remove),
+    /// Upload an image: its JSON, its layer, and the checksum of both.
+    Push(image::Push),
+    /// Upload an image's JSON alone.
+    PushJson(image::PushJson),
+    /// Upload an image's layer, after its JSON.
+    PushLayer(image::PushLayer),
+}
+
+/// The arguments of `longshore v1 ping`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore v1 ping old.example:5000")]
+pub(crate) struct Ping {
+    /// The registry.
+    registry: RegistryName,
+}
+
+/// The arguments of `longshore v1 search`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore v1 search old.example:5000
+  longshore v1 search docker.io busybox --limit 5")]
+pub(crate) struct Search {
+    /// The registry.
+    registry: RegistryName,
+    /// What to look for; without it, everything that the registry lists.
+    #[arg(default_value = "")]
+    words: String,
+    /// Print at most this many.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// A repository, or a tag in it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore v1 tags old.example:5000/library/busybox
+  longshore v1 id old.example:5000/busybox:latest")]
+pub(crate) struct InRepository {
+    /// The repository, with a tag where one is meant.
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    place: Place,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// The arguments of `longshore v1 tag`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore v1 tag old.example:5000/busybox:v2 9e89cc6f0bc3c38722009fe6857087b486531f9a779a0c17e3ed29dae8f12c4f")]
+pub(crate) struct SetTag {
+    /// The tag to set.
+    #[arg(value_name = "REPOSITORY:TAG")]
+    place: Place,
+    /// The image.
+    id: ImageId,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// The arguments of `longshore v1 rm`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore v1 rm old.example:5000/library/busybox --yes")]
+pub(crate) struct Remove {
+    /// The repository.
+    #[arg(value_name = "REPOSITORY")]
+    place: Place,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Ping(ping) => self::ping(context, &ping).await,
+        Command::Search(search) => self::search(context, &search).await,
+        Command::Tags(tags) => self::tags(context, &tags).await,
+        Command::Id(id) => {
+            let repository = id.place.repository(context, &id.asking, Access::Read).await?;
+            output::line(repository.tag(&id.place.tag()).await?)
+        }
+        Command::TagJson(tag) => {
+            let repository = tag.place.repository(context, &tag.asking, Access::Read).await?;
+            image::show(&repository.tag_json(&tag.place.tag()).await?)
+        }
+        Command::Images(images) => {
+            let asked = images.place.repository(context, &images.asking, Access::Read).await?;
+            let ids = asked.images().await?.into_iter().map(|listed| Ok(listed.id));
+            context.output().list("images", futures_util::stream::iter(ids)).await
+        }
+        Command::Json(json) => image::json(context, &json).await,
+        Command::Ancestry(ancestry) => image::ancestry(context, &ancestry).await,
+        Command::Layer(layer) => image::layer(context, &layer).await,
+        Command::Tag(set) => set_tag(context, &set).await,
+        Command::Untag(untag) => self::untag(context, &untag).await,
+        Command::Rm(remove) => self::remove(context, &remove).await,
+        Command::Push(push) => image::push(context, push).await,
+        Command::PushJson(push) => image::push_json(context, push).await,
+        Command::PushLayer(push) => image::push_layer(context, push).await,
+    }
+}
+
+async fn ping(context: &Context, ping: &Ping) -> Result<()> {
+    let answer = context.client()?.v1(&ping.registry).ping().await?;
+    context.output().report(&Answer { version: answer.version, standalone: answer.standalone })
+}
+
+async fn search(context: &Context, search: &Search) -> Result<()> {
+    let found = context.client()?.v1(&search.registry).search(&search.words).items();
+    let found = found.take(search.limit.unwrap_or(usize::MAX));
+    let all: Vec<Result<Found>> = found.collect().await;
+    let results = all.into_iter().collect::<Result<_>>()?;
+    context.output().report(&Results { results })
+}
+
+async fn tags(context: &Context, tags: &InRepository) -> Result<()> {
+    let repository = tags.place.repository(context, &tags.asking, Access::Read).await?;
+    context.output().report(&Tags { tags: repository.tags().await? })
+}
+
+async fn set_tag(context: &Context, set: &SetTag) -> Result<()> {
+    let tag = set.place.explicit_tag()?;
+    let repository = set.place.repository(context, &set.asking, Access::Write).await?;
+    repository.set_tag(&tag, &set.id).await?;
+    let change = serde_json::json!({ "tag": tag, "id": set.id });
+    context.output().changed(format_args!("{tag} names {}", set.id), &change)
+}
+
+async fn untag(context: &Context, untag: &InRepository) -> Result<()> {
+    let tag = untag.place.explicit_tag()?;
+    let repository = untag.place.repository(context, &untag.asking, Access::Write).await?;
+    repository.delete_tag(&tag).await?;
+    let change = serde_json::json!({ "tag": tag });
+    context.output().changed(format_args!("removed the tag {tag}"), &change)
+}
+
+async fn remove(context: &Context, remove: &Remove) -> Result<()> {
+    let repository = remove.place.repository(context, &remove.asking, Access::Write).await?;
+    for tagged in repository.tags().await? {
+        output::say(format_args!("goes with it: {}", tagged.tag));
+    }
+    if !remove.yes && !confirm(&format!("Remove {repository}?")) {
+        return Err(Error::new(ErrorKind::Canceled)
+            .at(&repository)
+            .detail("nothing was removed")
+            .with_hint("Answer y, or pass --yes."));
+    }
+    repository.delete().await?;
+    let change = serde_json::json!({ "repository": repository.to_string() });
+    context.output().changed(format_args!("removed {repository}"), &change)
+}
+
+#[derive(Serialize)]
+struct Answer {
+    version: Option<String>,
+    standalone: bool,
+}
+
+impl Report for Answer {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        let version = self.version.as_deref().unwrap_or("no version stated");
+        let kind = if self.standalone { "standalone" } else { "behind an index" };
+        writeln!(to, "answers ({}), {kind}", Printable(version))
+    }
+}
+
+#[derive(Serialize)]
+struct Results {
+    results: Vec<Found>,
+}
+
+impl Report for Results {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        for found in &self.results {
+            let description = found.description.as_deref().unwrap_or_default();
+            let line =
+                format!("{}  {}", Printable(&found.name), Printable(description).at_most(100));
+            writeln!(to, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Tags {
+    tags: Vec<Tagged>,
+}
+
+impl Report for Tags {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        for tagged in &self.tags {
+            match &tagged.id {
+                Some(id) => writeln!(to, "{}  {id}", tagged.tag)?,
+                None => writeln!(to, "{}", tagged.tag)?,
+            }
+        }
+        Ok(())
+    }
+}

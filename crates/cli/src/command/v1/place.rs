@@ -1,0 +1,117 @@
+//! What is meant at a v1 registry, and how it is asked for.
+
+use std::str::FromStr;
+
+use clap::Args;
+use longshore::v1::{Access, Endpoints, Image, ImageId, Registry, Repository};
+use longshore::{ParseError, Reference, RegistryName, Result, Tag};
+
+use crate::context::Context;
+
+/// A registry, or a repository at one and a tag in it.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Registry(RegistryName),
+    Repository(Reference),
+}
+
+/// How registries behind an index are asked.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Asking {
+    /// The registry is an index: get a token there first, and go where it says.
+    #[arg(long)]
+    index: bool,
+    /// Follow the index to any host, not to its own alone.
+    #[arg(long, requires = "index")]
+    any_endpoint: bool,
+}
+
+impl Place {
+    /// The tag in the text, else `latest`.
+    pub(super) fn tag(&self) -> Tag {
+        self.stated_tag().unwrap_or_else(Tag::latest)
+    }
+
+    /// The tag in the text.
+    pub(super) fn explicit_tag(&self) -> Result<Tag, ParseError> {
+        let reason = "the tag is missing; write REGISTRY/REPOSITORY:TAG";
+        self.stated_tag().ok_or_else(|| ParseError::new("tag", &self.to_string(), reason))
+    }
+
+    fn stated_tag(&self) -> Option<Tag> {
+        match self {
+            Self::Registry(_) => None,
+            Self::Repository(reference) => reference.tag().cloned(),
+        }
+    }
+
+    fn registry(&self, context: &Context) -> Result<Registry> {
+        let registry = match self {
+            Self::Registry(registry) => registry,
+            Self::Repository(reference) => reference.repository().registry(),
+        };
+        Ok(context.client()?.v1(registry))
+    }
+
+    /// The repository, with a token for it if its registry is an index.
+    pub(super) async fn repository(
+        &self,
+        context: &Context,
+        asking: &Asking,
+        access: Access,
+    ) -> Result<Repository> {
+        let Self::Repository(reference) = self else {
+            let reason = "the repository is missing; write REGISTRY/REPOSITORY";
+            return Err(ParseError::new("repository", &self.to_string(), reason).into());
+        };
+        let registry = self.registry(context)?;
+        let repository = registry.repository(reference.repository().name())?;
+        match (asking.index, asking.any_endpoint) {
+            (false, _) => Ok(repository),
+            (true, false) => repository.authorize(access, Endpoints::SameSite).await,
+            (true, true) => repository.authorize(access, Endpoints::Any).await,
+        }
+    }
+
+    /// The image of this id, else the one that the tag names.
+    pub(super) async fn image(
+        &self,
+        context: &Context,
+        asking: &Asking,
+        access: Access,
+        id: Option<&ImageId>,
+    ) -> Result<Image> {
+        match (self, id) {
+            (Self::Registry(_), Some(id)) => Ok(self.registry(context)?.image(id)),
+            (Self::Repository(_), Some(id)) => {
+                Ok(self.repository(context, asking, access).await?.image(id))
+            }
+            (_, None) => {
+                let repository = self.repository(context, asking, access).await?;
+                let id = repository.tag(&self.tag()).await?;
+                Ok(repository.image(&id))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Registry(registry) => registry.fmt(f),
+            Self::Repository(reference) => reference.fmt(f),
+        }
+    }
+}
+
+/// The strict form: short names mean Docker Hub, which has no v1 API any more.
+impl FromStr for Place {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text.contains('/') {
+            true => text.parse().map(Self::Repository),
+            false => text.parse().map(Self::Registry),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method};
+use longshore_core::{BlobStream, Digest, Digester, Error, ErrorKind, Result};
+use serde_json::Value;
+
+use super::image_id::ImageId;
+use super::layer::{Layer, checksum_of};
+use super::site::{Site, with_json};
+use crate::reply::json;
+use crate::transport::Body;
+
+/// An image of a v1 registry: a JSON document and one layer. Cheap to clone.
+#[derive(Clone)]
+pub struct Image {
+    site: Site,
+    id: ImageId,
+}
+
+/// The JSON of a v1 image, and what the registry says of its layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImageJson {
+    /// The document, byte for byte: the checksum covers it.
+    pub bytes: Bytes,
+    /// The layer's size in bytes (`X-Docker-Size`).
+    pub size: Option<u64>,
+    /// The sha256 of document and layer (`X-Docker-Checksum-Payload`); none where the registry has
+    /// none, or another kind.
+    pub checksum: Option<Digest>,
+    /// Checksums of kinds that longshore does not compute, `tarsum+sha256:…` mostly
+    /// (`X-Docker-Checksum`).
+    pub tarsum: Option<String>,
+}
+
+impl ImageJson {
+    /// The document, read.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if it is no JSON.
+    pub fn value(&self) -> Result<Value> {
+        serde_json::from_slice(&self.bytes)
+            .map_err(|e| Error::new(ErrorKind::Invalid).at("image JSON").with_source(e))
+    }
+}
+
+impl Image {
+    pub(super) fn new(site: Site, id: ImageId) -> Self {
+        Self { site, id }
+    }
+
+    /// The identifier.
+    #[must_use]
+    pub fn id(&self) -> &ImageId {
+        &self.id
+    }
+
+    /// The image's JSON.
+    ///
+    /// Sends `GET /v1/images/<id>/json`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if it is no JSON.
+    pub async fn json(&self) -> Result<ImageJson> {
+        let ask = self.site.ask(Method::GET, self.path("json"), self)?;
+        let (reply, bytes) = self.site.fetch(ask).await?;
+        json::<Value>(&reply.uri, &bytes)?;
+        let text = |name| reply.header(name).map(str::to_owned);
+        Ok(ImageJson {
+            size: text("x-docker-size").and_then(|size| size.parse().ok()),
+            checksum: text("x-docker-checksum-payload").and_then(|sum| sum.parse().ok()),
+            tarsum: text("x-docker-checksum"),
+            bytes,
+        })
+    }
+
+    /// One field of the image's JSON.
+    ///
+    /// Sends `GET /v1/images/<id>/json`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no image, or no such field in it.
+    pub async fn field(&self, name: &str) -> Result<Value> {
+        let mut value = self.json().await?.value()?;
+        value
+            .get_mut(name)
+            .map(Value::take)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound).at(format!("field {name:?} of {self}")))
+    }
+
+    /// The images that it is made of: itself, its parent, and so on.
+    ///
+    /// Sends `GET /v1/images/<id>/ancestry`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn ancestry(&self) -> Result<Vec<ImageId>> {
+        self.site.get(self.path("ancestry"), self).await
+    }
+
+    /// Opens the image's layer.
+    ///
+    /// Sends `GET /v1/images/<id>/layer`; follows redirects without credentials.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    ///
+    /// # Cancellation
+    /// Dropping the layer closes the connection; nothing is left behind.
+    pub async fn layer(&self) -> Result<Layer> {
+        let ask = self.site.ask(Method::GET, self.path("layer"), self)?;
+        let reply = self.site.expect(ask).await?;
+        let size = reply.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+        Ok(Layer::new(size, reply.body.into_stream()))
+    }
+
+    /// Puts the image's JSON, which begins an upload.
+    ///
+    /// Sends `PUT /v1/images/<id>/json`. The registry wants the parent to be there.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if the image is there already.
+    pub async fn push_json(&self, json: impl Into<Bytes>) -> Result<()> {
+        let ask = self.site.ask(Method::PUT, self.path("json"), self)?;
+        self.site.change(with_json(ask, json.into())).await.map(drop)
+    }
+
+    /// Puts the image's layer, whose JSON is there.
+    ///
+    /// Sends `PUT /v1/images/<id>/layer`, and before a stream, which could not be sent again, `GET
+    /// /v1/images/<id>/json`, so that it is known whether the registry wants credentials.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if the JSON is not there.
+    pub async fn push_layer(&self, layer: Body) -> Result<()> {
+        if matches!(layer, Body::Stream { .. }) && !self.site.has_token() {
+            let ask = self.site.ask(Method::GET, self.path("json"), self)?;
+            self.site.send(ask).await?.body.drain().await;
+        }
+        let ask = self.site.ask(Method::PUT, self.path("layer"), self)?;
+        let octets = HeaderValue::from_static("application/octet-stream");
+        let ask = ask.header(CONTENT_TYPE.as_str(), octets).body(layer);
+        self.site.change(ask).await.map(drop)
+    }
+
+    /// Tells the registry the checksum of JSON and layer, which completes an upload.
+    ///
+    /// Sends `PUT /v1/images/<id>/checksum` with `X-Docker-Checksum-Payload`.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if the registry computed another one.
+    pub async fn push_checksum(&self, checksum: &Digest) -> Result<()> {
+        let value = HeaderValue::from_str(checksum.as_str())
+            .map_err(|e| Error::new(ErrorKind::Invalid).at(checksum).with_source(e))?;
+        let ask = self.site.ask(Method::PUT, self.path("checksum"), self)?;
+        self.site.change(ask.header("x-docker-checksum-payload", value)).await.map(drop)
+    }
+
+    /// Puts the image's layer, whose JSON is there and is this one, and the checksum of both, which is
+    /// returned.
+    ///
+    /// # Errors
+    /// Those of [`push_layer`](Self::push_layer) and [`push_checksum`](Self::push_checksum).
+    pub async fn complete(&self, json: &[u8], layer: Body) -> Result<Digest> {
+        let digester = Arc::new(Mutex::new(checksum_of(json)));
+        let layer = observed(layer, &digester);
+        self.push_layer(layer).await?;
+        let digester = digester.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let checksum = digester.finish();
+        self.push_checksum(&checksum).await?;
+        Ok(checksum)
+    }
+
+    /// Uploads an image: its JSON, its layer, and the checksum of both, which is returned.
+    ///
+    /// # Errors
+    /// Those of [`push_json`](Self::push_json) and [`complete`](Self::complete).
+    ///
+    /// # Cancellation
+    /// The registry keeps an image that is not complete, and takes the same one anew.
+    pub async fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest> {
+        let json = json.into();
+        self.push_json(json.clone()).await?;
+        self.complete(&json, layer).await
+    }
+
+    fn path(&self, what: &'static str) -> [&str; 3] {
+        ["images", self.id.as_str(), what]
+    }
+}
+
+/// The same body, which a digester sees as it is read.
+fn observed(body: Body, digester: &Arc<Mutex<Digester>>) -> Body {
+    let seen = Arc::clone(digester);
+    let see = move |bytes: &Bytes| {
+        seen.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+    };
+    match body {
+        Body::Stream { stream, size } => {
+            let stream = stream.inspect(move |piece| piece.iter().for_each(&see));
+            Body::Stream { stream: BlobStream::new(stream), size }
+        }
+        Body::Bytes(bytes) => {
+            see(&bytes);
+            Body::Bytes(bytes)
+        }
+        Body::Empty => Body::Empty,
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "image {} at {}", self.id, self.site.registry())
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v1::Image({} {})", self.site.registry(), self.id)
+    }
+}

@@ -1,0 +1,39 @@
+//! The v1 API, for registries and indexes that know no other.
+//!
+//! Owns the requests of Docker's Registry API v1 and of the part of the Index API that clients need,
+//! and the reading of their replies. They go through the same layers as all others. What a v1 registry
+//! holds are images of one layer each, with a parent: no manifests, and so no stores in core's sense.
+//!
+//! ```no_run
+//! # async fn example() -> longshore::Result<()> {
+//! let client = longshore::Client::new();
+//! let registry = client.v1(&"old.example:5000".parse()?);
+//! let repository = registry.repository(&"library/busybox".parse()?)?;
+//! for tagged in repository.tags().await? {
+//!     println!("{} {:?}", tagged.tag, tagged.id);
+//! }
+//! let id = repository.tag(&longshore::Tag::latest()).await?;
+//! println!("{:?}", repository.image(&id).ancestry().await?);
+//! # Ok(())
+//! # }
+//! ```
+
+mod detect;
+mod image;
+mod image_id;
+mod layer;
+mod registry;
+mod repository;
+mod search;
+mod site;
+mod token;
+
+pub use detect::ApiVersion;
+pub(crate) use detect::detect;
+pub use image::{Image, ImageJson};
+pub use image_id::ImageId;
+pub use layer::Layer;
+pub use registry::{Ping, Registry};
+pub use repository::{Listed, Repository, Tagged};
+pub use search::Found;
+pub use token::{Access, Endpoints};

@@ -1,0 +1,263 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use http::Method;
+use longshore_core::{Error, ErrorKind, ParseError, Printable, RepositoryName, Result, Tag};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::image::Image;
+use super::image_id::ImageId;
+use super::site::{Site, with_json};
+use super::token::{self, Access, Endpoints};
+use crate::transport::protocol_error;
+
+/// A repository of a v1 registry: tags that name images. Cheap to clone.
+#[derive(Clone)]
+pub struct Repository {
+    site: Site,
+    namespace: String,
+    name: String,
+}
+
+/// A tag, and the image that it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Tagged {
+    /// The tag.
+    pub tag: Tag,
+    /// The image's identifier, or the start of it; `None` where the registry states none.
+    pub id: Option<ImageId>,
+}
+
+/// An image that an index lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The image.
+    pub id: ImageId,
+    /// Its checksum, as it was told to the index: a tarsum, mostly.
+    #[serde(default)]
+    pub checksum: Option<String>,
+}
+
+impl Repository {
+    pub(super) fn new(site: Site, name: &RepositoryName) -> Result<Self, ParseError> {
+        let parts: Vec<&str> = name.components().collect();
+        let (namespace, name) = match parts[..] {
+            [name] => (DEFAULT_NAMESPACE, name),
+            [namespace, name] => (namespace, name),
+            _ => {
+                let reason = "the v1 API knows a namespace and a name, no more";
+                return Err(ParseError::new("repository name", name.as_str(), reason));
+            }
+        };
+        Ok(Self { site, namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    /// The namespace, `library` where none was given.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name within the namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The tags, ordered by name.
+    ///
+    /// Sends `GET /v1/repositories/<namespace>/<name>/tags`. Registries answer with a map, Docker's
+    /// index with a list; tags outside the grammar are left out, with a warning in the log.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such repository.
+    pub async fn tags(&self) -> Result<Vec<Tagged>> {
+        let tags: Tags = self.site.get(self.path(&["tags"]), self).await?;
+        let mut tags: Vec<Tagged> = tags.pairs().iter().filter_map(Tagged::of).collect();
+        tags.sort_by(|a, b| a.tag.cmp(&b.tag));
+        Ok(tags)
+    }
+
+    /// The image that a tag names.
+    ///
+    /// Sends `GET /v1/repositories/<namespace>/<name>/tags/<tag>`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if the answer is no
+    /// identifier.
+    pub async fn tag(&self, tag: &Tag) -> Result<ImageId> {
+        let ask =
+            self.site.ask(Method::GET, self.path(&["tags", tag.as_str()]), self.tagged(tag))?;
+        let (reply, body) = self.site.fetch(ask).await?;
+        // Some write the bare identifier, which is no JSON.
+        let text = std::str::from_utf8(&body).unwrap_or_default().trim();
+        match ImageId::parse(text.trim_matches('"')) {
+            Ok(id) => Ok(id),
+            Err(e) => {
+                Err(protocol_error(&reply.uri, "the reply is no image id".to_owned())
+                    .with_source(e))
+            }
+        }
+    }
+
+    /// What the registry knows of a tag: when it was set, and by what.
+    ///
+    /// Sends `GET /v1/repositories/<namespace>/<name>/tags/<tag>/json`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn tag_json(&self, tag: &Tag) -> Result<Value> {
+        self.site.get(self.path(&["tags", tag.as_str(), "json"]), self.tagged(tag)).await
+    }
+
+    /// Makes a tag name an image.
+    ///
+    /// Sends `PUT /v1/repositories/<namespace>/<name>/tags/<tag>`, the identifier as a JSON string.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if the image is not there.
+    pub async fn set_tag(&self, tag: &Tag, id: &ImageId) -> Result<()> {
+        let ask =
+            self.site.ask(Method::PUT, self.path(&["tags", tag.as_str()]), self.tagged(tag))?;
+        let body = Bytes::from(format!("\"{id}\""));
+        self.site.change(with_json(ask, body)).await.map(drop)
+    }
+
+    /// Removes a tag; the image stays.
+    ///
+    /// Sends `DELETE /v1/repositories/<namespace>/<name>/tags/<tag>`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        let path = self.path(&["tags", tag.as_str()]);
+        let ask = self.site.ask(Method::DELETE, path, self.tagged(tag))?;
+        self.site.change(ask).await.map(drop)
+    }
+
+    /// Removes the repository with all of its tags.
+    ///
+    /// Sends `DELETE /v1/repositories/<namespace>/<name>/`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn delete(&self) -> Result<()> {
+        let ask = self.site.ask(Method::DELETE, self.path(&[""]), self)?;
+        self.site.change(ask).await.map(drop)
+    }
+
+    /// The images that the index lists for the repository.
+    ///
+    /// Sends `GET /v1/repositories/<namespace>/<name>/images`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound).
+    pub async fn images(&self) -> Result<Vec<Listed>> {
+        self.site.get(self.path(&["images"]), self).await
+    }
+
+    /// An image, read and written with this repository's token if it has one. Sends nothing.
+    #[must_use]
+    pub fn image(&self, id: &ImageId) -> Image {
+        Image::new(self.site.clone(), id.clone())
+    }
+
+    /// The same repository with a token from its index, at the registry that the index names.
+    ///
+    /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need none. Sends `GET
+    /// /v1/repositories/<namespace>/<name>/images` to read, `PUT /v1/repositories/<namespace>/<name>/`
+    /// to write, with `X-Docker-Token: true`. The token then takes the credentials' place, and goes to
+    /// no host but the one chosen by `endpoints`.
+    ///
+    /// # Errors
+    /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses;
+    /// [`Unsupported`](ErrorKind::Unsupported) if it gives no token.
+    ///
+    /// Source: Docker Registry and Index API v1, "Token".
+    pub async fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self> {
+        let ask = match access {
+            Access::Read => self.site.ask(Method::GET, self.path(&["images"]), self)?,
+            Access::Write => {
+                let ask = self.site.ask(Method::PUT, self.path(&[""]), self)?;
+                with_json(ask, Bytes::from_static(b"[]"))
+            }
+        };
+        let ask = ask.header("x-docker-token", http::HeaderValue::from_static("true"));
+        let reply = self.site.change(ask).await?;
+        let token = token::authorization(&reply.headers).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported)
+                .at(self)
+                .detail("the index gives no token")
+                .with_hint("A standalone registry needs none.")
+        })?;
+        let endpoint = token::endpoint(&reply.headers, self.site.registry(), endpoints);
+        let site = self.site.with_token(token, endpoint.as_ref());
+        Ok(Self { site, namespace: self.namespace.clone(), name: self.name.clone() })
+    }
+
+    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
+        [&["repositories", &self.namespace, &self.name], rest].concat()
+    }
+
+    fn tagged(&self, tag: &Tag) -> String {
+        format!("{self}:{tag}")
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.site.registry(), self.namespace, self.name)
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v1::Repository({self})")
+    }
+}
+
+/// Tags as a registry has them, and as Docker's index has.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Tags {
+    Map(BTreeMap<String, Option<String>>),
+    List(Vec<NamedLayer>),
+    None,
+}
+
+#[derive(Deserialize)]
+struct NamedLayer {
+    name: String,
+    #[serde(default)]
+    layer: Option<String>,
+}
+
+impl Tags {
+    fn pairs(self) -> Vec<(String, Option<String>)> {
+        match self {
+            Self::Map(tags) => tags.into_iter().collect(),
+            Self::List(tags) => tags.into_iter().map(|tag| (tag.name, tag.layer)).collect(),
+            Self::None => Vec::new(),
+        }
+    }
+}
+
+impl Tagged {
+    fn of((tag, id): &(String, Option<String>)) -> Option<Self> {
+        let id = id.as_deref().and_then(|id| ImageId::parse(id).ok());
+        match Tag::parse(tag) {
+            Ok(tag) => Some(Self { tag, id }),
+            Err(error) => {
+                tracing::warn!("the registry lists \"{}\": {error}", Printable(tag));
+                None
+            }
+        }
+    }
+}
+
+/// Where repositories without a namespace are.
+const DEFAULT_NAMESPACE: &str = "library";

@@ -1,0 +1,72 @@
+//! Search: words in, repositories out, page by page.
+
+use http::Method;
+use longshore_core::{Page, PageToken, Pages, Result};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::site::Site;
+use crate::auth::Scopes;
+use crate::exchange::Ask;
+use crate::reply::json;
+
+/// A repository that a search found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Found {
+    /// Its name, as the registry writes it.
+    pub name: String,
+    /// What it says of itself.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// How many people have starred it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub star_count: Option<u64>,
+    /// Fields unknown to longshore: `is_official`, `is_automated`, …
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// One page of results.
+#[derive(Deserialize)]
+struct Results {
+    #[serde(default, deserialize_with = "number")]
+    num_pages: Option<u64>,
+    results: Option<Vec<Found>>,
+}
+
+pub(super) fn pages(site: Site, words: String) -> Pages<Found> {
+    Pages::new(move |token| {
+        let (site, words) = (site.clone(), words.clone());
+        async move { page(&site, &words, token).await }
+    })
+}
+
+async fn page(site: &Site, words: &str, token: Option<PageToken>) -> Result<Page<Found>> {
+    let mut query = Vec::new();
+    if !words.is_empty() {
+        query.push(("q", words));
+    }
+    let number = token.as_ref().and_then(|token| token.0.parse().ok()).unwrap_or(1_u64);
+    if let Some(token) = &token {
+        query.push(("page", &token.0));
+    }
+    let uri = site.uri(["search"], &query)?;
+    let about = format!("search at {}", site.registry());
+    let (_, body) =
+        site.fetch(Ask::new(Method::GET, uri.clone(), Scopes::default(), about)).await?;
+    let results: Results = json(&uri, &body)?;
+    let items = results.results.unwrap_or_default();
+    // An index counts pages that it does not have: one without results is the last.
+    let more = results.num_pages.is_some_and(|pages| number < pages) && !items.is_empty();
+    Ok(Page { items, next: more.then(|| PageToken((number + 1).to_string())) })
+}
+
+/// A number, which some write as text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    })
+}

@@ -1,0 +1,130 @@
+//! Tokens of an index: what it gives for one repository, and where it may be used.
+
+use http::{HeaderMap, HeaderValue};
+use longshore_core::RegistryName;
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Tags, images and layers are read.
+    Read,
+    /// They are written; the repository comes to be, where it is not there.
+    Write,
+}
+
+/// Which of the registries that an index names are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Endpoints {
+    /// Those on the index's own host or below it. Where none is, the index is taken for the registry.
+    #[default]
+    SameSite,
+    /// The first one, wherever it is: the index is trusted to say where the token goes.
+    Any,
+}
+
+/// The `Authorization` that the token in a reply makes. Older indexes give it in a challenge.
+///
+/// Source: Docker Registry and Index API v1, "Token".
+pub(super) fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
+    let texts = |name: &str| -> Vec<String> {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.map(|text| text.strip_prefix("Token ").unwrap_or(text).trim().to_owned()).collect()
+    };
+    let mut tokens = texts("x-docker-token");
+    tokens.retain(|token| !token.is_empty());
+    if tokens.is_empty() {
+        let challenges = headers.get_all("www-authenticate").iter();
+        let mut challenges = challenges.filter_map(|value| value.to_str().ok());
+        tokens.push(challenges.find_map(|text| text.strip_prefix("Token "))?.trim().to_owned());
+    }
+    let mut value = HeaderValue::try_from(format!("Token {}", tokens.join(","))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The registry to use of those that a reply names; `None` for the one that answered.
+pub(super) fn endpoint(
+    headers: &HeaderMap,
+    index: &RegistryName,
+    endpoints: Endpoints,
+) -> Option<RegistryName> {
+    let named = headers.get_all("x-docker-endpoints").iter();
+    let named = named.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
+    let mut named = named.filter_map(|text| RegistryName::parse(text.trim()).ok());
+    match endpoints {
+        Endpoints::SameSite => named.find(|endpoint| is_same_site(index, endpoint)),
+        Endpoints::Any => named.next(),
+    }
+}
+
+/// Whether an endpoint is on the host of the index, or on one below it.
+fn is_same_site(index: &RegistryName, endpoint: &RegistryName) -> bool {
+    let (index, endpoint) = (index.host(), endpoint.host());
+    let is_name = index.contains(|c: char| c.is_ascii_alphabetic()) && !index.starts_with('[');
+    let below = endpoint.strip_suffix(index).is_some_and(|rest| rest.ends_with('.'));
+    index == endpoint || (is_name && index.contains('.') && below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_is_found_in_either_header() {
+        let token = r#"signature=123abc,repository="a/b",access=read"#;
+        for (lines, expected) in [
+            (vec![("x-docker-token", r#"signature=123abc,repository="a/b",access=read"#)], token),
+            (
+                vec![("x-docker-token", r#"Token signature=123abc,repository="a/b",access=read"#)],
+                token,
+            ),
+            (
+                vec![(
+                    "www-authenticate",
+                    r#"Token signature=123abc,repository="a/b",access=read"#,
+                )],
+                token,
+            ),
+            (vec![("x-docker-token", "a"), ("x-docker-token", "b")], "a,b"),
+        ] {
+            let value = authorization(&headers(&lines)).unwrap();
+            assert_eq!(value.to_str().unwrap(), format!("Token {expected}"));
+            assert!(value.is_sensitive());
+        }
+        for lines in [vec![], vec![("x-docker-token", "")], vec![("www-authenticate", "Basic x")]] {
+            assert_eq!(authorization(&headers(&lines)), None);
+        }
+    }
+
+    #[test]
+    fn a_token_goes_to_the_index_own_site_unless_asked() {
+        for (index, named, same, any) in [
+            ("i.example", "i.example", Some("i.example"), Some("i.example")),
+            ("i.example:1", "i.example:2", Some("i.example:2"), Some("i.example:2")),
+            ("i.example", "r.i.example", Some("r.i.example"), Some("r.i.example")),
+            ("i.example", "evil-i.example", None, Some("evil-i.example")),
+            ("i.example", "example", None, Some("example")),
+            ("i.example", "x.example \t,  r.i.example", Some("r.i.example"), Some("x.example")),
+            ("127.0.0.1:1", "127.0.0.1:2", Some("127.0.0.1:2"), Some("127.0.0.1:2")),
+            ("0.0.1", "127.0.0.1", None, Some("127.0.0.1")),
+            ("localhost:1", "evil.localhost", None, Some("evil.localhost")),
+            ("i.example", "", None, None),
+            ("i.example", "http://x/", None, None),
+        ] {
+            let headers = headers(&[("x-docker-endpoints", named)]);
+            let index = index.parse().unwrap();
+            for (endpoints, expected) in [(Endpoints::SameSite, same), (Endpoints::Any, any)] {
+                let found = endpoint(&headers, &index, endpoints);
+                assert_eq!(found.as_ref().map(RegistryName::as_str), expected, "{named}");
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The v1 API, against a registry that speaks no other.
+
+use bytes::Bytes;
+use futures_util::{TryStreamExt as _, stream};
+use longshore::v1::{Access, Endpoints, Image, ImageId, Repository};
+use longshore::{
+    ApiVersion, BlobStream, Body, Client, Digest, ErrorKind, MemoryCredentials, RegistryName,
+    RetryPolicy, Secret, Source as _, Tag, TagOrDigest,
+};
+use longshore_registry::Registry;
+use longshore_testkit::script::{Exchange, Script};
+use longshore_testkit::v1::{Settings, V1Registry};
+
+use crate::embedded::start;
+
+const BASE: &str = r#"{"id": "base", "architecture": "amd64"}"#;
+const TOP: &str = r#"{"id": "top", "parent": "base", "created": "2015-01-02T03:04:05Z"}"#;
+const LAYER: &[u8] = b"\x1f\x8b\x08\x00 not text \xff\x00";
+
+/// A registry with `lib/img:latest`, an image on another.
+async fn filled(settings: Settings) -> V1Registry {
+    let server = V1Registry::with(settings).await;
+    server.put_image("base", BASE, b"base layer");
+    server.put_image("top", TOP, LAYER);
+    server.put_tag("lib/img", "latest", "top");
+    server
+}
+
+fn name(server: &V1Registry) -> RegistryName {
+    server.address().parse().unwrap()
+}
+
+fn repository(client: &Client, server: &V1Registry) -> Repository {
+    client.v1(&name(server)).repository(&"lib/img".parse().unwrap()).unwrap()
+}
+
+fn image(client: &Client, server: &V1Registry, id: &str) -> Image {
+    client.v1(&name(server)).image(&ImageId::parse(id).unwrap())
+}
+
+fn tag(text: &str) -> Tag {
+    Tag::parse(text).unwrap()
+}
+
+fn id(text: &str) -> ImageId {
+    ImageId::parse(text).unwrap()
+}
+
+/// A client that sends everything once.
+fn impatient() -> Client {
+    let mut policy = RetryPolicy::default();
+    policy.attempts = std::num::NonZeroUsize::MIN;
+    Client::builder().retry(policy).build()
+}
+
+#[tokio::test]
+async fn requests_are_those_that_v1_registries_know() {
+    let server = Script::start().await;
+    let registry = Client::new().v1(&server.address().to_string().parse().unwrap());
+    let repository = registry.repository(&"lib/img".parse().unwrap()).unwrap();
+    let path = "/v1/repositories/lib/img/tags/newtag";
+    let ask = |method: &str, path: &str| Exchange::new(method, path).with("accept", "*/*");
+    let json = "application/json";
+    server.expect(ask("PUT", path).with("content-type", json).sending(r#""abc123""#).body("true"));
+    repository.set_tag(&tag("newtag"), &id("abc123")).await.unwrap();
+    server.expect(ask("DELETE", path).sending("").body("true"));
+    repository.delete_tag(&tag("newtag")).await.unwrap();
+    server.expect(ask("GET", "/v1/images/a/ancestry").body(r#"["a"]"#));
+    assert_eq!(registry.image(&id("a")).ancestry().await.unwrap(), [id("a")]);
+    server.expect(ask("DELETE", "/v1/repositories/lib/img/").body("true"));
+    repository.delete().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn the_mock_registry_of_yodle_is_understood() {
+    let server = Script::start().await;
+    let registry = Client::new().v1(&server.address().to_string().parse().unwrap());
+    server.expect(Exchange::new("GET", "/v1/_ping").without("authorization"));
+    let ping = registry.ping().await.unwrap();
+    assert_eq!((ping.version, ping.standalone), (None, true));
+    server.expect(
+        Exchange::new("GET", "/v1/search").body(r#"{"results":[{"name":"library/myrepo"}]}"#),
+    );
+    let found = registry.search("").all().await.unwrap();
+    assert_eq!(
+        found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(),
+        ["library/myrepo"]
+    );
+    // With the namespace `library` and without one, it is the same repository.
+    for name in ["myrepo", "library/myrepo"] {
+        let repository = registry.repository(&name.parse().unwrap()).unwrap();
+        assert_eq!((repository.namespace(), repository.name()), ("library", "myrepo"));
+        let tags = Exchange::new("GET", "/v1/repositories/library/myrepo/tags");
+        server.expect(tags.body(r#"{"latest":""}"#));
+        let tags = repository.tags().await.unwrap();
+        assert_eq!(tags.len(), 1);
+        assert_eq!((tags[0].tag.as_str(), tags[0].id.as_ref()), ("latest", None));
+    }
+    let e = registry.repository(&"a/b/c".parse().unwrap()).unwrap_err();
+    assert!(e.to_string().contains("a namespace and a name"), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_registry_says_what_it_is() {
+    for (header, standalone) in
+        [(None, true), (Some("True"), true), (Some("1"), true), (Some("false"), false)]
+    {
+        let server = Script::start().await;
+        let mut exchange = Exchange::new("GET", "/v1/_ping").body("true");
+        exchange = exchange.header("x-docker-registry-version", "0.9.1");
+        if let Some(value) = header {
+            exchange = exchange.header("x-docker-registry-standalone", value);
+        }
+        server.expect(exchange);
+        let ping = Client::new().v1(&server.address().to_string().parse().unwrap()).ping().await;
+        let ping = ping.unwrap();
+        assert_eq!((ping.version.as_deref(), ping.standalone), (Some("0.9.1"), standalone));
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_search_goes_through_all_pages_and_escapes_its_words() {
+    let mut settings = Settings::default();
+    settings.page_size = Some(2);
+    let server = V1Registry::with(settings).await;
+    for repository in ["a/1", "a/2", "a/3", "b/1"] {
+        server.put_tag(repository, "latest", "x");
+    }
+    let registry = Client::new().v1(&name(&server));
+    let found = registry.search("a").all().await.unwrap();
+    let names: Vec<&str> = found.iter().map(|found| found.name.as_str()).collect();
+    assert_eq!(names, ["a/1", "a/2", "a/3"]);
+    let pages = ["GET /v1/search?q=a", "GET /v1/search?q=a&page=2"];
+    assert_eq!(server.lines(), pages);
+    assert!(registry.search("x y&page=7#").all().await.unwrap().is_empty());
+    assert_eq!(server.lines(), ["GET /v1/search?q=x+y%26page%3D7%23"]);
+    assert_eq!(registry.search("").all().await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn tags_are_read_in_both_forms() {
+    for (list_form, expected) in [(false, id("topmost00")), (true, id("topmost0"))] {
+        let mut settings = Settings::default();
+        settings.list_form = list_form;
+        let server = filled(settings).await;
+        server.put_tag("lib/img", "v1", "topmost00");
+        server.put_tag("lib/img", "-no tag", "top");
+        let repository = repository(&Client::new(), &server);
+        let tags = repository.tags().await.unwrap();
+        let tags: Vec<_> = tags.iter().map(|t| (t.tag.as_str(), t.id.clone())).collect();
+        assert_eq!(tags, [("latest", Some(id("top"))), ("v1", Some(expected))]);
+        assert_eq!(repository.tag(&tag("latest")).await.unwrap(), id("top"));
+        let json = repository.tag_json(&tag("latest")).await.unwrap();
+        assert_eq!(json["docker_version"], "1.4.1");
+        assert_eq!(repository.images().await.unwrap()[0].id, id("base"));
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_read_and_its_layer_is_binary() {
+    let server = filled(Settings::default()).await;
+    let client = Client::new();
+    let image = image(&client, &server, "top");
+    let json = image.json().await.unwrap();
+    assert_eq!((&*json.bytes, json.size), (TOP.as_bytes(), Some(LAYER.len() as u64)));
+    assert_eq!(image.field("parent").await.unwrap(), "base");
+    let e = image.field("nothing").await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+    assert!(e.to_string().contains("nothing"), "{e}");
+    assert_eq!(image.ancestry().await.unwrap(), [id("top"), id("base")]);
+
+    let layer = image.layer().await.unwrap();
+    assert_eq!(layer.size(), Some(LAYER.len() as u64));
+    assert_eq!(layer.into_stream().bytes(1 << 10).await.unwrap(), LAYER);
+    let checked = image.layer().await.unwrap().checked(&json).unwrap();
+    assert_eq!(checked.bytes(1 << 10).await.unwrap(), LAYER);
+    server.damage_layer("top");
+    let mut checked = image.layer().await.unwrap().checked(&json).unwrap();
+    let e = checked.try_next().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::DigestMismatch);
+    assert!(checked.try_next().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn tags_are_set_and_removed_and_repositories_too() {
+    let server = filled(Settings::default()).await;
+    let repository = repository(&Client::new(), &server);
+    repository.set_tag(&tag("v2"), &id("base")).await.unwrap();
+    assert_eq!(repository.tag(&tag("v2")).await.unwrap(), id("base"));
+    repository.delete_tag(&tag("latest")).await.unwrap();
+    let left = repository.tags().await.unwrap();
+    assert_eq!(left.iter().map(|t| t.tag.as_str()).collect::<Vec<_>>(), ["v2"]);
+    repository.delete().await.unwrap();
+    assert_eq!(repository.tags().await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn an_image_is_pushed_whole() {
+    let server = filled(Settings::default()).await;
+    let client = Client::new();
+    let json = r#"{"id":"new","parent":"top"}"#;
+    let pieces = [&LAYER[..5], &LAYER[5..]].map(|piece| Ok(Bytes::from_static(piece)));
+    let stream = BlobStream::new(stream::iter(pieces));
+    let bodies = [
+        ("new", Body::Stream { stream, size: Some(LAYER.len() as u64) }),
+        ("neu", Body::Bytes(Bytes::from_static(LAYER))),
+    ];
+    for (name, body) in bodies {
+        let json = json.replace("new", name);
+        let image = image(&client, &server, name);
+        let checksum = image.push(json.clone(), body).await.unwrap();
+        assert_eq!(checksum, Digest::sha256(&[json.as_bytes(), b"\n", LAYER].concat()));
+        let read = image.json().await.unwrap();
+        assert_eq!((&*read.bytes, read.checksum.as_ref()), (json.as_bytes(), Some(&checksum)));
+        let layer = image.layer().await.unwrap().checked(&read).unwrap();
+        assert_eq!(layer.bytes(1 << 10).await.unwrap(), LAYER);
+        let e = image.push_json(json).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Conflict);
+    }
+    // Without a size, in chunks; step by step.
+    let image = image(&client, &server, "slow");
+    image.push_json(r#"{"id":"slow"}"#).await.unwrap();
+    let stream = BlobStream::new(stream::iter([Ok(Bytes::from_static(LAYER))]));
+    image.push_layer(Body::Stream { stream, size: None }).await.unwrap();
+    let e = image.push_checksum(&Digest::sha256(b"other")).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Invalid);
+    assert!(e.to_string().contains("Checksum mismatch"), "{e}");
+    let right = Digest::sha256(&[br#"{"id":"slow"}"#, &b"\n"[..], LAYER].concat());
+    image.push_checksum(&right).await.unwrap();
+    assert_eq!(image.json().await.unwrap().checksum, Some(right));
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_not_right_is_an_error() {
+    let server = filled(Settings::default()).await;
+    let client = impatient();
+    let registry = client.v1(&name(&server));
+    let (here, nowhere) =
+        (repository(&client, &server), registry.repository(&"lib/none".parse().unwrap()).unwrap());
+    let none = image(&client, &server, "none");
+    for e in [
+        nowhere.tags().await.unwrap_err(),
+        nowhere.delete().await.unwrap_err(),
+        here.tag(&tag("none")).await.unwrap_err(),
+        here.tag_json(&tag("none")).await.unwrap_err(),
+        here.delete_tag(&tag("none")).await.unwrap_err(),
+        here.set_tag(&tag("x"), &id("none")).await.unwrap_err(),
+        none.json().await.unwrap_err(),
+        none.ancestry().await.unwrap_err(),
+        none.layer().await.unwrap_err(),
+        none.push_layer(Body::Bytes(Bytes::new())).await.unwrap_err(),
+    ] {
+        assert_eq!((e.kind(), e.status()), (ErrorKind::NotFound, Some(404)), "{e}");
+        assert!(e.to_string().contains("not found"), "{e}");
+    }
+    let e = none.push_json("{").await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Invalid);
+
+    let server = Script::start().await;
+    let registry = client.v1(&server.address().to_string().parse().unwrap());
+    let repository = registry.repository(&"a/b".parse().unwrap()).unwrap();
+    for (path, body) in [("tags", "<html>"), ("tags", "[1]"), ("tags", r#"{"a":{}}"#)] {
+        server.expect(Exchange::new("GET", format!("/v1/repositories/a/b/{path}")).body(body));
+        let e = repository.tags().await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Protocol, "{body}");
+    }
+    server.expect(Exchange::new("GET", "/v1/repositories/a/b/tags/x").body("../../etc"));
+    assert_eq!(repository.tag(&tag("x")).await.unwrap_err().kind(), ErrorKind::Protocol);
+    server.expect(Exchange::new("GET", "/v1/repositories/a/b/tags/x").body("abc"));
+    assert_eq!(repository.tag(&tag("x")).await.unwrap(), id("abc"));
+    server.expect(Exchange::new("GET", "/v1/_ping").body("<html>"));
+    assert_eq!(registry.ping().await.unwrap_err().kind(), ErrorKind::Protocol);
+    server.finish();
+}
+
+#[tokio::test]
+async fn credentials_are_given_when_they_are_asked_for() {
+    let mut settings = Settings::default();
+    settings.authorization = Some("Basic dXNlcjpwYXNz".to_owned());
+    let server = filled(settings).await;
+    let e = repository(&Client::new(), &server).tags().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    let credentials = MemoryCredentials::new().with(name(&server), "user", Secret::new("pass"));
+    let client = Client::builder().credentials(credentials).build();
+    server.requests();
+    let layer = BlobStream::new(stream::iter([Ok(Bytes::from_static(LAYER))]));
+    let image = image(&client, &server, "top");
+    // A stream can be sent once: what the registry wants is found out before.
+    let e = image.push_layer(Body::Stream { stream: layer, size: None }).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Conflict);
+    repository(&client, &server).tags().await.unwrap();
+    let sent = server.requests();
+    let told: Vec<_> = sent.iter().map(|r| r.header("authorization").is_some()).collect();
+    assert_eq!(told, [false, true, true, true]);
+}
+
+#[tokio::test]
+async fn a_token_of_the_index_takes_the_credentials_place() {
+    let mut settings = Settings::default();
+    settings.needs_token = true;
+    let registry = filled(settings.clone()).await;
+    // On the same host, which is where tokens go unasked; and elsewhere, where they do not.
+    let named = format!("elsewhere.example:1, {} \t", registry.address());
+    settings.index_of = Some(named);
+    settings.needs_token = false;
+    settings.authorization = Some("Basic dXNlcjpwYXNz".to_owned());
+    let index = filled(settings).await;
+    let credentials = MemoryCredentials::new().with(name(&index), "user", Secret::new("pass"));
+    let client = Client::builder().credentials(credentials).build();
+    assert!(!client.v1(&name(&index)).ping().await.unwrap().standalone);
+
+    let e = repository(&client, &registry).tags().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    let repository = repository(&client, &index);
+    index.requests();
+    for (access, line, word) in [
+        (Access::Read, "GET /v1/repositories/lib/img/images", "read"),
+        (Access::Write, "PUT /v1/repositories/lib/img/", "write"),
+    ] {
+        registry.requests();
+        let authorized = repository.authorize(access, Endpoints::SameSite).await.unwrap();
+        let asked = index.requests();
+        let last = asked.last().unwrap();
+        assert_eq!((last.line.as_str(), last.header("x-docker-token")), (line, Some("true")));
+        authorized.set_tag(&tag("v2"), &id("base")).await.unwrap();
+        assert_eq!(authorized.tag(&tag("v2")).await.unwrap(), id("base"));
+        authorized.image(&id("base")).json().await.unwrap();
+        assert!(index.requests().is_empty());
+        let token = format!("Token signature=123abc,repository=\"lib/img\",access={word}");
+        let sent = registry.requests();
+        assert_eq!(sent.len(), 3);
+        assert!(sent.iter().all(|r| r.header("authorization") == Some(token.as_str())));
+    }
+    let e = client.v1(&name(&registry)).repository(&"lib/img".parse().unwrap()).unwrap();
+    let e = e.authorize(Access::Write, Endpoints::SameSite).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    let standalone = filled(Settings::default()).await;
+    let alone = self::repository(&client, &standalone);
+    let e = alone.authorize(Access::Read, Endpoints::Any).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported);
+    assert!(e.hint().unwrap().contains("standalone"));
+}
+
+#[tokio::test]
+async fn trap_25_only_a_404_of_v2_means_v1_and_401_means_v2() {
+    let client = impatient();
+    for (exchange, expected) in [
+        (Exchange::new("GET", "/v2/"), Ok(ApiVersion::V2)),
+        (Exchange::new("GET", "/v2/").answer(401), Ok(ApiVersion::V2)),
+        (
+            Exchange::new("GET", "/v2/")
+                .answer(401)
+                .header("www-authenticate", "Basic realm=\"x\""),
+            Ok(ApiVersion::V2),
+        ),
+        (Exchange::new("GET", "/v2/").answer(404), Ok(ApiVersion::V1)),
+        (Exchange::new("GET", "/v2/").answer(404).body("<html>"), Ok(ApiVersion::V1)),
+        (Exchange::new("GET", "/v2/").answer(403), Err(ErrorKind::Denied)),
+        (Exchange::new("GET", "/v2/").answer(410), Err(ErrorKind::NotFound)),
+        (Exchange::new("GET", "/v2/").answer(429), Err(ErrorKind::RateLimited)),
+        (Exchange::new("GET", "/v2/").answer(500), Err(ErrorKind::Transport)),
+        (Exchange::new("GET", "/v2/").answer(503), Err(ErrorKind::Transport)),
+        (
+            Exchange::new("GET", "/v2/").header("content-type", "text/html").body("<html>"),
+            Err(ErrorKind::Protocol),
+        ),
+    ] {
+        let server = Script::start().await;
+        server.expect(exchange.clone().without("authorization"));
+        let registry = server.address().to_string().parse().unwrap();
+        let found = client.api_version(&registry).await.map_err(|e| e.kind());
+        assert_eq!(found, expected, "{exchange:?}");
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_found_or_forced() {
+    let client = impatient();
+    let old = filled(Settings::default()).await;
+    let (new, _stop) = start(Registry::builder().memory()).await;
+    let (old, new) = (name(&old), new.to_string().parse::<RegistryName>().unwrap());
+    for (registry, version) in [(&old, ApiVersion::V1), (&new, ApiVersion::V2)] {
+        assert_eq!(client.api_version(registry).await.unwrap(), version);
+        // Forced, the other API is not there.
+        let v1 = client.v1(registry).repository(&"lib/img".parse().unwrap()).unwrap();
+        let v2 = client.repository(&format!("{registry}/lib/img").parse().unwrap());
+        let answers = [
+            v1.tags().await.map(drop).map_err(|e| e.kind()),
+            client.v1(registry).ping().await.map(drop).map_err(|e| e.kind()),
+            client.ping(registry).await.map(drop).map_err(|e| e.kind()),
+        ];
+        let (yes, no) = (Ok(()), Err(ErrorKind::NotFound));
+        let expected = if version == ApiVersion::V1 { [yes, yes, no] } else { [no, no, yes] };
+        assert_eq!(answers, expected, "{version}");
+        let e = v2.manifest(&TagOrDigest::from(tag("latest"))).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,233 @@
+//! A registry that speaks Docker's v1 API and no other, in memory.
+//!
+//! Owns [`V1Registry`], which answers as docker-registry 0.9 and Docker's index did, and notes every
+//! request. What of it may differ between registries is in its [`Settings`].
+
+mod content;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use self::content::{Answer, Call, Content};
+use crate::script::{Request, read_head};
+
+/// The registry. Ends when it is dropped.
+#[derive(Debug)]
+pub struct V1Registry {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    server: JoinHandle<()>,
+}
+
+/// In what it may differ from others.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Tags are a list of `{name, layer}` with short identifiers, as Docker's index has them.
+    pub list_form: bool,
+    /// Results on a page of a search; all, if none is given.
+    pub page_size: Option<usize>,
+    /// The `Authorization` without which everything but the ping is answered with 401 and a Basic
+    /// challenge.
+    pub authorization: Option<String>,
+    /// It is an index, which gives tokens for the registries at these addresses
+    /// (`X-Docker-Endpoints`).
+    pub index_of: Option<String>,
+    /// Tags and images are had with a token only.
+    pub needs_token: bool,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Method, path and query: `GET /v1/_ping`.
+    pub line: String,
+    /// Names in lower case, in the order they came.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Recorded {
+    /// The first value of a header, named in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    settings: Settings,
+    content: Content,
+    requests: Vec<Recorded>,
+}
+
+impl V1Registry {
+    /// Starts an empty, standalone registry that lets everybody in.
+    pub async fn start() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// Starts an empty registry with these settings.
+    ///
+    /// # Panics
+    /// If no loopback port is free.
+    pub async fn with(settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State { settings, ..State::default() }));
+        let shared = Arc::clone(&state);
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&shared);
+                tokio::spawn(async move { serve(stream, &state).await.ok() });
+            }
+        });
+        Self { address, state, server }
+    }
+
+    /// Where it listens: the registry's part of a reference.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Puts an image into it, complete.
+    pub fn put_image(&self, id: &str, json: &str, layer: &[u8]) {
+        lock(&self.state).content.put_image(id, json, layer);
+    }
+
+    /// Points a tag of `namespace/name` at an image, there or not.
+    pub fn put_tag(&self, repository: &str, tag: &str, id: &str) {
+        lock(&self.state).content.put_tag(repository, tag, id);
+    }
+
+    /// Spoils a byte of an image's layer, whose checksum stays.
+    pub fn damage_layer(&self, id: &str) {
+        lock(&self.state).content.damage_layer(id);
+    }
+
+    /// The requests since this was last asked for.
+    pub fn requests(&self) -> Vec<Recorded> {
+        std::mem::take(&mut lock(&self.state).requests)
+    }
+
+    /// The lines of the requests since they were last asked for.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.requests().into_iter().map(|request| request.line).collect()
+    }
+}
+
+impl Drop for V1Registry {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read_head(&mut stream).await? {
+        let body = read_body(&mut stream, &request).await?;
+        let answer = {
+            let mut state = lock(state);
+            let answer = state.answer(&request, &body);
+            let line = format!("{} {}", request.method, request.target);
+            state.requests.push(Recorded { line, headers: request.headers, body });
+            answer
+        };
+        let mut head = format!("HTTP/1.1 {} v1\r\n", answer.status);
+        if answer.status != 204 {
+            head.push_str(&format!("content-length: {}\r\n", answer.body.len()));
+        }
+        for (name, value) in &answer.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).await?;
+        stream.write_all(&answer.body).await?;
+    }
+    Ok(())
+}
+
+async fn read_body(
+    stream: &mut BufReader<TcpStream>,
+    request: &Request,
+) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if request.header("transfer-encoding").is_none() {
+        body.resize(request.size(), 0);
+        stream.read_exact(&mut body).await?;
+        return Ok(body);
+    }
+    loop {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(stream.read_u8().await?);
+        }
+        let size = String::from_utf8_lossy(&line);
+        let size = usize::from_str_radix(size.trim(), 16).map_err(std::io::Error::other)?;
+        let start = body.len();
+        body.resize(start + size + 2, 0);
+        stream.read_exact(&mut body[start..]).await?;
+        body.truncate(start + size);
+        if size == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+impl State {
+    fn answer(&mut self, request: &Request, body: &[u8]) -> Answer {
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let Some(path) = path.strip_prefix("/v1/") else { return Answer::error(404, "Not found") };
+        if path == "_ping" {
+            let standalone = if self.settings.index_of.is_some() { "False" } else { "True" };
+            return Answer::json(200, "true")
+                .with("X-Docker-Registry-Version", "0.9.1")
+                .with("X-Docker-Registry-Standalone", standalone);
+        }
+        let authorization = request.header("authorization");
+        let wanted = self.settings.authorization.as_deref();
+        if wanted.is_some() && authorization != wanted {
+            let refused = Answer::error(401, "Login required");
+            return refused.with("WWW-Authenticate", "Basic realm=\"v1\"");
+        }
+        let parts: Vec<&str> = path.split('/').collect();
+        let (method, checksum) = (&*request.method, request.header("x-docker-checksum-payload"));
+        let call = Call { method, parts: &parts, query, body, checksum };
+        if let (Some(endpoints), true) = (&self.settings.index_of, is_index(&parts))
+            && request.header("x-docker-token") == Some("true")
+        {
+            let access = if request.method == "PUT" { "write" } else { "read" };
+            let repository = format!("{}/{}", parts[1], parts[2]);
+            let token = format!("{SIGNATURE},repository=\"{repository}\",access={access}");
+            return self
+                .content
+                .answer(&call, &self.settings)
+                .with("X-Docker-Token", &token)
+                .with("X-Docker-Endpoints", endpoints);
+        }
+        let has_token = authorization.is_some_and(|text| text.starts_with(TOKEN));
+        if self.settings.needs_token && parts[0] != "search" && !has_token {
+            return Answer::error(401, "Requires authorization");
+        }
+        self.content.answer(&call, &self.settings)
+    }
+}
+
+/// Whether these are end-points of the index: a repository itself, and its images.
+fn is_index(parts: &[&str]) -> bool {
+    matches!(parts, ["repositories", _, _, "" | "images"])
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const SIGNATURE: &str = "signature=123abc";
+const TOKEN: &str = "Token signature=123abc";
