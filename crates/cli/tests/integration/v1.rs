@@ -118,19 +118,19 @@ fn ping_finds_the_version_or_takes_the_one_it_is_told() {
     let program = Program::new();
     let (_runtime, old) = serve(Settings::default());
     let new = program.serve(None);
-    let (old, new) = (old.address(), new.address.clone());
+    let (old, new) = (&old.address(), &new.address);
     for (registry, api, code) in [
-        (&old, "auto", 0),
-        (&old, "1", 0),
-        (&old, "2", 3),
-        (&new, "auto", 0),
-        (&new, "2", 0),
-        (&new, "1", 3),
+        (old, "auto", 0),
+        (old, "1", 0),
+        (old, "2", 3),
+        (new, "auto", 0),
+        (new, "2", 0),
+        (new, "1", 3),
     ] {
         let ended = program.run(["ping", registry.as_str(), "--api", api, "--json"]);
         assert_eq!(ended.code, code, "{api} {ended:?}");
         if code == 0 {
-            let expected = if registry == &old { "1" } else { "2" };
+            let expected = if registry == old { "1" } else { "2" };
             assert_eq!(json(&ended.stdout)["api"], expected);
         }
     }

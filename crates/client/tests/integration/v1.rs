@@ -5,7 +5,7 @@ use futures_util::{TryStreamExt as _, stream};
 use longshore::v1::{Access, Endpoints, Image, ImageId, Repository};
 use longshore::{
     ApiVersion, BlobStream, Body, Client, Digest, ErrorKind, MemoryCredentials, RegistryName,
-    RetryPolicy, Secret, Source as _, Tag, TagOrDigest,
+    RegistrySettings, RetryPolicy, Scheme, Secret, Source as _, Tag, TagOrDigest,
 };
 use longshore_registry::Registry;
 use longshore_testkit::script::{Exchange, Script};
@@ -44,6 +44,14 @@ fn tag(text: &str) -> Tag {
 
 fn id(text: &str) -> ImageId {
     ImageId::parse(text).unwrap()
+}
+
+/// A client that gives these credentials over plain HTTP.
+fn trusting(server: &V1Registry) -> Client {
+    let credentials = MemoryCredentials::new().with(name(server), "user", Secret::new("pass"));
+    let mut settings = RegistrySettings::default();
+    settings.scheme = Some(Scheme::Http);
+    Client::builder().credentials(credentials).settings(name(server), settings).build()
 }
 
 /// A client that sends everything once.
@@ -283,8 +291,7 @@ async fn credentials_are_given_when_they_are_asked_for() {
     let server = filled(settings).await;
     let e = repository(&Client::new(), &server).tags().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
-    let credentials = MemoryCredentials::new().with(name(&server), "user", Secret::new("pass"));
-    let client = Client::builder().credentials(credentials).build();
+    let client = trusting(&server);
     server.requests();
     let layer = BlobStream::new(stream::iter([Ok(Bytes::from_static(LAYER))]));
     let image = image(&client, &server, "top");
@@ -308,8 +315,7 @@ async fn a_token_of_the_index_takes_the_credentials_place() {
     settings.needs_token = false;
     settings.authorization = Some("Basic dXNlcjpwYXNz".to_owned());
     let index = filled(settings).await;
-    let credentials = MemoryCredentials::new().with(name(&index), "user", Secret::new("pass"));
-    let client = Client::builder().credentials(credentials).build();
+    let client = trusting(&index);
     assert!(!client.v1(&name(&index)).ping().await.unwrap().standalone);
 
     let e = repository(&client, &registry).tags().await.unwrap_err();
