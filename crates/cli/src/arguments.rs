@@ -37,6 +37,13 @@ pub(crate) enum Command {
     Platforms(command::platforms::Arguments),
     /// Show how an image was made, step by step.
     History(command::history::Arguments),
+    /// Write a layer of an image, as it travels or unpacked.
+    Layer(command::layer::Arguments),
+    /// Put layers on top of an image.
+    Append(command::append::Arguments),
+    /// Store files as artifacts, and make manifests of blobs.
+    #[command(subcommand)]
+    Artifact(command::artifact::Command),
     /// Read, write, mount or remove blobs.
     #[command(subcommand)]
     Blob(command::blob::Command),
@@ -79,7 +86,7 @@ Locations:
   nginx, ghcr.io/a/b:v1, host:5000/a@sha256:…   a repository at a registry
   oci:DIR[:TAG|@DIGEST]                         an OCI layout in a folder
   oci-archive:FILE[:TAG|@DIGEST]                an OCI layout in a tar file
-  docker-archive:FILE[:REF]                     what `docker save` writes
+  docker-archive:FILE[:REF|:@PLACE]             what `docker save` writes
 
 Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY,
 LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG say otherwise.

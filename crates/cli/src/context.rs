@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use longshore::{
     Client, ClientBuilder, CredentialStore, Credentials, Delete, DockerConfig, Environment, Error,
-    ErrorKind, Layout, Platform, RawManifest, RegistrySettings, RemoteRepository, Result,
-    RootCertificates, Scheme, Source, Tag, TagOrDigest, Target, Verification,
+    ErrorKind, Layout, Platform, RawManifest, Reference, RegistrySettings, RemoteRepository,
+    Result, RootCertificates, Scheme, Source, Tag, TagOrDigest, Target, Verification,
 };
+pub(crate) use longshore_image::{Append, Limits, unpack};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
 use crate::global::Global;
@@ -100,13 +101,21 @@ impl Context {
             (Some(selector), _) => selector,
             (None, Opened::Layout(layout)) => layout.only_manifest().await?,
             (None, Opened::OciArchive(archive)) => archive.only_manifest()?,
-            (None, Opened::DockerArchive(archive)) => match location.reference() {
-                Some(reference) => archive.selector(reference)?,
-                None => archive.only_image()?,
-            },
+            (None, Opened::DockerArchive(archive)) => {
+                match (location.reference(), location.place()) {
+                    (Some(reference), _) => archive.selector(reference)?,
+                    (None, Some(place)) => archive.image_at(place)?,
+                    (None, None) => archive.only_image()?,
+                }
+            }
             (None, Opened::Registry(_)) => Tag::latest().into(),
         };
         Ok(Named { source: opened.source(), selector })
+    }
+
+    /// The names of all images of a docker-archive, in its order.
+    pub(crate) async fn names_in(&self, path: &std::path::Path) -> Result<Vec<Reference>> {
+        Ok(DockerArchive::open(path).await?.references().cloned().collect())
     }
 
     async fn opened(&self, location: &Location) -> Result<Opened> {
@@ -134,8 +143,8 @@ impl Context {
                 let store: Arc<dyn Target> = Arc::<OciArchiveWriter>::clone(&writer);
                 Destination { store, archive: Some(Archive::Oci(writer)) }
             }
-            Location::DockerArchive { path, reference } => {
-                let repository = reference.as_ref().map(|r| r.repository().clone());
+            Location::DockerArchive { path, .. } => {
+                let repository = location.reference().map(|r| r.repository().clone());
                 let writer = DockerArchiveWriter::create(path, repository).await?;
                 let writer = Arc::new(writer);
                 let store: Arc<dyn Target> = Arc::<DockerArchiveWriter>::clone(&writer);
@@ -215,6 +224,17 @@ enum Archive {
 impl Destination {
     fn of(store: Arc<dyn Target>) -> Self {
         Self { store, archive: None }
+    }
+
+    /// The store, naming what is written after the location's repository where it keeps such names:
+    /// one docker-archive takes the images of many.
+    pub(crate) fn within(&self, location: &Location) -> Arc<dyn Target> {
+        match (&self.archive, location.reference()) {
+            (Some(Archive::Docker(writer)), Some(reference)) => {
+                Arc::new(writer.within(reference.repository().clone()))
+            }
+            _ => Arc::clone(&self.store),
+        }
     }
 
     /// Makes what was written visible.

@@ -1,7 +1,7 @@
 //! Where an image is: what a user types for either end of a copy, parsed once.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use longshore::{Digest, ParseError, Reference, Tag, TagOrDigest};
@@ -17,8 +17,17 @@ pub(crate) enum Location {
     Layout { path: PathBuf, selector: Option<TagOrDigest> },
     /// `oci-archive:FILE[:TAG|@DIGEST]`.
     OciArchive { path: PathBuf, selector: Option<TagOrDigest> },
-    /// `docker-archive:FILE[:REF]`.
-    DockerArchive { path: PathBuf, reference: Option<Reference> },
+    /// `docker-archive:FILE[:REF|:@PLACE]`.
+    DockerArchive { path: PathBuf, image: Option<Saved> },
+}
+
+/// Which image of a docker-archive is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// The one of this name.
+    Named(Reference),
+    /// The one at this place, counted from 0.
+    At(usize),
 }
 
 impl Location {
@@ -38,7 +47,7 @@ impl Location {
             Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => {
                 selector.as_ref().and_then(TagOrDigest::tag).cloned()
             }
-            Self::DockerArchive { reference, .. } => reference.as_ref()?.tag().cloned(),
+            Self::DockerArchive { .. } => self.reference()?.tag().cloned(),
         }
     }
 
@@ -55,9 +64,9 @@ impl Location {
             Self::OciArchive { path, .. } => {
                 Self::OciArchive { path: path.clone(), selector: Some(tag.into()) }
             }
-            Self::DockerArchive { path, reference } => {
-                let reference = reference.as_ref().map(tagged);
-                Self::DockerArchive { path: path.clone(), reference }
+            Self::DockerArchive { path, .. } => {
+                let image = self.reference().map(tagged).map(Saved::Named);
+                Self::DockerArchive { path: path.clone(), image }
             }
         }
     }
@@ -66,9 +75,9 @@ impl Location {
     /// is from.
     pub(crate) fn named_after(self, source: &Self) -> Self {
         match (self, source) {
-            (Self::DockerArchive { path, reference: None }, Self::Registry(from)) => {
-                let reference = Some(Reference::new(from.repository().clone()));
-                Self::DockerArchive { path, reference }
+            (Self::DockerArchive { path, image: None }, Self::Registry(from)) => {
+                let image = Some(Saved::Named(Reference::new(from.repository().clone())));
+                Self::DockerArchive { path, image }
             }
             (location, _) => location,
         }
@@ -76,13 +85,49 @@ impl Location {
 
     /// Whether images can have tags there: a docker-archive's are parts of names.
     pub(crate) fn keeps_tags(&self) -> bool {
-        !matches!(self, Self::DockerArchive { reference: None, .. })
+        !matches!(self, Self::DockerArchive { .. }) || self.reference().is_some()
+    }
+
+    /// The tag to write under, where a digest says nothing of it: the default one if none is given.
+    ///
+    /// # Errors
+    /// [`ParseError`] if a digest is given, which nothing that is yet to be made can have.
+    pub(crate) fn tag_or_latest(&self) -> Result<Tag, ParseError> {
+        match (self.tag(), self.digest(), self.selector()) {
+            (Some(tag), ..) => Ok(tag),
+            (None, Some(_), _) => {
+                Err(ParseError::new("location", &self.to_string(), "expected a tag, not a digest"))
+            }
+            (None, None, Some(TagOrDigest::Tag(tag))) => Ok(tag),
+            (None, None, _) => Ok(Tag::latest()),
+        }
+    }
+
+    /// Whether images of several repositories can be written there, each under its own name.
+    pub(crate) fn takes_many(&self) -> bool {
+        matches!(self, Self::DockerArchive { image: None, .. })
+    }
+
+    /// The archive's file, if it is one that takes images of several repositories.
+    pub(crate) fn archive_file(&self) -> Option<&Path> {
+        match self {
+            Self::DockerArchive { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The place of an image in a docker-archive, if the text has one.
+    pub(crate) fn place(&self) -> Option<usize> {
+        match self {
+            Self::DockerArchive { image: Some(Saved::At(place)), .. } => Some(*place),
+            _ => None,
+        }
     }
 
     /// The name of an image in a docker-archive, if the text has one.
     pub(crate) fn reference(&self) -> Option<&Reference> {
         match self {
-            Self::DockerArchive { reference, .. } => reference.as_ref(),
+            Self::DockerArchive { image: Some(Saved::Named(reference)), .. } => Some(reference),
             _ => None,
         }
     }
@@ -147,10 +192,11 @@ impl fmt::Display for Location {
             Self::Registry(reference) => reference.fmt(f),
             Self::Layout { path, selector } => suffixed(f, "oci", path, selector),
             Self::OciArchive { path, selector } => suffixed(f, "oci-archive", path, selector),
-            Self::DockerArchive { path, reference } => {
+            Self::DockerArchive { path, image } => {
                 write!(f, "docker-archive:{}", path.display())?;
-                match reference {
-                    Some(reference) => write!(f, ":{reference}"),
+                match image {
+                    Some(Saved::Named(reference)) => write!(f, ":{reference}"),
+                    Some(Saved::At(place)) => write!(f, ":@{place}"),
                     None => Ok(()),
                 }
             }
@@ -181,18 +227,24 @@ fn path_and_selector(text: &str, rest: &str) -> Result<(PathBuf, Option<TagOrDig
     Ok((path.into(), selector))
 }
 
-/// Splits `FILE[:REF]`: the file ends at the first colon that a reference can follow.
+/// Splits `FILE[:REF|:@PLACE]`: the file ends at the first colon that a reference can follow.
 fn docker_archive(text: &str, rest: &str) -> Result<Location, ParseError> {
     let bad = |reason: &'static str| ParseError::new("location", text, reason);
     let within = |e: ParseError| ParseError::new("location", text, e.to_string());
-    let (path, reference) = match rest.split_once(':') {
-        Some((path, reference)) => (path, Some(defaults::reference(reference).map_err(within)?)),
+    let (path, image) = match rest.split_once(':') {
+        Some((path, image)) => match image.strip_prefix('@').map(str::parse) {
+            Some(Ok(place)) => (path, Some(Saved::At(place))),
+            Some(Err(_)) => {
+                return Err(bad("expected a number after '@', the first image being 0"));
+            }
+            None => (path, Some(Saved::Named(defaults::reference(image).map_err(within)?))),
+        },
         None => (rest, None),
     };
     if path.is_empty() {
         return Err(bad("the file's path is missing"));
     }
-    Ok(Location::DockerArchive { path: path.into(), reference })
+    Ok(Location::DockerArchive { path: path.into(), image })
 }
 
 #[cfg(test)]
@@ -213,6 +265,7 @@ mod tests {
             ("oci-archive:x.tar:v1", "oci-archive:x.tar:v1"),
             ("docker-archive:x.tar", "docker-archive:x.tar"),
             ("docker-archive:x.tar:a/b:v1", "docker-archive:x.tar:docker.io/a/b:v1"),
+            ("docker-archive:x.tar:@1", "docker-archive:x.tar:@1"),
             ("docker-archive:x.tar:nginx", "docker-archive:x.tar:docker.io/library/nginx"),
         ] {
             assert_eq!(text.parse::<Location>().unwrap().to_string(), shown);
@@ -230,6 +283,7 @@ mod tests {
             ("./dir", "oci:DIR"),
             ("docker://nginx", "write nginx"),
             ("docker-archive::a", "path"),
+            ("docker-archive:x.tar:@one", "number"),
             ("repo/name:", "empty"),
         ] {
             let e = text.parse::<Location>().unwrap_err().to_string();

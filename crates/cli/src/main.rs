@@ -11,6 +11,7 @@ mod defaults;
 mod dispatch;
 mod exit;
 mod global;
+mod input;
 mod location;
 mod output;
 mod progress;

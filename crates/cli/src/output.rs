@@ -104,10 +104,7 @@ pub(crate) fn line(line: impl fmt::Display) -> Result<()> {
 pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()> {
     match to {
         Some(path) if path != Path::new("-") => blob_to(reader, path).await,
-        None if io::stdout().is_terminal() => Err(Error::new(ErrorKind::Unsupported)
-            .at(STDOUT)
-            .detail("a blob can hold anything, and this is a terminal")
-            .with_hint("Name a file with --output, or - to print it nevertheless.")),
+        None if io::stdout().is_terminal() => Err(no_terminal()),
         _ => {
             while let Some(piece) = reader.try_next().await? {
                 write(&piece)?;
@@ -121,6 +118,13 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
 pub(crate) trait Blob: Stream<Item = Result<Bytes>> + Send + Unpin {}
 
 impl<S: Stream<Item = Result<Bytes>> + Send + Unpin> Blob for S {}
+
+fn no_terminal() -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(STDOUT)
+        .detail("a blob can hold anything, and this is a terminal")
+        .with_hint("Name a file with --output, or - to print it nevertheless.")
+}
 
 async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     let at = |e| Error::io(path, e);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,7 +11,7 @@ use longshore::{
 };
 use serde::Serialize;
 
-use crate::context::{Context, Named};
+use crate::context::{Context, Destination, Named};
 use crate::location::Location;
 use crate::output::{Report, size};
 use crate::progress;
@@ -55,6 +56,58 @@ impl Options {
     }
 }
 
+/// Carries out several copies, one after another; all that go into one archive make it at once.
+pub(crate) async fn run_all(
+    context: &Context,
+    transfers: Vec<Transfer>,
+    target: String,
+) -> Result<()> {
+    for transfer in &transfers {
+        transfer.check()?;
+    }
+    let (mut opened, mut copies) = (None, Vec::new());
+    for transfer in &transfers {
+        copies.extend(transfer.copy(context, &mut opened).await?);
+    }
+    if let Some(opened) = opened {
+        opened.destination.finish().await?;
+    }
+    context.output().report(&Outcome { target, copies })
+}
+
+/// The targets of copies, for people.
+pub(crate) fn targets(transfers: &[Transfer]) -> String {
+    let targets: Vec<String> = transfers.iter().map(|t| t.target.to_string()).collect();
+    targets.join(", ")
+}
+
+/// A target that stays open for the next copy, if that goes to the same file.
+struct Opened {
+    file: Option<PathBuf>,
+    destination: Destination,
+}
+
+impl Opened {
+    /// The destination of a location: the one that is open, if it is that. Another is finished first.
+    async fn reopen<'a>(
+        opened: &'a mut Option<Self>,
+        context: &Context,
+        location: &Location,
+    ) -> Result<&'a Destination> {
+        let file = location.archive_file();
+        match opened.take() {
+            Some(open) if open.file.is_some() && open.file.as_deref() == file => {
+                return Ok(&opened.insert(open).destination);
+            }
+            Some(other) => other.destination.finish().await?,
+            None => {}
+        }
+        let destination = context.target(location).await?;
+        let file = file.map(ToOwned::to_owned);
+        Ok(&opened.insert(Self { file, destination }).destination)
+    }
+}
+
 /// A copy from one location to another.
 pub(crate) struct Transfer {
     source: Location,
@@ -67,8 +120,17 @@ impl Transfer {
         Self { source, target, options }
     }
 
+    /// Carries out one copy.
     pub(crate) async fn run(self, context: &Context) -> Result<()> {
-        self.check()?;
+        let shown = self.target.to_string();
+        run_all(context, vec![self], shown).await
+    }
+
+    async fn copy(
+        &self,
+        context: &Context,
+        opened: &mut Option<Opened>,
+    ) -> Result<Vec<CopySummary>> {
         let (source, selector) = if self.options.all_tags {
             (context.open(&self.source).await?, None)
         } else {
@@ -78,17 +140,16 @@ impl Transfer {
             let stated = self.target.digest().map(TagOrDigest::from);
             (named.source, Some(stated.unwrap_or(named.selector)))
         };
-        let target = context.target(&self.target.clone().named_after(&self.source)).await?;
+        let target = self.target.clone().named_after(&self.source);
+        let store = Opened::reopen(opened, context, &target).await?.within(&target);
         let observer = progress::observer(context.style());
-        let copier = Copier::new(Arc::clone(&source), Arc::clone(&target.store))
+        let copier = Copier::new(Arc::clone(&source), store)
             .options(self.options.of_copy())
             .on_event(move |event| observer(event));
-        let copies = match &selector {
-            Some(selector) => vec![copier.copy(selector, self.tag(selector).as_ref()).await?],
-            None => copier.copy_tags(source.tags(None).all().await?).await?,
-        };
-        target.finish().await?;
-        context.output().report(&Outcome { target: self.target.to_string(), copies })
+        match &selector {
+            Some(selector) => Ok(vec![copier.copy(selector, self.tag(selector).as_ref()).await?]),
+            None => copier.copy_tags(source.tags(None).all().await?).await,
+        }
     }
 
     /// Looks whether what is to be copied is there, where something is made for it here, and whether

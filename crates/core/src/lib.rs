@@ -33,7 +33,7 @@
 //! | `choice`, `nested` | which image is meant |
 //! | `graph`, `image`, `choice`, `blob_file` | what hangs below a manifest; an image and which is meant; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
-//! | `copy`, `pack`, `tagging`, `untag` | what is done with stores |
+//! | `copy`, `pack`, `files`, `tagging`, `untag` | what is done with stores |
 
 mod annotations;
 mod blob;
@@ -45,6 +45,7 @@ mod descriptor;
 mod digest;
 mod error;
 mod field;
+mod files;
 mod filter;
 pub mod graph;
 mod image;
@@ -73,6 +74,7 @@ pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
 pub use field::field;
+pub use files::{files_of, pull_files};
 pub use filter::Filter;
 pub use image::{Image, ImageLayer, Step};
 pub use layout::{Layout, listing};

@@ -3,17 +3,19 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use futures_util::{TryStreamExt as _, stream};
 use serde_json::Map;
 
 use crate::annotations::Annotations;
 use crate::blob::BlobBody;
 use crate::blob_file;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{ImageConfig, ImageManifest, Index, RawManifest};
 use crate::media_type::MediaType;
 use crate::reference::Tag;
-use crate::store::Target;
+use crate::store::{Source, Target};
 
 /// A manifest in the making, and the blobs that go with it.
 ///
@@ -82,6 +84,20 @@ impl Pack {
         Self { document, annotations, subject: None, blobs, held }
     }
 
+    /// An image, or an artifact in an image's shape, whose config `target` holds already.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if it does not; the target's error.
+    pub async fn of_held(
+        target: &(impl Source + ?Sized),
+        config: &Digest,
+        media_type: MediaType,
+    ) -> Result<Self> {
+        let config = Descriptor { media_type, ..target.describe_blob(config).await? };
+        let layers = Vec::new();
+        Ok(Self::of(Document::Image { artifact_type: None, config, layers }, Vec::new()))
+    }
+
     /// Adds a layer. An index has none: there it is not listed.
     pub fn layer(mut self, descriptor: Descriptor, body: BlobBody) -> Self {
         if let Document::Image { layers, .. } = &mut self.document {
@@ -137,7 +153,7 @@ impl Pack {
         self
     }
 
-    /// Writes the blobs, then the manifest, then the tag. Equal input makes equal digests.
+    /// Writes the blobs, six at once, then the manifest, then the tag. Equal input makes equal digests.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
@@ -151,9 +167,11 @@ impl Pack {
         for descriptor in &self.held {
             check_held(target, descriptor).await?;
         }
-        for (descriptor, body) in self.blobs {
-            target.push_blob(&descriptor, body).await?;
-        }
+        stream::iter(self.blobs.into_iter().map(Ok))
+            .try_for_each_concurrent(PARALLEL, |(descriptor, body)| async move {
+                target.push_blob(&descriptor, body).await
+            })
+            .await?;
         target.push_manifest(&manifest, tag).await?;
         Ok(manifest.descriptor().clone())
     }
@@ -197,9 +215,15 @@ fn unwritable(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail("the document cannot be written as JSON").with_source(e)
 }
 
+/// Blobs on their way at once.
+const PARALLEL: usize = 6;
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::blob::BlobStream;
     use crate::{Manifest, Memory, Source as _};
 
     #[tokio::test]
@@ -233,5 +257,31 @@ mod tests {
         }
         let still = store.manifest(&tag.into()).await.unwrap();
         assert_eq!(still.digest(), manifest.digest(), "the tag was not moved");
+    }
+
+    /// A pack of so many layers, none of which goes on before all of them are on their way.
+    fn waiting(layers: usize) -> Pack {
+        let barrier = Arc::new(tokio::sync::Barrier::new(layers));
+        let artifact = Pack::artifact(MediaType::OCTET_STREAM);
+        (0..layers).fold(artifact, |pack, n| {
+            let (barrier, content) = (Arc::clone(&barrier), Bytes::from(n.to_string()));
+            let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+            let body = stream::once(async move {
+                barrier.wait().await;
+                Ok(content)
+            });
+            pack.layer(descriptor, BlobBody::stream(BlobStream::new(body)))
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn six_blobs_are_on_their_way_at_once_and_no_more() {
+        let limit = std::time::Duration::from_secs(60);
+        let store = Memory::new();
+        // The config is the first of those on their way, and waits for nobody.
+        let at_once = waiting(PARALLEL).push(&store, None);
+        assert!(tokio::time::timeout(limit, at_once).await.is_ok(), "they wait for each other");
+        let too_many = waiting(PARALLEL + 1).push(&store, None);
+        assert!(tokio::time::timeout(limit, too_many).await.is_err(), "one is not on its way");
     }
 }

@@ -1,6 +1,8 @@
 //! One file a command. A command reads its arguments, does one thing through the context, and
 //! returns; none uses another.
 
+pub(crate) mod append;
+pub(crate) mod artifact;
 pub(crate) mod auth;
 pub(crate) mod blob;
 pub(crate) mod catalog;
@@ -11,6 +13,7 @@ pub(crate) mod demo;
 pub(crate) mod digest;
 pub(crate) mod history;
 pub(crate) mod inspect;
+pub(crate) mod layer;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;

@@ -1,35 +1,99 @@
 use clap::Args;
-use longshore::{Reference, Result};
+use longshore::{ParseError, Reference, Result};
 
 use crate::context::Context;
-use crate::defaults;
 use crate::location::Location;
-use crate::transfer::{Options, Transfer};
+use crate::transfer::{self, Options, Transfer};
 
 /// The arguments of `longshore pull`.
 #[derive(Debug, Args)]
+#[command(override_usage = "longshore pull [OPTIONS] <REFERENCE>... [TARGET]")]
 #[command(after_help = "\
 Examples:
   longshore pull nginx:1.27                       into the folder nginx, an OCI layout
   longshore pull nginx:1.27 oci:images:nginx-1.27
-  longshore pull nginx:1.27 docker-archive:nginx.tar --platform local")]
+  longshore pull nginx:1.27 docker-archive:nginx.tar --platform local
+  longshore pull nginx:1.27 alpine:3 docker-archive:both.tar --platform local
+
+The target comes last [default: oci:NAME, a folder named after each repository]. A docker-archive takes
+several images, each under its own name.")]
 pub(crate) struct Arguments {
-    /// The image or artifact at a registry.
-    #[arg(value_parser = defaults::reference)]
-    reference: Reference,
-    /// Where to [default: oci:NAME, a folder named after the repository].
-    target: Option<Location>,
+    /// The images or artifacts at a registry, and where to.
+    #[arg(required = true, value_name = "REFERENCE")]
+    locations: Vec<Location>,
     #[command(flatten)]
     options: Options,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let target = arguments.target.unwrap_or_else(|| beside(&arguments.reference));
-    let source = Location::Registry(arguments.reference);
-    Transfer::new(source, target, arguments.options).run(context).await
+    let (references, target) = ends(arguments.locations)?;
+    let shown = target.as_ref().map(ToString::to_string);
+    let transfers: Vec<Transfer> = references
+        .into_iter()
+        .map(|reference| {
+            let target = target.clone().unwrap_or_else(|| beside(&reference));
+            Transfer::new(Location::Registry(reference), target, arguments.options.clone())
+        })
+        .collect();
+    let shown = shown.unwrap_or_else(|| transfer::targets(&transfers));
+    transfer::run_all(context, transfers, shown).await
+}
+
+/// What is to be pulled, and where to if that was said.
+fn ends(mut locations: Vec<Location>) -> Result<(Vec<Reference>, Option<Location>), ParseError> {
+    let target = locations.pop_if(|last| !matches!(last, Location::Registry(_)));
+    let bad = |location: &Location, reason: &'static str| {
+        Err(ParseError::new("location", &location.to_string(), reason))
+    };
+    let mut references = Vec::new();
+    for location in locations {
+        match location {
+            Location::Registry(reference) => references.push(reference),
+            other => {
+                return bad(&other, "expected a reference at a registry; the target comes last");
+            }
+        }
+    }
+    match &target {
+        Some(target) if references.is_empty() => bad(target, "expected a reference before it"),
+        Some(target) if references.len() > 1 && !target.takes_many() => bad(
+            target,
+            "several images go into docker-archive:FILE, which names them after their own",
+        ),
+        _ => Ok((references, target)),
+    }
 }
 
 /// A layout in a folder of the repository's own name.
 fn beside(reference: &Reference) -> Location {
     Location::Layout { path: reference.name().image().into(), selector: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &str) -> Result<(usize, Option<String>), String> {
+        let locations = words.split(' ').map(|word| word.parse().unwrap()).collect();
+        let (references, target) = ends(locations).map_err(|e| e.to_string())?;
+        Ok((references.len(), target.map(|target| target.to_string())))
+    }
+
+    #[test]
+    fn the_target_comes_last() {
+        assert_eq!(parsed("nginx"), Ok((1, None)));
+        assert_eq!(parsed("nginx oci:x"), Ok((1, Some("oci:x".to_owned()))));
+        assert_eq!(parsed("nginx alpine"), Ok((2, None)));
+        let archive = "docker-archive:x.tar".to_owned();
+        assert_eq!(parsed("nginx alpine docker-archive:x.tar"), Ok((2, Some(archive))));
+        for (words, word) in [
+            ("oci:x", "before it"),
+            ("oci:x nginx", "comes last"),
+            ("nginx alpine oci:x", "docker-archive"),
+            ("nginx alpine docker-archive:x.tar:a:v1", "docker-archive"),
+        ] {
+            let told = parsed(words).unwrap_err();
+            assert!(told.contains(word), "{words}: {told}");
+        }
+    }
 }

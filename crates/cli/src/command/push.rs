@@ -1,10 +1,10 @@
 use clap::Args;
-use longshore::{ParseError, Reference, Result};
+use longshore::{Error, ErrorKind, ParseError, Reference, Repository, RepositoryName, Result};
 
 use crate::context::Context;
 use crate::defaults;
-use crate::location::Location;
-use crate::transfer::{Options, Transfer};
+use crate::location::{Location, Saved};
+use crate::transfer::{self, Options, Transfer};
 
 /// The arguments of `longshore push`.
 #[derive(Debug, Args)]
@@ -12,13 +12,22 @@ use crate::transfer::{Options, Transfer};
 Examples:
   longshore push oci:nginx ghcr.io/a/nginx:1.27
   longshore push docker-archive:nginx.tar localhost:5000/nginx:1.27
-  longshore push oci:backup ghcr.io/a/b --all-tags")]
+  longshore push docker-archive:both.tar:alpine:3 localhost:5000/alpine
+  longshore push docker-archive:both.tar:@0 localhost:5000/first:v1
+  longshore push docker-archive:both.tar localhost:5000/mirror --all-images
+  longshore push oci:backup ghcr.io/a/b --all-tags
+
+With --all-images, every image of a docker-archive goes below the repository under its own name and
+tag: docker.io/library/nginx:1.27 becomes localhost:5000/mirror/library/nginx:1.27.")]
 pub(crate) struct Arguments {
     /// The layout or archive.
     source: Location,
     /// The repository at a registry. Without a tag, it gets the source's.
     #[arg(value_parser = defaults::reference)]
     reference: Reference,
+    /// Every image of a docker-archive, each under its own name below the repository.
+    #[arg(long, conflicts_with_all = ["all_tags", "platform"])]
+    all_images: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -30,6 +39,48 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
                       between registries, use `longshore copy`";
         return Err(ParseError::new("local location", &text, reason).into());
     }
+    if arguments.all_images {
+        return all_images(context, arguments).await;
+    }
     let target = Location::Registry(arguments.reference);
     Transfer::new(arguments.source, target, arguments.options).run(context).await
+}
+
+async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
+    let Location::DockerArchive { path, image: None } = &arguments.source else {
+        let text = arguments.source.to_string();
+        let reason = "with --all-images, expected docker-archive:FILE";
+        return Err(ParseError::new("location", &text, reason).into());
+    };
+    if arguments.reference.tag().is_some() || arguments.reference.digest().is_some() {
+        let text = arguments.reference.to_string();
+        let reason = "with --all-images, every image keeps its own tag";
+        return Err(ParseError::new("repository", &text, reason).into());
+    }
+    let names = context.names_in(path).await?;
+    if names.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound)
+            .at(&arguments.source)
+            .detail("no image of the archive has a name to push it under")
+            .with_hint("Push one by its place: docker-archive:FILE:@0."));
+    }
+    let mut transfers = Vec::new();
+    for name in names {
+        let target = Location::Registry(below(arguments.reference.repository(), &name)?);
+        let source =
+            Location::DockerArchive { path: path.clone(), image: Some(Saved::Named(name)) };
+        transfers.push(Transfer::new(source, target, arguments.options.clone()));
+    }
+    transfer::run_all(context, transfers, arguments.reference.to_string()).await
+}
+
+/// The same name and tag, below a repository.
+fn below(prefix: &Repository, name: &Reference) -> Result<Reference, ParseError> {
+    let path = format!("{}/{}", prefix.name(), name.name());
+    let repository = Repository::new(prefix.registry().clone(), RepositoryName::parse(&path)?);
+    let reference = Reference::new(repository);
+    Ok(match name.tag() {
+        Some(tag) => reference.with_tag(tag.clone()),
+        None => reference,
+    })
 }

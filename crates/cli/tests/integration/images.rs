@@ -113,3 +113,87 @@ fn with_config(content: &mut Content, config: &Value) {
     content.blobs[0] = (descriptor, bytes);
     content.root = longshore::RawManifest::of(manifest.to_string().into(), None).unwrap();
 }
+
+#[test]
+fn a_layer_comes_as_it_travels_or_unpacked_and_verified() {
+    let program = Program::new();
+    let tar = layer_tar(&[("etc/motd", b"hello")]);
+    let layer = Layer::gzip(&tar);
+    let content = Image::new("linux/amd64".parse().unwrap()).layer(layer.clone()).build();
+    let packed = layout(&program, "packed", &content);
+    let (gzip, plain) = (program.path("layer.tar.gz"), program.path("layer.tar"));
+    program.ok(&format!("layer {packed} 1 -o {}", gzip.display()));
+    assert_eq!(std::fs::read(gzip).unwrap(), layer.content);
+    for which in ["1", layer.descriptor.digest.as_str(), layer.diff_id.as_str()] {
+        program.ok(&format!("layer {packed} {which} --unpack -o {}", plain.display()));
+        assert_eq!(std::fs::read(&plain).unwrap(), tar, "{which}");
+    }
+    let missing = program.fails(3, &format!("layer {packed} 2"));
+    assert!(missing.contains("1 layers"), "{missing}");
+
+    // A config that says otherwise is not believed.
+    let mut wrong = content;
+    let mut config = json(std::str::from_utf8(&wrong.blobs[0].1).unwrap());
+    config["rootfs"]["diff_ids"][0] = longshore::Digest::sha256(b"other").as_str().into();
+    with_config(&mut wrong, &config);
+    let wrong = layout(&program, "wrong", &wrong);
+    let nothing = program.path("nothing.tar");
+    program.fails(7, &format!("layer {wrong} 1 --unpack -o {}", nothing.display()));
+    assert!(!nothing.exists());
+    assert!(crate::program::leftovers(&program.path("")).is_empty());
+}
+
+#[test]
+fn a_layer_is_appended_from_a_file_from_standard_input_and_from_a_registry() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let app = pushed(&program, &server.address, &Image::small(1).build());
+    let tar = layer_tar(&[("append/content", b"__flag__\n")]);
+    let layer = Layer::gzip(&tar);
+    std::fs::write(program.path("layer.tar.gz"), &layer.content).unwrap();
+    let before = program.ok(&format!("digest {app}"));
+    let json_text = program.ok(&format!(
+        "append {app} --layer layer.tar.gz --to {}/app:v2 --created-by COPY --json",
+        server.address
+    ));
+    let told = json(&json_text);
+    assert_eq!(told["diff_ids"][0], layer.diff_id.as_str());
+    assert_eq!(program.ok(&format!("digest {app}")), before, "the old tag stays");
+    let v2 = format!("{}/app:v2", server.address);
+    assert_eq!(told["root"]["digest"], program.ok(&format!("digest {v2}")));
+    let last =
+        program.ok(&format!("layer {v2} 3 --unpack --output {}", program.path("x").display()));
+    assert_eq!((last.as_str(), std::fs::read(program.path("x")).unwrap()), ("", tar.clone()));
+
+    // The same layer, plain, on standard input, to another repository of the registry.
+    let other = format!("{}/other:v1", server.address);
+    let piped =
+        program.run_with(["append", v2.as_str(), "--layer", "-", "--to", other.as_str()], &tar);
+    assert_eq!(piped.code, 0, "{piped:?}");
+    assert_eq!(piped.stdout.trim(), program.ok(&format!("digest {other}")));
+
+    // A layer that is there already is not read from here.
+    let from = format!("{}/app@{}", server.address, layer.descriptor.digest);
+    program.ok(&format!("append {other} --layer-from {from}"));
+    let manifest = json(&program.ok(&format!("manifest get {other}")));
+    assert_eq!(manifest["layers"][4]["digest"], layer.descriptor.digest.as_str());
+    let bad = program.fails(2, &format!("append {other} --layer-from {other}"));
+    assert!(bad.contains("LOCATION@DIGEST"), "{bad}");
+    program.fails(2, &format!("append {other}"));
+}
+
+#[test]
+fn of_an_index_one_image_gets_the_layer() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let app = pushed(&program, &server.address, &Image::small_index(7));
+    std::fs::write(program.path("layer.tar"), layer_tar(&[("a", b"a")])).unwrap();
+    let told = program.fails(1, &format!("append {app} --layer layer.tar"));
+    assert!(told.contains("platform"), "{told}");
+    let amd = program.ok(&format!("digest {app} --platform linux/amd64"));
+    program.ok(&format!("append {app} --layer layer.tar --platform linux/arm64"));
+    assert_eq!(program.ok(&format!("digest {app} --platform linux/amd64")), amd);
+    let arm = json(&program.ok(&format!("manifest get {app} --platform linux/arm64")));
+    assert_eq!(arm["layers"].as_array().unwrap().len(), 3);
+    assert_eq!(program.ok(&format!("platforms {app}")).lines().count(), 2);
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod answers;
+mod artifacts;
 mod blobs;
 mod crash;
 mod credentials;

@@ -107,10 +107,18 @@ fn manifest(
 pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Result<RawManifest> {
     let mut document = Object::parse(index.bytes())?;
     let mut entries: Vec<Object> = document.get("manifests")?.unwrap_or_default();
+    let mut replaced = false;
     for entry in &mut entries {
         if entry.get::<Digest>("digest")?.as_ref() == Some(old) {
             point_at(entry, new)?;
+            replaced = true;
         }
+    }
+    if !replaced {
+        return Err(Error::new(ErrorKind::Unsupported)
+            .at(old)
+            .detail("the image is listed by an index within the index")
+            .with_hint("Append to the inner index, by its digest."));
     }
     document.set("manifests", &entries)?;
     RawManifest::of(document.bytes()?, Some(index.media_type().clone()))

@@ -99,6 +99,25 @@ impl DockerArchive {
         self.content.images.iter().flat_map(|image| &image.references)
     }
 
+    /// Every image with its names, in the archive's order; an image may have none.
+    pub fn images(&self) -> impl Iterator<Item = (TagOrDigest, &[Reference])> {
+        let images = self.content.images.iter();
+        images.map(|image| (image.manifest.digest().clone().into(), &image.references[..]))
+    }
+
+    /// The image at this place in the archive, counted from 0.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) with how many there are.
+    pub fn image_at(&self, place: usize) -> Result<TagOrDigest> {
+        match self.content.images.get(place) {
+            Some(image) => Ok(image.manifest.digest().clone().into()),
+            None => Err(Error::new(ErrorKind::NotFound)
+                .at(format!("{} image {place}", self.name()))
+                .detail(format!("the archive has {} images", self.content.images.len()))),
+        }
+    }
+
     /// The image of this name; the tag `latest` is meant where the name has neither tag nor digest.
     ///
     /// # Errors
@@ -133,7 +152,7 @@ impl DockerArchive {
         Err(Error::new(ErrorKind::Conflict)
             .at(self.name())
             .detail(format!("several images: {}", self.shown_names()))
-            .with_hint("Say which one: docker-archive:FILE:REPOSITORY:TAG."))
+            .with_hint(WHICH))
     }
 
     /// The image that is meant, where all of that name are the same.
@@ -150,7 +169,7 @@ impl DockerArchive {
         Err(Error::new(ErrorKind::Conflict)
             .at(format!("{} {selector}", self.name()))
             .detail(format!("several images have the tag: {}", self.shown_names()))
-            .with_hint("Say which one: docker-archive:FILE:REPOSITORY:TAG."))
+            .with_hint(WHICH))
     }
 
     fn tags_of<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a Tag> {
@@ -241,3 +260,7 @@ fn read_images(members: &Members) -> Result<Vec<Image>> {
         .map(|item| Image::read(item, members, &mut known))
         .collect()
 }
+
+/// How an image of several is named.
+const WHICH: &str =
+    "Say which one: docker-archive:FILE:REPOSITORY:TAG, or docker-archive:FILE:@0 by place.";

@@ -35,12 +35,12 @@ use crate::tar_file::{self, Part, Stamp};
 #[derive(Clone)]
 pub struct DockerArchiveWriter {
     work: Arc<Work>,
+    repository: Option<Repository>,
     limits: Limits,
 }
 
 struct Work {
     path: PathBuf,
-    repository: Option<Repository>,
     before: Option<DockerArchive>,
     staging: Staging,
     state: Mutex<State>,
@@ -90,8 +90,14 @@ impl DockerArchiveWriter {
         let kept: &[Image] = before.as_ref().map_or(&[], |archive| &archive.content.images);
         let state =
             State { stamp, images: kept.iter().map(Saved::kept).collect(), blobs: BTreeMap::new() };
-        let work = Work { path, repository, before, staging, state: Mutex::new(state) };
-        Ok(Self { work: Arc::new(work), limits: Limits::default() })
+        let work = Work { path, before, staging, state: Mutex::new(state) };
+        Ok(Self { work: Arc::new(work), repository, limits: Limits::default() })
+    }
+
+    /// The same archive, naming images after another repository: one file takes the images of many.
+    #[must_use]
+    pub fn within(&self, repository: Repository) -> Self {
+        Self { repository: Some(repository), ..self.clone() }
     }
 
     /// Sets how much a layer may unpack to.
@@ -217,20 +223,29 @@ impl Work {
         }
     }
 
-    fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+    /// The manifest of an image, a tag being that of the repository.
+    fn manifest(
+        &self,
+        selector: &TagOrDigest,
+        repository: Option<&Repository>,
+    ) -> Result<RawManifest> {
         let state = self.state();
         let found = state.images.iter().find(|image| match selector {
-            TagOrDigest::Tag(tag) => self.tags_of(image).any(|t| t == tag),
+            TagOrDigest::Tag(tag) => tags_of(image, repository).any(|t| t == tag),
             TagOrDigest::Digest(digest) => image.manifest.digest() == digest,
         });
         let image = found.ok_or_else(|| self.not_found(selector))?;
         Ok(image.manifest.clone())
     }
+}
 
-    fn tags_of<'a>(&'a self, image: &'a Saved) -> impl Iterator<Item = &'a Tag> {
-        let ours = |r: &&Reference| Some(r.repository()) == self.repository.as_ref();
-        image.references.iter().filter(ours).filter_map(Reference::tag)
-    }
+/// The tags that an image has in a repository.
+fn tags_of<'a>(
+    image: &'a Saved,
+    repository: Option<&'a Repository>,
+) -> impl Iterator<Item = &'a Tag> {
+    let ours = move |r: &&Reference| Some(r.repository()) == repository;
+    image.references.iter().filter(ours).filter_map(Reference::tag)
 }
 
 #[async_trait]
@@ -240,7 +255,7 @@ impl Source for DockerArchiveWriter {
     }
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        self.work.manifest(selector)
+        self.work.manifest(selector, self.repository.as_ref())
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
@@ -267,7 +282,7 @@ impl Source for DockerArchiveWriter {
         let mut tags: Vec<Tag> = state
             .images
             .iter()
-            .flat_map(|image| self.work.tags_of(image))
+            .flat_map(|image| tags_of(image, self.repository.as_ref()))
             .filter(|tag| after.is_none_or(|after| *tag > after))
             .cloned()
             .collect();
@@ -290,7 +305,7 @@ impl Target for DockerArchiveWriter {
                 return Err(choose_a_platform(&descriptor.digest));
             }
             Node::Manifest(descriptor) => {
-                self.work.manifest(&descriptor.digest.clone().into()).is_ok()
+                self.work.manifest(&descriptor.digest.clone().into(), None).is_ok()
             }
             Node::Blob(descriptor) => {
                 let (work, descriptor) = (Arc::clone(&self.work), descriptor.clone());
@@ -312,7 +327,7 @@ impl Target for DockerArchiveWriter {
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let (work, manifest) = (Arc::clone(&self.work), manifest.clone());
-        let repository = work.repository.clone();
+        let repository = self.repository.clone();
         let reference = repository
             .zip(tag.cloned())
             .map(|(repository, tag)| Reference::new(repository).with_tag(tag));

@@ -1,0 +1,121 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use longshore::{Descriptor, Digest, Platform, Reference, Result, Tag};
+use serde::Serialize;
+
+use crate::context::{Append, Context};
+use crate::input;
+use crate::location::Location;
+use crate::output::Report;
+
+/// The arguments of `longshore append`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore append ghcr.io/a/b:v1 --layer site.tar.gz --to ghcr.io/a/b:v2
+  tar c -C site . | longshore append oci:b:v1 --layer - --created-by 'COPY site /'
+  longshore append ghcr.io/a/b:v1 --layer-from ghcr.io/c/d@sha256:… --to ghcr.io/a/b:v2
+  longshore append ghcr.io/a/b:v1 --layer x.tar --platform linux/arm64 --created \"$(date -u +%FT%TZ)\"
+
+A layer is a tar, plain or compressed with gzip or zstd; its content says which. Layers go on top in the
+order of files, then those from elsewhere. The image keeps everything else that it has. Of an index, the
+image for --platform gets the layer, and the index lists it in place of the old one.")]
+pub(crate) struct Arguments {
+    /// The image.
+    location: Location,
+    /// A file that is a layer; `-` for standard input.
+    #[arg(long, value_name = "FILE", required_unless_present = "layer_from")]
+    layer: Vec<PathBuf>,
+    /// A layer that is at a registry or in a layout already, as LOCATION@DIGEST.
+    #[arg(long, value_name = "LOCATION@DIGEST")]
+    layer_from: Vec<Location>,
+    /// Where the new image goes [default: where the old one is, whose tag it takes].
+    #[arg(long, short, value_name = "LOCATION")]
+    to: Option<Location>,
+    /// Of an index, the image for this platform; `local` for this machine's.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// What the image's history says made the layers.
+    #[arg(long, value_name = "TEXT")]
+    created_by: Option<String>,
+    /// What the image's history says besides.
+    #[arg(long, value_name = "TEXT")]
+    comment: Option<String>,
+    /// When the layers and the image were made, RFC 3339 [default: the image's own time stays].
+    #[arg(long, value_name = "TIME")]
+    created: Option<String>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let named = context.named(&arguments.location).await?;
+    let mut append = Append::new();
+    let mut spooled = None;
+    for file in &arguments.layer {
+        append = if file.to_str() == Some("-") {
+            let input = spooled.insert(input::spool().await?);
+            append.file(input.path()).await?
+        } else {
+            append.file(file).await?
+        };
+    }
+    for layer in &arguments.layer_from {
+        let digest = layer.digest().ok_or_else(|| no_digest(layer))?;
+        append = append.blob(context.open(layer).await?, &digest).await?;
+    }
+    if let Some(platform) = arguments.platform {
+        append = append.platform(platform);
+    }
+    if let Some(created_by) = &arguments.created_by {
+        append = append.created_by(created_by);
+    }
+    if let Some(comment) = &arguments.comment {
+        append = append.comment(comment);
+    }
+    if let Some(created) = &arguments.created {
+        append = append.created(created)?;
+    }
+    let to = arguments.to.unwrap_or_else(|| arguments.location.clone());
+    let tag = tag(&to, named.selector.tag());
+    let target = context.target(&to.clone().named_after(&arguments.location)).await?;
+    let store = Arc::clone(&target.store);
+    let appended = append.push(named.source, &named.selector, store, tag.as_ref()).await?;
+    target.finish().await?;
+    context.output().report(&Answer {
+        target: to.to_string(),
+        tag,
+        root: appended.root,
+        image: appended.image,
+        layers: appended.layers,
+        diff_ids: appended.diff_ids,
+    })
+}
+
+/// The tag that the new image gets: that in the target's text, else the old image's own. An image that
+/// was named by digest gets none, unless a registry's or an archive's name has none either.
+fn tag(to: &Location, own: Option<&Tag>) -> Option<Tag> {
+    let latest = || to.reference().map(|_: &Reference| Tag::latest());
+    to.tag().or_else(|| own.cloned()).or_else(latest)
+}
+
+fn no_digest(layer: &Location) -> longshore::Error {
+    longshore::ParseError::new("layer", &layer.to_string(), "expected LOCATION@DIGEST").into()
+}
+
+#[derive(Serialize)]
+struct Answer {
+    target: String,
+    tag: Option<Tag>,
+    root: Descriptor,
+    image: Descriptor,
+    layers: Vec<Descriptor>,
+    diff_ids: Vec<Digest>,
+}
+
+impl Report for Answer {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "{}", self.root.digest)
+    }
+}

@@ -1,0 +1,79 @@
+use clap::Args;
+use longshore::{Descriptor, Digest, MediaType, Pack, ParseError, Result, Source as _};
+
+use super::{Made, Pair, UNKNOWN_ARTIFACT};
+use crate::context::Context;
+use crate::location::Location;
+
+/// The arguments of `longshore artifact make`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore artifact make ghcr.io/a/data:v1 sha256:… sha256:…
+  longshore artifact make ghcr.io/a/data:v1 sha256:…=text/plain --artifact-type application/vnd.example
+  longshore artifact make ghcr.io/a/app:v1 --image-config sha256:… \\
+    sha256:…=application/vnd.oci.image.layer.v1.tar+gzip
+
+The blobs must be there: `longshore blob put` sends one. With --image-config the manifest is an image's. Equal
+blobs make equal manifests.")]
+pub(crate) struct Arguments {
+    /// Where the blobs are; the tag is `latest` if none is given.
+    location: Location,
+    /// The blobs in their order, each with its media type [default: application/octet-stream].
+    #[arg(required = true, value_name = "DIGEST[=TYPE]")]
+    blobs: Vec<Blob>,
+    /// The blob that is the config, where it is an image [default type: that of images' configs].
+    #[arg(long, value_name = "DIGEST[=TYPE]", conflicts_with = "artifact_type")]
+    image_config: Option<Blob>,
+    /// What the artifact is.
+    #[arg(long, value_name = "TYPE", default_value = UNKNOWN_ARTIFACT)]
+    artifact_type: MediaType,
+    /// An annotation of the manifest.
+    #[arg(long, value_name = "KEY=VALUE")]
+    annotation: Vec<Pair>,
+}
+
+/// A blob, and what it is.
+#[derive(Clone, Debug)]
+struct Blob {
+    digest: Digest,
+    media_type: Option<MediaType>,
+}
+
+impl std::str::FromStr for Blob {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (digest, media_type) = match text.split_once('=') {
+            Some((digest, media_type)) => (digest, Some(media_type)),
+            None => (text, None),
+        };
+        Ok(Self {
+            digest: Digest::parse(digest)?,
+            media_type: media_type.map(MediaType::parse).transpose()?,
+        })
+    }
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let tag = arguments.location.tag_or_latest()?;
+    let target = context.target(&arguments.location).await?;
+    let store = &*target.store;
+    let mut pack = match arguments.image_config {
+        None => Pack::artifact(arguments.artifact_type),
+        Some(config) => {
+            let media_type = config.media_type.unwrap_or(MediaType::OCI_CONFIG);
+            Pack::of_held(store, &config.digest, media_type).await?
+        }
+    };
+    for blob in arguments.blobs {
+        let media_type = blob.media_type.unwrap_or(MediaType::OCTET_STREAM);
+        pack = pack.held(Descriptor { media_type, ..store.describe_blob(&blob.digest).await? });
+    }
+    for Pair(key, value) in &arguments.annotation {
+        pack = pack.annotation(key, value);
+    }
+    let packed = pack.push(store, Some(&tag)).await?;
+    target.finish().await?;
+    context.output().report(&Made(packed))
+}

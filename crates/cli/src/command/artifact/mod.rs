@@ -1,0 +1,97 @@
+//! Artifacts: files as blobs with a tag, and manifests made of blobs that are there.
+
+mod make;
+mod pull;
+mod push;
+
+use std::fmt;
+
+use clap::{Args, Subcommand};
+use longshore::{Annotations, Descriptor, MediaType, Printable, Result, files_of};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::location::Location;
+use crate::output::{Report, size};
+
+/// The commands below `longshore artifact`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send files as blobs, with a manifest and a tag.
+    Push(push::Arguments),
+    /// Write an artifact's files to a folder, each under its title.
+    Pull(pull::Arguments),
+    /// List an artifact's files, or an image's layers.
+    Ls(Ls),
+    /// Make a manifest of blobs that are there already.
+    Make(make::Arguments),
+}
+
+/// The arguments of `longshore artifact ls`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  longshore artifact ls ghcr.io/a/notes:v1")]
+pub(crate) struct Ls {
+    /// The artifact.
+    location: Location,
+}
+
+pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
+    match command {
+        Command::Push(arguments) => push::run(context, arguments).await,
+        Command::Pull(arguments) => pull::run(context, arguments).await,
+        Command::Make(arguments) => make::run(context, arguments).await,
+        Command::Ls(arguments) => {
+            let named = context.named(&arguments.location).await?;
+            let manifest = named.source.manifest(&named.selector).await?;
+            context.output().report(&Files { files: files_of(&manifest)? })
+        }
+    }
+}
+
+/// The type of an artifact that nobody gave one.
+///
+/// Source: image-spec v1.1.1, "Guidelines for Artifact Usage": a type is required with an empty config.
+const UNKNOWN_ARTIFACT: &str = "application/vnd.unknown.artifact.v1";
+
+/// `KEY=VALUE`.
+#[derive(Clone, Debug)]
+struct Pair(String, String);
+
+impl std::str::FromStr for Pair {
+    type Err = longshore::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self(key.to_owned(), value.to_owned())),
+            _ => Err(longshore::ParseError::new("annotation", text, "expected KEY=VALUE")),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Files {
+    files: Vec<Descriptor>,
+}
+
+impl Report for Files {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        for file in &self.files {
+            let title = file.annotations.get(Annotations::TITLE);
+            let what = title.unwrap_or_else(|| MediaType::as_str(&file.media_type));
+            writeln!(to, "{}  {:>10}  {}", file.digest, size(file.size), Printable(what))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a tag points at now.
+#[derive(Serialize)]
+struct Made(Descriptor);
+
+impl Report for Made {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "{}", self.0.digest)
+    }
+}

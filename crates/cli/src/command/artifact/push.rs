@@ -1,0 +1,103 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use longshore::{Error, ErrorKind, MediaType, Pack, ParseError, Result};
+
+use super::{Made, Pair, UNKNOWN_ARTIFACT};
+use crate::context::Context;
+use crate::location::Location;
+
+/// The arguments of `longshore artifact push`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore artifact push ghcr.io/a/notes:v1 notes.txt:text/plain picture.png:image/png
+  longshore artifact push oci:notes:v1 notes.txt --artifact-type application/vnd.example.notes
+  longshore artifact push ghcr.io/a/b:sbom bom.json --subject ghcr.io/a/b:v1")]
+pub(crate) struct Arguments {
+    /// Where to; the tag is `latest` if none is given.
+    location: Location,
+    /// The files, each with its media type after a colon [default: application/octet-stream].
+    #[arg(required = true, value_name = "FILE[:TYPE]")]
+    files: Vec<File>,
+    /// What the artifact is.
+    #[arg(long, value_name = "TYPE", default_value = UNKNOWN_ARTIFACT)]
+    artifact_type: MediaType,
+    /// An annotation of the manifest.
+    #[arg(long, value_name = "KEY=VALUE")]
+    annotation: Vec<Pair>,
+    /// What the artifact refers to, in the same repository.
+    #[arg(long, value_name = "LOCATION")]
+    subject: Option<Location>,
+}
+
+/// A file, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct File {
+    path: PathBuf,
+    media_type: MediaType,
+}
+
+impl std::str::FromStr for File {
+    type Err = ParseError;
+
+    /// What follows the last colon is a media type if it looks like one: `kind/name`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let typed = text.rsplit_once(':').filter(|(path, media_type)| {
+            let parts: Vec<&str> = media_type.split('/').collect();
+            !path.is_empty()
+                && matches!(parts[..], [kind, name] if !kind.is_empty() && !name.is_empty())
+        });
+        match typed {
+            Some((path, media_type)) => {
+                Ok(Self { path: path.into(), media_type: MediaType::parse(media_type)? })
+            }
+            None => Ok(Self { path: text.into(), media_type: MediaType::OCTET_STREAM }),
+        }
+    }
+}
+
+pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let mut pack = Pack::artifact(arguments.artifact_type);
+    let mut names = std::collections::BTreeSet::new();
+    for file in arguments.files {
+        if !names.insert(file.path.file_name().map(ToOwned::to_owned)) {
+            return Err(Error::new(ErrorKind::Invalid)
+                .at(file.path.display())
+                .detail("two files have that name, and an artifact has one folder"));
+        }
+        pack = pack.file_at(&file.path, file.media_type).await?;
+    }
+    for Pair(key, value) in &arguments.annotation {
+        pack = pack.annotation(key, value);
+    }
+    if let Some(subject) = &arguments.subject {
+        let named = context.named(subject).await?;
+        pack = pack.subject(named.source.resolve(&named.selector).await?);
+    }
+    let tag = arguments.location.tag_or_latest()?;
+    let target = context.target(&arguments.location).await?;
+    let packed = pack.push(&*target.store, Some(&tag)).await?;
+    target.finish().await?;
+    context.output().report(&Made(packed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_follows_the_last_colon() {
+        for (text, path, media_type) in [
+            ("notes.txt", "notes.txt", "application/octet-stream"),
+            ("notes.txt:text/plain", "notes.txt", "text/plain"),
+            ("a/b:c/d.txt:text/plain", "a/b:c/d.txt", "text/plain"),
+            ("C:\\x.txt", "C:\\x.txt", "application/octet-stream"),
+            ("/tmp/12:30.log", "/tmp/12:30.log", "application/octet-stream"),
+        ] {
+            let file: File = text.parse().unwrap();
+            let shown = (file.path.to_str().unwrap(), file.media_type.as_str());
+            assert_eq!(shown, (path, media_type), "{text}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use longshore::{Digest, Error, ErrorKind, Image, ImageLayer, Platform, Result};
+
+use crate::context::{Context, Limits, unpack};
+use crate::location::Location;
+use crate::output;
+
+/// The arguments of `longshore layer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore layer nginx:1.27 1 --unpack | tar t
+  longshore layer nginx:1.27 sha256:… -o layer.tar.gz
+  longshore layer nginx:1.27 2 --platform linux/arm64 --unpack -o layer.tar
+
+What is written has been verified: the layer against its digest, and unpacked against the diff ID that
+the image's config has for it.")]
+pub(crate) struct Arguments {
+    /// The image.
+    location: Location,
+    /// Which layer: its number, the lowest being 1, its digest, or its diff ID.
+    layer: String,
+    /// Of an index, the image for this platform [default: this machine's].
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+    /// The plain tar, whatever the layer is compressed with.
+    #[arg(long)]
+    unpack: bool,
+    /// The file to write; shown only when all of it is there and verified.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let named = context.named(&arguments.location).await?;
+    let manifest = named.image(arguments.platform.as_ref()).await?;
+    let image = Image::read(&*named.source, manifest).await?;
+    let layer = choose(&image, &arguments.layer)?;
+    let reader = named.source.blob(layer.descriptor).await?;
+    if arguments.unpack {
+        let content = unpack(reader, layer.diff_id.cloned(), Limits::default())?;
+        return output::blob(content, arguments.output.as_deref()).await;
+    }
+    output::blob(reader, arguments.output.as_deref()).await
+}
+
+/// The layer of this number, digest or diff ID.
+fn choose<'a>(image: &'a Image, which: &str) -> Result<ImageLayer<'a>> {
+    let mut layers = image.layers();
+    let found = match which.parse::<usize>() {
+        Ok(number) => number.checked_sub(1).and_then(|index| layers.nth(index)),
+        Err(_) => {
+            let digest = Digest::parse(which)?;
+            layers.find(|l| l.descriptor.digest == digest || l.diff_id == Some(&digest))
+        }
+    };
+    found.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound)
+            .at(format!("layer {which}"))
+            .detail(format!("the image has {} layers", image.layers().count()))
+            .with_hint("`longshore inspect` lists them.")
+    })
+}

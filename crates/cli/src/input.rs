@@ -1,0 +1,15 @@
+//! Standard input, where a command takes it for a file.
+
+use longshore::{Error, ErrorKind, Result, blob_file};
+use tempfile::NamedTempFile;
+
+/// Standard input in a file, which goes when it is dropped, also while input is waited for.
+///
+/// It comes once, and what is sent must be known before: its digest, and what it unpacks to.
+pub(crate) async fn spool() -> Result<NamedTempFile> {
+    let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
+    let spooled = NamedTempFile::new().map_err(at)?;
+    let mut file = spooled.reopen().map_err(at)?;
+    blob_file::run(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
+    Ok(spooled)
+}

@@ -1,0 +1,160 @@
+//! Files as blobs with a tag, and manifests made of blobs.
+
+use serde_json::Value;
+
+use crate::program::Program;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn files_go_under_a_tag_are_listed_and_come_back() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let notes = format!("{}/notes:v1", server.address);
+    std::fs::write(program.path("notes.txt"), "remember the milk").unwrap();
+    std::fs::write(program.path("data.bin"), [0_u8; 1000]).unwrap();
+    let digest = program.ok(&format!(
+        "artifact push {notes} notes.txt:text/plain data.bin --annotation org.example.by=me"
+    ));
+    assert_eq!(digest, program.ok(&format!("digest {notes}")));
+    let again = program.ok(&format!(
+        "artifact push {notes} notes.txt:text/plain data.bin --annotation org.example.by=me"
+    ));
+    assert_eq!(again, digest, "equal files make equal manifests");
+
+    let listed = program.ok(&format!("artifact ls {notes}"));
+    assert!(listed.lines().next().unwrap().ends_with("notes.txt"), "{listed}");
+    let listed = json(&program.ok(&format!("artifact ls {notes} --json")));
+    assert_eq!(listed["files"][0]["mediaType"], "text/plain");
+    assert_eq!(listed["files"][1]["size"], 1000);
+
+    let written = program.ok(&format!("artifact pull {notes} --output back"));
+    assert_eq!(written.lines().count(), 2, "{written}");
+    let back = std::fs::read_to_string(program.path("back/notes.txt")).unwrap();
+    assert_eq!(back, "remember the milk");
+    assert_eq!(std::fs::read(program.path("back/data.bin")).unwrap(), [0; 1000]);
+    let twice = program.fails(1, &format!("artifact push {notes} notes.txt back/notes.txt"));
+    assert!(twice.contains("two files"), "{twice}");
+}
+
+#[test]
+fn a_title_that_leads_out_of_the_folder_writes_nothing() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let evil = format!("{}/evil", server.address);
+    std::fs::write(program.path("x"), "x").unwrap();
+    let blob = program.ok(&format!("blob put {evil} x"));
+    let empty = program.path("empty");
+    std::fs::write(&empty, "{}").unwrap();
+    program.ok(&format!("blob put {evil} empty"));
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.example",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2,
+                   "digest": longshore::Digest::sha256(b"{}")},
+        "layers": [{"mediaType": "a/b", "digest": blob, "size": 1,
+                    "annotations": {"org.opencontainers.image.title": "../outside"}}],
+    });
+    let put = program
+        .run_with(["manifest", "put", &format!("{evil}:v1"), "-"], manifest.to_string().as_bytes());
+    assert_eq!(put.code, 0, "{put:?}");
+    std::fs::create_dir(program.path("in")).unwrap();
+    let told = program.run(["artifact", "pull", &format!("{evil}:v1"), "--output", "in"]);
+    assert_ne!(told.code, 0);
+    assert!(told.stderr.contains("../outside"), "{told:?}");
+    assert!(!program.path("outside").exists());
+    assert_eq!(std::fs::read_dir(program.path("in")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_alias_is_made_of_blobs_read_moved_and_removed() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let data = format!("{}/data", server.address);
+    for (name, content) in [("one", "first"), ("two", "second")] {
+        std::fs::write(program.path(name), content).unwrap();
+    }
+    let one = program.ok(&format!("blob put {data} one"));
+    let two = program.ok(&format!("blob put {data} two"));
+    let made = program.ok(&format!("artifact make {data}:alias {one} {two}=text/plain"));
+    assert_eq!(program.ok(&format!("digest {data}:alias")), made);
+    let listed = json(&program.ok(&format!("artifact ls {data}:alias --json")));
+    let digests: Vec<&str> =
+        listed["files"].as_array().unwrap().iter().map(|f| f["digest"].as_str().unwrap()).collect();
+    assert_eq!(digests, [one.as_str(), two.as_str()]);
+    assert_eq!(listed["files"][0]["size"], 5, "the registry was asked");
+    let moved = program.ok(&format!("artifact make {data}:alias {two}"));
+    assert_ne!(moved, made);
+    program.ok(&format!("untag {data}:alias"));
+    program.fails(3, &format!("digest {data}:alias"));
+    assert_eq!(program.ok(&format!("blob get {data}@{one}")), "first", "its blobs stay");
+
+    let missing = longshore::Digest::sha256(b"missing");
+    program.fails(3, &format!("artifact make {data}:alias {missing}"));
+    let untitled = program.ok(&format!("artifact make {data}:plain {one}"));
+    let told = program.fails(3, &format!("artifact pull {data}@{untitled}"));
+    assert!(told.contains("blob get"), "{told}");
+}
+
+#[test]
+fn an_image_is_made_of_a_config_and_layers_that_are_there() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let app = format!("{}/app", server.address);
+    let layer = longshore_testkit::fixture::Layer::plain(&longshore_testkit::fixture::layer_tar(
+        &[("a", b"a")],
+    ));
+    let config = serde_json::json!({
+        "os": "linux", "architecture": "amd64",
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
+    });
+    std::fs::write(program.path("config"), config.to_string()).unwrap();
+    std::fs::write(program.path("layer"), &layer.content).unwrap();
+    let config = program.ok(&format!("blob put {app} config"));
+    let layer = program.ok(&format!("blob put {app} layer"));
+    program.ok(&format!(
+        "artifact make {app}:v1 --image-config {config} {layer}=application/vnd.oci.image.layer.v1.tar"
+    ));
+    let listed = json(&program.ok(&format!("platforms {app}:v1 --json")));
+    assert_eq!(listed["platforms"][0]["platform"]["os"], "linux");
+    program.ok(&format!("layer {app}:v1 1 --unpack -o out.tar"));
+}
+
+#[test]
+fn several_images_make_one_docker_archive_and_come_back_out_of_it() {
+    use longshore_testkit::fixture::Image;
+    let program = Program::new();
+    let server = program.serve(None);
+    let address = &server.address;
+    let mut configs = Vec::new();
+    for (seed, name) in [(1, "a/one:v1"), (2, "two:v2")] {
+        let content = Image::small(seed).build();
+        configs.push(content.blobs[0].0.digest.to_string());
+        let path = program.path(&format!("packed{seed}"));
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            let layout = longshore::Layout::create(&path).await.unwrap();
+            content.push(&layout, Some(&longshore::Tag::parse("v1").unwrap())).await;
+        });
+        program.ok(&format!("push -q oci:{}:v1 {address}/{name}", path.display()));
+    }
+    let archive = program.local("docker-archive", "both.tar");
+    let saved =
+        program.ok(&format!("pull -q {address}/a/one:v1 {address}/two:v2 {archive} --json"));
+    assert_eq!(json(&saved)["copies"].as_array().unwrap().len(), 2);
+
+    let config = |place: &str| program.ok(&format!("manifest get {place} --field .config.digest"));
+    assert_eq!(config(&format!("{archive}:@0")), configs[0]);
+    assert_eq!(config(&format!("{archive}:{address}/two:v2")), configs[1]);
+    let which = program.fails(6, &format!("digest {archive}"));
+    assert!(which.contains(":@0"), "{which}");
+    program.fails(3, &format!("digest {archive}:@2"));
+
+    program.ok(&format!("push -q {archive}:@1 {address}/third:v3"));
+    assert_eq!(config(&format!("{address}/third:v3")), configs[1]);
+    program.ok(&format!("push -q {archive} {address}/mirror --all-images"));
+    assert_eq!(config(&format!("{address}/mirror/a/one:v1")), configs[0]);
+    assert_eq!(config(&format!("{address}/mirror/two:v2")), configs[1]);
+    assert!(crate::program::leftovers(&program.path("")).is_empty());
+}
