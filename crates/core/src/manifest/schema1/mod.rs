@@ -66,10 +66,19 @@ pub struct Schema1 {
 impl Schema1 {
     /// What the newest v1 image says of how to run it; `None` where that cannot be read.
     ///
-    /// Schema 1 knows nothing of unpacked layers: the root file system is empty.
+    /// Schema 1 knows nothing of unpacked layers: the root file system is empty. An image that names no
+    /// operating system is for Linux: there was no other then.
     #[must_use]
     pub fn config(&self) -> Option<ImageConfig> {
-        serde_json::from_str(&self.history.first()?.v1_compatibility).ok()
+        let newest = &self.history.first()?.v1_compatibility;
+        let mut config: ImageConfig = serde_json::from_str(newest).ok()?;
+        if config.platform.architecture.is_empty() {
+            config.platform.architecture.clone_from(&self.architecture);
+        }
+        if config.platform.os.is_empty() {
+            config.platform.os.push_str("linux");
+        }
+        Some(config)
     }
 
     /// The identifiers of the v1 images, newest first: what the v1 API calls the ancestry. Those whose

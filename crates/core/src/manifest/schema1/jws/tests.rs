@@ -170,6 +170,7 @@ fn what_is_signed_keeps_its_bytes() {
 fn an_edited_document_is_signed_anew() {
     let key = SigningKey::generate().unwrap();
     let crate::Manifest::Schema1(mut schema1) = manifest(A).parse().unwrap() else { panic!() };
+    assert_eq!(schema1.config().unwrap().platform.to_string(), "linux/amd64");
     schema1.tag = "t2".to_owned();
     schema1.extra.insert("x".to_owned(), json!([1]));
     let signed = schema1.sign(&key).unwrap();
