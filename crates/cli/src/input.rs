@@ -1,6 +1,6 @@
 //! Standard input, where a command takes it for a file.
 
-use longshore::{Error, ErrorKind, Result, blob_file};
+use longshore::{Error, ErrorKind, Result, offload};
 use tempfile::NamedTempFile;
 
 /// Standard input in a file, which goes when it is dropped, also while input is waited for.
@@ -10,6 +10,6 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
     let spooled = NamedTempFile::new().map_err(at)?;
     let mut file = spooled.reopen().map_err(at)?;
-    blob_file::run(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
+    offload(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
     Ok(spooled)
 }

@@ -77,7 +77,7 @@ pub use longshore_core::{
     RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
     Schema1Layer, Side, Source, Step, Tag, TagOrDigest, Tally, Target, Untagged, Verifier,
     blob_file, canonical_json, delete_with_tags, field, files_of, graph, image_for, images_of,
-    pull_files, put_tags, tags_of, untag,
+    offload, pull_files, put_tags, tags_of, untag,
 };
 
 /// The keys and signatures of Docker schema 1.

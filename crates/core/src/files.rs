@@ -12,6 +12,7 @@ use crate::blob_file;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, ParseError, Result};
 use crate::manifest::{Manifest, RawManifest};
+use crate::offload::offload;
 use crate::store::Source;
 
 /// The blobs that a manifest lists besides its config: an artifact's files, an image's layers.
@@ -78,7 +79,7 @@ async fn pull_file(
 ) -> Result<PathBuf> {
     let target = std::path::absolute(folder).map_err(|e| Error::io(folder, e))?.join(&path);
     let (root, made) = (folder.to_owned(), target.clone());
-    blob_file::run(move || {
+    offload(move || {
         no_link_between(&root, &path)?;
         let above = made.parent().unwrap_or(&root);
         std::fs::create_dir_all(above).map_err(|e| Error::io(above, e))

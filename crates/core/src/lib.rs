@@ -26,12 +26,12 @@
 //! | `error`, `printable`, `json`, `field` | failure, foreign text, foreign JSON |
 //! | `filter` | choosing names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the words of documents |
+//! | `offload` | blocking work among async |
 //! | `descriptor`, `reference` | pointing at content, by address and by name |
 //! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
-//! | `blob`, `store` | streams, and the traits of everything that holds content |
-//! | `graph`, `image`, `blob_file` | what hangs below a manifest; an image; how a blob becomes a file |
+//! | `blob`, `store`, `blob_file` | streams, the traits of everything that holds content, and how a blob becomes a file |
+//! | `graph`, `image` | what hangs below a manifest; an image |
 //! | `choice`, `nested` | which image is meant |
-//! | `graph`, `image`, `choice`, `blob_file` | what hangs below a manifest; an image and which is meant; how a blob becomes a file |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `files`, `tagging`, `untag` | what is done with stores |
 
@@ -56,6 +56,7 @@ mod media_type;
 mod memory;
 mod namespaces;
 mod nested;
+mod offload;
 mod pack;
 mod page;
 mod platform;
@@ -88,6 +89,7 @@ pub use manifest::{PublicKey, Signer, SigningKey, Verified};
 pub use media_type::MediaType;
 pub use memory::Memory;
 pub use namespaces::Namespaces;
+pub use offload::offload;
 pub use pack::Pack;
 pub use page::{Page, PageToken, Pages};
 pub use platform::Platform;

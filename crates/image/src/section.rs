@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
-use longshore_core::blob_file::run;
+use longshore_core::offload;
 use longshore_core::{BlobStream, Descriptor, Error, ErrorKind, PIECE, Result, Verifier};
 
 /// An open file and what to call it in errors.
@@ -124,7 +124,7 @@ impl Section {
             if rest.size == 0 {
                 return Ok(None);
             }
-            run(move || Ok(Some((rest.next_piece()?, rest)))).await
+            offload(move || Ok(Some((rest.next_piece()?, rest)))).await
         })))
     }
 

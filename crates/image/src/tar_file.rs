@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use longshore_core::{Error, ErrorKind, PIECE, Result, blob_file};
+use longshore_core::blob_file::Aside;
+use longshore_core::{Error, ErrorKind, PIECE, Result};
 use tar::{Builder, EntryType, Header};
-use tempfile::NamedTempFile;
 
 use crate::compression::error_of;
 use crate::section::Section;
@@ -71,16 +71,12 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
 /// What was there stays then.
 pub(crate) fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
-    let aside = tempfile::Builder::new()
-        .prefix(blob_file::ASIDE_PREFIX)
-        .tempfile_in(folder)
-        .map_err(|e| Error::io(folder, e))?;
-    let (file, aside) = aside.into_parts();
-    let mut builder = Builder::new(BufWriter::with_capacity(PIECE, file));
+    let aside = Aside::create(folder)?;
+    let mut builder = Builder::new(BufWriter::with_capacity(PIECE, aside));
     for (name, part) in members {
         append(&mut builder, name, part).map_err(|e| e.at(path.display()))?;
     }
-    let file = builder
+    let aside = builder
         .into_inner()
         .and_then(|writer| writer.into_inner().map_err(io::IntoInnerError::into_error))
         .map_err(|e| Error::io(path, e))?;
@@ -89,7 +85,7 @@ pub(crate) fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) ->
             .at(path.display())
             .detail("someone else wrote the archive meanwhile"));
     }
-    blob_file::publish(NamedTempFile::from_parts(file, aside), path)
+    aside.publish(path)
 }
 
 fn append<W: io::Write>(builder: &mut Builder<W>, name: &str, part: &Part) -> Result<()> {

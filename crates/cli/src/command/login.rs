@@ -3,7 +3,7 @@ use std::io::Read as _;
 use clap::Args;
 use longshore::{
     Credential, CredentialKey, Error, ErrorKind, Kept, Login, MemoryCredentials, Result, Scheme,
-    Secret, blob_file,
+    Secret, offload,
 };
 
 use crate::context::Context;
@@ -44,7 +44,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
                 .detail("with --password-stdin, the user must be given")
                 .with_hint("Add --username NAME."));
         }
-        None => blob_file::run(|| ask("User: ")).await?,
+        None => offload(|| ask("User: ")).await?,
     };
     let ping = context.client()?.ping(&registry).await?;
     if ping.authentication.is_empty() {
@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     // Off this thread, which hears whether to end meanwhile.
     let read = if arguments.password_stdin { from_stdin } else { from_prompt };
-    let login = Login { user, password: blob_file::run(read).await? };
+    let login = Login { user, password: offload(read).await? };
     let typed = Credential::login(login.user.as_str(), login.password.clone(), "the caller");
     let whole: CredentialKey = registry.clone().into();
     let whole = if key.is_plain_http() { whole.over_plain_http() } else { whole };

@@ -156,7 +156,7 @@ impl CredentialHelper {
         };
         let (program, timeout) = (self.program.clone(), self.helpers.timeout);
         let work = move || run::run(&path, action, &input, timeout).map_err(|e| e.at(program));
-        longshore_core::blob_file::run(work).await
+        longshore_core::offload(work).await
     }
 
     /// The program's file, on the PATH and nowhere else.

@@ -17,10 +17,10 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use crate::blob_file;
 use crate::descriptor::Descriptor;
 use crate::digest::Verifier;
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::offload::offload;
 
 pub use self::body::BlobBody;
 pub use self::measure::Measure;
@@ -62,7 +62,7 @@ impl BlobStream {
     /// stream's last item.
     pub fn of_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
         Self::new(stream::try_unfold(reader, move |mut reader| {
-            blob_file::run(move || {
+            offload(move || {
                 let mut piece = Vec::with_capacity(PIECE);
                 let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
                 read.map_err(|e| of_reader(name, e))?;

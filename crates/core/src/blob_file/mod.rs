@@ -3,6 +3,7 @@
 //! Owns the one way that files appear in a layout or a registry's folder. A name that exists holds
 //! whole content, after `kill -9` and power loss too. Blocking work runs off the async threads.
 
+mod aside;
 mod spooled;
 
 use std::fs::{File, OpenOptions};
@@ -11,15 +12,16 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
-use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
+pub use self::aside::Aside;
 pub use self::spooled::Spooled;
 use crate::blob::{BlobStream, PIECE};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Verifier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
+use crate::offload::offload;
 
 /// Writes a blob to `path`, which shows only when all of it is there, verified and on the disk.
 ///
@@ -39,17 +41,16 @@ pub async fn write(
     mut reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
 ) -> Result<()> {
     let folder = parent(path)?.to_owned();
-    let aside = run(move || aside(&folder)).await?;
-    let (file, aside) = aside.into_parts();
+    let aside = offload(move || Aside::create(&folder)).await?;
     let at = |e| Error::io(path, e);
-    let mut writer = tokio::io::BufWriter::with_capacity(PIECE, tokio::fs::File::from_std(file));
+    let file = tokio::fs::File::from_std(aside.reopen()?);
+    let mut writer = tokio::io::BufWriter::with_capacity(PIECE, file);
     while let Some(piece) = reader.try_next().await? {
         writer.write_all(&piece).await.map_err(at)?;
     }
     writer.flush().await.map_err(at)?;
-    let file = writer.into_inner().into_std().await;
     let path = path.to_owned();
-    run(move || name(NamedTempFile::from_parts(file, aside), &path)).await
+    offload(move || aside.name(&path)).await
 }
 
 /// Writes a small file: all of it or nothing, replacing what was there.
@@ -58,7 +59,7 @@ pub async fn write(
 /// [`Io`](ErrorKind::Io) with the path.
 pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
     let path = path.to_owned();
-    run(move || replace_now(&path, &content)).await
+    offload(move || replace_now(&path, &content)).await
 }
 
 /// [`replace`] for callers that are off the async threads already.
@@ -66,9 +67,9 @@ pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
-    let mut aside = aside(parent(path)?)?;
+    let mut aside = Aside::create(parent(path)?)?;
     aside.write_all(content).map_err(|e| Error::io(path, e))?;
-    publish(aside, path)
+    aside.publish(path)
 }
 
 /// Writes a small file where there is none; one that is there stays as it is, the same file.
@@ -76,34 +77,9 @@ pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn create_now(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = parent(path)?;
-    let mut aside = aside(folder)?;
-    let at = |e| Error::io(path, e);
-    aside.write_all(content).map_err(at)?;
-    make_readable(aside.as_file()).map_err(at)?;
-    aside.as_file().sync_all().map_err(at)?;
-    match aside.persist_noclobber(path) {
-        Ok(_) => sync_folder(folder),
-        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) => Err(at(e.error)),
-    }
-}
-
-/// Syncs a finished file, gives it its name, and syncs the folder, so that the name lasts.
-///
-/// # Errors
-/// [`Io`](ErrorKind::Io) with the path.
-pub fn publish(aside: NamedTempFile, path: &Path) -> Result<()> {
-    name(aside, path)?;
-    sync_folder(parent(path)?)
-}
-
-/// Syncs a finished file, and gives it its name.
-fn name(aside: NamedTempFile, path: &Path) -> Result<()> {
-    let at = |e| Error::io(path, e);
-    make_readable(aside.as_file()).map_err(at)?;
-    aside.as_file().sync_all().map_err(at)?;
-    aside.persist(path).map(drop).map_err(|e| at(e.error))
+    let mut aside = Aside::create(parent(path)?)?;
+    aside.write_all(content).map_err(|e| Error::io(path, e))?;
+    aside.publish_new(path)
 }
 
 /// Makes the entries of a folder last.
@@ -184,7 +160,7 @@ pub fn read(path: &Path, limit: usize) -> Result<Bytes> {
 /// As [`open`], and what breaks later as the stream's last item.
 pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
     let path = path.to_owned();
-    let (file, path) = run(move || open(&path).map(|file| (file, path))).await?;
+    let (file, path) = offload(move || open(&path).map(|file| (file, path))).await?;
     BlobStream::of_open_file(file, path, offset).await
 }
 
@@ -195,7 +171,7 @@ pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
 pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     let path = path.to_owned();
     let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
-    run(move || match open(&path) {
+    offload(move || match open(&path) {
         Ok(file) => verify_now(&path, file, verifier),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Ok(false),
         Err(e) => Err(e),
@@ -217,7 +193,7 @@ pub async fn describe(
 ) -> Result<Descriptor> {
     let algorithm = expected.map_or(Ok(Algorithm::Sha256), Digest::verifiable)?;
     let (path, expected) = (path.to_owned(), expected.cloned());
-    run(move || {
+    offload(move || {
         let at = |e| Error::io(&path, e);
         let mut file = File::open(&path).map_err(at)?;
         let mut digester = algorithm.digester();
@@ -242,29 +218,6 @@ fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<boo
             Err(e) => return Err(Error::io(path, e)),
         }
     }
-}
-
-/// Runs blocking work off the async threads.
-///
-/// # Errors
-/// The work's error; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down.
-pub async fn run<T, F>(work: F) -> Result<T>
-where
-    F: FnOnce() -> Result<T> + Send + 'static,
-    T: Send + 'static,
-{
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(e) => Err(Error::new(ErrorKind::Canceled).with_source(e)),
-    }
-}
-
-/// A new file of a random name, mode 0600, that goes with its handle.
-fn aside(folder: &Path) -> Result<NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix(ASIDE_PREFIX)
-        .tempfile_in(folder)
-        .map_err(|e| Error::io(folder, e))
 }
 
 /// What time it is by the clock that the files of a folder are dated with: its server's, where it is
@@ -294,18 +247,6 @@ fn not_found_or_io(path: &Path, e: io::Error) -> Error {
         io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound).at(path.display()),
         _ => Error::io(path, e),
     }
-}
-
-/// Temporary files are private; what has its final name is for everyone who may enter the folder.
-#[cfg(unix)]
-fn make_readable(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_: &File) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(unix)]

@@ -6,11 +6,11 @@ use futures_util::TryStreamExt as _;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
-use super::run;
 use crate::blob::{BlobStream, PIECE};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::offload::offload;
 
 /// A stream's bytes in a temporary file, which goes when this is dropped.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Spooled {
     pub async fn write(stream: BlobStream, digest: Option<&Digest>) -> Result<Self> {
         let (mut stream, measure) = stream.measured(digest)?;
         let at = |e| Error::io(&std::env::temp_dir(), e);
-        let (file, writer) = run(move || {
+        let (file, writer) = offload(move || {
             let file = NamedTempFile::new().map_err(at)?;
             let writer = file.reopen().map_err(at)?;
             Ok((file, tokio::fs::File::from_std(writer)))

@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph;
 use crate::manifest::{Index, MANIFEST_LIMIT, RawManifest};
 use crate::media_type::MediaType;
+use crate::offload::offload;
 use crate::page::Pages;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Delete, Holding, Node, Source, Target};
@@ -51,7 +52,7 @@ impl Layout {
     /// [`Invalid`](ErrorKind::Invalid) if it is no layout, or of a version other than 1.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        blob_file::run(move || {
+        offload(move || {
             index_file::check_marker(&root)?;
             Ok(Self { root: root.into(), turn: Arc::default() })
         })
@@ -64,7 +65,7 @@ impl Layout {
     /// As [`open`](Self::open); [`Invalid`](ErrorKind::Invalid) if the folder holds something else.
     pub async fn create(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        blob_file::run(move || {
+        offload(move || {
             index_file::create(&root)?;
             Ok(Self { root: root.into(), turn: Arc::default() })
         })
@@ -105,7 +106,7 @@ impl Layout {
 
     async fn index(&self) -> Result<Index> {
         let root = Arc::clone(&self.root);
-        blob_file::run(move || index_file::read(&root)).await
+        offload(move || index_file::read(&root)).await
     }
 
     /// Changes `index.json` under the lock; `change` sees it as it is then.
@@ -114,7 +115,7 @@ impl Layout {
         F: FnOnce(&mut Index) -> Result<()> + Send + 'static,
     {
         let (root, turn) = (Arc::clone(&self.root), Arc::clone(&self.turn));
-        blob_file::run(move || {
+        offload(move || {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             index_file::update(&root, change)
         })
@@ -130,7 +131,7 @@ impl Layout {
     async fn new_blob_path(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.blob_path(digest);
         if let Some(folder) = path.parent().map(Path::to_owned) {
-            blob_file::run(move || blob_file::create_folder(&folder)).await?;
+            offload(move || blob_file::create_folder(&folder)).await?;
         }
         Ok(path)
     }
@@ -138,7 +139,7 @@ impl Layout {
     /// Makes the names of all blobs last.
     async fn sync_blobs(&self) -> Result<()> {
         let blobs = self.root.join("blobs");
-        blob_file::run(move || {
+        offload(move || {
             let known = Algorithm::ALL.iter().map(|algorithm| blobs.join(algorithm.name()));
             known.filter(|folder| folder.is_dir()).try_for_each(|f| blob_file::sync_folder(&f))
         })
@@ -156,7 +157,7 @@ impl Layout {
         media_type: Option<MediaType>,
     ) -> Result<RawManifest> {
         let path = self.blob_path(&digest);
-        let bytes = blob_file::run(move || blob_file::read(&path, MANIFEST_LIMIT)).await?;
+        let bytes = offload(move || blob_file::read(&path, MANIFEST_LIMIT)).await?;
         RawManifest::new(bytes, media_type, digest)
     }
 
@@ -175,7 +176,7 @@ impl Layout {
 
     async fn delete_file(&self, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
-        blob_file::run(move || match std::fs::remove_file(&path) {
+        offload(move || match std::fs::remove_file(&path) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::new(ErrorKind::NotFound).at(path.display()))
@@ -229,7 +230,7 @@ impl Source for Layout {
 
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.blob_path(digest);
-        blob_file::run(move || match blob_file::open(&path) {
+        offload(move || match blob_file::open(&path) {
             Ok(file) => file.metadata().map(|m| Some(m.len())).map_err(|e| Error::io(&path, e)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),

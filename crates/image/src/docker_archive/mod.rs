@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use longshore_core::blob_file::run;
+use longshore_core::offload;
 use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, MediaType, Pages, RawManifest,
     Reference, Repository, Result, Source, Tag, TagOrDigest,
@@ -66,7 +66,7 @@ impl DockerArchive {
     /// should be; [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        run(move || Self::open_now(path)).await
+        offload(move || Self::open_now(path)).await
     }
 
     fn open_now(path: PathBuf) -> Result<Self> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longshore_core::blob_file::run;
+use longshore_core::offload;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind, Holding,
     Manifest, MediaType, Node, Pages, RawManifest, Reference, Repository, Result, Source, Tag,
@@ -73,7 +73,7 @@ impl DockerArchiveWriter {
     /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>, repository: Option<Repository>) -> Result<Self> {
         let path = path.into();
-        run(move || Self::create_now(&path, repository)).await
+        offload(move || Self::create_now(&path, repository)).await
     }
 
     fn create_now(path: &Path, repository: Option<Repository>) -> Result<Self> {
@@ -114,7 +114,7 @@ impl DockerArchiveWriter {
     /// [`Io`](ErrorKind::Io). What was there stays then.
     pub async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
-        run(move || {
+        offload(move || {
             let (stamp, images) = {
                 let state = work.state();
                 (state.stamp, state.images.clone())
@@ -309,7 +309,7 @@ impl Target for DockerArchiveWriter {
             }
             Node::Blob(descriptor) => {
                 let (work, descriptor) = (Arc::clone(&self.work), descriptor.clone());
-                run(move || work.is_held(&descriptor)).await?
+                offload(move || work.is_held(&descriptor)).await?
             }
         };
         Ok(if held { Holding::Alone } else { Holding::Absent })
@@ -331,7 +331,7 @@ impl Target for DockerArchiveWriter {
         let reference = repository
             .zip(tag.cloned())
             .map(|(repository, tag)| Reference::new(repository).with_tag(tag));
-        run(move || {
+        offload(move || {
             let image = work.image(&manifest)?;
             saved::save(&mut work.state().images, image, reference);
             Ok(())

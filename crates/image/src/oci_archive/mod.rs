@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use longshore_core::blob_file::run;
+use longshore_core::offload;
 use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Index, MediaType, Page, Pages,
     RawManifest, Result, Source, Tag, TagOrDigest, listing,
@@ -67,7 +67,7 @@ impl OciArchive {
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        run(move || Self::open_now(path)).await
+        offload(move || Self::open_now(path)).await
     }
 
     fn open_now(path: PathBuf) -> Result<Self> {
@@ -146,7 +146,7 @@ impl Source for OciArchive {
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (archive, selector) = (self.clone(), selector.clone());
-        run(move || archive.lookup(|l| l.manifest(&selector))).await
+        offload(move || archive.lookup(|l| l.manifest(&selector))).await
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
@@ -175,7 +175,7 @@ impl Source for OciArchive {
             async move {
                 let find =
                     move || archive.lookup(|l| l.referrers(&subject, artifact_type.as_ref()));
-                let items = run(find).await?;
+                let items = offload(find).await?;
                 Ok(Page { items, next: None })
             }
         })

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longshore_core::blob_file::run;
+use longshore_core::offload;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Index,
     MediaType, Node, Page, Pages, RawManifest, Result, Source, Tag, TagOrDigest, Target, listing,
@@ -54,7 +54,7 @@ impl OciArchiveWriter {
     /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        run(move || Self::create_now(&path)).await
+        offload(move || Self::create_now(&path)).await
     }
 
     fn create_now(path: &Path) -> Result<Self> {
@@ -87,7 +87,7 @@ impl OciArchiveWriter {
     /// [`Io`](ErrorKind::Io). What was there stays then.
     pub async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
-        run(move || {
+        offload(move || {
             let stamp = work.state().stamp;
             let members = work.members()?;
             tar_file::replace(&work.path, stamp, &members)?;
@@ -176,7 +176,7 @@ impl Source for OciArchiveWriter {
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (work, selector) = (Arc::clone(&self.work), selector.clone());
-        run(move || work.lookup(|l| l.manifest(&selector))).await
+        offload(move || work.lookup(|l| l.manifest(&selector))).await
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
@@ -204,7 +204,7 @@ impl Source for OciArchiveWriter {
             let (work, subject, artifact_type) = asked.clone();
             async move {
                 let find = move || work.lookup(|l| l.referrers(&subject, artifact_type.as_ref()));
-                let items = run(find).await?;
+                let items = offload(find).await?;
                 Ok(Page { items, next: None })
             }
         })
@@ -216,7 +216,7 @@ impl Target for OciArchiveWriter {
     async fn holds(&self, node: Node<'_>) -> Result<Holding> {
         let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
         let (work, descriptor) = (Arc::clone(&self.work), descriptor.clone());
-        let held = run(move || work.is_held(&descriptor)).await?;
+        let held = offload(move || work.is_held(&descriptor)).await?;
         Ok(if held { Holding::Alone } else { Holding::Absent })
     }
 

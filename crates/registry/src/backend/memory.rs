@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{TryStreamExt as _, stream};
+use futures_util::TryStreamExt as _;
 use longshore_core::{
     Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Holding, MediaType,
     Memory, Mount, Node, Pages, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest,
@@ -232,19 +232,14 @@ impl RepositoryStore for MemoryRepository {
         self.write(&mut progress, last, done).await?;
         self.shared.sessions.forget(id);
         let content = Bytes::from(std::mem::take(&mut progress.store));
-        if progress.matches(digest) == Some(true) {
-            self.made().insert_verified(digest.clone(), content);
-            return Ok(());
+        // Without a second look at what is known to be wrong.
+        if progress.matches(digest) == Some(false) {
+            return Err(mismatch(digest));
         }
-        // Another algorithm than the upload was begun with, or other content: core decides.
-        let descriptor =
-            Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), content.len() as u64);
-        BlobReader::new(descriptor, BlobStream::new(stream::iter([Ok(content.clone())])))?
-            .bytes(usize::MAX)
-            .await
-            .map_err(|_| mismatch(digest))?;
-        self.made().insert_verified(digest.clone(), content);
-        Ok(())
+        let size = content.len() as u64;
+        let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size);
+        let stored = self.made().push_blob(&descriptor, content.into()).await;
+        stored.map_err(|_| mismatch(digest))
     }
 
     async fn cancel(&self, id: &UploadId) -> Result<()> {
@@ -252,18 +247,18 @@ impl RepositoryStore for MemoryRepository {
     }
 
     async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Mount> {
-        let found = {
+        let sources: Vec<Memory> = {
             let all = self.shared.all();
             match from {
-                Some(from) => all.get(from).and_then(|content| content.blob_bytes(digest)),
-                None => all.values().find_map(|content| content.blob_bytes(digest)),
+                Some(from) => all.get(from).cloned().into_iter().collect(),
+                None => all.values().cloned().collect(),
             }
         };
-        let Some(content) = found else {
-            return Ok(Mount::Declined);
-        };
-        self.made().insert_verified(digest.clone(), content);
-        Ok(Mount::Mounted)
+        let held = |source: &&Memory| source.blob_bytes(digest).is_some();
+        Ok(match sources.iter().find(held) {
+            Some(source) if self.made().adopt_blob(digest, source) => Mount::Mounted,
+            _ => Mount::Declined,
+        })
     }
 
     async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use longshore::{
     BlobReader, BlobStream, Descriptor, Error, ErrorKind, MANIFEST_LIMIT, MediaType, Platform,
-    Printable, RawManifest, Result, Tag, blob_file,
+    Printable, RawManifest, Result, Tag, offload,
 };
 use serde::Serialize;
 
@@ -137,7 +137,7 @@ fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
 }
 
 async fn check(context: &Context, check: Check) -> Result<()> {
-    let bytes = blob_file::run(move || read(&check.file)).await?;
+    let bytes = offload(move || read(&check.file)).await?;
     let manifest = RawManifest::of(bytes, check.media_type)?;
     let checked =
         Checked { descriptor: manifest.descriptor().clone(), problems: manifest.problems() };
@@ -168,7 +168,7 @@ impl Report for Checked {
 
 async fn put(context: &Context, put: Put) -> Result<()> {
     let file = put.file;
-    let bytes = blob_file::run(move || read(&file)).await?;
+    let bytes = offload(move || read(&file)).await?;
     let manifest = match put.location.digest() {
         Some(digest) => RawManifest::new(bytes, put.media_type, digest)?,
         None => RawManifest::of(bytes, put.media_type)?,

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{
-    Error, ErrorKind, Manifest, Printable, RawManifest, Result, SigningKey, Tag, blob_file,
+    Error, ErrorKind, Manifest, Printable, RawManifest, Result, SigningKey, Tag, offload,
 };
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let file = arguments.file.clone();
-    let bytes = blob_file::run(move || super::read(&file)).await?;
+    let bytes = offload(move || super::read(&file)).await?;
     let manifest = RawManifest::of(bytes, None)?;
     let key = key(&arguments)?;
     let signed = signed(&manifest, &key, &arguments)?;

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::Path;
 
 use clap::Args;
-use longshore::{Printable, RawManifest, Result, blob_file};
+use longshore::{Printable, RawManifest, Result, offload};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let path = Path::new(&arguments.manifest).to_owned();
     let manifest = if arguments.manifest == "-" || path.is_file() {
-        RawManifest::of(blob_file::run(move || super::read(&path)).await?, None)?
+        RawManifest::of(offload(move || super::read(&path)).await?, None)?
     } else {
         let named = context.named(&arguments.manifest.parse::<Location>()?).await?;
         named.source.manifest(&named.selector).await?

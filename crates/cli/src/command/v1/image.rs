@@ -196,7 +196,7 @@ fn uploaded(context: &Context, image: &Image, checksum: Option<&Digest>) -> Resu
 }
 
 async fn read(path: PathBuf) -> Result<Bytes> {
-    blob_file::run(move || blob_file::read(&path, MANIFEST_LIMIT)).await
+    longshore::offload(move || blob_file::read(&path, MANIFEST_LIMIT)).await
 }
 
 async fn body(path: &Path) -> Result<Body> {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use longshore_core::blob_file::Aside;
 use longshore_core::{Algorithm, Digest, Error, ErrorKind, PIECE, Result, blob_file};
 
 use super::place::{Folder, Place};
@@ -199,11 +200,10 @@ impl Blobs {
     }
 
     fn copy(&self, file: &Path, name: &Path) -> Result<()> {
-        let at = |e| Error::io(name, e);
-        let mut aside = tempfile::NamedTempFile::new_in(self.place.uploads()).map_err(at)?;
+        let mut aside = Aside::create(&self.place.uploads())?;
         let mut file = blob_file::open(file)?;
-        io::copy(&mut file, &mut aside).map_err(at)?;
-        blob_file::publish(aside, name)
+        io::copy(&mut file, &mut aside).map_err(|e| Error::io(name, e))?;
+        aside.publish(name)
     }
 
     /// A name that nothing has, among those removed at the next start.

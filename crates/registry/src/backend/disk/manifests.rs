@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use longshore_core::blob_file::Aside;
 use longshore_core::{
     Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, MediaType, RawManifest, RepositoryName,
     Result, Tag, TagOrDigest, blob_file, graph,
@@ -173,10 +174,9 @@ fn replace(place: &Place, path: &Path, content: &[u8]) -> Result<()> {
         return sync_parent(path);
     }
     create_parent(path)?;
-    let at = |e| Error::io(path, e);
-    let mut aside = tempfile::NamedTempFile::new_in(place.uploads()).map_err(at)?;
-    std::io::Write::write_all(&mut aside, content).map_err(at)?;
-    blob_file::publish(aside, path)
+    let mut aside = Aside::create(&place.uploads())?;
+    std::io::Write::write_all(&mut aside, content).map_err(|e| Error::io(path, e))?;
+    aside.publish(path)
 }
 
 /// Removes a file, for good; says whether it was there.

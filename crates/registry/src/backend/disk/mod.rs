@@ -22,7 +22,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use longshore_core::{Error, ErrorKind, Page, Pages, RepositoryName, Result, Tag, blob_file};
+use longshore_core::{
+    Error, ErrorKind, Page, Pages, RepositoryName, Result, Tag, blob_file, offload,
+};
 
 use self::blobs::Blobs;
 use self::listing::Listing;
@@ -135,7 +137,7 @@ impl Backend for Disk {
         Pages::new(move |_| {
             let (shared, after) = (Arc::clone(&shared), after.clone());
             async move {
-                let items = blob_file::run(move || shared.repositories_after(after.as_ref()));
+                let items = offload(move || shared.repositories_after(after.as_ref()));
                 Ok(Page { items: items.await?, next: None })
             }
         })
@@ -143,7 +145,7 @@ impl Backend for Disk {
 
     async fn expire_uploads(&self, idle: Duration) -> Result<usize> {
         let expired = self.0.sessions.expire(idle);
-        blob_file::run(move || {
+        offload(move || {
             let count = expired.len();
             for (_, mut writing) in expired {
                 writing.store.remove()?;

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use longshore_core::{
     Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
     Holding, MediaType, Mount, Node, Page, Pages, RawManifest, RepositoryName, Result, Source, Tag,
-    TagOrDigest, Target, blob_file,
+    TagOrDigest, Target, blob_file, offload,
 };
 
 use super::blobs::{CHECK_LIMIT, Found};
@@ -41,7 +41,7 @@ impl DiskRepository {
         T: Send + 'static,
     {
         let this = self.clone();
-        blob_file::run(move || work(&this)).await
+        offload(move || work(&this)).await
     }
 
     /// A listing of one page, made off the async threads.

@@ -11,7 +11,7 @@ use std::str::FromStr as _;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use longshore_core::{
-    Algorithm, BlobStream, Digest, Error, PIECE, RepositoryName, Result, blob_file,
+    Algorithm, BlobStream, Digest, Error, PIECE, RepositoryName, Result, blob_file, offload,
 };
 use tokio::sync::OwnedMutexGuard;
 
@@ -140,7 +140,7 @@ pub(super) async fn write(
             Ok(None) => return Ok(writing),
             Err(e) => break e,
         };
-        let work = blob_file::run(move || {
+        let work = offload(move || {
             let written = writing.write(&batch);
             Ok((writing, written))
         });
@@ -166,7 +166,7 @@ pub(super) async fn append(
     bytes: BlobStream,
 ) -> Result<u64> {
     let mut writing = write(session, writing, bytes).await?;
-    blob_file::run(move || {
+    offload(move || {
         writing.record(&repository)?;
         Ok(writing.size)
     })

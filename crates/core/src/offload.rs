@@ -1,0 +1,21 @@
+//! Blocking work among async: files, hashing, whatever takes its time.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Runs blocking work off the async threads, and waits for it.
+///
+/// # Errors
+/// The work's error; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down.
+///
+/// # Cancellation
+/// Dropping the future does not stop work that has begun.
+pub async fn offload<T, F>(work: F) -> Result<T>
+where
+    F: FnOnce() -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::new(ErrorKind::Canceled).with_source(e)),
+    }
+}
