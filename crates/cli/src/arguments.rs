@@ -73,6 +73,8 @@ pub(crate) enum Command {
     V1(command::v1::Command),
     /// Check that a registry answers, and how.
     Ping(command::ping::Arguments),
+    /// Send a request of your own to a registry.
+    Request(command::request::Arguments),
     /// Run a registry.
     Serve(command::serve::Arguments),
     /// Walk through the main job on a registry of its own.

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use longshore::{
     Client, ClientBuilder, CredentialStore, Credentials, Delete, DockerConfig, Environment, Error,
-    ErrorKind, Layout, Platform, RawManifest, Reference, RegistrySettings, RemoteRepository,
-    Result, RootCertificates, Scheme, Source, Tag, TagOrDigest, Target, Verification,
+    ErrorKind, Layout, Platform, RawManifest, Reference, RemoteRepository, Result, Source, Tag,
+    TagOrDigest, Target,
 };
 pub(crate) use longshore_image::{Append, Limits, unpack};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
@@ -32,7 +32,7 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = builder(&self.global)?.credentials(self.credentials()?).build();
+        let client = self.builder()?.credentials(self.credentials()?).build();
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -41,11 +41,21 @@ impl Context {
         &self,
         credentials: impl CredentialStore + 'static,
     ) -> Result<Client> {
-        Ok(builder(&self.global)?.credentials(credentials).build())
+        Ok(self.builder()?.credentials(credentials).build())
+    }
+
+    /// A client's settings, from the command line.
+    fn builder(&self) -> Result<ClientBuilder> {
+        Ok(self.global.authentication.apply(self.global.network.builder()?))
     }
 
     pub(crate) fn output(&self) -> Output {
         Output::new(self.global.json)
+    }
+
+    /// Whether results are printed as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.global.json
     }
 
     pub(crate) fn style(&self) -> Style {
@@ -245,31 +255,4 @@ impl Destination {
             Some(Archive::Docker(writer)) => writer.finish().await,
         }
     }
-}
-
-/// A client's settings, from the command line.
-fn builder(global: &Global) -> Result<ClientBuilder> {
-    let mut every = RegistrySettings::default();
-    let mut single = std::collections::BTreeMap::<_, RegistrySettings>::new();
-    for registry in global.plain_http.iter().filter_map(|given| given.0.as_ref()) {
-        single.entry(registry.clone()).or_default().scheme = Some(Scheme::Http);
-    }
-    for registry in global.skip_tls_verify.iter().filter_map(|given| given.0.as_ref()) {
-        single.entry(registry.clone()).or_default().verification = Some(Verification::Skip);
-    }
-    for file in global.ca_file.iter().filter_map(|given| given.0.as_ref()) {
-        let settings = match &file.registry {
-            Some(registry) => single.entry(registry.clone()).or_default(),
-            None => &mut every,
-        };
-        settings.root_certificates = Some(certificates(&file.path)?);
-    }
-    let builder = Client::builder().default_settings(every);
-    let builder = global.authentication.apply(builder);
-    Ok(single.into_iter().fold(builder, |b, (name, settings)| b.settings(name, settings)))
-}
-
-fn certificates(path: &std::path::Path) -> Result<RootCertificates> {
-    let pem = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    RootCertificates::from_pem(&pem).map_err(|e| e.at(path.display()))
 }

@@ -34,6 +34,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Auth(what) => command::auth::run(context, what).await,
         Command::V1(what) => command::v1::run(context, what).await,
         Command::Ping(arguments) => command::ping::run(context, arguments).await,
+        Command::Request(arguments) => command::request::run(context, arguments).await,
         Command::Serve(arguments) => command::serve::run(context, arguments).await,
         Command::Demo(arguments) => command::demo::run(context, &arguments).await,
         Command::Completion(arguments) => command::completion::run(&arguments),

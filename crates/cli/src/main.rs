@@ -10,9 +10,11 @@ mod context;
 mod defaults;
 mod dispatch;
 mod exit;
+mod given;
 mod global;
 mod input;
 mod location;
+mod network;
 mod output;
 mod progress;
 mod selection;
@@ -61,6 +63,8 @@ fn run(arguments: Arguments) -> Result<()> {
     // A server ends by itself when it is told to, after what it is doing. Who is asked whether to
     // remove something has nothing to clear away, and is best let go by the system at once.
     let ends_alone = matches!(arguments.command, Command::Serve(_) | Command::Rm(_));
+    let serves = matches!(arguments.command, Command::Serve(_));
+    let timeout = arguments.global.network.timeout().filter(|_| !serves);
     let result = runtime.block_on(async {
         let context = Context::new(arguments.global);
         let work = dispatch::run(&context, arguments.command);
@@ -68,6 +72,7 @@ fn run(arguments: Arguments) -> Result<()> {
             // First, so that whatever waits for input can be told to end.
             biased;
             () = signal::told_to_end(), if !ends_alone => Err(Error::new(ErrorKind::Canceled)),
+            error = too_late(timeout) => Err(error),
             result = work => result,
         };
         if result.as_ref().is_err_and(exit::is_interrupt) {
@@ -78,6 +83,14 @@ fn run(arguments: Arguments) -> Result<()> {
     // Stopped transfers clear away what they were writing; input that does not end is left.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
+}
+
+/// Comes when the time for the whole command is over, if it has an end.
+async fn too_late(timeout: Option<std::time::Duration>) -> Error {
+    let Some(timeout) = timeout else { return std::future::pending().await };
+    tokio::time::sleep(timeout).await;
+    let clause = format!("the command was not done within {timeout:?}");
+    Error::new(ErrorKind::Timeout).detail(clause)
 }
 
 /// A third of a second: for uploads given up to be canceled at their registries.

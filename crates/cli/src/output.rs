@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
-use longshore::{Error, ErrorKind, Printable, Result};
+use longshore::{BlobStream, Error, ErrorKind, Printable, Result};
 use serde::Serialize;
 
 /// A result that can be shown both ways.
@@ -139,6 +139,31 @@ async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     // A path without a folder is in the current one.
     let path = std::path::absolute(path).map_err(at)?;
     longshore::blob_file::write(&path, reader).await
+}
+
+/// Writes what a registry answered to a file, or to stdout where the path is `-` or missing; what is
+/// not whole does not stay. Only a terminal gets escapes for what it would obey.
+pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<()> {
+    match to {
+        Some(path) if path != Path::new("-") => {
+            let at = |e| Error::io(path, e);
+            let mut file = std::fs::File::create(path).map_err(at)?;
+            let copied: Result<()> = async {
+                while let Some(piece) = stream.try_next().await? {
+                    file.write_all(&piece).map_err(at)?;
+                }
+                Ok(())
+            }
+            .await;
+            copied.inspect_err(|_| drop(std::fs::remove_file(path)))
+        }
+        _ => {
+            while let Some(piece) = stream.try_next().await? {
+                bytes(&piece)?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Says something to the person: on stderr, in one line.

@@ -24,6 +24,7 @@ pub(crate) mod platforms;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod referrers;
+pub(crate) mod request;
 pub(crate) mod rm;
 pub(crate) mod serve;
 pub(crate) mod tag;

@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use longshore::http::{HeaderName, HeaderValue, Method};
+use longshore::{Body, Error, ErrorKind, ParseError, RawReply, RawRequest, RegistryName, Result};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::output::{self, Report, say};
+
+/// The arguments of `longshore request`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore request GET ghcr.io /v2/example/app/tags/list --scope repository:example/app:pull
+  longshore request POST localhost:5000 /v2/app/blobs/uploads/ --include
+  longshore request PUT localhost:5000 /v2/app/manifests/v1 \\
+    -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data @manifest.json
+
+Credentials, redirects and repeated attempts are those of every other command. The body goes to
+stdout whatever the status; the exit code says what the status means.")]
+pub(crate) struct Arguments {
+    /// The method: GET, HEAD, PUT, …
+    method: Method,
+    /// The registry.
+    registry: RegistryName,
+    /// The path and query, or a URL at the registry.
+    path: String,
+    /// A header to send. One that says Authorization takes the place of the stored credentials.
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    header: Vec<Header>,
+    /// The body: text, @FILE, or - for standard input.
+    #[arg(long, short, value_name = "TEXT|@FILE|-")]
+    data: Option<String>,
+    /// What to ask a token for, such as repository:a/b:pull,push. May be repeated.
+    #[arg(long, value_name = "TYPE:NAME:ACTIONS")]
+    scope: Vec<String>,
+    /// Print the status and headers too, on stderr.
+    #[arg(long, short)]
+    include: bool,
+    /// Write the body to this file.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "json")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    let mut request = RawRequest::new(arguments.method, arguments.path);
+    for Header(name, value) in arguments.header {
+        request = request.header(name, value);
+    }
+    for scope in &arguments.scope {
+        request = request.scope(scope)?;
+    }
+    if let Some(data) = arguments.data {
+        request = request.body(Body::Bytes(body(&data)?.into()));
+    }
+    let reply = context.client()?.request(&arguments.registry, request).await?;
+    if arguments.include {
+        say(format_args!("{}", reply.status));
+        for (name, value) in &reply.headers {
+            say(format_args!("{name}: {}", longshore::Printable(&text(value))));
+        }
+    }
+    if context.is_json() {
+        return answer(context, reply).await;
+    }
+    let refused = refusal(&reply);
+    output::answer(reply.into_stream(), arguments.output.as_deref()).await?;
+    refused.map_or(Ok(()), Err)
+}
+
+/// What the status says, where it is not success: the body is the user's to read.
+fn refusal(reply: &RawReply) -> Option<Error> {
+    let status = reply.status.as_u16();
+    let kind = match status {
+        200..=299 => return None,
+        401 => ErrorKind::Unauthorized,
+        403 => ErrorKind::Denied,
+        404 => ErrorKind::NotFound,
+        409 => ErrorKind::Conflict,
+        429 => ErrorKind::RateLimited,
+        500..=599 => ErrorKind::Transport,
+        _ => ErrorKind::Invalid,
+    };
+    Some(Error::new(kind).at("the request").with_status(status))
+}
+
+async fn answer(context: &Context, reply: RawReply) -> Result<()> {
+    let refused = refusal(&reply);
+    let status = reply.status.as_u16();
+    let mut headers = BTreeMap::<_, Vec<String>>::new();
+    for (name, value) in &reply.headers {
+        headers.entry(name.to_string()).or_default().push(text(value));
+    }
+    let bytes = reply.bytes(BODY_LIMIT).await?;
+    let body = String::from_utf8(bytes.into()).map_err(|e| {
+        Error::new(ErrorKind::Unsupported)
+            .at("the reply's body")
+            .detail("is no text, which JSON cannot hold")
+            .with_source(e)
+            .with_hint("Leave out --json, and name a file with --output.")
+    })?;
+    context.output().report(&Answer { status, headers, body })?;
+    refused.map_or(Ok(()), Err)
+}
+
+/// A reply, whole.
+#[derive(Serialize)]
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, Vec<String>>,
+    body: String,
+}
+
+impl Report for Answer {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        to.write_str(&self.body)
+    }
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn body(data: &str) -> Result<Vec<u8>> {
+    match data.strip_prefix('@') {
+        Some(path) => std::fs::read(path).map_err(|e| Error::io(path.as_ref(), e)),
+        None if data == "-" => {
+            let mut read = Vec::new();
+            let stdin = std::io::stdin().read_to_end(&mut read);
+            stdin.map_err(|e| Error::io("standard input".as_ref(), e))?;
+            Ok(read)
+        }
+        None => Ok(data.as_bytes().to_vec()),
+    }
+}
+
+/// `NAME: VALUE`.
+#[derive(Clone, Debug)]
+struct Header(HeaderName, HeaderValue);
+
+impl FromStr for Header {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        // The value may be a password: none of it is quoted.
+        let bad = || ParseError::new("header", "…", "expected NAME: VALUE");
+        let (name, value) = text.split_once(':').ok_or_else(bad)?;
+        let name = name.trim().parse().map_err(|_| bad())?;
+        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| bad())?;
+        value.set_sensitive(name == longshore::http::header::AUTHORIZATION);
+        Ok(Self(name, value))
+    }
+}
+
+/// 8 MiB: as much as a page of a listing may have.
+const BODY_LIMIT: usize = 8 << 20;

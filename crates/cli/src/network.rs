@@ -1,0 +1,384 @@
+//! The options that say how registries are reached, and the client they make.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use longshore::{
+    AddressFamily, CertificateFolders, Client, ClientBuilder, ClientCertificate, Environment,
+    Error, HostAddresses, Limits, NoProxy, ParseError, Proxies, Proxy, RegistryName,
+    RegistrySettings, RegistryUrl, Result, RootCertificates, Scheme, UserAgent, Verification,
+};
+
+use crate::given::Given;
+
+/// Options of every command that asks registries.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options for reaching registries")]
+pub(crate) struct Network {
+    /// How to reach every registry, or one: auto, http, https, by-name, or detect, which falls back
+    /// to unchecked certificates and plain HTTP [default: auto, plain HTTP on loopback alone].
+    #[arg(
+        long,
+        global = true,
+        value_name = "[REGISTRY=]SCHEME",
+        env = Scheme::VARIABLE,
+        value_delimiter = ','
+    )]
+    scheme: Vec<Given<ForRegistry<Scheme>>>,
+
+    /// Speak plain HTTP with this registry, also when sending credentials. Loopback needs no asking,
+    /// except for credentials.
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGISTRY",
+        env = "LONGSHORE_PLAIN_HTTP",
+        value_delimiter = ','
+    )]
+    plain_http: Vec<Given<RegistryName>>,
+
+    /// Where a registry is, if there is more to it than its name: its scheme, and the path before
+    /// /v2/, such as https://example.org/registry.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "LONGSHORE_REGISTRY_URL",
+        value_delimiter = ','
+    )]
+    registry_url: Vec<Given<BaseUrl>>,
+
+    /// Accept any certificate from this registry. Its identity is then not checked.
+    #[arg(
+        long,
+        global = true,
+        value_name = "REGISTRY",
+        env = "LONGSHORE_SKIP_TLS_VERIFY",
+        value_delimiter = ','
+    )]
+    skip_tls_verify: Vec<Given<RegistryName>>,
+
+    /// Trust the certificates in this PEM file too, for every registry or for one.
+    #[arg(
+        long,
+        global = true,
+        value_name = "[REGISTRY=]FILE",
+        env = "LONGSHORE_CA_FILE",
+        value_delimiter = ','
+    )]
+    ca_file: Vec<Given<ForRegistry<File>>>,
+
+    /// Show this certificate, with its private key, to every registry that asks, or to one. Both are
+    /// PEM files.
+    #[arg(long, global = true, value_name = "[REGISTRY=]CERT,KEY", env = "LONGSHORE_CLIENT_CERT")]
+    client_cert: Vec<Given<ForRegistry<CertificateAndKey>>>,
+
+    /// Look for certificates of registries in this folder's <host:port>/*.crt, *.cert and *.key, in
+    /// place of the certs.d folders of containers and Docker.
+    #[arg(long, global = true, value_name = "DIR", env = "LONGSHORE_CERT_DIR")]
+    cert_dir: Option<Given<PathBuf>>,
+
+    /// Go through this proxy, or through none: http, https, socks5 or socks5h
+    /// [default: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say].
+    #[arg(
+        long,
+        global = true,
+        value_name = "[USER:PASSWORD@]URL|none",
+        env = "LONGSHORE_PROXY",
+        hide_env_values = true
+    )]
+    proxy: Option<Given<Through>>,
+
+    /// Trust the certificates in this PEM file to be the proxy's.
+    #[arg(long, global = true, value_name = "FILE", requires = "proxy")]
+    proxy_ca_file: Option<PathBuf>,
+
+    /// Reach these without the proxy: names and all below, addresses, ranges (10.0.0.0/8), * for
+    /// all, each with :PORT or without.
+    #[arg(long, global = true, value_name = "HOST,…", requires = "proxy")]
+    no_proxy: Option<String>,
+
+    /// Where a host is, whatever its name resolves to.
+    #[arg(long, global = true, value_name = "HOST:PORT:ADDRESS")]
+    resolve: Vec<HostAddresses>,
+
+    /// Use IPv4 alone.
+    #[arg(long, short = '4', global = true)]
+    ipv4: bool,
+
+    /// Give the whole command up after this long: 90, 90s, 5m, 1h.
+    #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_TIMEOUT")]
+    timeout: Option<Given<Time>>,
+
+    /// Wait this long for a connection [default: 30s].
+    #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_CONNECT_TIMEOUT")]
+    connect_timeout: Option<Given<Time>>,
+
+    /// Wait this long for a reply, and for more of it [default: 60s].
+    #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_IDLE_TIMEOUT")]
+    idle_timeout: Option<Given<Time>>,
+
+    /// What to call this program in requests.
+    #[arg(long, global = true, value_name = "TEXT", env = "LONGSHORE_USER_AGENT")]
+    user_agent: Option<Given<UserAgent>>,
+}
+
+impl Network {
+    /// The time for the whole command, where it has an end.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        one(self.timeout.as_ref()).map(|time| time.0)
+    }
+
+    /// A client's settings.
+    pub(crate) fn builder(&self) -> Result<ClientBuilder> {
+        let mut settings = Settings::default();
+        for scheme in all(&self.scheme) {
+            settings.of(scheme.registry.as_ref()).scheme = Some(scheme.value);
+        }
+        for BaseUrl(url) in all(&self.registry_url) {
+            let own = settings.of(Some(url.registry()));
+            own.prefix = url.settings().prefix;
+            own.scheme = url.scheme().or(own.scheme);
+        }
+        for registry in all(&self.plain_http) {
+            settings.of(Some(registry)).scheme = Some(Scheme::Http);
+        }
+        for registry in all(&self.skip_tls_verify) {
+            settings.of(Some(registry)).verification = Some(Verification::Skip);
+        }
+        for file in all(&self.ca_file) {
+            let certificates = Some(certificates(&file.value.0)?);
+            settings.of(file.registry.as_ref()).root_certificates = certificates;
+        }
+        for pair in all(&self.client_cert) {
+            let CertificateAndKey(certificate, key) = &pair.value;
+            let shown = ClientCertificate::from_pem(&content(certificate)?, &content(key)?)
+                .map_err(|e| in_file(certificate, e))?;
+            settings.of(pair.registry.as_ref()).client_certificate = Some(shown);
+        }
+        let mut builder = Client::builder()
+            .default_settings(settings.every)
+            .certificate_folders(self.folders())
+            .limits(self.limits());
+        for (registry, own) in settings.single {
+            builder = builder.settings(registry, own);
+        }
+        self.connections(builder)
+    }
+
+    fn connections(&self, mut builder: ClientBuilder) -> Result<ClientBuilder> {
+        for addresses in &self.resolve {
+            builder = builder.host_addresses(addresses.clone());
+        }
+        if self.ipv4 {
+            builder = builder.address_family(AddressFamily::Ipv4);
+        }
+        if let Some(user_agent) = one(self.user_agent.as_ref()) {
+            builder = builder.user_agent(user_agent.clone());
+        }
+        let proxies = match one(self.proxy.as_ref()) {
+            None => return Ok(builder),
+            Some(Through(None)) => Proxies::none(),
+            Some(Through(Some(proxy))) => {
+                let proxy = match &self.proxy_ca_file {
+                    Some(file) => proxy.clone().root_certificates(certificates(file)?),
+                    None => proxy.clone(),
+                };
+                let except = self.no_proxy.as_deref().unwrap_or_default();
+                Proxies::all(proxy).except(NoProxy::parse(except))
+            }
+        };
+        Ok(builder.proxies(proxies))
+    }
+
+    fn folders(&self) -> CertificateFolders {
+        match one(self.cert_dir.as_ref()) {
+            Some(folder) => CertificateFolders::new([folder.clone()]),
+            None => CertificateFolders::of_other_tools(&Environment::of_process()),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        if let Some(Time(time)) = one(self.connect_timeout.as_ref()) {
+            limits.connect = *time;
+        }
+        if let Some(Time(time)) = one(self.idle_timeout.as_ref()) {
+            (limits.response, limits.idle) = (*time, *time);
+        }
+        limits
+    }
+}
+
+/// The settings of every registry, and of single ones.
+#[derive(Default)]
+struct Settings {
+    every: RegistrySettings,
+    single: BTreeMap<RegistryName, RegistrySettings>,
+}
+
+impl Settings {
+    fn of(&mut self, registry: Option<&RegistryName>) -> &mut RegistrySettings {
+        match registry {
+            Some(registry) => self.single.entry(registry.clone()).or_default(),
+            None => &mut self.every,
+        }
+    }
+}
+
+fn all<T>(given: &[Given<T>]) -> impl Iterator<Item = &T> {
+    given.iter().filter_map(|given| given.0.as_ref())
+}
+
+fn one<T>(given: Option<&Given<T>>) -> Option<&T> {
+    given.and_then(|given| given.0.as_ref())
+}
+
+fn certificates(path: &Path) -> Result<RootCertificates> {
+    RootCertificates::from_pem(&content(path)?).map_err(|e| in_file(path, e))
+}
+
+fn content(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io(path, e))
+}
+
+fn in_file(path: &Path, error: Error) -> Error {
+    Error::new(error.kind()).at(path.display()).with_source(error)
+}
+
+/// A value for every registry, or for one: `[REGISTRY=]VALUE`.
+#[derive(Clone, Debug)]
+struct ForRegistry<T> {
+    registry: Option<RegistryName>,
+    value: T,
+}
+
+impl<T: FromStr<Err = ParseError>> FromStr for ForRegistry<T> {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (registry, value) = match text.split_once('=') {
+            Some((registry, value)) => (Some(registry.parse()?), value),
+            None => (None, text),
+        };
+        Ok(Self { registry, value: value.parse()? })
+    }
+}
+
+/// A file's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct File(PathBuf);
+
+impl FromStr for File {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text {
+            "" => Err(ParseError::new("file", text, "the path is empty")),
+            path => Ok(Self(path.into())),
+        }
+    }
+}
+
+/// `CERT,KEY`.
+#[derive(Clone, Debug)]
+struct CertificateAndKey(PathBuf, PathBuf);
+
+impl FromStr for CertificateAndKey {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text.split_once(',') {
+            Some((certificate, key)) if !certificate.is_empty() && !key.is_empty() => {
+                Ok(Self(certificate.into(), key.into()))
+            }
+            _ => Err(ParseError::new("client certificate", text, "expected CERT,KEY: two files")),
+        }
+    }
+}
+
+/// A registry's URL without a login, which would be seen by everybody on the machine.
+#[derive(Clone, Debug)]
+struct BaseUrl(RegistryUrl);
+
+impl FromStr for BaseUrl {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let url = RegistryUrl::parse(text)?;
+        match url.login() {
+            None => Ok(Self(url)),
+            Some(_) => {
+                let reason = "a login does not belong there; use longshore login";
+                Err(ParseError::new("registry URL", &url.to_string(), reason))
+            }
+        }
+    }
+}
+
+/// A proxy, or that there is none.
+#[derive(Clone, Debug)]
+struct Through(Option<Proxy>);
+
+impl FromStr for Through {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text == "none" { Ok(Self(None)) } else { text.parse().map(Some).map(Self) }
+    }
+}
+
+/// A time: a number with `ms`, `s`, `m` or `h` behind it; seconds without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Time(Duration);
+
+impl FromStr for Time {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let milliseconds = match &text[digits..] {
+            "ms" => Some(1),
+            "" | "s" => Some(1000),
+            "m" => Some(60 * 1000),
+            "h" => Some(60 * 60 * 1000),
+            _ => None,
+        };
+        let time =
+            milliseconds.and_then(|unit| text[..digits].parse::<u64>().ok()?.checked_mul(unit));
+        match time {
+            Some(time) if time > 0 => Ok(Self(Duration::from_millis(time))),
+            _ => Err(ParseError::new("time", text, "expected such as 90, 500ms, 90s, 5m or 1h")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, milliseconds) in
+            [("90", 90_000), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(text.parse::<Time>().unwrap().0.as_millis(), milliseconds, "{text}");
+        }
+        for bad in ["", "0", "s", "1d", "-1", "1.5s", "99999999999999999999", "5 m"] {
+            assert!(bad.parse::<Time>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_for_every_registry_or_for_one() {
+        let one: ForRegistry<Scheme> = "r.example:5000=detect".parse().unwrap();
+        assert_eq!((one.registry.unwrap().as_str(), one.value), ("r.example:5000", Scheme::Detect));
+        let every: ForRegistry<File> = "ca.pem".parse().unwrap();
+        assert_eq!((every.registry, every.value), (None, File("ca.pem".into())));
+        assert!("r.example=ssh".parse::<ForRegistry<Scheme>>().is_err());
+        assert!("cert.pem".parse::<CertificateAndKey>().is_err());
+    }
+}

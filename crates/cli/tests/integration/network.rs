@@ -1,0 +1,221 @@
+//! How registries are reached: options, the environment, and what the log shows of it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use longshore_testkit::proxy::Proxy;
+use longshore_testkit::script::{Exchange, Script};
+use longshore_testkit::tls::{Authority, Front, Pair};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::program::{Ended, Program};
+
+/// The program, and servers beside it.
+struct Stage {
+    program: Program,
+    runtime: Runtime,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { program: Program::new(), runtime: Runtime::new().unwrap() }
+    }
+
+    fn start<T>(&self, server: impl Future<Output = T>) -> T {
+        self.runtime.block_on(server)
+    }
+
+    fn run(&self, line: &str, variables: &[(&str, &str)]) -> Ended {
+        let mut command = self.program.command();
+        command.args(line.split_whitespace());
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        Ended {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    fn file(&self, name: &str, content: &str) -> String {
+        let path = self.program.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    /// A registry behind TLS with a certificate of this authority.
+    fn front(&self, authority: &Authority, server: &str) -> SocketAddr {
+        let target = server.parse().unwrap();
+        let front = self.start(Front::start(&authority.for_loopback(), target));
+        let address = front.address();
+        // It lives as long as the runtime.
+        std::mem::forget(front);
+        address
+    }
+}
+
+#[test]
+fn a_scheme_is_found_out_only_when_that_is_asked_for() {
+    let (stage, authority) = (Stage::new(), Authority::new());
+    let server = stage.program.serve(None);
+    let tls = stage.front(&authority, &server.address);
+    assert_eq!(stage.run(&format!("ping {tls} --scheme https"), &[]).code, 5);
+    let found = stage.run(&format!("ping {tls} --scheme detect"), &[]);
+    assert!(found.stdout.contains("https, certificate not checked, as was found out"), "{found:?}");
+    assert!(found.stderr.contains("not valid, and is accepted"), "{found:?}");
+    let found = stage.run(&format!("ping {} --scheme detect --json", server.address), &[]);
+    let json: Value = serde_json::from_str(&found.stdout).unwrap();
+    assert_eq!((&json["scheme"], &json["detected"]), (&"http".into(), &true.into()));
+    assert!(found.stderr.contains("plain HTTP"), "{found:?}");
+
+    let detect = [("LONGSHORE_DEFAULT_SCHEME", "detect")];
+    assert_eq!(stage.run(&format!("ping {tls}"), &detect).code, 0);
+    let e = stage.run(&format!("ping {tls} --scheme {tls}=https"), &detect);
+    assert_eq!(e.code, 5, "what is typed beats the environment: {e:?}");
+    let e = stage.run("ping localhost", &[("LONGSHORE_DEFAULT_SCHEME", "ssh")]);
+    assert!(e.code == 2 && e.stderr.contains("by-name or detect"), "{e:?}");
+}
+
+#[test]
+fn trap_16_skipping_verification_wins_over_certificates_of_the_environment() {
+    let (stage, authority, other) = (Stage::new(), Authority::new(), Authority::new());
+    let server = stage.program.serve(None);
+    let tls = stage.front(&authority, &server.address);
+    let right = stage.file("right.pem", &authority.certificate());
+    let wrong = stage.file("wrong.pem", &other.certificate());
+    let ping = |options: &str, file: &str| {
+        stage.run(&format!("ping {tls} --scheme https {options}"), &[("SSL_CERT_FILE", file)]).code
+    };
+    assert_eq!(ping("", &right), 0, "the environment's authority counts");
+    assert_eq!(ping("", &wrong), 5);
+    assert_eq!(ping(&format!("--ca-file {right}"), &wrong), 0, "what is typed is trusted too");
+    assert_eq!(ping(&format!("--skip-tls-verify {tls}"), &wrong), 0);
+}
+
+#[test]
+fn a_certificate_is_shown_from_options_and_from_folders_of_other_tools() {
+    let (stage, authority, clients) = (Stage::new(), Authority::new(), Authority::new());
+    let server = stage.program.serve(None);
+    let target = server.address.parse().unwrap();
+    let pair = authority.for_loopback();
+    let guarded = stage.start(Front::for_clients_of(&clients, &pair, target));
+    let name = guarded.address();
+    let Pair { certificate, key } = clients.issue(&["client"]);
+    let ca = stage.file("ca.pem", &authority.certificate());
+    let cert = stage.file("client.pem", &certificate);
+    let key_file = stage.file("client.key", &key);
+    let ping = format!("ping {name} --scheme https");
+    assert_eq!(stage.run(&format!("{ping} --ca-file {ca}"), &[]).code, 5);
+    let shown = format!("{ping} --ca-file {ca} --client-cert {name}={cert},{key_file}");
+    assert_eq!(stage.run(&shown, &[]).code, 0);
+    for (folder, option) in [
+        (format!(".config/containers/certs.d/{name}"), String::new()),
+        (format!("own/{name}"), format!("--cert-dir {}", stage.program.path("own").display())),
+    ] {
+        stage.file(&format!("{folder}/ca.crt"), &authority.certificate());
+        stage.file(&format!("{folder}/client.cert"), &certificate);
+        let half = stage.run(&format!("{ping} {option}"), &[]);
+        assert!(half.stderr.contains("its other half is missing"), "{half:?}");
+        stage.file(&format!("{folder}/client.key"), &key);
+        let whole = stage.run(&format!("{ping} {option}"), &[]);
+        assert_eq!(whole.code, 0, "{whole:?}");
+    }
+}
+
+#[test]
+fn a_proxy_is_taken_from_options_before_the_environment_and_never_shown() {
+    let stage = Stage::new();
+    let server = stage.program.serve(None);
+    let target = server.address.parse().unwrap();
+    let basic = "Basic dXNlcjpodW50ZXIy";
+    let proxy = stage.start(Proxy::http(Some(basic))).route("r.example:5000", target);
+    let url = format!("http://user:hunter2@{}", proxy.address());
+    let ping = "ping r.example:5000 --plain-http r.example:5000 -vv";
+    let nowhere = ("HTTP_PROXY", "http://user:hunter2@127.0.0.1:1");
+    for (line, variables, code) in [
+        (format!("{ping} --proxy {url}"), vec![nowhere], 0),
+        (ping.to_owned(), vec![("http_proxy", url.as_str())], 0),
+        (ping.to_owned(), vec![("LONGSHORE_PROXY", url.as_str()), nowhere], 0),
+        (ping.to_owned(), vec![nowhere], 5),
+        (ping.to_owned(), vec![("HTTP_PROXY", url.as_str()), ("NO_PROXY", " .example:5000")], 5),
+        (format!("{ping} --proxy {url} --no-proxy r.example"), vec![], 5),
+        (format!("{ping} --proxy none"), vec![("HTTP_PROXY", url.as_str())], 5),
+        (format!("{ping} --proxy ftp://user:hunter2@x"), vec![], 2),
+    ] {
+        let ended = stage.run(&line, &variables);
+        assert_eq!(ended.code, code, "{line} {variables:?}: {ended:?}");
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains("hunter2") && !said.contains("dXNlcjpodW50ZXIy"), "{said}");
+    }
+    let mut help = stage.program.command();
+    let help = help.args(["ping", "--help"]).env("LONGSHORE_PROXY", &url).output().unwrap();
+    assert!(!String::from_utf8_lossy(&help.stdout).contains("hunter2"));
+}
+
+#[test]
+fn hosts_prefixes_and_names_are_what_the_options_say() {
+    let stage = Stage::new();
+    let server = stage.start(Script::start());
+    let port = server.address().port();
+    server.expect(
+        Exchange::new("GET", "/team/v2/")
+            .with("host", format!("r.example:{port}"))
+            .with("user-agent", "own/1"),
+    );
+    let ended = stage.run(
+        &format!(
+            "ping r.example:{port} -4 --resolve r.example:{port}:127.0.0.1 --user-agent own/1 \
+             --registry-url http://r.example:{port}/team/v2/"
+        ),
+        &[],
+    );
+    assert_eq!(ended.code, 0, "{ended:?}");
+    server.finish();
+    let e = stage.run("ping r --registry-url https://u:hunter2@r/", &[]);
+    assert!(e.code == 2 && e.stderr.contains("longshore login"), "{e:?}");
+    assert!(!e.stderr.contains("hunter2"), "{e:?}");
+}
+
+#[test]
+fn a_command_is_given_up_when_its_time_is_over() {
+    let stage = Stage::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let ended = stage.run(&format!("ping {address} --timeout 200ms"), &[]);
+    assert!(ended.code == 5 && ended.stderr.contains("within 200ms"), "{ended:?}");
+    let ended = stage.run(&format!("ping {address} --scheme https --connect-timeout 100ms"), &[]);
+    assert!(ended.code == 5 && ended.stderr.contains("no connection within 100ms"), "{ended:?}");
+    let ended = stage.run(&format!("ping {address} --idle-timeout 100ms"), &[]);
+    assert!(ended.code == 5 && ended.stderr.contains("no reply within 100ms"), "{ended:?}");
+    assert_eq!(stage.run(&format!("ping {address} --timeout soon"), &[]).code, 2);
+}
+
+#[test]
+fn trap_21_no_log_shows_what_authorizes() {
+    let stage = Stage::new();
+    let server = stage.start(Script::start());
+    let address = server.address();
+    let auth = "dXNlcjpodW50ZXIy"; // user:hunter2
+    stage.file(
+        ".docker/config.json",
+        &serde_json::json!({ "auths": { address.to_string(): { "auth": auth } } }).to_string(),
+    );
+    let list = || Exchange::new("GET", "/v2/a/tags/list?n=1000");
+    let realm = format!("Bearer realm=\"{}\"", server.url("/token"));
+    for verbosity in ["-v", "-vv"] {
+        server.expect(list().answer(401).header("www-authenticate", realm.clone()));
+        let token = Exchange::new("GET", "/token?scope=repository%3Aa%3Apull");
+        server.expect(
+            token.with("authorization", format!("Basic {auth}")).body("{\"token\":\"t0ken\"}"),
+        );
+        server.expect(list().with("authorization", "Bearer t0ken").body("{\"tags\":[\"v1\"]}"));
+        let ended = stage.run(&format!("ls {address}/a {verbosity}"), &[]);
+        assert_eq!(ended.stdout, "v1\n", "{ended:?}");
+        assert!(ended.stderr.contains("/v2/a/tags/list"), "{ended:?}");
+        for secret in ["hunter2", auth, "t0ken"] {
+            assert!(!ended.stderr.contains(secret), "{secret}: {}", ended.stderr);
+        }
+    }
+    server.finish();
+}
