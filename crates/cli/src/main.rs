@@ -46,10 +46,14 @@ fn main() -> ExitCode {
 
 /// The same, quoting what was typed so that it steers no terminal and shows no password.
 fn printable(mut error: clap::Error) -> clap::Error {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    let is_header = argument.is_some_and(|argument| argument.starts_with("--header"));
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand]
     {
+        let is_header = is_header && kind == ContextKind::InvalidValue;
         if let Some(ContextValue::String(typed)) = error.get(kind) {
-            let shown = ParseError::shown(typed);
+            // A header's value may be a password.
+            let shown = if is_header { "…".to_owned() } else { ParseError::shown(typed) };
             error.insert(kind, ContextValue::String(shown));
         }
     }

@@ -210,7 +210,7 @@ fn trap_21_no_log_shows_what_authorizes() {
             token.with("authorization", format!("Basic {auth}")).body("{\"token\":\"t0ken\"}"),
         );
         server.expect(list().with("authorization", "Bearer t0ken").body("{\"tags\":[\"v1\"]}"));
-        let ended = stage.run(&format!("ls {address}/a {verbosity}"), &[]);
+        let ended = stage.run(&format!("ls {address}/a {verbosity} --plain-http {address}"), &[]);
         assert_eq!(ended.stdout, "v1\n", "{ended:?}");
         assert!(ended.stderr.contains("/v2/a/tags/list"), "{ended:?}");
         for secret in ["hunter2", auth, "t0ken"] {
