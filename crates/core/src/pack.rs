@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
     use crate::blob::BlobStream;
-    use crate::{Manifest, Memory, Source as _};
+    use crate::{Manifest, Memory};
 
     #[tokio::test]
     async fn a_manifest_is_made_of_blobs_that_are_there() {
