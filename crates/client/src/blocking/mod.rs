@@ -26,7 +26,8 @@
 //! ```
 //!
 //! Owns the one thread that drives all connections, started by the first call, and the wait for it.
-//! Whatever has no function of its own here is reached by [`wait`].
+//! Whatever has no function of its own here is reached by [`wait`]: listings become iterators by
+//! [`Listing::from`], streams become readers by [`BlobStream::from`].
 
 mod blob;
 mod cached;
