@@ -240,6 +240,53 @@ mod tests {
     }
 
     #[test]
+    fn the_headers_that_the_predecessors_parse_are_read() {
+        let other = |scheme: &str| Challenge::Other(scheme.to_owned());
+        let plain = || bearer("r", Some("s"), "");
+        for (line, expected) in [
+            (
+                r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:samalba/my-app:pull,push""#,
+                vec![bearer(
+                    "https://auth.docker.io/token",
+                    Some("registry.docker.io"),
+                    "repository:samalba/my-app:pull,push",
+                )],
+            ),
+            (r#"Basic realm="Registry Realm""#, vec![Challenge::Basic]),
+            ("Basic", vec![Challenge::Basic]),
+            ("Negotiate", vec![other("negotiate")]),
+            (r#"Bearer realm="r", service="s""#, vec![plain()]),
+            ("bearer realm=r,service=s", vec![plain()]),
+            ("BEARER REALM=r,Service=s", vec![plain()]),
+            (
+                r#"Basic realm="a", Bearer realm="b",service="c""#,
+                vec![Challenge::Basic, bearer("b", Some("c"), "")],
+            ),
+            (
+                r#"Bearer realm="a",service="b",error="invalid_token""#,
+                vec![bearer("a", Some("b"), "")],
+            ),
+            (
+                r#"Bearer realm="https://x/y?z=1,2",service="s""#,
+                vec![bearer("https://x/y?z=1,2", Some("s"), "")],
+            ),
+            (
+                r#"Bearer realm="https://r",service="s",scope="repository:a:pull repository:b:pull,push""#,
+                vec![bearer("https://r", Some("s"), "repository:a:pull repository:b:pull,push")],
+            ),
+            (r#"Digest realm="a", qop="auth,auth-int""#, vec![other("digest")]),
+            ("", vec![]),
+            (r#"Bearer realm="a\"b""#, vec![bearer("a\"b", None, "")]),
+            (
+                r#"Bearer realm="https://gcr.io/v2/token",service="gcr.io""#,
+                vec![bearer("https://gcr.io/v2/token", Some("gcr.io"), "")],
+            ),
+        ] {
+            assert_eq!(read(&[line]).unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_an_error() {
         let long = format!("Basic realm=\"{}\"", "x".repeat(64 << 10));
         let many = "Basic, ".repeat(1000);
