@@ -1,5 +1,5 @@
 use clap::Args;
-use longshore::{Descriptor, Digest, MediaType, Pack, ParseError, Result, Source as _};
+use longshore::{Descriptor, Digest, MediaType, Pack, ParseError, Result};
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
 use crate::context::Context;
