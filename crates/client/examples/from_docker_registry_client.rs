@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use longshore::{Client, Namespaces, Tag, TagOrDigest};
+use longshore::{ApiVersion, Client, Namespaces, RegistryName, Tag, TagOrDigest, blocking, v1};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -15,20 +15,27 @@ fn main() -> Result {
     run(&registry, &mut std::io::stdout())
 }
 
-/// Goes through it with `library/myrepo:latest` of a registry.
+/// Goes through it with `library/myrepo:latest` of a registry, whichever API that speaks.
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // client = DockerRegistryClient('https://registry.example.com:5000')
-    let client = Client::builder().build_blocking();
+    let client = Client::new();
     let registry = registry.parse()?;
     // client.api_version
-    writeln!(out, "version: {:?}", client.ping(&registry)?.api_version)?;
+    match blocking::wait(client.api_version(&registry))? {
+        ApiVersion::V1 => version_1(&client.v1(&registry), out),
+        _ => version_2(&client.into(), &registry, out),
+    }
+}
+
+fn version_2(client: &blocking::Client, registry: &RegistryName, out: &mut impl Write) -> Result {
+    writeln!(out, "version: 2")?;
 
     // client.namespaces()
-    let catalog: Namespaces = client.catalog(&registry).collect::<longshore::Result<_>>()?;
+    let catalog: Namespaces = client.catalog(registry).collect::<longshore::Result<_>>()?;
     let catalog = catalog.bare_as("library");
     writeln!(out, "namespaces: {}", catalog.names().join(" "))?;
     // client.repositories()
-    writeln!(out, "repositories: {}", client.catalog(&registry).count())?;
+    writeln!(out, "repositories: {}", client.catalog(registry).count())?;
     // client.repository('myrepo', 'library')
     let repository = client.repository(&format!("{registry}/library/myrepo").parse()?);
 
@@ -43,7 +50,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
 
     // repository.tag('stable', image_id)                     there: v1 registries alone
     let stable: Tag = "stable".parse()?;
-    repository.push_manifest(&manifest, Some(&stable))?;
+    repository.put_tags(&latest, std::slice::from_ref(&stable))?;
     writeln!(out, "stable: {}", repository.resolve(&stable.clone().into())?.digest.short())?;
     // repository.untag('stable')                             there: v1 registries alone
     repository.untag(&stable)?;
@@ -52,5 +59,41 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // repository.delete_manifest(digest)
     repository.delete_manifest(manifest.digest())?;
     writeln!(out, "left: {}", repository.tags(None).count())?;
+    Ok(())
+}
+
+fn version_1(registry: &v1::Registry, out: &mut impl Write) -> Result {
+    writeln!(out, "version: 1")?;
+    // client.repositories()                                  a search, there as here
+    let found = blocking::wait(registry.search("").all())?;
+    writeln!(out, "repositories: {}", found.len())?;
+    // repository = client.repository('myrepo', 'library')
+    let repository = registry.repository(&"library/myrepo".parse()?)?;
+    // repository.tags()
+    for tagged in blocking::wait(repository.tags())? {
+        writeln!(out, "tag: {}", tagged.tag)?;
+    }
+    // repository.data('latest')
+    let latest = Tag::latest();
+    writeln!(out, "data: {}", blocking::wait(repository.tag_json(&latest))?.is_object())?;
+
+    // image = repository.image('latest')
+    let id = blocking::wait(repository.tag(&latest))?;
+    let image = registry.image(&id);
+    // image.get_json()
+    writeln!(out, "json: {}", blocking::wait(image.json())?.value()?.is_object())?;
+    // image.get_data('parent')
+    writeln!(out, "parent: {}", blocking::wait(image.field("parent"))?)?;
+    // image.ancestry()
+    writeln!(out, "ancestry: {}", blocking::wait(image.ancestry())?.len())?;
+    // image.get_layer()                                      there: an error of JSON
+    let layer = blocking::wait(async { image.layer().await?.into_stream().bytes(1 << 20).await })?;
+    writeln!(out, "layer: {} bytes", layer.len())?;
+
+    // repository.tag('stable', image_id); repository.untag('stable')
+    let stable: Tag = "stable".parse()?;
+    blocking::wait(repository.set_tag(&stable, &id))?;
+    blocking::wait(repository.delete_tag(&stable))?;
+    writeln!(out, "left: {}", blocking::wait(repository.tags())?.len())?;
     Ok(())
 }

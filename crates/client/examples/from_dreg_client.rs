@@ -6,9 +6,7 @@
 
 use std::io::Write;
 
-use longshore::{
-    CONFIG_LIMIT, Client, ImageConfig, Manifest, Namespaces, Platform, Tag, blocking, image_for,
-};
+use longshore::{Client, Image, Namespaces, Platform, Tag, blocking, image_for, images_of};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -45,41 +43,34 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     writeln!(out, "short: {}", test_repo.resolve(&tags[0].clone().into())?.digest.short())?;
 
     // test_image = test_repo.get_image(tags[0]); test_image.platforms
-    let Manifest::Index(index) = manifest.parse()? else {
-        return Err("not a list".into());
-    };
-    for platform in index.manifests.iter().filter_map(|entry| entry.platform.as_ref()) {
-        writeln!(out, "platform: {platform}")?;
+    for image in blocking::wait(images_of(&*test_repo.shared(), &manifest))? {
+        writeln!(out, "platform: {}", image.platform.ok_or("no platform")?)?;
     }
 
     // platform_image = test_image.get_platform_image(Platform.from_name("linux/amd64"))
     let platform = Platform::parse("linux/amd64")?;
-    let image = blocking::wait(image_for(&*test_repo.shared(), manifest, &platform))?;
-    let Manifest::Image(platform_image) = image.parse()? else {
-        return Err("not an image".into());
-    };
-    let config = test_repo.blob(&platform_image.config)?.bytes(CONFIG_LIMIT)?;
-    let config: ImageConfig = serde_json::from_slice(&config)?;
-    for step in config.history.iter().filter(|step| !step.empty_layer) {
-        writeln!(out, "history: {}", step.created_by.as_deref().unwrap_or_default())?;
+    let one = blocking::wait(image_for(&*test_repo.shared(), manifest.clone(), &platform))?;
+    let platform_image = blocking::wait(Image::read(&*test_repo.shared(), one))?;
+    // platform_image.config.non_empty_history
+    for step in platform_image.config().non_empty_history() {
+        writeln!(out, "history: {}", step.instruction().unwrap_or_default())?;
     }
     // platform_image.image_size
-    let size: u64 = platform_image.layers.iter().map(|layer| layer.size).sum();
-    writeln!(out, "size: {size}")?;
+    writeln!(out, "size: {}", platform_image.size())?;
 
     // get_blob_response = test_repo.get_blob("sha256:…")     here: checked against its digest
-    let layer = &platform_image.layers[0];
+    let layer = platform_image.layers().next().ok_or("no layer")?.descriptor;
     let content = test_repo.blob(layer)?.bytes(1 << 20)?;
     writeln!(out, "blob: {}", content.len() as u64 == layer.size)?;
 
     // What its tagline promised: automating tagging and untagging.
     let stable: Tag = "stable".parse()?;
-    test_repo.push_manifest(&test_repo.manifest(&tags[0].clone().into())?, Some(&stable))?;
+    test_repo.put_tags(&tags[0].clone().into(), std::slice::from_ref(&stable))?;
     writeln!(out, "tags: {}", test_repo.tags(None).all()?.len())?;
     test_repo.untag(&stable)?;
 
     // test_repo.delete_manifest(manifest.digest)
-    test_repo.delete_manifest(image.digest())?;
+    test_repo.delete_manifest(platform_image.manifest().digest())?;
     // test_repo.delete_blob("sha256:…")
     test_repo.delete_blob(&layer.digest)?;
     writeln!(out, "gone: {:?}", test_repo.blob_size(&layer.digest)?)?;

@@ -8,9 +8,9 @@ use std::io::Write;
 use std::sync::Arc;
 
 use longshore::{
-    Client, Copier, Manifest, MediaType, Mount, Pack, Reference, Tag, TagOrDigest, blocking,
+    Client, Copier, Image, Manifest, MediaType, Mount, Pack, Reference, Tag, TagOrDigest, blocking,
 };
-use longshore_image::{DockerArchive, DockerArchiveWriter};
+use longshore_image::{Append, DockerArchive, DockerArchiveWriter};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -69,19 +69,28 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     copier.copy(&latest, Some(&Tag::latest()))?;
     writeln!(out, "copied: {}", copy.resolve(&latest)?.digest == descriptor.digest)?;
 
-    // ImageRef.from_image(…).save("python.tar"); ImageRef.from_tarball(workplace, "python.tar").push()
+    // image_ref.add_layer(LayerRef(local_path="layer.tar")); image_ref.push()
     let folder = tempfile::tempdir()?;
+    let layer = folder.path().join("layer.tar");
+    std::fs::write(&layer, [0; 1024])?;
+    let append = blocking::wait(Append::new().file(&layer))?.comment("an empty tar");
+    let more: Tag = "more".parse()?;
+    blocking::wait(append.push(copy.shared(), &latest, copy.shared(), Some(&more)))?;
+    let appended = blocking::wait(Image::read(&*copy.shared(), copy.manifest(&more.into())?))?;
+    writeln!(out, "layers: {} + 1 = {}", image.layers.len(), appended.layers().count())?;
+
+    // ImageRef.from_image(…).save("python.tar"); ImageRef.from_tarball(workplace, "python.tar").push()
     let path = folder.path().join("python.tar");
     let repository = format!("{registry}/demo/python").parse()?;
     let archive = Arc::new(blocking::wait(DockerArchiveWriter::create(&path, Some(repository)))?);
-    blocking::Copier::from(Copier::new(copy.shared(), archive.clone()))
+    blocking::Copier::from(Copier::new(copy.shared(), Arc::clone(&archive) as _))
         .copy(&latest, Some(&Tag::latest()))?;
     blocking::wait(archive.finish())?;
     let archive = Arc::new(blocking::wait(DockerArchive::open(&path))?);
     let saved: Vec<Reference> = archive.references().cloned().collect();
     writeln!(out, "saved: {}", saved[0].name())?;
     let loaded = at("demo/loaded")?;
-    blocking::Copier::from(Copier::new(archive.clone(), loaded.shared()))
+    blocking::Copier::from(Copier::new(Arc::clone(&archive) as _, loaded.shared()))
         .copy(&archive.only_image()?, Some(&Tag::latest()))?;
     writeln!(out, "loaded: {}", loaded.tags(None).all()?.len())?;
     Ok(())

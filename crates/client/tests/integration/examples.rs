@@ -1,10 +1,12 @@
 //! The examples that show each predecessor's README in longshore: run, and their output read.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use longshore::{Client, Tag};
-use longshore_registry::Registry;
+use longshore::Tag;
+use longshore_registry::{Backend, Builder, MemoryBackend, Registry, Rights, Users};
 use longshore_testkit::fixture::Content;
+use longshore_testkit::v1::V1Registry;
 use tokio::sync::oneshot;
 
 use crate::docker_content::{docker_image, docker_list};
@@ -28,13 +30,29 @@ example!(yodle, "../../examples/from_docker_registry_client.rs");
 
 /// A registry that holds this; it ends when what comes with it is dropped.
 async fn registry(content: &[(&str, &str, Content)]) -> (SocketAddr, oneshot::Sender<()>) {
-    let (address, stop) = start(Registry::builder().memory()).await;
+    registry_with(content, |builder| builder).await
+}
+
+/// The same, which asks for the password of a user.
+async fn registry_of(
+    user: &str,
+    password: &str,
+    content: &[(&str, &str, Content)],
+) -> (SocketAddr, oneshot::Sender<()>) {
+    let users = Users::new().user(user, password, Rights::ALL);
+    registry_with(content, |builder| builder.access(users)).await
+}
+
+async fn registry_with(
+    content: &[(&str, &str, Content)],
+    set_up: impl FnOnce(Builder) -> Builder,
+) -> (SocketAddr, oneshot::Sender<()>) {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
     for (name, tag, content) in content {
-        let repository = format!("{address}/{name}").parse().unwrap();
-        let repository = Client::new().repository(&repository);
-        content.push(&repository, Some(&Tag::parse(tag).unwrap())).await;
+        let store = backend.repository(&name.parse().unwrap());
+        content.push(&*store, Some(&Tag::parse(tag).unwrap())).await;
     }
-    (address, stop)
+    start(set_up(Registry::builder().backend(backend))).await
 }
 
 /// What an example without async prints.
@@ -86,15 +104,15 @@ v1: application/vnd.docker.distribution.manifest.list.v2+json
 short: {short}
 platform: linux/amd64
 platform: linux/arm64
-history: /bin/sh -c #(nop) ADD file:abc in / 
-history: COPY data /app # buildkit
+history: ADD file:abc in /
+history: COPY data /app
 size: {size}
 blob: true
 tags: 2
 gone: None
 "
     );
-    assert_eq!(printed(address, |registry, out| dreg::run(registry, out)).await, expected);
+    assert_eq!(printed(address, dreg::run).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +121,7 @@ async fn the_example_for_aysa_docker_registry_client_does_what_its_readme_did() 
     let short = list.root.digest().short().to_owned();
     let other = docker_image(1, "amd64");
     let content = [("project/image", "dev", list), ("other/image", "dev", other)];
-    let (address, _stop) = registry(&content).await;
+    let (address, _stop) = registry_of("guest", "guest", &content).await;
     let expected = format!(
         "\
 ping: true
@@ -117,7 +135,7 @@ tags: 1
 left: 0
 "
     );
-    assert_eq!(printed(address, |registry, out| aysa::run(registry, out)).await, expected);
+    assert_eq!(printed(address, aysa::run).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +145,7 @@ async fn the_example_for_docker_registry_client_does_what_its_readme_did() {
     let (address, _stop) = registry(&[("library/myrepo", "latest", image)]).await;
     let expected = format!(
         "\
-version: Some(\"registry/2.0\")
+version: 2
 namespaces: library
 repositories: 1
 tag: latest
@@ -137,7 +155,28 @@ left: 1
 left: 0
 "
     );
-    assert_eq!(printed(address, |registry, out| yodle::run(registry, out)).await, expected);
+    assert_eq!(printed(address, yodle::run).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_for_docker_registry_client_goes_to_v1_registries_too() {
+    let old = V1Registry::start().await;
+    old.put_image("base", r#"{"id": "base"}"#, b"base layer");
+    old.put_image("top", r#"{"id": "top", "parent": "base"}"#, b"top layer");
+    old.put_tag("library/myrepo", "latest", "top");
+    let expected = "\
+version: 1
+repositories: 1
+tag: latest
+data: true
+json: true
+parent: \"base\"
+ancestry: 2
+layer: 9 bytes
+left: 1
+";
+    let address = old.address().parse().unwrap();
+    assert_eq!(printed(address, yodle::run).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,16 +193,17 @@ uploaded: Some(11) bytes
 mounted: true
 packed: application/vnd.oci.image.manifest.v1+json
 copied: true
+layers: 2 + 1 = 3
 saved: demo/python
 loaded: 1
 "
     );
-    assert_eq!(printed(address, |registry, out| moby::run(registry, out)).await, expected);
+    assert_eq!(printed(address, moby::run).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_for_python_dxf_does_what_its_readme_did() {
-    let (address, _stop) = registry(&[]).await;
+    let (address, _stop) = registry_of("fred", "somepassword", &[]).await;
     let expected = "\
 blob: 9 bytes
 size: Some(9)
@@ -175,5 +215,5 @@ listed: true
 left: 1
 gone: None
 ";
-    assert_eq!(printed(address, |registry, out| dxf::run(registry, out)).await, expected);
+    assert_eq!(printed(address, dxf::run).await, expected);
 }

@@ -314,7 +314,9 @@ async fn crashvb_reads_the_same_credentials() {
         let mut crashvb =
             crashvb_with(&place, "team/app:v1", "credentials_store=Path('config.json')");
         let file = crashvb.home().join("config.json");
-        let auths = json!({"auths": {place.address.to_string(): {"auth": "dXNlcjpzM2NyZXQ="}}});
+        // Both read it as the same host; ours, also that the password may go over plain HTTP.
+        let key = format!("http://{}", place.address);
+        let auths = json!({"auths": {key: {"auth": "dXNlcjpzM2NyZXQ="}}});
         std::fs::write(&file, auths.to_string()).unwrap();
         assert_eq!(
             crashvb.gives("(await client.get_manifest(image)).manifest.get_bytes()"),

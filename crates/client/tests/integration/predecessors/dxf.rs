@@ -175,7 +175,7 @@ async fn dxf_refuses_to_send_a_password_over_plain_http() {
 
     let raised = dxf.raises("dxf.authenticate('user', 's3cret')");
     assert!(raised.is("DXFAuthInsecureError"), "{raised:?}");
-    // Ours does so on loopback only, as here, unless the registry is set to plain HTTP.
+    // Ours does so where it is told that this one may.
     assert_eq!(place.tags("team/app").await, ["v1", "v2"]);
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 
-use longshore::{Delete as _, Descriptor, Manifest, MediaType};
+use longshore::{
+    Credential, Delete as _, Descriptor, Manifest, MediaType, MemoryCredentials, Secret,
+};
 use longshore_testkit::peer::installed_program;
 use serde_json::json;
 
@@ -130,7 +132,7 @@ async fn dxf_program_ends_with_a_code_for_each_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_prints_a_token() {
+async fn dxf_program_prints_a_token_that_longshore_can_use() {
     let place = Place::bearer_over_tls().await;
     let dxf = Program::new(&place);
     let ca = dxf.home.path().join("ca.pem");
@@ -146,6 +148,12 @@ async fn dxf_program_prints_a_token() {
     let with_token = [known[0], known[1], ("DXF_TOKEN", token.trim())];
     let (printed, _) = dxf.ends("list-aliases team/app", &with_token);
     assert_eq!(printed, lines(&place.tags("team/app").await));
+
+    let credential = Credential::registry_token(Secret::new(token.trim()), "dxf auth");
+    let store = MemoryCredentials::new().with_credential(place.registry(), credential);
+    let ours = quick().default_settings(trusting(place.certificate())).credentials(store).build();
+    let ours = ours.repository(place.at("team/app").repository());
+    assert_eq!(ours.tags(None).all().await.unwrap().len(), 2);
 
     let (_, code) = dxf.ends("list-aliases team/app", &known[..2]);
     assert_eq!(code, Some(13), "EACCES; ours: 4");

@@ -7,8 +7,10 @@ mod crashvb;
 mod dreg;
 mod dxf;
 mod dxf_program;
+mod migrating;
 mod moby;
 mod yodle;
+mod yodle_v1;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
