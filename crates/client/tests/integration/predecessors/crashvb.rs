@@ -323,10 +323,7 @@ async fn crashvb_reads_the_same_credentials() {
             place.manifest("team/app", "v1").await
         );
         let config = DockerConfig::load_from(&file).unwrap();
-        // The one thing that is not the same: that they may go unencrypted has to be said.
-        let mut plain = RegistrySettings::default();
-        plain.scheme = Some(Scheme::Http);
-        let ours = quick().settings(place.registry(), plain).credentials(config).build();
+        let ours = quick().credentials(config).build();
         ours.authenticate(&place.registry()).await.unwrap();
 
         // In memory, by a pattern.
