@@ -1,9 +1,10 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::command;
 use crate::global::Global;
+use crate::help;
 
 /// Load and unload container images and other OCI artifacts.
 #[derive(Debug, Parser)]
@@ -13,6 +14,14 @@ pub(crate) struct Arguments {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// What this process was called with.
+    pub(crate) fn of_process() -> Result<Self, clap::Error> {
+        let matches = help::grouped(Self::command()).try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
 }
 
 /// What to do.
@@ -90,7 +99,7 @@ Locations:
   oci-archive:FILE[:TAG|@DIGEST]                an OCI layout in a tar file
   docker-archive:FILE[:REF|:@PLACE]             what `docker save` writes
 
-Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY,
+Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY, \
 LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG say otherwise.
 
 Credentials are looked for in --auth-file alone if given, else in this order:
@@ -109,3 +118,6 @@ Examples:
   longshore pull alpine oci:alpine
   longshore ls ghcr.io/a/b
   longshore demo";
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod dispatch;
 mod exit;
 mod given;
 mod global;
+mod help;
 mod input;
 mod location;
 mod network;
@@ -23,7 +24,6 @@ mod transfer;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue};
 use longshore::{Error, ErrorKind, ParseError, Result};
 
@@ -32,7 +32,7 @@ use crate::context::Context;
 use crate::global::Global;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|e| printable(e).exit());
+    let arguments = Arguments::of_process().unwrap_or_else(|e| printable(e).exit());
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough: that is how `| head` ends.

@@ -12,10 +12,10 @@ use longshore::{Filter, Pages, Result};
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// Print only names in which this regular expression is found; `^` and `$` anchor it.
-    #[arg(long, value_name = "REGEX", value_parser = Filter::anywhere)]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true, value_parser = Filter::anywhere)]
     filter: Option<Filter>,
     /// Print only names that this regular expression matches from their start, ignoring case.
-    #[arg(long, value_name = "REGEX", value_parser = Filter::at_start)]
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true, value_parser = Filter::at_start)]
     filter_start: Option<Filter>,
     /// Print at most this many.
     #[arg(long, value_name = "N")]

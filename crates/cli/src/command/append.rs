@@ -18,10 +18,11 @@ Examples:
   longshore append ghcr.io/a/b:v1 --layer site.tar.gz --to ghcr.io/a/b:v2
   tar c -C site . | longshore append oci:b:v1 --layer - --created-by 'COPY site /'
   longshore append ghcr.io/a/b:v1 --layer-from ghcr.io/c/d@sha256:… --to ghcr.io/a/b:v2
-  longshore append ghcr.io/a/b:v1 --layer x.tar --platform linux/arm64 --created \"$(date -u +%FT%TZ)\"
+  longshore append ghcr.io/a/b:v1 --layer x.tar --platform linux/arm64 \\
+    --created \"$(date -u +%FT%TZ)\"
 
-A layer is a tar, plain or compressed with gzip or zstd; its content says which. Layers go on top in the
-order of files, then those from elsewhere. The image keeps everything else that it has. Of an index, the
+A layer is a tar, plain or compressed with gzip or zstd; its content says which. Layers go on top in the \
+order of files, then those from elsewhere. The image keeps everything else that it has. Of an index, the \
 image for --platform gets the layer, and the index lists it in place of the old one.")]
 pub(crate) struct Arguments {
     /// The image.

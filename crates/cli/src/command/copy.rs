@@ -14,8 +14,8 @@ Examples:
   longshore copy nginx:1.27 docker-archive:nginx.tar:nginx:1.27 --platform linux/amd64
   longshore copy a.example/x:v1 b.example/x --referrers
 
-The digest stays what it was, indexes with all their platforms included. What the target holds is not
-sent; what its registry holds in the source's repository is mounted. A copy that was interrupted, run
+The digest stays what it was, indexes with all their platforms included. What the target holds is not \
+sent; what its registry holds in the source's repository is mounted. A copy that was interrupted, run \
 again, sends what is missing; a blob that was on its way is sent from its start.")]
 pub(crate) struct Arguments {
     /// What to copy.

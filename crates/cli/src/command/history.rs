@@ -18,8 +18,8 @@ Examples:
   longshore history nginx:1.27 --platform linux/arm64 --no-trunc
   longshore history nginx:1.27 --json --no-empty
 
-A line a step, oldest first: the layer it made, the layer's size as it travels, and the instruction
-without what builders put around it. With --json, the step as it is written as well, and the chain ID of
+A line a step, oldest first: the layer it made, the layer's size as it travels, and the instruction \
+without what builders put around it. With --json, the step as it is written as well, and the chain ID of \
 each layer: what it is with all those below it.")]
 pub(crate) struct Arguments {
     /// The image.

@@ -15,7 +15,7 @@ Examples:
   longshore layer nginx:1.27 sha256:… -o layer.tar.gz
   longshore layer nginx:1.27 2 --platform linux/arm64 --unpack -o layer.tar
 
-What is written has been verified: the layer against its digest, and unpacked against the diff ID that
+What is written has been verified: the layer against its digest, and unpacked against the diff ID that \
 the image's config has for it.")]
 pub(crate) struct Arguments {
     /// The image.

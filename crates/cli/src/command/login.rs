@@ -17,7 +17,7 @@ Examples:
   longshore login ghcr.io/my-org -u me
   echo \"$TOKEN\" | longshore login ghcr.io -u me --password-stdin
 
-The credentials are tried first, and stored only if they work: with the credential helper that
+The credentials are tried first, and stored only if they work: with the credential helper that \
 Docker's config.json names for the registry, else in that file, or in the one of --auth-file.
 
 A registry on this machine that speaks plain HTTP gets them unencrypted; the entry says so.")]

@@ -15,7 +15,7 @@ Examples:
   longshore namespaces localhost:5000
   longshore namespaces localhost:5000 --library --json
 
-A namespace is everything before the last slash of a repository's name. With --json, each comes with
+A namespace is everything before the last slash of a repository's name. With --json, each comes with \
 its repositories. The whole catalog is read, which many public registries do not give.")]
 pub(crate) struct Arguments {
     /// The registry.

@@ -17,7 +17,7 @@ Examples:
   longshore platforms nginx:1.27
   longshore platforms docker-archive:image.tar --json
 
-An image that is no index is a list of one. Attestations are not listed. The size is that of the layers
+An image that is no index is a list of one. Attestations are not listed. The size is that of the layers \
 as they travel.")]
 pub(crate) struct Arguments {
     /// The image.

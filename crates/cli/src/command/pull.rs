@@ -15,7 +15,7 @@ Examples:
   longshore pull nginx:1.27 docker-archive:nginx.tar --platform local
   longshore pull nginx:1.27 alpine:3 docker-archive:both.tar --platform local
 
-The target comes last [default: oci:NAME, a folder named after each repository]. A docker-archive takes
+The target comes last [default: oci:NAME, a folder named after each repository]. A docker-archive takes \
 several images, each under its own name.")]
 pub(crate) struct Arguments {
     /// The images or artifacts at a registry, and where to.

@@ -17,7 +17,7 @@ Examples:
   longshore push docker-archive:both.tar localhost:5000/mirror --all-images
   longshore push oci:backup ghcr.io/a/b --all-tags
 
-With --all-images, every image of a docker-archive goes below the repository under its own name and
+With --all-images, every image of a docker-archive goes below the repository under its own name and \
 tag: docker.io/library/nginx:1.27 becomes localhost:5000/mirror/library/nginx:1.27.")]
 pub(crate) struct Arguments {
     /// The layout or archive.

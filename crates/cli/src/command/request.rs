@@ -21,7 +21,7 @@ Examples:
   longshore request PUT localhost:5000 /v2/app/manifests/v1 \\
     -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data @manifest.json
 
-Credentials, redirects and repeated attempts are those of every other command. The body goes to
+Credentials, redirects and repeated attempts are those of every other command. The body goes to \
 stdout whatever the status; the exit code says what the status means.")]
 pub(crate) struct Arguments {
     /// The method: GET, HEAD, PUT, …

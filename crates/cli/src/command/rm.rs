@@ -12,7 +12,7 @@ Examples:
   longshore rm ghcr.io/a/b:v1
   longshore rm ghcr.io/a/b@sha256:… --yes
 
-Removes the manifest, and so every tag that points at it; these are printed first. To remove one tag
+Removes the manifest, and so every tag that points at it; these are printed first. To remove one tag \
 alone, use `longshore untag`.")]
 pub(crate) struct Arguments {
     /// The image or artifact.

@@ -10,7 +10,7 @@ use crate::location::Location;
 Example:
   longshore untag ghcr.io/a/b:nightly
 
-Where a registry cannot delete tags, the tag is moved to a placeholder made for the purpose, and that
+Where a registry cannot delete tags, the tag is moved to a placeholder made for the purpose, and that \
 is deleted by its digest: other tags of the image are never touched.")]
 pub(crate) struct Arguments {
     /// The tag to remove, with its repository or layout.

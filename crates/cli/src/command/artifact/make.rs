@@ -10,11 +10,12 @@ use crate::location::Location;
 #[command(after_help = "\
 Examples:
   longshore artifact make ghcr.io/a/data:v1 sha256:… sha256:…
-  longshore artifact make ghcr.io/a/data:v1 sha256:…=text/plain --artifact-type application/vnd.example
+  longshore artifact make ghcr.io/a/data:v1 sha256:…=text/plain \\
+    --artifact-type application/vnd.example
   longshore artifact make ghcr.io/a/app:v1 --image-config sha256:… \\
     sha256:…=application/vnd.oci.image.layer.v1.tar+gzip
 
-The blobs must be there: `longshore blob put` sends one. With --image-config the manifest is an image's. Equal
+The blobs must be there: `longshore blob put` sends one. With --image-config the manifest is an image's. Equal \
 blobs make equal manifests.")]
 pub(crate) struct Arguments {
     /// Where the blobs are; the tag is `latest` if none is given.

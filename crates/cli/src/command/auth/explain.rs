@@ -15,7 +15,7 @@ Examples:
   longshore auth explain nginx
   longshore auth explain ghcr.io/a/b --action pull,push --json
 
-No secret is shown. What the token gives access to is read out of it, without a check of its
+No secret is shown. What the token gives access to is read out of it, without a check of its \
 signature, where it is a JSON Web Token, and is not told otherwise.")]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -23,7 +23,7 @@ Examples:
   longshore blob copy ghcr.io/a/b@sha256:… ghcr.io/a/c
   longshore blob copy ghcr.io/a/b@sha256:… oci:dir
 
-What is there already is left alone. Within one registry the blob is mounted; where the registry would
+What is there already is left alone. Within one registry the blob is mounted; where the registry would \
 rather have the bytes, they are sent.")]
 pub(crate) struct Arguments {
     /// The blob, as LOCATION@DIGEST.

@@ -18,6 +18,10 @@ pub(crate) enum Command {
     /// Write blobs' bytes to standard output or to files, verified.
     Get(get::Arguments),
     /// Print blobs' sizes.
+    #[command(after_help = "\
+Examples:
+  longshore blob head nginx@sha256:…
+  longshore blob head ghcr.io/a/b sha256:… sha256:…")]
     Head(Blobs),
     /// Send files, or standard input, as blobs, and print their digests.
     Put(put::Arguments),
@@ -26,15 +30,15 @@ pub(crate) enum Command {
     /// Take a blob over from another repository of the same registry, without sending it.
     Mount(copy::MountArguments),
     /// Remove blobs.
+    #[command(after_help = "\
+Examples:
+  longshore blob rm ghcr.io/a/b@sha256:…
+  longshore blob rm oci:dir sha256:… sha256:…")]
     Rm(Blobs),
 }
 
 /// Blobs of one place.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  longshore blob head nginx@sha256:…
-  longshore blob head ghcr.io/a/b sha256:… sha256:…")]
 pub(crate) struct Blobs {
     /// Where the blobs are; a single one may be named here, as LOCATION@DIGEST.
     location: Location,

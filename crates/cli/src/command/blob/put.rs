@@ -18,7 +18,7 @@ Examples:
   longshore blob put ghcr.io/a/b *.tar.gz
   tar c dir | longshore blob put ghcr.io/a/b -
 
-What is there already is not sent. Standard input is sent to a registry as it comes, without being
+What is there already is not sent. Standard input is sent to a registry as it comes, without being \
 kept; should the connection break, it has to be sent again.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.

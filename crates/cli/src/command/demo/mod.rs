@@ -17,8 +17,11 @@ use crate::output::{line, size};
 /// The arguments of `longshore demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Starts a registry on a free loopback port in a temporary folder, packs an image out of files at hand,
-and takes it through push, catalog, ls, inspect, copy, pull, verify and untag. Each step is printed as
+Example:
+  longshore demo
+
+Starts a registry on a free loopback port in a temporary folder, packs an image out of files at hand, \
+and takes it through push, catalog, ls, inspect, copy, pull, verify and untag. Each step is printed as \
 the command to type. Nothing outside the temporary folder is touched.")]
 pub(crate) struct Arguments {}
 

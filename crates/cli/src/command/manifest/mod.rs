@@ -38,7 +38,8 @@ Examples:
   longshore manifest get nginx:1.27
   longshore manifest get nginx:1.27 --platform linux/arm64 | jq .layers
   longshore manifest get nginx:1.27 -o manifest.json
-  longshore manifest get nginx:1.27 --accept application/vnd.docker.distribution.manifest.list.v2+json
+  longshore manifest get nginx:1.27 \\
+    --accept application/vnd.docker.distribution.manifest.list.v2+json
   longshore manifest get nginx:1.27 --platform local --field .config.digest")]
 pub(crate) struct Get {
     /// The image or artifact.
@@ -64,7 +65,7 @@ Examples:
   longshore manifest check manifest.json
   longshore manifest get nginx:1.27 | longshore manifest check -
 
-Prints what a strict reader would refuse, a problem a line, and ends with 1 if there is any. Nothing is
+Prints what a strict reader would refuse, a problem a line, and ends with 1 if there is any. Nothing is \
 asked of a registry: whether what the manifest lists is there is not looked at.")]
 pub(crate) struct Check {
     /// The file that holds the manifest; `-` for standard input.

@@ -13,7 +13,7 @@ use crate::output::{self, Report};
 /// The arguments of `longshore manifest sign`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is signed keeps its bytes and with them its digest, unless --tag or --name edits it. Without a
+What is signed keeps its bytes and with them its digest, unless --tag or --name edits it. Without a \
 key, one is made for this signature and thrown away: registries ask for a signature, not for whose.
 
 Examples:

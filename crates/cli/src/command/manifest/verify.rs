@@ -12,7 +12,7 @@ use crate::output::Report;
 /// The arguments of `longshore manifest verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every signature has to be good; exit code 7 says that one is not, or that there is none. Whether a
+Every signature has to be good; exit code 7 says that one is not, or that there is none. Whether a \
 key is one to be trusted is for you to say: the keys are printed.
 
 Examples:

@@ -83,7 +83,7 @@ impl Upload {
 /// The arguments of `longshore v1 push`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   longshore v1 push old.example:5000 9e89cc6f… image.json layer.tar.gz
   longshore v1 tag old.example:5000/busybox:v2 9e89cc6f…")]
 pub(crate) struct Push {
@@ -110,7 +110,7 @@ pub(crate) struct PushJson {
 /// The arguments of `longshore v1 push-layer`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An upload is complete once the registry knows the checksum of JSON and layer: name the JSON again, and
+An upload is complete once the registry knows the checksum of JSON and layer: name the JSON again, and \
 it is told.
 
 Example:

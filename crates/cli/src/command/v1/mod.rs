@@ -18,7 +18,7 @@ use crate::output::{self, Report, confirm};
 /// The commands below `longshore v1`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-A repository is REGISTRY/[NAMESPACE/]NAME, in the namespace `library` where none is given. An image is
+A repository is REGISTRY/[NAMESPACE/]NAME, in the namespace `library` where none is given. An image is \
 REPOSITORY[:TAG], or REGISTRY or REPOSITORY with --id.")]
 pub(crate) enum Command {
     /// Check that a registry answers, and how.
@@ -26,12 +26,24 @@ pub(crate) enum Command {
     /// Search the repositories of a registry.
     Search(Search),
     /// List the tags of a repository, and the images they name.
+    #[command(after_help = "\
+Example:
+  longshore v1 tags old.example:5000/library/busybox")]
     Tags(InRepository),
     /// Print the id of the image that a tag names.
+    #[command(after_help = "\
+Example:
+  longshore v1 id old.example:5000/busybox:latest")]
     Id(InRepository),
     /// Print what the registry knows of a tag, as JSON.
+    #[command(after_help = "\
+Example:
+  longshore v1 tag-json old.example:5000/busybox:latest")]
     TagJson(InRepository),
     /// List the images that an index has for a repository.
+    #[command(after_help = "\
+Example:
+  longshore v1 images index.example/team/app --index")]
     Images(InRepository),
     /// Print an image's JSON, or one field of it.
     Json(image::Json),
@@ -42,6 +54,9 @@ pub(crate) enum Command {
     /// Make a tag name an image.
     Tag(SetTag),
     /// Remove a tag; the image stays.
+    #[command(after_help = "\
+Example:
+  longshore v1 untag old.example:5000/busybox:v1")]
     Untag(InRepository),
     /// Remove a repository with all of its tags.
     Rm(Remove),
@@ -82,10 +97,6 @@ pub(crate) struct Search {
 
 /// A repository, or a tag in it.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  longshore v1 tags old.example:5000/library/busybox
-  longshore v1 id old.example:5000/busybox:latest")]
 pub(crate) struct InRepository {
     /// The repository, with a tag where one is meant.
     #[arg(value_name = "REPOSITORY[:TAG]")]
@@ -98,7 +109,7 @@ pub(crate) struct InRepository {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  longshore v1 tag old.example:5000/busybox:v2 9e89cc6f0bc3c38722009fe6857087b486531f9a779a0c17e3ed29dae8f12c4f")]
+  longshore v1 tag old.example:5000/busybox:v2 9e89cc6f…")]
 pub(crate) struct SetTag {
     /// The tag to set.
     #[arg(value_name = "REPOSITORY:TAG")]

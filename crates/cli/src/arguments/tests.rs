@@ -1,0 +1,80 @@
+//! What the help says is held against what the program takes.
+
+use clap::{Command, CommandFactory as _, Parser as _};
+
+use super::Arguments;
+
+#[test]
+fn every_command_shows_an_example_of_itself() {
+    let without: Vec<_> = helps()
+        .into_iter()
+        .filter(|(path, help)| !examples(help).iter().any(|words| words.starts_with(path)))
+        .map(|(path, _)| path.join(" "))
+        .collect();
+    assert_eq!(without, [""; 0]);
+}
+
+#[test]
+fn every_example_is_a_command_line_that_is_taken() {
+    let refused: Vec<_> = helps()
+        .iter()
+        .flat_map(|(_, help)| examples(help))
+        .filter_map(|words| Arguments::try_parse_from(words).err())
+        .map(|e| e.to_string())
+        .collect();
+    assert_eq!(refused, [""; 0]);
+}
+
+#[test]
+fn no_example_is_broken_by_a_terminal_of_a_hundred_columns() {
+    let helps = helps();
+    let lines = helps.iter().flat_map(|(_, help)| help.lines());
+    let long: Vec<_> = lines.filter(|l| l.starts_with("  ") && l.chars().count() > 100).collect();
+    assert_eq!(long, [""; 0]);
+}
+
+/// The program and each command that has none below it: its words, and what stands below its help.
+fn helps() -> Vec<(Vec<String>, String)> {
+    let mut helps = Vec::new();
+    let mut commands = vec![(Vec::new(), Arguments::command())];
+    while let Some((above, command)) = commands.pop() {
+        let path = [above, vec![command.get_name().to_owned()]].concat();
+        if !command.has_subcommands() || path.len() == 1 {
+            helps.push((path.clone(), after_help(&command)));
+        }
+        commands.extend(command.get_subcommands().map(|below| (path.clone(), below.clone())));
+    }
+    helps
+}
+
+fn after_help(command: &Command) -> String {
+    command.get_after_help().map(ToString::to_string).unwrap_or_default()
+}
+
+/// The calls of the program in the examples of a help, as words.
+fn examples(help: &str) -> Vec<Vec<String>> {
+    let whole = help.replace("\\\n    ", "");
+    let lines = whole.lines().filter(|line| line.starts_with("  "));
+    lines.flat_map(calls).filter(|words| words.first().is_some_and(|w| w == "longshore")).collect()
+}
+
+/// The calls on a line, one after each pipe. Digests that are cut short are made whole.
+fn calls(line: &str) -> Vec<Vec<String>> {
+    let line = line.replace("sha256:…", &format!("sha256:{}", "0".repeat(64)));
+    let line = line.replace("9e89cc6f…", &"9".repeat(64));
+    // What stands apart on the right says what the call does.
+    let line = line.trim().split("   ").next().unwrap_or_default();
+    let mut calls = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (c, quote) {
+            ('|', None) => calls.push(String::new()),
+            ('>', None) => break,
+            ('\'' | '"', None) => quote = Some(c),
+            (' ', Some(_)) => calls.last_mut().unwrap().push('_'),
+            _ if quote == Some(c) => quote = None,
+            _ => calls.last_mut().unwrap().push(c),
+        }
+    }
+    calls.iter().map(|call| call.split_whitespace().map(str::to_owned).collect()).collect()
+}
