@@ -5,7 +5,7 @@ use super::*;
 use bytes::Bytes;
 use longshore::{
     BlobBody, BlobStream, Delete as _, Descriptor, Digest, DockerConfig, MediaType, Mount,
-    RawManifest, Reference, Target as _,
+    RawManifest, Reference, Target as _, canonical_json,
 };
 use serde_json::json;
 
@@ -399,4 +399,16 @@ fn crashvb_computes_the_same_digests_and_media_types() {
         let ours = RawManifest::of(Bytes::from(document), None).unwrap();
         assert_eq!(theirs, ours.media_type().as_str());
     }
+}
+
+#[test]
+fn crashvb_writes_the_same_canonical_json() {
+    let mut crashvb = Predecessor::start(&[]);
+    crashvb.run("from docker_registry_client_async import *; import json");
+    let document = json!({"b": [1, {"z": null, "y": true}], "a": "\u{e9}/\n", "\u{20ac}": 1.5});
+    crashvb.run(&format!("document = json.loads({})", json!(document.to_string())));
+    crashvb.run("edited = JsonBytes(b'{}'); edited._set_json(document)");
+    let ours = canonical_json(&document).unwrap();
+    assert_eq!(crashvb.gives("edited.get_bytes()"), text(&ours));
+    assert_eq!(crashvb.gives("edited.get_digest()"), Digest::sha256(&ours).as_str());
 }

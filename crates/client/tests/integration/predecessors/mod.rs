@@ -9,6 +9,7 @@ mod dxf;
 mod dxf_program;
 mod migrating;
 mod moby;
+mod schema1;
 mod yodle;
 mod yodle_v1;
 
@@ -20,7 +21,7 @@ use longshore::{
     Scheme, Source as _, Tag, TagOrDigest,
 };
 use longshore_registry::{Builder, Registry, Rights, Tokens, Users, serve};
-use longshore_testkit::fixture::{Content, Image};
+use longshore_testkit::fixture::{self, Content};
 use longshore_testkit::peer::{Predecessor, Raised};
 use longshore_testkit::tls::{Authority, Front};
 use serde_json::Value;
@@ -173,7 +174,7 @@ fn all_content() -> [(&'static str, &'static [&'static str], Content); 4] {
         ("plain", &["latest"], docker_image(3, "amd64")),
         ("team/app", &["v1", "v2"], docker_image(1, "amd64")),
         ("team/list", &["v1"], docker_list()),
-        ("team/sub/oci", &["v1"], Image::small_index(1)),
+        ("team/sub/oci", &["v1"], fixture::Image::small_index(1)),
     ]
 }
 
