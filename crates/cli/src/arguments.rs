@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// What this process was called with.
     pub(crate) fn of_process() -> Result<Self, clap::Error> {
-        let matches = help::grouped(Self::command()).try_get_matches()?;
+        let matches = help::laid_out(Self::command()).try_get_matches()?;
         Self::from_arg_matches(&matches)
     }
 }

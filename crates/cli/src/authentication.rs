@@ -1,6 +1,7 @@
-//! Options that say how to authenticate, for every registry or for one.
+//! Options that say who to be and how to authenticate, for every registry or for one.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
@@ -8,9 +9,20 @@ use longshore::{
     Authentication, BasicUse, ClientBuilder, Error, ErrorKind, Opening, RegistryName, TokenService,
 };
 
+use crate::given::Given;
+
 /// Options that say how to authenticate.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options for credentials")]
 pub(crate) struct AuthenticationOptions {
+    /// The folder of Docker's config.json, for credentials [default: ~/.docker].
+    #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
+    pub(crate) config: Option<Given<PathBuf>>,
+
+    /// A file like config.json or podman's auth.json, for credentials in place of all other sources.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) auth_file: Option<Given<PathBuf>>,
+
     /// Send passwords to this registry with the first request, or never: to token services only.
     #[arg(
         long,

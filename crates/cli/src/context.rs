@@ -87,12 +87,12 @@ impl Context {
     }
 
     fn auth_file(&self) -> Option<&std::path::Path> {
-        self.global.auth_file.as_ref()?.0.as_deref()
+        self.global.authentication.auth_file.as_ref()?.0.as_deref()
     }
 
     fn environment(&self) -> Environment {
         let environment = Environment::of_process();
-        match self.global.config.as_ref().and_then(|given| given.0.as_ref()) {
+        match self.global.authentication.config.as_ref().and_then(|given| given.0.as_ref()) {
             Some(folder) => environment.with("DOCKER_CONFIG", folder),
             None => environment,
         }

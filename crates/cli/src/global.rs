@@ -1,11 +1,8 @@
 //! The options that every command has.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use crate::authentication::AuthenticationOptions;
-use crate::given::Given;
 use crate::network::Network;
 use crate::progress::Style;
 
@@ -31,14 +28,6 @@ pub(crate) struct Global {
 
     #[command(flatten)]
     pub(crate) network: Network,
-
-    /// The folder of Docker's config.json, for credentials [default: ~/.docker].
-    #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
-    pub(crate) config: Option<Given<PathBuf>>,
-
-    /// A file like config.json or podman's auth.json, for credentials in place of all other sources.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) auth_file: Option<Given<PathBuf>>,
 
     #[command(flatten)]
     pub(crate) authentication: AuthenticationOptions,

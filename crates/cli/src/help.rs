@@ -1,13 +1,30 @@
-//! How the program's help is laid out: the commands under headings, by what they are for.
+//! How the program's help is laid out: the commands under headings, by what they are for, and in the
+//! short help (`-h`) no options but a command's own and those that every person needs.
 
 use std::fmt::Write as _;
 
-use clap::Command;
+use clap::{Arg, Command};
 
-/// The program with its commands in groups, in place of clap's one long list.
-pub(crate) fn grouped(program: Command) -> Command {
+/// The program with its help laid out.
+pub(crate) fn laid_out(program: Command) -> Command {
     let template = format!("{HEAD}{}{FOOT}", list(&program));
-    program.help_template(template)
+    program
+        .help_template(template)
+        .mut_subcommands(|command| {
+            // The last group is clap's own list, as it adds `help` to it.
+            let listed = LAST.contains(&command.get_name());
+            command.hide(!listed)
+        })
+        .subcommand_help_heading("Get to know the program")
+        .mut_args(|arg| {
+            let rare = is_rare(&arg);
+            arg.hide_short_help(rare)
+        })
+}
+
+/// Whether an option is only in the long help: there are dozens about registries and credentials.
+fn is_rare(arg: &Arg) -> bool {
+    arg.get_help_heading().is_some_and(|heading| heading.starts_with("Options for "))
 }
 
 /// The commands of each group, with what is said of them.
@@ -27,7 +44,7 @@ fn list(program: &Command) -> String {
 }
 
 /// Every command, in the group where someone would look for it.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     (
         "See what is there",
         &[
@@ -46,12 +63,12 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Change what is there", &["tag", "untag", "rm", "append"]),
     ("Take single parts", &["manifest", "blob", "layer"]),
     ("Registries and credentials", &["login", "logout", "auth", "ping", "request", "v1", "serve"]),
-    ("Get to know the program", &["demo", "completion"]),
 ];
+/// The commands of the last group.
+const LAST: [&str; 2] = ["demo", "completion"];
 
 const HEAD: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n";
-const FOOT: &str =
-    "`longshore help COMMAND` tells more of each.\n\nOptions:\n{options}{after-help}";
+const FOOT: &str = "{all-args}{after-help}";
 
 #[cfg(test)]
 mod tests {
@@ -62,11 +79,24 @@ mod tests {
 
     #[test]
     fn every_command_is_in_one_group() {
-        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        let groups = GROUPS.iter().flat_map(|(_, names)| *names);
+        let mut grouped: Vec<_> = groups.chain(&LAST).copied().collect();
         let program = Arguments::command();
         let mut all: Vec<_> = program.get_subcommands().map(Command::get_name).collect();
         grouped.sort_unstable();
         all.sort_unstable();
         assert_eq!(grouped, all);
+    }
+
+    #[test]
+    fn the_short_help_of_a_command_leaves_out_how_registries_are_reached() {
+        let mut program = laid_out(Arguments::command());
+        program.build();
+        let tag = program.find_subcommand_mut("tag").unwrap();
+        let (short, long) = (tag.render_help().to_string(), tag.render_long_help().to_string());
+        for (option, in_short) in [("--json", true), ("--proxy", false), ("--auth-file", false)] {
+            assert_eq!(short.contains(option), in_short, "{option}");
+            assert!(long.contains(option), "{option}");
+        }
     }
 }
