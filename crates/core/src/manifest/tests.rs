@@ -1,6 +1,12 @@
 mod predecessors;
 
+use bytes::Bytes;
+
 use super::*;
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::media_type::MediaType;
 
 const SHA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

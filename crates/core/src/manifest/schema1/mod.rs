@@ -4,6 +4,7 @@
 //! `signatures`, the keys and signatures of Docker's libtrust. What a registry calls such a manifest
 //! is the digest of its payload, which is [`RawManifest`](super::RawManifest)'s to know.
 
+mod ancestor;
 #[cfg(feature = "signatures")]
 mod crypto;
 #[cfg(feature = "signatures")]
@@ -20,6 +21,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::ancestor::Ancestor;
 #[cfg(feature = "signatures")]
 pub use self::jws::{Signer, Verified};
 #[cfg(feature = "signatures")]
@@ -79,19 +81,6 @@ impl Schema1 {
             config.platform.os.push_str("linux");
         }
         Some(config)
-    }
-
-    /// The identifiers of the v1 images, newest first: what the v1 API calls the ancestry. Those whose
-    /// JSON names none are left out.
-    #[must_use]
-    pub fn ancestry(&self) -> Vec<String> {
-        #[derive(Deserialize)]
-        struct Image {
-            id: String,
-        }
-        let images =
-            self.history.iter().map(|h| serde_json::from_str::<Image>(&h.v1_compatibility));
-        images.filter_map(|image| Some(image.ok()?.id)).collect()
     }
 }
 

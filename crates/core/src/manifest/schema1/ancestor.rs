@@ -1,7 +1,10 @@
+//! The v1 images that a schema 1 image is made of.
+
 use serde::Deserialize;
 
-use super::{History, Schema1};
+use super::Schema1;
 use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::History;
 
 /// A v1 image that a schema 1 image is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,19 @@ impl Schema1 {
     /// Source: Docker image specification v1; image manifest version 2, schema 1, "history".
     pub fn ancestors(&self) -> Result<Vec<Ancestor>> {
         self.history.iter().map(|entry| Ancestor::parse(&entry.v1_compatibility)).collect()
+    }
+
+    /// The identifiers of the v1 images, newest first: what the v1 API calls the ancestry. Those whose
+    /// JSON names none are left out.
+    #[must_use]
+    pub fn ancestry(&self) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Image {
+            id: String,
+        }
+        let images =
+            self.history.iter().map(|h| serde_json::from_str::<Image>(&h.v1_compatibility));
+        images.filter_map(|image| Some(image.ok()?.id)).collect()
     }
 }
 

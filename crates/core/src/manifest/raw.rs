@@ -1,0 +1,162 @@
+//! A manifest as it is: bytes, and what they are called.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::shape::{Shape, told_media_type};
+use super::{Manifest, invalid, schema1};
+use crate::descriptor::Descriptor;
+use crate::digest::{Digest, Verifier};
+use crate::error::{ErrorKind, Result};
+use crate::media_type::MediaType;
+
+/// A manifest as its exact bytes, checked against its digest.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawManifest {
+    descriptor: Descriptor,
+    bytes: Bytes,
+}
+
+impl RawManifest {
+    /// Takes bytes that must have this digest; of signed schema 1, the payload may have it.
+    ///
+    /// `media_type` is what the store said they are; where it said nothing useful (`None`, or a
+    /// generic type), the document itself is asked.
+    ///
+    /// # Errors
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the bytes are others;
+    /// [`Unsupported`](ErrorKind::Unsupported) if the algorithm is unknown;
+    /// [`Invalid`](ErrorKind::Invalid) if no media type can be told, or the document contradicts the
+    /// one given.
+    pub fn new(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
+        match verify(&bytes, &digest) {
+            Err(e) if e.kind() == ErrorKind::DigestMismatch => {
+                let told = told_media_type(&bytes, media_type.clone());
+                let schema1 = told.is_ok_and(|media_type| media_type.is_schema1());
+                let payload = schema1.then(|| schema1::payload(&bytes)).flatten();
+                if !payload.is_some_and(|payload| digest_matches(&payload, &digest)) {
+                    return Err(e);
+                }
+            }
+            verdict => verdict?,
+        }
+        let media_type = told_media_type(&bytes, media_type).map_err(|e| e.at(&digest))?;
+        let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
+        Ok(Self { descriptor, bytes })
+    }
+
+    /// Takes bytes at hand, by their sha256 digest; signed schema 1 by that of its payload, which is
+    /// what registries call it.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) as [`RawManifest::new`].
+    pub fn of(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
+        let digest = Digest::sha256(&bytes);
+        Ok(Self::new(bytes, media_type, digest)?.by_payload())
+    }
+
+    /// The same, by the digest of its very bytes: what a store of files calls it, in which every name
+    /// is held against the content.
+    #[must_use]
+    pub fn by_bytes(&self) -> Self {
+        if !self.media_type().is_schema1() || digest_matches(&self.bytes, self.digest()) {
+            return self.clone();
+        }
+        self.called(Digest::sha256(&self.bytes))
+    }
+
+    /// The same, by the digest that registries call it: for signed schema 1, the one of its payload.
+    #[must_use]
+    pub fn by_payload(&self) -> Self {
+        if !self.media_type().is_schema1() {
+            return self.clone();
+        }
+        match schema1::payload(&self.bytes) {
+            Some(payload) if !digest_matches(&payload, self.digest()) => {
+                self.called(Digest::sha256(&payload))
+            }
+            _ => self.clone(),
+        }
+    }
+
+    fn called(&self, digest: Digest) -> Self {
+        let mut descriptor = self.descriptor.clone();
+        descriptor.digest = digest;
+        Self { descriptor, bytes: self.bytes.clone() }
+    }
+
+    /// Media type, digest and size; nothing else.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// The digest it is called by: that of the bytes, or of a signed schema 1's payload.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.descriptor.digest
+    }
+
+    /// What the document is.
+    #[must_use]
+    pub fn media_type(&self) -> &MediaType {
+        &self.descriptor.media_type
+    }
+
+    /// The exact bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Reads the bytes into a view. Unknown media types are read by shape, or kept
+    /// [`Opaque`](Manifest::Opaque).
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) where the document breaks its format: the field, the line and
+    /// what was expected.
+    pub fn parse(&self) -> Result<Manifest> {
+        let shape = Shape::of(&self.bytes).map_err(|e| e.at(self.digest()))?;
+        let media_type = self.media_type();
+        let parsed = if media_type.is_index() {
+            self.typed().map(Manifest::Index)
+        } else if *media_type == MediaType::OCI_MANIFEST
+            || *media_type == MediaType::DOCKER_MANIFEST
+        {
+            self.typed().map(Manifest::Image)
+        } else if shape.schema_version == Some(1) {
+            self.typed().map(Manifest::Schema1)
+        } else if *media_type == MediaType::OCI_ARTIFACT {
+            self.typed().map(Manifest::Artifact)
+        } else if shape.manifests {
+            self.typed().map(Manifest::Index)
+        } else if shape.layers && shape.config {
+            self.typed().map(Manifest::Image)
+        } else {
+            return Ok(Manifest::Opaque);
+        };
+        parsed.map_err(|e| invalid(&e).at(self.digest()))
+    }
+
+    fn typed<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.bytes)
+    }
+}
+
+impl fmt::Debug for RawManifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawManifest({} {})", self.media_type(), self.digest())
+    }
+}
+
+fn verify(bytes: &[u8], digest: &Digest) -> Result<()> {
+    let mut verifier = Verifier::new(digest, bytes.len() as u64)?;
+    verifier.update(bytes)?;
+    verifier.finish()
+}
+
+fn digest_matches(bytes: &[u8], digest: &Digest) -> bool {
+    verify(bytes, digest).is_ok()
+}

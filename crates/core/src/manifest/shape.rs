@@ -1,0 +1,99 @@
+//! What kind of document a manifest is, told by its top level.
+
+use serde::Deserialize;
+
+use super::{MANIFEST_LIMIT, invalid};
+use crate::error::{Error, ErrorKind, Result};
+use crate::media_type::MediaType;
+
+/// Decides what a document is, from what the store said and what it says itself.
+pub(super) fn told_media_type(bytes: &[u8], stated: Option<MediaType>) -> Result<MediaType> {
+    let stated = stated.filter(|media_type| !media_type.is_generic());
+    let shape = Shape::of(bytes)?;
+    match (stated, shape.media_type) {
+        (Some(stated), Some(own)) if stated != own => Err(Error::new(ErrorKind::Invalid)
+            .detail(format!("the document says it is {own}, the store says {stated}"))),
+        (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
+        (None, None) if shape.schema_version == Some(1) => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
+        (None, None) if shape.manifests => Ok(MediaType::OCI_INDEX),
+        (None, None) if shape.layers => Ok(MediaType::OCI_MANIFEST),
+        (None, None) if shape.fs_layers => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
+        (None, None) => Err(Error::new(ErrorKind::Invalid)
+            .detail("neither the store nor the document says what kind of manifest it is")),
+    }
+}
+
+/// The fields that tell one kind of document from another.
+pub(super) struct Shape {
+    pub(super) schema_version: Option<u64>,
+    media_type: Option<MediaType>,
+    pub(super) manifests: bool,
+    pub(super) layers: bool,
+    fs_layers: bool,
+    pub(super) config: bool,
+}
+
+impl Shape {
+    /// Looks at the top level of a document.
+    ///
+    /// A document that is image and index at once is refused: the two readings are how one digest
+    /// is made to mean two things.
+    ///
+    /// Source: image-spec v1.1.1, manifest and image index; advisory GHSA-77vh-xpmg-72qh.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Top {
+            #[serde(rename = "schemaVersion")]
+            schema_version: Option<u64>,
+            #[serde(rename = "mediaType")]
+            media_type: Option<MediaType>,
+            #[serde(default)]
+            manifests: Present,
+            #[serde(default)]
+            layers: Present,
+            #[serde(default, rename = "fsLayers")]
+            fs_layers: Present,
+            #[serde(default)]
+            config: Present,
+        }
+        if bytes.len() > MANIFEST_LIMIT {
+            return Err(Error::new(ErrorKind::TooLarge).detail(format!(
+                "a manifest may have {MANIFEST_LIMIT} bytes, this has {}",
+                bytes.len()
+            )));
+        }
+        let top: Top = serde_json::from_slice(bytes).map_err(|e| {
+            if bytes.trim_ascii_start().starts_with(b"<") {
+                return Error::new(ErrorKind::Invalid)
+                    .detail("expected a manifest, got a web page")
+                    .with_hint(
+                        "Check the address: a proxy or login page answered instead of a registry.",
+                    );
+            }
+            invalid(&e)
+        })?;
+        let shape = Self {
+            schema_version: top.schema_version,
+            media_type: top.media_type,
+            manifests: top.manifests.0,
+            layers: top.layers.0,
+            fs_layers: top.fs_layers.0,
+            config: top.config.0,
+        };
+        if shape.manifests && (shape.layers || shape.config) {
+            return Err(Error::new(ErrorKind::Invalid)
+                .detail("the document has both \"manifests\" and \"layers\" or \"config\""));
+        }
+        Ok(shape)
+    }
+}
+
+/// Whether a field is there at all, be it `null`.
+#[derive(Default)]
+struct Present(bool);
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
+}
