@@ -3,8 +3,8 @@
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Image;
-use crate::manifest::{Index, Manifest, RawManifest, Schema1};
-use crate::nested;
+use crate::manifest::{Manifest, RawManifest, Schema1};
+use crate::nested::{self, Below};
 use crate::platform::Platform;
 use crate::store::Source;
 
@@ -41,73 +41,72 @@ pub async fn image_for(
 ///
 /// Each descriptor is that of an image's manifest as it is stored. Where an index does not say which
 /// platform an image is for, its configuration is asked. Attestations and artifacts are no images, and
-/// not listed.
+/// not listed. An index that is listed several times is looked into once.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) for indexes in each other more than four deep; the source's error.
+/// [`Invalid`](ErrorKind::Invalid) for indexes in each other more than four deep;
+/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
 pub async fn images_of(source: &dyn Source, manifest: &RawManifest) -> Result<Vec<Descriptor>> {
-    let mut images = Vec::new();
-    let mut indexes = Vec::new();
-    collect(source, manifest.clone(), None, &mut images, &mut indexes).await?;
-    for _ in 1..DEPTH {
-        for descriptor in std::mem::take(&mut indexes) {
-            let manifest = source.manifest(&descriptor.digest.into()).await?;
-            collect(source, manifest, None, &mut images, &mut indexes).await?;
+    let mut listing = Listing { below: Below::new(source), images: Vec::new(), indexes: Vec::new() };
+    listing.add(manifest.clone(), None).await?;
+    for _ in 0..DEPTH {
+        for index in std::mem::take(&mut listing.indexes) {
+            listing.add_listed(&index).await?;
         }
     }
-    match indexes.first() {
-        None => Ok(images),
+    match listing.indexes.first() {
+        None => Ok(listing.images),
         Some(deepest) => Err(Error::new(ErrorKind::Invalid)
-            .at(&deepest.digest)
+            .at(deepest.digest())
             .detail(format!("indexes in indexes, more than {DEPTH} deep"))),
     }
 }
 
-/// Adds the images that one manifest is or lists, and the indexes that it lists.
-async fn collect(
-    source: &dyn Source,
-    manifest: RawManifest,
-    listed: Option<&Descriptor>,
-    images: &mut Vec<Descriptor>,
-    indexes: &mut Vec<Descriptor>,
-) -> Result<()> {
-    let mut descriptor = listed.unwrap_or(manifest.descriptor()).clone();
-    let platform = match manifest.parse()? {
-        Manifest::Index(index) => return collect_listed(source, index, images, indexes).await,
-        Manifest::Image(image) if image.is_container_image() => {
-            Image::read(source, manifest).await?.platform().clone()
-        }
-        Manifest::Schema1(schema1) => platform_of(&schema1)?,
-        _ => return Ok(()),
-    };
-    descriptor.platform = Some(platform);
-    images.push(descriptor);
-    Ok(())
+/// What was found so far, and the indexes that are still to be looked into.
+struct Listing<'a> {
+    below: Below<'a>,
+    images: Vec<Descriptor>,
+    indexes: Vec<RawManifest>,
 }
 
-async fn collect_listed(
-    source: &dyn Source,
-    index: Index,
-    images: &mut Vec<Descriptor>,
-    indexes: &mut Vec<Descriptor>,
-) -> Result<()> {
-    for descriptor in index.manifests {
-        match &descriptor.platform {
-            _ if descriptor.annotations.get(ATTESTATION).is_some() => {}
-            _ if descriptor.media_type.is_index() => indexes.push(descriptor),
-            Some(platform) if platform.os == "unknown" => {}
-            Some(_) => images.push(descriptor),
-            None => {
-                let manifest = source.manifest(&descriptor.digest.clone().into()).await?;
-                if manifest.media_type().is_index() {
-                    indexes.push(descriptor);
-                } else {
-                    Box::pin(collect(source, manifest, Some(&descriptor), images, indexes)).await?;
+impl Listing<'_> {
+    /// Adds what a manifest is: an image, or an index for later.
+    async fn add(&mut self, manifest: RawManifest, listed: Option<Descriptor>) -> Result<()> {
+        let mut descriptor = listed.unwrap_or_else(|| manifest.descriptor().clone());
+        let platform = match manifest.parse()? {
+            Manifest::Index(_) => {
+                self.indexes.push(manifest);
+                return Ok(());
+            }
+            Manifest::Image(image) if image.is_container_image() => {
+                Image::read(self.below.source(), manifest).await?.platform().clone()
+            }
+            Manifest::Schema1(schema1) => platform_of(&schema1)?,
+            _ => return Ok(()),
+        };
+        descriptor.platform = Some(platform);
+        self.images.push(descriptor);
+        Ok(())
+    }
+
+    /// Adds what an index lists.
+    async fn add_listed(&mut self, index: &RawManifest) -> Result<()> {
+        let Manifest::Index(index) = index.parse()? else { return Ok(()) };
+        for descriptor in index.manifests {
+            let is_index = descriptor.media_type.is_index();
+            match &descriptor.platform {
+                _ if descriptor.annotations.get(ATTESTATION).is_some() => {}
+                Some(platform) if !is_index && platform.os == "unknown" => {}
+                Some(_) if !is_index => self.images.push(descriptor),
+                _ => {
+                    if let Some(manifest) = self.below.manifest(&descriptor.digest).await? {
+                        self.add(manifest, Some(descriptor)).await?;
+                    }
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The platform of a schema 1 image: its newest v1 image says the system, Linux if it does not.
@@ -130,6 +129,7 @@ mod tests {
     use crate::manifest::ImageConfig;
     use crate::memory::Memory;
     use crate::pack::Pack;
+    use crate::store::Target as _;
 
     async fn image(store: &Memory, platform: &str) -> Descriptor {
         let platform = Platform::parse(platform).unwrap();
@@ -187,5 +187,55 @@ mod tests {
         let manifest = store.manifest(&outer.digest.into()).await.unwrap();
         let e = images_of(&store, &manifest).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
+    }
+
+    /// Indexes by their shape alone, which say nothing of platforms.
+    fn index_of(entries: &[&Descriptor]) -> RawManifest {
+        let document = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
+        let media_type = "application/vnd.example.list".parse().unwrap();
+        RawManifest::of_document(&document, Some(media_type)).unwrap()
+    }
+
+    async fn kept(store: &Memory, index: &RawManifest) -> Descriptor {
+        store.push_manifest(index, None).await.unwrap();
+        index.descriptor().clone()
+    }
+
+    #[tokio::test]
+    async fn indexes_of_an_unknown_type_end_somewhere_too() {
+        let store = Memory::new();
+        let mut index = index_of(&[]);
+        for _ in 0..20_000 {
+            index = index_of(&[&kept(&store, &index).await]);
+        }
+        let e = images_of(&store, &index).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn an_index_that_is_listed_often_is_looked_into_once() {
+        let store = Memory::new();
+        let image = on(image(&store, "linux/amd64").await, "linux/amd64");
+        let inner = kept(&store, &index_of(&[&image])).await;
+        let middle = kept(&store, &index_of(&[&inner, &inner, &inner])).await;
+        let outer = kept(&store, &index_of(&[&middle, &inner, &middle])).await;
+        assert_eq!(listed(&store, &outer).await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn more_indexes_than_anyone_has_are_not_looked_into() {
+        let store = Memory::new();
+        let mut entries = Vec::new();
+        for at in 0..=nested::COUNT {
+            let document = serde_json::json!({ "schemaVersion": 2, "manifests": [], "at": at });
+            let index = RawManifest::of_document(&document, None).unwrap();
+            entries.push(kept(&store, &index).await);
+        }
+        let outer = index_of(&entries.iter().collect::<Vec<_>>());
+        let amd = "linux/amd64".parse().unwrap();
+        let e = images_of(&store, &outer).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::TooLarge);
+        let e = image_for(&store, outer, &amd).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::TooLarge);
     }
 }

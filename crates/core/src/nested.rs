@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use crate::descriptor::Descriptor;
-use crate::error::Result;
-use crate::manifest::{Index, Manifest, missing};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Index, MANIFEST_LIMIT, Manifest, RawManifest, missing};
 use crate::platform::Platform;
 use crate::store::Source;
 
@@ -12,40 +13,81 @@ use crate::store::Source;
 /// that are nearer first.
 ///
 /// # Errors
-/// [`NotFound`](crate::ErrorKind::NotFound) with the platforms of all of them; the source's error.
+/// [`NotFound`](ErrorKind::NotFound) with the platforms of all of them;
+/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
 pub(crate) async fn image_in(
     source: &dyn Source,
     index: Index,
     platform: &Platform,
 ) -> Result<Descriptor> {
-    let (mut there, mut seen) = (Vec::new(), HashSet::new());
+    let (mut there, mut below) = (Vec::new(), Below::new(source));
     let mut level = vec![index];
     for _ in 0..DEPTH {
         if let Some(found) = level.iter().find_map(|index| index.for_platform(platform).ok()) {
             return Ok(found.clone());
         }
         there.extend(level.iter().flat_map(Index::platforms).map(ToString::to_string));
-        let mut below = Vec::new();
+        let mut next = Vec::new();
         for entry in level.iter().flat_map(|index| &index.manifests) {
-            if entry.media_type.is_index() && seen.insert(entry.digest.clone()) {
-                let manifest = source.manifest(&entry.digest.clone().into()).await?;
-                if let Manifest::Index(index) = manifest.parse()? {
-                    below.push(index);
-                }
+            if entry.media_type.is_index()
+                && let Some(manifest) = below.manifest(&entry.digest).await?
+                && let Manifest::Index(index) = manifest.parse()?
+            {
+                next.push(index);
             }
         }
-        level = below;
+        level = next;
     }
     Err(missing(platform, there))
 }
 
+/// The manifests below an index, each read once: what a few documents list again and again must not
+/// be read for ever, nor all that a registry makes up be kept.
+pub(crate) struct Below<'a> {
+    source: &'a dyn Source,
+    seen: HashSet<Digest>,
+    size: usize,
+}
+
+impl<'a> Below<'a> {
+    pub(crate) fn new(source: &'a dyn Source) -> Self {
+        Self { source, seen: HashSet::new(), size: 0 }
+    }
+
+    pub(crate) fn source(&self) -> &'a dyn Source {
+        self.source
+    }
+
+    /// A manifest that was not read before.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] of them or [`SIZE`] bytes; the source's error.
+    pub(crate) async fn manifest(&mut self, digest: &Digest) -> Result<Option<RawManifest>> {
+        if !self.seen.insert(digest.clone()) {
+            return Ok(None);
+        }
+        let manifest = self.source.manifest(&digest.clone().into()).await?;
+        self.size += manifest.bytes().len();
+        if self.seen.len() > COUNT || self.size > SIZE {
+            return Err(Error::new(ErrorKind::TooLarge).at(digest).detail(format!(
+                "the manifests within an index may be {COUNT}, of {SIZE} bytes together"
+            )));
+        }
+        Ok(Some(manifest))
+    }
+}
+
+/// 1,000 manifests.
+pub(crate) const COUNT: usize = 1_000;
+/// 32 MiB.
+const SIZE: usize = 4 * MANIFEST_LIMIT;
 /// 4 indexes within each other are looked into: real ones have two at most.
 const DEPTH: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorKind, ImageConfig, Memory, Pack, image_for};
+    use crate::{ImageConfig, Memory, Pack, image_for};
 
     async fn image(store: &Memory, platform: &str) -> Descriptor {
         let platform = Platform::parse(platform).unwrap();
