@@ -66,6 +66,11 @@ impl Detector {
         Ok(Reached { https, verification, detected: false })
     }
 
+    /// Whether the caller said of this very registry that it speaks plain HTTP.
+    pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
+        self.config.asks_for_plain_http(registry)
+    }
+
     async fn ask(&self, registry: &RegistryName, root: &Uri) -> Result<Reached> {
         let settings = self.config.of(registry);
         let may = May {

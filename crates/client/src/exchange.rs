@@ -112,6 +112,12 @@ impl Exchange {
         self.detector.reach(&self.registry, &root).await
     }
 
+    /// Whether a secret may be sent to the registry: over TLS, or where the caller asked for plain HTTP.
+    pub(crate) async fn keeps_secrets(&self) -> Result<bool> {
+        let asked = self.detector.asks_for_plain_http(&self.registry);
+        Ok(asked || self.reached().await?.https)
+    }
+
     /// A URL of the registry's with the scheme that it is reached by.
     pub(crate) async fn reachable(&self, uri: &Uri) -> Result<Uri> {
         Ok(with_scheme(uri, self.reached().await?.https))

@@ -103,13 +103,17 @@ fn a_token_is_got_where_an_index_is_named() {
     let (_other, index) = serve(settings);
     let told = program.fails(4, &format!("v1 tags {}/app", registry.address()));
     assert!(told.contains("unauthorized"), "{told}");
-    let tags = program.ok(&format!("v1 tags {}/app --index", index.address()));
+    let tags = format!("v1 tags {}/app --index", index.address());
+    let told = program.fails(4, &tags);
+    assert!(told.contains("plain HTTP"), "{told}");
+    let plain = format!("--plain-http={}", registry.address());
+    let tags = program.ok(&format!("{tags} {plain}"));
     assert_eq!(tags, "latest  top");
     let asked = registry.requests().pop().unwrap();
     let token = asked.header("authorization").unwrap();
     assert!(token.starts_with("Token signature=123abc"), "{token}");
-    program.ok(&format!("v1 tag {}/app:v2 base --index --any-endpoint", index.address()));
-    let json = program.ok(&format!("v1 json {}/app:v2 --index", index.address()));
+    program.ok(&format!("v1 tag {}/app:v2 base --index --any-endpoint {plain}", index.address()));
+    let json = program.ok(&format!("v1 json {}/app:v2 --index {plain}", index.address()));
     assert_eq!(json, BASE);
 }
 
@@ -147,6 +151,11 @@ fn what_cannot_be_meant_at_an_old_registry_is_refused() {
         ("v1 tag r.example/a top", "tag is missing"),
         ("v1 untag r.example/a", "tag is missing"),
         ("v1 tag r.example/a:v1 ../x", "letters and digits"),
+        ("v1 tags r.example/a:v1", "leave the tag out"),
+        ("v1 images r.example/a:v1", "leave the tag out"),
+        // Nothing says that all the other tags are to go, too.
+        ("v1 rm r.example/a:v1 --yes", "leave the tag out"),
+        (&format!("v1 untag r.example/a:v1@sha256:{}", "0".repeat(64)), "no digests"),
         ("v1 json r.example", "write REGISTRY/REPOSITORY"),
         ("v1 tags r.example/a --any-endpoint", "--index"),
         ("ping r.example --api 3", "possible values"),

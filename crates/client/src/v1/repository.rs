@@ -171,10 +171,12 @@ impl Repository {
     /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need none. Sends `GET
     /// /v1/repositories/<namespace>/<name>/images` to read, `PUT /v1/repositories/<namespace>/<name>/`
     /// to write, with `X-Docker-Token: true`. The token then takes the credentials' place, and goes to
-    /// no host but the one chosen by `endpoints`.
+    /// no host but the one chosen by `endpoints`; over plain HTTP like credentials, only where the
+    /// scheme of that very registry is set to http.
     ///
     /// # Errors
-    /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses;
+    /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses,
+    /// or the token would go over plain HTTP unasked;
     /// [`Unsupported`](ErrorKind::Unsupported) if it gives no token.
     ///
     /// Source: Docker Registry and Index API v1, "Token".
@@ -195,7 +197,7 @@ impl Repository {
                 .with_hint("A standalone registry needs none.")
         })?;
         let endpoint = token::endpoint(&reply.headers, self.site.registry(), endpoints);
-        let site = self.site.with_token(token, endpoint.as_ref());
+        let site = self.site.with_token(token, endpoint.as_ref()).await?;
         Ok(Self { site, namespace: self.namespace.clone(), name: self.name.clone() })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Uri};
-use longshore_core::{RegistryName, Result};
+use longshore_core::{Error, ErrorKind, RegistryName, Result};
 use serde::de::DeserializeOwned;
 
 use crate::auth::Scopes;
@@ -33,12 +33,25 @@ impl Site {
     }
 
     /// The same with a token; at another registry, if one is given.
-    pub(super) fn with_token(&self, token: HeaderValue, endpoint: Option<&RegistryName>) -> Self {
+    ///
+    /// # Errors
+    /// [`Denied`](ErrorKind::Denied) where the token would go over plain HTTP unasked.
+    pub(super) async fn with_token(
+        &self,
+        token: HeaderValue,
+        endpoint: Option<&RegistryName>,
+    ) -> Result<Self> {
         let exchange = match endpoint {
             Some(registry) => (self.exchanges)(registry),
             None => self.exchange.clone(),
         };
-        Self { exchanges: Arc::clone(&self.exchanges), exchange, token: Some(token) }
+        if !exchange.keeps_secrets().await? {
+            return Err(Error::new(ErrorKind::Denied)
+                .at(exchange.registry())
+                .detail("the index's token is not sent over plain HTTP unless that is asked for")
+                .with_hint("Set the scheme of this very registry to http."));
+        }
+        Ok(Self { exchanges: Arc::clone(&self.exchanges), exchange, token: Some(token) })
     }
 
     pub(super) fn registry(&self) -> &RegistryName {

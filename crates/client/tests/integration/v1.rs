@@ -46,12 +46,16 @@ fn id(text: &str) -> ImageId {
     ImageId::parse(text).unwrap()
 }
 
-/// A client that gives these credentials over plain HTTP.
-fn trusting(server: &V1Registry) -> Client {
-    let credentials = MemoryCredentials::new().with(name(server), "user", Secret::new("pass"));
+/// A client that gives the first of these its credentials, over plain HTTP as it may with all of them.
+fn trusting(servers: &[&V1Registry]) -> Client {
+    let credentials = MemoryCredentials::new().with(name(servers[0]), "user", Secret::new("pass"));
     let mut settings = RegistrySettings::default();
     settings.scheme = Some(Scheme::Http);
-    Client::builder().credentials(credentials).settings(name(server), settings).build()
+    let client = Client::builder().credentials(credentials);
+    let with = |client: longshore::ClientBuilder, server: &&V1Registry| {
+        client.settings(name(server), settings.clone())
+    };
+    servers.iter().fold(client, with).build()
 }
 
 /// A client that sends everything once.
@@ -291,7 +295,7 @@ async fn credentials_are_given_when_they_are_asked_for() {
     let server = filled(settings).await;
     let e = repository(&Client::new(), &server).tags().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
-    let client = trusting(&server);
+    let client = trusting(&[&server]);
     server.requests();
     let layer = BlobStream::new(stream::iter([Ok(Bytes::from_static(LAYER))]));
     let image = image(&client, &server, "top");
@@ -315,7 +319,7 @@ async fn a_token_of_the_index_takes_the_credentials_place() {
     settings.needs_token = false;
     settings.authorization = Some("Basic dXNlcjpwYXNz".to_owned());
     let index = filled(settings).await;
-    let client = trusting(&index);
+    let client = trusting(&[&index, &registry]);
     assert!(!client.v1(&name(&index)).ping().await.unwrap().standalone);
 
     let e = repository(&client, &registry).tags().await.unwrap_err();
@@ -343,6 +347,13 @@ async fn a_token_of_the_index_takes_the_credentials_place() {
     let e = client.v1(&name(&registry)).repository(&"lib/img".parse().unwrap()).unwrap();
     let e = e.authorize(Access::Write, Endpoints::SameSite).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    // Where its credentials may go says nothing of where the token may.
+    let unasked = self::repository(&trusting(&[&index]), &index);
+    registry.requests();
+    let e = unasked.authorize(Access::Read, Endpoints::SameSite).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Denied);
+    assert!(e.to_string().contains("plain HTTP"), "{e}");
+    assert!(registry.requests().is_empty());
     let standalone = filled(Settings::default()).await;
     let alone = self::repository(&client, &standalone);
     let e = alone.authorize(Access::Read, Endpoints::Any).await.unwrap_err();

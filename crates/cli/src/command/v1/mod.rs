@@ -150,6 +150,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
             image::show(&repository.tag_json(&tag.place.tag()).await?)
         }
         Command::Images(images) => {
+            images.place.expect_no_tag()?;
             let asked = images.place.repository(context, &images.asking, Access::Read).await?;
             let ids = asked.images().await?.into_iter().map(|listed| Ok(listed.id));
             context.output().list("images", futures_util::stream::iter(ids)).await
@@ -180,6 +181,7 @@ async fn search(context: &Context, search: &Search) -> Result<()> {
 }
 
 async fn tags(context: &Context, tags: &InRepository) -> Result<()> {
+    tags.place.expect_no_tag()?;
     let repository = tags.place.repository(context, &tags.asking, Access::Read).await?;
     context.output().report(&Tags { tags: repository.tags().await? })
 }
@@ -201,6 +203,7 @@ async fn untag(context: &Context, untag: &InRepository) -> Result<()> {
 }
 
 async fn remove(context: &Context, remove: &Remove) -> Result<()> {
+    remove.place.expect_no_tag()?;
     let repository = remove.place.repository(context, &remove.asking, Access::Write).await?;
     for tagged in repository.tags().await? {
         output::say(format_args!("goes with it: {}", tagged.tag));

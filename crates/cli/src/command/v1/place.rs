@@ -38,6 +38,18 @@ impl Place {
         self.stated_tag().ok_or_else(|| ParseError::new("tag", &self.to_string(), reason))
     }
 
+    /// Checks that a repository is meant, and not a tag in it.
+    ///
+    /// # Errors
+    /// [`ParseError`] where the text has a tag.
+    pub(super) fn expect_no_tag(&self) -> Result<(), ParseError> {
+        let reason = "this is about all of the repository; leave the tag out";
+        match self.stated_tag() {
+            None => Ok(()),
+            Some(_) => Err(ParseError::new("repository", &self.to_string(), reason)),
+        }
+    }
+
     fn stated_tag(&self) -> Option<Tag> {
         match self {
             Self::Registry(_) => None,
@@ -109,9 +121,13 @@ impl FromStr for Place {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        match text.contains('/') {
-            true => text.parse().map(Self::Repository),
-            false => text.parse().map(Self::Registry),
+        if !text.contains('/') {
+            return text.parse().map(Self::Registry);
+        }
+        let reference: Reference = text.parse()?;
+        match reference.digest() {
+            None => Ok(Self::Repository(reference)),
+            Some(_) => Err(ParseError::new("reference", text, "the v1 API knows no digests")),
         }
     }
 }
