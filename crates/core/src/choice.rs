@@ -47,7 +47,8 @@ pub async fn image_for(
 /// [`Invalid`](ErrorKind::Invalid) for indexes in each other more than four deep;
 /// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
 pub async fn images_of(source: &dyn Source, manifest: &RawManifest) -> Result<Vec<Descriptor>> {
-    let mut listing = Listing { below: Below::new(source), images: Vec::new(), indexes: Vec::new() };
+    let mut listing =
+        Listing { below: Below::new(source), images: Vec::new(), indexes: Vec::new() };
     listing.add(manifest.clone(), None).await?;
     for _ in 0..DEPTH {
         for index in std::mem::take(&mut listing.indexes) {

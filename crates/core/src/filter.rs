@@ -17,7 +17,10 @@ use crate::error::{ParseError, Result};
 /// # Ok::<(), longshore_core::ParseError>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Filter(Regex);
+pub struct Filter {
+    expression: Regex,
+    at_start: bool,
+}
 
 impl Filter {
     /// Chooses names in which the expression is found anywhere: `^` and `$` anchor it.
@@ -25,7 +28,7 @@ impl Filter {
     /// # Errors
     /// [`ParseError`] that says what is wrong with the expression.
     pub fn anywhere(expression: &str) -> Result<Self, ParseError> {
-        Self::build(expression, expression, false)
+        Self::build(expression, false)
     }
 
     /// Chooses names that the expression matches from their start, ignoring case.
@@ -33,23 +36,24 @@ impl Filter {
     /// # Errors
     /// [`ParseError`] that says what is wrong with the expression.
     pub fn at_start(expression: &str) -> Result<Self, ParseError> {
-        // By itself, it must be one: `)(` within the group would be another.
-        Self::build(expression, expression, true)?;
-        Self::build(expression, &format!("^(?:{expression})"), true)
+        Self::build(expression, true)
     }
 
     /// Whether the name is chosen.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        self.0.is_match(name)
+        match self.at_start {
+            false => self.expression.is_match(name),
+            // What is found is what begins first.
+            true => self.expression.find(name).is_some_and(|found| found.start() == 0),
+        }
     }
 
-    fn build(typed: &str, expression: &str, ignore_case: bool) -> Result<Self, ParseError> {
-        RegexBuilder::new(expression)
-            .case_insensitive(ignore_case)
-            .build()
-            .map(Self)
-            .map_err(|e| ParseError::new("regular expression", typed, e.to_string()))
+    fn build(expression: &str, at_start: bool) -> Result<Self, ParseError> {
+        let built = RegexBuilder::new(expression).case_insensitive(at_start).build();
+        let built =
+            built.map_err(|e| ParseError::new("regular expression", expression, e.to_string()))?;
+        Ok(Self { expression: built, at_start })
     }
 }
 
@@ -68,6 +72,9 @@ mod tests {
             ("a|one", "b/one", true, false),
             ("", "anything", true, true),
             ("^v1$", "v1", true, true),
+            // An end in a comment, which must not swallow what is put around it.
+            ("(?x) v1 # one", "v1.1", true, true),
+            ("(?x) v1 # one", "rv1", true, false),
             ("^v1$", "v1.1", false, false),
         ] {
             assert_eq!(Filter::anywhere(expression).unwrap().matches(name), anywhere, "{name}");

@@ -53,6 +53,10 @@ impl RawManifest {
             Error::new(ErrorKind::Unverified).at(self.digest()).detail(clause.to_owned())
         };
         let signed = signed(self.bytes()).map_err(refused)?;
+        // Each is over all of the payload: thousands over megabytes would take minutes.
+        if signed.signatures.len() > SIGNATURE_LIMIT {
+            return Err(refused(&format!("it has more than {SIGNATURE_LIMIT} signatures")));
+        }
         let mut signers = Vec::new();
         for (i, signature) in signed.signatures.iter().enumerate() {
             let signer = check(signature, &signed.payload);
@@ -200,6 +204,8 @@ fn pretty(value: &impl Serialize, prefix: &str, indent: &str) -> Result<Vec<u8>>
 
 /// What libtrust makes, but for ES512: no P-521 here.
 const KNOWN_ALGORITHMS: [&str; 5] = ["ES256", "ES384", "RS256", "RS384", "RS512"];
+/// 32 signatures: real manifests have one or two.
+const SIGNATURE_LIMIT: usize = 32;
 /// How Docker writes manifests.
 const GO_INDENT: &str = "   ";
 

@@ -116,6 +116,18 @@ fn all_signatures_must_be_good_and_agree() {
 }
 
 #[test]
+fn so_many_signatures_are_checked_and_no_more() {
+    let one = serde_json::from_str::<Value>(A).unwrap()["signatures"][0].to_string();
+    let of = |count: usize| {
+        let more = format!(",{one}").repeat(count - 1);
+        A.replace("\"}]}", &format!("\"}}{more}]}}"))
+    };
+    let verified = manifest(&of(SIGNATURE_LIMIT)).verify_signatures().unwrap();
+    assert_eq!(verified.signers.len(), SIGNATURE_LIMIT);
+    assert!(refusal(&of(SIGNATURE_LIMIT + 1)).contains("more than 32 signatures"));
+}
+
+#[test]
 fn the_example_of_the_specification_does_not_verify() {
     let format = r#"{"formatLength":6628,"formatTail":"Cn0","time":"2015-04-08T18:52:59Z"}"#;
     let protected = to_base64url(format);
