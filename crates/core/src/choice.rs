@@ -14,7 +14,7 @@ use crate::store::Source;
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms that there are; the source's error.
 pub async fn image_for(
-    source: &dyn Source,
+    source: &(impl Source + ?Sized),
     manifest: RawManifest,
     platform: &Platform,
 ) -> Result<RawManifest> {
@@ -46,7 +46,10 @@ pub async fn image_for(
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) for indexes in each other more than four deep;
 /// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
-pub async fn images_of(source: &dyn Source, manifest: &RawManifest) -> Result<Vec<Descriptor>> {
+pub async fn images_of(
+    source: &(impl Source + ?Sized),
+    manifest: &RawManifest,
+) -> Result<Vec<Descriptor>> {
     let mut listing =
         Listing { below: Below::new(source), images: Vec::new(), indexes: Vec::new() };
     listing.add(manifest.clone(), None).await?;
@@ -64,13 +67,13 @@ pub async fn images_of(source: &dyn Source, manifest: &RawManifest) -> Result<Ve
 }
 
 /// What was found so far, and the indexes that are still to be looked into.
-struct Listing<'a> {
-    below: Below<'a>,
+struct Listing<'a, S: ?Sized> {
+    below: Below<'a, S>,
     images: Vec<Descriptor>,
     indexes: Vec<RawManifest>,
 }
 
-impl Listing<'_> {
+impl<S: Source + ?Sized> Listing<'_, S> {
     /// Adds what a manifest is: an image, or an index for later.
     async fn add(&mut self, manifest: RawManifest, listed: Option<Descriptor>) -> Result<()> {
         let mut descriptor = listed.unwrap_or_else(|| manifest.descriptor().clone());

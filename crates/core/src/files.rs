@@ -43,7 +43,7 @@ pub fn files_of(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
 /// [`NotFound`](ErrorKind::NotFound) if nothing has a title; [`Invalid`](ErrorKind::Invalid) for a
 /// title that is no path below the folder, or comes twice; [`Io`](ErrorKind::Io); the source's error.
 pub async fn pull_files(
-    source: &dyn Source,
+    source: &(impl Source + ?Sized),
     manifest: &RawManifest,
     folder: &Path,
 ) -> Result<Vec<PathBuf>> {
@@ -72,7 +72,7 @@ pub async fn pull_files(
 }
 
 async fn pull_file(
-    source: &dyn Source,
+    source: &(impl Source + ?Sized),
     file: &Descriptor,
     folder: &Path,
     path: PathBuf,

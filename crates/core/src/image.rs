@@ -60,7 +60,7 @@ impl Image {
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is no image's;
     /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be read; the source's error.
-    pub async fn read(source: &dyn Source, manifest: RawManifest) -> Result<Self> {
+    pub async fn read(source: &(impl Source + ?Sized), manifest: RawManifest) -> Result<Self> {
         let parsed = match manifest.parse()? {
             Manifest::Image(parsed) if parsed.is_container_image() => parsed,
             Manifest::Index(_) => {

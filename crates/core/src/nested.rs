@@ -16,7 +16,7 @@ use crate::store::Source;
 /// [`NotFound`](ErrorKind::NotFound) with the platforms of all of them;
 /// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
 pub(crate) async fn image_in(
-    source: &dyn Source,
+    source: &(impl Source + ?Sized),
     index: Index,
     platform: &Platform,
 ) -> Result<Descriptor> {
@@ -43,18 +43,18 @@ pub(crate) async fn image_in(
 
 /// The manifests below an index, each read once: what a few documents list again and again must not
 /// be read for ever, nor all that a registry makes up be kept.
-pub(crate) struct Below<'a> {
-    source: &'a dyn Source,
+pub(crate) struct Below<'a, S: ?Sized> {
+    source: &'a S,
     seen: HashSet<Digest>,
     size: usize,
 }
 
-impl<'a> Below<'a> {
-    pub(crate) fn new(source: &'a dyn Source) -> Self {
+impl<'a, S: Source + ?Sized> Below<'a, S> {
+    pub(crate) fn new(source: &'a S) -> Self {
         Self { source, seen: HashSet::new(), size: 0 }
     }
 
-    pub(crate) fn source(&self) -> &'a dyn Source {
+    pub(crate) fn source(&self) -> &'a S {
         self.source
     }
 
