@@ -6,7 +6,8 @@
 
 use std::io::Write;
 
-use longshore::{ApiVersion, Client, Namespaces, RegistryName, Tag, TagOrDigest, blocking, v1};
+use longshore::blocking::{Client, v1};
+use longshore::{ApiVersion, RegistryName, Tag, TagOrDigest};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -21,18 +22,17 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let client = Client::new();
     let registry = registry.parse()?;
     // client.api_version
-    match blocking::wait(client.api_version(&registry))? {
+    match client.api_version(&registry)? {
         ApiVersion::V1 => version_1(&client.v1(&registry), out),
-        _ => version_2(&client.into(), &registry, out),
+        _ => version_2(&client, &registry, out),
     }
 }
 
-fn version_2(client: &blocking::Client, registry: &RegistryName, out: &mut impl Write) -> Result {
+fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> Result {
     writeln!(out, "version: 2")?;
 
     // client.namespaces()
-    let catalog: Namespaces = client.catalog(registry).collect::<longshore::Result<_>>()?;
-    let catalog = catalog.bare_as("library");
+    let catalog = client.namespaces(registry)?.bare_as("library");
     writeln!(out, "namespaces: {}", catalog.names().join(" "))?;
     // client.repositories()
     writeln!(out, "repositories: {}", client.catalog(registry).count())?;
@@ -65,35 +65,35 @@ fn version_2(client: &blocking::Client, registry: &RegistryName, out: &mut impl 
 fn version_1(registry: &v1::Registry, out: &mut impl Write) -> Result {
     writeln!(out, "version: 1")?;
     // client.repositories()                                  a search, there as here
-    let found = blocking::wait(registry.search("").all())?;
+    let found = registry.search("").all()?;
     writeln!(out, "repositories: {}", found.len())?;
     // repository = client.repository('myrepo', 'library')
     let repository = registry.repository(&"library/myrepo".parse()?)?;
     // repository.tags()
-    for tagged in blocking::wait(repository.tags())? {
+    for tagged in repository.tags()? {
         writeln!(out, "tag: {}", tagged.tag)?;
     }
     // repository.data('latest')
     let latest = Tag::latest();
-    writeln!(out, "data: {}", blocking::wait(repository.tag_json(&latest))?.is_object())?;
+    writeln!(out, "data: {}", repository.tag_json(&latest)?.is_object())?;
 
     // image = repository.image('latest')
-    let id = blocking::wait(repository.tag(&latest))?;
+    let id = repository.tag(&latest)?;
     let image = registry.image(&id);
     // image.get_json()
-    writeln!(out, "json: {}", blocking::wait(image.json())?.value()?.is_object())?;
+    writeln!(out, "json: {}", image.json()?.value()?.is_object())?;
     // image.get_data('parent')
-    writeln!(out, "parent: {}", blocking::wait(image.field("parent"))?)?;
+    writeln!(out, "parent: {}", image.field("parent")?)?;
     // image.ancestry()
-    writeln!(out, "ancestry: {}", blocking::wait(image.ancestry())?.len())?;
+    writeln!(out, "ancestry: {}", image.ancestry()?.len())?;
     // image.get_layer()                                      there: an error of JSON
-    let layer = blocking::wait(async { image.layer().await?.into_stream().bytes(1 << 20).await })?;
+    let layer = image.layer()?.into_reader().bytes(1 << 20)?;
     writeln!(out, "layer: {} bytes", layer.len())?;
 
     // repository.tag('stable', image_id); repository.untag('stable')
     let stable: Tag = "stable".parse()?;
-    blocking::wait(repository.set_tag(&stable, &id))?;
-    blocking::wait(repository.delete_tag(&stable))?;
-    writeln!(out, "left: {}", blocking::wait(repository.tags())?.len())?;
+    repository.set_tag(&stable, &id)?;
+    repository.delete_tag(&stable)?;
+    writeln!(out, "left: {}", repository.tags()?.len())?;
     Ok(())
 }

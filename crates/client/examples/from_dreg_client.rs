@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use longshore::{Client, Image, Namespaces, Platform, Tag, blocking, image_for, images_of};
+use longshore::{Client, Namespaces, Platform, Tag};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -43,14 +43,14 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     writeln!(out, "short: {}", test_repo.resolve(&tags[0].clone().into())?.digest.short())?;
 
     // test_image = test_repo.get_image(tags[0]); test_image.platforms
-    for image in blocking::wait(images_of(&*test_repo.shared(), &manifest))? {
+    for image in test_repo.images_of(&manifest)? {
         writeln!(out, "platform: {}", image.platform.ok_or("no platform")?)?;
     }
 
     // platform_image = test_image.get_platform_image(Platform.from_name("linux/amd64"))
     let platform = Platform::parse("linux/amd64")?;
-    let one = blocking::wait(image_for(&*test_repo.shared(), manifest.clone(), &platform))?;
-    let platform_image = blocking::wait(Image::read(&*test_repo.shared(), one))?;
+    let one = test_repo.image_for(manifest.clone(), &platform)?;
+    let platform_image = test_repo.image(one)?;
     // platform_image.config.non_empty_history
     for step in platform_image.config().non_empty_history() {
         writeln!(out, "history: {}", step.instruction().unwrap_or_default())?;

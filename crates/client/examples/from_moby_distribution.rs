@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use longshore::{
-    Client, Copier, Image, Manifest, MediaType, Mount, Pack, Reference, Tag, TagOrDigest, blocking,
+    Client, Copier, Manifest, MediaType, Mount, Pack, Reference, Tag, TagOrDigest, blocking,
 };
 use longshore_image::{Append, DockerArchive, DockerArchiveWriter};
 
@@ -76,7 +76,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let append = blocking::wait(Append::new().file(&layer))?.comment("an empty tar");
     let more: Tag = "more".parse()?;
     blocking::wait(append.push(copy.shared(), &latest, copy.shared(), Some(&more)))?;
-    let appended = blocking::wait(Image::read(&*copy.shared(), copy.manifest(&more.into())?))?;
+    let appended = copy.image(copy.manifest(&more.into())?)?;
     writeln!(out, "layers: {} + 1 = {}", image.layers.len(), appended.layers().count())?;
 
     // ImageRef.from_image(…).save("python.tar"); ImageRef.from_tarball(workplace, "python.tar").push()

@@ -42,7 +42,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // dxf.set_alias('may15-readings', dgst)
     let readings: Tag = "may15-readings".parse()?;
     let pack = Pack::artifact("application/vnd.example.readings".parse()?);
-    let pack = blocking::wait(pack.file_at(&logger, MediaType::OCTET_STREAM))?;
+    let pack = blocking::file_at(pack, &logger, MediaType::OCTET_STREAM)?;
     dxf.push_pack(pack, Some(&readings))?;
 
     // assert dxf.get_alias('may15-readings') == [dgst]

@@ -23,6 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Without async, `longshore::blocking::wait` waits for each of these, and `longshore::blocking::Store`
+//! takes the archives as it takes every store.
+//!
 //! From the bottom up; a module uses only those above it:
 //!
 //! | modules | hold |

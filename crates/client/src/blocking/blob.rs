@@ -72,7 +72,8 @@ impl BufRead for BlobReader {
     }
 }
 
-/// A part of a blob being read; not verified, as a part cannot be.
+/// Bytes being read of which nothing more is known than that they come: a part of a blob, which
+/// cannot be verified, or the body of a reply.
 ///
 /// Dropping it closes the connection.
 #[derive(Debug)]
@@ -83,6 +84,22 @@ pub struct BlobStream {
 }
 
 impl BlobStream {
+    /// What is left, of at most `limit` bytes, in memory.
+    ///
+    /// # Errors
+    /// As [`BlobStream::bytes`](AsyncStream::bytes).
+    pub fn bytes(mut self, limit: usize) -> Result<Bytes> {
+        let mut all = BytesMut::new();
+        while !self.fill()?.is_empty() {
+            if self.piece.len() > limit.saturating_sub(all.len()) {
+                let clause = format!("more than the {limit} bytes allowed here");
+                return Err(Error::new(ErrorKind::TooLarge).detail(clause));
+            }
+            all.extend_from_slice(&std::mem::take(&mut self.piece));
+        }
+        Ok(all.freeze())
+    }
+
     /// What is at hand; empty at the end.
     fn fill(&mut self) -> Result<&Bytes> {
         while self.piece.is_empty() {
@@ -131,7 +148,13 @@ impl BufRead for BlobStream {
 
 /// A blob to be written, from a reader. It is read once, in pieces, off the thread that sends.
 pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
-    BlobBody::stream(AsyncStream::of_reader("the blob's reader", reader))
+    BlobBody::stream(stream(reader))
+}
+
+/// What a reader yields, as a stream: for [`Body::Stream`](crate::Body::Stream) and for what is
+/// [waited for](fn@wait). It is read once, in pieces, off the thread that takes them.
+pub fn stream(reader: impl Read + Send + 'static) -> AsyncStream {
+    AsyncStream::of_reader("the blob's reader", reader)
 }
 
 /// The nearest thing that `std` has a word for.

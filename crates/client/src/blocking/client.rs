@@ -14,6 +14,7 @@ use crate::listing::ListOptions;
 use crate::ping::Ping;
 use crate::raw::RawRequest;
 use crate::repository::RemoteRepository;
+use crate::v1::ApiVersion;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
@@ -100,6 +101,15 @@ impl Client {
     /// As [`Client::namespaces`](AsyncClient::namespaces).
     pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces> {
         wait(self.inner.namespaces(registry))
+    }
+
+    /// Asks which API a registry speaks: [`repository`](Self::repository) is v2, [`v1`](Self::v1) is
+    /// v1.
+    ///
+    /// # Errors
+    /// As [`Client::api_version`](AsyncClient::api_version).
+    pub fn api_version(&self, registry: &RegistryName) -> Result<ApiVersion> {
+        wait(self.inner.api_version(registry))
     }
 
     /// Sends a request of one's own.

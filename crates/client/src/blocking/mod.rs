@@ -25,14 +25,47 @@
 //! # }
 //! ```
 //!
+//! | async | here |
+//! |---|---|
+//! | `Client`, `ClientBuilder::build` | [`Client`], [`build_blocking`](crate::ClientBuilder::build_blocking) |
+//! | a store, and the functions over stores: `put_tags(&store, ..)` | [`Store`], its methods: `store.put_tags(..)` |
+//! | `Pages` | [`Listing`], an iterator |
+//! | `BlobReader`, `BlobStream` | [`BlobReader`], [`BlobStream`], both [`Read`](std::io::Read) |
+//! | a stream to be sent | a reader: `push_reader` for `push_stream`; [`body`], [`stream`] |
+//! | `Copier`, `Upload`, `Cached`, `RawReply` | the same names |
+//! | credential stores and helpers | [`CredentialStore`] |
+//! | [`v1`](crate::v1), [`blob_file`](crate::blob_file) | [`v1`], [`blob_file`] |
+//!
 //! Owns the one thread that drives all connections, started by the first call, and the wait for it.
-//! Whatever has no function of its own here is reached by [`wait`]: listings become iterators by
-//! [`Listing::from`], streams become readers by [`BlobStream::from`].
+//! Whatever has no function of its own here is reached by [`wait`], also what other crates make over
+//! stores, such as the archives of `longshore-image`: [`Store::new`] takes them, [`Listing::from`]
+//! makes listings iterators, [`BlobStream::from`] makes streams readers.
+//!
+//! ```
+//! use longshore::blocking::{Store, wait};
+//! use longshore::{Pack, Tag};
+//! use longshore_image::{OciArchive, OciArchiveWriter};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("notes.tar");
+//! let archive = Store::new(wait(OciArchiveWriter::create(&path))?);
+//! let notes = Pack::artifact("text/plain".parse()?).file("notes", "hello");
+//! archive.push_pack(notes, Some(&Tag::latest()))?;
+//! wait(archive.shared().finish())?;
+//!
+//! let archive = Store::new(wait(OciArchive::open(&path))?);
+//! assert_eq!(archive.tags(None).all()?, [Tag::latest()]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod blob;
+pub mod blob_file;
 mod cached;
 mod client;
 mod copier;
+mod credentials;
+mod image;
+mod layout;
 mod listing;
 mod raw;
 mod remote;
@@ -40,11 +73,14 @@ mod runtime;
 mod store;
 mod tagging;
 mod upload;
+pub mod v1;
 
-pub use blob::{BlobReader, BlobStream, body};
+pub use blob::{BlobReader, BlobStream, body, stream};
 pub use cached::Cached;
 pub use client::Client;
 pub use copier::Copier;
+pub use credentials::CredentialStore;
+pub use image::file_at;
 pub use listing::Listing;
 pub use raw::RawReply;
 pub use runtime::wait;

@@ -2,10 +2,9 @@
 
 use std::io::Read;
 
-use longshore_core::{
-    BlobStream, Descriptor, MediaType, RawManifest, Repository, Result, Tag, TagOrDigest,
-};
+use longshore_core::{Descriptor, MediaType, RawManifest, Repository, Result, Tag, TagOrDigest};
 
+use super::blob::stream;
 use super::cached::Cached;
 use super::listing::Listing;
 use super::runtime::wait;
@@ -80,7 +79,6 @@ impl Store<RemoteRepository> {
         descriptor: &Descriptor,
         content: impl Read + Send + 'static,
     ) -> Result<Option<Upload>> {
-        let content = BlobStream::of_reader("the blob's reader", content);
-        Ok(wait(self.inner().post_blob(descriptor, content))?.map(Upload::from))
+        Ok(wait(self.inner().post_blob(descriptor, stream(content)))?.map(Upload::from))
     }
 }

@@ -17,13 +17,12 @@ use tokio::runtime::{Builder, Handle};
 /// thread that it is called on, like any function that takes its time.
 ///
 /// ```
-/// use longshore::{Layout, blocking};
+/// use longshore::{Memory, Source as _, blocking};
 ///
-/// # let folder = tempfile::tempdir()?;
-/// # let folder = folder.path();
-/// let layout = blocking::wait(Layout::create(folder))?;
-/// assert_eq!(blocking::Store::new(layout).tags(None).count(), 0);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let store = Memory::new();
+/// let tags = blocking::wait(store.tags(None).all())?;
+/// assert!(tags.is_empty());
+/// # Ok::<(), longshore::Error>(())
 /// ```
 ///
 /// # Errors

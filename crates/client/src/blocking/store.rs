@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, BlobStream as AsyncStream, Delete, Descriptor, Digest, Holding, MediaType, Mount,
-    Node, Pack, RawManifest, Repository, Result, Source, Tag, TagOrDigest, Target, Untagged,
-    blob_file, untag,
+    BlobBody, Delete, Descriptor, Digest, Holding, MediaType, Mount, Node, Pack, RawManifest,
+    Repository, Result, Source, Tag, TagOrDigest, Target, Untagged, blob_file, untag,
 };
 
-use super::blob::{BlobReader, BlobStream};
+use super::blob::{BlobReader, BlobStream, stream};
 use super::listing::Listing;
 use super::runtime::wait;
 
@@ -203,8 +202,7 @@ impl<S: Target + ?Sized> Store<S> {
         reader: impl Read + Send + 'static,
         digest: Option<&Digest>,
     ) -> Result<Descriptor> {
-        let stream = AsyncStream::of_reader("the blob's reader", reader);
-        wait(self.inner.push_stream(stream, digest))
+        wait(self.inner.push_stream(stream(reader), digest))
     }
 
     /// Writes a manifest's exact bytes, and points `tag` at it, if given.

@@ -14,8 +14,7 @@ impl<S: Source + ?Sized> Store<S> {
     /// # Errors
     /// As [`tags_of`].
     pub fn tags_of(&self, digest: &Digest) -> Result<Vec<Tag>> {
-        let store = self.shared();
-        wait(tags_of(&*store, digest))
+        wait(tags_of(self.inner(), digest))
     }
 }
 
@@ -25,8 +24,7 @@ impl<S: Target + ?Sized> Store<S> {
     /// # Errors
     /// As [`put_tags`].
     pub fn put_tags(&self, selector: &TagOrDigest, tags: &[Tag]) -> Result<Descriptor> {
-        let store = self.shared();
-        wait(put_tags(&*store, selector, tags))
+        wait(put_tags(self.inner(), selector, tags))
     }
 }
 
@@ -36,7 +34,6 @@ impl<S: Delete + ?Sized> Store<S> {
     /// # Errors
     /// As [`delete_with_tags`].
     pub fn delete_with_tags(&self, selector: &TagOrDigest) -> Result<Deleted> {
-        let store = self.shared();
-        wait(delete_with_tags(&*store, selector))
+        wait(delete_with_tags(self.inner(), selector))
     }
 }

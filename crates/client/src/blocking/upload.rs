@@ -2,8 +2,9 @@
 
 use std::io::Read;
 
-use longshore_core::{BlobStream, Digest, Result};
+use longshore_core::{Digest, Result};
 
+use super::blob::stream;
 use super::runtime::wait;
 use crate::repository::Upload as AsyncUpload;
 
@@ -116,8 +117,4 @@ impl From<AsyncUpload> for Upload {
     fn from(inner: AsyncUpload) -> Self {
         Self { inner }
     }
-}
-
-fn stream(reader: impl Read + Send + 'static) -> BlobStream {
-    BlobStream::of_reader("the blob's reader", reader)
 }

@@ -46,7 +46,7 @@ fn listings_tags_and_forms_are_there_without_async() {
 }
 
 /// A registry on a thread of its own, which ends when this is dropped.
-struct Served {
+pub(crate) struct Served {
     address: std::net::SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -69,11 +69,11 @@ impl Served {
         Self { address: told.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
     }
 
-    fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self::start(Registry::builder().memory())
     }
 
-    fn repository(&self, name: &str) -> blocking::RemoteRepository {
+    pub(crate) fn repository(&self, name: &str) -> blocking::RemoteRepository {
         let client = quick().build_blocking();
         client.repository(&format!("{}/{name}", self.address).parse().unwrap())
     }
@@ -351,7 +351,7 @@ fn what_a_reader_fails_with_is_what_the_push_fails_with() {
 fn one_wrapper_serves_every_store_and_copies_between_them() {
     let served = Served::memory();
     let folder = tempfile::tempdir().unwrap();
-    let layout = blocking::Store::new(blocking::wait(Layout::create(folder.path())).unwrap());
+    let layout = blocking::Store::<Layout>::create(folder.path()).unwrap();
     let made = layout.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
     let remote = served.repository("a");
     let copier = blocking::Copier::from(Copier::new(layout.shared(), remote.shared()));
