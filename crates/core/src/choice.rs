@@ -3,13 +3,17 @@
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Image;
-use crate::manifest::{Manifest, RawManifest, Schema1};
+use crate::manifest::{Manifest, RawManifest, Schema1, is_attestation};
 use crate::nested::{self, Below};
 use crate::platform::Platform;
 use crate::store::Source;
 
-/// The image for a platform: of an index, the one that it lists for it; an image itself, if its
-/// configuration says that it is for it. What is no image is for every platform.
+/// The image for a platform: of an index, the one that fits it best; an image itself, if its
+/// configuration says that it will do for it. What is no image is for every platform.
+///
+/// The best is the one for that platform, else the one for the newest of the older processors of the
+/// same architecture: `arm/v6` where `arm/v7` is wanted and not there. Where no entry that says its
+/// platform fits, the configurations of those that do not are asked.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms that there are; the source's error.
@@ -99,7 +103,7 @@ impl<S: Source + ?Sized> Listing<'_, S> {
         for descriptor in index.manifests {
             let is_index = descriptor.media_type.is_index();
             match &descriptor.platform {
-                _ if descriptor.annotations.get(ATTESTATION).is_some() => {}
+                _ if is_attestation(&descriptor) => {}
                 Some(platform) if !is_index && platform.os == "unknown" => {}
                 Some(_) if !is_index => self.images.push(descriptor),
                 _ => {
@@ -120,10 +124,6 @@ fn platform_of(schema1: &Schema1) -> Result<Platform> {
     Ok(Platform::new(&os, &schema1.architecture, None))
 }
 
-/// How BuildKit marks an index's entry that is no image but tells of one.
-///
-/// Source: BuildKit, docs/attestations/attestation-storage.md.
-const ATTESTATION: &str = "vnd.docker.reference.type";
 /// Indexes within each other: real ones have two at most.
 const DEPTH: usize = 4;
 
@@ -171,7 +171,7 @@ mod tests {
         let artifact = Pack::artifact("a/b".parse().unwrap()).push(&store, None).await.unwrap();
         let unknown = on(artifact.clone(), "unknown/unknown");
         let mut marked = on(artifact.clone(), "linux/amd64");
-        marked.annotations.insert(ATTESTATION, "attestation-manifest");
+        marked.annotations.insert("vnd.docker.reference.type", "attestation-manifest");
         let entries = vec![amd, unsaid, inner, artifact, unknown, marked];
         let index = Pack::index(entries).push(&store, None).await.unwrap();
         let platforms: Vec<String> =

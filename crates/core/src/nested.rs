@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Index, MANIFEST_LIMIT, Manifest, RawManifest, missing};
-use crate::platform::Platform;
+use crate::image::Image;
+use crate::manifest::{Index, MANIFEST_LIMIT, Manifest, RawManifest, is_attestation, missing};
+use crate::platform::{Fit, Platform};
 use crate::store::Source;
 
-/// The image for a platform that an index lists: itself, or else by the indexes that it lists, those
-/// that are nearer first.
+/// The image that an index has for a platform: the one that fits best, whether listed by itself or by
+/// the indexes that it lists; of equals, one that is nearer.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms of all of them;
@@ -20,17 +21,12 @@ pub(crate) async fn image_in(
     index: Index,
     platform: &Platform,
 ) -> Result<Descriptor> {
-    let (mut there, mut below) = (Vec::new(), Below::new(source));
-    let mut level = vec![index];
+    let mut search = Search { platform, best: None, there: Vec::new(), unsaid: Vec::new() };
+    let (mut level, mut below) = (vec![index], Below::new(source));
     for _ in 0..DEPTH {
-        if let Some(found) = level.iter().find_map(|index| index.for_platform(platform).ok()) {
-            return Ok(found.clone());
-        }
-        there.extend(level.iter().flat_map(Index::platforms).map(ToString::to_string));
         let mut next = Vec::new();
-        for entry in level.iter().flat_map(|index| &index.manifests) {
-            if entry.media_type.is_index()
-                && let Some(manifest) = below.manifest(&entry.digest).await?
+        for entry in search.look_at(&level) {
+            if let Some(manifest) = below.manifest(&entry.digest).await?
                 && let Manifest::Index(index) = manifest.parse()?
             {
                 next.push(index);
@@ -38,7 +34,63 @@ pub(crate) async fn image_in(
         }
         level = next;
     }
-    Err(missing(platform, there))
+    if search.best.is_none() {
+        search.ask_configs(&mut below).await?;
+    }
+    search.best.map(|(_, image)| image).ok_or_else(|| missing(platform, search.there))
+}
+
+struct Search<'a> {
+    platform: &'a Platform,
+    best: Option<(Fit, Descriptor)>,
+    /// The platforms seen.
+    there: Vec<String>,
+    /// Entries that do not say which platform they are for.
+    unsaid: Vec<Descriptor>,
+}
+
+impl Search<'_> {
+    /// Looks at the indexes of one level; returns those below, unless nothing there can be better.
+    fn look_at<'i>(&mut self, level: &'i [Index]) -> Vec<&'i Descriptor> {
+        for (fit, image) in level.iter().filter_map(|index| index.best_for(self.platform)) {
+            self.offer(fit, image);
+        }
+        if self.best.as_ref().is_some_and(|(fit, _)| fit.is_exact()) {
+            return Vec::new();
+        }
+        self.there.extend(level.iter().flat_map(Index::platforms).map(ToString::to_string));
+        let entries = || level.iter().flat_map(|index| &index.manifests);
+        let unsaid = |entry: &&Descriptor| {
+            entry.platform.is_none() && !entry.media_type.is_index() && !is_attestation(entry)
+        };
+        self.unsaid.extend(entries().filter(unsaid).cloned());
+        entries().filter(|entry| entry.media_type.is_index()).collect()
+    }
+
+    fn offer(&mut self, fit: Fit, image: &Descriptor) {
+        if self.best.as_ref().is_none_or(|(best, _)| fit < *best) {
+            self.best = Some((fit, image.clone()));
+        }
+    }
+
+    /// Looks at the images of which only their configurations say what they are for.
+    async fn ask_configs<S>(&mut self, below: &mut Below<'_, S>) -> Result<()>
+    where
+        S: Source + ?Sized,
+    {
+        for entry in std::mem::take(&mut self.unsaid) {
+            let Some(manifest) = below.manifest(&entry.digest).await? else { continue };
+            if !matches!(manifest.parse()?, Manifest::Image(image) if image.is_container_image()) {
+                continue;
+            }
+            let image = Image::read(below.source(), manifest).await?;
+            self.there.push(image.platform().to_string());
+            if let Some(fit) = image.platform().fit(self.platform) {
+                self.offer(fit, &entry);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The manifests below an index, each read once: what a few documents list again and again must not
@@ -116,6 +168,50 @@ mod tests {
         let e = image_for(&store, manifest, &s390x).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::NotFound);
         assert!(e.to_string().contains("the index has linux/amd64, linux/arm64"), "{e}");
+    }
+
+    #[tokio::test]
+    async fn the_best_of_all_indexes_is_taken_and_an_exact_one_before_it() {
+        let store = Memory::new();
+        let (v5, v6, v7) = (
+            image(&store, "linux/arm/v5").await,
+            image(&store, "linux/arm/v6").await,
+            image(&store, "linux/arm/v7").await,
+        );
+        let mut attestation = image(&store, "linux/arm/v8").await;
+        attestation.annotations.insert("vnd.docker.reference.type", "attestation-manifest");
+        let inner = Pack::index(vec![v7.clone()]).push(&store, None).await.unwrap();
+        let near = [attestation, v5.clone(), v6.clone()];
+        for (entries, wanted, expected) in [
+            (vec![], "linux/arm/v7", &v6),
+            (vec![], "linux/arm", &v6),
+            (vec![], "linux/arm/v5", &v5),
+            (vec![inner.clone()], "linux/arm/v7", &v7),
+            (vec![inner.clone()], "linux/arm/v6", &v6),
+            (vec![inner], "linux/arm/v8", &v7),
+        ] {
+            let entries = [&near[..], &entries].concat();
+            let outer = Pack::index(entries).push(&store, None).await.unwrap();
+            let manifest = store.manifest(&outer.digest.into()).await.unwrap();
+            let found = image_for(&store, manifest, &wanted.parse().unwrap()).await.unwrap();
+            assert_eq!(*found.digest(), expected.digest, "{wanted}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_index_does_not_say_of_its_images_their_configurations_do() {
+        let store = Memory::new();
+        let mut arm = image(&store, "linux/arm64").await;
+        arm.platform = None;
+        let artifact = Pack::artifact("a/b".parse().unwrap()).push(&store, None).await.unwrap();
+        let outer = Pack::index(vec![artifact, arm.clone()]).push(&store, None).await.unwrap();
+        let manifest = store.manifest(&outer.digest.into()).await.unwrap();
+        let wanted = "linux/arm64".parse().unwrap();
+        let found = image_for(&store, manifest.clone(), &wanted).await.unwrap();
+        assert_eq!(*found.digest(), arm.digest);
+        let amd = "linux/amd64".parse().unwrap();
+        let e = image_for(&store, manifest, &amd).await.unwrap_err();
+        assert!(e.to_string().contains("the index has linux/arm64"), "{e}");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
-use crate::platform::Platform;
+use crate::platform::{Fit, Platform};
 
 /// A list of manifests: usually one image for several platforms.
 ///
@@ -50,13 +50,20 @@ impl Index {
         }
     }
 
-    /// The first manifest for a platform.
+    /// The manifest that fits a platform best: the one for it, else the one for the newest of the older
+    /// processors of its architecture; of equals the first. Attestations are none.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) with the platforms there are.
     pub fn for_platform(&self, wanted: &Platform) -> Result<&Descriptor> {
-        let stated = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(wanted));
-        self.manifests.iter().find(stated).ok_or_else(|| missing(wanted, self.platforms()))
+        let best = self.best_for(wanted).map(|(_, descriptor)| descriptor);
+        best.ok_or_else(|| missing(wanted, self.platforms()))
+    }
+
+    /// The manifest that fits best, and how well.
+    pub(crate) fn best_for(&self, wanted: &Platform) -> Option<(Fit, &Descriptor)> {
+        let images = self.manifests.iter().filter(|d| !is_attestation(d));
+        images.filter_map(|d| Some((d.platform.as_ref()?.fit(wanted)?, d))).min_by_key(|fit| fit.0)
     }
 
     /// The platforms it has images for, without attestations' `unknown/unknown` and empty ones.
@@ -66,6 +73,13 @@ impl Index {
             .filter_map(|d| d.platform.as_ref())
             .filter(|p| !matches!(&*p.os, "" | "unknown"))
     }
+}
+
+/// Whether an index's entry is no image but tells of one, as BuildKit marks it.
+///
+/// Source: BuildKit, docs/attestations/attestation-storage.md.
+pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
+    entry.annotations.get("vnd.docker.reference.type").is_some()
 }
 
 /// The error where an index, with all that are in it, has these platforms and not the one wanted.

@@ -22,7 +22,7 @@ pub use config::{CONFIG_LIMIT, ContainerConfig, ImageConfig};
 pub use history::History;
 pub use image::ImageManifest;
 pub use index::Index;
-pub(crate) use index::missing;
+pub(crate) use index::{is_attestation, missing};
 pub use raw::RawManifest;
 pub use rootfs::RootFs;
 pub use schema1::{Ancestor, Schema1, Schema1History, Schema1Layer};

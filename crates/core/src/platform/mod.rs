@@ -1,16 +1,20 @@
 //! Which machine an image is for.
 
+mod fit;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub(crate) use self::fit::Fit;
 use crate::error::{ParseError, Result};
 
 /// The machine that an image runs on, as an index describes it.
 ///
-/// Written `os/architecture[/variant]`. Fields that longshore does not know are kept in `extra`.
+/// Written `os/architecture[/variant]`, with the system's version, where it is known, in brackets:
+/// `windows(10.0.20348.2113)/amd64`. Fields that longshore does not know are kept in `extra`.
 ///
 /// Source: image-spec v1.1.1, image index, "platform".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +52,7 @@ impl Platform {
         Self { os: os.to_ascii_lowercase(), architecture, variant, ..Self::default() }
     }
 
-    /// Reads `os/architecture[/variant]`, or `local` for the machine at hand.
+    /// Reads `os[(version)]/architecture[/variant]`, or `local` for the machine at hand.
     ///
     /// Common other names are normalised: `x86_64` is `amd64`, `aarch64` is `arm64`.
     ///
@@ -59,16 +63,27 @@ impl Platform {
             return Ok(Self::local());
         }
         let bad = |reason: &'static str| ParseError::new("platform", text, reason);
-        let parts: Vec<&str> = text.split('/').collect();
+        let mut parts: Vec<&str> = text.split('/').collect();
+        let os_version = parts[0].strip_suffix(')').and_then(|os| os.split_once('('));
+        if let Some((os, version)) = os_version {
+            parts.splice(..1, [os]);
+            parts.push(version);
+        }
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if parts.iter().any(|part| part.is_empty() || !part.chars().all(allowed)) {
             return Err(bad("expected os/architecture[/variant], such as linux/arm64"));
         }
-        match parts[..] {
-            [os, architecture] => Ok(Self::new(os, architecture, None)),
-            [os, architecture, variant] => Ok(Self::new(os, architecture, Some(variant))),
-            _ => Err(bad("expected two or three parts, such as linux/amd64 or linux/arm/v7")),
-        }
+        let os_version = os_version.and_then(|_| parts.pop()).map(str::to_owned);
+        let platform = match parts[..] {
+            [os, architecture] => Self::new(os, architecture, None),
+            [os, architecture, variant] => Self::new(os, architecture, Some(variant)),
+            _ => {
+                return Err(bad(
+                    "expected two or three parts, such as linux/amd64 or linux/arm/v7",
+                ));
+            }
+        };
+        Ok(Self { os_version, ..platform })
     }
 
     /// The platform that images for this machine carry. Images are Linux's also on macOS.
@@ -78,22 +93,29 @@ impl Platform {
         Self::new(os, std::env::consts::ARCH, None)
     }
 
-    /// Whether an image for `self` is what someone who asks for `wanted` means.
+    /// Whether an image for `self` will do for someone who asks for `wanted`: it is for that machine,
+    /// or for an older processor of the same architecture, as `arm/v6` is where `arm/v7` is wanted.
     ///
     /// What `wanted` leaves out matches anything.
+    /// [`Index::for_platform`](crate::Index::for_platform) chooses the best of many.
     #[must_use]
     pub fn satisfies(&self, wanted: &Self) -> bool {
-        let (architecture, variant) = normalise(&self.architecture, self.variant.as_deref());
-        self.os.eq_ignore_ascii_case(&wanted.os)
-            && architecture == wanted.architecture
-            && (wanted.variant.is_none() || variant == wanted.variant)
-            && (wanted.os_version.is_none() || self.os_version == wanted.os_version)
+        self.fit(wanted).is_some()
+    }
+
+    /// How well an image for `self` fits.
+    pub(crate) fn fit(&self, wanted: &Self) -> Option<Fit> {
+        fit::fit(self, wanted)
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
+        f.write_str(&self.os)?;
+        if let Some(version) = self.os_version.as_deref().filter(|version| !version.is_empty()) {
+            write!(f, "({version})")?;
+        }
+        write!(f, "/{}", self.architecture)?;
         match &self.variant {
             Some(variant) => write!(f, "/{variant}"),
             None => Ok(()),
@@ -125,6 +147,7 @@ fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<Strin
         ("x86" | "i386" | "i686" | "386", v) => ("386".into(), v.map(Into::into)),
         ("armhf", None) => ("arm".into(), Some("v7".into())),
         ("armel", None) => ("arm".into(), Some("v6".into())),
+        ("arm", Some(v @ ("5" | "6" | "7" | "8"))) => ("arm".into(), Some(format!("v{v}"))),
         ("powerpc64le", v) => ("ppc64le".into(), v.map(Into::into)),
         _ => (architecture, variant),
     }
@@ -144,10 +167,26 @@ mod tests {
             ("linux/arm/v7", "linux/arm/v7"),
             ("linux/armhf", "linux/arm/v7"),
             ("windows/amd64", "windows/amd64"),
+            ("linux/arm/6", "linux/arm/v6"),
+            ("windows(10.0.20348.2113)/amd64", "windows(10.0.20348.2113)/amd64"),
         ] {
             assert_eq!(Platform::parse(text).unwrap().to_string(), shown);
         }
-        for bad in ["", "linux", "linux/", "a/b/c/d", "linux/am d64", "linux/amd64\n"] {
+        for bad in [
+            "",
+            "linux",
+            "linux/",
+            "a/b/c/d",
+            "linux/am d64",
+            "linux/amd64\n",
+            "w()/a",
+            "w(1/a",
+            "(1)/a",
+            "w(1)",
+            "w(1)x/a",
+            "w/a(1)",
+            "w((1))/a",
+        ] {
             assert!(Platform::parse(bad).is_err(), "{bad:?}");
         }
     }
@@ -185,6 +224,7 @@ mod tests {
         let v7 = Platform::new("linux", "arm", Some("v7"));
         assert!(v7.satisfies(&Platform::parse("linux/arm").unwrap()));
         assert!(!v7.satisfies(&Platform::parse("linux/arm/v6").unwrap()));
+        assert!(v7.satisfies(&Platform::parse("linux/arm/v8").unwrap()), "it runs there");
     }
 
     #[test]

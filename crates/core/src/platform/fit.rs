@@ -1,0 +1,208 @@
+//! How well a platform that is on offer fits the one that is wanted.
+
+use super::{Platform, normalise};
+
+/// How far what is offered is from what is wanted; the least is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Fit {
+    /// Steps down from the processor wanted.
+    variant: u32,
+    os_version: u8,
+    os_features: u8,
+    /// Whether it is written otherwise: `arm` is `arm/v7`.
+    spelling: bool,
+}
+
+impl Fit {
+    /// Whether nothing can fit better.
+    pub(crate) fn is_exact(self) -> bool {
+        Self { spelling: false, ..self }
+            == Self { variant: 0, os_version: 0, os_features: 0, spelling: false }
+    }
+}
+
+/// How well `offered` fits `wanted`; `None` if it does not.
+///
+/// An image for an older processor of the same kind runs on a newer one. Another architecture is
+/// never an answer, though some machines could run it.
+///
+/// Source: containerd, platforms, `Only`, which would take `386` for `amd64` and `arm` for `arm64`.
+pub(super) fn fit(offered: &Platform, wanted: &Platform) -> Option<Fit> {
+    let (architecture, there) = normalise(&offered.architecture, offered.variant.as_deref());
+    let (asked_architecture, asked) = normalise(&wanted.architecture, wanted.variant.as_deref());
+    if !offered.os.eq_ignore_ascii_case(&wanted.os) || architecture != asked_architecture {
+        return None;
+    }
+    Some(Fit {
+        variant: variant(&architecture, there.as_deref(), asked.as_deref())?,
+        os_version: os_version(offered, wanted)?,
+        os_features: os_features(offered, wanted)?,
+        spelling: there != asked,
+    })
+}
+
+fn variant(architecture: &str, offered: Option<&str>, wanted: Option<&str>) -> Option<u32> {
+    let usual = match architecture {
+        "amd64" => Some("v1"),
+        "arm" => Some("v7"),
+        "arm64" => Some("v8"),
+        _ => None,
+    };
+    let (there, asked) = (offered.or(usual), wanted.or(usual));
+    if there == asked {
+        return Some(0);
+    }
+    let down = || steps_down(version(architecture, there?)?, version(architecture, asked?)?);
+    down().or_else(|| wanted.is_none().then_some(ANY))
+}
+
+/// The generation and the step within it of a processor of those that are backward compatible.
+fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
+    let number = variant.strip_prefix('v')?;
+    match architecture {
+        "amd64" | "arm" => Some((0, number.parse().ok()?)),
+        "arm64" => {
+            let (major, minor) = number.split_once('.').unwrap_or((number, "0"));
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// From the processor wanted down to the one offered, if that one is no newer.
+fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
+    match (offered, wanted) {
+        ((there, step), (asked, top)) if there == asked => top.checked_sub(step),
+        // ARMv9.x has all that ARMv8.(x+5) has.
+        ((8, step), (9, top)) => {
+            top.checked_add(5)?.checked_sub(step)?.checked_add(top)?.checked_add(1)
+        }
+        _ => None,
+    }
+}
+
+/// A version of Windows is its build; an image of another revision runs. What states no version is for
+/// any.
+fn os_version(offered: &Platform, wanted: &Platform) -> Option<u8> {
+    let build =
+        |version: &str| version.splitn(4, '.').take(3).map(str::to_owned).collect::<Vec<_>>();
+    match (offered.os_version.as_deref(), wanted.os_version.as_deref()) {
+        (_, None) => Some(0),
+        (None, Some(_)) => Some(2),
+        (Some(there), Some(asked)) if there == asked => Some(0),
+        (Some(there), Some(asked)) => {
+            let windows = wanted.os.eq_ignore_ascii_case("windows");
+            (windows && build(there) == build(asked)).then_some(1)
+        }
+    }
+}
+
+/// An image may need what the machine has, where it is said what that is, and no more.
+fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
+    let has = |feature: &String| wanted.os_features.contains(feature);
+    match (offered.os_features.is_empty(), wanted.os_features.is_empty()) {
+        (true, true) => Some(0),
+        (true, false) | (false, true) => Some(1),
+        (false, false) => {
+            let equal = offered.os_features.len() == wanted.os_features.len();
+            offered.os_features.iter().all(has).then_some(u8::from(!equal))
+        }
+    }
+}
+
+/// Further than any step down: a processor of which the one who asks has said nothing.
+const ANY: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn best<'a>(wanted: &str, offered: &[&'a str]) -> Option<&'a str> {
+        let wanted = Platform::parse(wanted).unwrap();
+        let fits = offered.iter().filter_map(|&text| {
+            let (os, rest) = text.split_once('/').unwrap();
+            let (architecture, variant) = match rest.split_once('/') {
+                Some((architecture, variant)) => (architecture, Some(variant.to_owned())),
+                None => (rest, None),
+            };
+            // As an index writes it, which nobody has normalised.
+            let mut platform = Platform { variant, ..Platform::default() };
+            (platform.os, platform.architecture) = (os.to_owned(), architecture.to_owned());
+            fit(&platform, &wanted).map(|fit| (fit, text))
+        });
+        fits.min_by_key(|(fit, _)| *fit).map(|(_, text)| text)
+    }
+
+    #[test]
+    fn the_newest_that_runs_is_the_best() {
+        let arms = ["linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "linux/arm64/v8"];
+        let amds = ["linux/386", "linux/amd64", "linux/amd64/v2", "linux/amd64/v4"];
+        let arm64s = ["linux/arm64", "linux/arm64/v8.2", "linux/arm64/v9", "linux/arm64/v9.2"];
+        for (wanted, offered, expected) in [
+            ("linux/arm/v8", &arms[..], Some("linux/arm/v7")),
+            ("linux/arm/v7", &arms[..], Some("linux/arm/v7")),
+            ("linux/arm/v7", &arms[..2], Some("linux/arm/v6")),
+            ("linux/arm/v6", &arms[..], Some("linux/arm/v6")),
+            ("linux/arm/v5", &arms[1..], None),
+            ("linux/arm", &arms[..], Some("linux/arm/v7")),
+            ("linux/armhf", &arms[..1], Some("linux/arm/v5")),
+            ("linux/arm/7", &arms[..], Some("linux/arm/v7")),
+            ("linux/arm/v7", &["linux/arm", "linux/arm/v6"], Some("linux/arm")),
+            ("linux/arm/v7", &["linux/arm", "linux/arm/v7"], Some("linux/arm/v7")),
+            ("linux/arm/v6", &["linux/arm"], None),
+            ("linux/arm64", &arms[..], Some("linux/arm64/v8")),
+            ("linux/arm64/v8", &["linux/arm64"], Some("linux/arm64")),
+            ("linux/arm64", &arms[..3], None),
+            ("linux/arm64", &arm64s[..], Some("linux/arm64")),
+            ("linux/arm64/v8.1", &arm64s[..], Some("linux/arm64")),
+            ("linux/arm64/v8.9", &arm64s[..], Some("linux/arm64/v8.2")),
+            ("linux/arm64/v9.1", &arm64s[..], Some("linux/arm64/v9")),
+            ("linux/arm64/v9.1", &arm64s[..2], Some("linux/arm64/v8.2")),
+            ("linux/arm64/v9", &["linux/arm64/v8.6"], None),
+            ("linux/amd64/v3", &amds[..], Some("linux/amd64/v2")),
+            ("linux/amd64/v3", &amds[..2], Some("linux/amd64")),
+            ("linux/amd64/v3", &amds[3..], None),
+            ("linux/x86_64", &amds[1..], Some("linux/amd64")),
+            ("linux/amd64", &amds[..1], None),
+            ("windows/amd64", &amds[..], None),
+            ("linux/riscv64/rva23", &["linux/riscv64/rva20", "linux/riscv64"], None),
+            ("linux/ppc64le", &["linux/ppc64le/power9", "linux/ppc64le"], Some("linux/ppc64le")),
+            // Nothing was said of the processor's version: then any will do, the usual one best.
+            ("linux/amd64", &amds[2..], Some("linux/amd64/v2")),
+            ("linux/arm", &["linux/arm/v8"], Some("linux/arm/v8")),
+            ("linux/amd64/v99999999999", &amds[1..], None),
+        ] {
+            assert_eq!(best(wanted, offered), expected, "{wanted} of {offered:?}");
+        }
+    }
+
+    #[test]
+    fn versions_and_features_of_the_system_count_where_they_are_stated() {
+        let windows = |version: Option<&str>, features: &[&str]| Platform {
+            os_version: version.map(Into::into),
+            os_features: features.iter().map(|&feature| feature.to_owned()).collect(),
+            ..Platform::new("windows", "amd64", None)
+        };
+        let build = Some("10.0.17763.100");
+        for (offered, wanted, expected) in [
+            (windows(build, &[]), windows(None, &[]), Some((0, 0))),
+            (windows(build, &[]), windows(build, &[]), Some((0, 0))),
+            (windows(build, &[]), windows(Some("10.0.17763.999"), &[]), Some((1, 0))),
+            (windows(build, &[]), windows(Some("10.0.17763"), &[]), Some((1, 0))),
+            (windows(None, &[]), windows(build, &[]), Some((2, 0))),
+            (windows(build, &[]), windows(Some("10.0.20348.100"), &[]), None),
+            (windows(None, &["win32k"]), windows(None, &["win32k"]), Some((0, 0))),
+            (windows(None, &["win32k"]), windows(None, &["win32k", "x"]), Some((0, 1))),
+            (windows(None, &["win32k"]), windows(None, &[]), Some((0, 1))),
+            (windows(None, &["win32k"]), windows(None, &["x"]), None),
+        ] {
+            let found = fit(&offered, &wanted).map(|fit| (fit.os_version, fit.os_features));
+            assert_eq!(found, expected, "{offered:?} for {wanted:?}");
+        }
+        let linux = |version: &str| Platform {
+            os_version: Some(version.to_owned()),
+            ..Platform::new("linux", "amd64", None)
+        };
+        assert_eq!(fit(&linux("6.1.0.1"), &linux("6.1.0.2")), None);
+    }
+}
