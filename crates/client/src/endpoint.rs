@@ -6,7 +6,7 @@ use http::Uri;
 use longshore_core::{Digest, MediaType, RegistryName, RepositoryName, Tag, TagOrDigest};
 use url::Url;
 
-use crate::registry_url::PathPrefix;
+use crate::config::PathPrefix;
 
 /// A registry's base URL, and every URL below it that the specification names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,13 +9,13 @@ use http::{HeaderValue, Method, Request, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
 use crate::auth::{Access, Scopes};
+use crate::config::Limits;
 use crate::config::Resolved;
-use crate::detect::{Detector, Reached, with_scheme};
 use crate::endpoint::Endpoint;
-use crate::limits::Limits;
 use crate::origin::Origin;
 use crate::reply::Reply;
 use crate::scheme::Rule;
+use crate::scheme::detect::{Detector, Reached, with_scheme};
 use crate::transport::deadline::{Deadline, is_late};
 use crate::transport::{Body, Transport, TransportError, replay};
 

@@ -26,12 +26,14 @@
 //!
 //! | modules | hold |
 //! |---|---|
-//! | `config`, `certificate`, `endpoint`, `origin`, `link`, `redact` | settings, URLs and the rules about them; pure |
+//! | `environment`, `scheme`, `certificate`, `proxy`, `resolver`, `config` | how registries are reached: settings |
+//! | `endpoint`, `origin`, `link`, `redact` | URLs and the rules about them |
+//! | `credentials` | who to be |
 //! | `transport` | the seam to HTTP, and the layers around it: retry, limit, redirect, log, wire |
-//! | `reply`, `credentials` | what a reply means; who to be |
+//! | `reply` | what a reply means |
 //! | `auth` | the layer that answers challenges |
 //! | `exchange`, `listing`, `shared` | what all operations have in common |
-//! | `repository`, `catalog`, `ping`, `v1` | the operations |
+//! | `repository`, `catalog`, `ping`, `raw`, `v1` | the operations |
 //! | `client` | puts it all together |
 //! | [`blocking`] | the same without async |
 
@@ -39,31 +41,25 @@ mod auth;
 pub mod blocking;
 mod catalog;
 mod certificate;
-mod certificate_folder;
 mod client;
 mod config;
 mod credentials;
-mod detect;
 mod endpoint;
 mod environment;
 mod exchange;
-mod limits;
 mod link;
 mod listing;
 mod origin;
-mod pattern;
 mod ping;
 mod proxy;
 mod raw;
 mod redact;
-mod registry_url;
 mod reply;
 mod repository;
 mod resolver;
 mod scheme;
 mod shared;
 mod transport;
-mod userinfo;
 pub mod v1;
 
 pub use http;
@@ -84,22 +80,21 @@ pub use longshore_core::{
 pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
 
 pub use auth::{Authentication, BasicUse, Inquiry, Looked, Opening, Scope, Token, TokenService};
-pub use certificate::{ClientCertificate, RootCertificates};
-pub use certificate_folder::CertificateFolders;
+pub use certificate::{CertificateFolders, ClientCertificate, RootCertificates};
 pub use client::{Client, ClientBuilder};
-pub use config::{RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification};
+pub use config::{
+    Limits, PathPrefix, RegistrySettings, RegistryUrl, RetryPolicy, UploadForm, UserAgent,
+    Verification,
+};
 pub use credentials::{
     Credential, CredentialHelper, CredentialKey, CredentialKind, CredentialStore, Credentials,
-    DockerConfig, Helpers, Kept, Login, MemoryCredentials, Netrc, Secret,
+    DockerConfig, Helpers, Kept, Login, MemoryCredentials, Netrc, RegistryPattern, Secret,
 };
 pub use environment::Environment;
-pub use limits::Limits;
 pub use listing::ListOptions;
-pub use pattern::RegistryPattern;
 pub use ping::Ping;
 pub use proxy::{NoProxy, Proxies, Proxy};
 pub use raw::{RawReply, RawRequest};
-pub use registry_url::{PathPrefix, RegistryUrl};
 pub use repository::{RemoteRepository, Upload};
 pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;

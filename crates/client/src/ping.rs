@@ -5,10 +5,10 @@ use longshore_core::{Error, ErrorKind, Result};
 
 use crate::auth::{Challenge, Scopes};
 use crate::config::Verification;
-use crate::detect::Reached;
 use crate::exchange::{Ask, Exchange};
 use crate::reply::Reply;
 use crate::scheme::Scheme;
+use crate::scheme::detect::Reached;
 
 /// What a registry says of itself, asked without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use longshore_core::{BlobStream, Error, ErrorKind, ParseError, Result};
 
 use crate::auth::Scopes;
-use crate::detect::with_scheme;
 use crate::exchange::{Ask, Exchange};
 use crate::origin::{Origin, resolve};
 use crate::reply::Reply;
+use crate::scheme::detect::with_scheme;
 use crate::transport::Body;
 
 /// A request to a registry, for what no method here is made for.

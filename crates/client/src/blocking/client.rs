@@ -9,7 +9,7 @@ use super::runtime::wait;
 use super::store::Store;
 use crate::auth::{Inquiry, Scope, Token};
 use crate::client::{Client as AsyncClient, ClientBuilder};
-use crate::limits::Limits;
+use crate::config::Limits;
 use crate::listing::ListOptions;
 use crate::ping::Ping;
 use crate::raw::RawRequest;

@@ -10,7 +10,7 @@ use super::listing::Listing;
 use super::runtime::wait;
 use super::store::Store;
 use super::upload::Upload;
-use crate::limits::Limits;
+use crate::config::Limits;
 use crate::listing::ListOptions;
 use crate::repository::RemoteRepository;
 

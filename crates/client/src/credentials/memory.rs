@@ -3,7 +3,7 @@ use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 use url::Url;
 
 use super::{Credential, CredentialKey, CredentialStore, Secret, user_info};
-use crate::pattern::RegistryPattern;
+use crate::credentials::RegistryPattern;
 
 /// Credentials that the caller gives; nobody for every other registry.
 ///

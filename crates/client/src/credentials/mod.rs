@@ -10,9 +10,10 @@ mod helper;
 mod key;
 mod memory;
 mod netrc;
+mod pattern;
 mod permission;
 mod secret;
-mod user_info;
+pub(crate) mod user_info;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ pub use helper::{CredentialHelper, Helpers};
 pub use key::CredentialKey;
 pub use memory::MemoryCredentials;
 pub use netrc::Netrc;
+pub use pattern::RegistryPattern;
 pub use secret::Secret;
 pub(crate) use user_info::user_info;
 

@@ -12,9 +12,9 @@ use longshore_core::ParseError;
 pub use bypass::NoProxy;
 
 use crate::certificate::RootCertificates;
+use crate::credentials::user_info;
 use crate::credentials::{Login, Secret};
 use crate::environment::Environment;
-use crate::userinfo;
 
 /// A proxy: `http://`, `https://` (TLS to the proxy), `socks5://` or `socks5h://`.
 ///
@@ -61,7 +61,7 @@ impl Proxy {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        let part = |text| userinfo::decode(text).ok_or_else(|| bad("the user is not text"));
+        let part = |text| user_info::decode(text).ok_or_else(|| bad("the user is not text"));
         let login = match (url.username(), url.password()) {
             ("", None) => None,
             (user, password) => Some(Login {

@@ -32,9 +32,9 @@ pub use upload::Upload;
 
 use self::session::Sessions;
 use crate::auth::{Scope, Scopes};
+use crate::config::Limits;
 use crate::endpoint::Endpoint;
 use crate::exchange::{Ask, Exchange};
-use crate::limits::Limits;
 use crate::listing::ListOptions;
 use crate::shared::Shared;
 

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::entry;
 use crate::credentials::CredentialKey;
+use crate::credentials::RegistryPattern;
 use crate::credentials::permission::warn_if_open;
-use crate::pattern::RegistryPattern;
 
 /// The document, with the fields that longshore does not know. `Debug` shows no secrets.
 #[derive(Clone)]

@@ -22,7 +22,7 @@ use super::stall::{Activity, Stall, Watched};
 use super::trial::{Accepted, AnyCertificate};
 use super::{Body, Fault, Transport, TransportError};
 use crate::config::Config;
-use crate::limits::Limits;
+use crate::config::Limits;
 use crate::origin::Origin;
 use crate::redact::redacted;
 

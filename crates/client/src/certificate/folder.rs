@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
-use crate::certificate::{ClientCertificate, RootCertificates};
+use super::{ClientCertificate, RootCertificates};
 use crate::environment::Environment;
 
 /// Folders with a folder for each registry, as Docker and the containers' tools have them:

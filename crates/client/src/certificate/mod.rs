@@ -1,5 +1,7 @@
 //! Certificates that users add to the system's, and those that they show.
 
+mod folder;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+
+pub use folder::CertificateFolders;
 
 /// Certificates of authorities to trust.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

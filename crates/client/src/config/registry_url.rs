@@ -7,10 +7,10 @@ use std::sync::Arc;
 use longshore_core::{ParseError, RegistryName};
 use url::Url;
 
-use crate::config::RegistrySettings;
+use super::RegistrySettings;
+use crate::credentials::user_info;
 use crate::credentials::{Login, Secret};
 use crate::scheme::Scheme;
-use crate::userinfo;
 
 /// Where a registry is: `[http://|https://][user:password@]host[:port][/prefix]`.
 ///
@@ -155,8 +155,8 @@ impl PathPrefix {
 
 fn login_of(text: &str) -> Option<Login> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let password = Secret::new(userinfo::decode(password)?);
-    Some(Login { user: userinfo::decode(user)?, password })
+    let password = Secret::new(user_info::decode(password)?);
+    Some(Login { user: user_info::decode(user)?, password })
 }
 
 #[cfg(test)]

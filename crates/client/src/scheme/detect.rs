@@ -10,9 +10,9 @@ use http::{Request, Uri};
 use longshore_core::{Error, RegistryName, Result};
 use tokio::sync::OnceCell;
 
+use super::Rule;
 use crate::config::{Config, Verification};
 use crate::origin::Origin;
-use crate::scheme::Rule;
 use crate::transport::failure::Failure;
 use crate::transport::trial::{Accepted, AnyCertificate};
 use crate::transport::{Body, Transport};

@@ -2,6 +2,8 @@
 //!
 //! Pure: what [`Scheme::Detect`] asks of a registry is the business of `detect`.
 
+pub(crate) mod detect;
+
 use std::fmt;
 use std::str::FromStr;
 

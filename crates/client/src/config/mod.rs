@@ -4,137 +4,28 @@
 //! [`Config::of`] about every address it meets, be it a registry's, a token service's or a
 //! storage's.
 
+mod limits;
+mod registry_url;
+mod retry_policy;
+mod settings;
+mod upload_form;
+mod user_agent;
+
 use std::collections::HashMap;
-use std::num::{NonZeroU64, NonZeroUsize};
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::HeaderValue;
-use longshore_core::{ParseError, RegistryName};
+use longshore_core::RegistryName;
 
-use crate::certificate::{ClientCertificate, RootCertificates};
-use crate::certificate_folder::CertificateFolders;
-use crate::limits::Limits;
+pub use self::limits::Limits;
+pub use self::registry_url::{PathPrefix, RegistryUrl};
+pub use self::retry_policy::RetryPolicy;
+pub use self::settings::{RegistrySettings, Verification};
+pub use self::upload_form::UploadForm;
+pub use self::user_agent::UserAgent;
+use crate::certificate::{CertificateFolders, ClientCertificate, RootCertificates};
 use crate::proxy::Proxies;
-use crate::registry_url::PathPrefix;
 use crate::resolver::{AddressFamily, Resolver, SetAddresses};
 use crate::scheme::{Rule, Scheme};
-
-/// How one registry is reached. What is `None` is taken from the default for all registries.
-///
-/// The settings are independent: none implies another, except that a registry with certificates or
-/// verification set is not plain by [`Scheme::Auto`], [`ByName`](Scheme::ByName) or
-/// [`Detect`](Scheme::Detect).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RegistrySettings {
-    /// Whether to use TLS. Without any setting: [`Scheme::Auto`].
-    pub scheme: Option<Scheme>,
-    /// The path before `/v2/`, from a [`RegistryUrl`](crate::RegistryUrl). Without any setting: none.
-    pub prefix: Option<PathPrefix>,
-    /// Certificates of authorities to trust in addition to the system's.
-    pub root_certificates: Option<RootCertificates>,
-    /// The certificate to show if the server asks for one.
-    pub client_certificate: Option<ClientCertificate>,
-    /// Whether the server's certificate is checked. Without any setting: [`Verification::Full`].
-    pub verification: Option<Verification>,
-}
-
-/// What is checked of a server's certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Verification {
-    /// That it is valid, for this host, and signed by a trusted authority.
-    #[default]
-    Full,
-    /// Nothing: whoever is in between can read and change everything, credentials included.
-    Skip,
-}
-
-/// When to send again, and after how long.
-///
-/// The wait before attempt *n* is drawn evenly between zero and `first_wait` doubled *n*-1 times, at
-/// most `longest_wait`: full jitter, so that many clients do not come back at once. What the other
-/// end asks for (`Retry-After`) takes its place, unless it is longer than `longest_asked_wait`: then
-/// the request fails at once, and the error says how long to wait.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RetryPolicy {
-    /// How often a request is sent in all. Default: 5.
-    pub attempts: NonZeroUsize,
-    /// The bound of the first wait. Default: 0.2 s.
-    pub first_wait: Duration,
-    /// The bound of any wait that is not asked for. Default: 30 s.
-    pub longest_wait: Duration,
-    /// The longest wait that is granted when asked for. Default: 60 s.
-    pub longest_asked_wait: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: NonZeroUsize::MIN.saturating_add(4),
-            first_wait: Duration::from_millis(200),
-            longest_wait: Duration::from_secs(30),
-            longest_asked_wait: Duration::from_secs(60),
-        }
-    }
-}
-
-/// In what form blobs are sent.
-///
-/// A registry that refuses one is sent the other, and that is remembered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum UploadForm {
-    /// In one request, which begins and ends the upload, where the registry takes that; else as
-    /// [`Whole`](Self::Whole). Some registries leave the content unread, and it is sent twice.
-    Single,
-    /// All at once: two requests a blob, whatever its size.
-    #[default]
-    Whole,
-    /// In chunks of this many bytes, or of the registry's own minimum if that is more.
-    Chunks(NonZeroU64),
-}
-
-/// What a client calls itself: the `User-Agent` header of its requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserAgent(HeaderValue);
-
-impl UserAgent {
-    /// Reads the value of the header, such as `tool/1.0 (+https://tool.example)`.
-    ///
-    /// # Errors
-    /// [`ParseError`] if it is empty, or not all printable ASCII.
-    ///
-    /// Source: RFC 9110, section 10.1.5.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let printable = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-        match HeaderValue::from_str(text) {
-            Ok(value) if printable && !text.trim().is_empty() => Ok(Self(value)),
-            _ => Err(ParseError::new("user agent", text, "expected printable ASCII characters")),
-        }
-    }
-
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.0.clone()
-    }
-}
-
-/// `longshore/` and its version.
-impl Default for UserAgent {
-    fn default() -> Self {
-        Self(HeaderValue::from_static(concat!("longshore/", env!("CARGO_PKG_VERSION"))))
-    }
-}
-
-impl FromStr for UserAgent {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        Self::parse(text)
-    }
-}
 
 /// All settings of a client.
 #[derive(Clone, Debug, Default)]
@@ -207,9 +98,7 @@ impl Config {
             says_tls,
         }
     }
-}
 
-impl Config {
     /// Whether the caller said of this very registry that it speaks plain HTTP, and so that credentials
     /// go there unencrypted. That a name stands for this machine says nothing of the kind, nor does
     /// what holds for all registries.
