@@ -236,8 +236,23 @@ impl Run {
                         manifest.descriptor().size
                     )));
             }
-            self.once_below(&copy, manifest, depth).await
+            self.once_below(&copy, manifest.clone(), depth).await?;
+            self.check_name(&manifest).await
         })
+    }
+
+    /// Checks that signed schema 1, which has two names, is called at the target as in the index.
+    async fn check_name(&self, child: &RawManifest) -> Result<()> {
+        let named = Node::Manifest(child.descriptor());
+        if child.by_bytes().digest() == child.digest()
+            || self.target_holds(named).await? != Holding::Absent
+        {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported)
+            .at(child.digest())
+            .on(Side::Target)
+            .detail("signed schema 1 is called by its bytes there, and otherwise in the index"))
     }
 
     async fn blob(self: Arc<Self>, copy: Arc<Copy>, blob: Descriptor) -> Result<()> {

@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, Side};
 use crate::manifest::ImageConfig;
 use crate::memory::Memory;
 use crate::pack::Pack;
-use crate::{Descriptor, MediaType};
+use crate::{Descriptor, MediaType, RawManifest};
 
 fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
@@ -172,11 +172,34 @@ async fn schema_1_goes_along_by_the_sizes_its_source_states() {
             "fsLayers":[{{"blobSum":"{0}"}},{{"blobSum":"{0}"}}],"history":[],"signatures":[]}}"#,
         layer.digest
     );
-    let manifest = crate::RawManifest::of(json.into(), None).unwrap();
+    let manifest = RawManifest::of(json.into(), None).unwrap();
     source.push_manifest(&manifest, Some(&tag("old"))).await.unwrap();
     let target = Memory::new();
     let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
     let summary = copier.copy(&tag("old").into(), Some(&tag("old"))).await.unwrap();
     assert_eq!((summary.tally.blobs_sent, summary.tally.bytes_sent), (1, 5));
     assert_eq!(target.blob_bytes(&layer.digest).unwrap(), "layer");
+}
+
+#[tokio::test]
+async fn an_index_goes_nowhere_where_what_it_lists_has_another_name() {
+    let source = Memory::new();
+    let signed = include_str!("../manifest/schema1/jws/vector/b.json");
+    let signed = RawManifest::of(signed.into(), None).unwrap();
+    let layer = Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"abc");
+    source.push_blob(&layer, bytes::Bytes::from_static(b"abc").into()).await.unwrap();
+    source.push_manifest(&signed, None).await.unwrap();
+    let index = Pack::index(vec![signed.descriptor().clone()]);
+    index.push(&source, Some(&tag("v1"))).await.unwrap();
+    // A folder calls signed schema 1 by its bytes, and the index by its payload.
+    let folder = tempfile::tempdir().unwrap();
+    let layout = crate::Layout::create(folder.path()).await.unwrap();
+    let copier = Copier::new(Arc::new(source.clone()), Arc::new(layout.clone()));
+    let e = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+    assert!(e.to_string().contains("by its bytes"), "{e}");
+    assert!(layout.tags(None).all().await.unwrap().is_empty());
+    // Where it keeps its name, it goes over.
+    let copier = Copier::new(Arc::new(source), Arc::new(Memory::new()));
+    copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
 }
