@@ -215,6 +215,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_index_with_a_platform_is_looked_into_as_any_other() {
+        let store = Memory::new();
+        let arm = image(&store, "linux/arm64").await;
+        let mut inner = Pack::index(vec![arm.clone()]).push(&store, None).await.unwrap();
+        inner.platform = arm.platform.clone();
+        let outer = Pack::index(vec![inner]).push(&store, None).await.unwrap();
+        let manifest = store.manifest(&outer.digest.into()).await.unwrap();
+        let platform = arm.platform.unwrap();
+        let found = image_for(&store, manifest, &platform).await.unwrap();
+        assert_eq!(*found.digest(), arm.digest);
+    }
+
+    #[tokio::test]
     async fn indexes_within_indexes_are_looked_into_so_far_and_no_further() {
         let store = Memory::new();
         let mut deepest = image(&store, "linux/arm64").await;

@@ -1,5 +1,5 @@
 use clap::Args;
-use longshore::{ParseError, Result, Untagged};
+use longshore::{Error, ErrorKind, ParseError, Result, Untagged};
 
 use crate::context::Context;
 use crate::location::Location;
@@ -11,7 +11,8 @@ Example:
   longshore untag ghcr.io/a/b:nightly
 
 Where a registry cannot delete tags, the tag is moved to a placeholder made for the purpose, and that \
-is deleted by its digest: other tags of the image are never touched.")]
+is deleted by its digest: other tags of the image are never touched. With a digest beside the tag, it is
+removed only if it still points there.")]
 pub(crate) struct Arguments {
     /// The tag to remove, with its repository or layout.
     location: Location,
@@ -23,6 +24,14 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         return Err(ParseError::new("tag", &text, "say which tag to remove").into());
     };
     let store = context.deletable(&arguments.location).await?;
+    if let Some(expected) = arguments.location.digest() {
+        let there = store.resolve(&tag.clone().into()).await?.digest;
+        if there != expected {
+            return Err(Error::new(ErrorKind::Conflict)
+                .at(&arguments.location)
+                .detail(format!("the tag now points at {there}")));
+        }
+    }
     let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
     let told = match how {
         Untagged::Directly => format!("removed the tag {tag}"),

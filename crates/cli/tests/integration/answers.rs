@@ -141,6 +141,8 @@ fn untag_leaves_siblings_and_rm_names_what_goes() {
     let digest = fill(&program, &server.address);
     let app = format!("{}/team/app", server.address);
     program.ok(&format!("tag {app}:v1 v2 v3"));
+    let told = program.fails(6, &format!("untag {app}:v2@sha256:{}", "0".repeat(64)));
+    assert!(told.contains("now points at"), "{told}");
     program.ok(&format!("untag {app}:v2"));
     assert_eq!(program.ok(&format!("ls {app}")), "v1\nv3");
     program.fails(3, &format!("untag {app}:v2"));

@@ -48,6 +48,9 @@ fn an_old_registry_is_read() {
     assert_eq!(program.ok(&format!("v1 json {registry}/app")), TOP);
     assert_eq!(program.ok(&format!("v1 json {registry} --id base")), BASE);
     assert_eq!(program.ok(&format!("v1 json {registry}/app --field parent")), "base");
+    let field = program.ok(&format!("v1 json {registry}/app --field parent --json"));
+    assert_eq!(field, "\"base\"");
+    program.fails(3, &format!("v1 json {registry}/app --field nothing"));
     assert_eq!(program.ok(&format!("v1 ancestry {registry}/app")), "top\nbase");
     let ancestry = json(&program.ok(&format!("v1 ancestry {registry}/app --json")));
     assert_eq!(ancestry, json!({ "ancestry": ["top", "base"] }));

@@ -51,7 +51,7 @@ impl Index {
     }
 
     /// The manifest that fits a platform best: the one for it, else the one for the newest of the older
-    /// processors of its architecture; of equals the first. Attestations are none.
+    /// processors of its architecture; of equals the first. Attestations and further indexes are none.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) with the platforms there are.
@@ -62,7 +62,8 @@ impl Index {
 
     /// The manifest that fits best, and how well.
     pub(crate) fn best_for(&self, wanted: &Platform) -> Option<(Fit, &Descriptor)> {
-        let images = self.manifests.iter().filter(|d| !is_attestation(d));
+        let images = self.manifests.iter();
+        let images = images.filter(|d| !is_attestation(d) && !d.media_type.is_index());
         images.filter_map(|d| Some((d.platform.as_ref()?.fit(wanted)?, d))).min_by_key(|fit| fit.0)
     }
 

@@ -43,8 +43,8 @@ Examples:
 pub(crate) struct Json {
     #[command(flatten)]
     chosen: Chosen,
-    /// Print this field alone.
-    #[arg(long, value_name = "NAME")]
+    /// Only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
+    #[arg(long, value_name = "FIELD")]
     field: Option<String>,
 }
 
@@ -129,17 +129,8 @@ pub(super) async fn json(context: &Context, json: &Json) -> Result<()> {
     let image = json.chosen.image(context).await?;
     match &json.field {
         None => output::bytes(&image.json().await?.bytes),
-        Some(field) => show(&image.field(field).await?),
+        Some(field) => context.output().field(&image.json().await?.bytes, field),
     }
-}
-
-/// Shows a JSON value; text as it is.
-pub(super) fn show(value: &serde_json::Value) -> Result<()> {
-    let text = match value {
-        serde_json::Value::String(text) => text.clone(),
-        value => value.to_string(),
-    };
-    output::bytes(format!("{text}\n").as_bytes())
 }
 
 pub(super) async fn ancestry(context: &Context, chosen: &Chosen) -> Result<()> {

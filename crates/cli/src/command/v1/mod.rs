@@ -147,7 +147,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         }
         Command::TagJson(tag) => {
             let repository = tag.place.repository(context, &tag.asking, Access::Read).await?;
-            image::show(&repository.tag_json(&tag.place.tag()).await?)
+            let known = repository.tag_json(&tag.place.tag()).await?;
+            output::bytes(format!("{known}\n").as_bytes())
         }
         Command::Images(images) => {
             images.place.expect_no_tag()?;
