@@ -138,7 +138,9 @@ fn a_token_of_the_index_is_had_without_async() {
     let credentials = MemoryCredentials::new().with(name(&index), "user", Secret::new("pass"));
     let mut plain = RegistrySettings::default();
     plain.scheme = Some(Scheme::Http);
-    let client = quick().credentials(credentials).settings(name(&index), plain).build_blocking();
+    let client = quick().credentials(credentials);
+    let client = client.settings(name(&index), plain.clone()).settings(name(&registry), plain);
+    let client = client.build_blocking();
 
     let refused = repository(&client.v1(&name(&registry))).tags().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unauthorized);
