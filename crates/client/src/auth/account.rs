@@ -1,15 +1,17 @@
-//! What is known of one registry: how it authenticates, as whom, and the tokens it gave.
+//! One registry as a client meets it: learning how it authenticates, as whom, and getting tokens.
+//!
+//! What it learns is kept in [`Known`].
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, StatusCode};
-use longshore_core::{Error, ErrorKind, RepositoryName, Result};
+use longshore_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use super::Access;
 use super::challenge::Challenge;
+use super::known::{Grant, Identity, Known, Preset};
 use super::method::{Method, Service, choose, wants_catalog};
 use super::policy::{Authentication, Opening};
 use super::scope::Scopes;
@@ -27,46 +29,6 @@ pub(crate) struct Account {
     known: Mutex<Known>,
     /// One question to the store at a time: it may be one to a person.
     asking: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct Known {
-    method: Option<Method>,
-    /// Until when Basic takes the place of a token service that failed.
-    basic_until: Option<Instant>,
-    /// Whether it was asked how to authenticate after a 403 to nobody.
-    probed: bool,
-    /// Everybody that one is there; tokens belong to one of them.
-    identities: Vec<Identity>,
-    /// As whom each repository is asked for, and the registry itself.
-    who: HashMap<Option<RepositoryName>, usize>,
-    /// By identity and what requests want; the grant may be for more.
-    grants: HashMap<(usize, Scopes), Grant>,
-    /// One request for a token at a time, for each of what is wanted.
-    gates: HashMap<(usize, Scopes), Arc<tokio::sync::Mutex<()>>>,
-    presets: Vec<Preset>,
-}
-
-#[derive(Clone)]
-struct Identity {
-    credential: Arc<Credential>,
-    /// The refresh token that the service gave in place of the credential.
-    refresh: Option<Secret>,
-}
-
-#[derive(Clone)]
-struct Grant {
-    asked: Scopes,
-    /// Gone once it was refused; what was asked is still worth knowing.
-    header: Option<HeaderValue>,
-    expires: Instant,
-}
-
-/// A token that the caller gave, for one scope or for everything.
-#[derive(Clone)]
-pub(crate) struct Preset {
-    pub(crate) scopes: Option<Scopes>,
-    pub(crate) header: HeaderValue,
 }
 
 /// A request that needs an answer to who sends it.
@@ -95,14 +57,7 @@ impl Account {
 
     /// What must not show in errors.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
-        let known = self.known();
-        let credentials = known.identities.iter().flat_map(|i| i.credential.secrets());
-        let refresh = known.identities.iter().filter_map(|i| i.refresh.clone());
-        let grants = known.grants.values().filter_map(|grant| grant.header.as_ref());
-        let headers = grants.chain(known.presets.iter().map(|preset| &preset.header));
-        let tokens = headers.filter_map(|header| header.to_str().ok());
-        let tokens = tokens.filter_map(|text| Some(Secret::new(text.split_once(' ')?.1)));
-        credentials.chain(refresh).chain(tokens).collect()
+        self.known().secrets()
     }
 
     /// How the registry authenticates, as far as that is known.
@@ -187,27 +142,8 @@ impl Account {
 
     /// Drops what was refused: a token, or the credentials, which the store is asked for again.
     pub(crate) fn forget(&self, refused: Option<&HeaderValue>) {
-        let Some(refused) = refused else { return };
-        let mut known = self.known();
-        for grant in known.grants.values_mut() {
-            if grant.header.as_ref() == Some(refused) {
-                grant.header = None;
-            }
-        }
-        known.presets.retain(|preset| preset.header != *refused);
-        let Known { who, identities, basic_until, .. } = &mut *known;
-        let mut was_credential = false;
-        who.retain(|_, index| {
-            let credential = identities.get(*index).map(|identity| &identity.credential);
-            let sent = credential.is_some_and(|credential| {
-                credential.basic().as_ref() == Some(refused)
-                    || credential.bearer().as_ref() == Some(refused)
-            });
-            was_credential |= sent;
-            !sent
-        });
-        if was_credential {
-            *basic_until = None;
+        if let Some(refused) = refused {
+            self.known().forget(refused);
         }
     }
 
@@ -386,16 +322,5 @@ impl Account {
     }
 }
 
-impl Known {
-    fn current(&self, index: usize, wanted: &Scopes) -> Option<HeaderValue> {
-        let now = Instant::now();
-        let good = |grant: &Grant| grant.expires > now + EARLY && grant.asked.cover(wanted);
-        let own = self.grants.iter().filter(|((owner, _), grant)| *owner == index && good(grant));
-        own.filter_map(|(_, grant)| grant.header.clone()).next()
-    }
-}
-
-/// 5 s: a token that is about to expire would do so on its way. Less than any real lifetime.
-const EARLY: Duration = Duration::from_secs(5);
 /// 5 minutes, then a token service that failed is asked again.
 const FALL_BACK: Duration = Duration::from_secs(300);

@@ -6,7 +6,7 @@ use longshore_core::RegistryName;
 use super::challenge::{Bearer, Challenge};
 use super::policy::{Authentication, BasicUse, TokenService};
 use super::scope::Scopes;
-use super::token;
+use super::token_request;
 use crate::credentials::Login;
 
 /// How a registry authenticates.
@@ -81,8 +81,8 @@ fn service(
     }
     let service = bearer.service.clone();
     let realm = match &settings.token_host {
-        Some(host) => token::realm_at(registry, bearer, host)?,
-        None => token::realm(registry, bearer)?,
+        Some(host) => token_request::realm_at(registry, bearer, host)?,
+        None => token_request::realm(registry, bearer)?,
     };
     Ok(Service { realm, service, login: None, basic_too: false })
 }

@@ -9,11 +9,13 @@ mod account;
 mod challenge;
 mod claims;
 mod inquiry;
+mod known;
 mod method;
 mod policy;
 mod scope;
 mod service;
 mod token;
+mod token_request;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,10 +26,11 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use longshore_core::{RegistryName, Result};
 
-use self::account::{Account, Call, Preset};
+use self::account::{Account, Call};
 pub(crate) use self::challenge::Challenge;
 pub(crate) use self::inquiry::Question;
 pub use self::inquiry::{Inquiry, Looked};
+use self::known::Preset;
 pub(crate) use self::policy::Policies;
 pub use self::policy::{Authentication, BasicUse, Opening, TokenService};
 pub use self::scope::Scope;

@@ -6,7 +6,8 @@ use longshore_core::{Error, ErrorKind};
 use super::method::Service;
 use super::policy::Authentication;
 use super::scope::Scopes;
-use super::token::{self, Wanted, Way};
+use super::token;
+use super::token_request::{self, Wanted, Way};
 use crate::credentials::{Credential, Login};
 use crate::reply::{Identity, Reply};
 use crate::transport::{Body, Transport, TransportError};
@@ -76,10 +77,10 @@ fn request(wanted: Wanted<'_>, way: Way, credential: &Credential) -> Option<http
                 }
                 _ => login.basic(),
             };
-            token::get(wanted, credential.basic().or_else(|| as_password(identity?)))
+            token_request::get(wanted, credential.basic().or_else(|| as_password(identity?)))
         }
-        Way::Refresh => token::post(wanted, way, identity?),
-        Way::Password => token::post(wanted, way, credential.as_login()?),
+        Way::Refresh => token_request::post(wanted, way, identity?),
+        Way::Password => token_request::post(wanted, way, credential.as_login()?),
     }
 }
 

@@ -1,0 +1,298 @@
+//! Credentials of every kind, how they are used at registries and token services, and settings.
+
+mod expiry;
+mod identity_token;
+mod settings;
+mod store;
+
+use longshore::{
+    Authentication, BlobBody, ClientBuilder, Credential, Delete as _, ErrorKind, MemoryCredentials,
+    Opening, RegistryName, RegistrySettings, RemoteRepository, Repository, Result, Scheme, Secret,
+    Source as _, Target as _,
+};
+use longshore_testkit::script::{Exchange, Script};
+
+use crate::{blob, login, place, quick};
+
+const BASIC: &str = "Basic dXNlcm5hbWU6cGFzc3dvcmQ=";
+const PULL: &str = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull";
+
+fn name(server: &Script) -> RegistryName {
+    place(server).registry().clone()
+}
+
+fn user(server: &Script) -> MemoryCredentials {
+    login(name(server), "username", "password")
+}
+
+fn given(server: &Script, credential: Credential) -> MemoryCredentials {
+    MemoryCredentials::new().with_credential(name(server), credential.over_plain_http())
+}
+
+fn with(server: &Script, settings: Authentication) -> ClientBuilder {
+    quick().credentials(user(server)).authentication(name(server), settings)
+}
+
+fn settings(change: impl FnOnce(&mut Authentication)) -> Authentication {
+    let mut settings = Authentication::default();
+    change(&mut settings);
+    settings
+}
+
+fn at(server: &Script, builder: ClientBuilder) -> RemoteRepository {
+    builder.build().repository(&place(server))
+}
+
+fn tags() -> Exchange {
+    Exchange::new("GET", "/v2/a/b/tags/list?n=1000")
+}
+
+fn listed() -> &'static str {
+    "{\"tags\":[]}"
+}
+
+fn bearer(server: &Script) -> String {
+    format!(
+        "Bearer realm=\"{}\",service=\"reg\",scope=\"repository:a/b:pull\"",
+        server.url("/token")
+    )
+}
+
+fn challenged(server: &Script) -> Exchange {
+    tags().without("authorization").answer(401).header("www-authenticate", bearer(server))
+}
+
+async fn list(repository: &RemoteRepository) -> Result<usize> {
+    Ok(repository.tags(None).all().await?.len())
+}
+
+#[tokio::test]
+async fn trap_01_nobody_sends_no_authorization() {
+    let server = Script::start().await;
+    server.expect(Exchange::new("GET", "/v2/").without("authorization"));
+    server.expect(tags().without("authorization").body(listed()));
+    server.expect(
+        tags().without("authorization").answer(401).header("www-authenticate", "Basic realm=\"r\""),
+    );
+    let client = quick().build();
+    client.authenticate(&name(&server)).await.unwrap();
+    let repository = client.repository(&place(&server));
+    assert_eq!(list(&repository).await.unwrap(), 0);
+    let e = list(&repository).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_02_basic_does_not_take_the_place_of_bearer() {
+    let server = Script::start().await;
+    let both = format!("Basic realm=\"r\", {}", bearer(&server));
+    let opening = tags().with("authorization", BASIC);
+    server.expect(opening.answer(401).header("www-authenticate", both));
+    server
+        .expect(Exchange::new("GET", PULL).with("authorization", BASIC).body("{\"token\":\"t\"}"));
+    for _ in 0..3 {
+        server.expect(tags().with("authorization", "Bearer t").body(listed()));
+    }
+    let first = settings(|s| s.opening = Opening::Basic);
+    let repository = at(&server, with(&server, first));
+    for _ in 0..3 {
+        list(&repository).await.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_03_each_request_asks_for_the_scope_it_needs() {
+    let server = Script::start().await;
+    let descriptor = blob(b"hello");
+    let token = |scopes: &str, token: &str| {
+        let target = format!("/token?service=reg&{scopes}");
+        let body = format!("{{\"token\":\"{token}\",\"expires_in\":300}}");
+        Exchange::new("GET", target).body(body)
+    };
+    let push = "scope=repository%3Aa%2Fb%3Apull%2Cpush";
+    let begin = Exchange::new("POST", "/v2/a/b/blobs/uploads/");
+    server.expect(begin.clone().answer(401).header("www-authenticate", bearer(&server)));
+    server.expect(token(push, "push"));
+    let pushed = |exchange: Exchange| exchange.with("authorization", "Bearer push");
+    server.expect(pushed(begin).answer(202).header("location", "/v2/u/1"));
+    let patch = Exchange::new("PATCH", "/v2/u/1").sending("hel");
+    server.expect(pushed(patch).answer(202).header("location", "/v2/u/2").header("range", "0-2"));
+    let patch = Exchange::new("PATCH", "/v2/u/2").sending("lo");
+    server.expect(pushed(patch).answer(202).header("location", "/v2/u/3").header("range", "0-4"));
+    let put = format!("/v2/u/3?digest={}", descriptor.digest);
+    server.expect(pushed(Exchange::new("PUT", put)).answer(201));
+    // What a deletion takes is for the registry to say.
+    let delete = Exchange::new("DELETE", format!("/v2/a/b/blobs/{}", descriptor.digest));
+    let wants = bearer(&server).replace(":pull", ":delete");
+    server.expect(pushed(delete.clone()).answer(401).header("www-authenticate", wants));
+    server.expect(token("scope=repository%3Aa%2Fb%3Apull%2Cpush%2Cdelete", "delete"));
+    server.expect(delete.with("authorization", "Bearer delete").answer(202));
+    let mount = format!(
+        "/v2/a/b/blobs/uploads/?mount={}&from=c%2Fd",
+        descriptor.digest.as_str().replace(':', "%3A")
+    );
+    server.expect(token(&format!("{push}&scope=repository%3Ac%2Fd%3Apull"), "mount"));
+    let mount = Exchange::new("POST", mount).with("authorization", "Bearer mount");
+    server.expect(mount.answer(201));
+
+    let form = longshore::UploadForm::Chunks(std::num::NonZeroU64::new(3).unwrap());
+    let repository = at(&server, quick().credentials(user(&server)).upload_form(form));
+    let body = BlobBody::from(bytes::Bytes::from_static(b"hello"));
+    repository.push_blob(&descriptor, body).await.unwrap();
+    repository.delete_blob(&descriptor.digest).await.unwrap();
+    let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
+    repository.mount_blob(&descriptor, &source).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_06_tokens_of_every_shape_are_taken() {
+    // Neither service nor scope in the challenge, the wrong content type, and one field or the other.
+    for body in [
+        "{\"token\":\"t\",\"expires_in\":300}",
+        "{\"access_token\":\"t\",\"expires_in\":300}",
+        "{\"token\":\"t\",\"access_token\":\"t\",\"issued_at\":\"1970-01-01T00:00:00Z\"}",
+    ] {
+        let server = Script::start().await;
+        let challenge = format!("Bearer realm=\"{}\"", server.url("/token"));
+        server.expect(tags().answer(401).header("www-authenticate", &challenge));
+        let token = Exchange::new("GET", "/token?scope=repository%3Aa%2Fb%3Apull");
+        server.expect(token.header("content-type", "text/plain").body(body));
+        let with_token = tags().with("authorization", "Bearer t");
+        server.expect(with_token.header("content-type", "text/plain").body("{\"tags\":null}"));
+        // Another repository: another token, asked for up front.
+        let token = Exchange::new("GET", "/token?scope=repository%3Ac%3Apull");
+        server.expect(token.body("{\"token\":\"c\"}"));
+        let other = Exchange::new("GET", "/v2/c/tags/list?n=1000");
+        server.expect(other.with("authorization", "Bearer c").body(listed()));
+        let client = quick().credentials(user(&server)).build();
+        assert_eq!(list(&client.repository(&place(&server))).await.unwrap(), 0);
+        let other = format!("{}/c", server.address()).parse().unwrap();
+        list(&client.repository(&other)).await.unwrap();
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn json_is_read_whatever_it_is_called() {
+    let server = Script::start().await;
+    server.expect(tags().header("content-type", "text/html").body("{\"tags\":[\"v1\"]}"));
+    let catalog = Exchange::new("GET", "/v2/_catalog?n=1000");
+    server.expect(catalog.header("content-type", "text/plain").body("{\"repositories\":[\"a\"]}"));
+    let client = quick().build();
+    assert_eq!(list(&client.repository(&place(&server))).await.unwrap(), 1);
+    assert_eq!(client.catalog(&name(&server)).all().await.unwrap().len(), 1);
+    server.finish();
+}
+
+#[tokio::test]
+async fn trap_23_basic_over_http_to_localhost_takes_an_explicit_word() {
+    let server = Script::start().await;
+    let basic = || tags().without("authorization").answer(401);
+    let basic = || basic().header("www-authenticate", "Basic realm=\"r\"");
+    let unasked =
+        || MemoryCredentials::new().with(name(&server), "username", Secret::new("password"));
+    // That it is this machine is not enough, nor that all registries are plain.
+    let mut plain = RegistrySettings::default();
+    plain.scheme = Some(Scheme::Http);
+    for builder in [quick(), quick().default_settings(plain.clone())] {
+        server.expect(basic());
+        let e = list(&at(&server, builder.credentials(unasked()))).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unauthorized);
+        assert!(e.to_string().contains("not sent over plain HTTP unless that is asked for"), "{e}");
+    }
+    // Nor does a token service get them.
+    server.expect(challenged(&server));
+    server.expect(Exchange::new("GET", PULL).without("authorization").answer(401));
+    list(&at(&server, quick().credentials(unasked()))).await.unwrap_err();
+    // The word: the registry's own scheme, or the credential itself.
+    for builder in [
+        quick().credentials(unasked()).settings(name(&server), plain),
+        quick().credentials(user(&server)),
+    ] {
+        server.expect(basic());
+        server.expect(tags().with("authorization", BASIC).body(listed()));
+        list(&at(&server, builder)).await.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn registry_tokens_and_raw_headers_answer_a_challenge() {
+    for (credential, challenge_with_token, sent) in [
+        (Credential::registry_token(Secret::new("mine"), "x"), true, "Bearer mine"),
+        (Credential::registry_token(Secret::new("mine"), "x"), false, "Bearer mine"),
+        (Credential::authorization(Secret::new("Bearer raw"), "x"), true, "Bearer raw"),
+        (Credential::authorization(Secret::new("Basic cmF3Og=="), "x"), false, "Basic cmF3Og=="),
+    ] {
+        let server = Script::start().await;
+        let challenge =
+            if challenge_with_token { bearer(&server) } else { "Basic realm=\"r\"".to_owned() };
+        server.expect(tags().answer(401).header("www-authenticate", challenge));
+        server.expect(tags().with("authorization", sent).body(listed()));
+        list(&at(&server, quick().credentials(given(&server, credential)))).await.unwrap();
+        server.finish();
+    }
+    // A raw value that is no bearer goes to the token service.
+    let server = Script::start().await;
+    server.expect(challenged(&server));
+    let token = Exchange::new("GET", PULL).with("authorization", "Basic cmF3Og==");
+    server.expect(token.body("{\"token\":\"t\"}"));
+    server.expect(tags().with("authorization", "Bearer t").body(listed()));
+    let raw = Credential::authorization(Secret::new("Basic cmF3Og=="), "x");
+    list(&at(&server, quick().credentials(given(&server, raw)))).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_403_to_nobody_is_answered_by_asking_how_to_authenticate() {
+    let server = Script::start().await;
+    server.expect(tags().without("authorization").answer(403));
+    let root = Exchange::new("GET", "/v2/").without("authorization");
+    server.expect(root.answer(401).header("www-authenticate", "Basic realm=\"r\""));
+    server.expect(tags().with("authorization", BASIC).body(listed()));
+    // With credentials, a 403 is the last word.
+    server.expect(tags().with("authorization", BASIC).answer(403));
+    let repository = at(&server, quick().credentials(user(&server)));
+    list(&repository).await.unwrap();
+    let e = list(&repository).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Denied);
+    server.finish();
+}
+
+#[tokio::test]
+async fn basic_in_place_of_a_failing_token_service_is_not_for_ever() {
+    let server = Script::start().await;
+    let both = format!("{}, Basic realm=\"r\"", bearer(&server));
+    server.expect(tags().answer(401).header("www-authenticate", &both));
+    server.expect(Exchange::new("GET", PULL).answer(404));
+    server.expect(tags().with("authorization", BASIC).body(listed()));
+    server.expect(tags().with("authorization", BASIC).body(listed()));
+    // Basic is refused: the token service, which works again, is asked again.
+    let refused = tags().with("authorization", BASIC).answer(401);
+    server.expect(refused.header("www-authenticate", &both));
+    server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}"));
+    server.expect(tags().with("authorization", "Bearer t").body(listed()));
+    server.expect(tags().with("authorization", "Bearer t").body(listed()));
+    let repository = at(&server, quick().credentials(user(&server)));
+    for _ in 0..4 {
+        list(&repository).await.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_secret_that_a_server_repeats_is_not_shown() {
+    let server = Script::start().await;
+    let refused = "{\"errors\":[{\"code\":\"X\",\"message\":\"no user username:password (dXNlcm5hbWU6cGFzc3dvcmQ=)\"}]}";
+    let basic = || tags().answer(401).header("www-authenticate", "Basic realm=\"r\"");
+    server.expect(basic());
+    server.expect(basic().body(refused));
+    let e = list(&at(&server, quick().credentials(user(&server)))).await.unwrap_err();
+    let shown = format!("{e} {e:?}");
+    assert!(shown.contains("no user username:… (…)"), "{shown}");
+    assert!(!shown.contains("dXNlcm5hbWU6cGFzc3dvcmQ="), "{shown}");
+    server.finish();
+}
