@@ -1,4 +1,4 @@
-//! One file a command. A command reads its arguments, does one thing through the context, and
+//! One module a command, named as it is typed. A command reads its arguments, does one thing through the context, and
 //! returns; none uses another.
 
 pub(crate) mod append;

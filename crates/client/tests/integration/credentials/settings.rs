@@ -1,8 +1,7 @@
 //! Settings of authentication: when Basic goes, whom to ask for tokens, tokens given beforehand.
 
 use longshore::{
-    BasicUse, ClientBuilder, Opening, RegistrySettings, Scheme, Scope, Secret, Source as _,
-    TokenService,
+    BasicUse, ClientBuilder, Opening, RegistrySettings, Scheme, Scope, Secret, TokenService,
 };
 use longshore_testkit::script::{Exchange, Script};
 
