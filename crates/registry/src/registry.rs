@@ -302,6 +302,7 @@ impl Builder {
     /// # Errors
     /// As [`Disk::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public URL is none.
     pub fn build(self) -> Result<Registry> {
+        let public_url = self.public_url.as_deref().map(checked_url).transpose()?;
         let backend: Arc<dyn Backend> = match self.storage {
             Storage::Memory => Arc::new(MemoryBackend::new()),
             Storage::Disk(root) => Arc::new(Disk::open(root)?),
@@ -312,7 +313,7 @@ impl Builder {
             access: self.access,
             limits: self.limits,
             deletes: self.deletes,
-            public_url: self.public_url.as_deref().map(checked_url).transpose()?,
+            public_url,
         })))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use longshore::{Error, ErrorKind, Result};
-use longshore_registry::Registry;
+use longshore_registry::{Builder, Registry};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -17,6 +17,7 @@ use crate::signal::told_to_end;
 Examples:
   longshore serve --memory
   longshore serve --listen 127.0.0.1:0 --root /srv/registry
+  longshore serve --public-url https://registry.example
 
 Prints the address it listens on, and ends cleanly on SIGTERM or Ctrl-C. It has no access control:
 listen on other addresses than loopback only behind something that has.")]
@@ -33,6 +34,12 @@ pub(crate) struct Arguments {
     /// Refuse to delete anything.
     #[arg(long)]
     no_delete: bool,
+    /// Send every `Location` as a URL that starts with this one, where clients reach the registry.
+    ///
+    /// Without it, locations are paths, which are right behind every proxy. Some old clients resolve none
+    /// (docker-registry-client-async, moby-distribution): for them, it is needed.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
@@ -43,6 +50,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         Registry::builder().disk(arguments.root.unwrap_or_else(|| "registry".into()))
     };
     let builder = if arguments.no_delete { builder.without_deletes() } else { builder };
+    let builder = arguments.public_url.into_iter().fold(builder, Builder::public_url);
     let registry = builder.build()?;
     let cannot = |e| Error::new(ErrorKind::Io).at(arguments.listen).with_source(e);
     let listener = tokio::net::TcpListener::bind(arguments.listen).await.map_err(|e| {

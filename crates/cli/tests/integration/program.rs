@@ -78,8 +78,13 @@ impl Program {
 
     /// Starts a registry in a folder of the home, or in memory.
     pub(crate) fn serve(&self, root: Option<&str>) -> Server {
+        self.serve_with(root, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn serve_with(&self, root: Option<&str>, arguments: &[&str]) -> Server {
         let mut command = self.command();
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
         match root {
             Some(root) => command.arg("--root").arg(self.path(root)),
             None => command.arg("--memory"),

@@ -43,6 +43,22 @@ fn a_body_goes_up_from_text_a_file_or_standard_input() {
 }
 
 #[test]
+fn the_registry_sends_its_locations_as_paths_or_below_its_public_url() {
+    let program = Program::new();
+    let paths = program.serve(None);
+    let urls = program.serve_with(None, &["--public-url", "https://registry.example/"]);
+    for (server, start) in [(paths, ""), (urls, "https://registry.example")] {
+        let begin = ["request", "POST", &server.address, "/v2/a/blobs/uploads/", "--include"];
+        let ended = program.run(begin);
+        let location = format!("\nlocation: {start}/v2/a/blobs/uploads/");
+        assert!(ended.stderr.contains(&location), "{ended:?}");
+    }
+    let refused = program.fails(1, "serve --root never --public-url registry.example");
+    assert!(refused.contains("expected a URL such as https://registry.example"), "{refused}");
+    assert!(!program.path("never").exists());
+}
+
+#[test]
 fn what_is_no_request_is_refused() {
     let program = Program::new();
     for (arguments, code) in [
