@@ -10,11 +10,11 @@ use longshore::{
 use serde_json::json;
 
 /// Its client as `client`, and `image` at a place.
-fn crashvb(place: &Place, image: &str) -> Predecessor {
+pub(super) fn crashvb(place: &Place, image: &str) -> Predecessor {
     crashvb_with(place, image, "")
 }
 
-fn crashvb_with(place: &Place, image: &str, arguments: &str) -> Predecessor {
+pub(super) fn crashvb_with(place: &Place, image: &str, arguments: &str) -> Predecessor {
     let mut crashvb = Predecessor::start(&[("DRCA_DEFAULT_PROTOCOL", "http")]);
     crashvb.run("from docker_registry_client_async import *; import re; from pathlib import Path");
     crashvb.run(&format!("client = DockerRegistryClientAsync({arguments})"));

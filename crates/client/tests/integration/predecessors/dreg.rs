@@ -3,8 +3,10 @@
 use super::*;
 
 use longshore::{
-    Delete as _, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Platform, image_for,
+    Credential, Delete as _, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType,
+    MemoryCredentials, Platform, Secret, image_for,
 };
+use longshore_testkit::fixture::schema1;
 use serde_json::json;
 
 /// Its client as `client`, and a registry made of it as `registry`.
@@ -221,4 +223,95 @@ async fn dreg_is_let_in_with_a_password_or_a_token() {
     assert!(wrong.is("AuthServiceFailure"), "{wrong:?}");
     let e = anonymous(&bearer).tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized, "{e:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_keeps_schema1_apart_and_longshore_sees_an_image_in_it() {
+    let place = Place::open().await;
+    let ours = schema1::image();
+    schema1::push(&*place.at("old/app"), &ours, &tag("v1")).await;
+    let mut dreg = dreg(&place);
+    dreg.run("repository = registry.repository('old/app')");
+    let raised = dreg.raises("repository.get_image('v1')");
+    assert!(raised.is("LegacyImageRequestError"), "{raised:?}");
+
+    for legacy in
+        ["repository.get_image('v1', raise_on_legacy=False)", "repository.get_manifest('v1')"]
+    {
+        dreg.run(&format!("legacy = {legacy}"));
+        assert_eq!(dreg.gives("type(legacy).__name__"), "LegacyManifest");
+        assert_eq!(dreg.gives("legacy.digest"), ours.digest().as_str());
+        assert_eq!(dreg.gives("legacy.content_type"), ours.media_type().as_str());
+        assert_eq!(dreg.gives("legacy.content_length"), ours.bytes().len());
+        let content: Value = serde_json::from_slice(ours.bytes()).unwrap();
+        assert_eq!(dreg.gives("legacy.content"), content);
+    }
+    // What it refuses, ours reads: the platform is the one that the document says.
+    let manifest = place.at("old/app").manifest(&tag("v1").into()).await.unwrap();
+    assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(_)));
+    let platform = Platform::parse("linux/arm64").unwrap();
+    let chosen = image_for(&*place.at("old/app"), manifest, &platform).await.unwrap();
+    assert_eq!(chosen.digest(), ours.digest());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_fetches_the_same_manifest_however_it_is_named() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    dreg.run("image = registry.repository('team/list').get_image('v1')");
+    let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
+    let index: Index = serde_json::from_slice(list.bytes()).unwrap();
+    let theirs = dreg.gives("{i.platform_name: i.digest for i in image.get_platform_images()}");
+    for entry in &index.manifests {
+        let platform = entry.platform.as_ref().unwrap();
+        let ours = image_for(&*place.at("team/list"), list.clone(), platform).await.unwrap();
+        assert_eq!(theirs[&platform.to_string()], ours.digest().as_str());
+        for call in [
+            format!("fetch_manifest_by_platform(Platform.from_name('{platform}'))"),
+            format!("fetch_manifest_by_platform_name('{platform}')"),
+            format!("fetch_manifest_by_digest('{}')", entry.digest),
+        ] {
+            assert_eq!(dreg.gives(&format!("image.{call}.digest")), ours.digest().as_str());
+        }
+    }
+    // A list is no image to it; ours says what it is.
+    let raised = dreg.raises(&format!("image.fetch_manifest_by_digest('{}')", list.digest()));
+    assert!(raised.is("UnexpectedImageManifestError"), "{raised:?}");
+    assert!(matches!(list.parse().unwrap(), Manifest::Index(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_remembers_a_registry_and_longshore_asks_it() {
+    let place = Place::open().await;
+    let mut dreg = dreg(&place);
+    dreg.run("registry = Registry.build_with_manual_client(f'http://{host}/v2/')");
+    let before = place.repositories().await;
+    assert_texts(&dreg.gives("list(registry.repositories())"), &before);
+    docker_image(5, "amd64").push(&*place.at("zone/new"), Some(&tag("v1"))).await;
+    assert_texts(&dreg.gives("list(registry.repositories())"), &before);
+    dreg.run("registry.refresh()");
+    assert_texts(&dreg.gives("list(registry.repositories())"), &place.repositories().await);
+    assert_texts(&dreg.gives("registry.repository('new', 'zone').tags()"), &["v1"]);
+
+    let raised = dreg.raises("registry.repository('zone/new', 'zone')");
+    assert_eq!(raised.short(), ("ValueError", None));
+    let twice = "Client.build_with_session('http://a/v2/', auth=('a', 'b'), auth_service=object())";
+    assert_eq!(dreg.raises(twice).short(), ("ValueError", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dreg_asks_the_service_for_a_token_that_longshore_can_use() {
+    let place = Place::bearer().await;
+    let mut dreg = dreg(&place);
+    dreg.run("service = DockerTokenAuthService.build_with_session(f'http://{host}/token', 'longshore', auth=('user', 's3cret'))");
+    dreg.run("token = service.request_token('repository:team/app:*')");
+    let token = dreg.gives("token");
+    // One a scope, until it expires.
+    assert_eq!(dreg.gives("service.request_token('repository:team/app:*')"), token);
+    assert_ne!(dreg.gives("service.request_token('registry:catalog:*')"), token);
+    let token = Secret::new(token.as_str().unwrap());
+    let credential = Credential::registry_token(token, "dreg").over_plain_http();
+    let store = MemoryCredentials::new().with_credential(place.registry(), credential);
+    let ours = quick().credentials(store).build().repository(place.at("team/app").repository());
+    assert_eq!(ours.tags(None).all().await.unwrap().len(), 2);
 }

@@ -3,9 +3,11 @@
 use super::*;
 
 use longshore::{
-    BlobBody, Delete as _, Descriptor, Digest, Manifest, MediaType, Mount, Target as _,
-    Verification,
+    Authentication, BlobBody, Credential, Delete as _, Descriptor, Digest, Manifest, MediaType,
+    MemoryCredentials, Mount, RawManifest, Secret, Target as _, Verification,
 };
+use longshore_testkit::fixture::schema1;
+use longshore_testkit::script::{Exchange, Script};
 use serde_json::json;
 
 /// Its client of one repository as `dxf`.
@@ -224,6 +226,137 @@ async fn dxf_checks_the_certificate_as_longshore_does() {
     let ours = quick().default_settings(settings).build();
     let tags = ours.repository(place.at("team/app").repository()).tags(None).all().await;
     assert_eq!(tags.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_goes_by_a_session_a_token_or_another_host_for_tokens() {
+    let place = Place::bearer_over_tls().await;
+    let mut dxf = dxf(&place, "team/app");
+    std::fs::write(dxf.home().join("ca.pem"), place.certificate()).unwrap();
+    let tags = place.tags("team/app").await;
+    // One connection for several repositories, as ours has anyway.
+    dxf.run("knock = lambda dxf, reply: dxf.authenticate('user', 's3cret', response=reply)");
+    dxf.run(
+        "with DXFBase(host, knock, tlsverify='ca.pem') as base:\n    \
+             repositories = base.list_repos()\n    \
+             tags = DXF.from_base(base, 'team/app').list_aliases()",
+    );
+    assert_texts(&dxf.gives("repositories"), &place.repositories().await);
+    assert_texts(&dxf.gives("tags"), &tags);
+
+    // A token for what it says it wants, fetched by one and used by another, ours among them.
+    dxf.run("first, second = [DXF(host, 'team/app', tlsverify='ca.pem') for _ in range(2)]");
+    dxf.run("second.token = first.authenticate('user', 's3cret', actions=['pull'])");
+    assert_texts(&dxf.gives("second.list_aliases()"), &tags);
+    let token = dxf.gives("first.token");
+    let credential = Credential::registry_token(Secret::new(token.as_str().unwrap()), "dxf");
+    let store = MemoryCredentials::new().with_credential(place.registry(), credential);
+    let ours = quick().default_settings(trusting(place.certificate())).credentials(store).build();
+    let ours = ours.repository(place.at("team/app").repository());
+    assert_eq!(ours.tags(None).all().await.unwrap().len(), tags.len());
+    let e = ours.delete_tag(&tag("v1")).await.unwrap_err();
+    let raised = dxf.raises("second.del_alias('v1')");
+    assert!(raised.is("DXFUnauthorizedError"), "{raised:?}");
+    assert!(matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied), "{e:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_asks_another_host_for_tokens_as_longshore_does() {
+    let (authority, server) = (Authority::new(), Script::start().await);
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    let address = front.address();
+    let tags = |query: &str| Exchange::new("GET", format!("/v2/team/app/tags/list{query}"));
+    let challenge = "Bearer realm=\"https://127.0.0.1:1/token?a=b\",service=\"reg\",\
+                     scope=\"repository:team/app:pull\"";
+    let listed = |query: &str| {
+        server.expect(tags(query).answer(401).header("www-authenticate", challenge));
+        let token = "/token?a=b&service=reg&scope=repository%3Ateam%2Fapp%3Apull";
+        let basic = "Basic dXNlcjpzM2NyZXQ=";
+        let token = Exchange::new("GET", token).with("authorization", basic);
+        server.expect(token.body("{\"access_token\":\"t\",\"token\":\"\"}"));
+        server.expect(tags(query).with("authorization", "Bearer t").body("{\"tags\":[\"v1\"]}"));
+    };
+    listed("");
+    let mut dxf = Predecessor::start(&[]);
+    std::fs::write(dxf.home().join("ca.pem"), authority.certificate()).unwrap();
+    dxf.run("from dxf import DXF");
+    dxf.run("knock = lambda dxf, reply: dxf.authenticate('user', 's3cret', response=reply)");
+    let of =
+        format!("DXF('{address}', 'team/app', knock, auth_host='{address}', tlsverify='ca.pem')");
+    assert_texts(&dxf.gives(&format!("{of}.list_aliases()")), &["v1"]);
+
+    listed("?n=1000");
+    let name: RegistryName = address.to_string().parse().unwrap();
+    let mut authentication = Authentication::default();
+    authentication.token_host = Some(name.clone());
+    let store = MemoryCredentials::new()
+        .with_credential(name.clone(), Credential::login(USER, Secret::new(PASSWORD), "the test"));
+    let ours = quick().default_settings(trusting(&authority.certificate())).credentials(store);
+    let ours = ours.authentication(name, authentication).build();
+    let ours = ours.repository(&format!("{address}/team/app").parse().unwrap());
+    assert_eq!(ours.tags(None).all().await.unwrap(), [tag("v1")]);
+    server.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_sends_nothing_twice_and_makes_a_manifest_that_longshore_pushes() {
+    let place = Place::open().await;
+    let mut dxf = dxf(&place, "files");
+    dxf.run("open('a', 'wb').write(b'a'); said = []");
+    dxf.run("tell = lambda *words: said.append(words)");
+    dxf.run("digest = dxf.push_blob('a', tell); first = len(said)");
+    dxf.run("dxf.push_blob('a', tell); second = len(said) - first");
+    assert_eq!((dxf.gives("first > 0"), dxf.gives("second")), (json!(true), json!(0)));
+    dxf.run("dxf.push_blob('a', tell, check_exists=False)");
+    assert_eq!(dxf.gives("len(said)"), dxf.gives("first * 2"));
+    dxf.run("said.clear(); dxf.push_blob(data=iter([b'x', b'yz']), digest=hash_bytes(b'xyz'), progress=tell)");
+    assert_eq!(dxf.gives("[len(words[1]) for words in said]"), json!([1, 2]));
+    assert_eq!(read(&place, "files", &descriptor(b"xyz")).await, "xyz");
+    dxf.run("chunks, size = dxf.pull_blob(digest, size=True)");
+    assert_eq!(dxf.gives("[b''.join(chunks), size]"), json!(["a", 1]));
+
+    let made = dxf.gives("dxf.make_manifest(digest)");
+    let made = bytes::Bytes::from(made.as_str().unwrap().to_owned());
+    let made = RawManifest::of(made, None).unwrap();
+    place.at("files").push_manifest(&made, Some(&tag("ours"))).await.unwrap();
+    assert_eq!(dxf.gives("dxf.set_alias('theirs', digest)"), text(made.bytes()));
+    assert_eq!(place.digest("files", "theirs").await, place.digest("files", "ours").await);
+    assert_eq!(
+        dxf.gives("dxf.get_digest(manifest=dxf.make_manifest(digest))"),
+        dxf.gives("digest")
+    );
+
+    // Its defect: it takes signed schema 1 for damaged, whose digest is that of what is signed.
+    schema1::push(&*place.at("old/app"), &schema1::image(), &tag("v1")).await;
+    dxf.run("old = DXF(host, 'old/app', insecure=True)");
+    let raised = dxf.raises("old.get_alias('v1')");
+    assert!(raised.is("DXFDigestMismatchError"), "{raised:?}");
+    let ours = place.at("old/app").manifest(&tag("v1").into()).await.unwrap();
+    assert!(matches!(ours.parse().unwrap(), Manifest::Schema1(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_deletes_a_list_and_leaves_its_images_as_longshore_does() {
+    let place = Place::open().await;
+    let mut dxf = dxf(&place, "team/list");
+    let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
+    let Manifest::Index(index) = list.parse().unwrap() else { panic!("no list") };
+    let images = index
+        .manifests
+        .iter()
+        .map(|entry| (entry.platform.as_ref().unwrap().to_string(), json!(entry.digest.as_str())));
+    let images: serde_json::Map<_, _> = images.collect();
+    let layers = dxf.gives("dxf.get_alias('v1')");
+    assert_eq!(layers.as_object().unwrap().len(), images.len());
+    assert_eq!(dxf.gives("dxf.get_alias('v1', platform='linux/arm64')"), layers["linux/arm64"]);
+
+    assert_eq!(dxf.gives("dxf.del_alias('v1')"), Value::Object(images));
+    place.at("team/list").push_manifest(&list, Some(&tag("v1"))).await.unwrap();
+    place.at("team/list").delete_manifest(list.digest()).await.unwrap();
+    for entry in &index.manifests {
+        let selector = entry.digest.clone().into();
+        place.at("team/list").manifest(&selector).await.unwrap();
+    }
 }
 
 #[test]

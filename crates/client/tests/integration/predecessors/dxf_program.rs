@@ -2,6 +2,9 @@
 
 use super::*;
 
+use std::fs::File;
+use std::process::Command;
+
 use longshore::{
     Credential, Delete as _, Descriptor, Manifest, MediaType, MemoryCredentials, Secret,
 };
@@ -21,12 +24,24 @@ impl<'a> Program<'a> {
 
     /// What it prints, and the code that it ends with.
     fn ends(&self, arguments: &str, environment: &[(&str, &str)]) -> (String, Option<i32>) {
+        let output = self.command(arguments, environment).output().unwrap();
+        (text(&output.stdout), output.status.code())
+    }
+
+    fn command(&self, arguments: &str, environment: &[(&str, &str)]) -> Command {
         let mut dxf = installed_program("dxf", self.home.path());
         let address = self.place.address.to_string();
         dxf.env("DXF_HOST", address).env("DXF_INSECURE", "1");
         dxf.envs(environment.iter().copied()).args(arguments.split(' '));
-        let output = dxf.output().unwrap();
-        (text(&output.stdout), output.status.code())
+        dxf
+    }
+
+    /// What it prints with this file on its standard input.
+    fn reads(&self, file: &str, arguments: &str, environment: &[(&str, &str)]) -> String {
+        let file = File::open(self.home.path().join(file)).unwrap();
+        let output = self.command(arguments, environment).stdin(file).output().unwrap();
+        assert!(output.status.success(), "dxf {arguments}: {}", text(&output.stderr));
+        text(&output.stdout)
     }
 
     /// What it prints when all is well.
@@ -157,4 +172,89 @@ async fn dxf_program_prints_a_token_that_longshore_can_use() {
 
     let (_, code) = dxf.ends("list-aliases team/app", &known[..2]);
     assert_eq!(code, Some(13), "EACCES; ours: 4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_reads_a_manifest_from_its_input() {
+    let place = Place::open().await;
+    let dxf = Program::new(&place);
+    let manifest = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+    std::fs::write(dxf.home.path().join("manifest"), manifest.bytes()).unwrap();
+    let digests: Vec<_> = image.layers.iter().map(|layer| &layer.digest).collect();
+    assert_eq!(dxf.reads("manifest", "get-alias team/app", &[]), lines(&digests));
+    let config = lines(&[&image.config.digest]);
+    assert_eq!(dxf.reads("manifest", "get-digest team/app", &[]), config);
+    let size: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    assert_eq!(dxf.reads("manifest", "blob-size team/app", &[]), lines(&[size]));
+    let mut content = Vec::new();
+    for layer in &image.layers {
+        let blob = place.at("team/app").blob(layer).await.unwrap();
+        content.extend(blob.bytes(1 << 20).await.unwrap());
+    }
+    let one = lines(&[image.layers[0].size]);
+    assert_eq!(dxf.prints(&format!("blob-size team/app {}", image.layers[0].digest)), one);
+    assert_eq!(dxf.reads("manifest", "pull-blob team/app", &[]), text(&content));
+
+    assert_eq!(dxf.reads("manifest", "del-blob team/app", &[]), "");
+    let e = place.at("team/app").delete_blob(&image.layers[0].digest).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
+    assert_eq!(dxf.prints("del-alias team/app v1"), lines(&digests));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_tells_of_each_platform_of_a_list() {
+    let place = Place::open().await;
+    let dxf = Program::new(&place);
+    let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
+    let Manifest::Index(index) = list.parse().unwrap() else { panic!("no list") };
+    let (mut digests, mut layers, mut sizes) = <(Value, Value, Value)>::default();
+    for entry in &index.manifests {
+        let image = place.at("team/list").manifest(&entry.digest.clone().into()).await.unwrap();
+        let Manifest::Image(image) = image.parse().unwrap() else { panic!("no image") };
+        let platform = entry.platform.as_ref().unwrap().to_string();
+        digests[&platform] = json!(image.config.digest);
+        layers[&platform] = image.layers.iter().map(|layer| json!(layer.digest)).collect();
+        sizes[&platform] = json!(image.layers.iter().map(|layer| layer.size).sum::<u64>());
+    }
+    for (command, expected) in [
+        ("get-digest team/list v1", digests),
+        ("get-alias team/list v1", layers),
+        ("blob-size team/list @v1", sizes),
+    ] {
+        let printed: Value = serde_json::from_str(&dxf.prints(command)).unwrap();
+        assert_eq!(printed, expected, "{command}");
+    }
+    let arm = [("DXF_PLATFORM", "linux/arm64")];
+    let (printed, _) = dxf.ends("blob-size team/list @v1", &arm);
+    let entry = index.for_platform(&"linux/arm64".parse().unwrap()).unwrap();
+    let image = place.at("team/list").manifest(&entry.digest.clone().into()).await.unwrap();
+    let Manifest::Image(image) = image.parse().unwrap() else { panic!("no image") };
+    assert_eq!(printed, lines(&[image.layers.iter().map(|layer| layer.size).sum::<u64>()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_is_let_in_by_what_its_environment_says() {
+    let place = Place::bearer_over_tls().await;
+    let dxf = Program::new(&place);
+    let ca = dxf.home.path().join("ca.pem");
+    std::fs::write(&ca, place.certificate()).unwrap();
+    let (ca, address) = (ca.to_str().unwrap(), place.address.to_string());
+    let tags = lines(&place.tags("team/app").await);
+    let secure = ("DXF_INSECURE", "0");
+    let login = [("DXF_USERNAME", USER), ("DXF_PASSWORD", PASSWORD)];
+    for way in [
+        vec![("REQUESTS_CA_BUNDLE", ca), login[0], login[1]],
+        vec![("DXF_SKIPTLSVERIFY", "1"), login[0], login[1]],
+        vec![("DXF_TLSVERIFY", ca), ("DXF_AUTHORIZATION", "Basic dXNlcjpzM2NyZXQ=")],
+        vec![("DXF_TLSVERIFY", ca), ("DXF_AUTH_HOST", &address), login[0], login[1]],
+        vec![("DXF_TLSVERIFY", ca), ("DXF_PROGRESS", "1"), login[0], login[1]],
+    ] {
+        let environment: Vec<_> = way.into_iter().chain([secure]).collect();
+        let ended = dxf.ends("list-aliases team/app", &environment);
+        assert_eq!(ended, (tags.clone(), Some(0)), "{environment:?}");
+    }
+    // A certificate of somebody unknown: an error of no class of its own; ours: 5.
+    let (_, code) = dxf.ends("list-aliases team/app", &[secure, login[0], login[1]]);
+    assert_eq!(code, Some(1));
 }

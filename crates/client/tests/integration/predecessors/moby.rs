@@ -264,3 +264,143 @@ async fn moby_is_let_in_with_a_password_or_a_token() {
         assert_eq!(e.kind(), ErrorKind::Unauthorized);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_tells_the_same_of_manifests_in_every_form_it_knows() {
+    let place = Place::open().await;
+    let layer = Layer::gzip(&layer_tar(&[("a", b"content")]));
+    let oci = fixture::Image::new("linux/amd64".parse().unwrap()).layer(layer).build();
+    oci.push(&*place.at("team/oci"), Some(&tag("v1"))).await;
+    let mut moby = moby(&place, "");
+    moby.run("docker, oci = ManifestSchema2.content_type(), OCIManifestSchema1.content_type()");
+    for (name, form) in [("team/app", "docker"), ("team/oci", "oci")] {
+        let ours = place.at(name).resolve(&tag("v1").into()).await.unwrap();
+        for reference in ["v1", ours.digest.as_str()] {
+            let manifest = format!("ManifestRef('{name}', '{reference}', **at)");
+            moby.run(&format!("found = {manifest}.get_metadata({form})"));
+            assert_eq!(moby.gives("found.digest"), ours.digest.as_str());
+            assert_eq!(moby.gives("found.size"), ours.size);
+            assert_eq!(moby.gives("found.mediaType"), ours.media_type.as_str());
+            moby.run(&format!("manifest = {manifest}.get({form})"));
+        }
+        let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
+        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+        assert_eq!(moby.gives("manifest.config.digest"), image.config.digest.as_str());
+        // What it puts again is the same image, in other bytes.
+        moby.run(&format!("ManifestRef('{name}', 'theirs', **at).put(manifest)"));
+        let theirs = place.at(name).manifest(&tag("theirs").into()).await.unwrap();
+        assert_eq!(theirs.media_type(), manifest.media_type());
+        let Manifest::Image(put) = theirs.parse().unwrap() else { panic!("no image") };
+        assert_eq!(put.config.digest, image.config.digest);
+        assert_eq!(put.layers.len(), image.layers.len());
+    }
+    // Its defect: it refuses what it does not know in it, such as a layer in zstd.
+    fixture::Image::small(3).build().push(&*place.at("team/zstd"), Some(&tag("v1"))).await;
+    assert!(moby.raises("ManifestRef('team/zstd', 'v1', **at).get(oci)").is("ValidationError"));
+    let ours = place.at("team/zstd").manifest(&tag("v1").into()).await.unwrap();
+    assert!(matches!(ours.parse().unwrap(), Manifest::Image(_)));
+    let missing = "ManifestRef('team/app', 'missing', **at).get_metadata()";
+    assert_eq!(moby.gives(missing), Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_sends_what_it_cannot_mount_as_longshore_does() {
+    let place = Place::with_absolute_locations().await;
+    let mut moby = moby(&place, "");
+    let blob = descriptor(b"at hand");
+    let from = place.at("team/app").repository().clone();
+    // Not there, and nothing at hand: theirs looks for it and fails, ours says that it is declined.
+    moby.run(&format!("digest = '{}'", blob.digest));
+    let raised = moby.raises("Blob('theirs', digest, **at).mount_from('team/app')");
+    assert!(raised.is("ResourceNotFound"), "{raised:?}");
+    assert_eq!(place.at("ours").mount_blob(&blob, &from).await.unwrap(), Mount::Declined);
+
+    moby.run("open('blob', 'wb').write(b'at hand')");
+    moby.run("sent = Blob('theirs', digest, local_path='blob', **at).mount_from('team/app')");
+    assert_eq!(moby.gives("sent.digest"), blob.digest.as_str());
+    let file = BlobBody::file(moby.home().join("blob"));
+    place.at("ours").push_blob(&blob, file).await.unwrap();
+    for name in ["theirs", "ours"] {
+        assert_eq!(place.at(name).blob_size(&blob.digest).await.unwrap(), Some(blob.size));
+    }
+
+    moby.run("Blob('ours', digest, local_path='back', **at).download()");
+    assert_eq!(std::fs::read(moby.home().join("back")).unwrap(), b"at hand");
+    // What its users could ask for by mistake, and ours cannot write down.
+    moby.run("both = dict(local_path='blob', fileobj=io.BytesIO(b''))");
+    for (call, class) in [
+        ("Blob('theirs', **at).stat()", "RuntimeError"),
+        ("Blob('theirs', **at).upload_at_one_time()", "ValueError"),
+        ("Blob('theirs', **both, **at).upload_at_one_time()", "ValueError"),
+    ] {
+        assert!(moby.raises(call).is(class), "{call}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_appends_a_layer_of_another_repository() {
+    let place = Place::with_absolute_locations().await;
+    let mut moby = moby(&place, "");
+    let (layer, _) = docker_image(3, "amd64").blobs.remove(2);
+    moby.run("image = ImageRef.from_image('team/app', 'v1', to_reference='theirs', **at)");
+    moby.run(&format!(
+        "image.add_layer(LayerRef(repo='plain', digest='{}', size={}, exists=True)); image.push()",
+        layer.digest, layer.size
+    ));
+    let append = Append::new().blob(place.at("plain"), &layer.digest).await.unwrap();
+    let app = place.at("team/app");
+    let (source, target) = (Arc::clone(&app) as _, Arc::clone(&app) as _);
+    append.push(source, &tag("v1").into(), target, Some(&tag("ours"))).await.unwrap();
+    let mut tops = Vec::new();
+    for tag in ["theirs", "ours"] {
+        let manifest = app.manifest(&super::tag(tag).into()).await.unwrap();
+        let image = Image::read(&*app, manifest).await.unwrap();
+        assert_eq!(image.layers().count(), 3, "{tag}");
+        let top = image.layers().last().unwrap();
+        tops.push((top.descriptor.digest.clone(), top.diff_id.cloned()));
+    }
+    assert_eq!(tops[0], tops[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_has_one_client_for_all_who_name_none() {
+    let place = Place::basic().await;
+    let mut moby = moby(&place, "'user', 's3cret'");
+    moby.run("from moby_distribution.registry.client import set_default_client");
+    moby.run("set_default_client(client)");
+    assert_texts(&moby.gives("Tags('team/app').list()"), &place.tags("team/app").await);
+    // Its ping is a matter of credentials too; ours says what is there, and asks for nobody's.
+    moby.run("anonymous = DockerRegistryV2Client(f'http://{host}')");
+    assert_eq!(moby.gives("anonymous.ping()"), false);
+    let anonymous = quick().build();
+    anonymous.ping(&place.registry()).await.unwrap();
+    let e = anonymous.authenticate(&place.registry()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+}
+
+#[test]
+fn moby_reads_names_as_longshore_does() {
+    let mut moby = Predecessor::start(&[]);
+    moby.run("from moby_distribution.registry.utils import parse_image");
+    for name in [
+        "python",
+        "python:latest",
+        "docker.io/python:latest",
+        "localhost:5000/python",
+        "localhost/a/b:t",
+        "user/python:1",
+        "quay.io/a/b/c:t",
+    ] {
+        let theirs = moby.gives(&format!("list(parse_image('{name}', 'docker.io'))"));
+        let ours = longshore::Reference::familiar(name).unwrap();
+        assert_eq!(theirs[0], ours.registry().as_str(), "{name}");
+        assert_eq!(theirs[1], ours.repository().name().as_str(), "{name}");
+        assert_eq!(theirs[2], json!(ours.tag().map(ToString::to_string)), "{name}");
+    }
+    // Its defect: it knows no digests, and takes one for a tag.
+    let digest = longshore::Digest::sha256(b"");
+    let name = format!("quay.io/a/b@{digest}");
+    let theirs = moby.gives(&format!("list(parse_image('{name}', 'docker.io'))"));
+    assert_eq!((&theirs[1], &theirs[2]), (&json!("a/b@sha256"), &json!(digest.encoded())));
+    assert_eq!(longshore::Reference::familiar(&name).unwrap().digest(), Some(&digest));
+}

@@ -4,13 +4,17 @@
 //! wrong by its nature, the test shows both answers and names the defect.
 
 mod crashvb;
+mod crashvb_network;
 mod dreg;
 mod dxf;
 mod dxf_program;
+mod errors;
 mod migrating;
 mod moby;
+mod moby_detection;
 mod schema1;
 mod yodle;
+mod yodle_tokens;
 mod yodle_v1;
 
 use std::net::SocketAddr;
