@@ -1,41 +1,60 @@
+//! Everything there is to say of an image or artifact.
+
+mod unpacked;
+
 use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Annotations, CONFIG_LIMIT, Descriptor, ImageConfig, Manifest, MediaType, Platform, Printable,
-    RawManifest, Result, Schema1,
+    Annotations, CONFIG_LIMIT, Descriptor, Image, ImageConfig, Manifest, MediaType, Platform,
+    Printable, RawManifest, Result, Schema1,
 };
 use serde::Serialize;
 
 use crate::context::{Context, Named};
 use crate::location::Location;
 use crate::output::{Report, size};
+use unpacked::Unpacked;
 
 /// The arguments of `longshore inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   longshore inspect nginx:1.27
-  longshore inspect nginx:1.27 --platform linux/arm64 --json")]
+  longshore inspect nginx:1.27 --platform linux/arm64 --json
+  longshore inspect oci-archive:image.tar --unpacked
+
+What compressed layers unpack to is written nowhere: --unpacked reads all of them, and holds them against
+the diff IDs of the image's config.")]
 pub(crate) struct Arguments {
     /// The image or artifact.
     location: Location,
     /// Of an index, the image for this platform; otherwise the index itself is shown.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
+    /// Read the layers for what they unpack to; of an index, those of this machine's image unless
+    /// --platform says otherwise.
+    #[arg(long)]
+    unpacked: bool,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let named = context.named(&arguments.location).await?;
     let manifest = match &arguments.platform {
-        None => named.source.manifest(&named.selector).await?,
+        None if !arguments.unpacked => named.source.manifest(&named.selector).await?,
         platform => named.image(platform.as_ref()).await?,
     };
-    let inspection = inspect(&named, &arguments.location, &manifest).await?;
+    let mut inspection = inspect(&named, &arguments.location, &manifest).await?;
+    if arguments.unpacked {
+        let image = Image::read(&*named.source, manifest).await?;
+        let layers = unpacked::measure_all(context, &named, image.layers()).await?;
+        inspection.unpacked_size = Some(unpacked::total(&layers));
+        inspection.unpacked = layers;
+    }
     context.output().report(&inspection)
 }
 
-/// Everything that can be said of a manifest without reading its layers.
+/// Everything that can be said of a manifest.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Inspection {
@@ -56,6 +75,12 @@ struct Inspection {
     /// Bytes of the layers as they travel.
     #[serde(skip_serializing_if = "Option::is_none")]
     layers_size: Option<u64>,
+    /// What they unpack to, where they were read for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unpacked: Vec<Unpacked>,
+    /// Bytes of the layers unpacked; unknown where some are compressed and were not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unpacked_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<ImageConfig>,
 }
@@ -73,6 +98,8 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
         manifests: Vec::new(),
         layers: Vec::new(),
         layers_size: None,
+        unpacked: Vec::new(),
+        unpacked_size: None,
         config: None,
     };
     match parsed {
@@ -80,6 +107,7 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
             if image.is_container_image() {
                 let bytes = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
                 inspection.config = ImageConfig::parse(&bytes).ok();
+                inspection.unpacked_size = plain_size(&image.layers);
             } else {
                 inspection.artifact_type =
                     Some(image.artifact_type.unwrap_or(image.config.media_type));
@@ -103,6 +131,13 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
         _ => {}
     }
     Ok(inspection)
+}
+
+/// The bytes of the layers unpacked, where all of them travel plain.
+fn plain_size(layers: &[Descriptor]) -> Option<u64> {
+    let mut sizes =
+        layers.iter().map(|layer| layer.media_type.is_plain_layer().then_some(layer.size));
+    sizes.try_fold(0_u64, |sum, size| sum.checked_add(size?))
 }
 
 /// The layers, lowest first as elsewhere. Schema 1 states no sizes: the store is asked.
@@ -132,6 +167,12 @@ impl Report for Inspection {
         }
         list(to, "Manifests", &self.manifests)?;
         list(to, "Layers", &self.layers)?;
+        if let Some(unpacked) = self.unpacked_size {
+            writeln!(to, "Unpacked:   {}", size(unpacked))?;
+        }
+        for layer in &self.unpacked {
+            writeln!(to, "  {layer}")?;
+        }
         if !self.annotations.is_empty() {
             writeln!(to, "Annotations:")?;
         }
