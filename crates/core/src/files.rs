@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use crate::annotations::Annotations;
 use crate::blob_file;
 use crate::descriptor::Descriptor;
-use crate::error::{Error, ErrorKind, ParseError, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifest, RawManifest};
 use crate::offload::offload;
 use crate::store::Source;
@@ -52,11 +52,25 @@ pub async fn pull_files(
     let mut wanted = Vec::new();
     for file in &files {
         let Some(title) = file.annotations.get(Annotations::TITLE) else { continue };
-        let path = below(title)?;
+        let bad = |reason: &str| {
+            let clause = format!("the title {title:?}: {reason}");
+            Err(Error::new(ErrorKind::Invalid).at(manifest.digest()).detail(clause))
+        };
+        let path = match below(title) {
+            Ok(path) => path,
+            Err(reason) => return bad(reason),
+        };
         if !paths.insert(path.clone()) {
-            return Err(ParseError::new("title", title, "two files have it").into());
+            return bad("two files have it");
         }
         wanted.push((file, path));
+    }
+    for path in &paths {
+        if let Some(above) = path.ancestors().skip(1).find(|above| paths.contains(*above)) {
+            return Err(Error::new(ErrorKind::Invalid)
+                .at(manifest.digest())
+                .detail(format!("the title {above:?} is a file's, and a folder's too")));
+        }
     }
     if wanted.is_empty() {
         return Err(Error::new(ErrorKind::NotFound)
@@ -89,19 +103,21 @@ async fn pull_file(
     Ok(target)
 }
 
-/// A title as a path below a folder.
+/// A title as a path below a folder; else what is wrong with it.
 ///
-/// Backslashes and colons are refused everywhere, as they lead elsewhere on Windows.
-fn below(title: &str) -> Result<PathBuf, ParseError> {
-    let bad = |reason: &'static str| ParseError::new("title", title, reason);
+/// Backslashes are refused everywhere, as they lead elsewhere on Windows; colons are where they do.
+fn below(title: &str) -> Result<PathBuf, &'static str> {
     if title.is_empty() {
-        return Err(bad("it is empty"));
+        return Err("it is empty");
     }
-    if title.contains(['\\', ':']) || title.chars().any(char::is_control) {
-        return Err(bad("backslashes, colons and control characters are no part of a safe path"));
+    if title.contains('\\') || title.chars().any(char::is_control) {
+        return Err("backslashes and control characters are no part of a safe path");
+    }
+    if cfg!(windows) && title.contains(':') {
+        return Err("a colon is no part of a path on Windows");
     }
     if title.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err(bad("expected a path below the folder, without \"..\" and empty parts"));
+        return Err("expected a path below the folder, without \"..\" and empty parts");
     }
     Ok(title.into())
 }
@@ -153,19 +169,33 @@ mod tests {
 
     #[tokio::test]
     async fn titles_that_lead_out_write_nothing() {
-        for bad in ["", "/etc/x", "../x", "a/../../x", "a//b", "./x", "a\\b", "C:x", "a\nb", "."] {
+        for bad in ["", "/etc/x", "../x", "a/../../x", "a//b", "./x", "a\\b", "a\nb", "."] {
             let folder = tempfile::tempdir().unwrap();
             let (store, manifest) = packed(&[("good", "x"), (bad, "y")]).await;
             let e = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Invalid, "{bad:?}");
+            assert!(e.thing() == Some(manifest.digest().as_str()), "not what a user typed: {e}");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{bad:?}");
         }
         let folder = tempfile::tempdir().unwrap();
         let (store, manifest) = packed(&[("same", "x"), ("same", "y")]).await;
         assert!(pull_files(&store, &manifest, folder.path()).await.is_err());
+        let both = [("good", "x"), ("a/b", "y"), ("a", "z"), ("a.b", "")];
+        let (store, manifest) = packed(&both).await;
+        let e = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Invalid, "a file cannot be a folder: {e}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         let (store, manifest) = packed(&[]).await;
         let none = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
         assert_eq!(none.kind(), ErrorKind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_colon_leads_elsewhere_on_windows_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, manifest) = packed(&[("12:30.log", "x")]).await;
+        let pulled = pull_files(&store, &manifest, folder.path()).await;
+        assert_eq!(pulled.is_ok(), !cfg!(windows), "{pulled:?}");
     }
 
     #[cfg(unix)]
