@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::compression::{Compression, Decoder, Limits, error_of};
+use crate::members;
 use crate::staging::{Pieces, work_over};
 
 /// What a layer unpacks to.
@@ -30,12 +31,34 @@ pub struct Unpacked {
 /// The reader's error; [`Invalid`](ErrorKind::Invalid) if the compression is damaged;
 /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
 pub async fn measure(reader: BlobReader, limits: Limits) -> Result<Unpacked> {
+    measure_if(reader, limits, |_| true).await
+}
+
+/// As [`measure`], for what is to become a layer: it must be a tar.
+///
+/// # Errors
+/// As [`measure`]; [`Invalid`](ErrorKind::Invalid) if it begins as no tar does.
+pub(crate) async fn measure_tar(reader: BlobReader, limits: Limits) -> Result<Unpacked> {
+    measure_if(reader, limits, members::begins).await
+}
+
+async fn measure_if(
+    reader: BlobReader,
+    limits: Limits,
+    fits: fn(&[u8]) -> bool,
+) -> Result<Unpacked> {
     let digest = reader.descriptor().digest.clone();
     let measured = work_over(reader, move |pieces| {
         let mut decoder = Decoder::new(pieces, limits)?;
         let compression = decoder.compression();
-        let mut digester = Algorithm::Sha256.digester();
-        let size = io::copy(&mut decoder, &mut digester).map_err(error_of)?;
+        let (mut digester, mut start) = (Algorithm::Sha256.digester(), Vec::new());
+        decoder.by_ref().take(members::BLOCK).read_to_end(&mut start).map_err(error_of)?;
+        if !fits(&start) {
+            return Err(Error::new(ErrorKind::Invalid).detail("not a tar, plain or compressed"));
+        }
+        digester.update(&start);
+        let rest = io::copy(&mut decoder, &mut digester).map_err(error_of)?;
+        let size = start.len() as u64 + rest;
         Ok(Unpacked { compression, diff_id: digester.finish(), size })
     });
     measured.await.map_err(|e| e.at(&digest))

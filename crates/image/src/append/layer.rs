@@ -8,7 +8,7 @@ use longshore_core::{
 };
 
 use crate::compression::{Compression, Limits};
-use crate::layer::{Unpacked, measure};
+use crate::layer::{Unpacked, measure_tar};
 
 /// A layer that was read once.
 pub(super) struct NewLayer {
@@ -27,7 +27,7 @@ impl NewLayer {
     pub(super) async fn of_file(path: &Path, limits: Limits) -> Result<Self> {
         let descriptor = blob_file::describe(path, MediaType::OCTET_STREAM, None).await?;
         let reader = BlobBody::file(path).open(&descriptor).await?;
-        let unpacked = measure(reader, limits).await.map_err(|e| e.at(path.display()))?;
+        let unpacked = measure_tar(reader, limits).await.map_err(|e| e.at(path.display()))?;
         Ok(Self::new(descriptor, unpacked, From::File(path.to_owned())))
     }
 
@@ -37,7 +37,7 @@ impl NewLayer {
         limits: Limits,
     ) -> Result<Self> {
         let descriptor = source.describe_blob(digest).await?;
-        let unpacked = measure(source.blob(&descriptor).await?, limits).await?;
+        let unpacked = measure_tar(source.blob(&descriptor).await?, limits).await?;
         Ok(Self::new(descriptor, unpacked, From::Store(source)))
     }
 

@@ -77,8 +77,8 @@ impl Append {
     /// tells. Reads it twice now, and once when it is pushed.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if its compression
-    /// is damaged; [`Unsupported`](ErrorKind::Unsupported) for another compression;
+    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if it is no tar or its
+    /// compression is damaged; [`Unsupported`](ErrorKind::Unsupported) for another compression;
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
     pub async fn file(mut self, path: &Path) -> Result<Self> {
         self.layers.push(NewLayer::of_file(path, self.limits).await?);
@@ -157,22 +157,23 @@ impl Append {
         let image = Image::read(&*source, base).await?;
         let edited = edit::image(&image, &self.layers, &self.history)?;
 
+        let made = edited.manifest;
+        let new_root = match root.parse()? {
+            Manifest::Index(_) => edit::index(&root, image.manifest().digest(), made.descriptor())?,
+            _ => made.clone(),
+        };
+        let is_index = new_root.digest() != made.digest();
+
         let copier = Copier::new(source, Arc::clone(&target));
         copier.copy(&root.digest().clone().into(), None).await?;
         for (layer, descriptor) in self.layers.iter().zip(&edited.layers) {
             layer.push(descriptor, &target).await?;
         }
         push_bytes(&*target, &edited.config, edited.config_bytes).await?;
-        let made = edited.manifest;
-        let is_index = matches!(root.parse()?, Manifest::Index(_));
         target.push_manifest(&made, tag.filter(|_| !is_index)).await?;
-        let new_root = if is_index {
-            let index = edit::index(&root, image.manifest().digest(), made.descriptor())?;
-            target.push_manifest(&index, tag).await?;
-            index
-        } else {
-            made.clone()
-        };
+        if is_index {
+            target.push_manifest(&new_root, tag).await?;
+        }
         Ok(Appended {
             root: new_root.descriptor().clone(),
             image: made.descriptor().clone(),

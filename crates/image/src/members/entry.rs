@@ -174,6 +174,18 @@ fn stored_size(header: &Header) -> Result<u64> {
     header.entry_size().map_err(|_| invalid("a size that is no number"))
 }
 
+/// Whether the first block of something is a tar's: a header with its checksum, or the end, as of an
+/// empty tar. Nothing at all is an empty tar too.
+///
+/// Source: POSIX.1-2017, pax, "ustar Interchange Format".
+pub(crate) fn begins(start: &[u8]) -> bool {
+    if start.len() as u64 != BLOCK {
+        return start.is_empty();
+    }
+    let header = Header::from_byte_slice(start);
+    is_zero(header) || header.cksum().ok() == Some(checksum(header))
+}
+
 /// The sum of all bytes, those of the checksum itself taken as spaces.
 fn checksum(header: &Header) -> u32 {
     let bytes = header.as_bytes();
@@ -206,7 +218,7 @@ fn invalid(clause: &'static str) -> Error {
     Error::new(ErrorKind::Invalid).detail(clause)
 }
 
-const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 /// Where a header has its checksum.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 /// 4 KiB: the longest path that systems take.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use longshore_core::{Error, ErrorKind, Result};
 
 use crate::section::{OpenFile, Section};
+pub(crate) use entry::{BLOCK, begins};
 use entry::{Entries, Kind};
 
 /// The regular files of a tar file, by name. Of two with the same name, the last one counts.

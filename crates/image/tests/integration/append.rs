@@ -169,6 +169,14 @@ async fn of_an_index_one_image_gets_the_layer_and_the_others_stay() {
     assert!(target.manifest(&by_tag("v1")).await.is_err(), "no tag was moved");
 
     let arm = Platform::new("linux", "arm64", None);
+    let inner = memory.resolve(&by_tag("v1")).await.unwrap();
+    let outer = longshore_core::Pack::index(vec![inner]);
+    outer.push(&memory, Some(&tag("outer"))).await.unwrap();
+    let append = Append::new().file(&path).await.unwrap().platform(arm.clone());
+    let (source, empty) = (Arc::new(memory.clone()), Arc::new(target.clone()));
+    let nested = append.push(source, &by_tag("outer"), empty, None).await.unwrap_err();
+    assert_eq!(nested.kind(), ErrorKind::Unsupported);
+    assert_eq!(target.manifest_count(), 0, "nothing is written before that is known");
     let append = Append::new().file(&path).await.unwrap().platform(arm.clone());
     let appended = push(append).await.unwrap();
     let Manifest::Index(index) = target.manifest(&by_tag("v1")).await.unwrap().parse().unwrap()
@@ -187,9 +195,12 @@ async fn what_is_no_layer_is_refused() {
     let store = memory_with(&odd_image(false)).await;
     let none = Append::new().push(shared(&store), &by_tag("v1"), shared(&store), None).await;
     assert_eq!(none.unwrap_err().kind(), ErrorKind::Invalid);
-    for (content, kind) in
-        [(&b"\x1f\x8b\x08cut"[..], ErrorKind::Invalid), (b"\xfd7zXZ\0....", ErrorKind::Unsupported)]
-    {
+    for (content, kind) in [
+        (&b"\x1f\x8b\x08cut"[..], ErrorKind::Invalid),
+        (b"\xfd7zXZ\0....", ErrorKind::Unsupported),
+        (b"# Read me\n", ErrorKind::Invalid),
+        (&[b'x'; 1024], ErrorKind::Invalid),
+    ] {
         let (_folder, path) = file(content);
         assert_eq!(Append::new().file(&path).await.unwrap_err().kind(), kind);
     }
