@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use futures_util::stream::Fuse;
 use longshore_core::{
     BlobBody, BlobReader as AsyncReader, BlobStream as AsyncStream, Descriptor, Error, ErrorKind,
     Result,
@@ -78,7 +79,8 @@ impl BufRead for BlobReader {
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub struct BlobStream {
-    stream: AsyncStream,
+    /// Readers are asked again after their end; streams may not be.
+    stream: Fuse<AsyncStream>,
     piece: Bytes,
     broken: bool,
 }
@@ -121,7 +123,7 @@ impl BlobStream {
 
 impl From<AsyncStream> for BlobStream {
     fn from(stream: AsyncStream) -> Self {
-        Self { stream, piece: Bytes::new(), broken: false }
+        Self { stream: stream.fuse(), piece: Bytes::new(), broken: false }
     }
 }
 
@@ -169,5 +171,35 @@ fn io_kind(kind: ErrorKind) -> io::ErrorKind {
         ErrorKind::Transport => io::ErrorKind::ConnectionAborted,
         ErrorKind::Unsupported => io::ErrorKind::Unsupported,
         _ => io::ErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[test]
+    fn an_end_stays_an_end_however_often_it_is_asked_for() {
+        let once = stream::unfold(Some(Bytes::from_static(b"abc")), |piece| async move {
+            piece.map(|piece| (Ok(piece), None))
+        });
+        let mut reader = BlobStream::from(AsyncStream::new(once));
+        let mut text = String::new();
+        assert_eq!(reader.read_to_string(&mut text).unwrap(), 3);
+        for _ in 0..2 {
+            assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn after_an_error_there_is_no_end() {
+        let pieces = [Ok(Bytes::from_static(b"ab")), Err(Error::new(ErrorKind::Timeout))];
+        let mut reader = BlobStream::from(AsyncStream::new(stream::iter(pieces)));
+        let e = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(e.kind(), io::ErrorKind::TimedOut);
+        assert!(reader.read(&mut [0; 8]).is_err());
+        assert!(reader.fill_buf().is_err());
     }
 }
