@@ -7,7 +7,7 @@ use longshore::{
     ErrorKind, Layout, Platform, RawManifest, Reference, RemoteRepository, Result, Source, Tag,
     TagOrDigest, Target,
 };
-pub(crate) use longshore_image::{Append, Limits, unpack};
+pub(crate) use longshore_image::{Append, Limits, measure, unpack};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
 use crate::global::Global;

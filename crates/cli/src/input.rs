@@ -1,6 +1,8 @@
 //! Standard input, where a command takes it for a file.
 
-use longshore::{Error, ErrorKind, Result, offload};
+use std::path::{Path, PathBuf};
+
+use longshore::{Error, ErrorKind, ParseError, Result, offload};
 use tempfile::NamedTempFile;
 
 /// Standard input in a file, which goes when it is dropped, also while input is waited for.
@@ -12,4 +14,15 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     let mut file = spooled.reopen().map_err(at)?;
     offload(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
     Ok(spooled)
+}
+
+/// Refuses `-` among files more than once: standard input comes once, and is empty after that.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if it is there twice.
+pub(crate) fn once(files: &[PathBuf]) -> Result<(), ParseError> {
+    match files.iter().filter(|file| *file == Path::new("-")).count() {
+        0 | 1 => Ok(()),
+        _ => Err(ParseError::new("file", "-", "standard input comes once")),
+    }
 }

@@ -1,5 +1,7 @@
 //! Choosing an image by platform, and listing those that there are.
 
+use serde_json::Map;
+
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Image;
@@ -87,7 +89,9 @@ impl<S: Source + ?Sized> Listing<'_, S> {
                 return Ok(());
             }
             Manifest::Image(image) if image.is_container_image() => {
-                Image::read(self.below.source(), manifest).await?.platform().clone()
+                let image = Image::read(self.below.source(), manifest).await?;
+                // What else its configuration says is nothing of the platform.
+                Platform { extra: Map::new(), ..image.platform().clone() }
             }
             Manifest::Schema1(schema1) => platform_of(&schema1)?,
             _ => return Ok(()),
@@ -137,7 +141,8 @@ mod tests {
 
     async fn image(store: &Memory, platform: &str) -> Descriptor {
         let platform = Platform::parse(platform).unwrap();
-        let config = ImageConfig { platform, ..ImageConfig::default() };
+        let mut config = ImageConfig { platform, ..ImageConfig::default() };
+        config.platform.extra.insert("docker_version".to_owned(), "1.8".into());
         Pack::image(&config).unwrap().push(store, None).await.unwrap()
     }
 
@@ -159,6 +164,7 @@ mod tests {
         let found = listed(&store, &only).await;
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].0.as_str(), &found[0].1.digest), ("linux/arm/v7", &only.digest));
+        assert!(found[0].1.platform.as_ref().unwrap().extra.is_empty(), "of its config no more");
     }
 
     #[tokio::test]

@@ -51,6 +51,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    input::once(&arguments.layer)?;
     let named = context.named(&arguments.location).await?;
     let mut append = Append::new();
     let mut spooled = None;

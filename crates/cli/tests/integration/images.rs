@@ -59,6 +59,41 @@ fn a_single_image_is_a_list_of_one_with_its_own_digest() {
 }
 
 #[test]
+fn what_layers_unpack_to_is_measured_by_reading_them_when_asked() {
+    let program = Program::new();
+    let tars = [layer_tar(&[("a", &[b'a'; 5000][..])]), layer_tar(&[("b", b"b")])];
+    let sizes = tars.each_ref().map(|tar| tar.len() as u64);
+    let amd64 = || Image::new("linux/amd64".parse().unwrap());
+    let image = amd64().layer(Layer::gzip(&tars[0])).layer(Layer::zstd(&tars[1]));
+    let packed = layout(&program, "packed", &image.build());
+    let unread = json(&program.ok(&format!("inspect {packed} --json")));
+    assert_eq!(unread["unpackedSize"], Value::Null, "nobody can know");
+
+    let read = json(&program.ok(&format!("inspect {packed} --unpacked --json")));
+    assert_eq!(read["unpackedSize"].as_u64(), Some(sizes.iter().sum()));
+    let config = json(&program.ok(&format!("config {packed}")));
+    for (at, compression) in ["gzip", "zstd"].into_iter().enumerate() {
+        let layer = &read["unpacked"][at];
+        assert_eq!(layer["size"].as_u64(), Some(sizes[at]));
+        assert_eq!(layer["compression"], compression);
+        assert_eq!(layer["digest"], read["layers"][at]["digest"]);
+        assert_eq!(layer["diffId"], config["rootfs"]["diff_ids"][at]);
+    }
+    let text = program.ok(&format!("inspect {packed} --unpacked"));
+    assert!(text.contains("\nUnpacked:   ") && text.contains(" zstd"), "{text}");
+
+    let plain = layout(&program, "plain", &amd64().layer(Layer::plain(&tars[0])).build());
+    let known = json(&program.ok(&format!("inspect {plain} --json")));
+    assert_eq!(known["unpackedSize"].as_u64(), Some(sizes[0]), "what travels plain is known");
+    assert_eq!(known["unpacked"], Value::Null);
+
+    let mut layer = Layer::gzip(&tars[0]);
+    layer.diff_id = longshore::Digest::sha256(b"x");
+    let lying = layout(&program, "lying", &amd64().layer(layer).build());
+    program.fails(7, &format!("inspect {lying} --unpacked"));
+}
+
+#[test]
 fn a_field_of_a_config_or_manifest_is_asked_for_by_name() {
     let program = Program::new();
     let packed = layout(&program, "packed", &Image::small_index(1));
@@ -196,4 +231,32 @@ fn of_an_index_one_image_gets_the_layer() {
     let arm = json(&program.ok(&format!("manifest get {app} --platform linux/arm64")));
     assert_eq!(arm["layers"].as_array().unwrap().len(), 3);
     assert_eq!(program.ok(&format!("platforms {app}")).lines().count(), 2);
+}
+
+#[test]
+fn standard_input_is_taken_for_one_file_and_no_more() {
+    let program = Program::new();
+    let packed = layout(&program, "packed", &Image::small(1).build());
+    let before = program.ok(&format!("digest {packed}"));
+    let append = ["append", &*packed, "--layer", "-", "--layer", "-"];
+    let put = ["blob", "put", "oci:packed", "-", "-"];
+    for line in [&append[..], &put] {
+        let ended = program.run_with(line, &layer_tar(&[("a", b"a")]));
+        assert_eq!(ended.code, 2, "{ended:?}");
+        assert!(ended.stderr.contains("comes once"), "{ended:?}");
+    }
+    assert_eq!(program.ok(&format!("digest {packed}")), before);
+}
+
+#[test]
+fn several_blobs_become_files_of_a_folder_that_is_made() {
+    let program = Program::new();
+    layout(&program, "packed", &Image::small(1).build());
+    let inspected = json(&program.ok("inspect oci:packed:v1 --json"));
+    let digests = [0, 1].map(|at| inspected["layers"][at]["digest"].as_str().unwrap().to_owned());
+    program.ok(&format!("blob get -q oci:packed {} -o made/here", digests.join(" ")));
+    for digest in digests {
+        let got = std::fs::read(program.path("made/here").join(digest.replace(':', "-"))).unwrap();
+        assert_eq!(longshore::Digest::sha256(&got).as_str(), digest);
+    }
 }

@@ -142,14 +142,18 @@ impl Upload {
 
     /// Sends the next `size` bytes.
     ///
-    /// Sends `PATCH <location>`.
+    /// Sends `PATCH <location>`; nothing where there is nothing to send, as no `Content-Range` can say
+    /// that.
     ///
     /// # Errors
     /// Any; how much arrived is unknown then, see [`status`](Self::status).
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-5).
     pub async fn append(&mut self, chunk: BlobStream, size: u64) -> Result<()> {
-        let range = format!("{}-{}", self.offset, (self.offset + size).saturating_sub(1));
+        if size == 0 {
+            return Ok(());
+        }
+        let range = format!("{}-{}", self.offset, self.offset.saturating_add(size - 1));
         let range = HeaderValue::from_str(&range).map_err(|e| self.unusable(e))?;
         let ask = self.patch(chunk, Some(size)).header(CONTENT_RANGE.as_str(), range);
         self.append_with(ask).await?;

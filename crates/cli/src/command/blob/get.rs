@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use longshore::{Descriptor, Digest, Result};
+use longshore::{Descriptor, Digest, Error, Result};
 
 use super::Blobs;
 use crate::context::Context;
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     blobs: Blobs,
     /// The file to write, shown only when all of it is there and verified; several blobs become files
-    /// of this folder, named after their digests. `-` is standard output.
+    /// of this folder, which is made, named after their digests. `-` is standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -30,6 +30,9 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let digests = arguments.blobs.digests()?;
     let source = context.open(&arguments.blobs.location).await?;
     let several = digests.len() > 1;
+    if let Some(folder) = arguments.output.as_deref().filter(|o| several && *o != Path::new("-")) {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+    }
     for digest in digests {
         let path = arguments.output.as_deref().map(|output| place(output, several, &digest));
         let blob = source.describe_blob(&digest).await?;

@@ -7,6 +7,7 @@ use longshore::{BlobBody, BlobStream, Descriptor, Digest, MediaType, Result, Tar
 
 use super::{All, Stored};
 use crate::context::Context;
+use crate::input;
 use crate::location::Location;
 use crate::progress::{self, Single};
 
@@ -38,6 +39,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let given = format!("{} files", files.len());
         return Err(longshore::ParseError::new("--digest", &given, reason).into());
     }
+    input::once(&files)?;
     let target = context.target(&location).await?;
     let mut stored = Vec::new();
     for file in &files {
