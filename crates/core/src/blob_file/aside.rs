@@ -12,7 +12,11 @@ use crate::error::{Error, Result};
 /// A new file of a random name, mode 0600, which is gone when this is dropped: the way for content to
 /// get a name only when all of it is there.
 #[derive(Debug)]
-pub struct Aside(NamedTempFile);
+pub struct Aside {
+    file: NamedTempFile,
+    /// Whether its mode stays.
+    private: bool,
+}
 
 impl Aside {
     /// Makes one in the folder where the name is to be, or on its file system.
@@ -21,18 +25,25 @@ impl Aside {
     /// [`Io`](crate::ErrorKind::Io) with the folder.
     pub fn create(folder: &Path) -> Result<Self> {
         let file = tempfile::Builder::new().prefix(ASIDE_PREFIX).tempfile_in(folder);
-        file.map(Self).map_err(|e| Error::io(folder, e))
+        let file = file.map_err(|e| Error::io(folder, e))?;
+        Ok(Self { file, private: false })
+    }
+
+    /// The same for a file that holds secrets: nobody but its owner reads it under its name either.
+    #[must_use]
+    pub fn private(self) -> Self {
+        Self { private: true, ..self }
     }
 
     /// The open file once more, to be written from its start.
     pub(super) fn reopen(&self) -> Result<File> {
-        self.0.reopen().map_err(|e| Error::io(self.0.path(), e))
+        self.file.reopen().map_err(|e| Error::io(self.file.path(), e))
     }
 
     /// Syncs it and gives it its name, which lasts once its folder is synced.
     pub(super) fn name(self, path: &Path) -> Result<()> {
         self.sync(path)?;
-        self.0.persist(path).map(drop).map_err(|e| Error::io(path, e.error))
+        self.file.persist(path).map(drop).map_err(|e| Error::io(path, e.error))
     }
 
     /// Syncs it, gives it its name in place of what has it, and syncs the folder, so that the name
@@ -51,7 +62,7 @@ impl Aside {
     /// [`Io`](crate::ErrorKind::Io) with the path.
     pub(super) fn publish_new(self, path: &Path) -> Result<()> {
         self.sync(path)?;
-        match self.0.persist_noclobber(path) {
+        match self.file.persist_noclobber(path) {
             Ok(_) => sync_folder(parent(path)?),
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Err(e) => Err(Error::io(path, e.error)),
@@ -60,18 +71,20 @@ impl Aside {
 
     fn sync(&self, path: &Path) -> Result<()> {
         let at = |e| Error::io(path, e);
-        make_readable(self.0.as_file()).map_err(at)?;
-        self.0.as_file().sync_all().map_err(at)
+        if !self.private {
+            make_readable(self.file.as_file()).map_err(at)?;
+        }
+        self.file.as_file().sync_all().map_err(at)
     }
 }
 
 impl Write for Aside {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.file.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.file.flush()
     }
 }
 

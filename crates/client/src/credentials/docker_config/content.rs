@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{ErrorKind as IoErrorKind, Read as _, Write as _};
 use std::path::Path;
 
+use longshore_core::blob_file::Aside;
 use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 use serde_json::{Map, Value};
 
@@ -92,15 +93,11 @@ impl Content {
             let link = "it is a symbolic link, which is not written through";
             return Err(io(std::io::Error::other(link)));
         }
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        create_private(folder).map_err(io)?;
-        // Temporary files are made readable by their owner only.
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        let mut file = Aside::create(folder(path)?)?.private();
         let mut text = serde_json::to_vec_pretty(&self.root).map_err(|e| io(e.into()))?;
         text.push(b'\n');
-        file.write_all(&text).and_then(|()| file.as_file().sync_all()).map_err(io)?;
-        file.persist(path).map_err(|e| io(e.error))?;
-        Ok(())
+        file.write_all(&text).map_err(io)?;
+        file.publish(path)
     }
 
     /// Where a credential for a repository may be, the closest first.
@@ -111,7 +108,9 @@ impl Content {
     ) -> Vec<Place<'_>> {
         let mut places = Vec::new();
         let plain = self.auths().filter_map(|(key, _)| CredentialKey::parse(key).ok());
-        let plain = plain.into_iter().any(|k| k.is_plain_http() && k.registry() == registry);
+        // Of a part of the registry it says nothing about what a helper has for all of it.
+        let plain =
+            plain.into_iter().any(|k| k.is_plain_http() && k.fits(registry, None).is_some());
         let helper = |name, everything| Place::Helper { name, everything, plain_http: plain };
         for (key, name) in self.helpers() {
             if let Some(fit) = fit(key, registry, repository) {
@@ -217,6 +216,13 @@ fn is_same(known: &str, key: &CredentialKey) -> bool {
 /// Whether a key such as `*.example.com` stands for this registry too.
 fn is_wildcard_of(key: &str, registry: &RegistryName) -> bool {
     key.starts_with("*.") && RegistryPattern::glob(key).is_ok_and(|glob| glob.matches(registry))
+}
+
+/// The folder of a file that is to be written, made for its owner alone where it is not there.
+pub(super) fn folder(path: &Path) -> Result<&Path> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_private(folder).map_err(|e| Error::io(path, e))?;
+    Ok(folder)
 }
 
 #[cfg(unix)]

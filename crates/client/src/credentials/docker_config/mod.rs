@@ -2,6 +2,7 @@
 
 mod content;
 mod entry;
+mod turn;
 
 use std::path::{Path, PathBuf};
 
@@ -108,7 +109,7 @@ impl DockerConfig {
     pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<Kept> {
         let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
             let entry = entry::of(login);
-            self.change(|content| content.put(key, entry))?;
+            self.change(|content| content.put(key, entry)).await?;
             return Ok(Kept::File);
         };
         if key.path().is_some() {
@@ -120,7 +121,7 @@ impl DockerConfig {
         let helper = self.helper(&name)?;
         helper.store(key.registry(), login).await?;
         // As Docker does: an empty entry says that the helper has one.
-        self.change(|content| content.put(key, serde_json::json!({})))?;
+        self.change(|content| content.put(key, serde_json::json!({}))).await?;
         Ok(Kept::Helper(helper.program().to_owned()))
     }
 
@@ -137,13 +138,15 @@ impl DockerConfig {
             known |= self.helper(&name)?.erase(key.registry()).await?;
         }
         if self.content.has(key) {
-            self.change(|content| content.remove(key))?;
+            self.change(|content| content.remove(key)).await?;
         }
         Ok(known)
     }
 
     /// Changes the file as it is now, which may not be as it was loaded.
-    fn change(&mut self, change: impl FnOnce(&mut Content)) -> Result<()> {
+    async fn change(&mut self, change: impl FnOnce(&mut Content)) -> Result<()> {
+        let folder = content::folder(&self.name)?;
+        let _turn = turn::turn(folder).await?;
         let mut content = Content::read(&self.name)?;
         change(&mut content);
         content.write(&self.name)?;

@@ -229,6 +229,32 @@ async fn two_programs_that_log_in_do_not_undo_each_other() {
 }
 
 #[cfg(unix)]
+#[test]
+fn logins_at_the_same_time_are_all_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let start = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for i in 0..8 {
+            let (path, start) = (&path, &start);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                runtime.unwrap().block_on(async {
+                    let mut config = DockerConfig::load_from(path).unwrap();
+                    start.wait();
+                    for j in 0..8 {
+                        let key = key(&format!("r{i}-{j}.example"));
+                        config.set(&key, &login("u", "p")).await.unwrap();
+                    }
+                });
+            });
+        }
+    });
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(".example").count(), 64, "{text}");
+}
+
+#[cfg(unix)]
 #[tokio::test]
 async fn the_file_is_its_owners_and_links_are_not_written_through() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -300,6 +326,19 @@ mod with_helpers {
         let seen = config.look(&registry("none.example"), None).await;
         let told: Vec<_> = seen.iter().map(|s| s.as_ref().unwrap().source()).collect();
         assert!(told[0].contains("docker-credential-none") && told.len() == 2, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_word_about_a_part_of_a_registry_is_none_about_a_helpers_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let helpers = helper(folder.path(), "all", GIVES);
+        for (key, expected) in [("http://r.example", true), ("http://r.example/org", false)] {
+            let text = format!("{{\"credsStore\":\"all\",\"auths\":{{\"{key}\":{{}}}}}}");
+            let config = config(&folder, &text).unwrap().with_helpers(helpers.clone());
+            let found = get(&config, "r.example").await.unwrap();
+            assert_eq!(found.user(), Some("all"));
+            assert_eq!(found.allows_plain_http(), expected, "{key}");
+        }
     }
 
     #[tokio::test]
