@@ -155,7 +155,7 @@ impl CredentialHelper {
                 .with_hint("Install the credential helper, or remove it from the configuration."));
         };
         let (program, timeout) = (self.program.clone(), self.helpers.timeout);
-        let work = move || run::run(&path, action, &input, timeout).map_err(|e| e.at(program));
+        let work = move || run::run(&path, action, input, timeout).map_err(|e| e.at(program));
         longshore_core::offload(work).await
     }
 

@@ -22,16 +22,13 @@ pub(super) enum Output {
 pub(super) fn run(
     program: &Path,
     action: &'static str,
-    input: &[u8],
+    input: Vec<u8>,
     timeout: Duration,
 ) -> Result<Output> {
     let deadline = Instant::now() + timeout;
     let mut child = start(program, action)?;
     let read = collect(&mut child);
-    // A helper that does not read its input may well have an answer all the same.
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input).ok();
-    }
+    hand_over(&mut child, input);
     let ended = wait(&mut child, &read, deadline);
     if ended.is_err() {
         child.kill().ok();
@@ -60,6 +57,14 @@ fn start(program: &Path, action: &'static str) -> Result<Child> {
             }
             Err(e) => return Err(io(e)),
         }
+    }
+}
+
+/// Writes the input beside the wait: a helper that does not read it may well have an answer all the
+/// same, or is to be ended.
+fn hand_over(child: &mut Child, input: Vec<u8>) {
+    if let Some(mut stdin) = child.stdin.take() {
+        std::thread::spawn(move || stdin.write_all(&input).ok());
     }
 }
 

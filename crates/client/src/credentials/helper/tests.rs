@@ -91,6 +91,19 @@ async fn what_a_helper_does_wrong_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
+async fn a_helper_that_does_not_read_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "PATH=/usr/bin:/bin; exec sleep 60";
+    let helpers = helper(folder.path(), "deaf", script).timeout(Duration::from_millis(300));
+    // More than fits into a pipe.
+    let login = Login { user: "me".to_owned(), password: Secret::new("x".repeat(1 << 20)) };
+    let name = registry();
+    let deaf = CredentialHelper::new("deaf", &helpers).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(30), deaf.store(&name, &login));
+    assert_eq!(ended.await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
 async fn a_failed_store_does_not_repeat_the_secret() {
     let folder = tempfile::tempdir().unwrap();
     let helpers = helper(folder.path(), "echo", "/bin/cat; /bin/cat >&2; exit 1");
