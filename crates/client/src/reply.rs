@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::credentials::Secret;
 use crate::origin::{Origin, check_hop, resolve};
+use crate::transport::failure::PROXY_LOGIN_HINT;
 use crate::transport::redirect::FinalUri;
 use crate::transport::retry_after::asked_wait;
 use crate::transport::{Body, header, protocol_error};
@@ -173,6 +174,9 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
         }
         error = error.detail(shown);
     }
+    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        error = error.with_hint(PROXY_LOGIN_HINT);
+    }
     if let (401 | 403, Some(identity)) = (status.as_u16(), identity) {
         error = error.detail(format!("asked as {identity}"));
     }
@@ -192,7 +196,7 @@ fn kind(status: StatusCode, errors: &[RegistryError]) -> ErrorKind {
         400 | 422 if says(ErrorCode::DIGEST_INVALID) => ErrorKind::DigestMismatch,
         400 | 422 if says(ErrorCode::MANIFEST_UNVERIFIED) => ErrorKind::Unverified,
         400 | 422 if says(ErrorCode::SIZE_INVALID) => ErrorKind::SizeMismatch,
-        401 => ErrorKind::Unauthorized,
+        401 | 407 => ErrorKind::Unauthorized,
         402 | 403 | 451 => ErrorKind::Denied,
         404 | 410 => ErrorKind::NotFound,
         405 | 406 | 411 | 415 | 501 => ErrorKind::Unsupported,

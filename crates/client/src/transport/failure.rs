@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Closed,
     /// Nobody listens there.
     Refused,
+    /// The proxy wants to know who is there, or does not believe it.
+    ProxyLogin,
     /// Something else.
     Other,
 }
@@ -24,6 +26,7 @@ impl Failure {
             Some(rustls::Error::InvalidCertificate(_)) => return Self::Certificate,
             Some(rustls::Error::InvalidMessage(_)) => return Self::NotTls,
             Some(_) => return Self::Other,
+            None if says(error, PROXY_LOGIN) => return Self::ProxyLogin,
             None => {}
         }
         match cause::<io::Error>(error).map(io::Error::kind) {
@@ -33,13 +36,14 @@ impl Failure {
         }
     }
 
-    /// What the user can do about it; `None` if TLS is not what failed.
+    /// What the user can do about it; `None` where trying again may help as much.
     pub(crate) fn hint(self, host: &str) -> Option<String> {
         match self {
             Self::Certificate => Some(format!(
                 "If {host} has a certificate of its own authority, name the root certificate."
             )),
             Self::NotTls => Some(format!("If {host} speaks plain HTTP, say so in its settings.")),
+            Self::ProxyLogin => Some(PROXY_LOGIN_HINT.to_owned()),
             Self::Closed | Self::Refused | Self::Other => None,
         }
     }
@@ -55,6 +59,17 @@ fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Opti
     };
     deeper.or_else(|| error.downcast_ref())
 }
+
+/// Whether a cause has exactly this text.
+fn says(error: &(dyn StdError + 'static), text: &str) -> bool {
+    error.to_string() == text || error.source().is_some_and(|source| says(source, text))
+}
+
+/// What can be done where a proxy answers 407.
+pub(crate) const PROXY_LOGIN_HINT: &str =
+    "The proxy wants a user and password, or others than it was given: see the proxy's settings.";
+/// What the HTTP library says of a 407 to CONNECT; it has no type for it that others can see.
+const PROXY_LOGIN: &str = "tunnel error: proxy authorization required";
 
 #[cfg(test)]
 mod tests {

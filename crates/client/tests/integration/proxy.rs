@@ -93,6 +93,22 @@ async fn tls_goes_through_a_tunnel_and_the_password_to_the_proxy_alone() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_wants_a_password_says_so_and_is_asked_once() {
+    use longshore_testkit::proxy::Proxy as Server;
+    let hidden = Hidden::start().await;
+    let server = Server::http(Some(BASIC)).await.route("r.example:443", hidden.front.address());
+    let open = proxy("http", server.address());
+    let e = hidden.ping(through(open.clone())).await.unwrap_err();
+    assert!(e.hint().is_some_and(|hint| hint.contains("proxy wants a user")), "{e:?}");
+    assert_eq!(server.asked(), ["CONNECT r.example:443"]);
+    let client = through(open).default_settings(plain()).build();
+    let e = client.ping(&registry("r.example")).await.unwrap_err();
+    assert!(e.hint().is_some_and(|hint| hint.contains("proxy wants a user")), "{e:?}");
+    assert_eq!((e.kind(), server.asked().len()), (ErrorKind::Unauthorized, 2));
+    hidden.server.finish();
+}
+
+#[tokio::test]
 async fn plain_http_is_handed_to_the_proxy_whole() {
     use longshore_testkit::proxy::Proxy as Server;
     let server = Script::start().await;
