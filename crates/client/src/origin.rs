@@ -144,6 +144,7 @@ fn reaches(from: &Uri, to: &Uri) -> Result<(Reach, Reach), &'static str> {
     }
     Ok((Reach::of(&origin.host), Reach::of(&next.host)))
 }
+
 /// Whether both URLs name the same host and port, written out or implied.
 fn same_address(a: &Url, b: &Url) -> bool {
     a.host_str() == b.host_str()
@@ -163,7 +164,8 @@ enum Reach {
 
 impl Reach {
     fn of(host: &str) -> Self {
-        match Host::parse(host) {
+        // A dot at the end makes a name absolute, and no other.
+        match Host::parse(host.trim_end_matches('.')) {
             Ok(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
                 Self::Machine
             }
@@ -283,6 +285,8 @@ mod tests {
             ("http://r.example/", "http://[fe80::1]/", false, false),
             ("http://r.example/", "http://0.0.0.0/", false, false),
             ("http://r.example/", "http://localhost/", false, false),
+            ("http://r.example/", "http://localhost./", false, false),
+            ("http://r.example/", "http://a.localhost./", false, false),
             ("https://r.example/", "https://169.254.169.254/", false, false),
             ("https://r.example/", "https://2852039166/", false, false),
             ("http://127.0.0.1:5000/", "http://127.0.0.1:6000/", true, true),

@@ -20,7 +20,10 @@ pub(crate) fn redacted(uri: &Uri) -> String {
                 shown.push_str(key);
                 shown.push_str("=…");
             }
-            _ => shown.push_str(pair),
+            Some(_) => shown.push_str(pair),
+            // One without a name may be anything.
+            None if !pair.is_empty() => shown.push('…'),
+            None => {}
         }
     }
     shown
@@ -43,6 +46,8 @@ mod tests {
             redacted(&uri),
             "https://r.example:5000/v2/a?n=2&X-Amz-Signature=…&_state=…&digest=d"
         );
+        let uri: Uri = "https://r.example/x?s3cret&&n=1".parse().unwrap();
+        assert_eq!(redacted(&uri), "https://r.example/x?…&&n=1");
         let uri: Uri = "https://user:s3cret@r.example/x".parse().unwrap();
         assert_eq!(redacted(&uri), "https://r.example/x");
     }
