@@ -39,6 +39,7 @@ pub(crate) struct AuthenticationOptions {
         global = true,
         value_name = "REGISTRY=URL",
         env = "LONGSHORE_TOKEN_SERVICE",
+        hide_env_values = true,
         value_delimiter = ','
     )]
     token_service: Vec<For<Url>>,

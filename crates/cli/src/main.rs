@@ -47,18 +47,20 @@ fn main() -> ExitCode {
 /// The same, quoting what was typed so that it steers no terminal and shows no password.
 fn printable(mut error: clap::Error) -> clap::Error {
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-    let is_header = argument.is_some_and(|argument| argument.starts_with("--header"));
+    let is_secret = argument.is_some_and(|text| SECRET.iter().any(|name| text.starts_with(name)));
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand]
     {
-        let is_header = is_header && kind == ContextKind::InvalidValue;
+        let is_secret = is_secret && kind == ContextKind::InvalidValue;
         if let Some(ContextValue::String(typed)) = error.get(kind) {
-            // A header's value may be a password.
-            let shown = if is_header { "…".to_owned() } else { ParseError::shown(typed) };
+            let shown = if is_secret { "…".to_owned() } else { ParseError::shown(typed) };
             error.insert(kind, ContextValue::String(shown));
         }
     }
     error
 }
+
+/// Options whose values may hold a password, in whatever form.
+const SECRET: [&str; 2] = ["--header", "--token-service"];
 
 fn run(arguments: Arguments) -> Result<()> {
     log(&arguments.global);
