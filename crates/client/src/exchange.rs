@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
 use crate::auth::{Access, Scopes};
 use crate::config::Limits;
 use crate::config::Resolved;
+use crate::credentials::{Credential, Secret};
 use crate::endpoint::Endpoint;
 use crate::origin::Origin;
-use crate::reply::Reply;
+use crate::reply::{Identity, Reply};
 use crate::scheme::Rule;
 use crate::scheme::detect::{Detector, Reached, with_scheme};
 use crate::transport::deadline::{Deadline, is_late};
@@ -112,15 +113,25 @@ impl Exchange {
         self.detector.reach(&self.registry, &root).await
     }
 
-    /// Whether a secret may be sent to the registry: over TLS, or where the caller asked for plain HTTP.
+    /// Whether a secret may be sent to the registry: past a certificate that was checked or need not
+    /// be, or where the caller asked for plain HTTP.
     pub(crate) async fn keeps_secrets(&self) -> Result<bool> {
         let asked = self.detector.asks_for_plain_http(&self.registry);
-        Ok(asked || self.reached().await?.https)
+        let Reached { https, unverified, .. } = self.reached().await?;
+        Ok(asked || (https && !unverified))
     }
 
     /// A URL of the registry's with the scheme that it is reached by.
     pub(crate) async fn reachable(&self, uri: &Uri) -> Result<Uri> {
         Ok(with_scheme(uri, self.reached().await?.https))
+    }
+
+    /// What a request for these scopes wants, at the registry as it is reached.
+    pub(crate) async fn access(&self, scopes: Scopes) -> Result<Access> {
+        let Reached { https, unverified, .. } = self.reached().await?;
+        let (registry, root) =
+            (self.registry.clone(), with_scheme(&self.endpoint()?.root(), https));
+        Ok(Access { registry, root, unverified, scopes })
     }
 
     /// Sends a request. Any status is a reply.
@@ -146,14 +157,17 @@ impl Exchange {
             if Origin::of(request.uri()) == Origin::of(&root) {
                 *request.uri_mut() = with_scheme(request.uri(), https);
             }
-            if identified && !request.headers().contains_key(AUTHORIZATION) {
-                let (registry, root) = (self.registry.clone(), with_scheme(&root, https));
-                request.extensions_mut().insert(Access { registry, root, scopes });
+            let own = own_identity(request.headers());
+            if identified && own.is_none() {
+                request.extensions_mut().insert(self.access(scopes).await?);
             }
             request.extensions_mut().insert(Arc::clone(&self.limits));
             let uri = request.uri().clone();
             let mut response =
                 self.transport.send(request).await.map_err(TransportError::into_error)?;
+            if let Some(own) = own {
+                response.extensions_mut().insert(own);
+            }
             let body = std::mem::take(response.body_mut());
             *response.body_mut() = deadline.watch(body);
             Ok(Reply::new(response, &uri))
@@ -193,6 +207,13 @@ impl Exchange {
             attempt += 1;
         }
     }
+}
+
+/// Who a request says to be by itself, without the registry's credentials.
+fn own_identity(headers: &HeaderMap) -> Option<Identity> {
+    let value = Secret::new(headers.get(AUTHORIZATION)?.to_str().unwrap_or_default());
+    let who = "whoever the request's own Authorization names".to_owned();
+    Some(Identity { who, secrets: Credential::authorization(value, "the request").secrets() })
 }
 
 /// Whether a body broke on its way, so that asking again may help.

@@ -1,7 +1,7 @@
 //! Requests of one's own, through the same layers as all others.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use longshore_core::{BlobStream, Error, ErrorKind, ParseError, Result};
 
@@ -46,9 +46,12 @@ impl RawRequest {
     }
 
     /// The same with one header more. With an `Authorization` of one's own, the client's credentials
-    /// stay out of it.
+    /// stay out of it; it goes wherever the registry is said to be, but not where
+    /// [`Scheme::Detect`](crate::Scheme::Detect) found no more than plain HTTP or an invalid certificate.
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        let secret = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(&name);
+        value.set_sensitive(secret || value.is_sensitive());
         self.headers.append(name, value);
         self
     }
@@ -118,6 +121,9 @@ pub(crate) async fn send(exchange: &Exchange, request: RawRequest) -> Result<Raw
     let uri = uri(exchange, &target).await?;
     let about = format!("{method} {}", crate::redact::redacted(&uri));
     let own_credentials = headers.contains_key(AUTHORIZATION);
+    if own_credentials {
+        refuse_step_down(exchange).await.map_err(|e| e.at(&about))?;
+    }
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
     let ask = Ask::of(request, scopes, about);
@@ -129,13 +135,30 @@ pub(crate) async fn send(exchange: &Exchange, request: RawRequest) -> Result<Raw
     Ok(RawReply { uri, status: reply.status, headers, reply })
 }
 
+/// Checks that nothing less than was said of a registry is what secrets would go through.
+async fn refuse_step_down(exchange: &Exchange) -> Result<()> {
+    let reached = exchange.reached().await?;
+    if !reached.is_step_down() {
+        return Ok(());
+    }
+    let registry = exchange.registry();
+    let (clause, way) = match reached.https {
+        true => ("the certificate is not valid", format!("--skip-tls-verify {registry}")),
+        false => ("it speaks plain HTTP", format!("--plain-http {registry}")),
+    };
+    Err(Error::new(ErrorKind::Unauthorized)
+        .detail(format!("{clause}, and so an Authorization is not sent there unasked"))
+        .with_hint(format!("Say in its settings that this is as it should be ({way}).")))
+}
+
 /// The URL of a target, which is the registry's own or an error.
 async fn uri(exchange: &Exchange, target: &str) -> Result<Uri> {
     let invalid = |clause: &'static str| {
         Error::new(ErrorKind::Invalid).at("the request's target").detail(clause)
     };
     let endpoint = exchange.endpoint()?;
-    if !target.contains("://") {
+    // A query may well have a URL in it.
+    if target.starts_with('/') || !target.contains("://") {
         return endpoint.path(target).map_err(invalid);
     }
     let root = with_scheme(&endpoint.root(), exchange.reached().await?.https);

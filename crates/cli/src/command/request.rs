@@ -30,7 +30,8 @@ pub(crate) struct Arguments {
     registry: RegistryName,
     /// The path and query, or a URL at the registry.
     path: String,
-    /// A header to send. One that says Authorization takes the place of the stored credentials.
+    /// A header to send. One that says Authorization takes the place of the stored credentials, and
+    /// is seen by everybody on this machine; LONGSHORE_AUTHORIZATION=REGISTRY=VALUE is not.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<Header>,
     /// The body: text, @FILE, or - for standard input.

@@ -91,6 +91,35 @@ fn a_login_is_tried_then_stored_then_used_and_says_that_it_is_plain() {
     }
 }
 
+#[test]
+fn a_login_does_not_go_by_what_was_found_out() {
+    let (program, registry) = (Program::new(), Guarded::by_password());
+    let address = &registry.address;
+    let detect = format!("login {address} -u ann --password-stdin --scheme detect");
+    let refused = run(&program, &detect, &[], "hunter2\n");
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(refused.stderr.contains(&format!("--plain-http {address}")), "{refused:?}");
+    assert!(!program.path(".docker/config.json").exists());
+    let said = run(&program, &format!("{detect} --plain-http {address}"), &[], "hunter2\n");
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn help_shows_no_secret_of_the_environment() {
+    let program = Program::new();
+    let variables = [
+        ("LONGSHORE_TOKEN_SERVICE", "r.example=https://ann:hunter2@auth.example/"),
+        ("LONGSHORE_PROXY", "http://ann:hunter2@proxy.example"),
+        ("LONGSHORE_TOKEN", "r.example=hunter2"),
+    ];
+    let help = run(&program, "digest --help", &variables, "");
+    assert!(help.stdout.contains("LONGSHORE_TOKEN_SERVICE"), "{help:?}");
+    for wrong in ["r.example=https://ann:hunter2", "r.example=ftp://ann:hunter2@auth.example/"] {
+        let variables = [("LONGSHORE_TOKEN_SERVICE", wrong)];
+        assert_eq!(run(&program, "digest nginx", &variables, "").code, 2, "{wrong}");
+    }
+}
+
 fn assert_private(path: &Path) {
     #[cfg(unix)]
     {

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use super::Access;
 use super::challenge::Challenge;
+use super::danger::Danger;
 use super::known::{Grant, Identity, Known, Preset};
 use super::method::{Method, Service, choose, wants_catalog};
-use super::policy::{Authentication, Opening};
+use super::policy::{Authentication, BasicUse, Opening};
 use super::scope::Scopes;
 use super::service::{self, Asked};
 use crate::credentials::{Credential, CredentialStore, Secret};
@@ -90,6 +91,7 @@ impl Account {
             return Ok(Some(bearer));
         }
         match method {
+            Method::Basic if self.settings.basic == BasicUse::Never => Ok(None),
             Method::Basic => Ok(credential.basic()),
             Method::Bearer(service) => self.token(call, &service, index, &wanted).await,
         }
@@ -163,14 +165,7 @@ impl Account {
             return Ok(found);
         }
         let found = call.store.get(&call.access.registry, repository.as_ref()).await?;
-        let found = match self.may_send(call.access, &found) {
-            true => found,
-            false => Credential::anonymous(format_args!(
-                "{} are not sent over plain HTTP unless that is asked for: log in there anew, or \
-                 set its scheme to http",
-                found.source()
-            )),
-        };
+        let found = self.held_back(call.access, found);
         let mut known = self.known();
         let same = known.identities.iter().position(|identity| *identity.credential == found);
         let index = same.unwrap_or_else(|| {
@@ -181,19 +176,33 @@ impl Account {
         Ok((index, Arc::clone(&known.identities[index].credential)))
     }
 
-    /// Whether a credential may be sent to the registry.
-    fn may_send(&self, access: &Access, credential: &Credential) -> bool {
-        credential.is_anonymous() || credential.allows_plain_http() || self.is_safe(access)
+    /// A credential, if it may be sent to the registry; nobody else, for the reason that it may not.
+    fn held_back(&self, access: &Access, found: Credential) -> Credential {
+        let Some(danger) = self.danger(access).filter(|_| !found.allows_plain_http()) else {
+            return found;
+        };
+        let source = match found.is_anonymous() {
+            true if self.known().presets.is_empty() => return found,
+            true => "tokens that the caller gives",
+            false => found.source(),
+        };
+        Credential::anonymous(danger.clause(source, &access.registry))
     }
 
-    fn is_safe(&self, access: &Access) -> bool {
-        self.plain_http || Origin::of(&access.root).is_some_and(|origin| origin.is_https())
+    /// What keeps secrets from being sent to the registry. A leave to send them unencrypted is one to
+    /// send them to whoever shows any certificate.
+    fn danger(&self, access: &Access) -> Option<Danger> {
+        match Origin::of(&access.root) {
+            _ if self.plain_http => None,
+            Some(origin) if origin.is_https() => access.unverified.then_some(Danger::Unverified),
+            _ => Some(Danger::Plain),
+        }
     }
 
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
         let known = self.known();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
-        let preset = known.presets.iter().find(covers).filter(|_| self.is_safe(access))?;
+        let preset = known.presets.iter().find(covers).filter(|_| self.danger(access).is_none())?;
         Some(preset.header.clone())
     }
 
@@ -305,7 +314,8 @@ impl Account {
             true => Scopes::new([super::Scope::catalog()]),
             false => wanted.clone(),
         };
-        let asked = Asked { service, scopes: &wanted, credential: &credential };
+        let registry = &call.access.root;
+        let asked = Asked { registry, service, scopes: &wanted, credential: &credential };
         let fetched = service::fetch(call.transport, asked, &self.settings).await;
         match fetched {
             // The refresh token has ended before the credentials it was given for.

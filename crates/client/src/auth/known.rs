@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::method::Method;
 use super::scope::Scopes;
+use super::token;
 use crate::credentials::{Credential, Secret};
 
 /// What is known of a registry so far.
@@ -70,9 +71,7 @@ impl Known {
         let refresh = self.identities.iter().filter_map(|i| i.refresh.clone());
         let grants = self.grants.values().filter_map(|grant| grant.header.as_ref());
         let headers = grants.chain(self.presets.iter().map(|preset| &preset.header));
-        let tokens = headers.filter_map(|header| header.to_str().ok());
-        let tokens = tokens.filter_map(|text| Some(Secret::new(text.split_once(' ')?.1)));
-        credentials.chain(refresh).chain(tokens).collect()
+        credentials.chain(refresh).chain(headers.filter_map(token::of_header)).collect()
     }
 
     /// Drops what was refused: a token, or the credentials, which the store is asked for again.

@@ -8,6 +8,7 @@
 mod account;
 mod challenge;
 mod claims;
+mod danger;
 mod inquiry;
 mod known;
 mod method;
@@ -50,6 +51,8 @@ pub(crate) struct Access {
     pub(crate) registry: RegistryName,
     /// The registry's root URL: credentials go to its origin only.
     pub(crate) root: Uri,
+    /// Whether its certificate is not valid, and was accepted unasked: no leave to send secrets.
+    pub(crate) unverified: bool,
     /// What a token is asked for.
     pub(crate) scopes: Scopes,
 }
@@ -176,6 +179,8 @@ impl Transport for Auth {
         let account = self.account(&access.registry);
         let header = account.authorization(self.call(&access), &Scopes::default()).await?;
         let again = replay(&request);
+        // What is refused is forgotten, and must not show in the refusal all the same.
+        let sent = header.as_ref().and_then(token::of_header);
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
         // A storage behind a redirect has no business asking for the registry's credentials.
@@ -191,7 +196,8 @@ impl Transport for Auth {
             };
         }
         if reply.status().is_client_error() {
-            let (who, secrets) = (account.identity(&access), account.secrets());
+            let (who, mut secrets) = (account.identity(&access), account.secrets());
+            secrets.extend(sent);
             reply.extensions_mut().insert(Identity { who, secrets });
         }
         Ok(reply)

@@ -1,6 +1,6 @@
 //! Asking a token service.
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use longshore_core::{Error, ErrorKind};
 
 use super::method::Service;
@@ -9,7 +9,9 @@ use super::scope::Scopes;
 use super::token;
 use super::token_request::{self, Wanted, Way};
 use crate::credentials::{Credential, Login};
+use crate::origin::Origin;
 use crate::reply::{Identity, Reply};
+use crate::transport::trial::ValidCertificate;
 use crate::transport::{Body, Transport, TransportError};
 
 pub(super) use super::token::Token;
@@ -17,6 +19,8 @@ pub(super) use super::token::Token;
 /// What is asked, where, and as whom.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
+    /// The root of the registry that the token is for.
+    pub(super) registry: &'a Uri,
     pub(super) service: &'a Service,
     pub(super) scopes: &'a Scopes,
     pub(super) credential: &'a Credential,
@@ -28,7 +32,7 @@ pub(super) async fn fetch(
     asked: Asked<'_>,
     settings: &Authentication,
 ) -> Result<Token, TransportError> {
-    let Asked { service, scopes, credential } = asked;
+    let Asked { registry, service, scopes, credential } = asked;
     let host = service.realm.host().unwrap_or_default();
     let wanted = Wanted {
         realm: &service.realm,
@@ -40,10 +44,14 @@ pub(super) async fn fetch(
     let ways = Way::all(credential.kind(), settings.offline_token);
     let mut refusal = None;
     for way in ways {
-        let request = request(wanted, *way, credential).ok_or_else(|| {
+        let mut request = request(wanted, *way, credential).ok_or_else(|| {
             Error::new(ErrorKind::Unauthorized)
                 .detail(format!("the address of the token service {host} cannot be used"))
         })?;
+        // What was accepted of another registry was not for this one's secrets.
+        if Origin::of(registry) != Origin::of(&service.realm) {
+            request.extensions_mut().insert(ValidCertificate);
+        }
         let reply = transport.send(request).await?;
         if reply.status() == StatusCode::OK {
             return read(reply.into_body(), host).await;

@@ -40,6 +40,11 @@ pub(crate) fn header(token: &Secret) -> Option<HeaderValue> {
     Some(header)
 }
 
+/// The token or password in an `Authorization` header, as it was sent.
+pub(crate) fn of_header(header: &HeaderValue) -> Option<Secret> {
+    Some(Secret::new(header.to_str().ok()?.split_once(' ')?.1))
+}
+
 /// Reads the service's reply.
 ///
 /// `token` is taken before `access_token`, where both are there. `issued_at` is not looked at: the

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use longshore_core::{RegistryName, Repository, Result};
 
 use super::{Client, ClientBuilder};
-use crate::auth::{Access, Authentication, Inquiry, PresetToken, Question, Scope, Scopes, Token};
+use crate::auth::{Authentication, Inquiry, PresetToken, Question, Scope, Scopes, Token};
 use crate::credentials::Secret;
 
 impl Client {
@@ -50,10 +50,7 @@ impl Client {
         };
         let page = endpoint.tags(repository.name(), NonZeroUsize::MIN, None);
         let page = exchange.reachable(&page).await?;
-        let root = exchange.reachable(&endpoint.root()).await?;
-        let registry = repository.registry().clone();
-        let access = Access { registry, root, scopes };
-        Ok(Question { access, page: Some(page) })
+        Ok(Question { access: exchange.access(scopes).await?, page: Some(page) })
     }
 }
 

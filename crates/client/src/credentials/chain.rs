@@ -20,7 +20,7 @@ use crate::environment::Environment;
 /// 1. what was put [`before`](Self::before) the rest;
 /// 2. `LONGSHORE_TOKEN` (`registry=token`), `LONGSHORE_AUTHORIZATION` (`registry=value`) and
 ///    `LONGSHORE_CREDENTIALS` (`https://user:password@registry[/path]`), each several separated by
-///    spaces, or by commas in `LONGSHORE_TOKEN`;
+///    spaces, by commas too in `LONGSHORE_TOKEN`, by line ends in `LONGSHORE_AUTHORIZATION`;
 /// 3. `DOCKER_AUTH_CONFIG`: the content of a `config.json`;
 /// 4. the file that `REGISTRY_AUTH_FILE` names;
 /// 5. Docker's `config.json`, in the folder `DOCKER_CONFIG`, else in `~/.docker`;

@@ -95,7 +95,11 @@ impl Credential {
         Self::from(Proof::Authorization(value), source)
     }
 
-    /// The same, which may be sent to this registry unencrypted.
+    /// The same, which may be sent to this registry unencrypted, or to whoever shows any certificate.
+    ///
+    /// Files say it by an entry under `http://host`, which is for that very registry, be it on this
+    /// machine or not: it is what logging in there over plain HTTP writes. TLS is still used where the
+    /// settings have it.
     ///
     /// The other way to ask for that is to set the registry's scheme to
     /// [`Scheme::Http`](crate::Scheme::Http).

@@ -24,6 +24,16 @@ pub(crate) struct Reached {
     pub(crate) verification: Verification,
     /// Whether it was found out.
     pub(crate) detected: bool,
+    /// Whether its certificate is not valid, and was taken because nobody said that it must be.
+    pub(crate) unverified: bool,
+}
+
+impl Reached {
+    /// Whether it was found out to be less than TLS with a certificate that is checked: no leave to
+    /// send secrets.
+    pub(crate) fn is_step_down(self) -> bool {
+        self.detected && (!self.https || self.unverified)
+    }
 }
 
 /// Finds out how registries are reached, once each.
@@ -63,7 +73,7 @@ impl Detector {
                 return cell.get_or_try_init(|| self.ask(registry, root)).await.copied();
             }
         };
-        Ok(Reached { https, verification, detected: false })
+        Ok(Reached { https, verification, detected: false, unverified: false })
     }
 
     /// Whether the caller said of this very registry that it speaks plain HTTP.
@@ -102,7 +112,12 @@ impl Detector {
             Way::Unchecked => Verification::Skip,
             Way::Checked | Way::Plain => settings.verification.unwrap_or_default(),
         };
-        Ok(Reached { https: way != Way::Plain, verification, detected: true })
+        Ok(Reached {
+            https: way != Way::Plain,
+            verification,
+            detected: true,
+            unverified: way == Way::Unchecked,
+        })
     }
 
     async fn try_way(&self, way: Way, root: &Uri) -> (Heard, Option<Error>) {

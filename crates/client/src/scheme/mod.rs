@@ -32,7 +32,8 @@ pub enum Scheme {
     /// Every step down is logged as a warning, and whoever is in between can bring it about: this is
     /// for networks that are trusted. What is set beside it holds: with
     /// [`Verification::Full`](crate::Verification::Full) no other certificate is accepted, and with
-    /// certificates or verification set there is no plain HTTP.
+    /// certificates or verification set there is no plain HTTP. No step down is a leave to send
+    /// credentials: they are withheld, over plain HTTP and past an invalid certificate.
     Detect,
 }
 

@@ -10,6 +10,10 @@ use crate::origin::Origin;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnyCertificate;
 
+/// A request that carries what no merely accepted certificate may see, carried in its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ValidCertificate;
+
 /// The origins whose certificate is not valid and was accepted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accepted(Arc<Mutex<HashSet<Origin>>>);

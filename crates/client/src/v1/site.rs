@@ -48,8 +48,11 @@ impl Site {
         if !exchange.keeps_secrets().await? {
             return Err(Error::new(ErrorKind::Denied)
                 .at(exchange.registry())
-                .detail("the index's token is not sent over plain HTTP unless that is asked for")
-                .with_hint("Set the scheme of this very registry to http."));
+                .detail(
+                    "the index's token is not sent over plain HTTP unless that is asked for, nor \
+                     past a certificate that is not valid",
+                )
+                .with_hint("Set the scheme of this very registry to http, or skip verification."));
         }
         Ok(Self { exchanges: Arc::clone(&self.exchanges), exchange, token: Some(token) })
     }

@@ -29,6 +29,7 @@ mod raw;
 mod redirect;
 mod referrers;
 mod request;
+mod secrecy;
 mod stores;
 mod upload;
 mod v1;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use longshore_core::{Error, ErrorKind, ParseError, RegistryName, Result};
 
 use super::super::tls::{self, SystemRoots};
-use super::super::trial::Accepted;
 use super::resolve;
 use crate::certificate::RootCertificates;
 use crate::config::{Config, Verification};
@@ -29,21 +28,19 @@ pub(super) struct Key {
 /// All pools of a client.
 pub(super) struct Pools {
     config: Arc<Config>,
-    accepted: Accepted,
     system_roots: SystemRoots,
     of_environment: OnceLock<Result<Proxies, ParseError>>,
     made: Mutex<HashMap<Key, reqwest::Client>>,
 }
 
 impl Pools {
-    pub(super) fn new(config: Arc<Config>, accepted: Accepted) -> Self {
+    pub(super) fn new(config: Arc<Config>) -> Self {
         let (system_roots, of_environment, made) = <_>::default();
-        Self { config, accepted, system_roots, of_environment, made }
+        Self { config, system_roots, of_environment, made }
     }
 
     /// The pool for an origin; made when it is first met, so that nothing is loaded unused.
-    pub(super) async fn get(&self, mut key: Key) -> Result<reqwest::Client> {
-        key.any_certificate |= self.accepted.contains(&key.origin);
+    pub(super) async fn get(&self, key: Key) -> Result<reqwest::Client> {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(pool) = made {
             return Ok(pool);

@@ -1,0 +1,212 @@
+//! Secrets stay where they belong, whatever a registry, a network or a setting of another one says.
+
+use longshore::http::header::AUTHORIZATION;
+use longshore::http::{HeaderValue, Method};
+use longshore::{
+    Authentication, BasicUse, ClientBuilder, Credential, Error, ErrorKind, MemoryCredentials,
+    Opening, RawRequest, RegistryName, RegistrySettings, RegistryUrl, Result, Scheme, Secret,
+    Source as _, Verification,
+};
+use longshore_testkit::script::{Exchange, Script};
+use longshore_testkit::tls::{Authority, Front};
+
+use crate::{login, place, quick};
+
+/// `user:s3cret`.
+const BASIC: &str = "Basic dXNlcjpzM2NyZXQ=";
+const CHALLENGE: &str = "Basic realm=\"r\"";
+
+fn detect() -> RegistrySettings {
+    let mut settings = RegistrySettings::default();
+    settings.scheme = Some(Scheme::Detect);
+    settings
+}
+
+fn root() -> Exchange {
+    Exchange::new("GET", "/v2/").without("authorization")
+}
+
+fn tags() -> Exchange {
+    Exchange::new("GET", "/v2/a/b/tags/list?n=1000")
+}
+
+fn refusal() -> Exchange {
+    tags().without("authorization").answer(401).header("www-authenticate", CHALLENGE)
+}
+
+fn repeating(secret: &str) -> String {
+    format!("{{\"errors\":[{{\"code\":\"UNAUTHORIZED\",\"message\":\"no good: {secret}\"}}]}}")
+}
+
+async fn list(client: ClientBuilder, registry: &RegistryName) -> Result<()> {
+    let repository = format!("{registry}/a/b").parse().unwrap();
+    client.build().repository(&repository).tags(None).all().await.map(drop)
+}
+
+fn told(error: &Error) -> String {
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    shown
+}
+
+/// A registry with a certificate of nobody's authority.
+async fn unverified() -> (Script, Front, RegistryName) {
+    let server = Script::start().await;
+    let front = Front::start(&Authority::new().for_loopback(), server.address()).await;
+    let name = front.address().to_string().parse().unwrap();
+    (server, front, name)
+}
+
+#[tokio::test]
+async fn an_accepted_certificate_is_no_leave_to_send_credentials() {
+    let (server, _front, name) = unverified().await;
+    let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
+    let detecting = || quick().default_settings(detect());
+    server.expect(root());
+    server.expect(refusal());
+    let e = list(detecting().credentials(user.clone()), &name).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    let shown = told(&e);
+    assert!(shown.contains(&format!("--skip-tls-verify {name}")), "{shown}");
+
+    // Nor is it for a token that was given.
+    server.expect(root());
+    server.expect(refusal());
+    let token = detecting().token(name.clone(), None, Secret::new("s3cret"));
+    let shown = told(&list(token, &name).await.unwrap_err());
+    assert!(shown.contains("--skip-tls-verify"), "{shown}");
+
+    // Nor where each step is told.
+    server.expect(root());
+    server.expect(Exchange::new("GET", "/v2/").answer(401).header("www-authenticate", CHALLENGE));
+    server.expect(Exchange::new("GET", "/v2/a/b/tags/list?n=1").without("authorization"));
+    let repository = format!("{name}/a/b").parse().unwrap();
+    let client = detecting().credentials(user.clone()).build();
+    let inquiry = client.explain(&repository, &[]).await.unwrap();
+    assert!(inquiry.credential.source().contains("--skip-tls-verify"), "{inquiry:?}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn whoever_skips_verification_or_allows_plain_http_sends_credentials_past_any_certificate() {
+    let (server, _front, name) = unverified().await;
+    let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
+    let mut skip = detect();
+    skip.verification = Some(Verification::Skip);
+    let mut https = skip.clone();
+    https.scheme = Some(Scheme::Https);
+    let open = login(name.clone(), "user", "s3cret");
+    for (client, asked) in [
+        (quick().default_settings(skip.clone()).credentials(user.clone()), true),
+        (quick().settings(name.clone(), skip).credentials(user.clone()), true),
+        (quick().settings(name.clone(), https).credentials(user), false),
+        (quick().default_settings(detect()).credentials(open), true),
+    ] {
+        if asked {
+            server.expect(root());
+        }
+        server.expect(refusal());
+        server.expect(tags().with("authorization", BASIC).body("{\"tags\":[]}"));
+        list(client, &name).await.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_certificate_accepted_of_a_registry_is_not_of_anothers_token_service() {
+    let (service, _front, name) = unverified().await;
+    let server = Script::start().await;
+    let client = quick()
+        .settings(name.clone(), detect())
+        .credentials(login(place(&server).registry().clone(), "user", "s3cret"))
+        .build();
+    service.expect(root());
+    service.expect(root());
+    client.ping(&name).await.unwrap();
+    let realm = format!("Bearer realm=\"https://{name}/token\"");
+    server.expect(tags().answer(401).header("www-authenticate", realm));
+    let e = client.repository(&place(&server)).tags(None).all().await.unwrap_err();
+    assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
+    server.finish();
+    service.finish();
+}
+
+#[tokio::test]
+async fn ones_own_authorization_is_not_sent_where_detection_stepped_down() {
+    let (tls, _front, unverified) = unverified().await;
+    let plain = Script::start().await;
+    for (server, name, word) in [
+        (&tls, unverified, "--skip-tls-verify"),
+        (&plain, place(&plain).registry().clone(), "--plain-http"),
+    ] {
+        server.expect(root());
+        let client = quick().default_settings(detect()).build();
+        let request = RawRequest::new(Method::GET, "/v2/x")
+            .header(AUTHORIZATION, HeaderValue::from_static(BASIC));
+        let e = client.request(&name, request).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unauthorized);
+        assert!(e.hint().is_some_and(|hint| hint.contains(word)), "{e:?}");
+    }
+    tls.finish();
+    plain.finish();
+}
+
+#[tokio::test]
+async fn a_refused_token_that_the_registry_repeats_is_not_shown() {
+    let server = Script::start().await;
+    let name = place(&server).registry().clone();
+    let mut plain = RegistrySettings::default();
+    plain.scheme = Some(Scheme::Http);
+    let client = quick().settings(name.clone(), plain).token(
+        name.clone(),
+        None,
+        Secret::new("s3cret-token"),
+    );
+    let refused = tags().with("authorization", "Bearer s3cret-token").answer(401);
+    server.expect(refused.header("www-authenticate", CHALLENGE).body(repeating("s3cret-token")));
+    let shown = told(&list(client, &name).await.unwrap_err());
+    assert!(shown.contains("no good: …"), "{shown}");
+
+    // Nor one that was in a request of one's own.
+    let own = RawRequest::new(Method::GET, "/v2/x")
+        .header(AUTHORIZATION, HeaderValue::from_static("Bearer s3cret-own"));
+    assert!(!format!("{own:?}").contains("s3cret"), "{own:?}");
+    server.expect(Exchange::new("GET", "/v2/x").answer(401).body(repeating("s3cret-own")));
+    let reply = quick().build().request(&name, own).await.unwrap();
+    let shown = told(&reply.into_error().await);
+    assert!(shown.contains("no good: …"), "{shown}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn basic_that_is_turned_off_does_not_go_first_either() {
+    let server = Script::start().await;
+    let name = place(&server).registry().clone();
+    let mut settings = Authentication::default();
+    (settings.opening, settings.basic) = (Opening::Basic, BasicUse::Never);
+    let client = || quick().authentication(name.clone(), settings.clone());
+    server.expect(refusal());
+    let user = login(name.clone(), "user", "s3cret");
+    let e = list(client().credentials(user), &name).await.unwrap_err();
+    assert!(told(&e).contains("turned off"), "{e:?}");
+    // A token in place of a password does.
+    let token = Credential::registry_token(Secret::new("t"), "x").over_plain_http();
+    let token = MemoryCredentials::new().with_credential(name.clone(), token);
+    server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
+    list(client().credentials(token), &name).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_path_stays_below_the_base_url_whatever_is_in_its_query() {
+    let server = Script::start().await;
+    let url: RegistryUrl = server.url("/team").parse().unwrap();
+    let client = quick().settings(url.registry().clone(), url.settings()).build();
+    server.expect(Exchange::new("GET", "/team/v2/x?to=https://r.example/"));
+    let send = |target: &str| client.request(url.registry(), RawRequest::new(Method::GET, target));
+    send("/v2/x?to=https://r.example/").await.unwrap();
+    for bad in ["//evil.example/x?://", "/../x?a=://", "x://y", "https://evil.example/"] {
+        assert_eq!(send(bad).await.unwrap_err().kind(), ErrorKind::Invalid, "{bad}");
+    }
+    server.finish();
+}
