@@ -31,7 +31,7 @@
 //! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
 //! | `blob`, `store`, `blob_file` | streams, the traits of everything that holds content, and how a blob becomes a file |
 //! | `graph`, `image` | what hangs below a manifest; an image |
-//! | `choice`, `nested` | which image is meant |
+//! | `choice` | which image is meant |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `files`, `tagging`, `untag` | what is done with stores |
 
@@ -55,7 +55,6 @@ mod manifest;
 mod media_type;
 mod memory;
 mod namespaces;
-mod nested;
 mod offload;
 mod pack;
 mod page;

@@ -1,12 +1,14 @@
 //! Choosing an image by platform, and listing those that there are.
 
+mod nested;
+
 use serde_json::Map;
 
+use self::nested::Below;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::Image;
 use crate::manifest::{Manifest, RawManifest, Schema1, is_attestation};
-use crate::nested::{self, Below};
 use crate::platform::Platform;
 use crate::store::Source;
 
