@@ -82,6 +82,9 @@ async fn a_session_takes_chunks_and_tells_its_range_and_location_each_time() {
     upload.append(bytes(b"01234"), 5).await.unwrap();
     assert_eq!(upload.status().await.unwrap(), Some(5));
     assert_eq!(upload.location(), server.url("/v2/u/1?_state=c"));
+    // Nothing is sent for nothing: a `Content-Range` of no bytes cannot be written.
+    upload.append(bytes(b""), 0).await.unwrap();
+    assert_eq!(upload.offset(), 5);
     upload.append(bytes(b"56789"), 5).await.unwrap();
     assert_eq!(upload.offset(), 10);
     upload.finish(&descriptor.digest).await.unwrap();
