@@ -60,8 +60,14 @@ impl std::error::Error for ParseError {}
 /// Whether the text has `name:secret@` where only a digest may follow the `@`.
 fn may_hold_password(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, after)| {
-        before.contains(':') && !after.is_empty() && !after.starts_with("sha")
+        before.contains(':') && !after.is_empty() && !begins_digest(after)
     })
+}
+
+/// Whether a text is a digest, or as much of one as was typed: no host (`shared.example`).
+fn begins_digest(text: &str) -> bool {
+    let algorithm = text.split(':').next().unwrap_or(text);
+    algorithm.strip_prefix("sha").is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Characters of a bad input that an error quotes: enough for the longest valid reference.
@@ -78,6 +84,7 @@ mod tests {
             "https://user:hunter2@host/a",
             "user:hunter2@host:5000",
             "user:hun/ter2@host/a",
+            "user:hunter2@shared.example",
         ] {
             assert_eq!(ParseError::shown(text), "…", "{text}");
         }
