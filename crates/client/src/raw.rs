@@ -21,7 +21,8 @@ use crate::transport::Body;
 /// let request = RawRequest::new(Method::GET, "/v2/team/app/tags/list?n=1")
 ///     .scope("repository:team/app:pull")?;
 /// let reply = Client::new().request(&"ghcr.io".parse()?, request).await?;
-/// println!("{} {:?}", reply.status, reply.bytes(64 << 10).await?);
+/// println!("{}", reply.status);
+/// println!("{:?}", reply.bytes(64 << 10).await?);
 /// # Ok(())
 /// # }
 /// ```

@@ -227,37 +227,8 @@ fn ping_says_how_a_registry_answers() {
 }
 
 #[test]
-fn every_command_has_help_with_what_it_is_for() {
+fn every_shell_has_a_completion_script() {
     let program = Program::new();
-    let help = program.ok("--help");
-    for command in [
-        "catalog",
-        "namespaces",
-        "ls",
-        "digest",
-        "manifest",
-        "config",
-        "inspect",
-        "blob",
-        "tag",
-        "untag",
-        "rm",
-        "copy",
-        "pull",
-        "push",
-        "referrers",
-        "login",
-        "logout",
-        "auth",
-        "ping",
-        "serve",
-        "demo",
-        "completion",
-    ] {
-        assert!(help.contains(&format!("  {command} ")), "{command}");
-        let own = program.ok(&format!("{command} --help"));
-        assert!(own.contains("Usage: longshore"), "{command}: {own}");
-    }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(program.ok(&format!("completion {shell}")).contains("longshore"), "{shell}");
     }
