@@ -1,5 +1,6 @@
 //! Making manifests: from files, from blobs at hand, from other manifests.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -153,7 +154,8 @@ impl Pack {
         self
     }
 
-    /// Writes the blobs, six at once, then the manifest, then the tag. Equal input makes equal digests.
+    /// Writes the blobs that are not there yet, six at once, then the manifest, then the tag. Equal
+    /// input makes equal digests.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
@@ -167,9 +169,11 @@ impl Pack {
         for descriptor in &self.held {
             check_held(target, descriptor).await?;
         }
-        stream::iter(self.blobs.into_iter().map(Ok))
+        let mut met = HashSet::new();
+        let blobs = self.blobs.into_iter().filter(|(blob, _)| met.insert(blob.digest.clone()));
+        stream::iter(blobs.map(Ok))
             .try_for_each_concurrent(PARALLEL, |(descriptor, body)| async move {
-                target.push_blob(&descriptor, body).await
+                target.ensure_blob(&descriptor, body).await.map(drop)
             })
             .await?;
         target.push_manifest(&manifest, tag).await?;
@@ -225,6 +229,23 @@ mod tests {
     use super::*;
     use crate::blob::BlobStream;
     use crate::{Manifest, Memory};
+
+    #[tokio::test]
+    async fn a_blob_is_read_once_and_not_at_all_where_it_is_there() {
+        let (there, twice) = (Bytes::from_static(b"there"), Bytes::from_static(b"twice"));
+        let blob = |content: &Bytes| Descriptor::of(MediaType::OCTET_STREAM, content);
+        let store = Memory::new();
+        store.push_blob(&blob(&there), there.clone().into()).await.unwrap();
+        let unreadable = || BlobBody::file("/nowhere/at all");
+        Pack::artifact("application/vnd.example".parse().unwrap())
+            .layer(blob(&there), unreadable())
+            .layer(blob(&twice), twice.clone().into())
+            .layer(blob(&twice), unreadable())
+            .push(&store, None)
+            .await
+            .unwrap();
+        assert_eq!(store.blob_size(&blob(&twice).digest).await.unwrap(), Some(5));
+    }
 
     #[tokio::test]
     async fn a_manifest_is_made_of_blobs_that_are_there() {
