@@ -4,13 +4,14 @@
 //! its requests, as recorded when it was run, are made here by hand: those headers, those paths.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use longshore::{
     Client, Delete as _, Digest, ErrorKind, Filter, MediaType, RegistryName, RemoteRepository,
     Source as _, Tag, Target as _,
 };
 use longshore_registry::{Builder, Registry, Rights, Users};
+use longshore_testkit::script::{Exchange, Script};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -52,6 +53,12 @@ impl Place {
         Self { address, client: Client::new(), _stop: stop }
     }
 
+    /// One that asks for a password: `guest`'s is `guest`.
+    async fn with_guest() -> Self {
+        let users = Users::new().user("guest", "guest", Rights::ALL);
+        Self::of(Registry::builder().access(users)).await
+    }
+
     async fn filled() -> Self {
         let place = Self::new().await;
         for (name, tag) in
@@ -70,28 +77,42 @@ impl Place {
         self.client.repository(&format!("{}/{name}", self.address).parse().unwrap())
     }
 
-    /// One of its requests. Without a password it sent `None:None`, as here.
+    /// One of its requests, without a password.
     fn sent(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: AySA-Docker-Registry-Api-Client\r\n\
-             Accept-Encoding: gzip, deflate\r\nConnection: close\r\nAuthorization: Basic \
-             Tm9uZTpOb25l\r\nContent-Length: {length}\r\n{headers}\r\n{body}",
-            self.address
-        )
-        .unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-        let status = head[9..12].parse().unwrap();
-        Reply { status, head: head.to_owned(), body: body.to_owned() }
+        sent_as(NOBODY, self.address, method, path, headers, body)
     }
 
     fn get(&self, path: &str, accept: &MediaType) -> Reply {
         self.sent("GET", path, &format!("Accept: {accept}\r\n"), "")
     }
+}
+
+/// What it sent as its login without a password: `None:None`.
+const NOBODY: &str = "Tm9uZTpOb25l";
+
+/// One of its requests, with a login.
+fn sent_as(
+    login: &str,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Reply {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: \
+         AySA-Docker-Registry-Api-Client\r\nAccept-Encoding: gzip, deflate\r\nConnection: \
+         close\r\nAuthorization: Basic {login}\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )
+    .unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    let status = head[9..12].parse().unwrap();
+    Reply { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// Those of a reply with a list under a key.
@@ -197,10 +218,84 @@ async fn aysa_error_is_the_first_of_the_registrys_and_ours_has_them_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aysa_without_a_password_was_turned_away_as_none_and_ours_asks_as_nobody() {
-    let users = Users::new().user("guest", "guest", Rights::ALL);
-    let place = Place::of(Registry::builder().access(users)).await;
+    let place = Place::with_guest().await;
     assert_eq!(place.sent("GET", "/v2/", "", "").status, 401);
     let e = place.client.authenticate(&place.registry()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(format!("{e} {e:?}").contains("anonymous"), "{e:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aysa_pings_without_the_last_slash_and_is_answered_as_longshore() {
+    let place = Place::new().await;
+    assert_eq!(place.sent("GET", "/v2", "", "").status, 200);
+    place.client.ping(&place.registry()).await.unwrap();
+    // Whatever else came was a `False`; ours says what.
+    let shut = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    TcpStream::connect(shut).unwrap_err();
+    let e = crate::quick().build().ping(&shut.to_string().parse().unwrap()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Transport);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aysa_is_let_in_with_a_password_as_longshore() {
+    let place = Place::with_guest().await;
+    let known = crate::login(place.registry(), "guest", "guest");
+    let known = crate::quick().credentials(known).build();
+    let image = known.repository(&format!("{}/project/image", place.address).parse().unwrap());
+    docker_list().push(&image, Some(&tag("dev"))).await;
+
+    let guest = "Z3Vlc3Q6Z3Vlc3Q=";
+    let theirs = sent_as(guest, place.address, "GET", "/v2/project/image/tags/list", "", "");
+    assert_eq!((theirs.status, names(&theirs, "tags")), (200, vec!["dev".to_owned()]));
+    assert_eq!(image.tags(None).all().await.unwrap(), [tag("dev")]);
+    // It sent the password at once, ours when it is asked for it; both are refused with a wrong one.
+    let wrong = "Z3Vlc3Q6d3Jvbmc=";
+    assert_eq!(sent_as(wrong, place.address, "GET", "/v2/", "", "").status, 401);
+    let wrong = crate::login(place.registry(), "guest", "wrong");
+    let wrong = crate::quick().credentials(wrong).build();
+    let e = wrong.authenticate(&place.registry()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aysa_took_an_error_without_a_list_for_success_and_longshore_does_not() {
+    let server = Script::start().await;
+    let ours = crate::remote(&server);
+    // What it raised: the first of the list, the want of a first, nothing, and that it is no JSON.
+    for (body, code) in [
+        ("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\"}]}", Some("DENIED")),
+        ("{\"errors\":[]}", None),
+        ("{\"message\":\"no\"}", None),
+        ("<html>no</html>", None),
+    ] {
+        let tags = |query: &str| {
+            let tags = Exchange::new("GET", format!("/v2/a/b/tags/list{query}"));
+            tags.answer(403).header("content-type", "application/json").body(body)
+        };
+        server.expect(tags(""));
+        let path = "/v2/a/b/tags/list";
+        let theirs = sent_as(NOBODY, server.address(), "GET", path, "", "");
+        assert_eq!((theirs.status, &*theirs.body), (403, body));
+        server.expect(tags("?n=1000"));
+        let e = ours.tags(None).all().await.unwrap_err();
+        assert_eq!((e.kind(), e.status()), (ErrorKind::Denied, Some(403)), "{body}");
+        assert_eq!(e.registry_errors().first().map(|e| e.code.as_str()), code, "{body}");
+    }
+    server.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aysa_deletes_by_tag_what_longshore_deletes_by_digest_or_unties() {
+    let place = Place::filled().await;
+    // delete_manifest('project/image', 'old'): it sent whatever it was given. This registry takes a
+    // tag, and the tag alone goes; ours is `delete_tag`, which does the same at any registry.
+    assert_eq!(place.sent("DELETE", "/v2/project/image/manifests/old", "", "").status, 202);
+    let repository = place.at("project/image");
+    assert_eq!(repository.tags(None).all().await.unwrap(), [tag("dev")]);
+    repository.delete_tag(&tag("dev")).await.unwrap();
+    assert_eq!(repository.tags(None).all().await.unwrap(), []);
+    assert_eq!(place.sent("DELETE", "/v2/project/image/manifests/old", "", "").status, 404);
+    let e = repository.delete_tag(&tag("old")).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
 }

@@ -3,11 +3,15 @@
 use super::*;
 
 use bytes::Bytes;
+use longshore::http::Method;
 use longshore::{
-    BlobBody, BlobStream, Credential, Delete as _, Descriptor, Digest, DockerConfig, MediaType,
-    MemoryCredentials, Mount, RawManifest, Reference, Secret, Target as _, canonical_json,
+    BlobBody, BlobStream, Delete as _, Descriptor, Digest, MediaType, Mount, RawRequest, Reference,
+    Target as _,
 };
 use serde_json::json;
+
+/// What it raises for a status that is an error.
+pub(super) const HTTP: &str = "ClientResponseError";
 
 /// Its client as `client`, and `image` at a place.
 pub(super) fn crashvb(place: &Place, image: &str) -> Predecessor {
@@ -282,61 +286,29 @@ async fn crashvb_fails_for_the_same_reasons() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:missing");
     let app = place.at("team/app");
-    let http = "ClientResponseError";
 
     let raised = crashvb.raises("await client.get_manifest(image)");
     let ours = app.manifest(&tag("missing").into()).await.unwrap_err();
-    same_failure(&raised, http, Some(404), &ours, ErrorKind::NotFound);
+    same_failure(&raised, HTTP, Some(404), &ours, ErrorKind::NotFound);
 
     let raised = crashvb.raises("await client.get_blob(image, FormattedSHA256.calculate(b'none'))");
     let ours = app.blob(&descriptor(b"none")).await.unwrap_err();
-    same_failure(&raised, http, Some(404), &ours, ErrorKind::NotFound);
+    same_failure(&raised, HTTP, Some(404), &ours, ErrorKind::NotFound);
 
     crashvb.run("manifest = Manifest(b'{\"schemaVersion\": 2}', media_type=None)");
     let raised = crashvb.raises("await client.put_manifest(image, manifest)");
-    assert_eq!(raised.short(), (http, Some(400)));
+    assert_eq!(raised.short(), (HTTP, Some(400)));
 
     crashvb.run("nowhere = image.clone().set_image('no/where')");
     let raised = crashvb.raises("await client.get_tags(nowhere)");
     let ours = place.at("no/where").tags(None).all().await.unwrap_err();
-    same_failure(&raised, http, Some(404), &ours, ErrorKind::NotFound);
+    same_failure(&raised, HTTP, Some(404), &ours, ErrorKind::NotFound);
 
     // What is no error to either: a HEAD for what is not there.
     assert_eq!(crashvb.gives("(await client.head_manifest(image)).result"), false);
     let none = "(await client.head_blob(image, FormattedSHA256.calculate(b'none'))).result";
     assert_eq!(crashvb.gives(none), false);
     assert_eq!(app.blob_size(&Digest::sha256(b"none")).await.unwrap(), None);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn crashvb_reads_the_same_credentials() {
-    for place in [Place::basic().await, Place::bearer().await] {
-        let mut crashvb =
-            crashvb_with(&place, "team/app:v1", "credentials_store=Path('config.json')");
-        let file = crashvb.home().join("config.json");
-        // Both read it as the same host; ours, also that the password may go over plain HTTP.
-        let key = format!("http://{}", place.address);
-        let auths = json!({"auths": {key: {"auth": "dXNlcjpzM2NyZXQ="}}});
-        std::fs::write(&file, auths.to_string()).unwrap();
-        assert_eq!(
-            crashvb.gives("(await client.get_manifest(image)).manifest.get_bytes()"),
-            place.manifest("team/app", "v1").await
-        );
-        let config = DockerConfig::load_from(&file).unwrap();
-        let ours = quick().credentials(config).build();
-        ours.authenticate(&place.registry()).await.unwrap();
-
-        // In memory, by a pattern.
-        crashvb.run("client = DockerRegistryClientAsync(credentials_store=Path('none'))");
-        let raised = crashvb.raises("await client.get_manifest(image)");
-        let anonymous = quick().build().repository(place.at("team/app").repository());
-        let e = anonymous.manifest(&tag("v1").into()).await.unwrap_err();
-        same_failure(&raised, "ClientResponseError", Some(401), &e, ErrorKind::Unauthorized);
-        crashvb.run("client = DockerRegistryClientAsync(credentials_store=Path('none'))");
-        crashvb.run("by = re.compile(r'^127\\..*$')");
-        crashvb.run("await client.add_credentials(credentials='dXNlcjpzM2NyZXQ=', endpoint=by)");
-        assert_eq!(crashvb.gives("(await client.head_manifest(image)).result"), true);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -367,102 +339,33 @@ async fn crashvb_sends_a_blob_in_one_request_or_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_takes_a_token_that_it_is_given() {
-    let place = Place::bearer().await;
-    let mut crashvb = crashvb_with(&place, "team/app:v1", "credentials_store=Path('none')");
-    // A token of theirs, made by the registry for a user who is known.
-    crashvb.run("import requests");
-    let ask = format!(
-        "requests.get('http://{}/token', params=dict(scope='repository:team/app:pull'), \
-         auth=('user', 's3cret')).json()['token']",
-        place.address
-    );
-    let token = crashvb.gives(&ask);
-    let token = token.as_str().unwrap();
-    crashvb.run(&format!(
-        "await client.add_token(endpoint='{}', scope='repository:team/app:pull', token='{token}')",
-        place.address
-    ));
-    assert_texts(
-        &crashvb.gives("(await client.get_tags(image)).tags['tags']"),
-        &place.tags("team/app").await,
-    );
-    let credential = Credential::registry_token(Secret::new(token), "add_token").over_plain_http();
-    let store = MemoryCredentials::new().with_credential(place.registry(), credential);
-    let ours = quick().credentials(store).build().repository(place.at("team/app").repository());
-    assert_eq!(ours.tags(None).all().await.unwrap().len(), 2);
-}
-
-#[test]
-fn crashvb_reads_names_as_longshore_does() {
-    let mut crashvb = Predecessor::start(&[]);
-    crashvb.run("from docker_registry_client_async import *");
-    let digest = Digest::sha256(b"");
-    for name in [
-        "image".to_owned(),
-        "image:tag".to_owned(),
-        "ns0/ns1/image:tag".to_owned(),
-        "endpoint.io/ns0/image:tag".to_owned(),
-        format!("endpoint:5000/ns0/ns1/image:tag@{digest}"),
-        format!("endpoint.io:5000/image@{digest}"),
-        "[::1]:5000/a/b".to_owned(),
-        "busybox:1.30.1".to_owned(),
+async fn crashvb_hands_out_replies_as_they_come_as_longshore_to_a_request_of_ones_own() {
+    let place = Place::open().await;
+    let mut crashvb = crashvb(&place, "team/app:v1");
+    let none = Digest::sha256(b"none");
+    crashvb.run("digest = FormattedSHA256.calculate(b'none')");
+    crashvb.run("missing = image.clone().set_tag('missing')");
+    for (call, method, path, status) in [
+        ("_get_version(image)", Method::HEAD, "", 200),
+        ("_get_catalog(image)", Method::GET, "_catalog", 200),
+        ("_get_tags(image)", Method::GET, "team/app/tags/list", 200),
+        ("_get_manifest(image)", Method::GET, "team/app/manifests/v1", 200),
+        ("_get_manifest(missing)", Method::GET, "team/app/manifests/missing", 404),
+        ("_head_manifest(missing)", Method::HEAD, "team/app/manifests/missing", 404),
+        ("_get_blob(image, digest)", Method::GET, &format!("team/app/blobs/{none}"), 404),
+        ("_head_blob(image, digest)", Method::HEAD, &format!("team/app/blobs/{none}"), 404),
+        ("_delete_blob(image, digest)", Method::DELETE, &format!("team/app/blobs/{none}"), 404),
     ] {
-        crashvb.run(&format!("name = ImageName.parse('{name}')"));
-        let ours = Reference::familiar(&name).unwrap();
-        let none_is_null = |text: Option<String>| text.map_or(Value::Null, Value::from);
-        assert_eq!(
-            crashvb.gives("name.tag"),
-            none_is_null(ours.tag().map(ToString::to_string)),
-            "{name}"
-        );
-        assert_eq!(
-            crashvb.gives("name.digest"),
-            none_is_null(ours.digest().map(ToString::to_string))
-        );
-        // Its defects: Docker Hub is `index.docker.io` only, and `library/` is added at every registry.
-        let endpoint = crashvb.gives("name.resolve_endpoint()");
-        let endpoint = endpoint.as_str().unwrap().replace("index.docker.io", "docker.io");
-        assert_eq!(endpoint, ours.registry().as_str(), "{name}");
-        let image = crashvb.gives("name.resolve_image()");
-        let image = image.as_str().unwrap();
-        let at_hub = ours.registry().is_docker_hub();
-        let image = if at_hub { image } else { image.trim_start_matches("library/") };
-        assert_eq!(image, ours.repository().name().as_str(), "{name}");
+        crashvb.run(&format!("reply = await client.{call}"));
+        assert_eq!(crashvb.gives("reply.status"), status, "{call}");
+        let request = RawRequest::new(method, format!("/v2/{path}"));
+        let ours = place.client.request(&place.registry(), request).await.unwrap();
+        assert_eq!(ours.status.as_u16(), status, "{path}");
+        for header in ["content-type", "docker-content-digest"] {
+            let ours = ours.headers.get(header).map(|value| value.to_str().unwrap());
+            assert_eq!(crashvb.gives(&format!("reply.headers.get('{header}')")), json!(ours));
+        }
+        let body = ours.bytes(1 << 20).await.unwrap();
+        assert_eq!(crashvb.gives("await reply.read()"), text(&body), "{call}");
     }
-    // What it takes for something else, and ours refuses.
-    for name in ["", "endpoint.io/", "https://endpoint.io/image", "UPPER/Image:Tag"] {
-        drop(crashvb.gives(&format!("ImageName.parse('{name}')")));
-        Reference::familiar(name).unwrap_err();
-    }
-    assert!(crashvb.raises("ImageName.parse('a:b:c:d')").is("ValueError"));
-    Reference::familiar("a:b:c:d").unwrap_err();
-}
-
-#[test]
-fn crashvb_computes_the_same_digests_and_media_types() {
-    let mut crashvb = Predecessor::start(&[]);
-    crashvb.run("from docker_registry_client_async import *");
-    let theirs = crashvb.gives("FormattedSHA256.calculate(b'test data')");
-    assert_eq!(theirs, Digest::sha256(b"test data").as_str());
-    for document in [
-        r#"{"schemaVersion":2,"manifests":[]}"#,
-        r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}"#,
-    ] {
-        let theirs = crashvb.gives(&format!("Manifest(b'{document}').get_media_type()"));
-        let ours = RawManifest::of(Bytes::from(document), None).unwrap();
-        assert_eq!(theirs, ours.media_type().as_str());
-    }
-}
-
-#[test]
-fn crashvb_writes_the_same_canonical_json() {
-    let mut crashvb = Predecessor::start(&[]);
-    crashvb.run("from docker_registry_client_async import *; import json");
-    let document = json!({"b": [1, {"z": null, "y": true}], "a": "\u{e9}/\n", "\u{20ac}": 1.5});
-    crashvb.run(&format!("document = json.loads({})", json!(document.to_string())));
-    crashvb.run("edited = JsonBytes(b'{}'); edited._set_json(document)");
-    let ours = canonical_json(&document).unwrap();
-    assert_eq!(crashvb.gives("edited.get_bytes()"), text(&ours));
-    assert_eq!(crashvb.gives("edited.get_digest()"), Digest::sha256(&ours).as_str());
 }

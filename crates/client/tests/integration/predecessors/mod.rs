@@ -4,7 +4,9 @@
 //! wrong by its nature, the test shows both answers and names the defect.
 
 mod crashvb;
+mod crashvb_credentials;
 mod crashvb_network;
+mod crashvb_values;
 mod dreg;
 mod dxf;
 mod dxf_program;
