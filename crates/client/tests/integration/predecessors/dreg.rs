@@ -3,7 +3,7 @@
 use super::*;
 
 use longshore::{
-    Credential, Delete as _, Descriptor, Digest, ImageConfig, Index, Manifest, MediaType,
+    Credential, Delete as _, Descriptor, Digest, History, ImageConfig, Index, Manifest, MediaType,
     MemoryCredentials, Platform, Secret, image_for,
 };
 use longshore_testkit::fixture::schema1;
@@ -314,4 +314,24 @@ async fn dreg_asks_the_service_for_a_token_that_longshore_can_use() {
     let store = MemoryCredentials::new().with_credential(place.registry(), credential);
     let ours = quick().credentials(store).build().repository(place.at("team/app").repository());
     assert_eq!(ours.tags(None).all().await.unwrap().len(), 2);
+}
+
+#[test]
+fn dreg_cleans_the_same_steps_of_a_history() {
+    let mut dreg = Predecessor::start(&[]);
+    dreg.run("from dreg_client.manifest import ImageHistoryItem");
+    for written in [
+        "/bin/sh -c #(nop) ADD file:abc in / ",
+        "/bin/sh -c #(nop)  CMD [\"bash\"]",
+        "RUN /bin/sh -c apt-get update # buildkit",
+        "/bin/sh -c apt-get update",
+        "COPY a b # buildkit",
+        "RUN |1 A=b /bin/sh -c echo hi # buildkit",
+        "",
+    ] {
+        let ours = History { created_by: Some(written.to_owned()), ..History::default() };
+        let item = format!("ImageHistoryItem('', {}, False, '')", json!(written));
+        let theirs = dreg.gives(&format!("{item}.clean_created_by"));
+        assert_eq!(theirs, json!(ours.instruction()), "{written}");
+    }
 }

@@ -373,3 +373,20 @@ fn dxf_computes_the_same_digests() {
     assert!(dxf.raises("split_digest('nothing')").is("ValueError"));
     Digest::parse("nothing").unwrap_err();
 }
+
+#[test]
+fn dxf_adds_library_where_longshore_does_and_elsewhere() {
+    let mut dxf = Predecessor::start(&[]);
+    dxf.run("from dxf import DXF");
+    for (host, name, theirs, ours) in [
+        ("docker.io", "busybox", "library/busybox/", "library/busybox"),
+        ("docker.io", "team/app", "team/app/", "team/app"),
+        ("r.example", "busybox", "busybox/", "busybox"),
+        // Its defect: the end of the host's name is all it looks at.
+        ("mydocker.io", "busybox", "library/busybox/", "busybox"),
+    ] {
+        assert_eq!(dxf.gives(&format!("DXF('{host}', '{name}')._repo_path")), theirs);
+        let reference = longshore::Reference::familiar(&format!("{host}/{name}")).unwrap();
+        assert_eq!(reference.repository().name().as_str(), ours, "{host}");
+    }
+}

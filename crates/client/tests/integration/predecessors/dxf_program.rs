@@ -258,3 +258,30 @@ async fn dxf_program_is_let_in_by_what_its_environment_says() {
     let (_, code) = dxf.ends("list-aliases team/app", &[secure, login[0], login[1]]);
     assert_eq!(code, Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dxf_program_takes_files_for_digests_and_several_blobs_at_once() {
+    let place = Place::open().await;
+    let dxf = Program::new(&place);
+    let blobs = ["a", "b"].map(|name| {
+        std::fs::write(dxf.home.path().join(name), name).unwrap();
+        dxf.prints(&format!("push-blob files {name}"));
+        Descriptor::of(MediaType::OCTET_STREAM, name.as_bytes())
+    });
+    // A path with a slash is a file, whose digest counts; it is not sent.
+    let set = format!("set-alias files both ./a {}", blobs[1].digest);
+    assert_eq!(dxf.prints(&set), place.manifest("files", "both").await);
+    let manifest = place.at("files").manifest(&tag("both").into()).await.unwrap();
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+    let layers: Vec<_> = image.layers.iter().map(|layer| &layer.digest).collect();
+    assert_eq!(layers, [&blobs[0].digest, &blobs[1].digest]);
+
+    assert_eq!(dxf.prints("del-alias files both"), lines(&layers));
+    let delete = format!("del-blob files {} {}", blobs[0].digest, blobs[1].digest);
+    assert_eq!(dxf.prints(&delete), "");
+    for blob in &blobs {
+        let e = place.at("files").delete_blob(&blob.digest).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(dxf.ends(&delete, &[]).1, Some(2), "ENOENT; ours: 3");
+}

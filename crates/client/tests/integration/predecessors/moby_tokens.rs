@@ -1,0 +1,95 @@
+//! moby-distribution: its authenticators, and the tokens that it reads.
+
+use super::*;
+
+use longshore::{Authentication, BasicUse, Credential, MemoryCredentials, Secret};
+use longshore_testkit::script::{Exchange, Script};
+
+/// Its client as `client`, of that class of authenticators.
+fn moby(address: SocketAddr, class: &str) -> Predecessor {
+    let mut moby = Predecessor::start(&[]);
+    moby.run("from moby_distribution import *; from moby_distribution.registry.auth import *");
+    moby.run(
+        "class Given(BaseAuthentication):\n    \
+             def authenticate(self, username=None, password=None, *, timeout=None):\n        \
+                 return BasicAuthAuthorizationProvider('user', 's3cret')",
+    );
+    let arguments = format!("'user', 's3cret', authenticator_class={class}");
+    moby.run(&format!("client = DockerRegistryV2Client('http://{address}', {arguments})"));
+    moby.run("tags = Tags('team/app', client=client)");
+    moby
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_keeps_to_one_way_of_being_let_in_as_longshore_to_tokens() {
+    let (basic, bearer) = (Place::basic().await, Place::bearer().await);
+    for (place, class, expected) in [
+        (&basic, "HTTPBasicAuthentication", Ok(())),
+        (&basic, "Given", Ok(())),
+        (&basic, "DockerRegistryTokenAuthentication", Err("AssertionError")),
+        (&bearer, "DockerRegistryTokenAuthentication", Ok(())),
+        // A password is no token.
+        (&bearer, "HTTPBasicAuthentication", Err("PermissionDeny")),
+    ] {
+        let mut moby = moby(place.address, class);
+        match expected {
+            Ok(()) => assert_texts(&moby.gives("tags.list()"), &place.tags("team/app").await),
+            Err(raised) => assert!(moby.raises("tags.list()").is(raised), "{class}"),
+        }
+    }
+    // Ours goes by the challenge; it can be kept from passwords.
+    for (place, let_in) in [(&basic, false), (&bearer, true)] {
+        let mut never = Authentication::default();
+        never.basic = BasicUse::Never;
+        let store = crate::login(place.registry(), USER, PASSWORD);
+        let ours = quick().credentials(store).default_authentication(never).build();
+        let ours = ours.repository(place.at("team/app").repository()).tags(None).all().await;
+        assert_eq!(ours.is_ok(), let_in, "{ours:?}");
+    }
+    // What a class of one's own has in hand is a credential to us.
+    let given = Credential::login(USER, Secret::new(PASSWORD), "Given").over_plain_http();
+    let store = MemoryCredentials::new().with_credential(basic.registry(), given);
+    let ours = quick().credentials(store).build().repository(basic.at("team/app").repository());
+    assert_eq!(ours.tags(None).all().await.unwrap(), [tag("v1"), tag("v2")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moby_wants_a_field_named_token_and_longshore_a_token() {
+    let server = Script::start().await;
+    let realm = server.url("/token");
+    let challenge =
+        format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"");
+    let scope = "service=reg&scope=repository%3Aa%2Fb%3Apull";
+    // What came, the token that it sent or the class that it raised, and the token that ours sends.
+    for (body, theirs, ours) in [
+        ("{\"token\":\"a\"}", Ok("a"), Some("a")),
+        ("{\"token\":\"a\",\"access_token\":\"b\"}", Ok("a"), Some("a")),
+        ("{\"token\":\"\",\"access_token\":\"b\"}", Ok("b"), Some("b")),
+        // Its defect: so Azure answers.
+        ("{\"access_token\":\"b\"}", Err("ValidationError"), Some("b")),
+        ("{\"token\":\"\"}", Err("ValueError"), None),
+    ] {
+        let expect = |query: &str, token_query: &str, token: Option<&str>| {
+            let tags = || Exchange::new("GET", format!("/v2/a/b/tags/list{query}"));
+            server.expect(tags().answer(401).header("www-authenticate", &*challenge));
+            server.expect(Exchange::new("GET", format!("/token?{scope}{token_query}")).body(body));
+            if let Some(token) = token {
+                let tags = tags().with("authorization", format!("Bearer {token}"));
+                server.expect(tags.body("{\"tags\":[\"v1\"]}"));
+            }
+        };
+        expect("", "&client_id=anonymous&offline_token=True", theirs.ok());
+        let mut moby = Predecessor::start(&[]);
+        moby.run("from moby_distribution import *");
+        let client = format!("DockerRegistryV2Client('http://{}')", server.address());
+        let list = format!("Tags('a/b', client={client}).list()");
+        match theirs {
+            Ok(_) => assert_texts(&moby.gives(&list), &["v1"]),
+            Err(class) => assert!(moby.raises(&list).is(class), "{body}"),
+        }
+        expect("?n=1000", "", ours);
+        let listed = crate::remote(&server).tags(None).all().await;
+        assert_eq!(listed.is_ok(), ours.is_some(), "{body}: {listed:?}");
+    }
+    server.finish();
+}
