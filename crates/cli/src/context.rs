@@ -66,10 +66,7 @@ impl Context {
     pub(crate) fn config(&self) -> Result<DockerConfig> {
         match self.auth_file() {
             Some(file) => DockerConfig::load_from(file),
-            None => match DockerConfig::path_in(&self.environment()) {
-                Some(file) => DockerConfig::load_from(file),
-                None => DockerConfig::load(),
-            },
+            None => DockerConfig::from_environment(&self.environment()),
         }
     }
 

@@ -8,9 +8,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
-use crate::auth::{Access, Scopes};
-use crate::config::Limits;
-use crate::config::Resolved;
+use crate::auth::{Access, Danger, Scopes};
+use crate::config::{Limits, Resolved};
 use crate::credentials::{Credential, Secret};
 use crate::endpoint::Endpoint;
 use crate::origin::Origin;
@@ -113,12 +112,14 @@ impl Exchange {
         self.detector.reach(&self.registry, &root).await
     }
 
-    /// Whether a secret may be sent to the registry: past a certificate that was checked or need not
-    /// be, or where the caller asked for plain HTTP.
-    pub(crate) async fn keeps_secrets(&self) -> Result<bool> {
-        let asked = self.detector.asks_for_plain_http(&self.registry);
-        let Reached { https, unverified, .. } = self.reached().await?;
-        Ok(asked || (https && !unverified))
+    /// What keeps secrets from being sent to the registry.
+    pub(crate) async fn danger(&self) -> Result<Option<Danger>> {
+        Ok(self.danger_at(self.reached().await?))
+    }
+
+    /// A leave to send secrets unencrypted is one to send them to whoever shows any certificate.
+    fn danger_at(&self, reached: Reached) -> Option<Danger> {
+        Danger::to(reached).filter(|_| !self.detector.asks_for_plain_http(&self.registry))
     }
 
     /// A URL of the registry's with the scheme that it is reached by.
@@ -128,10 +129,13 @@ impl Exchange {
 
     /// What a request for these scopes wants, at the registry as it is reached.
     pub(crate) async fn access(&self, scopes: Scopes) -> Result<Access> {
-        let Reached { https, unverified, .. } = self.reached().await?;
-        let (registry, root) =
-            (self.registry.clone(), with_scheme(&self.endpoint()?.root(), https));
-        Ok(Access { registry, root, unverified, scopes })
+        let reached = self.reached().await?;
+        let root = with_scheme(&self.endpoint()?.root(), reached.https);
+        Ok(self.access_at(reached, root, scopes))
+    }
+
+    fn access_at(&self, reached: Reached, root: Uri, scopes: Scopes) -> Access {
+        Access { registry: self.registry.clone(), root, danger: self.danger_at(reached), scopes }
     }
 
     /// Sends a request. Any status is a reply.
@@ -152,14 +156,15 @@ impl Exchange {
         let Ask { mut request, scopes, about } = ask;
         let work = async {
             let root = self.endpoint()?.root();
-            let https = self.reached().await?.https;
+            let reached = self.detector.reach(&self.registry, &root).await?;
             // What the registry named itself has the scheme that it wrote.
             if Origin::of(request.uri()) == Origin::of(&root) {
-                *request.uri_mut() = with_scheme(request.uri(), https);
+                *request.uri_mut() = with_scheme(request.uri(), reached.https);
             }
             let own = own_identity(request.headers());
             if identified && own.is_none() {
-                request.extensions_mut().insert(self.access(scopes).await?);
+                let root = with_scheme(&root, reached.https);
+                request.extensions_mut().insert(self.access_at(reached, root, scopes));
             }
             request.extensions_mut().insert(Arc::clone(&self.limits));
             let uri = request.uri().clone();

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::Access;
 use super::challenge::Challenge;
-use super::danger::Danger;
 use super::known::{Grant, Identity, Known, Preset};
 use super::method::{Method, Service, choose, wants_catalog};
 use super::policy::{Authentication, BasicUse, Opening};
@@ -25,8 +24,6 @@ use crate::transport::{Body, Transport, TransportError};
 #[derive(Default)]
 pub(crate) struct Account {
     settings: Authentication,
-    /// Whether credentials may be sent there unencrypted.
-    plain_http: bool,
     known: Mutex<Known>,
     /// One question to the store at a time: it may be one to a person.
     asking: tokio::sync::Mutex<()>,
@@ -41,9 +38,9 @@ pub(crate) struct Call<'a> {
 }
 
 impl Account {
-    pub(crate) fn new(settings: Authentication, plain_http: bool, presets: Vec<Preset>) -> Self {
+    pub(crate) fn new(settings: Authentication, presets: Vec<Preset>) -> Self {
         let known = Mutex::new(Known { presets, ..Known::default() });
-        Self { settings, plain_http, known, asking: tokio::sync::Mutex::default() }
+        Self { settings, known, asking: tokio::sync::Mutex::default() }
     }
 
     /// As whom requests are sent, in a clause for errors.
@@ -178,7 +175,7 @@ impl Account {
 
     /// A credential, if it may be sent to the registry; nobody else, for the reason that it may not.
     fn held_back(&self, access: &Access, found: Credential) -> Credential {
-        let Some(danger) = self.danger(access).filter(|_| !found.allows_plain_http()) else {
+        let Some(danger) = access.danger.filter(|_| !found.allows_plain_http()) else {
             return found;
         };
         let source = match found.is_anonymous() {
@@ -189,20 +186,10 @@ impl Account {
         Credential::anonymous(danger.clause(source, &access.registry))
     }
 
-    /// What keeps secrets from being sent to the registry. A leave to send them unencrypted is one to
-    /// send them to whoever shows any certificate.
-    fn danger(&self, access: &Access) -> Option<Danger> {
-        match Origin::of(&access.root) {
-            _ if self.plain_http => None,
-            Some(origin) if origin.is_https() => access.unverified.then_some(Danger::Unverified),
-            _ => Some(Danger::Plain),
-        }
-    }
-
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
         let known = self.known();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
-        let preset = known.presets.iter().find(covers).filter(|_| self.danger(access).is_none())?;
+        let preset = known.presets.iter().find(covers).filter(|_| access.danger.is_none())?;
         Some(preset.header.clone())
     }
 

@@ -29,6 +29,7 @@ use longshore_core::{RegistryName, Result};
 
 use self::account::{Account, Call};
 pub(crate) use self::challenge::Challenge;
+pub(crate) use self::danger::Danger;
 pub(crate) use self::inquiry::Question;
 pub use self::inquiry::{Inquiry, Looked};
 use self::known::Preset;
@@ -37,7 +38,6 @@ pub use self::policy::{Authentication, BasicUse, Opening, TokenService};
 pub use self::scope::Scope;
 pub(crate) use self::scope::Scopes;
 pub use self::token::Token;
-use crate::config::Config;
 use crate::credentials::{CredentialStore, Secret};
 use crate::origin::Origin;
 use crate::reply::Identity;
@@ -51,8 +51,8 @@ pub(crate) struct Access {
     pub(crate) registry: RegistryName,
     /// The registry's root URL: credentials go to its origin only.
     pub(crate) root: Uri,
-    /// Whether its certificate is not valid, and was accepted unasked: no leave to send secrets.
-    pub(crate) unverified: bool,
+    /// What keeps secrets from being sent there.
+    pub(crate) danger: Option<Danger>,
     /// What a token is asked for.
     pub(crate) scopes: Scopes,
 }
@@ -77,13 +77,12 @@ pub(crate) struct PresetToken {
 pub(crate) struct Auth {
     inner: Arc<dyn Transport>,
     setup: Setup,
-    config: Arc<Config>,
     accounts: Mutex<HashMap<RegistryName, Arc<Account>>>,
 }
 
 impl Auth {
-    pub(crate) fn new(inner: Arc<dyn Transport>, setup: Setup, config: Arc<Config>) -> Self {
-        Self { inner, setup, config, accounts: Mutex::default() }
+    pub(crate) fn new(inner: Arc<dyn Transport>, setup: Setup) -> Self {
+        Self { inner, setup, accounts: Mutex::default() }
     }
 
     fn account(&self, registry: &RegistryName) -> Arc<Account> {
@@ -100,7 +99,7 @@ impl Auth {
             Some(Preset { scopes, header: token::header(&preset.token)? })
         });
         let settings = self.setup.policies.of(registry).clone();
-        Account::new(settings, self.config.asks_for_plain_http(registry), presets.collect())
+        Account::new(settings, presets.collect())
     }
 
     fn call<'a>(&'a self, access: &'a Access) -> Call<'a> {

@@ -169,7 +169,7 @@ impl ClientBuilder {
         let retried = Arc::new(Retry::new(limit, retry.clone()));
         let Self { credentials, policies, presets, .. } = self;
         let setup = Setup { credentials, policies, presets };
-        let auth = Arc::new(Auth::new(retried, setup, Arc::clone(&config)));
+        let auth = Arc::new(Auth::new(retried, setup));
         let shared = Arc::new(Shared::new(self.page_size, retry, self.upload_form));
         Client { auth, detector, config, limits, shared }
     }

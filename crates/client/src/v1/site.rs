@@ -45,7 +45,7 @@ impl Site {
             Some(registry) => (self.exchanges)(registry),
             None => self.exchange.clone(),
         };
-        if !exchange.keeps_secrets().await? {
+        if exchange.danger().await?.is_some() {
             return Err(Error::new(ErrorKind::Denied)
                 .at(exchange.registry())
                 .detail(

@@ -42,9 +42,7 @@ impl RawManifest {
             }
             verdict => verdict?,
         }
-        let media_type = told_media_type(&bytes, media_type).map_err(|e| e.at(&digest))?;
-        let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
-        Ok(Self { descriptor, bytes })
+        Self::described(bytes, media_type, digest)
     }
 
     /// Takes bytes at hand, by their sha256 digest; signed schema 1 by that of its payload, which is
@@ -54,7 +52,14 @@ impl RawManifest {
     /// [`Invalid`](ErrorKind::Invalid) as [`RawManifest::new`].
     pub fn of(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
         let digest = Digest::sha256(&bytes);
-        Ok(Self::new(bytes, media_type, digest)?.by_payload())
+        Ok(Self::described(bytes, media_type, digest)?.by_payload())
+    }
+
+    /// Bytes that are what the digest says.
+    fn described(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
+        let media_type = told_media_type(&bytes, media_type).map_err(|e| e.at(&digest))?;
+        let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
+        Ok(Self { descriptor, bytes })
     }
 
     /// The same, by the digest of its very bytes: what a store of files calls it, in which every name

@@ -45,8 +45,15 @@ impl DockerConfig {
     /// # Errors
     /// As [`load_from`](Self::load_from).
     pub fn load() -> Result<Self> {
-        let environment = Environment::of_process();
-        match Self::path_in(&environment) {
+        Self::from_environment(&Environment::of_process())
+    }
+
+    /// Loads the file that [`path_in`](Self::path_in) these variables finds.
+    ///
+    /// # Errors
+    /// As [`load_from`](Self::load_from).
+    pub fn from_environment(environment: &Environment) -> Result<Self> {
+        match Self::path_in(environment) {
             Some(path) => Self::load_from(path),
             // Without a home there is no file; writing it would say so.
             None => Self::from_json(b"", FILE_NAME),
