@@ -56,4 +56,4 @@ pub use backend::{Backend, Disk, MemoryBackend, RepositoryStore, UploadId};
 pub use limits::Limits;
 pub use registry::{Builder, Registry};
 pub use reply::Body;
-pub use serve::serve;
+pub use serve::{Accepted, Listener, serve};

@@ -4,6 +4,7 @@
 //! them is `registry`'s business.
 
 mod idle;
+mod listener;
 mod stall;
 
 use std::convert::Infallible;
@@ -18,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use longshore_core::{ErrorCode, Result};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::MissedTickBehavior;
 
@@ -27,17 +28,20 @@ use self::stall::Stalling;
 use crate::registry::Registry;
 use crate::reply::Refusal;
 
+pub use self::listener::{Accepted, Listener};
+
 /// Serves a registry on a listener until `shutdown` ends.
 ///
 /// HTTP/1.1, and HTTP/2 where the client begins with it. Requests under way then have 10 s to end.
-/// At most 4,096 connections are open; more wait to be accepted. A connection is closed that sends no
-/// whole request head within 10 s of its first byte, no byte within 10 s of its start or 100 s of the
-/// last answer, or takes nothing of an answer for 60 s.
+/// At most 4,096 connections are open; more wait to be accepted. A connection is closed that is not
+/// ready for HTTP within 10 s (a TLS handshake), sends no whole request head within 10 s of its
+/// first byte, no byte within 10 s of its start or 100 s of the last answer, or takes nothing of an
+/// answer for 60 s.
 ///
 /// # Errors
 /// None at present: a connection that cannot be accepted is logged and skipped.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Listener,
     registry: Registry,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
@@ -51,8 +55,8 @@ pub async fn serve(
             () = &mut shutdown => break,
             _ = sweep.tick() => expire_uploads(&registry).await,
             accepted = accept(&listener, &connections) => {
-                if let Some((stream, permit)) = accepted {
-                    let connection = run(stream, registry.clone(), graceful.watcher(), permit);
+                if let Some((accepted, permit)) = accepted {
+                    let connection = run(accepted, registry.clone(), graceful.watcher(), permit);
                     tokio::spawn(connection);
                 }
             }
@@ -66,13 +70,13 @@ pub async fn serve(
 }
 
 /// Takes the next connection, once there is room for it.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &L,
     connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(Accepted<L::Stream>, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
+        Ok(accepted) => Some((accepted, permit)),
         Err(e) => {
             tracing::warn!(error = %e, "a connection could not be accepted");
             // Out of descriptors: they come back when connections end.
@@ -83,14 +87,17 @@ async fn accept(
 }
 
 /// Answers the requests of one connection.
-async fn run(
-    stream: TcpStream,
+async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    accepted: Accepted<S>,
     registry: Registry,
     watcher: Watcher,
     _permit: OwnedSemaphorePermit,
 ) {
-    // Small answers follow each other; waiting to join them only costs time.
-    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(OPENING_TIME, accepted.opening).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(e)) => return tracing::debug!(peer = %accepted.peer, error = %e, "no handshake"),
+        Err(_) => return tracing::debug!(peer = %accepted.peer, "the handshake took too long"),
+    };
     let activity = Activity::default();
     let idle = Idle::new(activity.clone());
     let service = service_fn(move |request: Request<Incoming>| {
@@ -160,6 +167,8 @@ async fn expire_uploads(registry: &Registry) {
 
 /// 4,096 connections: within the 10,240 descriptors that systems grant, with files open for each.
 const CONNECTION_LIMIT: usize = 4_096;
+/// 10 s for a TLS handshake: as long as for a request's head.
+const OPENING_TIME: Duration = Duration::from_secs(10);
 /// 60 s without a byte taken: what proxies in front of registries wait.
 const STALL_TIME: Duration = Duration::from_secs(60);
 /// 10 s: what service managers wait before they kill.

@@ -8,6 +8,7 @@ mod conformance;
 mod durability;
 mod harness;
 mod hostile;
+mod listener;
 mod listing;
 mod referrers;
 mod schema1;
