@@ -29,8 +29,7 @@ pub(crate) struct Network {
     )]
     scheme: Vec<Given<ForRegistry<Scheme>>>,
 
-    /// Speak plain HTTP with this registry, also when sending credentials. Loopback needs no asking,
-    /// except for credentials.
+    /// Speak plain HTTP with this registry, also when sending credentials. Loopback needs no asking.
     #[arg(
         long,
         global = true,

@@ -8,8 +8,8 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 
 use longshore::{
-    Client, Credential, Filter, Index, MemoryCredentials, RegistryName, Repository, RepositoryName,
-    Secret, Tag, TagOrDigest, blocking,
+    Client, Filter, Index, MemoryCredentials, RegistryName, Repository, RepositoryName, Secret,
+    Tag, TagOrDigest, blocking,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -23,9 +23,7 @@ fn main() -> Result {
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // api = Api('localhost:5000', username='guest', password='guest')
     let registry: RegistryName = registry.parse()?;
-    // It sent the password over plain HTTP, too; here, somebody has to say so.
-    let guest = Credential::login("guest", Secret::new("guest"), "the example").over_plain_http();
-    let guest = MemoryCredentials::new().with_credential(registry.clone(), guest);
+    let guest = MemoryCredentials::new().with(registry.clone(), "guest", Secret::new("guest"));
     // catalog(items=2): how many to ask for at a time
     let items = NonZeroUsize::new(2).ok_or("zero")?;
     let api = Client::builder().credentials(guest).page_size(items).build_blocking();

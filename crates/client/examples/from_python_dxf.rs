@@ -7,8 +7,8 @@
 use std::io::{Read as _, Write};
 
 use longshore::{
-    Client, Credential, Descriptor, Manifest, MediaType, MemoryCredentials, Mount, Pack,
-    RegistryName, Secret, Tag, blocking,
+    Client, Descriptor, Manifest, MediaType, MemoryCredentials, Mount, Pack, RegistryName, Secret,
+    Tag, blocking,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -27,9 +27,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // def auth(dxf, response): dxf.authenticate('fred', 'somepassword', response=response)
     // dxf = DXF('registry-1.docker.io', 'fred/datalogger', auth)
     let registry: RegistryName = registry.parse()?;
-    // Neither sends a password over plain HTTP by itself; this example may run on loopback.
-    let fred = Credential::login("fred", Secret::new("somepassword"), "the example");
-    let fred = MemoryCredentials::new().with_credential(registry.clone(), fred.over_plain_http());
+    let fred = MemoryCredentials::new().with(registry.clone(), "fred", Secret::new("somepassword"));
     let client = Client::builder().credentials(fred).build_blocking();
     let dxf = client.repository(&format!("{registry}/fred/datalogger").parse()?);
 

@@ -119,7 +119,17 @@ impl Exchange {
 
     /// A leave to send secrets unencrypted is one to send them to whoever shows any certificate.
     fn danger_at(&self, reached: Reached) -> Option<Danger> {
-        Danger::to(reached).filter(|_| !self.detector.asks_for_plain_http(&self.registry))
+        let asked_for = self.detector.config().asks_for_plain_http(&self.registry);
+        self.danger_unasked(reached).filter(|_| !asked_for)
+    }
+
+    fn danger_unasked(&self, reached: Reached) -> Option<Danger> {
+        Danger::to(reached, self.detector.config().stays_here(&self.registry))
+    }
+
+    /// Whether what is sent to the registry can be read on its way.
+    pub(crate) fn is_exposed(&self, reached: Reached) -> bool {
+        self.danger_unasked(reached) == Some(Danger::Plain)
     }
 
     /// A URL of the registry's with the scheme that it is reached by.

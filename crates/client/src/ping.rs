@@ -20,6 +20,9 @@ pub struct Ping {
     pub verification: Verification,
     /// Whether scheme and verification were found out ([`Scheme::Detect`]), not set.
     pub detected: bool,
+    /// Whether what is sent there can be read on its way: it goes over plain HTTP, and does not stay
+    /// within this machine.
+    pub exposed: bool,
     /// The `Docker-Distribution-API-Version` header, such as `registry/2.0`.
     pub api_version: Option<String>,
     /// The schemes it authenticates by, in lower case, such as `bearer`; none where it answers
@@ -48,7 +51,8 @@ pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     let authentication = challenges.iter().map(|c| c.scheme().to_owned()).collect();
     reply.body.drain().await;
     let Reached { verification, detected, .. } = reached;
-    Ok(Ping { scheme, verification, detected, api_version, authentication })
+    let exposed = exchange.is_exposed(reached);
+    Ok(Ping { scheme, verification, detected, exposed, api_version, authentication })
 }
 
 /// Asks a registry for its root, as the user that the credentials name.

@@ -2,8 +2,8 @@ use std::io::Read as _;
 
 use clap::Args;
 use longshore::{
-    Credential, CredentialKey, Error, ErrorKind, Kept, Login, MemoryCredentials, Result, Scheme,
-    Secret, offload,
+    Credential, CredentialKey, Error, ErrorKind, Kept, Login, MemoryCredentials, Result, Secret,
+    offload,
 };
 
 use crate::context::Context;
@@ -20,9 +20,10 @@ Examples:
 The credentials are tried first, and stored only if they work: with the credential helper that \
 Docker's config.json names for the registry, else in that file, or in the one of --auth-file.
 
-A registry on this machine that speaks plain HTTP gets them unencrypted, and so does one that
---plain-http names; the entry says so, and is the leave to do it again. What --scheme detect finds
-out is no such leave, neither plain HTTP nor a certificate that is not valid.")]
+A registry on this machine (localhost or a loopback address) gets them over plain HTTP. One elsewhere \
+gets them so only if --plain-http names it: the entry then says http://, and later commands need no \
+option. What --scheme detect finds out is not enough, neither plain HTTP nor a certificate that is \
+not valid.")]
 pub(crate) struct Arguments {
     /// The registry, docker.io for Docker Hub; with a path, for the repositories below it only.
     #[arg(value_name = "REGISTRY[/PATH]")]
@@ -52,13 +53,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     if ping.authentication.is_empty() {
         say(format_args!("{registry} asked for no credentials, so these could not be tried"));
     }
-    if ping.scheme == Scheme::Http && ping.detected {
+    if ping.exposed && ping.detected {
         return Err(Error::new(ErrorKind::Unauthorized)
             .at(&key)
             .detail("it speaks plain HTTP, as was found out, and is not sent a password unasked")
             .with_hint(format!("If that is as it should be, add --plain-http {registry}.")));
     }
-    if ping.scheme == Scheme::Http {
+    if ping.exposed {
         say(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
         key = key.over_plain_http();
     }

@@ -61,15 +61,21 @@ fn write(program: &Program, name: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// A `config.json` with an entry for plain HTTP.
+/// A `config.json` as `docker login` writes it.
 fn auths(address: &str, pair: &str) -> String {
     use base64::Engine as _;
     let auth = base64::engine::general_purpose::STANDARD.encode(pair);
-    serde_json::json!({ "auths": { format!("http://{address}"): { "auth": auth } } }).to_string()
+    serde_json::json!({ "auths": { address: { "auth": auth } } }).to_string()
+}
+
+/// The registry under a name that is not this machine's, and the option that says where it is.
+fn elsewhere(registry: &Guarded) -> (String, String) {
+    let port = registry.address.rsplit(':').next().unwrap();
+    (format!("r.example:{port}"), format!("--resolve r.example:{port}:127.0.0.1"))
 }
 
 #[test]
-fn a_login_is_tried_then_stored_then_used_and_says_that_it_is_plain() {
+fn a_login_is_tried_then_stored_then_used_and_on_this_machine_nothing_more_is_asked() {
     let program = Program::new();
     for registry in [Guarded::by_password(), Guarded::by_token()] {
         let address = &registry.address;
@@ -79,9 +85,9 @@ fn a_login_is_tried_then_stored_then_used_and_says_that_it_is_plain() {
         assert!(!program.path(".docker/config.json").exists(), "a wrong password is not stored");
         let right = run(&program, &login, &[], "hunter2\n");
         assert_eq!(right.code, 0, "{right:?}");
-        assert!(right.stderr.contains("plain HTTP"), "{right:?}");
+        assert_eq!(right.stderr.lines().count(), 1, "no warning: {right:?}");
         let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
-        assert!(stored.contains(&format!("\"http://{address}\"")), "{stored}");
+        assert!(stored.contains(&format!("\"{address}\"")), "as Docker writes it: {stored}");
         assert_private(&program.path(".docker/config.json"));
         program.fails(3, &format!("digest {address}/a:b"));
         program.ok(&format!("logout {address}"));
@@ -92,16 +98,23 @@ fn a_login_is_tried_then_stored_then_used_and_says_that_it_is_plain() {
 }
 
 #[test]
-fn a_login_does_not_go_by_what_was_found_out() {
+fn a_login_over_plain_http_elsewhere_takes_a_word_and_says_that_it_is_plain() {
     let (program, registry) = (Program::new(), Guarded::by_password());
-    let address = &registry.address;
-    let detect = format!("login {address} -u ann --password-stdin --scheme detect");
-    let refused = run(&program, &detect, &[], "hunter2\n");
+    let (name, at) = elsewhere(&registry);
+    let login = format!("login {name} {at} -u ann --password-stdin");
+    // What is found out is no such word.
+    let refused = run(&program, &format!("{login} --scheme detect"), &[], "hunter2\n");
     assert_eq!(refused.code, 4, "{refused:?}");
-    assert!(refused.stderr.contains(&format!("--plain-http {address}")), "{refused:?}");
+    assert!(refused.stderr.contains(&format!("--plain-http {name}")), "{refused:?}");
     assert!(!program.path(".docker/config.json").exists());
-    let said = run(&program, &format!("{detect} --plain-http {address}"), &[], "hunter2\n");
-    assert_eq!(said.code, 0, "{said:?}");
+    let said = run(&program, &format!("{login} --plain-http {name}"), &[], "hunter2\n");
+    assert!(said.code == 0 && said.stderr.contains("is sent unencrypted"), "{said:?}");
+    let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
+    assert!(stored.contains(&format!("\"http://{name}\"")), "{stored}");
+    program.fails(3, &format!("digest {name}/a:b {at} --scheme http"));
+    // Within this machine, the login itself is.
+    let detect = format!("login {} -u ann --password-stdin --scheme detect", registry.address);
+    assert_eq!(run(&program, &detect, &[], "hunter2\n").code, 0);
 }
 
 #[test]
@@ -129,14 +142,37 @@ fn assert_private(path: &Path) {
 }
 
 #[test]
-fn what_docker_stored_for_this_machine_is_sent_unencrypted_only_when_that_is_said() {
+fn what_docker_and_podman_stored_for_this_machine_is_used_over_plain_http() {
+    for registry in [Guarded::by_password(), Guarded::by_token()] {
+        let (program, address) = (Program::new(), &registry.address);
+        let digest = format!("digest {address}/a:b");
+        for file in [".docker/config.json", ".config/containers/auth.json"] {
+            write(&program, file, &auths(address, "ann:hunter2"));
+            program.fails(3, &digest);
+            write(&program, file, &auths(&format!("{address}/a"), "ann:hunter2"));
+            program.fails(3, &digest);
+            std::fs::remove_file(program.path(file)).unwrap();
+        }
+        let variable = format!("https://ann:hunter2@{address}");
+        let named = [("LONGSHORE_CREDENTIALS", variable.as_str())];
+        assert_eq!(run(&program, &digest, &named, "").code, 3);
+    }
+}
+
+#[test]
+fn what_is_not_for_exactly_this_registry_of_this_machine_is_not_sent_over_plain_http() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
-    let config = auths(address, "ann:hunter2").replace("http://", "");
-    write(&program, ".docker/config.json", &config);
+    write(&program, ".netrc", "machine 127.0.0.1 login ann password hunter2\n");
     let refused = program.fails(4, &format!("digest {address}/a:b"));
-    assert!(refused.contains("not sent over plain HTTP unless that is asked for"), "{refused}");
+    assert!(refused.contains(&format!("unless they are kept for exactly {address}")), "{refused}");
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
+    // Elsewhere, an entry is not enough.
+    let (name, at) = elsewhere(&registry);
+    write(&program, ".docker/config.json", &auths(&name, "ann:hunter2"));
+    let refused = program.fails(4, &format!("digest {name}/a:b {at} --scheme http"));
+    assert!(refused.contains("not sent over plain HTTP unless that is asked for"), "{refused}");
+    program.fails(3, &format!("digest {name}/a:b {at} --plain-http {name}"));
 }
 
 #[test]

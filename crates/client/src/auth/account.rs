@@ -16,7 +16,8 @@ use super::method::{Method, Service, choose, wants_catalog};
 use super::policy::{Authentication, BasicUse, Opening};
 use super::scope::Scopes;
 use super::service::{self, Asked};
-use crate::credentials::{Credential, CredentialStore, Secret};
+use crate::config::Config;
+use crate::credentials::{Credential, CredentialStore, Leave, Secret};
 use crate::origin::Origin;
 use crate::transport::{Body, Transport, TransportError};
 
@@ -34,6 +35,7 @@ pub(crate) struct Account {
 pub(crate) struct Call<'a> {
     pub(crate) transport: &'a dyn Transport,
     pub(crate) store: &'a dyn CredentialStore,
+    pub(crate) config: &'a Config,
     pub(crate) access: &'a Access,
 }
 
@@ -175,7 +177,7 @@ impl Account {
 
     /// A credential, if it may be sent to the registry; nobody else, for the reason that it may not.
     fn held_back(&self, access: &Access, found: Credential) -> Credential {
-        let Some(danger) = access.danger.filter(|_| !found.allows_plain_http()) else {
+        let Some(danger) = access.danger.filter(|d| !d.is_accepted(found.leave())) else {
             return found;
         };
         let source = match found.is_anonymous() {
@@ -189,8 +191,31 @@ impl Account {
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
         let known = self.known();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
-        let preset = known.presets.iter().find(covers).filter(|_| access.danger.is_none())?;
+        // The caller named the registry that it is for.
+        let may_go = access.danger.is_none_or(|danger| danger.is_accepted(Leave::ThisMachine));
+        let preset = known.presets.iter().find(covers).filter(|_| may_go)?;
         Some(preset.header.clone())
+    }
+
+    /// A credential, if it may be sent to the token service that the registry names; nobody else. A
+    /// service that the caller set is meant as it is written.
+    fn for_service(
+        &self,
+        call: Call<'_>,
+        service: &Service,
+        credential: &Arc<Credential>,
+    ) -> Arc<Credential> {
+        let danger = call.access.danger.filter(|_| self.settings.token_service.is_none());
+        let danger = danger.and_then(|danger| danger.at_service(&service.realm, call.config));
+        match danger.filter(|danger| !danger.is_accepted(credential.leave())) {
+            Some(danger) if !credential.is_anonymous() => {
+                let host = service.realm.host().unwrap_or_default();
+                let withheld = format!("{}, asked for by {host},", credential.source());
+                let clause = danger.clause(&withheld, &call.access.registry);
+                Arc::new(Credential::anonymous(clause))
+            }
+            _ => Arc::clone(credential),
+        }
     }
 
     /// What is done before the registry has asked for anything.
@@ -284,6 +309,7 @@ impl Account {
         identity: &Identity,
         wanted: &Scopes,
     ) -> Result<service::Token, TransportError> {
+        let own = self.for_service(call, service, &identity.credential);
         let credential = match (&service.login, &identity.refresh) {
             (Some(login), _) => Arc::new(Credential::login(
                 login.user.as_str(),
@@ -295,7 +321,7 @@ impl Account {
                     (identity.credential.user().unwrap_or_default(), "the token service");
                 Arc::new(Credential::identity_token(user, refresh.clone(), source))
             }
-            (None, None) => Arc::clone(&identity.credential),
+            (None, None) => Arc::clone(&own),
         };
         let wanted = match wanted.is_empty() && wants_catalog(&call.access.registry) {
             true => Scopes::new([super::Scope::catalog()]),
@@ -307,7 +333,7 @@ impl Account {
         match fetched {
             // The refresh token has ended before the credentials it was given for.
             Err(_) if identity.refresh.is_some() && service.login.is_none() => {
-                let asked = Asked { credential: &identity.credential, ..asked };
+                let asked = Asked { credential: &own, ..asked };
                 service::fetch(call.transport, asked, &self.settings).await
             }
             fetched => fetched,

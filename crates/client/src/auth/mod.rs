@@ -38,6 +38,7 @@ pub use self::policy::{Authentication, BasicUse, Opening, TokenService};
 pub use self::scope::Scope;
 pub(crate) use self::scope::Scopes;
 pub use self::token::Token;
+use crate::config::Config;
 use crate::credentials::{CredentialStore, Secret};
 use crate::origin::Origin;
 use crate::reply::Identity;
@@ -60,6 +61,7 @@ pub(crate) struct Access {
 /// How to authenticate, and with what.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
+    pub(crate) config: Arc<Config>,
     pub(crate) credentials: Arc<dyn CredentialStore>,
     pub(crate) policies: Policies,
     pub(crate) presets: Vec<PresetToken>,
@@ -103,7 +105,8 @@ impl Auth {
     }
 
     fn call<'a>(&'a self, access: &'a Access) -> Call<'a> {
-        Call { transport: &*self.inner, store: &*self.setup.credentials, access }
+        let Setup { config, credentials, .. } = &self.setup;
+        Call { transport: &*self.inner, store: &**credentials, config, access }
     }
 
     /// Renews what a 401 refused, and sends the request again if it can be.

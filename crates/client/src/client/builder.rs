@@ -168,7 +168,7 @@ impl ClientBuilder {
         let limit = Arc::new(Limit::new(redirect, limits.requests_per_host));
         let retried = Arc::new(Retry::new(limit, retry.clone()));
         let Self { credentials, policies, presets, .. } = self;
-        let setup = Setup { credentials, policies, presets };
+        let setup = Setup { config: Arc::clone(&config), credentials, policies, presets };
         let auth = Arc::new(Auth::new(retried, setup));
         let shared = Arc::new(Shared::new(self.page_size, retry, self.upload_form));
         Client { auth, detector, config, limits, shared }

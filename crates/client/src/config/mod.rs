@@ -12,6 +12,7 @@ mod upload_form;
 mod user_agent;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use longshore_core::RegistryName;
@@ -100,16 +101,35 @@ impl Config {
     }
 
     /// Whether the caller said of this very registry that it speaks plain HTTP, and so that credentials
-    /// go there unencrypted. That a name stands for this machine says nothing of the kind, nor does
-    /// what holds for all registries.
+    /// go there unencrypted. What holds for all registries says nothing of the kind.
     pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
         self.registries.get(registry).is_some_and(|own| own.scheme == Some(Scheme::Http))
+    }
+
+    /// Whether plain HTTP to an address stays within this machine: it is `localhost` or a loopback
+    /// address, and neither a proxy nor a setting leads elsewhere.
+    ///
+    /// `*.localhost` is not enough: without nss-myhostname, glibc asks the network's DNS for it.
+    pub(crate) fn stays_here(&self, address: &RegistryName) -> bool {
+        let (host, port) = (address.host(), address.port().unwrap_or(80));
+        let is_here = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(literal) => literal.is_loopback(),
+            Err(_) if host != "localhost" => false,
+            Err(_) => match self.addresses.of(host, port) {
+                Some(set) => set.iter().all(IpAddr::is_loopback),
+                None => self.resolver.is_none(),
+            },
+        };
+        // Proxies of the environment are not used for this machine.
+        let proxies = self.proxies.as_ref();
+        is_here && proxies.is_none_or(|proxies| proxies.of(false, host, port, true).is_none())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::NoProxy;
 
     #[test]
     fn a_registry_overrides_each_setting_by_itself() {
@@ -145,6 +165,34 @@ mod tests {
         ] {
             assert_eq!(config.of(&name.parse().unwrap()).rule == Rule::Tls, https, "{name}");
         }
+    }
+
+    #[test]
+    fn what_stays_on_this_machine_is_told_by_address_and_settings() {
+        let stays = |config: &Config, name: &str| config.stays_here(&name.parse().unwrap());
+        let plain = Config::default();
+        for (name, expected) in [
+            ("localhost:5000", true),
+            ("127.0.0.1", true),
+            ("127.8.9.10:5000", true),
+            ("[::1]:5000", true),
+            // The network's DNS may be asked for this one.
+            ("registry.localhost:5000", false),
+            ("[::ffff:10.0.0.1]:5000", false),
+            ("10.0.0.1:5000", false),
+            ("127.0.0.1.example:5000", false),
+        ] {
+            assert_eq!(stays(&plain, name), expected, "{name}");
+        }
+        let mut moved = Config::default();
+        moved.addresses.add("localhost:5000:10.0.0.1".parse().unwrap());
+        moved.addresses.add("localhost:5001:127.0.0.1".parse().unwrap());
+        assert!(!stays(&moved, "localhost:5000") && stays(&moved, "localhost:5001"));
+        assert!(stays(&moved, "localhost:5002") && stays(&moved, "127.0.0.1:5000"));
+        let proxy = "http://proxy.example:3128".parse().unwrap();
+        let proxies = Proxies::all(proxy).except(NoProxy::parse("127.0.0.1"));
+        let proxied = Config { proxies: Some(proxies), ..Config::default() };
+        assert!(!stays(&proxied, "localhost:5000") && stays(&proxied, "127.0.0.1:5000"));
     }
 
     #[test]

@@ -13,7 +13,20 @@ use super::Secret;
 pub struct Credential {
     proof: Proof,
     source: String,
-    plain_http: bool,
+    leave: Leave,
+}
+
+/// How far a credential may go unencrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leave {
+    /// Nowhere: it was not made for exactly this host and port, but for a pattern, for a host on any
+    /// port, or for all registries.
+    #[default]
+    Nowhere,
+    /// Within this machine: it was made for exactly this host and port.
+    ThisMachine,
+    /// Anywhere: whoever made it said so.
+    Anywhere,
 }
 
 /// What proves it.
@@ -56,7 +69,11 @@ impl Credential {
     /// Nobody. `reason` is a clause that says why, such as "no entry in config.json".
     #[must_use]
     pub fn anonymous(reason: impl fmt::Display) -> Self {
-        Self { proof: Proof::Nothing, source: format!("anonymous ({reason})"), plain_http: false }
+        Self {
+            proof: Proof::Nothing,
+            source: format!("anonymous ({reason})"),
+            leave: Leave::Nowhere,
+        }
     }
 
     /// A user with a password. `source` says where it is from, and becomes part of errors:
@@ -102,10 +119,16 @@ impl Credential {
     /// settings have it.
     ///
     /// The other way to ask for that is to set the registry's scheme to
-    /// [`Scheme::Http`](crate::Scheme::Http).
+    /// [`Scheme::Http`](crate::Scheme::Http). Within this machine (`localhost` and loopback addresses,
+    /// reached without a proxy) an entry for exactly that host and port needs neither.
     #[must_use]
-    pub fn over_plain_http(mut self) -> Self {
-        self.plain_http = true;
+    pub fn over_plain_http(self) -> Self {
+        self.with_leave(Leave::Anywhere)
+    }
+
+    /// The same, which may go this far unencrypted, if it might not go farther already.
+    pub(crate) fn with_leave(mut self, leave: Leave) -> Self {
+        self.leave = self.leave.max(leave);
         self
     }
 
@@ -152,9 +175,9 @@ impl Credential {
         self.proof == Proof::Nothing
     }
 
-    /// Whether it may be sent unencrypted, whatever the registry's settings.
-    pub(crate) fn allows_plain_http(&self) -> bool {
-        self.plain_http
+    /// How far it may go unencrypted, whatever the registry's settings.
+    pub(crate) fn leave(&self) -> Leave {
+        self.leave
     }
 
     /// The identity token, with its user.
@@ -207,7 +230,7 @@ impl Credential {
     }
 
     fn from(proof: Proof, source: impl fmt::Display) -> Self {
-        Self { proof, source: format!("credentials from {source}"), plain_http: false }
+        Self { proof, source: format!("credentials from {source}"), leave: Leave::Nowhere }
     }
 }
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use longshore_core::{ParseError, RegistryName, RepositoryName};
 
+use super::Leave;
+
 /// What a credential is kept under in a file: `host[:port]`, and below it perhaps a path.
 ///
 /// Read as Docker and podman write it: with a scheme or without, and with the path of an API
@@ -57,6 +59,11 @@ impl CredentialKey {
     #[must_use]
     pub fn is_plain_http(&self) -> bool {
         self.plain_http
+    }
+
+    /// How far what is kept under it may go unencrypted to the registry that it fits.
+    pub(crate) fn leave(&self) -> Leave {
+        if self.plain_http { Leave::Anywhere } else { Leave::ThisMachine }
     }
 
     /// How closely the key fits a repository, in components of its path; `None` if it does not.

@@ -37,10 +37,7 @@ impl MemoryCredentials {
     ) -> Self {
         let key = key.into();
         self.named.retain(|(known, _)| !known.is_same(&key));
-        let credential = match key.is_plain_http() {
-            true => credential.over_plain_http(),
-            false => credential,
-        };
+        let credential = credential.with_leave(key.leave());
         self.named.push((key, credential));
         self
     }

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use longshore_core::{RegistryName, RepositoryName, Result};
 
 pub use chain::Credentials;
+pub(crate) use credential::Leave;
 pub use credential::{Credential, CredentialKind, Login};
 pub use docker_config::{DockerConfig, Kept};
 pub use helper::{CredentialHelper, Helpers};

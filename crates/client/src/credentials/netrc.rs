@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 
 use super::permission::warn_if_open;
-use super::{Credential, CredentialStore, Secret};
+use super::{Credential, CredentialStore, Leave, Secret};
 use crate::environment::Environment;
 
 /// The logins in a `.netrc` file, by host.
@@ -45,17 +45,16 @@ impl Netrc {
         let names = |name: &str, wanted: &RegistryName| {
             RegistryName::parse(name).is_ok_and(|found| found == *wanted)
         };
-        let entry = entries.iter().find(|entry| names(&entry.machine, registry)).or_else(|| {
-            let bare = bare.as_ref().ok()?;
-            entries.iter().find(|entry| names(&entry.machine, bare))
-        });
-        Ok(match entry {
+        let find = |wanted| entries.iter().find(|entry| names(&entry.machine, wanted));
+        let exact = find(registry).map(|entry| (entry, Leave::ThisMachine));
+        let of_host = || Some((find(bare.as_ref().ok()?)?, Leave::Nowhere));
+        Ok(match exact.or_else(of_host) {
             None => {
                 Credential::anonymous(format_args!("no entry for {} in {file}", registry.host()))
             }
-            Some(Entry { machine, login, password: Some(password) }) => {
+            Some((Entry { machine, login, password: Some(password) }, leave)) => {
                 let source = format!("{file}, machine {machine}");
-                Credential::login(login.clone(), password.clone(), source)
+                Credential::login(login.clone(), password.clone(), source).with_leave(leave)
             }
             Some(_) => Credential::anonymous(format_args!("the entry in {file} has no password")),
         })

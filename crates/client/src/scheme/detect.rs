@@ -76,9 +76,9 @@ impl Detector {
         Ok(Reached { https, verification, detected: false, unverified: false })
     }
 
-    /// Whether the caller said of this very registry that it speaks plain HTTP.
-    pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
-        self.config.asks_for_plain_http(registry)
+    /// The settings of the client.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     async fn ask(&self, registry: &RegistryName, root: &Uri) -> Result<Reached> {

@@ -171,8 +171,8 @@ impl Repository {
     /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need none. Sends `GET
     /// /v1/repositories/<namespace>/<name>/images` to read, `PUT /v1/repositories/<namespace>/<name>/`
     /// to write, with `X-Docker-Token: true`. The token then takes the credentials' place, and goes to
-    /// no host but the one chosen by `endpoints`; over plain HTTP like credentials, only where the
-    /// scheme of that very registry is set to http.
+    /// no host but the one chosen by `endpoints`; over plain HTTP only where the scheme of that very
+    /// registry is set to http, or back to the index itself within this machine.
     ///
     /// # Errors
     /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses,

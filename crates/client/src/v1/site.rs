@@ -10,6 +10,7 @@ use longshore_core::{Error, ErrorKind, RegistryName, Result};
 use serde::de::DeserializeOwned;
 
 use crate::auth::Scopes;
+use crate::credentials::Leave;
 use crate::exchange::{Ask, Exchange};
 use crate::reply::{Reply, json};
 use crate::transport::Body;
@@ -45,7 +46,10 @@ impl Site {
             Some(registry) => (self.exchanges)(registry),
             None => self.exchange.clone(),
         };
-        if exchange.danger().await?.is_some() {
+        // What a registry gives for itself may go back there as its credentials may.
+        let own = exchange.registry() == self.exchange.registry();
+        let leave = if own { Leave::ThisMachine } else { Leave::Nowhere };
+        if exchange.danger().await?.is_some_and(|danger| !danger.is_accepted(leave)) {
             return Err(Error::new(ErrorKind::Denied)
                 .at(exchange.registry())
                 .detail(

@@ -37,8 +37,9 @@ mod v1;
 use std::time::Duration;
 
 use longshore::{
-    Client, ClientBuilder, Credential, Descriptor, Limits, MediaType, MemoryCredentials,
-    RegistryName, RemoteRepository, Repository, RetryPolicy, Secret,
+    Client, ClientBuilder, Credential, Descriptor, HostAddresses, Limits, MediaType,
+    MemoryCredentials, RegistryName, RegistrySettings, RemoteRepository, Repository, RetryPolicy,
+    Scheme, Secret,
 };
 use longshore_testkit::script::Script;
 
@@ -61,6 +62,17 @@ fn impatient() -> ClientBuilder {
 fn login(registry: RegistryName, user: &str, password: &str) -> MemoryCredentials {
     let credential = Credential::login(user, Secret::new(password), "the caller");
     MemoryCredentials::new().with_credential(registry, credential.over_plain_http())
+}
+
+/// A client for the same server under a name that is not this machine's, over plain HTTP as all
+/// registries are, and the repository `a/b` there.
+fn elsewhere(server: &Script) -> (ClientBuilder, Repository) {
+    let address = server.address();
+    let mut plain = RegistrySettings::default();
+    plain.scheme = Some(Scheme::Http);
+    let here = HostAddresses::new("r.example", None, vec![address.ip()]);
+    let client = quick().default_settings(plain).host_addresses(here);
+    (client, format!("r.example:{}/a/b", address.port()).parse().unwrap())
 }
 
 /// The repository `a/b` at a scripted server.

@@ -362,6 +362,24 @@ async fn a_token_of_the_index_takes_the_credentials_place() {
 }
 
 #[tokio::test]
+async fn a_token_goes_back_to_its_own_index_within_this_machine() {
+    let server = Script::start().await;
+    let name: RegistryName = server.address().to_string().parse().unwrap();
+    let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("pass"));
+    let client = Client::builder().credentials(user).build();
+    let images = || Exchange::new("GET", "/v1/repositories/lib/img/images");
+    server.expect(images().answer(401).header("www-authenticate", "Basic realm=\"r\""));
+    let basic = images().with("authorization", "Basic dXNlcjpwYXNz");
+    server.expect(basic.header("x-docker-token", "signature=1").body("[]"));
+    let tags = Exchange::new("GET", "/v1/repositories/lib/img/tags");
+    server.expect(tags.with("authorization", "Token signature=1").body("{}"));
+    let repository = client.v1(&name).repository(&"lib/img".parse().unwrap()).unwrap();
+    let authorized = repository.authorize(Access::Read, Endpoints::SameSite).await.unwrap();
+    assert!(authorized.tags().await.unwrap().is_empty());
+    server.finish();
+}
+
+#[tokio::test]
 async fn trap_25_only_a_404_of_v2_means_v1_and_401_means_v2() {
     let client = impatient();
     for (exchange, expected) in [

@@ -10,9 +10,8 @@ use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 use serde_json::{Map, Value};
 
 use super::entry;
-use crate::credentials::CredentialKey;
-use crate::credentials::RegistryPattern;
 use crate::credentials::permission::warn_if_open;
+use crate::credentials::{CredentialKey, Leave, RegistryPattern};
 
 /// The document, with the fields that longshore does not know. `Debug` shows no secrets.
 #[derive(Clone)]
@@ -24,8 +23,8 @@ pub(super) struct Content {
 
 /// A place in the document where a credential may be.
 pub(super) enum Place<'a> {
-    Entry { key: &'a str, entry: &'a Value, plain_http: bool },
-    Helper { name: &'a str, everything: bool, plain_http: bool },
+    Entry { key: &'a str, entry: &'a Value, leave: Leave },
+    Helper { name: &'a str, everything: bool, leave: Leave },
 }
 
 /// Of places that fit as closely as each other, which is asked first.
@@ -107,16 +106,18 @@ impl Content {
         repository: Option<&RepositoryName>,
     ) -> Vec<Place<'_>> {
         let mut places = Vec::new();
-        let plain = self.auths().filter_map(|(key, _)| CredentialKey::parse(key).ok());
+        let keys = self.auths().filter_map(|(key, _)| CredentialKey::parse(key).ok());
         // Of a part of the registry it says nothing about what a helper has for all of it.
-        let plain =
-            plain.into_iter().any(|k| k.is_plain_http() && k.fits(registry, None).is_some());
-        let helper = |name, everything| Place::Helper { name, everything, plain_http: plain };
+        let whole = keys.filter(|key| key.fits(registry, None).is_some());
+        let leave = whole.map(|key| key.leave()).max().unwrap_or_default();
         for (key, name) in self.helpers() {
             if let Some(fit) = fit(key, registry, repository) {
-                places.push((Reverse(fit), Class::Helper, helper(name, false)));
+                let leave = leave.max(Leave::ThisMachine);
+                let helper = Place::Helper { name, everything: false, leave };
+                places.push((Reverse(fit), Class::Helper, helper));
             } else if is_wildcard_of(key, registry) {
-                places.push((Reverse(0), Class::Wildcard, helper(name, false)));
+                let helper = Place::Helper { name, everything: false, leave };
+                places.push((Reverse(0), Class::Wildcard, helper));
             }
         }
         for (key, entry) in self.auths() {
@@ -130,12 +131,14 @@ impl Content {
                 true => Class::Canonical,
                 false => Class::Entry,
             };
-            let plain_http = parsed.is_plain_http();
-            places.push((Reverse(fit), class, Place::Entry { key, entry, plain_http }));
+            let leave = parsed.leave();
+            places.push((Reverse(fit), class, Place::Entry { key, entry, leave }));
         }
-        places.extend(
-            self.everything().map(|name| (Reverse(0), Class::Everything, helper(name, true))),
-        );
+        let everything = self.everything().map(|name| {
+            let helper = Place::Helper { name, everything: true, leave };
+            (Reverse(0), Class::Everything, helper)
+        });
+        places.extend(everything);
         places.sort_by(|(a, first, _), (b, second, _)| (a, first).cmp(&(b, second)));
         places.into_iter().map(|(.., place)| place).collect()
     }

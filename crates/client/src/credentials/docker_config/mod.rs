@@ -168,13 +168,13 @@ impl DockerConfig {
     async fn ask(&self, place: &Place<'_>, registry: &RegistryName) -> Result<Credential> {
         let file = self.name.display();
         match place {
-            Place::Entry { key, entry, plain_http } => {
+            Place::Entry { key, entry, leave } => {
                 let source = format!("{file}, entry {key}");
                 let found = entry::credential(entry, &source)
                     .map_err(|clause| Error::new(ErrorKind::Invalid).at(&source).detail(clause))?;
-                Ok(if *plain_http { found.over_plain_http() } else { found })
+                Ok(found.with_leave(*leave))
             }
-            Place::Helper { name, everything, plain_http } => {
+            Place::Helper { name, everything, leave } => {
                 let helper = self.helper(name)?;
                 // One that is named for all registries and is not there must not keep anybody from
                 // what everybody may read.
@@ -187,8 +187,7 @@ impl DockerConfig {
                     e.with_hint(format!("{file} names this credential helper for {registry}."))
                 })?;
                 Ok(match found {
-                    Some(found) if *plain_http => found.over_plain_http(),
-                    Some(found) => found,
+                    Some(found) => found.with_leave(*leave),
                     None => Credential::anonymous(format_args!(
                         "{helper}, which {file} names, has no entry for it"
                     )),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
-use super::super::{CredentialKind, Secret};
+use super::super::{CredentialKind, Leave, Secret};
 use super::*;
 
 fn registry(name: &str) -> RegistryName {
@@ -145,11 +145,15 @@ async fn the_longest_path_wins() {
 }
 
 #[tokio::test]
-async fn a_key_that_says_http_allows_plain_http() {
-    let text = r#"{"auths":{"http://r.example":{"auth":"dTpw"},"o.example":{"auth":"dTpw"}}}"#;
+async fn a_key_says_how_far_its_entry_goes_unencrypted() {
+    let text = r#"{"auths":{"http://r.example":{"auth":"dTpw"},"o.example":{"auth":"dTpw"},
+        "localhost:5000/org":{"auth":"dTpw"}}}"#;
     let config = DockerConfig::from_json(text.as_bytes(), "x").unwrap();
-    assert!(get(&config, "r.example").await.unwrap().allows_plain_http());
-    assert!(!get(&config, "o.example").await.unwrap().allows_plain_http());
+    assert_eq!(get(&config, "r.example").await.unwrap().leave(), Leave::Anywhere);
+    assert_eq!(get(&config, "o.example").await.unwrap().leave(), Leave::ThisMachine);
+    let org = RepositoryName::parse("org/a").unwrap();
+    let found = config.get(&registry("localhost:5000"), Some(&org)).await.unwrap();
+    assert_eq!(found.leave(), Leave::ThisMachine);
 }
 
 #[tokio::test]
@@ -329,15 +333,25 @@ mod with_helpers {
     }
 
     #[tokio::test]
-    async fn a_word_about_a_part_of_a_registry_is_none_about_a_helpers_password() {
+    async fn a_helpers_password_goes_as_far_as_the_file_names_the_whole_registry() {
         let folder = tempfile::tempdir().unwrap();
         let helpers = helper(folder.path(), "all", GIVES);
-        for (key, expected) in [("http://r.example", true), ("http://r.example/org", false)] {
-            let text = format!("{{\"credsStore\":\"all\",\"auths\":{{\"{key}\":{{}}}}}}");
+        let auths = |key: &str| format!("\"credsStore\":\"all\",\"auths\":{{\"{key}\":{{}}}}");
+        let own = |key: &str| format!("\"credHelpers\":{{\"{key}\":\"all\"}}");
+        for (text, expected) in [
+            (auths("http://r.example"), Leave::Anywhere),
+            // As Docker writes it.
+            (auths("r.example"), Leave::ThisMachine),
+            (own("r.example"), Leave::ThisMachine),
+            (auths("http://r.example/org"), Leave::Nowhere),
+            (auths("r.example:5000"), Leave::Nowhere),
+            (own("*.example"), Leave::Nowhere),
+        ] {
+            let text = format!("{{{text}}}");
             let config = config(&folder, &text).unwrap().with_helpers(helpers.clone());
             let found = get(&config, "r.example").await.unwrap();
             assert_eq!(found.user(), Some("all"));
-            assert_eq!(found.allows_plain_http(), expected, "{key}");
+            assert_eq!(found.leave(), expected, "{text}");
         }
     }
 

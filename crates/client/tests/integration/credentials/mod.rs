@@ -7,12 +7,12 @@ mod store;
 
 use longshore::{
     Authentication, BlobBody, ClientBuilder, Credential, Delete as _, ErrorKind, MemoryCredentials,
-    Opening, RegistryName, RegistrySettings, RemoteRepository, Repository, Result, Scheme, Secret,
-    Source as _, Target as _,
+    Netrc, Opening, Proxies, RegistryName, RegistryPattern, RegistrySettings, RemoteRepository,
+    Repository, Result, Scheme, Secret, Source as _, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
 
-use crate::{blob, login, place, quick};
+use crate::{blob, elsewhere, login, place, quick};
 
 const BASIC: &str = "Basic dXNlcm5hbWU6cGFzc3dvcmQ=";
 const PULL: &str = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull";
@@ -52,10 +52,11 @@ fn listed() -> &'static str {
 }
 
 fn bearer(server: &Script) -> String {
-    format!(
-        "Bearer realm=\"{}\",service=\"reg\",scope=\"repository:a/b:pull\"",
-        server.url("/token")
-    )
+    bearer_at(&server.url("/token"))
+}
+
+fn bearer_at(realm: &str) -> String {
+    format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"")
 }
 
 fn challenged(server: &Script) -> Exchange {
@@ -188,34 +189,103 @@ async fn json_is_read_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn trap_23_basic_over_http_to_localhost_takes_an_explicit_word() {
+async fn trap_23_basic_over_http_takes_an_explicit_word_unless_it_stays_on_this_machine() {
     let server = Script::start().await;
     let basic = || tags().without("authorization").answer(401);
     let basic = || basic().header("www-authenticate", "Basic realm=\"r\"");
-    let unasked =
-        || MemoryCredentials::new().with(name(&server), "username", Secret::new("password"));
-    // That it is this machine is not enough, nor that all registries are plain.
+    let (_, there) = elsewhere(&server);
+    let client = || elsewhere(&server).0;
+    let unasked = |registry: &RegistryName| {
+        MemoryCredentials::new().with(registry.clone(), "username", Secret::new("password"))
+    };
+    // That all registries are plain is not enough.
+    server.expect(basic());
+    let withheld = || client().credentials(unasked(there.registry()));
+    let e = list(&withheld().build().repository(&there)).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    assert!(e.to_string().contains("not sent over plain HTTP unless that is asked for"), "{e}");
+    // Nor does a token service get them.
+    let challenge = bearer_at(&format!("http://{}/token", there.registry()));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    server.expect(Exchange::new("GET", PULL).without("authorization").answer(401));
+    list(&withheld().build().repository(&there)).await.unwrap_err();
+    // The word: the registry's own scheme, or the credential itself.
     let mut plain = RegistrySettings::default();
     plain.scheme = Some(Scheme::Http);
-    for builder in [quick(), quick().default_settings(plain.clone())] {
-        server.expect(basic());
-        let e = list(&at(&server, builder.credentials(unasked()))).await.unwrap_err();
-        assert_eq!(e.kind(), ErrorKind::Unauthorized);
-        assert!(e.to_string().contains("not sent over plain HTTP unless that is asked for"), "{e}");
-    }
-    // Nor does a token service get them.
-    server.expect(challenged(&server));
-    server.expect(Exchange::new("GET", PULL).without("authorization").answer(401));
-    list(&at(&server, quick().credentials(unasked()))).await.unwrap_err();
-    // The word: the registry's own scheme, or the credential itself.
-    for builder in [
-        quick().credentials(unasked()).settings(name(&server), plain),
-        quick().credentials(user(&server)),
+    for client in [
+        withheld().settings(there.registry().clone(), plain),
+        client().credentials(login(there.registry().clone(), "username", "password")),
     ] {
         server.expect(basic());
         server.expect(tags().with("authorization", BASIC).body(listed()));
-        list(&at(&server, builder)).await.unwrap();
+        list(&client.build().repository(&there)).await.unwrap();
     }
+    // Within this machine, that they are for exactly this registry is.
+    server.expect(basic());
+    server.expect(tags().with("authorization", BASIC).body(listed()));
+    list(&at(&server, quick().credentials(unasked(&name(&server))))).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_http() {
+    let server = Script::start().await;
+    let basic = || tags().without("authorization").answer(401);
+    let basic = || basic().header("www-authenticate", "Basic realm=\"r\"");
+    let user = || Credential::login("username", Secret::new("password"), "a file");
+    let netrc = tempfile::NamedTempFile::new().unwrap();
+    let pattern = RegistryPattern::glob("127.0.0.1:*").unwrap();
+    let machine = format!("machine {} login username password password", name(&server).host());
+    std::fs::write(netrc.path(), machine).unwrap();
+    for client in [
+        quick().credentials(MemoryCredentials::new().with_pattern(pattern, user())),
+        quick().credentials(Netrc::at(netrc.path())),
+    ] {
+        server.expect(basic());
+        let e = list(&at(&server, client)).await.unwrap_err();
+        let exactly = format!("unless they are kept for exactly {}", name(&server));
+        assert!(e.to_string().contains(&exactly), "{e}");
+    }
+    let machine = format!("machine {} login username password password", name(&server));
+    std::fs::write(netrc.path(), machine).unwrap();
+    server.expect(basic());
+    server.expect(tags().with("authorization", BASIC).body(listed()));
+    list(&at(&server, quick().credentials(Netrc::at(netrc.path())))).await.unwrap();
+    // A proxy leads away from this machine.
+    let proxy = format!("http://{}", server.address()).parse().unwrap();
+    let memory = MemoryCredentials::new().with_credential(name(&server), user());
+    let proxied = quick().credentials(memory).proxies(Proxies::all(proxy));
+    let url = format!("http://{}/v2/a/b/tags/list?n=1000", name(&server));
+    let through = Exchange::new("GET", url).without("authorization").answer(401);
+    server.expect(through.header("www-authenticate", "Basic realm=\"r\""));
+    let e = list(&at(&server, proxied)).await.unwrap_err();
+    assert!(e.to_string().contains("unless that is asked for"), "{e}");
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_token_service_on_this_machine_is_told_the_password_and_one_elsewhere_is_not() {
+    let server = Script::start().await;
+    let user = MemoryCredentials::new().with(name(&server), "username", Secret::new("password"));
+    server.expect(challenged(&server));
+    let token = || Exchange::new("GET", PULL);
+    server.expect(token().with("authorization", BASIC).body("{\"token\":\"t\"}"));
+    server.expect(tags().with("authorization", "Bearer t").body(listed()));
+    let (client, there) = elsewhere(&server);
+    let client = client.credentials(user).build();
+    list(&client.repository(&place(&server))).await.unwrap();
+
+    let challenge = bearer_at(&format!("http://{}/token", there.registry()));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    server.expect(token().without("authorization").answer(401));
+    let client = elsewhere(&server).0.credentials(MemoryCredentials::new().with(
+        name(&server),
+        "username",
+        Secret::new("password"),
+    ));
+    let e = list(&client.build().repository(&place(&server))).await.unwrap_err();
+    let told = e.to_string();
+    assert!(told.contains("asked for by r.example, are not sent over plain HTTP"), "{told}");
     server.finish();
 }
 

@@ -6,7 +6,7 @@ use longshore::{
 use longshore_testkit::script::{Exchange, Script};
 
 use super::{BASIC, PULL, at, bearer, list, listed, name, settings, tags, with};
-use crate::{place, quick};
+use crate::{elsewhere, place, quick};
 
 #[tokio::test]
 async fn basic_goes_first_where_that_is_asked_for() {
@@ -117,7 +117,12 @@ async fn a_preset_token_is_sent_first_until_it_is_refused() {
     server.expect(tags().with("authorization", "Bearer all").body(listed()));
     let all = || quick().token(name(&server), None, Secret::new("all"));
     list(&at(&server, plain(all()))).await.unwrap();
+    let (client, there) = elsewhere(&server);
     server.expect(tags().without("authorization").body(listed()));
+    let client = client.token(there.registry().clone(), None, Secret::new("all"));
+    list(&client.build().repository(&there)).await.unwrap();
+    // Within this machine, that it names the registry is enough.
+    server.expect(tags().with("authorization", "Bearer all").body(listed()));
     list(&at(&server, all())).await.unwrap();
     server.finish();
 }
