@@ -51,7 +51,9 @@ mod reply;
 mod route;
 mod serve;
 
-pub use access::{Access, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict};
+pub use access::{
+    Access, Htpasswd, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict,
+};
 pub use backend::{Backend, Disk, MemoryBackend, RepositoryStore, UploadId};
 pub use limits::Limits;
 pub use registry::{Builder, Registry};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, EXPECT, HeaderName, LOCATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, EXPECT, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use longshore_core::{Error, ErrorCode, ErrorKind, Result};
@@ -124,7 +124,7 @@ impl Inner {
             return issue(issued);
         }
         let route = Route::parse(path)?;
-        self.check_access(authorization, &handler::need(&route, &parts.method))?;
+        self.check_access(authorization, &handler::need(&route, &parts.method)).await?;
         let query = Query::parse(query);
         let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;
         let call = Call {
@@ -150,8 +150,12 @@ impl Inner {
         }
     }
 
-    fn check_access(&self, authorization: Option<&str>, need: &Need<'_>) -> Result<(), Refusal> {
-        match self.access.judge(authorization, need) {
+    async fn check_access(
+        &self,
+        authorization: Option<&str>,
+        need: &Need<'_>,
+    ) -> Result<(), Refusal> {
+        match self.access.judge(authorization, need).await {
             Verdict::Granted => Ok(()),
             Verdict::Challenged(challenge) => Err(challenged(&challenge)?),
             Verdict::Denied => Err(Refusal::new(
@@ -159,6 +163,14 @@ impl Inner {
                 ErrorCode::DENIED,
                 "these credentials do not allow it",
             )),
+            Verdict::Later(wait) => {
+                let refusal = Refusal::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::TOOMANYREQUESTS,
+                    "too many passwords are being checked",
+                );
+                Err(refusal.with(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
+            }
         }
     }
 }

@@ -20,5 +20,6 @@ mod program;
 mod refusals;
 mod request;
 mod schema1;
+mod serve;
 mod transfers;
 mod v1;

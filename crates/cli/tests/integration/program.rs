@@ -83,8 +83,13 @@ impl Program {
 
     /// The same with more arguments.
     pub(crate) fn serve_with(&self, root: Option<&str>, arguments: &[&str]) -> Server {
+        self.start_server(root, &[&["--listen", "127.0.0.1:0"], arguments].concat())
+    }
+
+    /// The same, listening where the arguments say.
+    pub(crate) fn start_server(&self, root: Option<&str>, arguments: &[&str]) -> Server {
         let mut command = self.command();
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments);
+        command.arg("serve").args(arguments);
         match root {
             Some(root) => command.arg("--root").arg(self.path(root)),
             None => command.arg("--memory"),

@@ -3,22 +3,35 @@
 //! Owns the [`Access`] trait and the policies that come with the crate. `registry` asks before a
 //! handler runs, and the upload handler once more for the repository that a mount reads from.
 
+mod basic;
+mod htpasswd;
 mod open;
 mod tokens;
 mod users;
 
 use std::fmt;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use longshore_core::RepositoryName;
 
+pub use htpasswd::Htpasswd;
 pub use open::Open;
 pub use tokens::Tokens;
 pub use users::{Rights, Users};
 
 /// A policy of who may do what.
+#[async_trait]
 pub trait Access: fmt::Debug + Send + Sync {
     /// Decides on one need, given the request's `Authorization` header.
-    fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict;
+    async fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict;
+
+    /// The name of whoever sends this header, for the log. Asked only about those who were not
+    /// challenged.
+    fn user_name(&self, authorization: Option<&str>) -> Option<String> {
+        let _ = authorization;
+        None
+    }
 
     /// Answers a request to a path outside `/v2/`, if the policy has an end-point of its own.
     fn endpoint(&self, path: &str, query: &str, authorization: Option<&str>) -> Option<Issued> {
@@ -69,6 +82,8 @@ pub enum Verdict {
     Challenged(String),
     /// Not for this user: 403.
     Denied,
+    /// Not now, for there is too much to check: 429, and when to come back.
+    Later(Duration),
 }
 
 /// The answer of a policy's own end-point.

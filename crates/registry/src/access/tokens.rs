@@ -3,10 +3,12 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use longshore_core::RepositoryName;
 use serde_json::json;
 
-use super::users::{self, Rights, Users};
+use super::basic;
+use super::users::{Rights, Users};
 use super::{Access, Issued, Need, Resource, Right, Verdict};
 use crate::query::Query;
 use crate::random;
@@ -26,6 +28,7 @@ pub struct Tokens {
 }
 
 struct Token {
+    user: Option<String>,
     scopes: Vec<Scope>,
     expires: Instant,
 }
@@ -71,7 +74,7 @@ impl Tokens {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn issue(&self, query: &str, rights: Rights) -> Issued {
+    fn issue(&self, query: &str, user: Option<String>, rights: Rights) -> Issued {
         let scopes = Query::parse(query).map(|query| {
             let scopes = query.all("scope").flat_map(|scopes| scopes.split(' '));
             scopes.filter_map(|scope| Scope::parse(scope, rights)).collect()
@@ -85,7 +88,7 @@ impl Tokens {
         let mut issued = self.issued();
         issued.retain(|_, token| token.expires > now);
         let expires = now + self.lifetime;
-        issued.insert(token.clone(), Token { scopes, expires });
+        issued.insert(token.clone(), Token { user, scopes, expires });
         Issued::Document(json!({ "token": token, "expires_in": self.lifetime.as_secs() }))
     }
 
@@ -106,8 +109,9 @@ impl Tokens {
     }
 }
 
+#[async_trait]
 impl Access for Tokens {
-    fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
+    async fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
         let Some(offered) = authorization.and_then(bearer) else {
             return self.challenge(need, None);
         };
@@ -123,6 +127,10 @@ impl Access for Tokens {
         self.challenge(need, Some("insufficient_scope"))
     }
 
+    fn user_name(&self, authorization: Option<&str>) -> Option<String> {
+        self.issued().get(authorization.and_then(bearer)?)?.user.clone()
+    }
+
     fn endpoint(&self, path: &str, query: &str, authorization: Option<&str>) -> Option<Issued> {
         if path != "/token" {
             return None;
@@ -132,8 +140,8 @@ impl Access for Tokens {
             some => self.users.rights(some),
         };
         Some(match rights {
-            Some(rights) => self.issue(query, rights),
-            None => Issued::Challenged(users::challenge()),
+            Some(rights) => self.issue(query, self.users.user_name(authorization), rights),
+            None => Issued::Challenged(basic::challenge()),
         })
     }
 }
@@ -210,14 +218,14 @@ mod tests {
         }
     }
 
-    fn judge(tokens: &Tokens, token: &str, name: &str, right: Right) -> Verdict {
+    async fn judge(tokens: &Tokens, token: &str, name: &str, right: Right) -> Verdict {
         let name = RepositoryName::parse(name).unwrap();
         let on = Resource::Repository(&name);
-        tokens.judge(Some(token), &Need { right, on })
+        tokens.judge(Some(token), &Need { right, on }).await
     }
 
-    #[test]
-    fn a_token_is_good_for_what_was_asked_and_granted() {
+    #[tokio::test]
+    async fn a_token_is_good_for_what_was_asked_and_granted() {
         let tokens = tokens();
         let ann = base64::engine::general_purpose::STANDARD.encode("ann:pw");
         let ann = format!("Basic {ann}");
@@ -231,24 +239,26 @@ mod tests {
             ("c", Right::Push, false),
             ("d", Right::Pull, false),
         ] {
-            let verdict = judge(&tokens, &token, name, right);
+            let verdict = judge(&tokens, &token, name, right).await;
             assert_eq!(verdict == Verdict::Granted, granted, "{name} {right:?}");
         }
+        assert_eq!(tokens.user_name(Some(&token)).as_deref(), Some("ann"));
         let anonymous = issue(&tokens, scope, None);
-        assert_eq!(judge(&tokens, &anonymous, "a/b", Right::Pull), Verdict::Granted);
-        assert_ne!(judge(&tokens, &anonymous, "a/b", Right::Push), Verdict::Granted);
+        assert_eq!(judge(&tokens, &anonymous, "a/b", Right::Pull).await, Verdict::Granted);
+        assert_eq!(tokens.user_name(Some(&anonymous)), None);
+        assert_ne!(judge(&tokens, &anonymous, "a/b", Right::Push).await, Verdict::Granted);
         assert!(matches!(
             tokens.endpoint("/token", scope, Some("Basic eDp5")),
             Some(Issued::Challenged(_))
         ));
     }
 
-    #[test]
-    fn the_challenge_says_where_and_for_what() {
+    #[tokio::test]
+    async fn the_challenge_says_where_and_for_what() {
         let name = RepositoryName::parse("a/b").unwrap();
         let on = Resource::Repository(&name);
         let right = Right::Push;
-        let Verdict::Challenged(challenge) = tokens().judge(None, &Need { right, on }) else {
+        let Verdict::Challenged(challenge) = tokens().judge(None, &Need { right, on }).await else {
             panic!("granted to nobody");
         };
         assert_eq!(
@@ -257,10 +267,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_old_token_is_none() {
+    #[tokio::test]
+    async fn an_old_token_is_none() {
         let tokens = tokens().lifetime(Duration::ZERO);
         let token = issue(&tokens, "scope=repository:a:pull", None);
-        assert_ne!(judge(&tokens, &token, "a", Right::Pull), Verdict::Granted);
+        assert_ne!(judge(&tokens, &token, "a", Right::Pull).await, Verdict::Granted);
     }
 }

@@ -1,9 +1,9 @@
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use async_trait::async_trait;
 use longshore_core::Digest;
 
+use super::basic;
 use super::{Access, Need, Resource, Right, Verdict};
 
 /// Users with passwords and rights, by HTTP Basic authentication.
@@ -70,13 +70,8 @@ impl Users {
 
     /// The rights of whoever sent this `Authorization` header; `None` if they are nobody.
     pub(super) fn rights(&self, authorization: Option<&str>) -> Option<Rights> {
-        let (scheme, encoded) = authorization?.split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return None;
-        }
-        let decoded = STANDARD.decode(encoded.trim()).ok()?;
-        let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-        let offered = sum(name, password);
+        let offered = basic::offered(authorization)?;
+        let offered = sum(&offered.name, &offered.password);
         // All of them, every time: how long it takes tells nothing of who exists.
         self.users.iter().fold(None, |found, user| {
             let matches = same(offered.as_str(), user.sum.as_str());
@@ -92,19 +87,20 @@ impl fmt::Debug for Users {
     }
 }
 
+#[async_trait]
 impl Access for Users {
-    fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
+    async fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
         match self.rights(authorization) {
-            None => Verdict::Challenged(challenge()),
+            None => Verdict::Challenged(basic::challenge()),
             Some(_) if need.on == Resource::Base => Verdict::Granted,
             Some(rights) if rights.has(need.right) => Verdict::Granted,
             Some(_) => Verdict::Denied,
         }
     }
-}
 
-pub(super) fn challenge() -> String {
-    r#"Basic realm="longshore", charset="UTF-8""#.to_owned()
+    fn user_name(&self, authorization: Option<&str>) -> Option<String> {
+        basic::offered(authorization).map(|offered| offered.name)
+    }
 }
 
 fn sum(name: &str, password: &str) -> Digest {
@@ -119,14 +115,17 @@ fn same(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn basic(user: &str, password: &str) -> String {
         format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
     }
 
-    #[test]
-    fn each_right_is_granted_to_those_who_have_it_and_nobody_else() {
+    #[tokio::test]
+    async fn each_right_is_granted_to_those_who_have_it_and_nobody_else() {
         let users = Users::new()
             .user("reader", "r", Rights::PULL)
             .user("writer", "w:w", Rights::PUSH)
@@ -140,7 +139,7 @@ mod tests {
             for (right, granted) in
                 [Right::Pull, Right::Push, Right::Delete].into_iter().zip(rights)
             {
-                let verdict = users.judge(Some(&basic(user, password)), &need(right));
+                let verdict = users.judge(Some(&basic(user, password)), &need(right)).await;
                 let expected = if granted { Verdict::Granted } else { Verdict::Denied };
                 assert_eq!(verdict, expected, "{user} {right:?}");
             }
@@ -154,7 +153,7 @@ mod tests {
             Some("Bearer cmVhZGVyOnI=".to_owned()),
         ];
         for authorization in wrong {
-            let verdict = users.judge(authorization.as_deref(), &need(Right::Pull));
+            let verdict = users.judge(authorization.as_deref(), &need(Right::Pull)).await;
             assert!(matches!(verdict, Verdict::Challenged(_)));
         }
         assert!(!format!("{users:?}").contains("sha256"));

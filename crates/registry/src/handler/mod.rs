@@ -81,10 +81,10 @@ impl Call<'_> {
     }
 
     /// Whether the caller may read a repository, or all of them.
-    fn may_pull(&self, name: Option<&RepositoryName>) -> bool {
+    async fn may_pull(&self, name: Option<&RepositoryName>) -> bool {
         let on = name.map_or(Resource::AllRepositories, Resource::Repository);
         let right = Right::Pull;
-        self.access.judge(self.authorization, &Need { right, on }) == Verdict::Granted
+        self.access.judge(self.authorization, &Need { right, on }).await == Verdict::Granted
     }
 
     fn only_reads(&self) -> Result<(), Refusal> {

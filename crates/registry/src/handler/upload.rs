@@ -108,7 +108,7 @@ async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response
     };
     let from = parameter(call, "from")?.map(RepositoryName::parse);
     let from = from.transpose().map_err(|e| Refusal::invalid(ErrorCode::NAME_INVALID, &e))?;
-    if !call.may_pull(from.as_ref()) {
+    if !call.may_pull(from.as_ref()).await {
         return Ok(None);
     }
     let mounted = call.store(name).mount(&digest, from.as_ref()).await;

@@ -1,10 +1,13 @@
 //! Who may do what, as a client sees it.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use longshore_core::Digest;
-use longshore_registry::{Builder, Rights, Tokens, Users};
+use longshore_registry::{Access, Builder, Htpasswd, Need, Rights, Tokens, Users, Verdict};
 
 use crate::harness::{Client, Manifest, Reply, on_each_backend_with};
 
@@ -78,6 +81,53 @@ async fn nobody_gets_further_than_their_rights() {
         let twice = [("authorization", owner.as_str()), ("authorization", reader.as_str())];
         client.request(Method::GET, "/v2/", &twice, "").await.expect(400);
     })
+    .await;
+}
+
+#[tokio::test]
+async fn users_of_a_password_file_may_do_everything() {
+    // `secret`, at the lowest cost.
+    let ann = "ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
+    let set_up = |builder: Builder| builder.access(Htpasswd::parse(ann).unwrap());
+    on_each_backend_with(set_up, async |client| {
+        let (right, wrong) = (basic("ann", "secret"), basic("ann", "wrong"));
+        let digest = Digest::sha256(b"absent");
+        for (method, path, allowed) in [
+            (Method::GET, "/v2/".to_owned(), 200),
+            (Method::GET, "/v2/_catalog".into(), 200),
+            (Method::POST, "/v2/a/blobs/uploads/".into(), 202),
+            (Method::DELETE, format!("/v2/a/blobs/{digest}"), 404),
+        ] {
+            for (who, status) in [(Some(&right), allowed), (Some(&wrong), 401), (None, 401)] {
+                let who = who.map(String::as_str);
+                let reply = as_user(client, who, method.clone(), &path).await;
+                assert_eq!(reply.status, status, "{method} {path} by {who:?}");
+            }
+        }
+    })
+    .await;
+}
+
+/// A policy that is always busy.
+#[derive(Debug)]
+struct Busy;
+
+#[async_trait]
+impl Access for Busy {
+    async fn judge(&self, _: Option<&str>, _: &Need<'_>) -> Verdict {
+        Verdict::Later(Duration::from_secs(5))
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_answer_now_says_when_to_come_back() {
+    on_each_backend_with(
+        |builder| builder.access(Busy),
+        async |client| {
+            let reply = client.get("/v2/").await.expect_error(429, "TOOMANYREQUESTS");
+            assert_eq!(reply.header("retry-after"), "5");
+        },
+    )
     .await;
 }
 

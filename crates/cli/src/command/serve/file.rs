@@ -1,0 +1,25 @@
+//! Small files that the server is told to read.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use longshore::{Error, ErrorKind, Result};
+
+/// Reads a file whole. It may be a link, as certificates often are, or a pipe.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let at = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound).at(path.display()),
+        _ => Error::io(path, e),
+    };
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path).map_err(at)?;
+    file.take(LIMIT + 1).read_to_end(&mut content).map_err(at)?;
+    if content.len() as u64 > LIMIT {
+        let problem = format!("more than the {LIMIT} bytes allowed here");
+        return Err(Error::new(ErrorKind::TooLarge).at(path.display()).detail(problem));
+    }
+    Ok(content)
+}
+
+/// 4 MiB: 50,000 users, or any chain of certificates.
+const LIMIT: u64 = 4 << 20;

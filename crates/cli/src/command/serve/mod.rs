@@ -1,0 +1,159 @@
+//! `longshore serve`: the embedded registry behind a socket.
+//!
+//! Reads what it is told, opens the socket, and leaves the rest to the registry. `users` and `tls`
+//! read files, and `watch` says when they changed.
+
+mod file;
+mod tls;
+mod users;
+mod watch;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use longshore::{Error, ErrorKind, Result};
+use longshore_registry::{Builder, Registry};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use self::tls::{Current, TlsListener, TlsOptions};
+use self::users::Users;
+use self::watch::Watch;
+use crate::context::Context;
+use crate::output::{Report, say};
+use crate::signal::told_to_end;
+
+/// The arguments of `longshore serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  longshore serve --memory
+  longshore serve --listen 127.0.0.1:0 --root /srv/registry
+  longshore serve --listen 0.0.0.0:443 --users people --tls-cert host.pem --tls-key host.key
+  longshore serve --public-url https://registry.example
+
+Prints the address it listens on, and ends cleanly on SIGTERM or Ctrl-C. Without --users, whoever
+reaches the address may read and write everything.")]
+pub(crate) struct Arguments {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    listen: SocketAddr,
+    /// Keep everything in this folder [default: ./registry].
+    #[arg(long, value_name = "DIR", conflicts_with = "memory")]
+    root: Option<PathBuf>,
+    /// Keep everything in memory, until the end.
+    #[arg(long)]
+    memory: bool,
+    /// Let in the users of this file only, each to read and write everything: lines of NAME:HASH, as
+    /// `htpasswd -B` writes them. Read again when it changes.
+    ///
+    /// Only bcrypt hashes are taken. Nobody reads without a password then. Over plain HTTP, passwords
+    /// travel unencrypted: on other addresses than loopback, add --tls-cert and --tls-key.
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsOptions,
+    /// Refuse to delete anything.
+    #[arg(long)]
+    no_delete: bool,
+    /// Send every `Location` as a URL that starts with this one, where clients reach the registry.
+    ///
+    /// Without it, locations are paths, which are right behind every proxy. Some old clients resolve none
+    /// (docker-registry-client-async, moby-distribution): for them, it is needed.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+}
+
+pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
+    raise_file_limit();
+    let tls = arguments.tls.pair().map(watched_certificate).transpose()?;
+    warn(&arguments);
+    let listen = arguments.listen;
+    let registry = registry(arguments)?;
+    let cannot = |e| Error::new(ErrorKind::Io).at(listen).with_source(e);
+    let socket = TcpListener::bind(listen).await.map_err(|e| {
+        cannot(e).with_hint("Choose another address with --listen; port 0 takes a free one.")
+    })?;
+    let address = socket.local_addr().map_err(cannot)?;
+    context.output().report(&Listening { listening: address })?;
+    match tls {
+        Some(current) => {
+            let listener = TlsListener { socket, current };
+            longshore_registry::serve(listener, registry, told_to_end()).await?;
+        }
+        None => longshore_registry::serve(socket, registry, told_to_end()).await?,
+    }
+    say("ended");
+    Ok(())
+}
+
+/// Makes the registry that the arguments describe.
+fn registry(arguments: Arguments) -> Result<Registry> {
+    let builder = if arguments.memory {
+        Registry::builder().memory()
+    } else {
+        Registry::builder().disk(arguments.root.unwrap_or_else(|| "registry".into()))
+    };
+    let builder = if arguments.no_delete { builder.without_deletes() } else { builder };
+    let builder = arguments.public_url.into_iter().fold(builder, Builder::public_url);
+    let builder = match arguments.users {
+        Some(file) => builder.access(watched_users(&file)?.policy),
+        None => builder,
+    };
+    builder.build()
+}
+
+fn watched_users(file: &Path) -> Result<Users> {
+    let watch = Watch::new(vec![file.to_owned()]);
+    let users = Users::read(file)?;
+    let again = users.clone();
+    tokio::spawn(watch.run(move || again.read_again()));
+    Ok(users)
+}
+
+fn watched_certificate(pair: tls::Pair) -> Result<Current> {
+    let watch = Watch::new(pair.files());
+    let current = Current::new(pair)?;
+    let again = current.clone();
+    tokio::spawn(watch.run(move || again.read_again()));
+    Ok(current)
+}
+
+/// Says where passwords travel unencrypted. A public URL of https stands for a proxy that speaks TLS.
+fn warn(arguments: &Arguments) {
+    let is_encrypted = arguments.tls.pair().is_some()
+        || arguments.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {
+        say(format_args!(
+            "longshore: warning: passwords travel to {} unencrypted; add --tls-cert and --tls-key",
+            arguments.listen
+        ));
+    }
+}
+
+/// Lets the process open as many files as its hard limit grants: the usual soft limit, 1,024, is below
+/// the number of connections that are served, each with a file open.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Refused, it serves fewer connections at once.
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit() {}
+
+/// Where the registry listens: the port is the real one.
+#[derive(Serialize)]
+struct Listening {
+    listening: SocketAddr,
+}
+
+impl Report for Listening {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(to, "listening on {}", self.listening)
+    }
+}

@@ -1,0 +1,72 @@
+//! The registry that the program serves, as its options make it.
+
+mod tls;
+mod users;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use longshore::Digest;
+
+use crate::program::DEADLINE;
+
+/// What a server answers.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    /// The head, in lower case.
+    head: String,
+}
+
+/// Asks over a connection of its own: `METHOD PATH`, and headers.
+fn ask(address: &str, request: &str, headers: &[&str], body: &[u8]) -> Reply {
+    ask_over(&mut TcpStream::connect(address).unwrap(), request, headers, body)
+}
+
+fn ask_over(
+    stream: &mut (impl Read + Write),
+    request: &str,
+    headers: &[&str],
+    body: &[u8],
+) -> Reply {
+    let mut head = format!("{request} HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n");
+    for header in headers {
+        head += &format!("{header}\r\n");
+    }
+    if !body.is_empty() {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    // A server that refuses early may close before it has read everything.
+    stream.write_all(body).ok();
+    stream.flush().ok();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok();
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply { status, head: head.to_lowercase() }
+}
+
+/// The header that offers this name and password.
+fn basic(name: &str, password: &str) -> String {
+    format!("Authorization: Basic {}", STANDARD.encode(format!("{name}:{password}")))
+}
+
+/// Waits until something holds.
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The request that pushes a blob at once.
+fn post(name: &str, content: &[u8]) -> String {
+    format!("POST /v2/{name}/blobs/uploads/?digest={}", Digest::sha256(content))
+}

@@ -1,0 +1,117 @@
+//! `serve --tls-cert --tls-key`.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+
+use longshore_testkit::tls::{Authority, Pair};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::{ask_over, eventually};
+use crate::program::{DEADLINE, Program, Server};
+
+fn write(program: &Program, pair: &Pair) {
+    std::fs::write(program.path("host.key"), &pair.key).unwrap();
+    std::fs::write(program.path("host.pem"), &pair.certificate).unwrap();
+}
+
+fn serve(program: &Program) -> Server {
+    program.serve_with(None, &["--tls-cert", "host.pem", "--tls-key", "host.key"])
+}
+
+/// A connection to somebody with a certificate of this authority; the handshake comes with the first
+/// byte.
+fn connect(
+    address: &str,
+    authority: &Authority,
+    protocol: &str,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_slice(authority.certificate().as_bytes());
+    roots.add(certificate.unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.into()];
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(connection, TcpStream::connect(address).unwrap())
+}
+
+/// Whether the server's certificate is of this authority.
+fn is_of(server: &Server, authority: &Authority) -> bool {
+    let mut stream = connect(&server.address, authority, "http/1.1");
+    stream.conn.complete_io(&mut stream.sock).is_ok()
+}
+
+#[test]
+fn it_speaks_tls_alone_with_either_protocol_and_waits_for_no_handshake() {
+    let (program, authority) = (Program::new(), Authority::new());
+    write(&program, &authority.for_loopback());
+    let server = serve(&program);
+    let address = &server.address;
+    // This one never says anything.
+    let _silent = TcpStream::connect(address).unwrap();
+    for protocol in ["h2", "http/1.1"] {
+        let mut stream = connect(address, &authority, protocol);
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+        assert_eq!(stream.conn.alpn_protocol(), Some(protocol.as_bytes()));
+    }
+    let mut stream = connect(address, &authority, "http/1.1");
+    assert_eq!(ask_over(&mut stream, "GET /v2/", &[], b"").status, 200);
+
+    std::fs::write(program.path("ca.pem"), authority.certificate()).unwrap();
+    program.ok(&format!("ping {address} --scheme https --ca-file ca.pem"));
+    program.fails(5, &format!("ping {address} --scheme https"));
+    program.fails(5, &format!("ping {address} --scheme http"));
+}
+
+#[test]
+fn a_new_pair_is_taken_up_and_a_broken_one_is_not() {
+    let (program, first, second) = (Program::new(), Authority::new(), Authority::new());
+    write(&program, &first.for_loopback());
+    let server = serve(&program);
+    assert!(is_of(&server, &first));
+    assert!(!is_of(&server, &second));
+    write(&program, &second.for_loopback());
+    eventually("the new certificate", || is_of(&server, &second));
+
+    write(&program, &Pair { key: first.for_loopback().key, ..first.for_loopback() });
+    let told = server.process.wait_for("warning", DEADLINE).unwrap();
+    assert!(told.contains("host.key: not the key of host.pem"), "{told}");
+    assert!(told.contains("stays in use"), "{told}");
+    assert!(is_of(&server, &second));
+    // It has not given up looking.
+    write(&program, &first.for_loopback());
+    eventually("the first authority again", || is_of(&server, &first));
+}
+
+#[test]
+fn a_pair_that_cannot_be_used_is_refused_at_the_start() {
+    let (program, authority) = (Program::new(), Authority::new());
+    let (pair, other) = (authority.for_loopback(), authority.for_loopback());
+    let Pair { certificate, key } = pair;
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (certificate, key, told) in [
+        (certificate.as_str(), other.key.as_str(), "host.key: not the key of host.pem"),
+        (&certificate, &certificate, "host.key: no private key in PEM"),
+        (&certificate, encrypted, "host.key: the private key is encrypted"),
+        (&key, &key, "host.pem: no certificate in PEM"),
+        ("", &key, "host.pem: no certificate in PEM"),
+    ] {
+        write(&program, &Pair { certificate: certificate.into(), key: key.into() });
+        let e = program.fails(1, "serve --root never --tls-cert host.pem --tls-key host.key");
+        assert!(e.contains(told) && !e.contains("BEGIN"), "{e}");
+    }
+    let e = program.fails(3, "serve --root never --tls-cert missing --tls-key host.key");
+    assert!(e.contains("not found: missing"), "{e}");
+    program.fails(2, "serve --root never --tls-cert host.pem");
+    program.fails(2, "serve --root never --tls-key host.key");
+    assert!(!Path::exists(&program.path("never")));
+}

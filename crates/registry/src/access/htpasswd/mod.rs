@@ -1,0 +1,246 @@
+//! Users of a password file.
+//!
+//! Owns how a password is checked: off the async threads, few at a time, and not again for a while.
+//! Reads no files: `file` reads their text, and whoever embeds the registry notices changes.
+
+mod file;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use longshore_core::{Digest, Result, offload};
+use tokio::sync::Semaphore;
+
+use self::file::Entries;
+use super::basic::{self, Offered};
+use super::{Access, Need, Verdict};
+use crate::random;
+
+/// The users of an `htpasswd` file, by HTTP Basic authentication: each may do everything, and nobody
+/// else anything. Clones share everything.
+///
+/// Takes bcrypt hashes alone. A check costs tens of milliseconds, so half of the processors check at
+/// a time, and a password that was right is not checked again for 5 minutes, unless its user's hash
+/// changes. What is remembered is a hash with a key of this process.
+///
+/// Source: RFC 7617; Apache httpd, "Password Formats".
+#[derive(Clone)]
+pub struct Htpasswd(Arc<Inner>);
+
+struct Inner {
+    entries: RwLock<Arc<Entries>>,
+    /// Of passwords that were right, until when they need no check.
+    known: Mutex<HashMap<Digest, Instant>>,
+    key: String,
+    /// For those who wait, and those who check.
+    waiting: Arc<Semaphore>,
+    checking: Arc<Semaphore>,
+}
+
+/// What a check comes to.
+enum Checked {
+    Right,
+    Wrong,
+    /// Too many wait.
+    Busy,
+}
+
+impl Htpasswd {
+    /// Reads the text of a file: lines of `name:hash`.
+    ///
+    /// # Errors
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid), with the line, if it is something else, has
+    /// a hash of another kind, names somebody twice or nobody at all.
+    pub fn parse(text: &str) -> Result<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let checking = processors.div_ceil(2);
+        Ok(Self(Arc::new(Inner {
+            entries: RwLock::new(Arc::new(Entries::parse(text)?)),
+            known: Mutex::default(),
+            key: random::hex()?,
+            waiting: Arc::new(Semaphore::new(checking + WAITING_LIMIT)),
+            checking: Arc::new(Semaphore::new(checking)),
+        })))
+    }
+
+    /// Takes other users in place of these, from the next request on.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); then these stay.
+    pub fn replace(&self, text: &str) -> Result<()> {
+        let entries = Arc::new(Entries::parse(text)?);
+        *self.0.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
+        Ok(())
+    }
+
+    fn entries(&self) -> Arc<Entries> {
+        Arc::clone(&self.0.entries.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn check(&self, offered: Offered) -> Checked {
+        let entries = self.entries();
+        let (hash, is_user) = entries.hash(&offered.name);
+        let sum = self.0.sum(hash, &offered.password);
+        if is_user && self.0.knows(&sum) {
+            return Checked::Right;
+        }
+        let Ok(_waiting) = Arc::clone(&self.0.waiting).try_acquire_owned() else {
+            return Checked::Busy;
+        };
+        let Ok(turn) = Arc::clone(&self.0.checking).acquire_owned().await else {
+            return Checked::Busy;
+        };
+        // The same user's other requests may have come first.
+        if is_user && self.0.knows(&sum) {
+            return Checked::Right;
+        }
+        let (hash, password) = (hash.to_owned(), offered.password);
+        let checked = offload(move || {
+            // Held until the work is done, also where nobody waits for it any more.
+            let _turn = turn;
+            Ok(bcrypt::verify(password, &hash).unwrap_or(false))
+        });
+        match checked.await {
+            Ok(true) if is_user => {
+                self.0.remember(sum);
+                Checked::Right
+            }
+            Ok(_) => Checked::Wrong,
+            Err(_) => Checked::Busy,
+        }
+    }
+}
+
+impl Inner {
+    /// Stands for a right password in memory. A user's other hash makes it another sum.
+    fn sum(&self, hash: &str, password: &str) -> Digest {
+        Digest::sha256(format!("{}:{hash}:{password}", self.key).as_bytes())
+    }
+
+    fn knows(&self, sum: &Digest) -> bool {
+        self.known().get(sum).is_some_and(|until| *until > Instant::now())
+    }
+
+    fn remember(&self, sum: Digest) {
+        let mut known = self.known();
+        let now = Instant::now();
+        known.retain(|_, until| *until > now);
+        if known.len() < KNOWN_LIMIT {
+            known.insert(sum, now + KNOWN_TIME);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Digest, Instant>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Access for Htpasswd {
+    async fn judge(&self, authorization: Option<&str>, _: &Need<'_>) -> Verdict {
+        let Some(offered) = basic::offered(authorization) else {
+            return Verdict::Challenged(basic::challenge());
+        };
+        match self.check(offered).await {
+            Checked::Right => Verdict::Granted,
+            Checked::Wrong => Verdict::Challenged(basic::challenge()),
+            Checked::Busy => Verdict::Later(BUSY_TIME),
+        }
+    }
+
+    fn user_name(&self, authorization: Option<&str>) -> Option<String> {
+        basic::offered(authorization).map(|offered| offered.name)
+    }
+}
+
+impl fmt::Debug for Htpasswd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries().names()).finish()
+    }
+}
+
+/// 5 minutes: a push of many layers costs one check.
+const KNOWN_TIME: Duration = Duration::from_secs(300);
+/// 4,096 users at a time, less than 1 MB; the next one is checked each time.
+const KNOWN_LIMIT: usize = 4_096;
+/// 64 checks to come: three seconds of one processor at cost 10.
+const WAITING_LIMIT: usize = 64;
+const BUSY_TIME: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::access::{Resource, Right};
+
+    /// `secret`, at the lowest cost.
+    const SECRET: &str = "$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
+    /// `other`.
+    const OTHER: &str = "$2y$04$I4fZufhxQ9naNcJDQQoZuOHBTilPdG61wRSBmmNI36n38nA/C3Bv2";
+
+    async fn judge(users: &Htpasswd, name: &str, password: &str) -> Verdict {
+        let authorization = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
+        let need = Need { right: Right::Pull, on: Resource::Base };
+        users.judge(Some(&authorization), &need).await
+    }
+
+    fn refused() -> Verdict {
+        Verdict::Challenged(basic::challenge())
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_for_its_user_alone() {
+        let users = Htpasswd::parse(&format!("ann:{SECRET}\nbob:{OTHER}")).unwrap();
+        for (name, password, verdict) in [
+            ("ann", "secret", Verdict::Granted),
+            ("bob", "other", Verdict::Granted),
+            ("ann", "other", refused()),
+            ("bob", "secret", refused()),
+            ("ann", "", refused()),
+            // The first user's hash stands in for users that are not there.
+            ("carl", "secret", refused()),
+            ("carl", "secret", refused()),
+        ] {
+            assert_eq!(judge(&users, name, password).await, verdict, "{name}:{password}");
+        }
+        assert!(!format!("{users:?}").contains("$2y$"));
+    }
+
+    #[tokio::test]
+    async fn a_right_password_is_checked_once_until_its_hash_changes() {
+        let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
+        assert_eq!(judge(&users, "ann", "secret").await, Verdict::Granted);
+        // With every turn taken, only what is known is answered.
+        let all = u32::try_from(users.0.checking.available_permits()).unwrap();
+        let turns = Arc::clone(&users.0.checking).acquire_many_owned(all).await.unwrap();
+        assert_eq!(judge(&users, "ann", "secret").now_or_never(), Some(Verdict::Granted));
+        assert_eq!(judge(&users, "ann", "wrong").now_or_never(), None);
+
+        users.replace(&format!("bob:{SECRET}")).unwrap();
+        assert_eq!(judge(&users, "ann", "secret").now_or_never(), None);
+        users.replace(&format!("ann:{OTHER}")).unwrap();
+        assert_eq!(judge(&users, "ann", "secret").now_or_never(), None);
+        drop(turns);
+        assert_eq!(judge(&users, "ann", "secret").await, refused());
+        assert_eq!(judge(&users, "ann", "other").await, Verdict::Granted);
+
+        users.replace("ann:nonsense").unwrap_err();
+        assert_eq!(judge(&users, "ann", "other").await, Verdict::Granted);
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_too_many_wait_is_told_to_come_back() {
+        let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
+        assert_eq!(judge(&users, "ann", "secret").await, Verdict::Granted);
+        let all = u32::try_from(users.0.waiting.available_permits()).unwrap();
+        let _waiting = Arc::clone(&users.0.waiting).acquire_many_owned(all).await.unwrap();
+        assert_eq!(judge(&users, "ann", "wrong").await, Verdict::Later(BUSY_TIME));
+        assert_eq!(judge(&users, "ann", "secret").await, Verdict::Granted);
+    }
+}
