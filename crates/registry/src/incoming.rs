@@ -20,6 +20,7 @@ use crate::limits::Limits;
 /// sending gets to see the answer, where a connection closed at once would only break.
 pub(crate) struct Incoming {
     stream: Option<BlobStream>,
+    size: Option<u64>,
     /// The client waits for a word before it sends, so there is nothing to drain.
     waits: bool,
 }
@@ -32,20 +33,30 @@ impl Incoming {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if body.is_end_stream() {
-            return Self { stream: None, waits };
+            return Self { stream: None, size: Some(0), waits };
         }
+        let size = body.size_hint().exact();
         let pace = Pace::new(limits.body_window, limits.body_rate);
         let pieces =
             stream::try_unfold((Box::pin(body), pace), |(mut body, mut pace)| async move {
                 let piece = pace.next(&mut body).await?;
                 Ok(piece.map(|piece| (piece, (body, pace))))
             });
-        Self { stream: Some(BlobStream::new(pieces)), waits }
+        Self { stream: Some(BlobStream::new(pieces)), size, waits }
+    }
+
+    /// How many bytes there are, where the client said so.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size
     }
 
     /// The body as a store takes it: at most `limit` bytes, and exactly `size` if that is given.
     pub(crate) fn into_stream(self, limit: u64, size: Option<u64>) -> BlobStream {
+        let told = self.size.unwrap_or(0);
         let counted = stream::try_unfold((self, 0), move |(mut body, seen)| async move {
+            if told > limit {
+                return Err(too_large(limit));
+            }
             let Some(piece) = body.next().await.transpose()? else {
                 return match size {
                     Some(size) if seen < size => Err(wrong_size(size, seen)),
@@ -55,8 +66,7 @@ impl Incoming {
             let seen = seen + piece.len() as u64;
             match size {
                 Some(size) if seen > size => Err(wrong_size(size, seen)),
-                _ if seen > limit => Err(Error::new(ErrorKind::TooLarge)
-                    .detail(format!("more than the {limit} bytes allowed here"))),
+                _ if seen > limit => Err(too_large(limit)),
                 _ => Ok(Some((piece, (body, seen)))),
             }
         });
@@ -99,6 +109,10 @@ impl Drop for Incoming {
             runtime.spawn(tokio::time::timeout(DRAIN_TIME, drain));
         }
     }
+}
+
+fn too_large(limit: u64) -> Error {
+    Error::new(ErrorKind::TooLarge).detail(format!("more than the {limit} bytes allowed here"))
 }
 
 fn wrong_size(size: u64, seen: u64) -> Error {

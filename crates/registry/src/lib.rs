@@ -54,7 +54,7 @@ mod serve;
 pub use access::{
     Access, Htpasswd, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict,
 };
-pub use backend::{Backend, Disk, MemoryBackend, RepositoryStore, UploadId};
+pub use backend::{Backend, Chunk, Disk, MemoryBackend, RepositoryStore, UploadId, Usage};
 pub use limits::Limits;
 pub use registry::{Builder, Registry};
 pub use reply::Body;

@@ -8,6 +8,13 @@ pub struct Limits {
     pub manifest_size: usize,
     /// Bytes of a blob; more is answered with 413, and the upload is dropped.
     pub blob_size: u64,
+    /// Bytes that the registry may hold: blobs (each once, however many repositories have it),
+    /// manifests and uploads. More is answered with 413 and the code `DENIED`. A limit of
+    /// `u64::MAX` only counts; `None` does not even do that, and a start on a folder is quicker.
+    ///
+    /// It counts in memory, and on a disk that the builder opens; a backend of one's own is given
+    /// its limit where it is made, as [`Disk::open_limited`](crate::Disk::open_limited) is.
+    pub total_size: Option<u64>,
     /// Items on a page of tags, repositories or referrers, whatever the client asks for.
     pub page: usize,
     /// How long an upload may lie untouched before [`Registry::expire_uploads`] drops it.
@@ -25,6 +32,7 @@ impl Default for Limits {
         Self {
             manifest_size: MANIFEST_SIZE,
             blob_size: u64::MAX,
+            total_size: None,
             page: PAGE,
             upload_idle: UPLOAD_IDLE,
             body_window: BODY_WINDOW,

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use longshore_core::{Error, ErrorCode, ErrorKind, Result};
 
-use crate::access::{Access, Issued, Need, Open, Verdict};
+use crate::access::{Access, Issued, Need, Open, Right, Rights, Verdict};
 use crate::backend::{Backend, Disk, MemoryBackend};
 use crate::handler::{self, Call};
 use crate::incoming::Incoming;
@@ -36,7 +36,8 @@ struct Inner {
     backend: Arc<dyn Backend>,
     access: Arc<dyn Access>,
     limits: Limits,
-    deletes: bool,
+    offered: Rights,
+    allows_missing: bool,
     public_url: Option<String>,
 }
 
@@ -46,7 +47,8 @@ pub struct Builder {
     storage: Storage,
     access: Arc<dyn Access>,
     limits: Limits,
-    deletes: bool,
+    offered: Rights,
+    allows_missing: bool,
     public_url: Option<String>,
 }
 
@@ -65,7 +67,8 @@ impl Registry {
             storage: Storage::Memory,
             access: Arc::new(Open),
             limits: Limits::default(),
-            deletes: true,
+            offered: Rights::ALL,
+            allows_missing: false,
             public_url: None,
         }
     }
@@ -124,14 +127,19 @@ impl Inner {
             return issue(issued);
         }
         let route = Route::parse(path)?;
-        self.check_access(authorization, &handler::need(&route, &parts.method)).await?;
+        let need = handler::need(&route, &parts.method);
+        self.check_access(authorization, &need).await?;
+        if need.right != Right::Pull && self.offered == Rights::PULL {
+            return Err(Refusal::method("GET, HEAD"));
+        }
         let query = Query::parse(query);
         let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;
         let call = Call {
             backend: &*self.backend,
             access: &*self.access,
             limits: &self.limits,
-            deletes: self.deletes,
+            offered: self.offered,
+            allows_missing: self.allows_missing,
             method: &parts.method,
             headers: &parts.headers,
             query,
@@ -294,7 +302,24 @@ impl Builder {
     /// Refuses to remove anything: tags, manifests and blobs alike.
     #[must_use]
     pub fn without_deletes(mut self) -> Self {
-        self.deletes = false;
+        self.offered.delete = false;
+        self
+    }
+
+    /// Refuses to change anything: every request but `GET` and `HEAD` is answered with 405.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.offered = Rights::PULL;
+        self
+    }
+
+    /// Takes manifests whose blobs or manifests are not here, such as an index of which one platform
+    /// was mirrored. What is here must still have the size that the manifest says.
+    ///
+    /// Source: distribution-spec main, "Pushing Manifests" (sparse indexes).
+    #[must_use]
+    pub fn allow_missing(mut self) -> Self {
+        self.allows_missing = true;
         self
     }
 
@@ -316,15 +341,21 @@ impl Builder {
     pub fn build(self) -> Result<Registry> {
         let public_url = self.public_url.as_deref().map(checked_url).transpose()?;
         let backend: Arc<dyn Backend> = match self.storage {
-            Storage::Memory => Arc::new(MemoryBackend::new()),
-            Storage::Disk(root) => Arc::new(Disk::open(root)?),
+            Storage::Memory => {
+                Arc::new(MemoryBackend::limited(self.limits.total_size.unwrap_or(u64::MAX)))
+            }
+            Storage::Disk(root) => match self.limits.total_size {
+                Some(bytes) => Arc::new(Disk::open_limited(root, bytes)?),
+                None => Arc::new(Disk::open(root)?),
+            },
             Storage::Backend(backend) => backend,
         };
         Ok(Registry(Arc::new(Inner {
             backend,
             access: self.access,
             limits: self.limits,
-            deletes: self.deletes,
+            offered: self.offered,
+            allows_missing: self.allows_missing,
             public_url,
         })))
     }

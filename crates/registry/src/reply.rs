@@ -199,6 +199,9 @@ impl About {
             ErrorKind::DigestMismatch => (StatusCode::BAD_REQUEST, ErrorCode::DIGEST_INVALID),
             ErrorKind::SizeMismatch => (StatusCode::BAD_REQUEST, ErrorCode::SIZE_INVALID),
             ErrorKind::Invalid | ErrorKind::Transport => (StatusCode::BAD_REQUEST, self.invalid()),
+            ErrorKind::TooLarge if error.has_code(&ErrorCode::DENIED) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::DENIED)
+            }
             ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, self.too_large()),
             ErrorKind::Conflict if self == Self::Upload => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, self.invalid())
@@ -259,7 +262,10 @@ fn message(status: StatusCode, error: &Error) -> String {
             _ => "the registry could not do this; its log says why".to_owned(),
         };
     }
-    chain(error)
+    match error.registry_errors().first() {
+        Some(own) => own.message.clone(),
+        None => chain(error),
+    }
 }
 
 fn chain(error: &Error) -> String {

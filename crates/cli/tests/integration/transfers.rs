@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::program::{Program, leftovers};
 
 /// Writes content to a layout of the home under a tag, and returns its location.
-fn layout(program: &Program, name: &str, content: &Content, tag: &str) -> String {
+pub(crate) fn layout(program: &Program, name: &str, content: &Content, tag: &str) -> String {
     let path = program.path(name);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
         let layout = Layout::create(&path).await.unwrap();

@@ -16,7 +16,8 @@ use longshore_core::{
 };
 
 use super::session::{Progress, Sessions, keeps_bytes, mismatch};
-use super::{Backend, RepositoryStore, UploadId};
+use super::space::{Held, Space};
+use super::{Backend, Chunk, RepositoryStore, UploadId, Usage};
 
 /// Repositories in memory, gone with the process. Clones share their content.
 #[derive(Clone)]
@@ -25,13 +26,29 @@ pub struct MemoryBackend(Arc<Shared>);
 struct Shared {
     repositories: Mutex<BTreeMap<RepositoryName, Memory>>,
     sessions: Sessions<Vec<u8>>,
+    space: Space,
+    /// Held while content comes or goes: whether it was the last of its kind shows then.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl MemoryBackend {
     /// No repositories.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Shared { repositories: Mutex::default(), sessions: Sessions::new() }))
+        Self::limited(u64::MAX)
+    }
+
+    /// No repositories, which may come to hold so many bytes: blobs (each once, where one was
+    /// mounted), manifests and uploads.
+    #[must_use]
+    pub fn limited(bytes: u64) -> Self {
+        let space = Space::new(Some(bytes));
+        Self(Arc::new(Shared {
+            repositories: Mutex::default(),
+            sessions: Sessions::new(space.clone()),
+            space,
+            changing: tokio::sync::Mutex::default(),
+        }))
     }
 }
 
@@ -51,6 +68,15 @@ impl Shared {
     fn all(&self) -> MutexGuard<'_, BTreeMap<RepositoryName, Memory>> {
         let all = self.repositories.lock();
         all.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a repository has a blob no more. It is gone if no other one shares it.
+    fn dropped(&self, digest: &Digest, blob: &Bytes) {
+        let all = self.all();
+        let mut held = all.values().filter_map(|content| content.blob_bytes(digest));
+        if !held.any(|held| held.as_ptr() == blob.as_ptr()) {
+            self.space.freed(blob.len() as u64);
+        }
     }
 }
 
@@ -73,6 +99,10 @@ impl Backend for MemoryBackend {
 
     async fn expire_uploads(&self, idle: Duration) -> Result<usize> {
         Ok(self.0.sessions.expire(idle).len())
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { uploads: Some(self.0.sessions.count()), stored: self.0.space.used() }
     }
 }
 
@@ -97,13 +127,17 @@ impl MemoryRepository {
     async fn write(
         &self,
         progress: &mut Progress<Vec<u8>>,
-        mut bytes: BlobStream,
+        mut chunk: Chunk,
         done: impl Fn(u64) + Send,
     ) -> Result<()> {
-        let before = (progress.digester.clone(), progress.store.len());
+        let mut aside = progress.held.aside(chunk.size.unwrap_or(0))?;
+        let before = (progress.digester.clone(), progress.size);
         let failed = loop {
-            match bytes.try_next().await {
+            match chunk.bytes.try_next().await {
                 Ok(Some(piece)) => {
+                    if let Err(e) = progress.held.draw(piece.len() as u64, &mut aside) {
+                        break e;
+                    }
                     progress.digester.update(&piece);
                     progress.store.extend_from_slice(&piece);
                     progress.size = progress.store.len() as u64;
@@ -114,12 +148,24 @@ impl MemoryRepository {
             }
         };
         if !keeps_bytes(&failed) {
-            progress.digester = before.0;
-            progress.store.truncate(before.1);
-            progress.size = before.1 as u64;
+            progress.go_back(before.0, before.1);
+            progress.store.truncate(usize::try_from(before.1).unwrap_or(0));
             done(progress.size);
         }
         Err(failed)
+    }
+
+    /// Puts a blob into the repository, in the place of what it had under that digest.
+    async fn insert(&self, descriptor: &Descriptor, body: BlobBody, mut held: Held) -> Result<()> {
+        let _changing = self.shared.changing.lock().await;
+        let content = self.made();
+        let before = content.blob_bytes(&descriptor.digest);
+        content.push_blob(descriptor, body).await?;
+        held.keep();
+        if let Some(before) = before {
+            self.shared.dropped(&descriptor.digest, &before);
+        }
+        Ok(())
     }
 }
 
@@ -171,22 +217,45 @@ impl Target for MemoryRepository {
     }
 
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()> {
-        self.made().push_blob(descriptor, body).await
+        let mut body = body;
+        let held = self.shared.space.take(descriptor.size)?;
+        let size = usize::try_from(descriptor.size).unwrap_or(usize::MAX);
+        let content = body.open(descriptor).await?.bytes(size).await?;
+        self.insert(descriptor, content.into(), held).await
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
-        self.made().push_manifest(manifest, tag).await
+        let _changing = self.shared.changing.lock().await;
+        let selector = manifest.digest().clone().into();
+        let is_there = self.content().resolve(&selector).await.is_ok();
+        let size = if is_there { 0 } else { manifest.bytes().len() as u64 };
+        let mut held = self.shared.space.take(size)?;
+        self.made().push_manifest(manifest, tag).await?;
+        held.keep();
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Delete for MemoryRepository {
     async fn delete_blob(&self, digest: &Digest) -> Result<()> {
-        self.content().delete_blob(digest).await
+        let _changing = self.shared.changing.lock().await;
+        let content = self.content();
+        let blob = content.blob_bytes(digest);
+        content.delete_blob(digest).await?;
+        if let Some(blob) = blob {
+            self.shared.dropped(digest, &blob);
+        }
+        Ok(())
     }
 
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
-        self.content().delete_manifest(digest).await
+        let _changing = self.shared.changing.lock().await;
+        let content = self.content();
+        let size = content.resolve(&digest.clone().into()).await?.size;
+        content.delete_manifest(digest).await?;
+        self.shared.space.freed(size);
+        Ok(())
     }
 
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
@@ -205,11 +274,11 @@ impl RepositoryStore for MemoryRepository {
         sessions.begin(&self.name, algorithm, |_| Vec::new())
     }
 
-    async fn append(&self, id: &UploadId, offset: Option<u64>, bytes: BlobStream) -> Result<u64> {
+    async fn append(&self, id: &UploadId, chunk: Chunk) -> Result<u64> {
         let session = self.shared.sessions.get(&self.name, id)?;
-        let mut progress = session.lock(offset)?;
+        let mut progress = session.lock(chunk.offset)?;
         let done = |size| session.advanced(size);
-        self.write(&mut progress, bytes, done).await?;
+        self.write(&mut progress, chunk, done).await?;
         Ok(progress.size)
     }
 
@@ -218,27 +287,22 @@ impl RepositoryStore for MemoryRepository {
         Ok(session.size())
     }
 
-    async fn commit(
-        &self,
-        id: &UploadId,
-        digest: &Digest,
-        offset: Option<u64>,
-        last: BlobStream,
-    ) -> Result<()> {
+    async fn commit(&self, id: &UploadId, digest: &Digest, last: Chunk) -> Result<()> {
         let session = self.shared.sessions.get(&self.name, id)?;
-        let mut progress = session.lock(offset)?;
+        let mut progress = session.lock(last.offset)?;
         progress.expect(digest);
         let done = |size| session.advanced(size);
         self.write(&mut progress, last, done).await?;
         self.shared.sessions.forget(id);
         let content = Bytes::from(std::mem::take(&mut progress.store));
+        let held = std::mem::replace(&mut progress.held, self.shared.space.held(0));
         // Without a second look at what is known to be wrong.
         if progress.matches(digest) == Some(false) {
             return Err(mismatch(digest));
         }
         let size = content.len() as u64;
         let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size);
-        let stored = self.made().push_blob(&descriptor, content.into()).await;
+        let stored = self.insert(&descriptor, content.into(), held).await;
         stored.map_err(|_| mismatch(digest))
     }
 
@@ -247,6 +311,7 @@ impl RepositoryStore for MemoryRepository {
     }
 
     async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Mount> {
+        let _changing = self.shared.changing.lock().await;
         let sources: Vec<Memory> = {
             let all = self.shared.all();
             match from {
@@ -255,10 +320,16 @@ impl RepositoryStore for MemoryRepository {
             }
         };
         let held = |source: &&Memory| source.blob_bytes(digest).is_some();
-        Ok(match sources.iter().find(held) {
-            Some(source) if self.made().adopt_blob(digest, source) => Mount::Mounted,
-            _ => Mount::Declined,
-        })
+        let Some(source) = sources.iter().find(held) else { return Ok(Mount::Declined) };
+        let content = self.made();
+        let before = content.blob_bytes(digest);
+        if !content.adopt_blob(digest, source) {
+            return Ok(Mount::Declined);
+        }
+        if let Some(before) = before {
+            self.shared.dropped(digest, &before);
+        }
+        Ok(Mount::Mounted)
     }
 
     async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {

@@ -6,6 +6,7 @@
 mod disk;
 mod memory;
 mod session;
+mod space;
 mod upload_id;
 
 use std::fmt;
@@ -35,6 +36,32 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Io`](longshore_core::ErrorKind::Io) if what they left behind cannot be removed.
     async fn expire_uploads(&self, idle: Duration) -> Result<usize>;
+
+    /// How much there is just now; what it cannot tell is not there.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// How much a backend has just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Uploads that were begun and have not ended.
+    pub uploads: Option<usize>,
+    /// Bytes of blobs (each once, however many repositories have it), manifests and uploads.
+    pub stored: Option<u64>,
+}
+
+/// Bytes on their way to an upload.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Where the client believes the upload to be, in bytes; `None` for wherever it is.
+    pub offset: Option<u64>,
+    /// How many bytes will come, where the client said so.
+    pub size: Option<u64>,
+    /// The bytes.
+    pub bytes: BlobStream,
 }
 
 /// A repository as a registry needs it: a store that also takes blobs in parts.
@@ -58,14 +85,13 @@ pub trait RepositoryStore: Delete {
 
     /// Adds bytes to an upload; says how many it has now.
     ///
-    /// - `offset`: where the client believes the upload to be, in bytes; `None` for wherever it is.
-    ///
     /// # Errors
     /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no such upload here;
     /// [`Conflict`](longshore_core::ErrorKind::Conflict), nothing written, if it is elsewhere or
-    /// busy; the stream's error. Where a connection broke or stalled, the bytes that came are kept
+    /// busy; [`TooLarge`](longshore_core::ErrorKind::TooLarge), with the code `DENIED`, if the
+    /// backend is full; the stream's error. Where a connection broke or stalled, the bytes that came are kept
     /// and the upload can go on; after any other error it is as before.
-    async fn append(&self, id: &UploadId, offset: Option<u64>, bytes: BlobStream) -> Result<u64>;
+    async fn append(&self, id: &UploadId, chunk: Chunk) -> Result<u64>;
 
     /// How many bytes an upload has.
     ///
@@ -80,13 +106,7 @@ pub trait RepositoryStore: Delete {
     /// # Errors
     /// As [`append`](Self::append); [`DigestMismatch`](longshore_core::ErrorKind::DigestMismatch)
     /// if the content is other than `digest` says: the upload is gone then.
-    async fn commit(
-        &self,
-        id: &UploadId,
-        digest: &Digest,
-        offset: Option<u64>,
-        last: BlobStream,
-    ) -> Result<()>;
+    async fn commit(&self, id: &UploadId, digest: &Digest, last: Chunk) -> Result<()>;
 
     /// Gives an upload up.
     ///

@@ -12,11 +12,13 @@ use longshore_core::{Algorithm, Digest, Digester, Error, ErrorKind, RepositoryNa
 use tokio::sync::OwnedMutexGuard;
 
 use super::UploadId;
+use super::space::{Held, Space};
 
 /// The open uploads of a backend.
 pub(super) struct Sessions<S> {
     open: Mutex<HashMap<UploadId, Arc<Session<S>>>>,
     limit: usize,
+    space: Space,
 }
 
 /// One open upload.
@@ -32,12 +34,14 @@ pub(super) struct Session<S> {
 pub(super) struct Progress<S> {
     pub(super) digester: Digester,
     pub(super) size: u64,
+    /// The room that its bytes take.
+    pub(super) held: Held,
     pub(super) store: S,
 }
 
 impl<S> Sessions<S> {
-    pub(super) fn new() -> Self {
-        Self { open: Mutex::default(), limit: OPEN_LIMIT }
+    pub(super) fn new(space: Space) -> Self {
+        Self { open: Mutex::default(), limit: OPEN_LIMIT, space }
     }
 
     /// Opens an upload.
@@ -53,9 +57,21 @@ impl<S> Sessions<S> {
                 .detail(format!("{} uploads are open", self.limit))
                 .with_retry_after(Duration::from_secs(60)));
         }
-        let progress = Progress { digester: algorithm.digester(), size: 0, store: store(&id) };
+        let held = self.holding(0);
+        let digester = algorithm.digester();
+        let progress = Progress { digester, size: 0, held, store: store(&id) };
         self.restore(id.clone(), repository.clone(), progress);
         Ok(id)
+    }
+
+    /// The room of an upload that has these bytes already.
+    pub(super) fn holding(&self, bytes: u64) -> Held {
+        self.space.held(bytes)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.open().len()
     }
 
     /// Adds an upload that was begun earlier.
@@ -151,6 +167,12 @@ impl<S> Session<S> {
 }
 
 impl<S> Progress<S> {
+    /// Goes back to an earlier state.
+    pub(super) fn go_back(&mut self, digester: Digester, size: u64) {
+        (self.digester, self.size) = (digester, size);
+        self.held.shrink_to(size);
+    }
+
     /// Takes the algorithm of the digest that the content will be held against, while that costs
     /// nothing: a client names it late that begins an upload without saying.
     pub(super) fn expect(&mut self, digest: &Digest) {
@@ -194,7 +216,7 @@ mod tests {
 
     #[test]
     fn an_upload_is_known_in_its_repository_alone() {
-        let sessions = Sessions::new();
+        let sessions = Sessions::new(Space::new(None));
         let id = sessions.begin(&name("a"), Algorithm::Sha256, |_| ()).unwrap();
         assert!(sessions.get(&name("a"), &id).is_ok());
         let kind = |name: &RepositoryName| sessions.get(name, &id).err().map(|e| e.kind());
@@ -205,7 +227,7 @@ mod tests {
 
     #[test]
     fn one_request_writes_at_a_time_and_only_where_the_upload_is() {
-        let sessions = Sessions::new();
+        let sessions = Sessions::new(Space::new(None));
         let id = sessions.begin(&name("a"), Algorithm::Sha256, |_| ()).unwrap();
         let session = sessions.get(&name("a"), &id).unwrap();
         let conflict = |offset| session.lock(offset).err().map(|e| e.kind());
@@ -220,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_a_dropped_request_wrote_counts() {
-        let sessions = Sessions::new();
+        let sessions = Sessions::new(Space::new(None));
         let id = sessions.begin(&name("a"), Algorithm::Sha256, |_| ()).unwrap();
         let session = sessions.get(&name("a"), &id).unwrap();
         let mut writing = session.lock(Some(0)).unwrap();
@@ -233,7 +255,7 @@ mod tests {
 
     #[test]
     fn more_than_so_many_are_not_opened() {
-        let sessions = Sessions { limit: 1, ..Sessions::new() };
+        let sessions = Sessions { limit: 1, ..Sessions::new(Space::new(None)) };
         let begin = || sessions.begin(&name("a"), Algorithm::Sha256, |_| ());
         begin().unwrap();
         assert_eq!(begin().unwrap_err().kind(), ErrorKind::RateLimited);

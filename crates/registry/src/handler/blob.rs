@@ -11,7 +11,7 @@ use crate::reply::{self, About, Body, Refusal};
 pub(super) async fn answer(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
     match *call.method {
         Method::GET | Method::HEAD => read(call, name, digest).await,
-        Method::DELETE if !call.deletes => Err(Refusal::method("GET, HEAD")),
+        Method::DELETE if !call.offered.delete => Err(Refusal::method("GET, HEAD")),
         Method::DELETE => {
             let deleted = call.store(name).delete_blob(digest).await;
             deleted.map_err(|e| About::Blob.refuse(&e))?;

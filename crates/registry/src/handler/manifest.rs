@@ -24,7 +24,7 @@ pub(super) async fn answer(
     match *call.method {
         Method::GET | Method::HEAD => read(call, name, selector).await,
         Method::PUT => write(call, name, selector, body).await,
-        Method::DELETE if !call.deletes => Err(Refusal::method("GET, HEAD, PUT")),
+        Method::DELETE if !call.offered.delete => Err(Refusal::method("GET, HEAD, PUT")),
         Method::DELETE => {
             let store = call.store(name);
             let deleted = match selector {
@@ -95,7 +95,7 @@ async fn write(
     };
     let manifest = manifest.map_err(|e| refuse(&e))?;
     let subject = graph::referrer(&manifest).map_err(|e| refuse(&e))?;
-    check_successors(&*store, &manifest).await?;
+    check_successors(call, &*store, &manifest).await?;
 
     let pushed = store.push_manifest(&manifest, selector.tag()).await;
     pushed.map_err(|e| refuse(&e))?;
@@ -141,6 +141,7 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
 /// a subject may come later or never; schema 1 states no sizes, and is taken as it is. An index may
 /// list blobs, as the ones that BuildKit keeps its cache in do (before 0.21, 2025).
 async fn check_successors(
+    call: &Call<'_>,
     store: &dyn RepositoryStore,
     manifest: &RawManifest,
 ) -> Result<(), Refusal> {
@@ -149,10 +150,14 @@ async fn check_successors(
         Err(e) if e.kind() == ErrorKind::Unsupported => return Ok(()),
         Err(e) => return Err(About::Manifest.refuse(&e)),
     };
+    let check = |noun, listed: &Descriptor, size| match size {
+        None if call.allows_missing => Ok(()),
+        size => check_size(noun, listed, size),
+    };
     let blobs = successors.blobs.iter();
     for blob in blobs.filter(|blob| !blob.media_type.is_nondistributable()) {
         let size = store.blob_size(&blob.digest).await;
-        check_size("blob", blob, size.map_err(|e| About::Blob.refuse(&e))?)?;
+        check("blob", blob, size.map_err(|e| About::Blob.refuse(&e))?)?;
     }
     for child in &successors.manifests {
         let size = match store.resolve(&child.digest.clone().into()).await {
@@ -163,7 +168,7 @@ async fn check_successors(
             }
             Err(e) => return Err(About::Manifest.refuse(&e)),
         };
-        check_size("manifest", child, size)?;
+        check("manifest", child, size)?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use http::header::{CONTENT_LENGTH, ETAG, HeaderName, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use longshore_core::{Digest, RepositoryName};
 
-use crate::access::{Access, Need, Resource, Right, Verdict};
+use crate::access::{Access, Need, Resource, Right, Rights, Verdict};
 use crate::backend::{Backend, RepositoryStore};
 use crate::incoming::Incoming;
 use crate::limits::Limits;
@@ -30,7 +30,8 @@ pub(crate) struct Call<'a> {
     pub(crate) backend: &'a dyn Backend,
     pub(crate) access: &'a dyn Access,
     pub(crate) limits: &'a Limits,
-    pub(crate) deletes: bool,
+    pub(crate) offered: Rights,
+    pub(crate) allows_missing: bool,
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Query<'a>,

@@ -5,11 +5,11 @@ use std::ops::Range;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use longshore_core::{
-    Algorithm, BlobStream, Digest, Error, ErrorCode, ErrorKind, Mount, ParseError, RepositoryName,
+    Algorithm, Digest, Error, ErrorCode, ErrorKind, Mount, ParseError, RepositoryName,
 };
 
 use super::{Answer, Call, created};
-use crate::backend::{RepositoryStore, UploadId};
+use crate::backend::{Chunk, RepositoryStore, UploadId};
 use crate::incoming::Incoming;
 use crate::range;
 use crate::reply::{self, About, Body, Refusal};
@@ -61,8 +61,8 @@ pub(super) async fn answer(
             accepted(StatusCode::NO_CONTENT, name, id, size)
         }
         Method::PATCH => {
-            let (offset, stream) = arriving(call, &*store, id, body).await?;
-            match store.append(id, offset, stream).await {
+            let chunk = arriving(call, &*store, id, body).await?;
+            match store.append(id, chunk).await {
                 Ok(size) => accepted(StatusCode::ACCEPTED, name, id, size),
                 Err(e) => Err(failed(&*store, name, id, &e).await),
             }
@@ -92,9 +92,9 @@ async fn commit(
     name: &RepositoryName,
     id: &UploadId,
     digest: &Digest,
-    (offset, stream): (Option<u64>, BlobStream),
+    last: Chunk,
 ) -> Answer {
-    match store.commit(id, digest, offset, stream).await {
+    match store.commit(id, digest, last).await {
         Ok(()) => created(&format!("/v2/{name}/blobs/{digest}"), digest),
         Err(e) => Err(failed(store, name, id, &e).await),
     }
@@ -136,20 +136,22 @@ fn chunk(call: &Call<'_>) -> Result<Option<Range<u64>>, Refusal> {
     Ok(Some(range))
 }
 
-/// Where the bytes that come in belong, if the client says so, and the bytes.
+/// The bytes that come in, and what the client says of them.
 async fn arriving(
     call: &Call<'_>,
     store: &dyn RepositoryStore,
     id: &UploadId,
     body: Incoming,
-) -> Result<(Option<u64>, BlobStream), Refusal> {
-    let chunk = chunk(call)?;
+) -> Result<Chunk, Refusal> {
+    let range = chunk(call)?;
     let size = store.upload_size(id).await;
     let size = size.map_err(|e| About::Upload.refuse(&e))?;
     let limit = call.limits.blob_size.saturating_sub(size);
-    let length = chunk.as_ref().map(|chunk| chunk.end - chunk.start);
-    let stream = body.into_stream(limit, length);
-    Ok((chunk.map(|chunk| chunk.start), stream))
+    let expected = range.as_ref().map(|range| range.end - range.start);
+    // More than fits is refused by the stream, at once, and not by setting room aside.
+    let size = expected.or(body.size()).filter(|size| *size <= limit);
+    let bytes = body.into_stream(limit, expected);
+    Ok(Chunk { offset: range.map(|range| range.start), size, bytes })
 }
 
 /// Words a failure; one about where the upload is says where it is.

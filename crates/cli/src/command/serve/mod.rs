@@ -4,6 +4,7 @@
 //! read files, and `watch` says when they changed.
 
 mod file;
+mod size;
 mod tls;
 mod users;
 mod watch;
@@ -14,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{Error, ErrorKind, Result};
-use longshore_registry::{Builder, Registry};
+use longshore_registry::{Builder, Limits, Registry};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use self::size::Size;
 use self::tls::{Current, TlsListener, TlsOptions};
 use self::users::Users;
 use self::watch::Watch;
@@ -58,6 +60,19 @@ pub(crate) struct Arguments {
     /// Refuse to delete anything.
     #[arg(long)]
     no_delete: bool,
+    /// Refuse to change anything.
+    #[arg(long)]
+    read_only: bool,
+    /// Take manifests whose blobs or manifests are not there, such as an index of which one platform
+    /// was mirrored.
+    #[arg(long)]
+    allow_missing: bool,
+    /// Refuse blobs of more bytes than this, such as 500MB or 10GiB.
+    #[arg(long, value_name = "SIZE")]
+    max_blob_size: Option<Size>,
+    /// Refuse what would make all that is kept more than this, uploads under way included.
+    #[arg(long, value_name = "SIZE")]
+    max_total_size: Option<Size>,
     /// Send every `Location` as a URL that starts with this one, where clients reach the registry.
     ///
     /// Without it, locations are paths, which are right behind every proxy. Some old clients resolve none
@@ -96,7 +111,13 @@ fn registry(arguments: Arguments) -> Result<Registry> {
     } else {
         Registry::builder().disk(arguments.root.unwrap_or_else(|| "registry".into()))
     };
+    let mut limits = Limits::default();
+    limits.blob_size = arguments.max_blob_size.map_or(limits.blob_size, |size| size.0);
+    limits.total_size = arguments.max_total_size.map(|size| size.0);
+    let builder = builder.limits(limits);
     let builder = if arguments.no_delete { builder.without_deletes() } else { builder };
+    let builder = if arguments.read_only { builder.read_only() } else { builder };
+    let builder = if arguments.allow_missing { builder.allow_missing() } else { builder };
     let builder = arguments.public_url.into_iter().fold(builder, Builder::public_url);
     let builder = match arguments.users {
         Some(file) => builder.access(watched_users(&file)?.policy),

@@ -1,5 +1,6 @@
 //! The registry that the program serves, as its options make it.
 
+mod offers;
 mod tls;
 mod users;
 
@@ -19,6 +20,7 @@ struct Reply {
     status: u16,
     /// The head, in lower case.
     head: String,
+    body: String,
 }
 
 /// Asks over a connection of its own: `METHOD PATH`, and headers.
@@ -46,9 +48,9 @@ fn ask_over(
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok();
     let answer = String::from_utf8_lossy(&answer);
-    let (head, _) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply { status, head: head.to_lowercase() }
+    Reply { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
 /// The header that offers this name and password.

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,16 +13,19 @@ use std::time::SystemTime;
 use longshore_core::blob_file::Aside;
 use longshore_core::{Algorithm, Digest, Error, ErrorKind, PIECE, Result, blob_file};
 
+use super::locks::Locks;
 use super::place::{Folder, Place};
 use crate::backend::UploadId;
+use crate::backend::space::Space;
 
 /// The blobs of all repositories.
 #[derive(Debug)]
 pub(super) struct Blobs {
     place: Place,
+    space: Space,
     known: Mutex<HashMap<Digest, Stamp>>,
     /// One blob is named or unnamed by one thread at a time; which lock, its digest says.
-    naming: Vec<Mutex<()>>,
+    naming: Locks<Mutex<()>>,
 }
 
 /// What is at a blob's name.
@@ -46,12 +48,8 @@ struct Stamp {
 }
 
 impl Blobs {
-    pub(super) fn new(place: Place) -> Self {
-        Self {
-            place,
-            known: Mutex::default(),
-            naming: (0..NAMING_LOCKS).map(|_| Mutex::default()).collect(),
-        }
+    pub(super) fn new(place: Place, space: Space) -> Self {
+        Self { place, space, known: Mutex::default(), naming: Locks::new() }
     }
 
     /// Looks what is at a blob's name, reading at most `limit` bytes to make sure.
@@ -96,10 +94,11 @@ impl Blobs {
         known.insert(digest.clone(), Stamp::of(metadata));
     }
 
-    /// Makes a finished, verified upload a blob of a repository.
+    /// Makes a finished, verified upload a blob of a repository. Says whether its file became the
+    /// blob's: it is removed where one was there already.
     ///
-    /// The file is on the disk before it has a name that anyone reads, and the repository's name
-    /// for it is on the disk at the end. The pool's name need not be: it only saves space. It comes
+    /// The file is on the disk before it has a name that anyone reads. The repository's name for it
+    /// is once its folder is synced, which is the caller's business. The pool's name need not be: it only saves space. It comes
     /// last, so that a file that a restart takes for an upload is never one that is shared.
     pub(super) fn publish(
         &self,
@@ -107,7 +106,7 @@ impl Blobs {
         digest: &Digest,
         upload: &Path,
         file: &File,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let _naming = self.naming(digest);
         let (blob, pool) = (folder.blob(digest), self.place.pool(digest));
         create_parent(&blob)?;
@@ -115,14 +114,15 @@ impl Blobs {
         if shared && self.link(&pool, &blob).is_ok() {
             // The upload was a copy of what is here already.
             let _ = std::fs::remove_file(upload);
-        } else {
-            let at = |e| Error::io(upload, e);
-            file.sync_all().map_err(at)?;
-            self.remember(digest, &file.metadata().map_err(at)?);
-            std::fs::rename(upload, &blob).map_err(|e| Error::io(&blob, e))?;
-            self.add_to_pool(&blob, &pool);
+            return Ok(false);
         }
-        sync_parent(&blob)
+        let at = |e| Error::io(upload, e);
+        file.sync_all().map_err(at)?;
+        self.remember(digest, &file.metadata().map_err(at)?);
+        let renamed = self.counting(&blob, || std::fs::rename(upload, &blob));
+        renamed.map_err(|e| Error::io(&blob, e))?;
+        self.add_to_pool(&blob, &pool);
+        Ok(true)
     }
 
     /// Gives a blob of one repository, or of the pool, to another.
@@ -167,7 +167,7 @@ impl Blobs {
             std::fs::remove_file(&pool).map_err(|e| Error::io(&pool, e))?;
             self.known().remove(digest);
         }
-        match std::fs::remove_file(&blob) {
+        match self.counting(&blob, || std::fs::remove_file(&blob)) {
             Ok(()) => {}
             Err(e) if is_absent(&e) => return Ok(false),
             Err(e) => return Err(Error::io(&blob, e)),
@@ -193,7 +193,7 @@ impl Blobs {
         }
         let aside = self.aside().map_err(io::Error::other)?;
         std::fs::hard_link(file, &aside)?;
-        let renamed = std::fs::rename(&aside, name);
+        let renamed = self.counting(name, || std::fs::rename(&aside, name));
         // Renaming a file onto itself leaves both names.
         let _ = std::fs::remove_file(&aside);
         renamed
@@ -202,8 +202,25 @@ impl Blobs {
     fn copy(&self, file: &Path, name: &Path) -> Result<()> {
         let mut aside = Aside::create(&self.place.uploads())?;
         let mut file = blob_file::open(file)?;
-        io::copy(&mut file, &mut aside).map_err(|e| Error::io(name, e))?;
-        aside.publish(name)
+        let at = |e| Error::io(name, e);
+        let mut held = self.space.take(file.metadata().map_err(at)?.len())?;
+        io::copy(&mut file, &mut aside).map_err(at)?;
+        self.counting(name, || aside.publish(name).map_err(io::Error::other)).map_err(at)?;
+        held.keep();
+        Ok(())
+    }
+
+    /// Does what may take a file its last name, and notes that it is gone if so.
+    fn counting(&self, name: &Path, act: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let before = std::fs::symlink_metadata(name).ok().filter(has_one_name);
+        act()?;
+        let after = std::fs::symlink_metadata(name).ok();
+        if let Some(before) = before
+            && after.is_none_or(|after| inode(&after) != inode(&before))
+        {
+            self.space.freed(before.len());
+        }
+        Ok(())
     }
 
     /// A name that nothing has, among those removed at the next start.
@@ -216,11 +233,7 @@ impl Blobs {
     }
 
     fn naming(&self, digest: &Digest) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        digest.hash(&mut hasher);
-        let index = hasher.finish() % self.naming.len() as u64;
-        let lock = &self.naming[usize::try_from(index).unwrap_or(0)];
-        lock.lock().unwrap_or_else(PoisonError::into_inner)
+        self.naming.of(digest).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -273,6 +286,16 @@ fn inode(_: &Metadata) -> u64 {
     0
 }
 
+#[cfg(unix)]
+fn has_one_name(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(metadata) == 1
+}
+
+#[cfg(not(unix))]
+fn has_one_name(_: &Metadata) -> bool {
+    false
+}
+
 /// Whether two names are of one file that has no third.
 #[cfg(unix)]
 fn are_the_last_names(blob: &Path, pool: &Path) -> bool {
@@ -294,5 +317,3 @@ pub(super) const CHECK_LIMIT: u64 = 64 << 20;
 const SHARE_LIMIT: u64 = 1 << 30;
 /// 65,536 blobs, some 10 MB; beyond that files are checked again.
 const KNOWN_LIMIT: usize = 1 << 16;
-/// 64 locks: far more than there are threads to hold them.
-const NAMING_LOCKS: usize = 64;

@@ -1,6 +1,7 @@
 //! Manifest, tag and referrer files of one repository. Everything here blocks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use longshore_core::blob_file::Aside;
@@ -10,7 +11,24 @@ use longshore_core::{
 };
 
 use super::blobs::{create_parent, is_absent, sync_parent};
+use super::locks::Locks;
 use super::place::{Folder, MANIFESTS, Place};
+use crate::backend::space::{Held, Space};
+
+/// How small files come and go.
+#[derive(Debug)]
+pub(super) struct Files {
+    place: Place,
+    space: Space,
+    /// One path is changed by one thread at a time, so that what is counted is what is there.
+    changing: Locks<Mutex<()>>,
+}
+
+/// A small file that is to be there.
+struct Entry {
+    path: PathBuf,
+    content: Vec<u8>,
+}
 
 /// The digest that a tag points at, or the digest itself.
 pub(super) fn digest_of(folder: &Folder, selector: &TagOrDigest) -> Result<Digest> {
@@ -30,28 +48,41 @@ pub(super) fn read(folder: &Folder, selector: &TagOrDigest) -> Result<RawManifes
 }
 
 /// Writes a manifest, after its entry among its subject's referrers: whoever sees the manifest
-/// finds it listed. Says whether the repository had no manifest before.
-pub(super) fn write(place: &Place, folder: &Folder, manifest: &RawManifest) -> Result<bool> {
+/// finds it listed; then its tags. Says whether the repository had no manifest before.
+pub(super) fn write(
+    files: &Files,
+    folder: &Folder,
+    manifest: &RawManifest,
+    tags: &[Tag],
+) -> Result<bool> {
     let is_first = !folder.manifests().is_dir();
+    let mut entries = Vec::new();
     if let Some((subject, descriptor)) = graph::referrer(manifest)? {
         let path = folder.referrer(&subject, manifest.digest());
-        let entry = serde_json::to_vec(&descriptor)
+        let content = serde_json::to_vec(&descriptor)
             .map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))?;
-        replace(place, &path, &entry)?;
+        entries.push(Entry { path, content });
     }
     let mut content = format!("{}\n", manifest.media_type()).into_bytes();
     content.extend_from_slice(manifest.bytes());
-    replace(place, &folder.manifest(manifest.digest()), &content)?;
+    entries.push(Entry { path: folder.manifest(manifest.digest()), content });
+    entries.extend(tag_entries(folder, manifest.digest(), tags));
+    files.write(&entries)?;
     Ok(is_first)
 }
 
-/// Points a tag at a digest.
-pub(super) fn tag(place: &Place, folder: &Folder, tag: &Tag, digest: &Digest) -> Result<()> {
-    replace(place, &folder.tag(tag), format!("{digest}\n").as_bytes())
+/// Points tags at a digest.
+pub(super) fn tag(files: &Files, folder: &Folder, digest: &Digest, tags: &[Tag]) -> Result<()> {
+    files.write(&tag_entries(folder, digest, tags))
+}
+
+fn tag_entries(folder: &Folder, digest: &Digest, tags: &[Tag]) -> Vec<Entry> {
+    let entry = |tag| Entry { path: folder.tag(tag), content: format!("{digest}\n").into_bytes() };
+    tags.iter().map(entry).collect()
 }
 
 /// Removes a manifest, its tags before it, its entry among referrers after it.
-pub(super) fn remove(folder: &Folder, digest: &Digest) -> Result<()> {
+pub(super) fn remove(files: &Files, folder: &Folder, digest: &Digest) -> Result<()> {
     let selector = TagOrDigest::from(digest.clone());
     let path = folder.manifest(digest);
     // A damaged one can be removed, too; what it referred to is not known then.
@@ -64,19 +95,19 @@ pub(super) fn remove(folder: &Folder, digest: &Digest) -> Result<()> {
         let tag = folder.tag(&name);
         // A damaged tag points at nothing, this manifest included.
         if tagged(&tag).is_ok_and(|tagged| tagged.as_ref() == Some(digest)) {
-            unlink(&tag)?;
+            files.remove(&tag)?;
         }
     }
-    unlink(&path)?;
+    files.remove(&path)?;
     if let Some(subject) = subject {
-        unlink(&folder.referrer(&subject, digest))?;
+        files.remove(&folder.referrer(&subject, digest))?;
     }
     Ok(())
 }
 
 /// Removes one tag.
-pub(super) fn untag(folder: &Folder, tag: &Tag) -> Result<()> {
-    if unlink(&folder.tag(tag))? {
+pub(super) fn untag(files: &Files, folder: &Folder, tag: &Tag) -> Result<()> {
+    if files.remove(&folder.tag(tag))? {
         return Ok(());
     }
     Err(Error::new(ErrorKind::NotFound).at(format!("tag {tag}")))
@@ -166,26 +197,56 @@ fn read_if_there(path: &Path, limit: usize) -> Result<Option<Bytes>> {
     }
 }
 
-/// Writes a small file whole, unless it is there just so.
-fn replace(place: &Place, path: &Path, content: &[u8]) -> Result<()> {
-    let same = blob_file::read(path, content.len()).is_ok_and(|there| there == content);
-    if same {
-        // Its name may be new: the process that gave it may have died before it was synced.
-        return sync_parent(path);
+impl Files {
+    pub(super) fn new(place: Place, space: Space) -> Self {
+        Self { place, space, changing: Locks::new() }
     }
-    create_parent(path)?;
-    let mut aside = Aside::create(&place.uploads())?;
-    std::io::Write::write_all(&mut aside, content).map_err(|e| Error::io(path, e))?;
-    aside.publish(path)
+
+    /// Writes small files in this order, if there is room for all of them.
+    fn write(&self, entries: &[Entry]) -> Result<()> {
+        let room = entries.iter().map(|entry| {
+            let there = size_of(&entry.path);
+            (entry.content.len() as u64).saturating_sub(there)
+        });
+        let mut held = self.space.take(room.sum())?;
+        entries.iter().try_for_each(|entry| self.replace(entry, &mut held))
+    }
+
+    /// Writes a small file whole, unless it is there just so.
+    fn replace(&self, Entry { path, content }: &Entry, held: &mut Held) -> Result<()> {
+        let same = blob_file::read(path, content.len()).is_ok_and(|there| there == *content);
+        if same {
+            // Its name may be new: the process that gave it may have died before it was synced.
+            return sync_parent(path);
+        }
+        create_parent(path)?;
+        let mut aside = Aside::create(&self.place.uploads())?;
+        std::io::Write::write_all(&mut aside, content).map_err(|e| Error::io(path, e))?;
+        let _changing = self.changing.of(path).lock().unwrap_or_else(PoisonError::into_inner);
+        let before = size_of(path);
+        aside.publish(path)?;
+        held.replace(before, content.len() as u64);
+        Ok(())
+    }
+
+    /// Removes a file, for good; says whether it was there.
+    fn remove(&self, path: &Path) -> Result<bool> {
+        let _changing = self.changing.of(&path).lock().unwrap_or_else(PoisonError::into_inner);
+        let size = size_of(path);
+        match std::fs::remove_file(path) {
+            Ok(()) => {
+                self.space.freed(size);
+                sync_parent(path).map(|()| true)
+            }
+            Err(e) if is_absent(&e) => Ok(false),
+            Err(e) => Err(Error::io(path, e)),
+        }
+    }
 }
 
-/// Removes a file, for good; says whether it was there.
-fn unlink(path: &Path) -> Result<bool> {
-    match std::fs::remove_file(path) {
-        Ok(()) => sync_parent(path).map(|()| true),
-        Err(e) if is_absent(&e) => Ok(false),
-        Err(e) => Err(Error::io(path, e)),
-    }
+/// The bytes of a file; 0 if there is none.
+fn size_of(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).map_or(0, |there| there.len())
 }
 
 fn absent(selector: &TagOrDigest) -> Error {

@@ -8,7 +8,9 @@
 
 mod blobs;
 mod listing;
+mod locks;
 mod manifests;
+mod measure;
 mod place;
 mod repository;
 mod turns;
@@ -28,12 +30,14 @@ use longshore_core::{
 
 use self::blobs::Blobs;
 use self::listing::Listing;
+use self::manifests::Files;
 use self::place::Place;
 use self::repository::DiskRepository;
 use self::turns::Turns;
 use self::uploads::UploadFile;
 use super::session::Sessions;
-use super::{Backend, RepositoryStore};
+use super::space::Space;
+use super::{Backend, RepositoryStore, Usage};
 
 /// Repositories in a folder. Clones share it.
 ///
@@ -46,6 +50,8 @@ pub struct Disk(Arc<Shared>);
 struct Shared {
     place: Place,
     blobs: Blobs,
+    files: Files,
+    space: Space,
     sessions: Sessions<UploadFile>,
     turns: Turns,
     names: Listing<RepositoryName>,
@@ -63,15 +69,37 @@ impl Disk {
     /// [`Conflict`](ErrorKind::Conflict) if another process has it open; [`Io`](ErrorKind::Io) if
     /// it cannot be made or read.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
-        let place = Place::new(root.into());
+        Self::open_with(root.into(), Space::new(None))
+    }
+
+    /// The same, for at most so many bytes: blobs (each once, however many repositories have it),
+    /// manifests with what lists them, and uploads. A write beyond that is refused. What is there
+    /// already is counted now, and may be more.
+    ///
+    /// Blocks while it looks at the size of every file. Where the system does not tell how many
+    /// names a file has (other than on Unix), what is deleted counts until the next start.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_limited(root: impl Into<PathBuf>, bytes: u64) -> Result<Self> {
+        Self::open_with(root.into(), Space::new(Some(bytes)))
+    }
+
+    fn open_with(root: PathBuf, space: Space) -> Result<Self> {
+        let place = Place::new(root);
         blob_file::create_folder(place.root())?;
         let lock = lock(&place)?;
         blob_file::create_folder(&place.repositories())?;
-        let sessions = Sessions::new();
+        let sessions = Sessions::new(space.clone());
         uploads::restore(&place, &sessions)?;
+        if space.is_counted() {
+            space.found(measure::measure(place.root())?);
+        }
         Ok(Self(Arc::new(Shared {
-            blobs: Blobs::new(place.clone()),
+            blobs: Blobs::new(place.clone(), space.clone()),
+            files: Files::new(place.clone(), space.clone()),
             place,
+            space,
             sessions,
             turns: Turns::new(),
             names: Listing::default(),
@@ -153,5 +181,9 @@ impl Backend for Disk {
             Ok(count)
         })
         .await
+    }
+
+    fn usage(&self) -> Usage {
+        Usage { uploads: Some(self.0.sessions.count()), stored: self.0.space.used() }
     }
 }

@@ -13,12 +13,12 @@ use longshore_core::{
     TagOrDigest, Target, blob_file, offload,
 };
 
-use super::blobs::{CHECK_LIMIT, Found};
+use super::blobs::{CHECK_LIMIT, Found, sync_parent};
 use super::place::Folder;
 use super::uploads::{UploadFile, Writing};
 use super::{Shared, manifests, uploads};
 use crate::backend::session::mismatch;
-use crate::backend::{RepositoryStore, UploadId};
+use crate::backend::{Chunk, RepositoryStore, UploadId};
 
 /// A repository of a [`Disk`](super::Disk).
 #[derive(Clone)]
@@ -96,20 +96,12 @@ impl DiskRepository {
         }
         let upload = writing.store.path().to_owned();
         let file = writing.file()?;
-        let blobs = &self.shared.blobs;
-        blobs.publish(&self.folder, digest, &upload, file)?;
+        if self.shared.blobs.publish(&self.folder, digest, &upload, file)? {
+            writing.held.keep();
+        }
+        sync_parent(&self.folder.blob(digest))?;
         self.shared.sessions.forget(id);
         writing.store.published()
-    }
-
-    fn write_tags(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
-        for tag in tags {
-            manifests::tag(&self.shared.place, &self.folder, tag, digest)?;
-        }
-        if !tags.is_empty() {
-            self.shared.tags_changed(&self.name);
-        }
-        Ok(())
     }
 }
 
@@ -230,7 +222,9 @@ impl Target for DiskRepository {
         let reader = body.open(descriptor).await?;
         let algorithm = descriptor.digest.algorithm().unwrap_or_default();
         let id = self.begin_upload(algorithm).await?;
-        let pushed = self.commit(&id, &descriptor.digest, None, BlobStream::new(reader)).await;
+        let bytes = BlobStream::new(reader);
+        let chunk = Chunk { offset: None, size: Some(descriptor.size), bytes };
+        let pushed = self.commit(&id, &descriptor.digest, chunk).await;
         if pushed.is_err() {
             // Gone already if the content was wrong.
             let _ = self.cancel(&id).await;
@@ -242,10 +236,14 @@ impl Target for DiskRepository {
         let (manifest, tag) = (manifest.clone(), tag.cloned());
         self.run(move |this| {
             let _turn = this.shared.turns.shared(&this.name);
-            if manifests::write(&this.shared.place, &this.folder, &manifest)? {
-                this.shared.names.changed();
+            let Shared { files, names, .. } = &*this.shared;
+            let written = manifests::write(files, &this.folder, &manifest, tag.as_slice());
+            // Also where it failed: some of it may be there.
+            this.shared.tags_changed(&this.name);
+            if written? {
+                names.changed();
             }
-            this.write_tags(manifest.digest(), tag.as_slice())
+            Ok(())
         })
         .await
     }
@@ -268,7 +266,7 @@ impl Delete for DiskRepository {
         let digest = digest.clone();
         self.run(move |this| {
             let _turn = this.shared.turns.alone(&this.name);
-            let removed = manifests::remove(&this.folder, &digest);
+            let removed = manifests::remove(&this.shared.files, &this.folder, &digest);
             this.shared.tags_changed(&this.name);
             removed
         })
@@ -278,7 +276,7 @@ impl Delete for DiskRepository {
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
         let tag = tag.clone();
         self.run(move |this| {
-            let removed = manifests::untag(&this.folder, &tag);
+            let removed = manifests::untag(&this.shared.files, &this.folder, &tag);
             this.shared.tags_changed(&this.name);
             removed
         })
@@ -298,10 +296,10 @@ impl RepositoryStore for DiskRepository {
         sessions.begin(&self.name, algorithm, at)
     }
 
-    async fn append(&self, id: &UploadId, offset: Option<u64>, bytes: BlobStream) -> Result<u64> {
+    async fn append(&self, id: &UploadId, chunk: Chunk) -> Result<u64> {
         let session = self.shared.sessions.get(&self.name, id)?;
-        let writing = session.lock(offset)?;
-        uploads::append(&session, writing, self.name.clone(), bytes).await
+        let writing = session.lock(chunk.offset)?;
+        uploads::append(&session, writing, self.name.clone(), chunk).await
     }
 
     async fn upload_size(&self, id: &UploadId) -> Result<u64> {
@@ -309,15 +307,9 @@ impl RepositoryStore for DiskRepository {
         Ok(session.size())
     }
 
-    async fn commit(
-        &self,
-        id: &UploadId,
-        digest: &Digest,
-        offset: Option<u64>,
-        last: BlobStream,
-    ) -> Result<()> {
+    async fn commit(&self, id: &UploadId, digest: &Digest, last: Chunk) -> Result<()> {
         let session = self.shared.sessions.get(&self.name, id)?;
-        let mut writing = session.lock(offset)?;
+        let mut writing = session.lock(last.offset)?;
         writing.expect(digest);
         let mut writing = uploads::write(&session, writing, last).await?;
         let (id, digest) = (id.clone(), digest.clone());
@@ -345,7 +337,9 @@ impl RepositoryStore for DiskRepository {
         self.run(move |this| {
             let _turn = this.shared.turns.shared(&this.name);
             manifests::read(&this.folder, &digest.clone().into())?;
-            this.write_tags(&digest, &tags)
+            let tagged = manifests::tag(&this.shared.files, &this.folder, &digest, &tags);
+            this.shared.tags_changed(&this.name);
+            tagged
         })
         .await
     }

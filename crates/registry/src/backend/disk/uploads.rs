@@ -17,8 +17,8 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::blobs::{is_absent, sum};
 use super::place::Place;
-use crate::backend::UploadId;
 use crate::backend::session::{Progress, Session, Sessions, keeps_bytes};
+use crate::backend::{Chunk, UploadId};
 
 /// Where the bytes of an upload lie.
 #[derive(Debug)]
@@ -129,10 +129,11 @@ impl Progress<UploadFile> {
 pub(super) async fn write(
     session: &Session<UploadFile>,
     mut writing: Writing,
-    bytes: BlobStream,
+    chunk: Chunk,
 ) -> Result<Writing> {
+    let mut aside = writing.held.aside(chunk.size.unwrap_or(0))?;
     let (digester, size) = (writing.digester.clone(), writing.size);
-    let mut batches = Batches::new(bytes);
+    let mut batches = Batches::new(chunk.bytes);
     let mut next = batches.next().await;
     let failed = loop {
         let batch = match next {
@@ -140,6 +141,10 @@ pub(super) async fn write(
             Ok(None) => return Ok(writing),
             Err(e) => break e,
         };
+        let bytes = batch.iter().map(|piece| piece.len() as u64).sum();
+        if let Err(e) = writing.held.draw(bytes, &mut aside) {
+            break e;
+        }
         let work = offload(move || {
             let written = writing.write(&batch);
             Ok((writing, written))
@@ -152,7 +157,7 @@ pub(super) async fn write(
     };
     writing.store.file = None;
     if !keeps_bytes(&failed) {
-        (writing.digester, writing.size) = (digester, size);
+        writing.go_back(digester, size);
         session.advanced(size);
     }
     Err(failed)
@@ -163,9 +168,9 @@ pub(super) async fn append(
     session: &Session<UploadFile>,
     writing: Writing,
     repository: RepositoryName,
-    bytes: BlobStream,
+    chunk: Chunk,
 ) -> Result<u64> {
-    let mut writing = write(session, writing, bytes).await?;
+    let mut writing = write(session, writing, chunk).await?;
     offload(move || {
         writing.record(&repository)?;
         Ok(writing.size)
@@ -218,7 +223,7 @@ pub(super) fn restore(place: &Place, sessions: &Sessions<UploadFile>) -> Result<
     let mut others = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(|e| Error::io(&folder, e))? {
         let path = entry.map_err(|e| Error::io(&folder, e))?.path();
-        match left_upload(place, &path) {
+        match left_upload(place, sessions, &path) {
             Some((id, repository, progress)) => {
                 kept.insert(progress.store.path.clone());
                 sessions.restore(id, repository, progress);
@@ -234,6 +239,7 @@ pub(super) fn restore(place: &Place, sessions: &Sessions<UploadFile>) -> Result<
 /// Reads a record and looks for the bytes that go with it.
 fn left_upload(
     place: &Place,
+    sessions: &Sessions<UploadFile>,
     record: &Path,
 ) -> Option<(UploadId, RepositoryName, Progress<UploadFile>)> {
     let id = record.file_name()?.to_str()?.strip_suffix(RECORD_SUFFIX)?;
@@ -245,7 +251,8 @@ fn left_upload(
     let path = place.upload(&id);
     let size = std::fs::symlink_metadata(&path).ok()?.len();
     let store = UploadFile { recorded: true, summed: false, ..UploadFile::new(path) };
-    let progress = Progress { digester: algorithm.digester(), size, store };
+    let (digester, held) = (algorithm.digester(), sessions.holding(size));
+    let progress = Progress { digester, size, held, store };
     Some((id, repository, progress))
 }
 
@@ -260,6 +267,11 @@ fn open_at(path: &Path, size: u64) -> io::Result<File> {
     file.set_len(size)?;
     file.seek(SeekFrom::Start(size))?;
     Ok(file)
+}
+
+/// Whether a file among the uploads is a record of one.
+pub(super) fn is_record(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == &RECORD_SUFFIX[1..])
 }
 
 fn record_path(upload: &Path) -> PathBuf {

@@ -1,0 +1,184 @@
+//! How many bytes a backend holds, and may hold.
+//!
+//! Owns the count and its limit. What is counted, and when something is gone, is the backend's
+//! business.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use longshore_core::{Error, ErrorCode, ErrorKind, RegistryError, Result};
+
+/// The bytes of a backend. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Space(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    used: AtomicU64,
+    /// `None` where nobody counts: `used` is then any number.
+    limit: Option<u64>,
+}
+
+/// Bytes that are taken, and given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    space: Space,
+    bytes: u64,
+}
+
+impl Space {
+    /// Counts from nothing, up to a limit if there is one; `None` counts nothing.
+    pub(super) fn new(limit: Option<u64>) -> Self {
+        Self(Arc::new(Counted { used: AtomicU64::new(0), limit }))
+    }
+
+    pub(super) fn is_counted(&self) -> bool {
+        self.0.limit.is_some()
+    }
+
+    /// How many bytes there are, where they are counted.
+    pub(super) fn used(&self) -> Option<u64> {
+        self.0.limit.map(|_| self.0.used.load(Ordering::Acquire))
+    }
+
+    /// Says how many bytes there are, before anybody takes some.
+    pub(super) fn found(&self, used: u64) {
+        self.0.used.store(used, Ordering::Release);
+    }
+
+    /// Takes bytes.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if there is no room for them.
+    pub(super) fn take(&self, bytes: u64) -> Result<Held> {
+        let limit = self.0.limit.unwrap_or(u64::MAX);
+        let taken = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+            if limit == u64::MAX {
+                return Some(used.wrapping_add(bytes));
+            }
+            used.checked_add(bytes).filter(|used| *used <= limit)
+        });
+        match taken {
+            Ok(_) => Ok(Held { space: self.clone(), bytes }),
+            Err(_) => Err(full(limit)),
+        }
+    }
+
+    /// Holds what is counted already.
+    pub(super) fn held(&self, bytes: u64) -> Held {
+        Held { space: self.clone(), bytes }
+    }
+
+    /// Notes that something is gone.
+    pub(super) fn freed(&self, bytes: u64) {
+        self.0.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Notes that something came that cannot be refused any more.
+    fn grown(&self, bytes: u64) {
+        self.0.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+}
+
+impl Held {
+    /// Holds bytes that were set aside for it, and takes what was not.
+    pub(super) fn draw(&mut self, bytes: u64, aside: &mut Self) -> Result<()> {
+        let drawn = bytes.min(aside.bytes);
+        let mut taken = self.space.take(bytes - drawn)?;
+        aside.bytes -= drawn;
+        self.bytes += drawn + taken.keep();
+        Ok(())
+    }
+
+    /// Sets bytes aside, to be drawn later.
+    pub(super) fn aside(&self, bytes: u64) -> Result<Self> {
+        self.space.take(bytes)
+    }
+
+    /// Gives back what is beyond so many bytes.
+    pub(super) fn shrink_to(&mut self, bytes: u64) {
+        self.space.freed(self.bytes.saturating_sub(bytes));
+        self.bytes = self.bytes.min(bytes);
+    }
+
+    /// Leaves the bytes taken: the backend says when they are gone.
+    pub(super) fn keep(&mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Leaves for good what a content of `new` bytes takes in the place of one of `old`.
+    pub(super) fn replace(&mut self, old: u64, new: u64) {
+        match new.checked_sub(old) {
+            Some(more) => {
+                let drawn = more.min(self.bytes);
+                self.bytes -= drawn;
+                self.space.grown(more - drawn);
+            }
+            None => self.space.freed(old - new),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.space.freed(self.bytes);
+    }
+}
+
+fn full(limit: u64) -> Error {
+    let message = format!("the registry is full: it may hold {limit} bytes");
+    let detail = serde_json::Value::Null;
+    let denied = RegistryError { code: ErrorCode::DENIED, message, detail };
+    Error::new(ErrorKind::TooLarge).with_registry_errors(vec![denied])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_taken_up_to_the_limit_and_come_back() {
+        let space = Space::new(Some(10));
+        let mut upload = space.take(0).unwrap();
+        let mut aside = space.take(6).unwrap();
+        let e = space.take(5).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::TooLarge);
+        assert!(e.has_code(&ErrorCode::DENIED), "{e}");
+
+        upload.draw(4, &mut aside).unwrap();
+        assert_eq!(space.used(), Some(6));
+        upload.draw(6, &mut aside).unwrap();
+        assert_eq!((space.used(), aside.bytes), (Some(10), 0));
+        upload.draw(1, &mut aside).unwrap_err();
+        assert_eq!((space.used(), upload.bytes), (Some(10), 10), "nothing is taken in part");
+        upload.shrink_to(3);
+        drop(aside);
+        assert_eq!(space.used(), Some(3));
+        assert_eq!(upload.keep(), 3);
+        assert_eq!(space.used(), Some(3), "kept");
+        space.freed(3);
+        assert_eq!(space.used(), Some(0));
+    }
+
+    #[test]
+    fn a_content_in_the_place_of_another_takes_the_difference() {
+        let space = Space::new(Some(10));
+        let mut held = space.take(5).unwrap();
+        held.replace(0, 4);
+        held.replace(4, 2);
+        assert_eq!((space.used(), held.bytes), (Some(3), 1));
+        drop(held);
+        assert_eq!(space.used(), Some(2));
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_refused() {
+        for limit in [None, Some(u64::MAX)] {
+            let space = Space::new(limit);
+            let all = space.take(u64::MAX).unwrap();
+            let more = space.take(1).unwrap();
+            drop((all, more));
+            assert_eq!(space.used(), limit.map(|_| 0));
+        }
+    }
+}
