@@ -4,6 +4,8 @@
 //! checks no content: the handlers and stores do.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,9 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     /// Takes a body, with the time that a client has for it.
-    pub(crate) fn new<B>(body: B, limits: &Limits, waits: bool) -> Self
+    ///
+    /// - `received`: what it has, in bytes, is added here.
+    pub(crate) fn new<B>(body: B, limits: &Limits, waits: bool, received: Arc<AtomicU64>) -> Self
     where
         B: http_body::Body<Data: Send> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -37,11 +41,15 @@ impl Incoming {
         }
         let size = body.size_hint().exact();
         let pace = Pace::new(limits.body_window, limits.body_rate);
-        let pieces =
-            stream::try_unfold((Box::pin(body), pace), |(mut body, mut pace)| async move {
+        let pieces = stream::try_unfold((Box::pin(body), pace), move |(mut body, mut pace)| {
+            let received = Arc::clone(&received);
+            async move {
                 let piece = pace.next(&mut body).await?;
+                let size = piece.as_ref().map_or(0, Bytes::len);
+                received.fetch_add(size as u64, Ordering::Relaxed);
                 Ok(piece.map(|piece| (piece, (body, pace))))
-            });
+            }
+        });
         Self { stream: Some(BlobStream::new(pieces)), size, waits }
     }
 
@@ -199,7 +207,7 @@ mod tests {
         let first = Ok::<_, Error>(http_body::Frame::data(Bytes::from_static(b"abc")));
         let stops = stream::iter([first]).chain(stream::pending());
         let body = http_body_util::StreamBody::new(stops);
-        let mut incoming = Incoming::new(body, &Limits::default(), false);
+        let mut incoming = Incoming::new(body, &Limits::default(), false, Arc::default());
         assert_eq!(incoming.next().await.unwrap().unwrap(), "abc");
         let e = incoming.next().await.unwrap().unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Timeout);

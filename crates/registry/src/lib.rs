@@ -32,13 +32,14 @@
 //! | `limits`, `query`, `range`, `random` | numbers, grammars, names that nobody can guess |
 //! | `backend` | the traits of what keeps repositories, and upload sessions |
 //! | `backend::memory`, `backend::disk` | where they are kept |
-//! | `route`, `incoming`, `access` | a request's path, its body, its caller |
+//! | `route`, `incoming`, `access`, `answered` | a request's path, its body, its caller, its end |
 //! | `reply` | bodies and errors on their way out |
 //! | `handler` | the end-points, over the traits |
 //! | `registry` | the service |
 //! | `serve` | connections |
 
 mod access;
+mod answered;
 mod backend;
 mod handler;
 mod incoming;
@@ -54,6 +55,7 @@ mod serve;
 pub use access::{
     Access, Htpasswd, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict,
 };
+pub use answered::Answered;
 pub use backend::{Backend, Chunk, Disk, MemoryBackend, RepositoryStore, UploadId, Usage};
 pub use limits::Limits;
 pub use registry::{Builder, Registry};

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use longshore_core::{Error, ErrorCode, ErrorKind, Result};
 
 use crate::access::{Access, Issued, Need, Open, Right, Rights, Verdict};
+use crate::answered::{Answered, Observer, Telling};
 use crate::backend::{Backend, Disk, MemoryBackend};
 use crate::handler::{self, Call};
 use crate::incoming::Incoming;
@@ -39,10 +41,20 @@ struct Inner {
     offered: Rights,
     allows_missing: bool,
     public_url: Option<String>,
+    observer: Option<Observer>,
+    connections: AtomicUsize,
+}
+
+/// A connection that is open, until this is dropped.
+pub(crate) struct Connected(Registry);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Sets up a [`Registry`].
-#[derive(Debug)]
 pub struct Builder {
     storage: Storage,
     access: Arc<dyn Access>,
@@ -50,6 +62,7 @@ pub struct Builder {
     offered: Rights,
     allows_missing: bool,
     public_url: Option<String>,
+    observer: Option<Observer>,
 }
 
 #[derive(Debug)]
@@ -70,6 +83,7 @@ impl Registry {
             offered: Rights::ALL,
             allows_missing: false,
             public_url: None,
+            observer: None,
         }
     }
 
@@ -98,8 +112,10 @@ impl Registry {
     {
         let (parts, body) = request.into_parts();
         let waits = parts.headers.contains_key(EXPECT);
-        let body = Incoming::new(body, &self.0.limits, waits);
-        let answered = self.0.answer(&parts, body).await;
+        let received = Arc::default();
+        let mut telling = self.0.telling(&parts, &received);
+        let body = Incoming::new(body, &self.0.limits, waits, received);
+        let answered = self.0.answer(&parts, body, telling.as_mut()).await;
         let mut response = answered.unwrap_or_else(Refusal::into_response);
         let headers = response.headers_mut();
         self.0.make_absolute(headers);
@@ -108,18 +124,43 @@ impl Registry {
         if parts.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        tracing::debug!(
-            method = %parts.method,
-            path = parts.uri.path(),
-            status = response.status().as_u16(),
-            "answered"
-        );
-        response
+        if let Some(telling) = &mut telling {
+            telling.answered.status = Some(response.status());
+        }
+        response.map(|body| body.telling(telling))
+    }
+
+    /// Answers a request that goes no further, and tells of it as of any.
+    pub(crate) fn refuse<B>(&self, request: &Request<B>, refusal: Refusal) -> Response<Body> {
+        let (method, uri) = (request.method(), request.uri());
+        let observer = self.0.observer.as_ref();
+        let mut telling = Telling::begin(observer, method, uri, || "other", &Arc::default());
+        if let Some(telling) = &mut telling {
+            telling.answered.status = Some(refusal.status());
+        }
+        refusal.into_response().map(|body| body.telling(telling))
+    }
+
+    /// How many connections [`serve`](crate::serve) has open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.connections.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a connection is open.
+    pub(crate) fn connected(&self) -> Connected {
+        self.0.connections.fetch_add(1, Ordering::Relaxed);
+        Connected(self.clone())
     }
 }
 
 impl Inner {
-    async fn answer(&self, parts: &Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+    async fn answer(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        telling: Option<&mut Telling>,
+    ) -> Result<Response<Body>, Refusal> {
         check_size(parts)?;
         let authorization = authorization(parts)?;
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
@@ -128,7 +169,7 @@ impl Inner {
         }
         let route = Route::parse(path)?;
         let need = handler::need(&route, &parts.method);
-        self.check_access(authorization, &need).await?;
+        self.check_access(authorization, &need, telling).await?;
         if need.right != Right::Pull && self.offered == Rights::PULL {
             return Err(Refusal::method("GET, HEAD"));
         }
@@ -148,6 +189,11 @@ impl Inner {
         handler::answer(route, &call, body).await
     }
 
+    fn telling(&self, parts: &Parts, received: &Arc<AtomicU64>) -> Option<Telling> {
+        let route = || Route::parse(parts.uri.path()).map_or("other", |route| route.kind());
+        Telling::begin(self.observer.as_ref(), &parts.method, &parts.uri, route, received)
+    }
+
     /// Puts the public URL, if there is one, in front of the path in `Location`.
     fn make_absolute(&self, headers: &mut HeaderMap) {
         let path = headers.get(LOCATION).and_then(|location| location.to_str().ok());
@@ -162,8 +208,13 @@ impl Inner {
         &self,
         authorization: Option<&str>,
         need: &Need<'_>,
+        telling: Option<&mut Telling>,
     ) -> Result<(), Refusal> {
-        match self.access.judge(authorization, need).await {
+        let verdict = self.access.judge(authorization, need).await;
+        if let (Some(telling), Verdict::Granted | Verdict::Denied) = (telling, &verdict) {
+            telling.answered.user = self.access.user_name(authorization);
+        }
+        match verdict {
             Verdict::Granted => Ok(()),
             Verdict::Challenged(challenge) => Err(challenged(&challenge)?),
             Verdict::Denied => Err(Refusal::new(
@@ -263,6 +314,12 @@ impl fmt::Debug for Registry {
     }
 }
 
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Builder({:?}, {:?}, {:?})", self.storage, self.access, self.limits)
+    }
+}
+
 impl Builder {
     /// Keeps repositories in memory, gone with the process.
     #[must_use]
@@ -334,6 +391,13 @@ impl Builder {
         self
     }
 
+    /// Tells of each request when it is over: for a log or metrics of one's own.
+    #[must_use]
+    pub fn on_answered(mut self, observer: impl Fn(&Answered) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// Makes the registry. Blocks while a folder is opened.
     ///
     /// # Errors
@@ -357,6 +421,8 @@ impl Builder {
             offered: self.offered,
             allows_missing: self.allows_missing,
             public_url,
+            observer: self.observer,
+            connections: AtomicUsize::new(0),
         })))
     }
 }

@@ -20,10 +20,15 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use longshore_core::{BlobStream, Error, ErrorCode, ErrorKind, ParseError, RegistryError};
 use serde::Serialize;
 
+use crate::answered::Telling;
 use crate::route::Misroute;
 
 /// The body of a response: a document, or a blob that is read as it is sent.
-pub struct Body(UnsyncBoxBody<Bytes, Error>);
+pub struct Body {
+    content: UnsyncBoxBody<Bytes, Error>,
+    /// Ends with the body.
+    telling: Option<Box<Telling>>,
+}
 
 impl Body {
     pub(crate) fn empty() -> Self {
@@ -31,11 +36,17 @@ impl Body {
     }
 
     pub(crate) fn of(bytes: Bytes) -> Self {
-        Self(Full::new(bytes).map_err(never).boxed_unsync())
+        Self { content: Full::new(bytes).map_err(never).boxed_unsync(), telling: None }
     }
 
     pub(crate) fn stream(stream: BlobStream) -> Self {
-        Self(StreamBody::new(stream.map_ok(Frame::data)).boxed_unsync())
+        let content = StreamBody::new(stream.map_ok(Frame::data)).boxed_unsync();
+        Self { content, telling: None }
+    }
+
+    /// The same, which tells of its request when it ends.
+    pub(crate) fn telling(self, telling: Option<Telling>) -> Self {
+        Self { telling: telling.map(Box::new), ..self }
     }
 }
 
@@ -51,15 +62,19 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        let polled = Pin::new(&mut self.content).poll_frame(cx);
+        if let (Poll::Ready(Some(Ok(frame))), Some(telling)) = (&polled, &mut self.telling) {
+            telling.answered.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.content.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.content.size_hint()
     }
 }
 

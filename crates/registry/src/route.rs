@@ -92,6 +92,20 @@ impl Route {
         Err(Misroute::Unknown)
     }
 
+    /// Its kind, in a word.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Catalog => "catalog",
+            Self::Blob { .. } => "blob",
+            Self::Uploads { .. } => "uploads",
+            Self::Upload { .. } => "upload",
+            Self::Manifest { .. } => "manifest",
+            Self::Tags { .. } => "tags",
+            Self::Referrers { .. } => "referrers",
+        }
+    }
+
     /// The repository that the path is in, if it is in one.
     pub(crate) fn repository(&self) -> Option<&RepositoryName> {
         match self {

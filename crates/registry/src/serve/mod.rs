@@ -98,6 +98,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Ok(Err(e)) => return tracing::debug!(peer = %accepted.peer, error = %e, "no handshake"),
         Err(_) => return tracing::debug!(peer = %accepted.peer, "the handshake took too long"),
     };
+    let _connected = registry.connected();
     let activity = Activity::default();
     let idle = Idle::new(activity.clone());
     let service = service_fn(move |request: Request<Incoming>| {
@@ -105,7 +106,7 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         async move {
             let response = match check(&request) {
                 Ok(()) => registry.answer(request).await,
-                Err(refusal) => refusal.into_response(),
+                Err(refusal) => registry.refuse(&request, refusal),
             };
             Ok::<_, Infallible>(response.map(|body| Last::new(body, under_way)))
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
 mod access;
+mod answered;
 mod concurrency;
 mod conformance;
 mod durability;

@@ -4,6 +4,7 @@
 //! read files, and `watch` says when they changed.
 
 mod file;
+mod metrics;
 mod size;
 mod tls;
 mod users;
@@ -19,6 +20,7 @@ use longshore_registry::{Builder, Limits, Registry};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use self::metrics::Metrics;
 use self::size::Size;
 use self::tls::{Current, TlsListener, TlsOptions};
 use self::users::Users;
@@ -37,7 +39,8 @@ Examples:
   longshore serve --public-url https://registry.example
 
 Prints the address it listens on, and ends cleanly on SIGTERM or Ctrl-C. Without --users, whoever
-reaches the address may read and write everything.")]
+reaches the address may read and write everything. -v logs each request when it is over, in one line
+on stderr.")]
 pub(crate) struct Arguments {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
@@ -57,6 +60,12 @@ pub(crate) struct Arguments {
     users: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsOptions,
+    /// Hand out metrics at http://ADDRESS/metrics, for Prometheus; port 0 takes a free one.
+    ///
+    /// Requests by method, kind of path and status, bytes in and out, and how many connections, uploads
+    /// and bytes there are just now. No names. Whoever reaches the address may read them.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     /// Refuse to delete anything.
     #[arg(long)]
     no_delete: bool,
@@ -85,14 +94,19 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     raise_file_limit();
     let tls = arguments.tls.pair().map(watched_certificate).transpose()?;
     warn(&arguments);
-    let listen = arguments.listen;
-    let registry = registry(arguments)?;
-    let cannot = |e| Error::new(ErrorKind::Io).at(listen).with_source(e);
-    let socket = TcpListener::bind(listen).await.map_err(|e| {
-        cannot(e).with_hint("Choose another address with --listen; port 0 takes a free one.")
-    })?;
-    let address = socket.local_addr().map_err(cannot)?;
-    context.output().report(&Listening { listening: address })?;
+    let (listen, metrics) = (arguments.listen, arguments.metrics);
+    let counts = Metrics::default();
+    let registry = registry(arguments, &counts)?;
+    let (socket, listening) = bind(listen, "--listen").await?;
+    let metrics = match metrics {
+        Some(address) => {
+            let (socket, address) = bind(address, "--metrics").await?;
+            tokio::spawn(counts.serve(socket, registry.clone()));
+            Some(format!("http://{address}/metrics"))
+        }
+        None => None,
+    };
+    context.output().report(&Listening { listening, metrics })?;
     match tls {
         Some(current) => {
             let listener = TlsListener { socket, current };
@@ -104,8 +118,19 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Opens a socket; says which address it has.
+async fn bind(address: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr)> {
+    let cannot = |e| {
+        let hint = format!("Choose another address with {option}; port 0 takes a free one.");
+        Error::new(ErrorKind::Io).at(address).with_source(e).with_hint(hint)
+    };
+    let socket = TcpListener::bind(address).await.map_err(cannot)?;
+    let address = socket.local_addr().map_err(cannot)?;
+    Ok((socket, address))
+}
+
 /// Makes the registry that the arguments describe.
-fn registry(arguments: Arguments) -> Result<Registry> {
+fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
     let builder = if arguments.memory {
         Registry::builder().memory()
     } else {
@@ -114,6 +139,14 @@ fn registry(arguments: Arguments) -> Result<Registry> {
     let mut limits = Limits::default();
     limits.blob_size = arguments.max_blob_size.map_or(limits.blob_size, |size| size.0);
     limits.total_size = arguments.max_total_size.map(|size| size.0);
+    let builder = if arguments.metrics.is_some() {
+        // Counted, at least.
+        limits.total_size.get_or_insert(u64::MAX);
+        let counts = counts.clone();
+        builder.on_answered(move |answered| counts.add(answered))
+    } else {
+        builder
+    };
     let builder = builder.limits(limits);
     let builder = if arguments.no_delete { builder.without_deletes() } else { builder };
     let builder = if arguments.read_only { builder.read_only() } else { builder };
@@ -171,10 +204,16 @@ fn raise_file_limit() {}
 #[derive(Serialize)]
 struct Listening {
     listening: SocketAddr,
+    /// Where the metrics are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
 }
 
 impl Report for Listening {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        if let Some(url) = &self.metrics {
+            writeln!(to, "metrics at {url}")?;
+        }
         writeln!(to, "listening on {}", self.listening)
     }
 }

@@ -1,5 +1,6 @@
 //! The registry that the program serves, as its options make it.
 
+mod observed;
 mod offers;
 mod tls;
 mod users;

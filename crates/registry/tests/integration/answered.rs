@@ -1,0 +1,94 @@
+//! What an observer is told of each request.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request};
+use http_body_util::Full;
+use longshore_core::Digest;
+use longshore_registry::{Answered, Builder, Registry, Rights, Users};
+
+use crate::harness::Client;
+
+/// A registry, and what its observer was told, a line a request.
+fn observed(set_up: impl Fn(Builder) -> Builder) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&told);
+    let observer = move |answered: &Answered| {
+        let Answered { method, path, route, status, user, received, sent, .. } = answered;
+        let status = status.map_or(0, |status| status.as_u16());
+        let user = user.as_deref().unwrap_or("-");
+        let line = format!("{method} {path} {route} {status} {user} {received} {sent}");
+        lines.lock().unwrap().push(line);
+    };
+    (Client::new(set_up(Registry::builder()).on_answered(observer)), told)
+}
+
+fn last(told: &Mutex<Vec<String>>) -> String {
+    told.lock().unwrap().pop().unwrap()
+}
+
+#[tokio::test]
+async fn each_request_is_told_of_with_its_route_and_bytes() {
+    let (client, told) = observed(|builder| builder);
+    let digest = Digest::sha256(b"content");
+    client.get("/v2/").await.expect(200);
+    assert_eq!(last(&told), "GET /v2/ base 200 - 0 2");
+    let path = format!("/v2/a/blobs/uploads/?digest={digest}&x=secret");
+    client.request(Method::POST, &path, &[], "content").await.expect(201);
+    let shown = path.replace("secret", "…");
+    assert_eq!(last(&told), format!("POST {shown} uploads 201 - 7 0"));
+    let blob = format!("/v2/a/blobs/{digest}");
+    client.get(&blob).await.expect(200);
+    assert_eq!(last(&told), format!("GET {blob} blob 200 - 0 7"));
+    client.head(&blob).await.expect(200);
+    assert_eq!(last(&told), format!("HEAD {blob} blob 200 - 0 0"));
+    let upload = client.begin("a").await;
+    last(&told);
+    client.request(Method::PATCH, &upload, &[], "part").await.expect(202);
+    let line = last(&told);
+    assert!(line.ends_with("… upload 202 - 4 0") && !line.contains(&upload), "{line}");
+    client.get("/v1/_ping").await.expect(404);
+    assert!(last(&told).starts_with("GET /v1/_ping other 404 - 0 "));
+
+    // An answer that nobody reads to its end is over, too.
+    let request = Request::get(&blob).body(Full::<bytes::Bytes>::default()).unwrap();
+    drop(client.registry.answer(request).await);
+    assert_eq!(last(&told), format!("GET {blob} blob 200 - 0 0"));
+    // So is a request that nobody waits for.
+    let body = http_body_util::StreamBody::new(futures_util::stream::pending::<
+        Result<http_body::Frame<bytes::Bytes>, std::io::Error>,
+    >());
+    let request = Request::post(&path).body(body).unwrap();
+    let answer = client.registry.answer(request);
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(10), answer);
+    waited.await.unwrap_err();
+    assert_eq!(last(&told), format!("POST {shown} uploads 0 - 0 0"));
+}
+
+#[tokio::test]
+async fn a_user_is_named_who_was_let_in_and_nobody_else() {
+    let users = || Users::new().user("ann", "a", Rights::PULL);
+    let (client, told) = observed(|builder| builder.access(users()));
+    for (method, path, offered, line) in [
+        (Method::GET, "/v2/", "ann:a", "GET /v2/ base 200 ann 0 2"),
+        (Method::GET, "/v2/", "ann:wrong", "GET /v2/ base 401 - 0 "),
+        (Method::GET, "/v2/", "eve:a", "GET /v2/ base 401 - 0 "),
+        (
+            Method::DELETE,
+            "/v2/a/manifests/v1",
+            "ann:a",
+            "DELETE /v2/a/manifests/v1 manifest 403 ann",
+        ),
+        (Method::GET, "/nothing", "eve:a", "GET /nothing other 404 - 0 "),
+        (Method::GET, "/v2/A/tags/list", "eve:a", "GET /v2/A/tags/list other 400 - 0 "),
+        (Method::GET, "/v2/a/tags/list?n=x", "ann:a", "GET /v2/a/tags/list?n=x tags 400 ann 0 "),
+    ] {
+        let authorization = format!("Basic {}", STANDARD.encode(offered));
+        let headers = [("authorization", authorization.as_str())];
+        client.request(method, path, &headers, "").await;
+        let told = last(&told);
+        assert!(told.starts_with(line), "{told}");
+    }
+}
