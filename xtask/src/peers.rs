@@ -7,35 +7,49 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::failure::Failure;
-use crate::step::{succeed, works};
+use crate::step::{cargo, succeed, works};
 
 /// A program of others.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// The program's name.
     pub(crate) program: &'static str,
-    /// The Debian package it comes in.
-    pub(crate) package: &'static str,
+    /// The Debian packages it comes in. A release may lack some: what is in them is elsewhere then.
+    pub(crate) packages: &'static [&'static str],
     /// What the names of tests that need it contain.
     pub(crate) in_test_names: &'static str,
+    /// Whether more is needed than that it is here: root, and what the kernel must allow.
+    pub(crate) must_start: bool,
 }
 
 /// All peers of the tests.
-pub(crate) const PEERS: [Peer; 5] = [
-    Peer::new("docker-registry", "docker-registry", "docker_registry"),
-    Peer::new("skopeo", "skopeo", "skopeo"),
-    Peer::new("umoci", "umoci", "umoci"),
-    Peer::new("htpasswd", "apache2-utils", "htpasswd"),
-    Peer::new("openssl", "openssl", "openssl"),
+pub(crate) const PEERS: [Peer; 8] = [
+    Peer::new("docker-registry", &["docker-registry"], "docker_registry"),
+    Peer::new("skopeo", &["skopeo"], "skopeo"),
+    Peer::new("umoci", &["umoci"], "umoci"),
+    Peer::new("htpasswd", &["apache2-utils"], "htpasswd"),
+    Peer::new("openssl", &["openssl"], "openssl"),
+    // Docker's client is a package of its own since Debian 13.
+    Peer::engine("dockerd", &["docker.io", "docker-cli", "containerd"], "dockerd"),
+    Peer::engine("containerd", &["containerd"], "containerd"),
+    Peer::engine("podman", &["podman", "uidmap"], "podman"),
 ];
 
 impl Peer {
     const fn new(
         program: &'static str,
-        package: &'static str,
+        packages: &'static [&'static str],
         in_test_names: &'static str,
     ) -> Self {
-        Self { program, package, in_test_names }
+        Self { program, packages, in_test_names, must_start: false }
+    }
+
+    const fn engine(
+        program: &'static str,
+        packages: &'static [&'static str],
+        in_test_names: &'static str,
+    ) -> Self {
+        Self { must_start: true, ..Self::new(program, packages, in_test_names) }
     }
 
     /// Whether the program is on the `PATH`.
@@ -82,11 +96,15 @@ fn may_install() -> Result<(), &'static str> {
 }
 
 fn install(peers: &[&Peer]) -> Result<(), Failure> {
-    let packages: Vec<&str> = peers.iter().map(|peer| peer.package).collect();
-    if install_packages(&packages).is_err() {
-        // One package that this release lacks must not cost the others.
+    may_install().map_err(Failure::new)?;
+    succeed(&mut apt_get(&["update"]))?;
+    let packages = |peer: &&Peer| peer.packages.iter().copied().filter(|name| is_known(name));
+    let all: Vec<&str> = peers.iter().flat_map(packages).collect();
+    if succeed(&mut installation(&all)).is_err() {
+        // A package that cannot be had must not cost the others.
         for peer in peers {
-            if let Err(failure) = succeed(&mut apt_get(&["install", peer.package])) {
+            let packages: Vec<&str> = packages(peer).collect();
+            if let Err(failure) = succeed(&mut installation(&packages)) {
                 println!("{}: {failure}", peer.program);
             }
         }
@@ -94,13 +112,22 @@ fn install(peers: &[&Peer]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether this release of Debian has a package of that name.
+fn is_known(package: &str) -> bool {
+    works("apt-cache", &["show", "--quiet", package])
+}
+
 /// Installs Debian's packages, if that may be done here.
 pub(crate) fn install_packages(packages: &[&str]) -> Result<(), Failure> {
     may_install().map_err(Failure::new)?;
     succeed(&mut apt_get(&["update"]))?;
-    let mut arguments = vec!["install", "--no-install-recommends"];
-    arguments.extend(packages);
-    succeed(&mut apt_get(&arguments))
+    succeed(&mut installation(packages))
+}
+
+fn installation(packages: &[&str]) -> Command {
+    let mut command = apt_get(&["install", "--no-install-recommends"]);
+    command.args(packages);
+    command
 }
 
 /// `apt-get` that never asks, gives up on dead mirrors, and starts no service.
@@ -112,16 +139,35 @@ fn apt_get(arguments: &[&str]) -> Command {
         .args(["--option=Dpkg::Options::=--force-confold"])
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // docker-registry's package would start a server on port 5000; in runlevel 1 none starts.
+        // docker-registry's package would start a server on port 5000, docker.io's the engine; in
+        // runlevel 1 none starts.
         .env("RUNLEVEL", "1");
     command
 }
 
-/// What to say of a peer that is not there.
+/// Of the peers that must start, those that do not. Their own tests are asked, which are built.
+pub(crate) fn do_not_start() -> Result<Vec<&'static Peer>, Failure> {
+    let engines = PEERS.iter().filter(|peer| peer.must_start && peer.is_here());
+    let mut failed = Vec::new();
+    for peer in engines {
+        let mut test = cargo();
+        test.args(["test", "--quiet", "--workspace", "--test", "peers", "--", peer.in_test_names]);
+        if let Err(failure) = succeed(&mut test) {
+            println!("{}: {failure}", peer.program);
+            failed.push(peer);
+        }
+    }
+    Ok(failed)
+}
+
+/// What to say of a peer that is not there, or does not start.
 pub(crate) fn left_out(peer: &Peer) -> String {
+    let why = if peer.is_here() { "does not start here" } else { "is not here" };
     format!(
-        "left out: {} (Debian: {}): tests with `{}` in their name did not run",
-        peer.program, peer.package, peer.in_test_names
+        "left out: {} {why} (Debian: {}): tests with `{}` in their name did not run",
+        peer.program,
+        peer.packages.join(" "),
+        peer.in_test_names
     )
 }
 

@@ -37,9 +37,8 @@ struct Report {
 }
 
 fn all(steps: &mut Steps, report: &mut Report) -> Result<(), Failure> {
-    let (missing, components) =
+    let (mut missing, components) =
         steps.step("set-up", || Ok((Missing::after_set_up(), peers::components())))?;
-    report.left_out.extend(missing.peers.iter().map(|peer| peers::left_out(peer)));
     report.left_out.extend(missing.predecessors.iter().map(python_clients::left_out));
     report.left_out.extend(components.iter().map(|component| {
         format!("left out: cargo {component} is not installed, and rustup could not add it")
@@ -57,6 +56,11 @@ fn all(steps: &mut Steps, report: &mut Report) -> Result<(), Failure> {
     // All targets: so the dependencies have the features that the tests build them with, and are
     // built once.
     steps.cargo("build", &["build", "--workspace", "--all-targets"])?;
+    steps.step("engines", || {
+        missing.peers.extend(peers::do_not_start()?);
+        Ok(())
+    })?;
+    report.left_out.extend(missing.peers.iter().map(|peer| peers::left_out(peer)));
     steps.step("tests", || tests(&missing, report))?;
     steps.step("documentation", documentation)
 }

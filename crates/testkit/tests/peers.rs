@@ -4,8 +4,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 
-use longshore_testkit::peer::{Authority, DockerRegistry, skopeo, umoci};
+use longshore_testkit::peer::{
+    Authority, Containerd, Docker, DockerRegistry, Podman, skopeo, umoci,
+};
 
 /// One request over plain HTTP; the whole reply.
 fn ask(registry: &DockerRegistry, headers: &str) -> String {
@@ -57,4 +60,34 @@ fn docker_registry_with_tls_of_openssl_and_skopeo_that_trusts_it() {
 #[test]
 fn umoci_says_who_it_is() {
     assert!(umoci(["--version"]).succeeded().contains("umoci"));
+}
+
+#[test]
+fn containerd_answers_and_ends_when_dropped() {
+    let engine = Containerd::start();
+    assert_eq!(engine.ctr(["images", "ls", "--quiet"]).succeeded(), "");
+    let id = engine.id();
+    assert!(runs(id));
+    drop(engine);
+    assert!(!runs(id));
+}
+
+#[test]
+fn dockerd_answers_and_ends_when_dropped() {
+    let engine = Docker::start();
+    assert_eq!(engine.docker(["images", "--quiet"]).succeeded(), "");
+    let id = engine.id();
+    assert!(runs(id));
+    drop(engine);
+    assert!(!runs(id));
+}
+
+#[test]
+fn podman_answers() {
+    let engine = Podman::new();
+    assert_eq!(engine.podman(["images", "--quiet"]).succeeded(), "");
+}
+
+fn runs(id: u32) -> bool {
+    Path::new("/proc").join(id.to_string()).exists()
 }

@@ -8,6 +8,7 @@ mod blobs;
 mod crash;
 mod credentials;
 mod described;
+mod engines;
 mod exits;
 mod faults;
 mod images;

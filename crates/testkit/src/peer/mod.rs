@@ -1,11 +1,13 @@
 //! Other people's programs, to hold longshore against: Debian's `docker-registry`, `skopeo` and
-//! `umoci`, and the clients in Python that longshore takes over from.
+//! `umoci`, the engines Docker, containerd and podman, and the clients in Python that longshore takes
+//! over from.
 //!
 //! Owns how they are called without touching the user's home and how their failures read. A missing
 //! program is a panic: `cargo xtask test` leaves such tests out by name, so that none passes unseen.
 
 mod authority;
 mod docker_registry;
+mod engine;
 mod predecessor;
 
 use std::ffi::OsStr;
@@ -14,6 +16,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 pub use authority::Authority;
 pub use docker_registry::DockerRegistry;
+pub use engine::{Containerd, Docker, Podman};
 pub use predecessor::{Predecessor, Raised, installed_program};
 
 /// Whether a peer may be used: listed in `LONGSHORE_PEERS` (names, separated by spaces) if that is
@@ -76,11 +79,19 @@ impl fmt::Display for Finished {
 
 /// A peer's command, in a home of its own.
 fn command(program: &str) -> Command {
+    require(program);
+    apart(Command::new(program))
+}
+
+fn require(program: &str) {
     assert!(
         available(program),
         "{program} is not here; `cargo xtask test` installs it, or leaves out the tests that need it"
     );
-    let mut command = Command::new(program);
+}
+
+/// The command, in a home of its own.
+fn apart(mut command: Command) -> Command {
     let nowhere = std::env::temp_dir().join("longshore-testkit-no-home");
     command
         .env("HOME", &nowhere)

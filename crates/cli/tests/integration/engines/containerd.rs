@@ -1,0 +1,112 @@
+//! containerd, by its own client `ctr`.
+
+use std::path::Path;
+
+use longshore_testkit::peer::{Containerd, Finished};
+use longshore_testkit::tls::Authority;
+
+use super::archive::Format;
+use super::site::Site;
+use super::{Engine, keeps_what_it_saved, pulls_and_pushes};
+
+impl Engine for Containerd {
+    fn pull(&self, site: &Site, reference: &str) -> Finished {
+        self.ctr(admitted(site, &["pull", SNAPSHOTTER], reference))
+    }
+
+    fn push(&self, site: &Site, reference: &str) -> Finished {
+        self.ctr(admitted(site, &["push"], reference))
+    }
+
+    fn name(&self, image: &str, name: &str) {
+        self.ctr(["images", "tag", image, name]).succeeded();
+    }
+
+    fn remove(&self, names: &[&str]) {
+        self.ctr([&["images", "rm", "--sync"], names].concat()).succeeded();
+    }
+
+    fn id(&self, name: &str) -> String {
+        let listed = self.ctr(["images", "ls", &format!("name=={name}")]);
+        let manifest =
+            listed.succeeded().split_whitespace().find(|word| word.starts_with("sha256:"));
+        let manifest = self.ctr(["content", "get", manifest.unwrap()]);
+        let manifest: serde_json::Value = serde_json::from_str(manifest.succeeded()).unwrap();
+        manifest["config"]["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// It writes both formats at once.
+    fn save(&self, _: Format, names: &[&str], archive: &Path) {
+        self.ctr([&["images", "export", archive.to_str().unwrap()], names].concat()).succeeded();
+    }
+
+    fn load(&self, archive: &Path) -> Vec<String> {
+        let archive = archive.to_str().unwrap();
+        let imported = self.ctr([
+            "images",
+            "import",
+            SNAPSHOTTER,
+            "--base-name=new",
+            "--digests=false",
+            archive,
+        ]);
+        let names = imported.succeeded().lines().filter_map(|l| l.strip_prefix("unpacking "));
+        names.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    }
+}
+
+/// The command with what a registry needs to let it in.
+fn admitted(site: &Site, command: &[&str], reference: &str) -> Vec<String> {
+    let mut words = vec!["images".to_owned()];
+    words.extend(command.iter().map(|&word| word.to_owned()));
+    match &site.certificates {
+        Some(folder) => words.push(format!("--hosts-dir={}", folder.display())),
+        None => words.push("--plain-http".to_owned()),
+    }
+    words.extend(site.user.map(|(name, password)| format!("--user={name}:{password}")));
+    words.push(reference.to_owned());
+    words
+}
+
+/// It copies: no kernel is too old for that.
+const SNAPSHOTTER: &str = "--snapshotter=native";
+
+#[test]
+fn containerd_pulls_what_we_serve_and_pushes_it_back() {
+    pulls_and_pushes(&Containerd::start(), &Site::open());
+}
+
+#[test]
+fn containerd_imports_what_we_wrote_of_what_it_exported() {
+    let engine = Containerd::start();
+    for format in [Format::Docker, Format::Oci] {
+        for images in [&["one:v1"][..], &["one:v1", "two:v2"]] {
+            keeps_what_it_saved(&engine, format, images);
+        }
+    }
+}
+
+#[test]
+fn containerd_is_let_in_with_a_password() {
+    let (engine, site) = (Containerd::start(), Site::with_users());
+    let app = site.reference("team/app:v1");
+    let refused = engine.ctr(["images", "pull", "--plain-http", &app]);
+    assert!(refused.stderr.contains("401"), "{refused}");
+    pulls_and_pushes(&engine, &site);
+}
+
+#[test]
+fn containerd_trusts_the_authority_in_a_certs_d() {
+    let (engine, site) = (Containerd::start(), Site::with_tls("127.0.0.1"));
+    // It takes loopback for plain HTTP unless this says otherwise.
+    let (registry, authority) = (format!("https://{}", site.name), site.authority());
+    let hosts =
+        format!("server = '{registry}'\n[host.'{registry}']\nca = '{}'\n", authority.display());
+    std::fs::write(authority.with_file_name("hosts.toml"), hosts).unwrap();
+    let right = std::fs::read(site.authority()).unwrap();
+    std::fs::write(site.authority(), Authority::new().certificate()).unwrap();
+    let refused = engine.pull(&site, &site.reference("team/app:v1"));
+    assert!(refused.stderr.contains("unknown authority"), "{refused}");
+    std::fs::write(site.authority(), right).unwrap();
+    pulls_and_pushes(&engine, &site);
+}

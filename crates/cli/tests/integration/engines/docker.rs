@@ -1,0 +1,85 @@
+//! Docker Engine.
+
+use std::path::Path;
+
+use longshore_testkit::peer::{Docker, Finished};
+use longshore_testkit::proxy::Proxy;
+
+use super::archive::Format;
+use super::site::Site;
+use super::{Engine, keeps_what_it_saved, pulls_and_pushes};
+
+impl Engine for Docker {
+    fn pull(&self, _: &Site, reference: &str) -> Finished {
+        self.docker(["pull", "--quiet", reference])
+    }
+
+    fn push(&self, _: &Site, reference: &str) -> Finished {
+        self.docker(["push", "--quiet", reference])
+    }
+
+    fn name(&self, image: &str, name: &str) {
+        self.docker(["tag", image, name]).succeeded();
+    }
+
+    fn remove(&self, names: &[&str]) {
+        self.docker([&["rmi"], names].concat()).succeeded();
+    }
+
+    fn id(&self, name: &str) -> String {
+        let inspected = self.docker(["image", "inspect", "--format={{.Id}}", name]);
+        inspected.succeeded().to_owned()
+    }
+
+    fn save(&self, _: Format, names: &[&str], archive: &Path) {
+        let archive = archive.to_str().unwrap();
+        self.docker([&["save", "--output", archive], names].concat()).succeeded();
+    }
+
+    fn load(&self, archive: &Path) -> Vec<String> {
+        let loaded = self.docker(["load", "--input", archive.to_str().unwrap()]);
+        let names = loaded.succeeded().lines().filter_map(|l| l.strip_prefix("Loaded image: "));
+        names.map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn dockerd_pulls_what_we_serve_and_pushes_it_back() {
+    pulls_and_pushes(&Docker::start(), &Site::open());
+}
+
+#[test]
+fn dockerd_loads_what_we_wrote_of_what_it_saved() {
+    let engine = Docker::start();
+    for images in [&["one:v1"][..], &["one:v1", "two:v2"]] {
+        keeps_what_it_saved(&engine, Format::Docker, images);
+    }
+}
+
+#[test]
+fn dockerd_and_we_use_the_password_that_docker_login_stored() {
+    let (engine, site) = (Docker::start(), Site::with_users());
+    let (name, password) = site.user.unwrap();
+    let app = site.reference("team/app:v1");
+    let refused = engine.pull(&site, &app);
+    assert!(refused.stderr.contains("no basic auth credentials"), "{refused}");
+    let registry = &site.name;
+    engine.docker(["login", "--username", name, "--password", password, registry]).succeeded();
+    pulls_and_pushes(&engine, &site);
+    let stored = format!("--config {}", engine.credentials().display());
+    std::fs::remove_dir_all(site.program.path(".docker")).unwrap();
+    site.program.fails(4, &format!("digest {app}"));
+    site.program.ok(&format!("digest {app} {stored}"));
+}
+
+#[test]
+fn dockerd_trusts_the_authority_in_its_certs_d() {
+    let site = Site::with_tls("registry.test");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let proxy = runtime.block_on(Proxy::http(None)).route(&site.name, site.address());
+    let engine = Docker::behind(proxy.address());
+    let refused = engine.pull(&site, &site.reference("team/app:v1"));
+    assert!(refused.stderr.contains("unknown authority"), "{refused}");
+    engine.trust(&site.name, &site.authority());
+    pulls_and_pushes(&engine, &site);
+}
