@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
-use http::header::{AUTHORIZATION, EXPECT, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, EXPECT, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use longshore_core::{Error, ErrorCode, ErrorKind, Result};
@@ -171,7 +173,12 @@ impl Inner {
         let need = handler::need(&route, &parts.method);
         self.check_access(authorization, &need, telling).await?;
         if need.right != Right::Pull && self.offered == Rights::PULL {
-            return Err(Refusal::method("GET, HEAD"));
+            let refusal = Refusal::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::UNSUPPORTED,
+                "the registry is read-only",
+            );
+            return Err(refusal.with(ALLOW, HeaderValue::from_static("GET, HEAD")));
         }
         let query = Query::parse(query);
         let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;

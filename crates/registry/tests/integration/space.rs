@@ -1,8 +1,5 @@
 //! A limit on all that a registry holds.
 
-use std::collections::HashMap;
-use std::path::Path;
-
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream;
@@ -11,7 +8,6 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use longshore_core::Digest;
 use longshore_registry::{Builder, Limits, Registry};
-use tempfile::TempDir;
 
 use crate::harness::{Client, Manifest, descriptor, on_each_backend_with};
 
@@ -29,7 +25,9 @@ fn stored(client: &Client) -> u64 {
 
 /// The bytes of all files below a folder, each once; what has `.session` in its name is left out.
 #[cfg(unix)]
-fn on_disk(folder: &Path) -> u64 {
+fn on_disk(folder: &std::path::Path) -> u64 {
+    use std::collections::HashMap;
+    use std::path::Path;
     fn add(folder: &Path, sizes: &mut HashMap<u64, u64>) {
         use std::os::unix::fs::MetadataExt as _;
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -50,7 +48,7 @@ fn on_disk(folder: &Path) -> u64 {
 #[cfg(unix)]
 #[tokio::test]
 async fn on_disk_the_count_is_what_the_files_have_after_a_restart_too() {
-    let folder = TempDir::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let open = || Client::new(limited(u64::MAX)(Registry::builder()).disk(folder.path()));
     let mut client = open();
     let check = |client: &Client, what: &str| {
@@ -182,6 +180,25 @@ async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
         // There is room again.
         client.delete(&format!("/v2/a/blobs/{}", Digest::sha256(&[0; 700]))).await.expect(202);
         client.push_blob("a", &content).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_an_upload_that_breaks_off_only_what_came_counts() {
+    on_each_backend_with(limited(1_000), async |client| {
+        let upload = client.begin("a").await;
+        let pieces = [Ok(Frame::data(Bytes::from_static(b"123"))), Err("gone")];
+        let body = StreamBody::new(stream::iter(pieces));
+        let request = Request::builder().method(Method::PATCH).uri(&upload);
+        let request = request.header("content-range", "0-899").header("content-length", 900);
+        client.send(request.body(body).unwrap()).await.expect_error(400, "BLOB_UPLOAD_INVALID");
+        assert_eq!(stored(client), 3);
+        let rest = client.request(Method::PATCH, &upload, &[], vec![0; 997]).await;
+        rest.expect(202);
+        assert_eq!(stored(client), 1_000);
+        client.delete(&upload).await.expect(204);
+        assert_eq!(stored(client), 0);
     })
     .await;
 }

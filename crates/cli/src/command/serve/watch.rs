@@ -92,8 +92,9 @@ fn one_line(error: &Error) -> String {
     })
 }
 
-/// Half a second: a change counts after two looks that find the same, within a second.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// 200 ms: a change counts after two looks that find the same, within half a second. A look takes
+/// some microseconds.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {

@@ -54,6 +54,7 @@ fn a_read_only_registry_is_read_and_refuses_each_kind_of_write() {
         let reply = ask(address, &request, &[], b"x");
         refused(&reply, 405, "UNSUPPORTED");
         assert!(reply.head.contains("allow: get, head"), "{request}: {reply:?}");
+        assert!(reply.body.contains("the registry is read-only"), "{request}: {reply:?}");
     }
     assert_eq!(bytes(&program.path("root")), before);
 }

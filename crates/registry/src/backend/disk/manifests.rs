@@ -1,7 +1,7 @@
 //! Manifest, tag and referrer files of one repository. Everything here blocks.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use longshore_core::blob_file::Aside;
@@ -20,7 +20,7 @@ use crate::backend::space::{Held, Space};
 pub(super) struct Files {
     place: Place,
     space: Space,
-    /// One path is changed by one thread at a time, so that what is counted is what is there.
+    /// One path is changed by one thread at a time, where that is needed to count what is there.
     changing: Locks<Mutex<()>>,
 }
 
@@ -222,16 +222,21 @@ impl Files {
         create_parent(path)?;
         let mut aside = Aside::create(&self.place.uploads())?;
         std::io::Write::write_all(&mut aside, content).map_err(|e| Error::io(path, e))?;
-        let _changing = self.changing.of(path).lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing(path);
         let before = size_of(path);
         aside.publish(path)?;
         held.replace(before, content.len() as u64);
         Ok(())
     }
 
+    fn changing(&self, path: &Path) -> Option<MutexGuard<'_, ()>> {
+        let lock = self.space.is_counted().then(|| self.changing.of(&path).lock());
+        lock.map(|guard| guard.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Removes a file, for good; says whether it was there.
     fn remove(&self, path: &Path) -> Result<bool> {
-        let _changing = self.changing.of(&path).lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing(path);
         let size = size_of(path);
         match std::fs::remove_file(path) {
             Ok(()) => {
