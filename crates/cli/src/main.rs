@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use longshore::{Error, ErrorKind, ParseError, Result};
+use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command};
 use crate::context::Context;
@@ -33,12 +34,13 @@ use crate::global::Global;
 
 fn main() -> ExitCode {
     let arguments = Arguments::of_process().unwrap_or_else(|e| printable(e).exit());
+    let verbose = arguments.global.verbose > 0;
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough: that is how `| head` ends.
         Err(e) if output::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            output::error(&e);
+            output::error(&e, verbose);
             ExitCode::from(exit::code(&e))
         }
     }
@@ -116,18 +118,26 @@ fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     }
 }
 
-/// Sends what the libraries say to stderr, where it was asked for.
+/// Sends what the libraries say to stderr: a log where one was asked for, else warnings for people.
 fn log(global: &Global) {
+    let set = EnvFilter::try_from_env("LONGSHORE_LOG").ok();
     let level = match global.verbose {
         0 => "longshore=warn",
         1 => "longshore=debug",
         _ => "trace",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LONGSHORE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false)
-        .init();
+    let is_log = set.is_some() || global.verbose > 0;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(set.unwrap_or_else(|| EnvFilter::new(level)))
+        .log_internal_errors(false);
+    match is_log {
+        true => subscriber.with_writer(std::io::stderr).init(),
+        false => subscriber
+            .without_time()
+            .with_level(false)
+            .with_target(false)
+            .with_ansi(false)
+            .with_writer(|| output::Warnings)
+            .init(),
+    }
 }

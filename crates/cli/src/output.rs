@@ -3,9 +3,11 @@
 //! Owns the choice between text and JSON, and the only writes to stdout and stderr of the program.
 //! What could steer a terminal never reaches it raw.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
@@ -171,16 +173,60 @@ pub(crate) fn say(line: impl fmt::Display) {
     talk(format_args!("{line}\n"));
 }
 
-/// Prints an error with all of its causes, once, and what to do about it.
-pub(crate) fn error(error: &Error) {
+/// Prints an error with its causes, once, and what to do about it.
+///
+/// An error of a connection tells its innermost reason itself: what the HTTP library says on the way
+/// there is shown with `-v` only.
+pub(crate) fn error(error: &Error, verbose: bool) {
     say(format_args!("longshore: {error}"));
-    let mut source = std::error::Error::source(error);
+    let (mut source, mut is_told) = (std::error::Error::source(error), tells_its_reason(error));
+    let mut hint = error.hint();
     while let Some(cause) = source {
-        say(format_args!("  because: {}", Printable(&cause.to_string())));
+        let own = cause.downcast_ref::<Error>();
+        if verbose || own.is_some() || !is_told {
+            say(format_args!("  because: {}", Printable(&cause.to_string())));
+        }
+        if let Some(own) = own {
+            is_told = tells_its_reason(own);
+            hint = hint.or(own.hint());
+        }
         source = cause.source();
     }
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = hint {
         say(format_args!("  {}", Printable(hint)));
+    }
+}
+
+fn tells_its_reason(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout)
+}
+
+/// Warns the person, once in the life of the process for each text.
+pub(crate) fn warn(text: impl fmt::Display) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = text.to_string();
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.contains(&text) {
+        return;
+    }
+    say(format_args!("longshore: warning: {}", Printable(&text)));
+    if told.len() < WARNINGS_KEPT {
+        told.insert(text);
+    }
+}
+
+/// What the libraries warn of, an event a write, on its way to the person.
+#[derive(Debug)]
+pub(crate) struct Warnings;
+
+impl io::Write for Warnings {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        warn(String::from_utf8_lossy(event).trim_end());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -242,6 +288,9 @@ fn write(bytes: &[u8]) -> Result<()> {
 fn stdout_error(e: io::Error) -> Error {
     Error::new(ErrorKind::Io).at(STDOUT).with_source(e)
 }
+
+/// 1,000 warnings are kept, so that a server's do not add up for ever.
+const WARNINGS_KEPT: usize = 1000;
 
 /// What errors call stdout.
 const STDOUT: &str = "standard output";

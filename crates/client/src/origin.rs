@@ -46,6 +46,14 @@ impl Origin {
         self.port
     }
 
+    /// The host, and the port unless the scheme implies it.
+    pub(crate) fn address(&self) -> String {
+        match self.has_default_port() {
+            true => self.host.clone(),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// Whether the port is the one its scheme implies.
     pub(crate) fn has_default_port(&self) -> bool {
         default_port(&self.scheme) == Some(self.port)
@@ -54,11 +62,7 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.host)?;
-        if self.has_default_port() {
-            return Ok(());
-        }
-        write!(f, ":{}", self.port)
+        write!(f, "{}://{}", self.scheme, self.address())
     }
 }
 

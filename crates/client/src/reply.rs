@@ -170,7 +170,7 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
         let text = String::from_utf8_lossy(body).trim().to_owned();
         let shown = Printable(&text).at_most(TEXT_SHOWN).to_string();
         if shown.contains("HTTP request to an HTTPS server") {
-            error = error.with_hint("The server speaks HTTPS: say so in its settings.");
+            error = error.with_hint("The server speaks TLS: use --scheme https.");
         }
         error = error.detail(shown);
     }

@@ -13,6 +13,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -20,6 +21,17 @@ use tokio_rustls::TlsAcceptor;
 /// An authority that signs what a test needs.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug)]
+pub enum Dates {
+    /// Now, and long before and after.
+    Now,
+    /// In 2001.
+    Past,
+    /// In 4000.
+    Future,
 }
 
 /// A certificate and its private key, both PEM.
@@ -35,11 +47,14 @@ impl Authority {
     /// Makes one.
     #[must_use]
     pub fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "longshore-test-authority");
+        Self::with_names(&[], Dates::Now)
+    }
+
+    /// Makes one with hosts or addresses of its own, as `openssl req -x509` does.
+    #[must_use]
+    pub fn with_names(names: &[&str], dates: Dates) -> Self {
         let key = KeyPair::generate().unwrap();
-        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap() }
+        Self { issuer: CertifiedIssuer::self_signed(authority(names, dates), key).unwrap() }
     }
 
     /// Its certificate, PEM: what a client is told to trust.
@@ -51,11 +66,27 @@ impl Authority {
     /// A certificate for hosts or addresses; for a client, the names do not matter.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Pair {
-        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-        let params = CertificateParams::new(names).unwrap();
+        self.sign(&params(names))
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { certificate, key: key.serialize_pem() }
+    }
+
+    /// Its own certificate and private key, as a server shows them that is its own authority.
+    #[must_use]
+    pub fn itself(&self) -> Pair {
+        Pair { certificate: self.certificate(), key: self.issuer.key().serialize_pem() }
+    }
+
+    /// Another authority, below this one, with a certificate for hosts or addresses.
+    #[must_use]
+    pub fn authority_below(&self, names: &[&str]) -> Pair {
+        let mut params = authority(names, Dates::Now);
+        params.distinguished_name.push(DnType::CommonName, "longshore-test-authority-below");
+        self.sign(&params)
     }
 
     /// A certificate for `127.0.0.1`, `::1` and `localhost`.
@@ -69,6 +100,25 @@ impl Authority {
         roots.add(self.issuer.der().clone()).unwrap();
         roots
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+    CertificateParams::new(names).unwrap()
+}
+
+fn authority(names: &[&str], dates: Dates) -> CertificateParams {
+    let mut params = params(names);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "longshore-test-authority");
+    let year = match dates {
+        Dates::Now => return params,
+        Dates::Past => 2001,
+        Dates::Future => 4000,
+    };
+    params.not_before = rcgen::date_time_ymd(year, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, 12, 31);
+    params
 }
 
 impl Default for Authority {
@@ -158,5 +208,8 @@ fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
     };
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-    TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![certificate], key).unwrap()))
+    // One whose key is another's is shown too: whether that is noticed is for a test to say.
+    let key = ring::sign::any_supported_type(&key).unwrap();
+    let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+    TlsAcceptor::from(Arc::new(builder.with_cert_resolver(Arc::new(shown))))
 }

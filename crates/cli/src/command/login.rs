@@ -7,7 +7,7 @@ use longshore::{
 };
 
 use crate::context::Context;
-use crate::output::{ask, say};
+use crate::output::{ask, warn};
 
 /// The arguments of `longshore login`.
 #[derive(Debug, Args)]
@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     };
     let ping = context.client()?.ping(&registry).await?;
     if ping.authentication.is_empty() {
-        say(format_args!("{registry} asked for no credentials, so these could not be tried"));
+        warn(format_args!("{registry} asked for no credentials, so these could not be tried"));
     }
     if ping.exposed && ping.detected {
         return Err(Error::new(ErrorKind::Unauthorized)
@@ -60,7 +60,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             .with_hint(format!("If that is as it should be, add --plain-http {registry}.")));
     }
     if ping.exposed {
-        say(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
+        warn(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
         key = key.over_plain_http();
     }
     // Off this thread, which hears whether to end meanwhile.

@@ -328,8 +328,18 @@ fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
     for (mode, warned) in [(0o644, true), (0o600, false)] {
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(mode)).unwrap();
         let told = program.fails(3, &line);
-        assert_eq!(told.contains("can be read by everybody"), warned, "{mode:o}: {told}");
+        let warning = format!(
+            "longshore: warning: {} holds credentials and can be read by everybody on this \
+             machine: chmod 600 it\n",
+            config.display()
+        );
+        // Once, though the file is read more than once.
+        assert_eq!(told.matches(&warning).count(), usize::from(warned), "{mode:o}: {told}");
+        assert_eq!(told.lines().count(), 1 + usize::from(warned), "{mode:o}: {told}");
     }
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let log = program.fails(3, &format!("{line} -v"));
+    assert!(log.contains("WARN longshore::credentials"), "a log stays one: {log}");
 }
 
 #[test]

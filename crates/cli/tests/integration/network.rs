@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use longshore_testkit::proxy::Proxy;
 use longshore_testkit::script::{Exchange, Script};
-use longshore_testkit::tls::{Authority, Front, Pair};
+use longshore_testkit::tls::{Authority, Dates, Front, Pair};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -175,6 +175,59 @@ fn hosts_prefixes_and_names_are_what_the_options_say() {
     let e = stage.run("ping r --registry-url https://u:hunter2@r/", &[]);
     assert!(e.code == 2 && e.stderr.contains("longshore login"), "{e:?}");
     assert!(!e.stderr.contains("hunter2"), "{e:?}");
+}
+
+#[test]
+fn an_error_of_a_connection_is_one_line_and_the_flag_that_helps() {
+    let (stage, authority) = (Stage::new(), Authority::new());
+    let server = stage.program.serve(None);
+    let plain = &server.address;
+    let tls = stage.front(&authority, plain);
+    let itself = Authority::with_names(&["127.0.0.1"], Dates::Now).itself();
+    let own = stage.start(Front::start(&itself, plain.parse().unwrap()));
+    let own = own.address();
+    let ping = "longshore ping";
+    for (line, told, hint) in [
+        (
+            "localhost:1".to_owned(),
+            "cannot connect to localhost:1: connection refused".to_owned(),
+            None,
+        ),
+        (
+            "r.example --proxy http://localhost:1".to_owned(),
+            "cannot connect to the proxy http://localhost:1: connection refused".to_owned(),
+            None,
+        ),
+        (
+            format!("{tls} --scheme https"),
+            format!("certificate of {tls} is not trusted: unknown authority"),
+            Some("--ca-file"),
+        ),
+        (
+            format!("{own} --scheme https"),
+            format!("certificate of {own} is not trusted: self-signed"),
+            Some("--skip-tls-verify"),
+        ),
+        (
+            format!("{plain} --scheme https"),
+            format!("{plain} does not speak TLS"),
+            Some("--plain-http"),
+        ),
+        (
+            format!("{tls}"),
+            format!("connection failed: GET http://{tls}/v2/"),
+            Some("--scheme https"),
+        ),
+    ] {
+        let ended = stage.run(&format!("ping {line}"), &[]);
+        assert_eq!(ended.code, 5, "{ping} {line}: {ended:?}");
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        assert!(lines[0].starts_with(&format!("longshore: {told}")), "{lines:?}");
+        assert_eq!(lines.len(), 1 + usize::from(hint.is_some()), "{lines:?}");
+        assert!(hint.is_none_or(|hint| lines[1].contains(hint)), "{lines:?}");
+    }
+    let ended = stage.run("ping localhost:1 -v", &[]);
+    assert!(ended.stderr.contains("because: tcp connect error"), "{ended:?}");
 }
 
 #[test]

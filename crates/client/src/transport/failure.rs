@@ -1,7 +1,11 @@
-//! Why a connection failed, as far as its error's causes tell.
+//! Why a connection failed, as far as its error's causes tell, and how people are told.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
+use std::time::Duration;
+
+use rustls::{CertificateError, OtherError};
 
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +14,11 @@ pub(crate) enum Failure {
     Certificate,
     /// The other end does not speak TLS.
     NotTls,
-    /// The other end closed the connection, which some do that expect plain HTTP.
+    /// The other end does not speak HTTP, which one that speaks TLS does not.
+    NotHttp,
+    /// The other end speaks TLS, and refuses.
+    Tls,
+    /// The other end closed the connection, which some do that expect plain HTTP, or TLS.
     Closed,
     /// Nobody listens there.
     Refused,
@@ -25,8 +33,9 @@ impl Failure {
         match cause::<rustls::Error>(error) {
             Some(rustls::Error::InvalidCertificate(_)) => return Self::Certificate,
             Some(rustls::Error::InvalidMessage(_)) => return Self::NotTls,
-            Some(_) => return Self::Other,
+            Some(_) => return Self::Tls,
             None if says(error, PROXY_LOGIN) => return Self::ProxyLogin,
+            None if says(error, NO_HTTP) => return Self::NotHttp,
             None => {}
         }
         match cause::<io::Error>(error).map(io::Error::kind) {
@@ -36,57 +45,243 @@ impl Failure {
         }
     }
 
-    /// What the user can do about it; `None` where trying again may help as much.
-    pub(crate) fn hint(self, host: &str) -> Option<String> {
-        match self {
-            Self::Certificate => Some(format!(
-                "If {host} has a certificate of its own authority, name the root certificate."
-            )),
-            Self::NotTls => Some(format!("If {host} speaks plain HTTP, say so in its settings.")),
-            Self::ProxyLogin => Some(PROXY_LOGIN_HINT.to_owned()),
-            Self::Closed | Self::Refused | Self::Other => None,
+    /// Whether trying again cannot help.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Certificate | Self::NotTls | Self::ProxyLogin)
+    }
+}
+
+/// Where a connection was to go.
+#[derive(Clone, Debug)]
+pub(crate) struct Way<'a> {
+    pub(crate) https: bool,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    /// What options call it: its host, and its port unless that is the scheme's own.
+    pub(crate) name: &'a str,
+    /// The proxy that it goes through.
+    pub(crate) proxy: Option<&'a str>,
+}
+
+impl Way<'_> {
+    /// What was tried, and the innermost reason for which it failed, in one clause.
+    pub(crate) fn clause(&self, error: &(dyn StdError + 'static)) -> String {
+        let Self { host, port, .. } = self;
+        let reason = innermost(error);
+        let place = match self.proxy_that_failed(error) {
+            Some(proxy) => format!("the proxy {proxy}"),
+            None => format!("{host}:{port}"),
+        };
+        match cause::<rustls::Error>(error) {
+            Some(rustls::Error::InvalidCertificate(why)) => {
+                return format!("certificate of {place} {}", Invalid(why));
+            }
+            Some(rustls::Error::InvalidMessage(_)) => return format!("{place} does not speak TLS"),
+            Some(other) => return format!("cannot speak TLS with {place}: {other}"),
+            None => {}
+        }
+        match self.proxy {
+            Some(proxy) if says(error, PROXY_LOGIN) => {
+                format!("the proxy {proxy} asks for a user and password")
+            }
+            Some(proxy) if says(error, TUNNEL_REFUSED) => {
+                format!("the proxy {proxy} does not connect to {host}:{port}")
+            }
+            _ if !says(error, NO_ADDRESS) => format!("cannot connect to {place}: {reason}"),
+            _ if place.starts_with("the proxy") => format!("cannot resolve {place}: {reason}"),
+            _ => format!("cannot resolve {host}: {reason}"),
+        }
+    }
+
+    /// That a connection took longer than it may.
+    pub(crate) fn late(&self, limit: Duration) -> String {
+        let Self { host, port, .. } = self;
+        let through = self.proxy.map(|proxy| format!(" through the proxy {proxy}"));
+        let through = through.unwrap_or_default();
+        format!("cannot connect to {host}:{port}{through}: no connection within {limit:?}")
+    }
+
+    /// What the user can do about it, if there is something.
+    pub(crate) fn hint(&self, error: &(dyn StdError + 'static)) -> Option<String> {
+        let name = self.name;
+        if self.proxy_that_failed(error).is_some() {
+            let is_certificate = Failure::of(error) == Failure::Certificate;
+            return is_certificate
+                .then(|| "Trust its root certificate (--proxy-ca-file FILE).".to_owned());
+        }
+        Some(match (Failure::of(error), cause::<rustls::Error>(error)) {
+            (_, Some(rustls::Error::InvalidCertificate(why))) if Invalid(why).is_untrusted() => {
+                format!(
+                    "Trust its root certificate (--ca-file FILE), or skip its verification \
+                     (--skip-tls-verify {name})."
+                )
+            }
+            (Failure::Certificate, _) => {
+                format!("To accept it all the same, use --skip-tls-verify {name}.")
+            }
+            (Failure::NotTls, _) => {
+                format!("If it speaks plain HTTP, use --plain-http {name}.")
+            }
+            (Failure::NotHttp | Failure::Closed, _) if !self.https && self.proxy.is_none() => {
+                "If it speaks TLS, use --scheme https.".to_owned()
+            }
+            (Failure::ProxyLogin, _) => PROXY_LOGIN_HINT.to_owned(),
+            (
+                _,
+                Some(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired)),
+            ) => "It asks for a certificate: use --client-cert CERT,KEY.".to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// The proxy, where the connection to it failed, not one that it made.
+    fn proxy_that_failed(&self, error: &(dyn StdError + 'static)) -> Option<&str> {
+        let is_first_hop =
+            !self.https || says(error, NO_PROXY) || says(error, NO_SOCKS) || says(error, NO_TCP);
+        self.proxy.filter(|_| is_first_hop)
+    }
+}
+
+/// The innermost reason, as people write it: without the number that the system has for it.
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut inner = error;
+    while let Some(next) = deeper(inner) {
+        inner = next;
+    }
+    let text = inner.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        // An abbreviation stays one.
+        (Some(first), Some(second)) if second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// A certificate that is not accepted, and is its own authority.
+#[derive(Debug)]
+pub(crate) struct SelfSigned;
+
+impl fmt::Display for SelfSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("self-signed")
+    }
+}
+
+impl StdError for SelfSigned {}
+
+/// What is wrong with a certificate, as the end of a sentence about it.
+struct Invalid<'a>(&'a CertificateError);
+
+impl Invalid<'_> {
+    /// Whether it would be accepted if it were trusted.
+    fn is_untrusted(&self) -> bool {
+        match self.0 {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => true,
+            CertificateError::Other(other) => other.0.is::<SelfSigned>() || is_authority(other),
+            _ => false,
         }
     }
 }
 
+impl fmt::Display for Invalid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            CertificateError::UnknownIssuer => f.write_str("is not trusted: unknown authority"),
+            // As after an authority was made anew under its old name.
+            CertificateError::BadSignature => f.write_str("is not trusted: bad signature"),
+            CertificateError::Other(other) if is_authority(other) => {
+                f.write_str("is not trusted: it is an authority's, not a server's")
+            }
+            CertificateError::Other(other) if self.is_untrusted() => {
+                write!(f, "is not trusted: {}", other.0)
+            }
+            CertificateError::ExpiredContext { time, not_after } => {
+                let since = time.as_secs().saturating_sub(not_after.as_secs());
+                write!(f, "has expired {} ago", span(since))
+            }
+            CertificateError::NotValidYetContext { time, not_before } => {
+                let left = not_before.as_secs().saturating_sub(time.as_secs());
+                write!(f, "is valid in {} only, by this machine's clock", span(left))
+            }
+            CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+                f.write_str("is for no name (it has no subject alternative name)")
+            }
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                let bare = |name: &String| {
+                    let inside = name.split_once('(').map_or(name.as_str(), |(_, inside)| inside);
+                    inside.trim_matches([')', '"']).to_owned()
+                };
+                let names: Vec<_> = presented.iter().take(NAMES_SHOWN).map(bare).collect();
+                write!(f, "is for other names: {}", names.join(", "))?;
+                match presented.len().saturating_sub(NAMES_SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
+            other => write!(f, "is not valid: {other}"),
+        }
+    }
+}
+
+/// Whether a certificate is refused because it is an authority's.
+pub(crate) fn is_authority(error: &OtherError) -> bool {
+    error.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
+}
+
+/// A time in the largest unit that it has one of.
+fn span(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The next cause; `io::Error` leaves what it wraps out of its sources.
+fn deeper<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.map(|wrapped| wrapped as _).or_else(|| error.source())
+}
+
 /// The innermost cause of a type.
 fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    // `io::Error` leaves what it wraps out of its sources.
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let deeper = match wrapped {
-        Some(wrapped) => cause(wrapped),
-        None => error.source().and_then(cause),
-    };
-    deeper.or_else(|| error.downcast_ref())
+    deeper(error).and_then(cause).or_else(|| error.downcast_ref())
 }
 
 /// Whether a cause has exactly this text.
 fn says(error: &(dyn StdError + 'static), text: &str) -> bool {
-    error.to_string() == text || error.source().is_some_and(|source| says(source, text))
+    error.to_string() == text || deeper(error).is_some_and(|source| says(source, text))
 }
 
 /// What can be done where a proxy answers 407.
 pub(crate) const PROXY_LOGIN_HINT: &str =
     "The proxy wants a user and password, or others than it was given: see the proxy's settings.";
-/// What the HTTP library says of a 407 to CONNECT; it has no type for it that others can see.
+
+// What the HTTP library says; it has no types for these that others can see.
+
+/// Of a 407 to CONNECT.
 const PROXY_LOGIN: &str = "tunnel error: proxy authorization required";
+/// Of any other refusal of CONNECT.
+const TUNNEL_REFUSED: &str = "tunnel error: unsuccessful";
+/// Of no connection to a proxy.
+const NO_PROXY: &str = "tunnel error: failed to create underlying connection";
+/// Of no connection to or through a SOCKS proxy.
+const NO_SOCKS: &str = "error connecting to socks proxy";
+/// Of no connection, which is one to the proxy where there is one.
+const NO_TCP: &str = "tcp connect error";
+/// Of a name without an address.
+const NO_ADDRESS: &str = "error resolving DNS";
+/// Of what is no HTTP, such as an alert of TLS.
+const NO_HTTP: &str = "invalid HTTP version parsed";
+
+/// 3 names of a certificate are shown.
+const NAMES_SHOWN: usize = 3;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn causes_are_found_however_deep() {
-        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
-        assert_eq!(Failure::of(&wrapped), Failure::Certificate);
-        let refused = io::Error::other(io::Error::from(io::ErrorKind::ConnectionRefused));
-        assert_eq!(Failure::of(&refused), Failure::Refused);
-        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-        assert_eq!(Failure::of(&plain), Failure::NotTls);
-        assert_eq!(Failure::of(&rustls::Error::DecryptError), Failure::Other);
-        assert_eq!(Failure::of(&io::Error::from(io::ErrorKind::TimedOut)), Failure::Other);
-        let closed = Failure::of(&io::Error::from(io::ErrorKind::ConnectionReset));
-        assert_eq!((closed, closed.hint("h")), (Failure::Closed, None));
-    }
-}
+mod tests;

@@ -3,17 +3,24 @@
 //! The only file that knows how `rustls` is set up. The wire calls it, once an origin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_core::{Error, ErrorKind, Result};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
 use tokio::sync::OnceCell;
+use webpki::EndEntityCert;
 
 use crate::certificate::{ClientCertificate, RootCertificates};
 use crate::config::Verification;
+use crate::transport::failure::{SelfSigned, is_authority};
 
 /// The system's authorities, read when the first connection needs them: that is 150 files on Debian.
 #[derive(Debug, Default)]
@@ -93,7 +100,8 @@ async fn checked(
     }
     let provider = Arc::new(ring::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    Ok(verifier.map_err(|e| invalid(e.to_string()))?)
+    let by_chain = verifier.map_err(|e| invalid(e.to_string()))?;
+    Ok(Arc::new(Checked { by_chain, named: more.cloned().unwrap_or_default() }))
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
@@ -101,6 +109,122 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Unsupported).at("TLS").with_source(e))
+}
+
+/// Checks certificates by their chain, and takes one that the user named for itself.
+///
+/// A certificate made by `openssl req -x509` is an authority (CA:TRUE) and what the server shows at
+/// once, which webpki refuses. Whoever has its key could sign another for any name, because it is
+/// trusted as an authority: that it is taken for itself, with its names and dates checked, lets nobody
+/// in who was kept out. Nothing but the very certificate is taken so, and none of the system's.
+#[derive(Debug)]
+struct Checked {
+    by_chain: Arc<WebPkiServerVerifier>,
+    named: RootCertificates,
+}
+
+impl Checked {
+    /// Whether a certificate that has no good chain is good by itself.
+    fn by_itself(
+        &self,
+        certificate: &CertificateDer<'_>,
+        server: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<bool, rustls::Error> {
+        if !self.named.iter().any(|named| named.as_ref() == certificate.as_ref()) {
+            return Ok(false);
+        }
+        verify_server_name(&ParsedCertificate::try_from(certificate)?, server)?;
+        Ok(self.dates(certificate, server).is_some_and(|(from, to)| from <= now && now <= to))
+    }
+
+    /// From when to when a certificate is valid. webpki checks dates before anything else, and tells
+    /// them where they are not good: if that should ever change, there are none, and the certificate
+    /// is refused.
+    fn dates(
+        &self,
+        certificate: &CertificateDer<'_>,
+        server: &ServerName<'_>,
+    ) -> Option<(UnixTime, UnixTime)> {
+        let at = |seconds| {
+            let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            match self.by_chain.verify_server_cert(certificate, &[], server, &[], time) {
+                Err(rustls::Error::InvalidCertificate(why)) => Some(why),
+                _ => None,
+            }
+        };
+        match (at(0)?, at(u64::MAX)?) {
+            (
+                CertificateError::NotValidYetContext { not_before, .. },
+                CertificateError::ExpiredContext { not_after, .. },
+            ) => Some((not_before, not_after)),
+            _ => None,
+        }
+    }
+}
+
+impl ServerCertVerifier for Checked {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        server: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let refusal = match self.by_chain.verify_server_cert(certificate, chain, server, ocsp, now)
+        {
+            Ok(verified) => return Ok(verified),
+            Err(refusal) => refusal,
+        };
+        if !is_about_the_chain(&refusal) {
+            return Err(refusal);
+        }
+        match self.by_itself(certificate, server, now)? {
+            true => Ok(ServerCertVerified::assertion()),
+            false if is_self_signed(certificate) => {
+                let why = CertificateError::Other(OtherError(Arc::new(SelfSigned)));
+                Err(rustls::Error::InvalidCertificate(why))
+            }
+            false => Err(refusal),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_chain.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_chain.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_chain.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate was refused for want of an authority, or for being one; its dates are good
+/// then.
+fn is_about_the_chain(refusal: &rustls::Error) -> bool {
+    match refusal {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => is_authority(other),
+        _ => false,
+    }
+}
+
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
+    EndEntityCert::try_from(certificate).is_ok_and(|own| own.issuer() == own.subject())
 }
 
 /// Holds a proxy to the proxy's rules and everybody else to the origin's: one set of rules serves

@@ -31,6 +31,7 @@ struct Inner {
     at: Option<String>,
     side: Option<Side>,
     detail: Option<Cow<'static, str>>,
+    clause: Option<Cow<'static, str>>,
     hint: Option<Cow<'static, str>>,
     status: Option<u16>,
     registry_errors: Vec<RegistryError>,
@@ -130,6 +131,7 @@ impl Error {
             at: None,
             side: None,
             detail: None,
+            clause: None,
             hint: None,
             status: None,
             registry_errors: Vec::new(),
@@ -157,6 +159,14 @@ impl Error {
     #[must_use]
     pub fn detail(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = Some(clause.into());
+        self
+    }
+
+    /// Adds a clause that says all of it, in place of the kind, the thing and the detail: what was
+    /// tried and the innermost reason.
+    #[must_use]
+    pub fn with_clause(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
+        self.0.clause = Some(clause.into());
         self
     }
 
@@ -255,16 +265,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, at, side, detail, status, registry_errors, .. } = &*self.0;
+        let Inner { kind, at, side, detail, clause, status, registry_errors, .. } = &*self.0;
         if let Some(side) = side {
             write!(f, "{side}: ")?;
         }
-        f.write_str(kind.phrase())?;
-        if let Some(at) = at {
-            write!(f, ": {}", Printable(at))?;
-        }
-        if let Some(detail) = detail {
-            write!(f, ": {}", Printable(detail))?;
+        match clause {
+            Some(clause) => write!(f, "{}", Printable(clause))?,
+            None => {
+                f.write_str(kind.phrase())?;
+                for part in at.as_deref().into_iter().chain(detail.as_deref()) {
+                    write!(f, ": {}", Printable(part))?;
+                }
+            }
         }
         if let Some(first) = registry_errors.first() {
             write!(f, ": {first}")?;
@@ -315,6 +327,12 @@ mod tests {
             .with_source(std::io::Error::other("cause"));
         assert_eq!(e.to_string(), "not found: ghcr.io/a/b:v1 (HTTP 404)");
         assert_eq!(std::error::Error::source(&e).unwrap().to_string(), "cause");
+    }
+
+    #[test]
+    fn a_clause_that_says_all_takes_the_place_of_kind_and_thing() {
+        let e = Error::new(ErrorKind::Transport).at("GET x").with_clause("cannot connect to x");
+        assert_eq!(e.on(Side::Target).to_string(), "target: cannot connect to x");
     }
 
     #[test]

@@ -145,7 +145,7 @@ pub(super) async fn layer(context: &Context, layer: &Layer) -> Result<()> {
     match image.layer().await?.checked(&json) {
         Ok(checked) => output::blob(checked, to).await,
         Err(layer) => {
-            output::say("the registry states no checksum: the layer is not verified");
+            output::warn("the registry states no checksum: the layer is not verified");
             output::blob(layer.into_stream(), to).await
         }
     }

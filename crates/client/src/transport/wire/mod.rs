@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 
 use self::pool::{Key, Pools};
-use super::failure::Failure;
+use super::failure::{Failure, Way, innermost};
 use super::stall::{Activity, Stall, Watched};
 use super::trial::{Accepted, AnyCertificate, ValidCertificate};
 use super::{Body, Fault, Transport, TransportError};
@@ -54,7 +54,7 @@ impl Transport for Wire {
         let any_certificate = request.extensions().get::<AnyCertificate>().is_some()
             || (request.extensions().get::<ValidCertificate>().is_none()
                 && self.accepted.contains(&origin));
-        let key = Key { origin, any_certificate, connect: limits.connect };
+        let key = Key { origin: origin.clone(), any_certificate, connect: limits.connect };
         let pool = self.pools.get(key).await?;
         request.headers_mut().entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         let activity = Activity::new();
@@ -73,7 +73,10 @@ impl Transport for Wire {
             Ok(reply) => Ok(incoming(reply, call, limits.idle)),
             Err(error) => Err(match activity.take_error() {
                 Some(own) => own.into(),
-                None => call.failed(error, limits.connect),
+                None => {
+                    let proxy = self.pools.proxy_of(&origin)?;
+                    call.failed(error.without_url(), &origin, proxy.as_deref(), limits.connect)
+                }
             }),
         }
     }
@@ -119,10 +122,7 @@ fn incoming(reply: reqwest::Response, call: Call, idle: Duration) -> Response<Bo
     let watched = Watched::new(Box::pin(reply.bytes_stream()), idle);
     let stream = BlobStream::new(watched.map(move |piece| {
         piece.map_err(|cause| match cause {
-            Ok(broken) => call
-                .error(ErrorKind::Transport)
-                .detail("the connection broke before the end of the reply")
-                .with_source(broken.without_url()),
+            Ok(broken) => call.broken("the connection broke before the end of the reply", broken),
             Err(Stall::Silent) => {
                 call.error(ErrorKind::Timeout).detail(format!("nothing more came within {idle:?}"))
             }
@@ -145,27 +145,40 @@ impl Call {
         Error::new(kind).at(format!("{} {}", self.method, redacted(&self.uri)))
     }
 
-    fn failed(&self, error: reqwest::Error, connect: Duration) -> TransportError {
+    /// A connection that ended too early.
+    fn broken(&self, clause: &str, error: reqwest::Error) -> Error {
         let error = error.without_url();
+        let clause = format!("{clause}: {}", innermost(&error));
+        self.error(ErrorKind::Transport).detail(clause).with_source(error)
+    }
+
+    fn failed(
+        &self,
+        error: reqwest::Error,
+        origin: &Origin,
+        proxy: Option<&str>,
+        connect: Duration,
+    ) -> TransportError {
+        let (host, port, name) = (origin.host(), origin.port(), origin.address());
+        let way = Way { https: origin.is_https(), host, port, name: &name, proxy };
         if error.is_timeout() {
-            let clause = format!("no connection within {connect:?}");
-            let error = self.error(ErrorKind::Timeout).detail(clause).with_source(error);
-            return TransportError::new(Fault::TimedOut, error);
+            let told = self.error(ErrorKind::Timeout).with_clause(way.late(connect));
+            return TransportError::new(Fault::TimedOut, told.with_source(error));
         }
-        let hint = Failure::of(&error).hint(self.uri.host().unwrap_or_default());
-        let (fault, clause) = match error.is_connect() {
-            true => (Fault::NotSent, "no connection"),
-            false => (Fault::Lost, "the connection broke before a reply came"),
+        let (hint, is_final) = (way.hint(&error), Failure::of(&error).is_final());
+        let (fault, told) = match error.is_connect() {
+            true => {
+                let told = self.error(ErrorKind::Transport).with_clause(way.clause(&error));
+                (Fault::NotSent, told.with_source(error))
+            }
+            false => {
+                let clause = "the connection broke before a reply came";
+                (Fault::Lost, self.broken(clause, error))
+            }
         };
         // A certificate does not get better by asking again.
-        let fault = if hint.is_some() { Fault::Final } else { fault };
-        let told = self.error(ErrorKind::Transport).detail(clause).with_source(error);
-        TransportError::new(
-            fault,
-            match hint {
-                Some(hint) => told.with_hint(hint),
-                None => told,
-            },
-        )
+        let fault = if is_final { Fault::Final } else { fault };
+        let told = hint.into_iter().fold(told, Error::with_hint);
+        TransportError::new(fault, told)
     }
 }

@@ -50,10 +50,19 @@ impl Pools {
         Ok(made.entry(key).or_insert(pool).clone())
     }
 
+    /// The proxy for an origin, as it is shown.
+    pub(super) fn proxy_of(&self, origin: &Origin) -> Result<Option<String>> {
+        Ok(self.proxy(origin, address(origin, &self.config).as_ref())?.map(ToString::to_string))
+    }
+
+    fn proxy(&self, origin: &Origin, address: Option<&RegistryName>) -> Result<Option<&Proxy>> {
+        let loopback = address.is_some_and(RegistryName::is_loopback);
+        Ok(self.proxies()?.of(origin.is_https(), origin.host(), origin.port(), loopback))
+    }
+
     async fn make(&self, key: &Key) -> Result<reqwest::Client> {
         let (origin, address) = (&key.origin, address(&key.origin, &self.config));
-        let loopback = address.as_ref().is_some_and(RegistryName::is_loopback);
-        let proxy = self.proxies()?.of(origin.is_https(), origin.host(), origin.port(), loopback);
+        let proxy = self.proxy(origin, address.as_ref())?;
         if proxy.is_none() {
             resolve::check_literal(origin, self.config.family)?;
         }
