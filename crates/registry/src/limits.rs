@@ -12,8 +12,8 @@ pub struct Limits {
     /// manifests and uploads. More is answered with 413 and the code `DENIED`. A limit of
     /// `u64::MAX` only counts; `None` does not even do that, and a start on a folder is quicker.
     ///
-    /// It counts in memory, and on a disk that the builder opens; a backend of one's own is given
-    /// its limit where it is made, as [`Disk::open_limited`](crate::Disk::open_limited) is.
+    /// For memory and disks that the builder makes. A backend of one's own has its limit from where
+    /// it is made, as [`Disk::open_limited`](crate::Disk::open_limited) does.
     pub total_size: Option<u64>,
     /// Items on a page of tags, repositories or referrers, whatever the client asks for.
     pub page: usize,

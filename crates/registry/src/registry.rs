@@ -408,7 +408,9 @@ impl Builder {
     /// Makes the registry. Blocks while a folder is opened.
     ///
     /// # Errors
-    /// As [`Disk::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public URL is none.
+    /// As [`Disk::open`]; [`Invalid`](ErrorKind::Invalid) if the public URL is none;
+    /// [`Unsupported`](ErrorKind::Unsupported) for a [`Limits::total_size`] with a backend of one's
+    /// own.
     pub fn build(self) -> Result<Registry> {
         let public_url = self.public_url.as_deref().map(checked_url).transpose()?;
         let backend: Arc<dyn Backend> = match self.storage {
@@ -419,6 +421,10 @@ impl Builder {
                 Some(bytes) => Arc::new(Disk::open_limited(root, bytes)?),
                 None => Arc::new(Disk::open(root)?),
             },
+            Storage::Backend(_) if self.limits.total_size.is_some() => {
+                let problem = "a limit on all content is set where the backend is made";
+                return Err(Error::new(ErrorKind::Unsupported).detail(problem));
+            }
             Storage::Backend(backend) => backend,
         };
         Ok(Registry(Arc::new(Inner {

@@ -1,13 +1,15 @@
 //! A limit on all that a registry holds.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream;
 use http::{Method, Request};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use longshore_core::Digest;
-use longshore_registry::{Builder, Limits, Registry};
+use longshore_core::{Digest, ErrorKind};
+use longshore_registry::{Builder, Limits, MemoryBackend, Registry};
 
 use crate::harness::{Client, Manifest, descriptor, on_each_backend_with};
 
@@ -182,6 +184,14 @@ async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
         client.push_blob("a", &content).await;
     })
     .await;
+}
+
+#[test]
+fn a_backend_of_ones_own_has_its_limit_from_elsewhere() {
+    let builder = || Registry::builder().backend(Arc::new(MemoryBackend::limited(10)));
+    assert_eq!(builder().build().unwrap().backend().usage().stored, Some(0));
+    let e = limited(10)(builder()).build().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use self::tls::{Current, TlsListener, TlsOptions};
 use self::users::Users;
 use self::watch::Watch;
 use crate::context::Context;
-use crate::output::{Report, say};
+use crate::output::{self, Report, say};
 use crate::signal::told_to_end;
 
 /// The arguments of `longshore serve`.
@@ -180,8 +180,8 @@ fn warn(arguments: &Arguments) {
     let is_encrypted = arguments.tls.pair().is_some()
         || arguments.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {
-        say(format_args!(
-            "longshore: warning: passwords travel to {} unencrypted; add --tls-cert and --tls-key",
+        output::warn(format_args!(
+            "passwords travel to {} unencrypted; add --tls-cert and --tls-key",
             arguments.listen
         ));
     }

@@ -44,6 +44,7 @@ impl Watch {
             if self.is_due(now)
                 && let Err(e) = offload(read_again).await
             {
+                // Each time: `output::warn` says a text once in the life of the process.
                 say(format_args!(
                     "longshore: warning: what was read before stays in use: {}",
                     one_line(&e)
