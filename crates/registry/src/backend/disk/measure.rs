@@ -2,18 +2,19 @@
 
 use std::collections::HashSet;
 use std::fs::Metadata;
-use std::path::Path;
 
 use longshore_core::{Error, Result};
 
 use super::blobs::is_absent;
+use super::place::Place;
 use super::uploads::is_record;
 
-/// The bytes of all files below a folder, each once, however many names it has. The records of
+/// The bytes of all files below the root, each once, however many names it has. The records of
 /// uploads do not count: they are as short as they are few.
-pub(super) fn measure(root: &Path) -> Result<u64> {
+pub(super) fn measure(place: &Place) -> Result<u64> {
+    let uploads = place.uploads();
     let (mut total, mut seen) = (0, HashSet::new());
-    let mut left = vec![root.to_owned()];
+    let mut left = vec![place.root().to_owned()];
     while let Some(folder) = left.pop() {
         let entries = match std::fs::read_dir(&folder) {
             Err(e) if is_absent(&e) => continue,
@@ -29,7 +30,7 @@ pub(super) fn measure(root: &Path) -> Result<u64> {
             if metadata.is_dir() {
                 left.push(path);
             } else if metadata.is_file()
-                && !is_record(&path)
+                && !(folder == uploads && is_record(&path))
                 && shared(&metadata).is_none_or(|inode| seen.insert(inode))
             {
                 total += metadata.len();

@@ -93,7 +93,7 @@ impl Disk {
         let sessions = Sessions::new(space.clone());
         uploads::restore(&place, &sessions)?;
         if space.is_counted() {
-            space.found(measure::measure(place.root())?);
+            space.found(measure::measure(&place)?);
         }
         Ok(Self(Arc::new(Shared {
             blobs: Blobs::new(place.clone(), space.clone()),
