@@ -60,7 +60,8 @@ pub(crate) struct Network {
     )]
     skip_tls_verify: Vec<Given<RegistryName>>,
 
-    /// Trust the certificates in this PEM file too, for every registry or for one.
+    /// Trust the certificates in this PEM file too, for every registry or for one. A registry on
+    /// loopback is then tried in TLS first.
     #[arg(
         long,
         global = true,

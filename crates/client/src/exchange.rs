@@ -85,7 +85,7 @@ impl Exchange {
         settings: &Resolved,
     ) -> Self {
         // Where the scheme is still to be found out, URLs are written with https until then.
-        let https = settings.rule != Rule::Plain;
+        let https = !matches!(settings.rule, Rule::Plain | Rule::Local);
         let endpoint = Endpoint::new(&registry, https, &settings.prefix);
         Self { transport, registry, endpoint, detector, limits }
     }

@@ -48,7 +48,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             api: version.to_string(),
         });
     }
-    let ping = client.ping(registry).await?;
+    let ping = client.ping(registry).await.map_err(|e| match e.status() {
+        Some(404) => e.with_hint("If it speaks the v1 API only, use --api 1, or --api auto."),
+        _ => e,
+    })?;
     context.output().report(&Answer {
         registry: arguments.registry.to_string(),
         scheme: ping.scheme.as_str(),

@@ -178,6 +178,37 @@ fn hosts_prefixes_and_names_are_what_the_options_say() {
 }
 
 #[test]
+fn a_registry_on_loopback_with_certificates_is_tried_in_tls_first() {
+    let (stage, authority) = (Stage::new(), Authority::new());
+    let server = stage.program.serve(None);
+    let plain = &server.address;
+    let tls = stage.front(&authority, plain);
+    let right = stage.file("right.pem", &authority.certificate());
+    let wrong = stage.file("wrong.pem", &Authority::new().certificate());
+    let ping = |name: &str, options: &str| {
+        let ended = stage.run(&format!("ping {name} {options} --json"), &[]);
+        let json: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+        (ended.code, json["scheme"].as_str().unwrap_or_default().to_owned(), ended.stderr)
+    };
+    let tls = tls.to_string();
+    for (name, options, scheme) in [
+        (&tls, format!("--ca-file {right}"), "https"),
+        (plain, format!("--ca-file {right}"), "http"),
+        (plain, String::new(), "http"),
+    ] {
+        let (code, found, told) = ping(name, &options);
+        assert_eq!((code, found.as_str()), (0, scheme), "{name} {options}: {told}");
+    }
+    // It speaks TLS: what is wrong with its certificate is no reason to give it up.
+    let (code, _, told) = ping(&tls, &format!("--ca-file {wrong}"));
+    assert!(code == 5 && told.contains(&format!("certificate of {tls} is not trusted")), "{told}");
+    stage.file(&format!("certs/{tls}/ca.crt"), &authority.certificate());
+    let folder = stage.program.path("certs");
+    let (code, found, told) = ping(&tls, &format!("--cert-dir {}", folder.display()));
+    assert_eq!((code, found.as_str()), (0, "https"), "{told}");
+}
+
+#[test]
 fn an_error_of_a_connection_is_one_line_and_the_flag_that_helps() {
     let (stage, authority) = (Stage::new(), Authority::new());
     let server = stage.program.serve(None);

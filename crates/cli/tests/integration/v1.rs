@@ -141,6 +141,8 @@ fn ping_finds_the_version_or_takes_the_one_it_is_told() {
             assert_eq!(json(&ended.stdout)["api"], expected);
         }
     }
+    let told = program.fails(3, &format!("ping {old}"));
+    assert!(told.contains("--api auto"), "{told}");
     let told = program.ok(&format!("ping {old} --api auto"));
     assert_eq!(told, format!("{old} answers to API v1 (0.9.1), standalone"));
 }

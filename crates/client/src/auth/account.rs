@@ -141,11 +141,20 @@ impl Account {
         may
     }
 
-    /// Drops what was refused: a token, or the credentials, which the store is asked for again.
-    pub(crate) fn forget(&self, refused: Option<&HeaderValue>) {
-        if let Some(refused) = refused {
-            self.known().forget(refused);
-        }
+    /// Drops what was refused: a token, or the credentials, which the store is asked for again. Says
+    /// whether the registry had taken it before.
+    pub(crate) fn forget(&self, refused: Option<&HeaderValue>) -> bool {
+        refused.is_some_and(|refused| self.known().forget(refused))
+    }
+
+    /// Whether this is a token that the caller gave.
+    pub(crate) fn is_given(&self, header: &HeaderValue) -> bool {
+        self.known().presets.iter().any(|preset| preset.header == *header)
+    }
+
+    /// Keeps that the registry took this.
+    pub(crate) fn take(&self, header: &HeaderValue) {
+        self.known().take(header);
     }
 
     /// As whom a repository is asked for. What may not be sent unencrypted is withheld here.
@@ -168,7 +177,11 @@ impl Account {
         let mut known = self.known();
         let same = known.identities.iter().position(|identity| *identity.credential == found);
         let index = same.unwrap_or_else(|| {
-            known.identities.push(Identity { credential: Arc::new(found), refresh: None });
+            known.identities.push(Identity {
+                credential: Arc::new(found),
+                refresh: None,
+                taken: false,
+            });
             known.identities.len() - 1
         });
         known.who.insert(repository, index);
@@ -181,7 +194,7 @@ impl Account {
             return found;
         };
         let source = match found.is_anonymous() {
-            true if self.known().presets.is_empty() => return found,
+            true if self.known().presets.iter().all(|preset| preset.refused) => return found,
             true => "tokens that the caller gives",
             false => found.source(),
         };
@@ -193,7 +206,8 @@ impl Account {
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
         // The caller named the registry that it is for.
         let may_go = access.danger.is_none_or(|danger| danger.is_accepted(Leave::ThisMachine));
-        let preset = known.presets.iter().find(covers).filter(|_| may_go)?;
+        let mut presets = known.presets.iter().filter(|preset| may_go && !preset.refused);
+        let preset = presets.find(covers)?;
         Some(preset.header.clone())
     }
 
@@ -270,7 +284,8 @@ impl Account {
         match self.fetch(call, service, &identity, &asked).await {
             Ok(token) => {
                 let header = token.header();
-                let grant = Grant { asked, header: header.clone(), expires: now + token.lifetime };
+                let expires = now + token.lifetime;
+                let grant = Grant { asked, header: header.clone(), expires, taken: false };
                 let mut known = self.known();
                 known.grants.insert(key, grant);
                 if let (Some(refresh), Some(identity)) =
@@ -299,7 +314,8 @@ impl Account {
         wanted: &Scopes,
     ) -> Result<service::Token, TransportError> {
         let (_, credential) = self.credential(call).await?;
-        self.fetch(call, service, &Identity { credential, refresh: None }, wanted).await
+        self.fetch(call, service, &Identity { credential, refresh: None, taken: false }, wanted)
+            .await
     }
 
     async fn fetch(

@@ -38,6 +38,8 @@ pub(super) struct Identity {
     pub(super) credential: Arc<Credential>,
     /// The refresh token that the service gave in place of the credential.
     pub(super) refresh: Option<Secret>,
+    /// Whether the registry has taken it, and not refused it since; so too below.
+    pub(super) taken: bool,
 }
 
 /// A token, and what was asked of the service.
@@ -47,6 +49,7 @@ pub(super) struct Grant {
     /// Gone once it was refused; what was asked is still worth knowing.
     pub(super) header: Option<HeaderValue>,
     pub(super) expires: Instant,
+    pub(super) taken: bool,
 }
 
 /// A token that the caller gave, for one scope or for everything.
@@ -54,6 +57,17 @@ pub(super) struct Grant {
 pub(crate) struct Preset {
     pub(crate) scopes: Option<Scopes>,
     pub(crate) header: HeaderValue,
+    pub(crate) taken: bool,
+    /// Refused, and not taken since: it is not sent of itself any more.
+    pub(crate) refused: bool,
+}
+
+impl Identity {
+    /// Whether this is what it sends to the registry.
+    fn sends(&self, header: &HeaderValue) -> bool {
+        let Self { credential, .. } = self;
+        credential.basic().as_ref() == Some(header) || credential.bearer().as_ref() == Some(header)
+    }
 }
 
 impl Known {
@@ -74,28 +88,45 @@ impl Known {
         credentials.chain(refresh).chain(headers.filter_map(token::of_header)).collect()
     }
 
-    /// Drops what was refused: a token, or the credentials, which the store is asked for again.
-    pub(super) fn forget(&mut self, refused: &HeaderValue) {
+    /// Keeps that the registry took this.
+    pub(super) fn take(&mut self, header: &HeaderValue) {
+        self.marks(header).for_each(|taken| *taken = true);
+        let presets = self.presets.iter_mut().filter(|preset| preset.header == *header);
+        presets.for_each(|preset| preset.refused = false);
+    }
+
+    /// Where it is kept whether this was taken.
+    fn marks(&mut self, header: &HeaderValue) -> impl Iterator<Item = &mut bool> {
+        let Self { identities, grants, presets, .. } = self;
+        let identities = identities.iter_mut().filter(|identity| identity.sends(header));
+        let grants = grants.values_mut().filter(|grant| grant.header.as_ref() == Some(header));
+        let presets = presets.iter_mut().filter(|preset| preset.header == *header);
+        let own = identities.map(|identity| &mut identity.taken);
+        own.chain(grants.map(|g| &mut g.taken)).chain(presets.map(|preset| &mut preset.taken))
+    }
+
+    /// Drops what was refused: a token, or the credentials, which the store is asked for again. Says
+    /// whether the registry had taken it before.
+    pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
+        let was_taken = self.marks(refused).fold(false, |was, taken| was | std::mem::take(taken));
         for grant in self.grants.values_mut() {
             if grant.header.as_ref() == Some(refused) {
                 grant.header = None;
             }
         }
-        self.presets.retain(|preset| preset.header != *refused);
+        let presets = self.presets.iter_mut().filter(|preset| preset.header == *refused);
+        presets.for_each(|preset| preset.refused = true);
         let Self { who, identities, basic_until, .. } = self;
         let mut was_credential = false;
         who.retain(|_, index| {
-            let credential = identities.get(*index).map(|identity| &identity.credential);
-            let sent = credential.is_some_and(|credential| {
-                credential.basic().as_ref() == Some(refused)
-                    || credential.bearer().as_ref() == Some(refused)
-            });
+            let sent = identities.get(*index).is_some_and(|identity| identity.sends(refused));
             was_credential |= sent;
             !sent
         });
         if was_credential {
             *basic_until = None;
         }
+        was_taken
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) use self::danger::Danger;
 pub(crate) use self::inquiry::Question;
 pub use self::inquiry::{Inquiry, Looked};
 use self::known::Preset;
+use self::method::Method;
 pub(crate) use self::policy::Policies;
 pub use self::policy::{Authentication, BasicUse, Opening, TokenService};
 pub use self::scope::Scope;
@@ -98,7 +99,8 @@ impl Auth {
         let own = self.setup.presets.iter().filter(|preset| preset.registry == *registry);
         let presets = own.filter_map(|preset| {
             let scopes = preset.scope.clone().map(|scope| Scopes::new([scope]));
-            Some(Preset { scopes, header: token::header(&preset.token)? })
+            let header = token::header(&preset.token)?;
+            Some(Preset { scopes, header, taken: false, refused: false })
         });
         let settings = self.setup.policies.of(registry).clone();
         Account::new(settings, presets.collect())
@@ -110,6 +112,9 @@ impl Auth {
     }
 
     /// Renews what a 401 refused, and sends the request again if it can be.
+    ///
+    /// What the registry took before, and now refuses, is sent once more as it is where there is
+    /// nothing newer: registries and the proxies before them refuse a good password now and then.
     async fn answer(
         &self,
         account: &Account,
@@ -117,12 +122,19 @@ impl Auth {
         refused: Refused,
     ) -> Result<Response<Body>, TransportError> {
         let Refused { header, reply, again } = refused;
-        account.forget(header.as_ref());
-        let asked = account.learn(self.call(access), reply.headers()).await?;
+        let was_taken = account.forget(header.as_ref());
+        let asked = match account.learn(self.call(access), reply.headers()).await {
+            // Whoever refused it does not know how this registry authenticates.
+            Err(_) if was_taken && account.method() == Some(Method::Basic) => Scopes::default(),
+            asked => asked?,
+        };
         // A body that was streamed cannot be sent again: whoever sent it goes on from here.
         let Some(again) = again else { return Ok(reply) };
         let renewed = account.authorization(self.call(access), &asked).await?;
-        self.send_again(again, reply, header, renewed).await
+        let given = || header.clone().filter(|header| was_taken && account.is_given(header));
+        let renewed = renewed.or_else(given);
+        let before = header.filter(|_| !was_taken);
+        self.send_again(account, again, reply, before, renewed).await
     }
 
     /// Asks how to authenticate after a 403 to nobody: some registries never ask by themselves.
@@ -143,12 +155,13 @@ impl Auth {
         }
         account.probe(call).await?;
         let renewed = account.authorization(call, &Scopes::default()).await?;
-        self.send_again(again, reply, header, renewed).await
+        self.send_again(account, again, reply, header, renewed).await
     }
 
     /// Sends a request once more if there is something new to send it with.
     async fn send_again(
         &self,
+        account: &Account,
         mut again: Request<Body>,
         reply: Response<Body>,
         before: Option<HeaderValue>,
@@ -158,8 +171,10 @@ impl Auth {
             return Ok(reply);
         }
         reply.into_body().drain().await;
-        authorize(&mut again, now);
-        self.inner.send(again).await
+        authorize(&mut again, now.clone());
+        let reply = self.inner.send(again).await?;
+        note(account, now.as_ref(), &reply);
+        Ok(reply)
     }
 }
 
@@ -185,6 +200,7 @@ impl Transport for Auth {
         let sent = header.as_ref().and_then(token::of_header);
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
+        note(&account, header.as_ref(), &reply);
         // A storage behind a redirect has no business asking for the registry's credentials.
         if reply.extensions().get::<FinalUri>().is_none_or(|uri| own(&access, &uri.0)) {
             reply = match reply.status() {
@@ -209,6 +225,13 @@ impl Transport for Auth {
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Auth({:?}, {:?})", self.setup.credentials, self.inner)
+    }
+}
+
+/// Keeps what the registry took.
+fn note(account: &Account, sent: Option<&HeaderValue>, reply: &Response<Body>) {
+    if let Some(sent) = sent.filter(|_| reply.status().is_success()) {
+        account.take(sent);
     }
 }
 

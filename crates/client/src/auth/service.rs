@@ -1,6 +1,6 @@
 //! Asking a token service.
 
-use http::{StatusCode, Uri};
+use http::{Response, StatusCode, Uri};
 use longshore_core::{Error, ErrorKind};
 
 use super::method::Service;
@@ -10,6 +10,7 @@ use super::token;
 use super::token_request::{self, Wanted, Way};
 use crate::credentials::{Credential, Login};
 use crate::origin::Origin;
+use crate::redact::redacted;
 use crate::reply::{Identity, Reply};
 use crate::transport::trial::ValidCertificate;
 use crate::transport::{Body, Transport, TransportError};
@@ -52,26 +53,54 @@ pub(super) async fn fetch(
         if Origin::of(registry) != Origin::of(&service.realm) {
             request.extensions_mut().insert(ValidCertificate);
         }
-        let reply = transport.send(request).await?;
+        let reply = transport.send(request).await.map_err(asking)?;
         if reply.status() == StatusCode::OK {
-            return read(reply.into_body(), host).await;
+            return read(reply.into_body(), &service.realm).await;
         }
         let unknown = way.is_unknown(reply.status().as_u16());
+        let error = refused(reply, &service.realm, credential).await;
         // The first refusal is the one to tell: the other ways were second best.
-        let mut reply = reply;
-        reply.extensions_mut().insert(Identity {
-            who: credential.source().to_owned(),
-            secrets: credential.secrets(),
-        });
-        let error = Reply::new(reply, &service.realm).into_error().await;
         refusal.get_or_insert(error);
         if !unknown {
             break;
         }
     }
-    let refused = format!("the token service {host} refused {}", credential.source());
-    let error = refusal.unwrap_or_else(|| Error::new(ErrorKind::Unauthorized));
-    Err(error.detail(refused).into())
+    Err(refusal.unwrap_or_else(|| Error::new(ErrorKind::Unauthorized)).into())
+}
+
+/// A failure on the way to a token service, which may be at another host than the registry.
+fn asking(error: TransportError) -> TransportError {
+    let (fault, error) = (error.fault(), error.into_error());
+    TransportError::new(fault, blamed(error))
+}
+
+fn blamed(error: Error) -> Error {
+    let clause = format!("asking the token service: {error}");
+    error.with_clause(clause)
+}
+
+/// The thing that an error is about.
+fn name(realm: &Uri) -> String {
+    format!("token service {}", redacted(realm))
+}
+
+/// What a reply without a token says went wrong.
+async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential) -> Error {
+    let status = reply.status();
+    let who = credential.source();
+    let secrets = credential.secrets();
+    reply.extensions_mut().insert(Identity { who: who.to_owned(), secrets });
+    let error = Reply::new(reply, realm).into_error().await;
+    match status.as_u16() {
+        // It is about what was asked for, too.
+        401 | 403 => error.detail(format!("the {} refused {who}", name(realm))),
+        408 | 429 | 500 | 502..=599 => error.at(name(realm)),
+        // What is not found there, say, is not what was asked for at the registry.
+        status => Error::new(ErrorKind::Unauthorized)
+            .at(name(realm))
+            .detail(format!("it gives no token to {who} (HTTP {status})"))
+            .with_registry_errors(error.registry_errors().to_vec()),
+    }
 }
 
 fn request(wanted: Wanted<'_>, way: Way, credential: &Credential) -> Option<http::Request<Body>> {
@@ -92,10 +121,14 @@ fn request(wanted: Wanted<'_>, way: Way, credential: &Credential) -> Option<http
     }
 }
 
-async fn read(body: Body, host: &str) -> Result<Token, TransportError> {
-    let body = body.into_stream().bytes(token::REPLY_LIMIT).await?;
-    token::parse(&body).map_err(|clause| {
-        let clause = format!("the token service {host} {clause}");
-        Error::new(ErrorKind::Unauthorized).detail(clause).into()
-    })
+async fn read(body: Body, realm: &Uri) -> Result<Token, TransportError> {
+    let limit = token::REPLY_LIMIT;
+    let body = body.into_stream().bytes(limit).await.map_err(|error| match error.kind() {
+        ErrorKind::TooLarge => {
+            error.at(name(realm)).detail(format!("its answer has more than {limit} bytes"))
+        }
+        _ => blamed(error),
+    })?;
+    token::parse(&body)
+        .map_err(|clause| Error::new(ErrorKind::Unauthorized).at(name(realm)).detail(clause).into())
 }

@@ -41,6 +41,11 @@ impl CertificateFolders {
         Self(own.into_iter().chain(system).collect())
     }
 
+    /// Whether there is a folder for a registry.
+    pub(crate) fn has(&self, name: &RegistryName) -> bool {
+        self.0.iter().any(|folder| folder.join(name.as_str()).is_dir())
+    }
+
     /// What there is for a registry, under any of its names.
     ///
     /// # Errors
@@ -147,6 +152,8 @@ mod tests {
         assert_eq!(found.client_certificate, None);
         assert!(find("s.example").client_certificate.is_some());
         assert_eq!(find("t.example"), Found::default());
+        assert!(folders.has(&"s.example".parse().unwrap()));
+        assert!(!folders.has(&"t.example".parse().unwrap()));
     }
 
     #[test]

@@ -163,7 +163,8 @@ impl ClientBuilder {
             .unwrap_or_else(|| Arc::new(Wire::new(Arc::clone(&config), accepted.clone())));
         let log: Arc<dyn Transport> = Arc::new(Log::new(wire));
         let asking = Arc::new(Retry::new(Arc::clone(&log), retry.clone()));
-        let detector = Arc::new(Detector::new(asking, Arc::clone(&config), accepted));
+        let once = Arc::clone(&log);
+        let detector = Arc::new(Detector::new(asking, once, Arc::clone(&config), accepted));
         let redirect = Arc::new(Redirect::new(log));
         let limit = Arc::new(Limit::new(redirect, limits.requests_per_host));
         let retried = Arc::new(Retry::new(limit, retry.clone()));

@@ -57,6 +57,15 @@ pub(crate) struct Resolved {
     pub(crate) says_tls: bool,
 }
 
+impl Resolved {
+    /// Whether certificates or verification are set, for this address or for all.
+    pub(crate) fn has_certificates(&self) -> bool {
+        self.root_certificates.is_some()
+            || self.client_certificate.is_some()
+            || self.verification.is_some()
+    }
+}
+
 impl Config {
     /// The settings for an address; the defaults where no registry can have its name.
     pub(crate) fn at(&self, address: Option<&RegistryName>) -> Resolved {
@@ -204,6 +213,6 @@ mod tests {
         };
         config.registries.insert("localhost:5000".parse().unwrap(), own);
         assert_eq!(config.of(&"localhost:5000".parse().unwrap()).rule, Rule::Tls);
-        assert_eq!(config.of(&"localhost:5001".parse().unwrap()).rule, Rule::Plain);
+        assert_eq!(config.of(&"localhost:5001".parse().unwrap()).rule, Rule::Local);
     }
 }

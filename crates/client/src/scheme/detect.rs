@@ -5,17 +5,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::{Request, Uri};
 use longshore_core::{Error, RegistryName, Result};
 use tokio::sync::OnceCell;
 
 use super::Rule;
-use crate::config::{Config, Verification};
+use crate::config::{Config, Limits, Verification};
 use crate::origin::Origin;
 use crate::transport::failure::Failure;
 use crate::transport::trial::{Accepted, AnyCertificate};
-use crate::transport::{Body, Transport};
+use crate::transport::{Body, Fault, Transport};
 
 /// How a registry is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ impl Reached {
 #[derive(Debug)]
 pub(crate) struct Detector {
     transport: Arc<dyn Transport>,
+    /// The same without further attempts.
+    once: Arc<dyn Transport>,
     config: Arc<Config>,
     accepted: Accepted,
     known: Mutex<HashMap<RegistryName, Arc<OnceCell<Reached>>>>,
@@ -49,31 +52,56 @@ impl Detector {
     /// `transport` follows no redirects: an answer from elsewhere says nothing of the registry.
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
+        once: Arc<dyn Transport>,
         config: Arc<Config>,
         accepted: Accepted,
     ) -> Self {
-        Self { transport, config, accepted, known: Mutex::default() }
+        Self { transport, once, config, accepted, known: Mutex::default() }
     }
 
-    /// How a registry is reached; `root` is its root URL with https.
+    /// How a registry is reached; `root` is its root URL.
     ///
     /// # Errors
     /// What the first attempt failed with, where nothing that may be tried leads to a registry.
     pub(crate) async fn reach(&self, registry: &RegistryName, root: &Uri) -> Result<Reached> {
         let settings = self.config.of(registry);
         let verification = settings.verification.unwrap_or_default();
-        let https = match settings.rule {
-            Rule::Plain => false,
-            Rule::Tls => true,
-            Rule::Ask => {
-                let cell = {
-                    let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                    Arc::clone(known.entry(registry.clone()).or_default())
-                };
-                return cell.get_or_try_init(|| self.ask(registry, root)).await.copied();
-            }
+        let set = |https| Reached { https, verification, detected: false, unverified: false };
+        let cell = || {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry(registry.clone()).or_default())
         };
-        Ok(Reached { https, verification, detected: false, unverified: false })
+        match settings.rule {
+            Rule::Plain => Ok(set(false)),
+            Rule::Tls => Ok(set(true)),
+            Rule::Ask => cell().get_or_try_init(|| self.ask(registry, root)).await.copied(),
+            Rule::Local => {
+                let ask = async || {
+                    let has_certificates =
+                        settings.has_certificates() || self.config.folders.has(registry);
+                    set(has_certificates && self.speaks_tls(root).await)
+                };
+                Ok(*cell().get_or_init(ask).await)
+            }
+        }
+    }
+
+    /// Whether the other end speaks TLS, as its certificates suggest, whatever its own certificate.
+    async fn speaks_tls(&self, root: &Uri) -> bool {
+        let mut request = Request::new(Body::Empty);
+        *request.uri_mut() = with_scheme(root, true);
+        let limits = Limits { connect: LOCAL_WAIT, ..(*self.config.limits).clone() };
+        request.extensions_mut().insert(Arc::new(limits));
+        match self.once.send(request).await {
+            Ok(reply) => {
+                reply.into_body().drain().await;
+                true
+            }
+            Err(error) => {
+                let fault = error.fault();
+                is_tls(fault, Failure::of(&error.into_error()))
+            }
+        }
     }
 
     /// The settings of the client.
@@ -124,7 +152,7 @@ impl Detector {
         let mut request = Request::new(Body::Empty);
         *request.uri_mut() = match way {
             Way::Plain => with_scheme(root, false),
-            Way::Checked | Way::Unchecked => root.clone(),
+            Way::Checked | Way::Unchecked => with_scheme(root, true),
         };
         if way == Way::Unchecked {
             request.extensions_mut().insert(AnyCertificate);
@@ -145,6 +173,16 @@ impl Detector {
         }
     }
 }
+
+/// Whether one that could not be asked in TLS speaks it: it refused what it saw, or its connection
+/// was there and broke.
+fn is_tls(fault: Fault, failure: Failure) -> bool {
+    fault == Fault::Lost || matches!(failure, Failure::Certificate | Failure::Tls)
+}
+
+/// 2 s for a connection within this machine: one that waits for the end of a line, which TLS does not
+/// send, must not take longer.
+const LOCAL_WAIT: Duration = Duration::from_secs(2);
 
 /// The same URL over TLS or not; its port stays, written out or implied.
 pub(crate) fn with_scheme(uri: &Uri, https: bool) -> Uri {
@@ -244,6 +282,21 @@ mod tests {
             (Plain, Nothing(Other), ALL, Step::Fail),
         ] {
             assert_eq!(step(way, heard, may), expected, "{way:?} {heard:?} {may:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_refuses_or_breaks_off_in_tls_speaks_it() {
+        for (fault, failure, expected) in [
+            (Fault::Final, Failure::Certificate, true),
+            (Fault::NotSent, Failure::Tls, true),
+            (Fault::Lost, Failure::Closed, true),
+            (Fault::Final, Failure::NotTls, false),
+            (Fault::NotSent, Failure::Closed, false),
+            (Fault::NotSent, Failure::Refused, false),
+            (Fault::TimedOut, Failure::Other, false),
+        ] {
+            assert_eq!(is_tls(fault, failure), expected, "{fault:?} {failure:?}");
         }
     }
 

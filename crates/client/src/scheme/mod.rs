@@ -18,6 +18,9 @@ use crate::environment::Environment;
 #[non_exhaustive]
 pub enum Scheme {
     /// Plain HTTP for `localhost` and loopback addresses, HTTPS for all others.
+    ///
+    /// With certificates (or verification) set for all registries, or a folder of `certs.d` for it, a
+    /// registry on loopback is tried in TLS first.
     #[default]
     Auto,
     /// Plain HTTP.
@@ -41,6 +44,8 @@ pub enum Scheme {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Plain,
+    /// Plain, unless there are certificates for it and it speaks TLS: it is on this machine.
+    Local,
     Tls,
     Ask,
 }
@@ -79,7 +84,11 @@ impl Scheme {
             Self::ByName => is_local_by_name(registry.host()) && !says_tls,
             Self::Detect => return Rule::Ask,
         };
-        if plain { Rule::Plain } else { Rule::Tls }
+        match (plain, self) {
+            (false, _) => Rule::Tls,
+            (true, Self::Auto | Self::ByName) if registry.is_loopback() => Rule::Local,
+            (true, _) => Rule::Plain,
+        }
     }
 }
 
@@ -153,7 +162,7 @@ mod tests {
             "a.b-c.local",
             "localhost.local:1",
         ] {
-            assert_eq!(rule(Scheme::ByName, name), Rule::Plain, "{name}");
+            assert_ne!(rule(Scheme::ByName, name), Rule::Tls, "{name}");
         }
         for name in [
             "127.0.0.2",
@@ -185,7 +194,9 @@ mod tests {
             assert_eq!(rule(Scheme::Http, name), Rule::Plain, "{name}");
             assert_eq!(rule(Scheme::Detect, name), Rule::Ask, "{name}");
         }
-        assert_eq!(rule(Scheme::Auto, "[::1]:5000"), Rule::Plain);
+        assert_eq!(rule(Scheme::Auto, "[::1]:5000"), Rule::Local);
+        assert_eq!(rule(Scheme::ByName, "localhost"), Rule::Local);
+        assert_eq!(rule(Scheme::ByName, "r.local"), Rule::Plain);
         assert_eq!(Scheme::Auto.rule(&"localhost".parse().unwrap(), true), Rule::Tls);
     }
 }

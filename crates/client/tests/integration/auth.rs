@@ -43,6 +43,108 @@ async fn basic_is_answered_once_and_sent_from_then_on() {
     server.finish();
 }
 
+/// A challenge of a proxy that knows another way.
+const OTHER: &str = "Negotiate";
+
+#[tokio::test]
+async fn a_password_that_has_worked_and_is_refused_once_is_sent_once_more() {
+    let server = Script::start().await;
+    let basic = "Basic realm=\"r\"";
+    let good = || tags().with("authorization", BASIC_HEADER);
+    let refused = || good().answer(401).header("www-authenticate", basic);
+    server.expect(tags().answer(401).header("www-authenticate", basic));
+    server.expect(good().body("{\"tags\":[]}"));
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    for refusal in
+        [refused(), good().answer(401), good().answer(401).header("www-authenticate", OTHER)]
+    {
+        server.expect(refusal);
+        server.expect(good().body("{\"tags\":[]}"));
+        repository.tags(None).all().await.unwrap();
+    }
+    // Twice is an answer, and then once is enough until it works again.
+    for times in [2, 1] {
+        (0..times).for_each(|_| server.expect(refused()));
+        let e = repository.tags(None).all().await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    }
+    server.expect(good().body("{\"tags\":[]}"));
+    repository.tags(None).all().await.unwrap();
+    server.expect(refused());
+    server.expect(good().body("{\"tags\":[]}"));
+    repository.tags(None).all().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_password_that_never_worked_is_sent_once() {
+    let server = Script::start().await;
+    let challenge = || ("www-authenticate", "Basic realm=\"r\"");
+    let refused = |exchange: Exchange| exchange.answer(401).header(challenge().0, challenge().1);
+    server.expect(refused(tags().without("authorization")));
+    server.expect(refused(tags().with("authorization", BASIC_HEADER)));
+    server.expect(refused(tags().with("authorization", BASIC_HEADER)));
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap_err();
+    repository.tags(None).all().await.unwrap_err();
+    server.finish();
+}
+
+#[tokio::test]
+async fn what_was_streamed_is_not_sent_again_after_a_refusal() {
+    let server = Script::start().await;
+    let basic = "Basic realm=\"r\"";
+    server.expect(tags().answer(401).header("www-authenticate", basic));
+    server.expect(tags().with("authorization", BASIC_HEADER).body("{\"tags\":[]}"));
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    let begun = Exchange::new("POST", "/v2/a/b/blobs/uploads/").with("authorization", BASIC_HEADER);
+    server.expect(begun.answer(202).header("location", "/v2/u/1"));
+    let mut upload = repository.begin_upload().await.unwrap();
+    let patch = Exchange::new("PATCH", "/v2/u/1").with("authorization", BASIC_HEADER);
+    server.expect(patch.sending("abc").answer(401).header("www-authenticate", basic));
+    let piece = futures_util::stream::iter([Ok(Bytes::from_static(b"abc"))]);
+    let stream = longshore::BlobStream::new(piece);
+    let e = upload.append(stream, 3).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_token_that_the_service_gives_again_is_sent_once_more_if_it_has_worked() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    let token = || Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}");
+    let refused = |exchange: Exchange| exchange.answer(401).header("www-authenticate", &challenge);
+    let good = || tags().with("authorization", "Bearer t");
+    server.expect(refused(tags()));
+    server.expect(token());
+    server.expect(good().body("{\"tags\":[]}"));
+    let repository = as_user(&server);
+    repository.tags(None).all().await.unwrap();
+    server.expect(refused(good()));
+    server.expect(token());
+    server.expect(good().body("{\"tags\":[]}"));
+    repository.tags(None).all().await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_given_token_that_has_worked_is_not_dropped_for_one_refusal() {
+    let server = Script::start().await;
+    let good = || tags().with("authorization", "Bearer mine");
+    let name = place(&server).registry().clone();
+    let client = quick().token(name, None, longshore::Secret::new("mine")).build();
+    let repository = client.repository(&place(&server));
+    server.expect(good().body("{\"tags\":[]}"));
+    server.expect(good().answer(401));
+    server.expect(good().body("{\"tags\":[]}"));
+    repository.tags(None).all().await.unwrap();
+    repository.tags(None).all().await.unwrap();
+    server.finish();
+}
+
 #[tokio::test]
 async fn a_token_is_fetched_once_and_asked_for_up_front() {
     let server = Script::start().await;
@@ -241,10 +343,7 @@ async fn a_token_service_that_refuses_is_named() {
     let e = as_user(&server).tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     let shown = e.to_string();
-    assert!(
-        shown.contains("the token service 127.0.0.1 refused credentials from the caller"),
-        "{e}"
-    );
+    assert!(shown.contains("/token refused credentials from the caller"), "{e}");
     assert!(shown.contains("/a/b"), "{e}");
     server.finish();
 }
@@ -346,4 +445,72 @@ async fn a_storage_that_asks_for_credentials_gets_none() {
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     server.finish();
     storage.finish();
+}
+
+#[tokio::test]
+async fn what_a_token_service_does_wrong_is_told_of_it_and_not_of_the_reference() {
+    let token = || Exchange::new("GET", PULL);
+    let large = format!("{{\"token\":\"{}\"}}", "t".repeat(200 << 10));
+    for (answer, kind, told) in [
+        (
+            token().body(large),
+            ErrorKind::TooLarge,
+            "too large: token service SERVICE: its answer has more than 131072 bytes",
+        ),
+        (
+            token().body("no JSON"),
+            ErrorKind::Unauthorized,
+            "unauthorized: token service SERVICE: answered with no valid JSON",
+        ),
+        (
+            token().body("<html>"),
+            ErrorKind::Unauthorized,
+            "unauthorized: token service SERVICE: answered with a web page",
+        ),
+        (
+            token().answer(503),
+            ErrorKind::Transport,
+            "connection failed: token service SERVICE (HTTP 503)",
+        ),
+        // Not the tags.
+        (
+            token().answer(404),
+            ErrorKind::Unauthorized,
+            "unauthorized: token service SERVICE: it gives no token to credentials from the caller \
+             (HTTP 404)",
+        ),
+    ] {
+        let server = Script::start().await;
+        let service = server.url("/token");
+        server.expect(tags().answer(401).header("www-authenticate", bearer(&service)));
+        // A service that fails in passing is asked five times in all.
+        let attempts = if kind == ErrorKind::Transport { 5 } else { 1 };
+        (0..attempts).for_each(|_| server.expect(answer.clone()));
+        let e = as_user(&server).tags(None).all().await.unwrap_err();
+        assert_eq!((e.kind(), e.to_string()), (kind, told.replace("SERVICE", &service)));
+        server.finish();
+    }
+}
+
+#[tokio::test]
+async fn a_token_service_that_cannot_be_reached_is_named() {
+    let server = Script::start().await;
+    let nobody = "http://127.0.0.1:1/token";
+    server.expect(tags().answer(401).header("www-authenticate", bearer(nobody)));
+    let e = as_user(&server).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Transport);
+    assert_eq!(
+        e.to_string(),
+        "asking the token service: cannot connect to 127.0.0.1:1: connection refused"
+    );
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let realm = format!("http://{}/token", silent.local_addr().unwrap());
+    server.expect(tags().answer(401).header("www-authenticate", bearer(&realm)));
+    let mut limits = longshore::Limits::default();
+    limits.response = std::time::Duration::from_millis(50);
+    let client = quick().limits(limits).build();
+    let e = client.repository(&place(&server)).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout);
+    assert!(e.to_string().starts_with("asking the token service: timed out: GET "), "{e}");
+    server.finish();
 }

@@ -319,8 +319,8 @@ fn a_reader_that_is_dropped_closes_its_connection() {
         let (mut connection, _) = listener.accept().unwrap();
         assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
         connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
-        connection.write_all(&[0; 1 << 20]).unwrap();
-        // The end, or a reset: what was sent had not all been read.
+        // The end, or a reset, which may come while this is sent: it is not all read.
+        connection.write_all(&[0; 1 << 20]).ok();
         assert!(matches!(connection.read(&mut [0]), Ok(0) | Err(_)));
     });
     let mut descriptor = blob(b"");
