@@ -29,7 +29,7 @@
 //!
 //! | modules | hold |
 //! |---|---|
-//! | `limits`, `query`, `range`, `random` | numbers, grammars, names that nobody can guess |
+//! | `limits`, `location`, `query`, `range`, `random` | numbers, grammars, names that nobody can guess |
 //! | `backend` | the traits of what keeps repositories, and upload sessions |
 //! | `backend::memory`, `backend::disk` | where they are kept |
 //! | `route`, `incoming`, `access`, `answered` | a request's path, its body, its caller, its end |
@@ -44,6 +44,7 @@ mod backend;
 mod handler;
 mod incoming;
 mod limits;
+mod location;
 mod query;
 mod random;
 mod range;

@@ -15,8 +15,8 @@ use http::header::{
     ALLOW, AUTHORIZATION, EXPECT, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use longshore_core::{Error, ErrorCode, ErrorKind, Result};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use longshore_core::{ErrorCode, Result};
 
 use crate::access::{Access, Issued, Need, Open, Right, Rights, Verdict};
 use crate::answered::{Answered, Observer, Telling};
@@ -24,6 +24,7 @@ use crate::backend::{Backend, Disk, MemoryBackend};
 use crate::handler::{self, Call};
 use crate::incoming::Incoming;
 use crate::limits::Limits;
+use crate::location::Locations;
 use crate::query::Query;
 use crate::reply::{self, Body, Refusal};
 use crate::route::Route;
@@ -42,7 +43,7 @@ struct Inner {
     limits: Limits,
     offered: Rights,
     allows_missing: bool,
-    public_url: Option<String>,
+    locations: Locations,
     observer: Option<Observer>,
     connections: AtomicUsize,
 }
@@ -65,6 +66,7 @@ pub struct Builder {
     allows_missing: bool,
     public_url: Option<String>,
     observer: Option<Observer>,
+    locations: Locations,
 }
 
 #[derive(Debug)]
@@ -86,6 +88,7 @@ impl Registry {
             allows_missing: false,
             public_url: None,
             observer: None,
+            locations: Locations::FromRequest { trust_proxy: false },
         }
     }
 
@@ -120,7 +123,7 @@ impl Registry {
         let answered = self.0.answer(&parts, body, telling.as_mut()).await;
         let mut response = answered.unwrap_or_else(Refusal::into_response);
         let headers = response.headers_mut();
-        self.0.make_absolute(headers);
+        self.0.make_absolute(headers, &parts);
         headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
         if parts.method == Method::HEAD {
@@ -201,11 +204,12 @@ impl Inner {
         Telling::begin(self.observer.as_ref(), &parts.method, &parts.uri, route, received)
     }
 
-    /// Puts the public URL, if there is one, in front of the path in `Location`.
-    fn make_absolute(&self, headers: &mut HeaderMap) {
+    /// Puts what clients reach the registry by in front of the path in `Location`.
+    fn make_absolute(&self, headers: &mut HeaderMap, request: &Parts) {
         let path = headers.get(LOCATION).and_then(|location| location.to_str().ok());
-        if let (Some(url), Some(path)) = (&self.public_url, path)
-            && let Ok(location) = HeaderValue::from_str(&format!("{url}{path}"))
+        if let Some(path) = path
+            && let Some(base) = self.locations.base(request)
+            && let Ok(location) = HeaderValue::from_str(&format!("{base}{path}"))
         {
             headers.insert(LOCATION, location);
         }
@@ -239,17 +243,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// A URL to put paths behind: without the slash at its end.
-fn checked_url(url: &str) -> Result<String> {
-    let url = url.trim_end_matches('/');
-    let has_host = url.parse().is_ok_and(|uri: Uri| uri.scheme().is_some() && uri.host().is_some());
-    if has_host && !url.contains('?') {
-        return Ok(url.to_owned());
-    }
-    let wanted = "expected a URL such as https://registry.example";
-    Err(Error::new(ErrorKind::Invalid).at(url).detail(wanted))
 }
 
 /// Refuses what is larger than any honest request.
@@ -390,8 +383,9 @@ impl Builder {
     /// Starts every `Location` with this URL: `https://registry.example`, where clients reach the
     /// registry.
     ///
-    /// Without one, locations are paths, and right behind every proxy. Some old clients resolve
-    /// none (docker-registry-client-async 1.0.3, moby-distribution 0.8.2); for them, it is needed.
+    /// Without one, a `Location` is made of the request's host and scheme: the scheme is the
+    /// [`Scheme`](http::uri::Scheme) among the request's extensions, where [`serve`](crate::serve)
+    /// puts it, else that of the request's target, else `http`.
     #[must_use]
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = Some(url.into());
@@ -405,6 +399,25 @@ impl Builder {
         self
     }
 
+    /// Believes what `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host` say about host and scheme.
+    ///
+    /// Only for a registry that nobody reaches but through a proxy that sets them.
+    #[must_use]
+    pub fn trust_proxy(mut self) -> Self {
+        self.locations = Locations::FromRequest { trust_proxy: true };
+        self
+    }
+
+    /// Sends every `Location` as a path, which is right behind every proxy.
+    ///
+    /// Some old clients cannot follow one (docker-registry-client-async 1.0.3, moby-distribution
+    /// 0.8.2).
+    #[must_use]
+    pub fn relative_locations(mut self) -> Self {
+        self.locations = Locations::Relative;
+        self
+    }
+
     /// Makes the registry. Blocks while a folder is opened.
     ///
     /// # Errors
@@ -412,7 +425,10 @@ impl Builder {
     /// [`Unsupported`](ErrorKind::Unsupported) for a [`Limits::total_size`] with a backend of one's
     /// own.
     pub fn build(self) -> Result<Registry> {
-        let public_url = self.public_url.as_deref().map(checked_url).transpose()?;
+        let locations = match &self.public_url {
+            Some(url) => Locations::under(url)?,
+            None => self.locations,
+        };
         let backend: Arc<dyn Backend> = match self.storage {
             Storage::Memory => {
                 Arc::new(MemoryBackend::limited(self.limits.total_size.unwrap_or(u64::MAX)))
@@ -433,7 +449,7 @@ impl Builder {
             limits: self.limits,
             offered: self.offered,
             allows_missing: self.allows_missing,
-            public_url,
+            locations,
             observer: self.observer,
             connections: AtomicUsize::new(0),
         })))

@@ -43,15 +43,22 @@ fn a_body_goes_up_from_text_a_file_or_standard_input() {
 }
 
 #[test]
-fn the_registry_sends_its_locations_as_paths_or_below_its_public_url() {
+fn the_registry_sends_its_locations_as_urls_that_its_clients_can_follow() {
     let program = Program::new();
-    let paths = program.serve(None);
-    let urls = program.serve_with(None, &["--public-url", "https://registry.example/"]);
-    for (server, start) in [(paths, ""), (urls, "https://registry.example")] {
+    let proxied = ["-H", "X-Forwarded-Proto: https", "-H", "X-Forwarded-Host: front.example"];
+    for (options, headers, start) in [
+        (&[][..], &proxied[..], "http://ADDRESS"),
+        (&["--trust-proxy"], &proxied, "https://front.example"),
+        (&["--trust-proxy"], &[], "http://ADDRESS"),
+        (&["--relative-locations"], &[], ""),
+        (&["--public-url", "https://registry.example/"], &[], "https://registry.example"),
+    ] {
+        let server = program.serve_with(None, options);
         let begin = ["request", "POST", &server.address, "/v2/a/blobs/uploads/", "--include"];
-        let ended = program.run(begin);
+        let ended = program.run(begin.iter().chain(headers));
+        let start = start.replace("ADDRESS", &server.address);
         let location = format!("\nlocation: {start}/v2/a/blobs/uploads/");
-        assert!(ended.stderr.contains(&location), "{ended:?}");
+        assert!(ended.stderr.contains(&location), "{options:?}: {ended:?}");
     }
     let refused = program.fails(1, "serve --root never --public-url registry.example");
     assert!(refused.contains("expected a URL such as https://registry.example"), "{refused}");

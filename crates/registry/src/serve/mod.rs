@@ -101,7 +101,9 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let _connected = registry.connected();
     let activity = Activity::default();
     let idle = Idle::new(activity.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
+    let scheme = accepted.scheme;
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(scheme.clone());
         let (registry, under_way) = (registry.clone(), activity.begin(request.version()));
         async move {
             let response = match check(&request) {

@@ -44,19 +44,25 @@ async fn chunks_come_in_order_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn locations_are_paths_unless_a_public_url_is_given() {
-    let location = async |builder: Builder| {
-        let begun =
-            Client::new(builder).request(Method::POST, "/v2/a/blobs/uploads/", &[], "").await;
+async fn locations_are_urls_where_the_client_reached_the_registry() {
+    let location = async |builder: Builder, headers: &[(&str, &str)]| {
+        let client = Client::new(builder);
+        let begun = client.request(Method::POST, "/v2/a/blobs/uploads/", headers, "").await;
         begun.expect(202).header("location").to_owned()
     };
-    assert!(location(Registry::builder()).await.starts_with("/v2/a/blobs/uploads/"));
-    for url in ["http://registry.test:5000", "http://registry.test:5000/"] {
-        let absolute = location(Registry::builder().public_url(url)).await;
-        assert!(
-            absolute.starts_with("http://registry.test:5000/v2/a/blobs/uploads/"),
-            "{absolute}"
-        );
+    let host = [("host", "registry.test:5000"), ("x-forwarded-proto", "https")];
+    let public = || Registry::builder().public_url("http://public.test/");
+    for (builder, headers, start) in [
+        (Registry::builder(), &host[..], "http://registry.test:5000/v2/a/"),
+        (Registry::builder().trust_proxy(), &host, "https://registry.test:5000/v2/a/"),
+        (Registry::builder().relative_locations(), &host, "/v2/a/"),
+        (Registry::builder(), &[], "/v2/a/"),
+        (Registry::builder(), &[("host", "a\"b")], "/v2/a/"),
+        (public(), &host, "http://public.test/v2/a/"),
+        (public().trust_proxy(), &[], "http://public.test/v2/a/"),
+    ] {
+        let location = location(builder, headers).await;
+        assert!(location.starts_with(start), "{location}");
     }
     for bad in ["", "registry.test", "/v2", "http://", "http://a?b"] {
         let e = Registry::builder().public_url(bad).build().unwrap_err();

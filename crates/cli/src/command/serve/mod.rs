@@ -4,6 +4,7 @@
 //! read files, and `watch` says when they changed.
 
 mod file;
+mod location;
 mod metrics;
 mod size;
 mod tls;
@@ -16,10 +17,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{Error, ErrorKind, Result};
-use longshore_registry::{Builder, Limits, Registry};
+use longshore_registry::{Limits, Registry};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use self::location::LocationOptions;
 use self::metrics::Metrics;
 use self::size::Size;
 use self::tls::{Current, TlsListener, TlsOptions};
@@ -82,12 +84,8 @@ pub(crate) struct Arguments {
     /// Refuse what would make all that is kept more than this, uploads under way included.
     #[arg(long, value_name = "SIZE")]
     max_total_size: Option<Size>,
-    /// Send every `Location` as a URL that starts with this one, where clients reach the registry.
-    ///
-    /// Without it, locations are paths, which are right behind every proxy. Some old clients resolve none
-    /// (docker-registry-client-async, moby-distribution): for them, it is needed.
-    #[arg(long, value_name = "URL")]
-    public_url: Option<String>,
+    #[command(flatten)]
+    location: LocationOptions,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
@@ -151,7 +149,7 @@ fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
     let builder = if arguments.no_delete { builder.without_deletes() } else { builder };
     let builder = if arguments.read_only { builder.read_only() } else { builder };
     let builder = if arguments.allow_missing { builder.allow_missing() } else { builder };
-    let builder = arguments.public_url.into_iter().fold(builder, Builder::public_url);
+    let builder = arguments.location.apply(builder);
     let builder = match arguments.users {
         Some(file) => builder.access(watched_users(&file)?.policy),
         None => builder,
@@ -178,7 +176,7 @@ fn watched_certificate(pair: tls::Pair) -> Result<Current> {
 /// Says where passwords travel unencrypted. A public URL of https stands for a proxy that speaks TLS.
 fn warn(arguments: &Arguments) {
     let is_encrypted = arguments.tls.pair().is_some()
-        || arguments.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+        || arguments.location.are_behind_tls();
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {
         output::warn(format_args!(
             "passwords travel to {} unencrypted; add --tls-cert and --tls-key",

@@ -164,7 +164,7 @@ async fn crashvb_gets_the_same_blobs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crashvb_uploads_what_longshore_reads_and_the_other_way_round() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let content = Bytes::from_static(b"0123456789");
     let descriptor = descriptor(&content);
@@ -210,7 +210,7 @@ fn stream(piece: Bytes) -> BlobStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crashvb_streams_a_file_up_and_cancels() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let begin = "location = (await client.post_blob(image)).location";
     crashvb.run("open('blob', 'wb').write(b'streamed'); file = open('blob', 'rb')");
@@ -246,7 +246,7 @@ async fn crashvb_streams_a_file_up_and_cancels() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crashvb_goes_astray_at_a_relative_location_that_longshore_resolves() {
-    let place = Place::open().await;
+    let place = Place::with_relative_locations().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     crashvb.run("location = (await client.post_blob(image)).location");
     assert!(crashvb.gives("location").as_str().unwrap().starts_with("/v2/"));
@@ -313,7 +313,7 @@ async fn crashvb_fails_for_the_same_reasons() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crashvb_sends_a_blob_in_one_request_or_two() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let two = descriptor(b"in two requests");
     crashvb.run("location = (await client.post_blob(image)).location");

@@ -96,7 +96,7 @@ async fn moby_untags_all_tags_of_a_manifest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_uploads_blobs_that_longshore_reads_and_the_other_way_round() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut moby = moby(&place, "");
     for (call, content) in [("upload", "in chunks"), ("upload_at_one_time", "at one time")] {
         let ours = descriptor(content.as_bytes());
@@ -129,7 +129,7 @@ async fn moby_uploads_blobs_that_longshore_reads_and_the_other_way_round() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_cannot_upload_where_locations_are_relative_and_longshore_can() {
-    let place = Place::open().await;
+    let place = Place::with_relative_locations().await;
     let mut moby = moby(&place, "");
     let raised = moby.raises("Blob('files', fileobj=io.BytesIO(b'chunk'), **at).upload()");
     assert!(raised.is("MissingSchema") || raised.is("RequestException"), "{raised:?}");
@@ -150,7 +150,7 @@ async fn moby_mounts_the_same_blob() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_copies_an_image_to_another_repository() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut moby = moby(&place, "");
     moby.run("image = ImageRef.from_image('team/app', 'v1', 'theirs', 'v1', **at); image.push()");
     let copier = Copier::new(place.at("team/app"), place.at("ours"));
@@ -172,7 +172,7 @@ async fn moby_copies_an_image_to_another_repository() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_appends_the_same_layer() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut moby = moby(&place, "");
     let layer = Layer::gzip(&layer_tar(&[("append/content", b"__flag__\n")]));
     let file = moby.home().join("layer.tar.gz");
@@ -199,7 +199,7 @@ async fn moby_appends_the_same_layer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_saves_a_tar_that_longshore_loads_and_the_other_way_round() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut moby = moby(&place, "");
     let app = place.at("team/app");
     let expected = app.manifest(&tag("v1").into()).await.unwrap();
@@ -305,7 +305,7 @@ async fn moby_tells_the_same_of_manifests_in_every_form_it_knows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_sends_what_it_cannot_mount_as_longshore_does() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut moby = moby(&place, "");
     let blob = descriptor(b"at hand");
     let from = place.at("team/app").repository().clone();
@@ -339,7 +339,7 @@ async fn moby_sends_what_it_cannot_mount_as_longshore_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_appends_a_layer_of_another_repository() {
-    let place = Place::with_absolute_locations().await;
+    let place = Place::open().await;
     let mut moby = moby(&place, "");
     let (layer, _) = docker_image(3, "amd64").blobs.remove(2);
     moby.run("image = ImageRef.from_image('team/app', 'v1', to_reference='theirs', **at)");

@@ -56,9 +56,9 @@ impl Place {
         Self::with(|registry, _| registry).await
     }
 
-    /// The same, which sends its locations as URLs, as two of the clients need it.
-    async fn with_absolute_locations() -> Self {
-        Self::with(|registry, address| registry.public_url(format!("http://{address}"))).await
+    /// The same, which sends its locations as paths, as some registries do.
+    async fn with_relative_locations() -> Self {
+        Self::with(|registry, _| registry.relative_locations()).await
     }
 
     /// One that asks for the password of [`USER`] (Basic authentication).
@@ -100,7 +100,8 @@ impl Place {
         let behind = listener.local_addr().unwrap();
         let front = Front::start(&authority.for_loopback(), behind).await;
         let address = front.address();
-        let stop = run(listener, set_up(Registry::builder(), address));
+        let builder = Registry::builder().public_url(format!("https://{address}"));
+        let stop = run(listener, set_up(builder, address));
         Self::filled(address, Some(authority.certificate()), (stop, Some(front))).await
     }
 

@@ -1,0 +1,42 @@
+//! How the registry says where things are.
+
+use clap::Args;
+use longshore_registry::Builder;
+
+/// How every `Location` begins: with the host that the request names and the scheme of the connection,
+/// unless one of these says otherwise.
+#[derive(Debug, Args)]
+pub(super) struct LocationOptions {
+    /// Start every `Location` with this URL, where clients reach the registry.
+    ///
+    /// Without it, the registry takes the host that the request names and the scheme of the connection.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Believe `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto` about host and scheme.
+    ///
+    /// Only for a registry that can be reached through a proxy alone, and a proxy that sets these headers.
+    #[arg(long, conflicts_with = "public_url")]
+    trust_proxy: bool,
+    /// Send every `Location` as a path, which is right behind every proxy.
+    ///
+    /// Some old clients cannot follow it (docker-registry-client-async, moby-distribution).
+    #[arg(long, conflicts_with_all = ["public_url", "trust_proxy"])]
+    relative_locations: bool,
+}
+
+impl LocationOptions {
+    /// Whether clients reach the registry by something in front of it that speaks TLS.
+    pub(super) fn are_behind_tls(&self) -> bool {
+        self.trust_proxy || self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    /// Sets up a registry as they say.
+    pub(super) fn apply(self, builder: Builder) -> Builder {
+        match self {
+            Self { public_url: Some(url), .. } => builder.public_url(url),
+            Self { trust_proxy: true, .. } => builder.trust_proxy(),
+            Self { relative_locations: true, .. } => builder.relative_locations(),
+            _ => builder,
+        }
+    }
+}
