@@ -15,8 +15,10 @@ pub struct Limits {
     /// For memory and disks that the builder makes. A backend of one's own has its limit from where
     /// it is made, as [`Disk::open_limited`](crate::Disk::open_limited) does.
     pub total_size: Option<u64>,
-    /// Items on a page of tags, repositories or referrers, whatever the client asks for.
+    /// Names on a page of tags or repositories, whatever `n` a client asks for.
     pub page: usize,
+    /// Bytes of names in a listing that is asked for without `n`; the rest is linked.
+    pub listing_size: usize,
     /// How long an upload may lie untouched before [`Registry::expire_uploads`] drops it.
     ///
     /// [`Registry::expire_uploads`]: crate::Registry::expire_uploads
@@ -34,6 +36,7 @@ impl Default for Limits {
             blob_size: u64::MAX,
             total_size: None,
             page: PAGE,
+            listing_size: LISTING_SIZE,
             upload_idle: UPLOAD_IDLE,
             body_window: BODY_WINDOW,
             body_rate: BODY_RATE,
@@ -45,6 +48,8 @@ impl Default for Limits {
 const MANIFEST_SIZE: usize = 4 << 20;
 /// 1,000 items: a page of the longest names stays under 256 KiB.
 const PAGE: usize = 1_000;
+/// 8 MiB: what longshore and other clients take for a listing; some 400,000 tags.
+const LISTING_SIZE: usize = 8 << 20;
 /// A day: a push that paused for a night goes on.
 const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A minute: what proxies in front of registries wait.

@@ -16,7 +16,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use longshore_core::{ErrorCode, Result};
+use longshore_core::{Error, ErrorCode, ErrorKind, Result};
 
 use crate::access::{Access, Issued, Need, Open, Right, Rights, Verdict};
 use crate::answered::{Answered, Observer, Telling};

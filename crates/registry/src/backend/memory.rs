@@ -88,12 +88,8 @@ impl Backend for MemoryBackend {
 
     fn repositories(&self, after: Option<&RepositoryName>) -> Pages<RepositoryName> {
         let all = self.0.all();
-        let names = all
-            .iter()
-            .filter(|(name, _)| after.is_none_or(|after| *name > after))
-            .filter(|(_, content)| content.manifest_count() > 0)
-            .map(|(name, _)| name.clone())
-            .collect();
+        let names =
+            all.keys().filter(|name| after.is_none_or(|after| *name > after)).cloned().collect();
         Pages::of(names)
     }
 

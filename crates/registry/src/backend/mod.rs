@@ -28,7 +28,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// A handle on a repository, whether or not it exists: one comes to be with its first content.
     fn repository(&self, name: &RepositoryName) -> Arc<dyn RepositoryStore>;
 
-    /// The repositories that have, or had, a manifest, ordered by name; only those after `after`.
+    /// The repositories that have, or had, content, ordered by name; only those after `after`.
     fn repositories(&self, after: Option<&RepositoryName>) -> Pages<RepositoryName>;
 
     /// Drops the uploads that nothing was written to for as long as `idle`; says how many.

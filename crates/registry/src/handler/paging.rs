@@ -1,33 +1,129 @@
-//! Pages of a listing: how many, from where, and whether there are more.
+//! Listings of names: how many, from where, and whether there are more.
 
-use futures_util::TryStreamExt as _;
-use http::header::LINK;
-use http::{Response, StatusCode};
-use longshore_core::{ErrorCode, Pages};
+use std::fmt::Display;
+
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
+use http::header::{CONTENT_TYPE, LINK};
+use http::{HeaderValue, Response, StatusCode};
+use longshore_core::{BlobStream, ErrorCode, Pages, Result as Listed};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 
-use super::Call;
+use super::{Answer, Call};
 use crate::reply::{self, About, Body, Refusal};
 
-/// One page, and whether another follows.
-pub(super) struct Slice<T> {
-    pub(super) items: Vec<T>,
-    pub(super) more: bool,
+/// Answers with a JSON object whose last member is a list of names.
+///
+/// - `count`: of [`count`].
+/// - `path`: of this listing.
+/// - `start`: the object up to the list's bracket.
+/// - `list`: the names in order, from where the request wants them; called twice.
+///
+/// With `n`, a page. Without, all names up to [`listing_size`](crate::Limits::listing_size) bytes,
+/// because many clients never ask for a second page; they are looked up as they are sent.
+pub(super) async fn names<T>(
+    call: &Call<'_>,
+    count: Option<usize>,
+    path: &str,
+    start: String,
+    list: impl Fn() -> Pages<T>,
+) -> Answer
+where
+    T: Clone + Display + Ord + Serialize + Send + Sync + 'static,
+{
+    let fitting = fitting(list(), count, call.limits.listing_size).await?;
+    let mut response = reply::empty(StatusCode::OK);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(last) = fitting.last.as_ref().filter(|_| fitting.more) {
+        let (last, n) = (last.to_string(), count.map(|n| n.to_string()));
+        let n = n.as_ref().map(|n| ("n", n.as_str()));
+        let parameters: Vec<_> = [("last", last.as_str())].into_iter().chain(n).collect();
+        link(&mut response, path, &parameters)?;
+    }
+    let last = fitting.last;
+    // What was added meanwhile and comes after the last name is left to the next page.
+    let within = move |name: &T| {
+        fitting.more.then_some(&last).is_none_or(|last| Some(name) <= last.as_ref())
+    };
+    let document = BlobStream::new(document(start, list(), within));
+    *response.body_mut() = match fitting.size {
+        size if size > STREAMED => Body::stream(document),
+        _ => {
+            Body::of(document.bytes(2 * STREAMED).await.map_err(|e| About::Repository.refuse(&e))?)
+        }
+    };
+    Ok(response)
+}
+
+/// How far a listing fits into one answer.
+struct Fitting<T> {
+    last: Option<T>,
+    /// Bytes of the names as JSON.
+    size: usize,
+    /// Whether names are left out.
+    more: bool,
+}
+
+/// Goes through a listing as far as it fits.
+async fn fitting<T: Clone + Serialize + Send + 'static>(
+    names: Pages<T>,
+    count: Option<usize>,
+    limit: usize,
+) -> Result<Fitting<T>, Refusal> {
+    let mut names = names.items();
+    let mut fitting = Fitting { last: None, size: 0, more: false };
+    let (mut left, limit) = count.map_or((usize::MAX, limit), |count| (count, usize::MAX));
+    while let Some(name) = names.try_next().await.map_err(|e| About::Repository.refuse(&e))? {
+        let size = fitting.size + json(&name).len() + 1;
+        if left == 0 || size > limit {
+            fitting.more = true;
+            break;
+        }
+        left -= 1;
+        fitting.size = size;
+        fitting.last = Some(name);
+    }
+    Ok(fitting)
+}
+
+/// The document in pieces.
+fn document<T: Serialize + Send + Sync + 'static>(
+    mut start: String,
+    names: Pages<T>,
+    within: impl Fn(&T) -> bool + Send + 'static,
+) -> impl Stream<Item = Listed<bytes::Bytes>> + Send {
+    start.push('[');
+    let names = names.items().try_take_while(move |name| future::ready(Ok(within(name))));
+    let names = names.enumerate().map(|(i, name)| {
+        let comma = if i == 0 { "" } else { "," };
+        Ok(format!("{comma}{}", json(&name?)))
+    });
+    let names = names.ready_chunks(PIECE_NAMES).map(|names| {
+        let names: Listed<Vec<String>> = names.into_iter().collect();
+        Ok(names?.concat().into())
+    });
+    let one = |text: String| stream::iter([Ok(text.into())]);
+    one(start).chain(names).chain(one("]}".to_owned()))
+}
+
+/// A name as JSON; names of the specification's grammar always have one.
+fn json(name: &impl Serialize) -> String {
+    serde_json::to_string(name).unwrap_or_default()
 }
 
 /// How many items a request asks for, at most as many as the registry gives.
-pub(super) fn count(call: &Call<'_>) -> Result<usize, Refusal> {
+pub(super) fn count(call: &Call<'_>) -> Result<Option<usize>, Refusal> {
     let refused = |message: String| {
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::PAGINATION_NUMBER_INVALID, message)
     };
     let asked = call.query.one("n").map_err(|e| refused(e.to_string()))?;
     let Some(asked) = asked else {
-        return Ok(call.limits.page);
+        return Ok(None);
     };
     let digits = asked.bytes().all(|b| b.is_ascii_digit());
     match asked.parse::<i64>() {
         Ok(n) if digits => {
-            Ok(usize::try_from(n).map_or(call.limits.page, |n| n.min(call.limits.page)))
+            Ok(Some(usize::try_from(n).map_or(call.limits.page, |n| n.min(call.limits.page))))
         }
         _ => Err(refused("expected n to be a whole number".to_owned())),
     }
@@ -38,24 +134,6 @@ pub(super) fn last<'c>(call: &'c Call<'_>) -> Result<Option<&'c str>, Refusal> {
     let last = call.query.one("last");
     let last = last.map_err(|e| Refusal::invalid(ErrorCode::PAGINATION_NUMBER_INVALID, &e))?;
     Ok(last.filter(|last| !last.is_empty()))
-}
-
-/// The first `count` items, and whether there are more.
-pub(super) async fn slice<T: Send + 'static>(
-    pages: Pages<T>,
-    count: usize,
-) -> Result<Slice<T>, Refusal> {
-    let mut listed = pages.items();
-    let (mut items, mut more) = (Vec::new(), false);
-    while count > 0 && !more {
-        match listed.try_next().await {
-            Ok(Some(item)) if items.len() < count => items.push(item),
-            Ok(Some(_)) => more = true,
-            Ok(None) => break,
-            Err(e) => return Err(About::Repository.refuse(&e)),
-        }
-    }
-    Ok(Slice { items, more })
 }
 
 /// Says where the next page is.
@@ -75,3 +153,7 @@ pub(super) fn link(
 
 /// All but RFC 3986's unreserved characters.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// 64 KiB: a shorter listing is sent with its length.
+const STREAMED: usize = 64 << 10;
+/// 256 names, of at most 258 bytes each.
+const PIECE_NAMES: usize = 256;

@@ -1,17 +1,9 @@
 //! The tags of a repository: end-8.
 
-use http::StatusCode;
 use longshore_core::{ErrorCode, RepositoryName, Tag};
-use serde::Serialize;
 
 use super::{Answer, Call, paging};
-use crate::reply::{self, About, Refusal};
-
-#[derive(Serialize)]
-struct Document<'a> {
-    name: &'a RepositoryName,
-    tags: &'a [Tag],
-}
+use crate::reply::{About, Refusal};
 
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName) -> Answer {
     call.only_reads()?;
@@ -23,13 +15,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName) -> Answer {
     if !exists.map_err(|e| About::Repository.refuse(&e))? {
         return Err(Refusal::unknown_name(name));
     }
-    let page = paging::slice(store.tags(last.as_ref()), count).await?;
-    let tags = &page.items;
-    let document = Document { name, tags };
-    let mut response = reply::json(StatusCode::OK, "application/json", &document);
-    if let Some(last) = tags.last().filter(|_| page.more) {
-        let parameters = [("last", last.as_str()), ("n", &count.to_string())];
-        paging::link(&mut response, &format!("/v2/{name}/tags/list"), &parameters)?;
-    }
-    Ok(response)
+    let start = format!(r#"{{"name":"{name}","tags":"#);
+    let tags = || store.tags(last.as_ref());
+    paging::names(call, count, &format!("/v2/{name}/tags/list"), start, tags).await
 }

@@ -1,6 +1,9 @@
 //! Tags and repositories, page by page.
 
-use crate::harness::{Manifest, on_each_backend};
+use longshore_registry::{Builder, Limits};
+use serde_json::json;
+
+use crate::harness::{Client, Manifest, on_each_backend, on_each_backend_with};
 
 #[tokio::test]
 async fn tags_come_sorted_and_in_pages() {
@@ -40,24 +43,61 @@ async fn tags_come_sorted_and_in_pages() {
     .await;
 }
 
+/// Most clients ask without `n` and never for a second page.
 #[tokio::test]
-async fn more_tags_than_a_page_are_linked() {
+async fn all_tags_come_at_once_where_no_number_is_asked_for() {
     on_each_backend(async |client| {
-        client.push_blob("a", b"{}").await;
-        let image = Manifest::image(&[]);
-        let tags: Vec<_> = (0..1_005).map(|i| format!("tag=t{i:04}")).collect();
-        for tags in tags.chunks(201) {
-            let selector = format!("{}?{}", image.digest(), tags.join("&"));
-            client.put_manifest("a", &selector, &image).await.expect(201);
-        }
-        for query in ["", "?n=1001", "?n=5000"] {
+        let tags = push_many_tags(client).await;
+        let reply = client.get("/v2/a/tags/list").await.expect(200);
+        assert_eq!(reply.json()["name"], "a");
+        assert_eq!(reply.json()["tags"], json!(tags));
+        assert!(!reply.headers.contains_key("link"));
+        let rest = client.get(&format!("/v2/a/tags/list?last={}", tags[1_999])).await;
+        assert_eq!(rest.json()["tags"], json!(tags[2_000..]));
+        for query in ["?n=1001", "?n=5000"] {
             let reply = client.get(&format!("/v2/a/tags/list{query}")).await.expect(200);
-            assert_eq!(reply.json()["tags"].as_array().unwrap().len(), 1_000);
-            let link = "</v2/a/tags/list?last=t0999&n=1000>; rel=\"next\"";
+            assert_eq!(reply.json()["tags"], json!(tags[..1_000]));
+            let link = format!("</v2/a/tags/list?last={}&n=1000>; rel=\"next\"", tags[999]);
             assert_eq!(reply.header("link"), link);
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_exceeds_a_listings_size_is_linked() {
+    let set_up = |builder: Builder| {
+        let mut limits = Limits::default();
+        limits.listing_size = 100_000;
+        builder.limits(limits)
+    };
+    on_each_backend_with(set_up, async |client| {
+        let tags = push_many_tags(client).await;
+        let (mut path, mut found, mut pages) = ("/v2/a/tags/list".to_owned(), Vec::new(), 0);
+        loop {
+            let reply = client.get(&path).await.expect(200);
+            assert!(reply.body.len() < 100_100);
+            found.extend(reply.json()["tags"].as_array().unwrap().clone());
+            pages += 1;
+            let Some(link) = reply.headers.get("link") else { break };
+            path = link.to_str().unwrap()[1..].split('>').next().unwrap().to_owned();
+            assert!(!path.contains("n="), "{path}");
+        }
+        assert_eq!((pages, found.as_slice() == tags.as_slice()), (3, true));
+    })
+    .await;
+}
+
+/// 2,005 tags of 100 bytes, in order.
+async fn push_many_tags(client: &Client) -> Vec<String> {
+    client.push_blob("a", b"{}").await;
+    let image = Manifest::image(&[]);
+    let tags: Vec<_> = (0..2_005).map(|i| format!("t{i:099}")).collect();
+    for tags in tags.chunks(100) {
+        let selector = format!("{}?tag={}", image.digest(), tags.join("&tag="));
+        client.put_manifest("a", &selector, &image).await.expect(201);
+    }
+    tags
 }
 
 #[tokio::test]
@@ -72,13 +112,19 @@ async fn repositories_come_sorted_and_in_pages() {
         for name in ["b", "a/b", "a", "a-b", "blobs/uploads", "a/b/c"] {
             client.push_image(name, "v1", b"layer").await;
         }
-        // Blobs alone do not make an entry.
-        client.push_blob("only/blobs", b"x").await;
-        let all = r#"["a","a-b","a/b","a/b/c","b","blobs/uploads"]"#;
+        // Blobs alone make an entry, pushed or mounted.
+        let digest = client.push_blob("only/blobs", b"x").await;
+        list("").await;
+        let mount = format!("/v2/only/mounted/blobs/uploads/?mount={digest}&from=only/blobs");
+        client.post(&mount).await.expect(201);
+        // An upload under way does not.
+        let upload = client.begin("only/begun").await;
+        let all = r#"["a","a-b","a/b","a/b/c","b","blobs/uploads","only/blobs","only/mounted"]"#;
         assert_eq!(list("").await, (all.into(), String::new()));
         let link = "</v2/_catalog?last=a%2Fb&n=3>; rel=\"next\"";
         assert_eq!(list("?n=3").await, (r#"["a","a-b","a/b"]"#.into(), link.into()));
         assert_eq!(list("?n=3&last=a%2Fb").await.0, r#"["a/b/c","b","blobs/uploads"]"#);
+        client.delete(&upload).await.expect(204);
         client.get("/v2/_catalog?last=A").await.expect_error(400, "NAME_INVALID");
         client.get("/v2/_catalog?n=x").await.expect_error(400, "PAGINATION_NUMBER_INVALID");
     })

@@ -175,8 +175,7 @@ fn watched_certificate(pair: tls::Pair) -> Result<Current> {
 
 /// Says where passwords travel unencrypted. A public URL of https stands for a proxy that speaks TLS.
 fn warn(arguments: &Arguments) {
-    let is_encrypted = arguments.tls.pair().is_some()
-        || arguments.location.are_behind_tls();
+    let is_encrypted = arguments.tls.pair().is_some() || arguments.location.are_behind_tls();
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {
         output::warn(format_args!(
             "passwords travel to {} unencrypted; add --tls-cert and --tls-key",

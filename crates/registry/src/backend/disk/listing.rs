@@ -1,8 +1,10 @@
 //! A folder's listing, read once and kept until it changes.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use longshore_core::Result;
+use longshore_core::{Page, PageToken, Result};
 
 /// Sorted items, scanned when asked for and kept until something changes.
 #[derive(Debug)]
@@ -35,6 +37,28 @@ impl<T: Ord> Listing<T> {
         Ok(items)
     }
 
+    /// A page of the items after the one that a token names, else after `after`: a listing that is
+    /// read slowly holds no more.
+    pub(super) fn page(
+        &self,
+        token: Option<&PageToken>,
+        after: Option<&T>,
+        scan: impl FnOnce() -> Result<Vec<T>>,
+    ) -> Result<Page<T>>
+    where
+        T: Clone + Display + FromStr,
+    {
+        let items = self.get(scan)?;
+        let token = token.and_then(|token| token.0.parse().ok());
+        let after = token.as_ref().or(after);
+        let start = after.map_or(0, |after| items.partition_point(|item| item <= after));
+        let end = items.len().min(start + PAGE);
+        let page = items[start..end].to_vec();
+        let next = page.last().filter(|_| end < items.len());
+        let next = next.map(|last| PageToken(last.to_string()));
+        Ok(Page { items: page, next })
+    }
+
     /// Forgets what was scanned. To be called after the change is made.
     pub(super) fn changed(&self) {
         let mut state = self.state();
@@ -53,9 +77,24 @@ impl<T> Default for Listing<T> {
     }
 }
 
+/// 1,000 items: some 100 KB.
+const PAGE: usize = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_follow_each_other_whatever_changes_between_them() {
+        let listing = Listing::default();
+        let scan = || Ok((0..2_500_u32).collect());
+        let first = listing.page(None, Some(&99), scan).unwrap();
+        assert_eq!((first.items[0], first.items.len()), (100, 1_000));
+        listing.changed();
+        let fewer = || Ok(vec![1, 1_098, 1_100]);
+        let last = listing.page(first.next.as_ref(), Some(&99), fewer).unwrap();
+        assert_eq!(last, Page { items: vec![1_100], next: None });
+    }
 
     #[test]
     fn a_scan_is_kept_until_a_change_and_not_if_one_came_between() {

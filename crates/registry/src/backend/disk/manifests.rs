@@ -12,7 +12,7 @@ use longshore_core::{
 
 use super::blobs::{create_parent, is_absent, sync_parent};
 use super::locks::Locks;
-use super::place::{Folder, MANIFESTS, Place};
+use super::place::{BLOBS, Folder, MANIFESTS, Place};
 use crate::backend::space::{Held, Space};
 
 /// How small files come and go.
@@ -48,14 +48,13 @@ pub(super) fn read(folder: &Folder, selector: &TagOrDigest) -> Result<RawManifes
 }
 
 /// Writes a manifest, after its entry among its subject's referrers: whoever sees the manifest
-/// finds it listed; then its tags. Says whether the repository had no manifest before.
+/// finds it listed; then its tags.
 pub(super) fn write(
     files: &Files,
     folder: &Folder,
     manifest: &RawManifest,
     tags: &[Tag],
-) -> Result<bool> {
-    let is_first = !folder.manifests().is_dir();
+) -> Result<()> {
     let mut entries = Vec::new();
     if let Some((subject, descriptor)) = graph::referrer(manifest)? {
         let path = folder.referrer(&subject, manifest.digest());
@@ -67,8 +66,7 @@ pub(super) fn write(
     content.extend_from_slice(manifest.bytes());
     entries.push(Entry { path: folder.manifest(manifest.digest()), content });
     entries.extend(tag_entries(folder, manifest.digest(), tags));
-    files.write(&entries)?;
-    Ok(is_first)
+    files.write(&entries)
 }
 
 /// Points tags at a digest.
@@ -142,15 +140,17 @@ pub(super) fn referrers(
     Ok(found)
 }
 
-/// The names of all repositories with manifests, in no order.
+/// The names of all repositories, in no order.
 pub(super) fn repositories(place: &Place) -> Result<Vec<RepositoryName>> {
     let mut found = Vec::new();
     let mut left = vec![String::new()];
     while let Some(name) = left.pop() {
-        for child in file_names(&place.repositories().join(&name))? {
-            if child == MANIFESTS {
-                found.extend(RepositoryName::parse(&name));
-            } else if !child.starts_with('_') {
+        let children = file_names(&place.repositories().join(&name))?;
+        if children.iter().any(|child| child == MANIFESTS || child == BLOBS) {
+            found.extend(RepositoryName::parse(&name));
+        }
+        for child in children {
+            if !child.starts_with('_') {
                 left.push(match &*name {
                     "" => child,
                     name => format!("{name}/{child}"),

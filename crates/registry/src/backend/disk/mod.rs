@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_core::{
-    Error, ErrorKind, Page, Pages, RepositoryName, Result, Tag, blob_file, offload,
+    Error, ErrorKind, Page, PageToken, Pages, RepositoryName, Result, Tag, blob_file, offload,
 };
 
 use self::blobs::Blobs;
@@ -138,13 +138,12 @@ impl Shared {
         }
     }
 
-    fn repositories_after(&self, after: Option<&RepositoryName>) -> Result<Vec<RepositoryName>> {
-        let names = self.names.get(|| manifests::repositories(&self.place))?;
-        let start = match after {
-            Some(after) => names.partition_point(|name| name <= after),
-            None => 0,
-        };
-        Ok(names[start..].to_vec())
+    fn repositories(
+        &self,
+        token: Option<&PageToken>,
+        after: Option<&RepositoryName>,
+    ) -> Result<Page<RepositoryName>> {
+        self.names.page(token, after, || manifests::repositories(&self.place))
     }
 }
 
@@ -162,12 +161,9 @@ impl Backend for Disk {
 
     fn repositories(&self, after: Option<&RepositoryName>) -> Pages<RepositoryName> {
         let (shared, after) = (Arc::clone(&self.0), after.cloned());
-        Pages::new(move |_| {
+        Pages::new(move |token| {
             let (shared, after) = (Arc::clone(&shared), after.clone());
-            async move {
-                let items = offload(move || shared.repositories_after(after.as_ref()));
-                Ok(Page { items: items.await?, next: None })
-            }
+            offload(move || shared.repositories(token.as_ref(), after.as_ref()))
         })
     }
 

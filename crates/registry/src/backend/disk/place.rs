@@ -72,7 +72,7 @@ pub(super) struct Folder(PathBuf);
 
 impl Folder {
     pub(super) fn blobs(&self) -> PathBuf {
-        self.0.join("_blobs")
+        self.0.join(BLOBS)
     }
 
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
@@ -108,7 +108,9 @@ impl Folder {
     }
 }
 
-/// The folder that makes a repository one.
+/// The folders of which a repository has one at least.
+pub(super) const BLOBS: &str = "_blobs";
+/// See [`BLOBS`].
 pub(super) const MANIFESTS: &str = "_manifests";
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use longshore_core::{
     Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
-    Holding, MediaType, Mount, Node, Page, Pages, RawManifest, RepositoryName, Result, Source, Tag,
-    TagOrDigest, Target, blob_file, offload,
+    Holding, MediaType, Mount, Node, Page, PageToken, Pages, RawManifest, RepositoryName, Result,
+    Source, Tag, TagOrDigest, Target, blob_file, offload,
 };
 
 use super::blobs::{CHECK_LIMIT, Found, sync_parent};
@@ -44,20 +44,31 @@ impl DiskRepository {
         offload(move || work(&this)).await
     }
 
-    /// A listing of one page, made off the async threads.
+    /// A listing whose pages are made off the async threads.
     fn pages<T, F>(&self, list: F) -> Pages<T>
     where
-        F: Fn(&Self) -> Result<Vec<T>> + Clone + Send + 'static,
+        F: Fn(&Self, Option<PageToken>) -> Result<Page<T>> + Clone + Send + 'static,
         T: Send + 'static,
     {
         let this = self.clone();
-        Pages::new(move |_| {
+        Pages::new(move |token| {
             let (this, list) = (this.clone(), list.clone());
-            async move {
-                let items = this.run(move |this| list(this)).await?;
-                Ok(Page { items, next: None })
-            }
+            offload(move || list(&this, token))
         })
+    }
+
+    fn is_there(&self) -> bool {
+        self.folder.manifests().is_dir() || self.folder.blobs().is_dir()
+    }
+
+    /// Makes a change that may bring the repository into being, which the catalog is to show.
+    fn beginning<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        let was_there = self.is_there();
+        let changed = change();
+        if !was_there {
+            self.shared.names.changed();
+        }
+        changed
     }
 
     fn look(&self, digest: &Digest, limit: u64) -> Result<Option<u64>> {
@@ -96,7 +107,8 @@ impl DiskRepository {
         }
         let upload = writing.store.path().to_owned();
         let file = writing.file()?;
-        if self.shared.blobs.publish(&self.folder, digest, &upload, file)? {
+        let blobs = &self.shared.blobs;
+        if self.beginning(|| blobs.publish(&self.folder, digest, &upload, file))? {
             writing.held.keep();
         }
         sync_parent(&self.folder.blob(digest))?;
@@ -178,23 +190,21 @@ impl Source for DiskRepository {
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
         let after = after.cloned();
-        self.pages(move |this| {
+        self.pages(move |this, token| {
             if !this.folder.tags().is_dir() {
-                return Ok(Vec::new());
+                return Ok(Page { items: Vec::new(), next: None });
             }
             let tags = this.shared.tags(&this.name);
-            let tags = tags.get(|| manifests::tags(&this.folder))?;
-            let start = match &after {
-                Some(after) => tags.partition_point(|tag| tag <= after),
-                None => 0,
-            };
-            Ok(tags[start..].to_vec())
+            tags.page(token.as_ref(), after.as_ref(), || manifests::tags(&this.folder))
         })
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
         let (subject, artifact_type) = (subject.clone(), artifact_type.cloned());
-        self.pages(move |this| manifests::referrers(&this.folder, &subject, artifact_type.as_ref()))
+        self.pages(move |this, _| {
+            let items = manifests::referrers(&this.folder, &subject, artifact_type.as_ref())?;
+            Ok(Page { items, next: None })
+        })
     }
 }
 
@@ -236,14 +246,12 @@ impl Target for DiskRepository {
         let (manifest, tag) = (manifest.clone(), tag.cloned());
         self.run(move |this| {
             let _turn = this.shared.turns.shared(&this.name);
-            let Shared { files, names, .. } = &*this.shared;
-            let written = manifests::write(files, &this.folder, &manifest, tag.as_slice());
+            let files = &this.shared.files;
+            let written =
+                this.beginning(|| manifests::write(files, &this.folder, &manifest, tag.as_slice()));
             // Also where it failed: some of it may be there.
             this.shared.tags_changed(&this.name);
-            if written? {
-                names.changed();
-            }
-            Ok(())
+            written
         })
         .await
     }
@@ -287,7 +295,7 @@ impl Delete for DiskRepository {
 #[async_trait]
 impl RepositoryStore for DiskRepository {
     async fn exists(&self) -> Result<bool> {
-        self.run(|this| Ok(this.folder.manifests().is_dir() || this.folder.blobs().is_dir())).await
+        self.run(|this| Ok(this.is_there())).await
     }
 
     async fn begin_upload(&self, algorithm: Algorithm) -> Result<UploadId> {
@@ -326,7 +334,7 @@ impl RepositoryStore for DiskRepository {
         let digest = digest.clone();
         self.run(move |this| {
             let blobs = &this.shared.blobs;
-            let mounted = blobs.mount(&this.folder, &digest, from.as_ref())?;
+            let mounted = this.beginning(|| blobs.mount(&this.folder, &digest, from.as_ref()))?;
             Ok(if mounted { Mount::Mounted } else { Mount::Declined })
         })
         .await
