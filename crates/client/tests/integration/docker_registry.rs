@@ -142,5 +142,5 @@ async fn a_certificate_is_checked_unless_told_otherwise() {
     assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
 
     let e = quick().build().ping(&name).await.unwrap_err();
-    assert!(e.hint().is_some_and(|hint| hint.contains("HTTPS")), "{e:?}");
+    assert!(e.hint().is_some_and(|hint| hint.contains("--scheme https")), "{e:?}");
 }
