@@ -27,6 +27,8 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use longshore::{Error, ErrorKind, ParseError, Result};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 
 use crate::arguments::{Arguments, Command};
 use crate::context::Context;
@@ -137,7 +139,11 @@ fn log(global: &Global) {
             .with_level(false)
             .with_target(false)
             .with_ansi(false)
-            .with_writer(|| output::Warnings)
+            .with_writer(
+                (|| output::Event::Failure)
+                    .with_filter(|event| *event.level() == LevelFilter::ERROR)
+                    .or_else(|| output::Event::Warning),
+            )
             .init(),
     }
 }

@@ -215,13 +215,22 @@ pub(crate) fn warn(text: impl fmt::Display) {
     }
 }
 
-/// What the libraries warn of, an event a write, on its way to the person.
+/// What the libraries say, an event a write, on its way to the person.
 #[derive(Debug)]
-pub(crate) struct Warnings;
+pub(crate) enum Event {
+    /// Told once.
+    Warning,
+    /// Told each time: a server fails more than once.
+    Failure,
+}
 
-impl io::Write for Warnings {
+impl io::Write for Event {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        warn(String::from_utf8_lossy(event).trim_end());
+        let text = String::from_utf8_lossy(event);
+        match self {
+            Self::Warning => warn(text.trim_end()),
+            Self::Failure => say(format_args!("longshore: error: {}", Printable(text.trim_end()))),
+        }
         Ok(event.len())
     }
 
