@@ -7,8 +7,8 @@
 use std::io::Write;
 
 use longshore::{
-    CONFIG_LIMIT, Client, Defaults, Delete as _, DockerConfig, ImageConfig, Manifest, RawManifest,
-    RemoteRepository, Source as _, Tag, Target as _,
+    CONFIG_LIMIT, Client, Defaults, DockerConfig, ImageConfig, Manifest, RawManifest,
+    RemoteRepository, Source as _, Tag, Target as _, untag,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -55,7 +55,7 @@ pub(crate) async fn run(registry: &str, out: &mut (impl Write + Send)) -> Result
     }
 
     // await drca.delete_manifest(image_name)                 there: 1.30.1 would go, too
-    repository.delete_tag(&copy).await?;
+    untag(&repository, &copy).await?;
 
     // (await drca.get_catalog(image_name)).catalog["repositories"]
     let catalog = client.catalog(image_name.registry()).all().await?;

@@ -1,11 +1,11 @@
 //! The examples that show each predecessor's README in longshore: run, and their output read.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use longshore::Tag;
-use longshore_registry::{Backend, Builder, MemoryBackend, Registry, Rights, Users};
+use longshore::{Client, MemoryCredentials, Secret, Tag};
+use longshore_registry::{Registry, Rights, Users};
 use longshore_testkit::fixture::Content;
+use longshore_testkit::peer::DockerRegistry;
 use longshore_testkit::v1::V1Registry;
 use tokio::sync::oneshot;
 
@@ -28,31 +28,36 @@ example!(dxf, "../../examples/from_python_dxf.rs");
 example!(moby, "../../examples/from_moby_distribution.rs");
 example!(yodle, "../../examples/from_docker_registry_client.rs");
 
-/// A registry that holds this; it ends when what comes with it is dropped.
-async fn registry(content: &[(&str, &str, Content)]) -> (SocketAddr, oneshot::Sender<()>) {
-    registry_with(content, |builder| builder).await
+/// A registry of ours that holds nothing; it ends when what comes with it is dropped.
+async fn ours() -> (SocketAddr, oneshot::Sender<()>) {
+    start(Registry::builder().memory()).await
 }
 
 /// The same, which asks for the password of a user.
-async fn registry_of(
-    user: &str,
-    password: &str,
-    content: &[(&str, &str, Content)],
-) -> (SocketAddr, oneshot::Sender<()>) {
+async fn ours_of((user, password): Login) -> (SocketAddr, oneshot::Sender<()>) {
     let users = Users::new().user(user, password, Rights::ALL);
-    registry_with(content, |builder| builder.access(users)).await
+    start(Registry::builder().memory().access(users)).await
 }
 
-async fn registry_with(
-    content: &[(&str, &str, Content)],
-    set_up: impl FnOnce(Builder) -> Builder,
-) -> (SocketAddr, oneshot::Sender<()>) {
-    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new());
+fn address(theirs: &DockerRegistry) -> SocketAddr {
+    theirs.address().parse().unwrap()
+}
+
+/// A name and a password.
+type Login = (&'static str, &'static str);
+
+const GUEST: Login = ("guest", "guest");
+const FRED: Login = ("fred", "somepassword");
+
+/// Puts content into a registry, each under a name and a tag.
+async fn fill(address: SocketAddr, (user, password): Login, content: &[(&str, &str, Content)]) {
+    let registry = address.to_string().parse().unwrap();
+    let login = MemoryCredentials::new().with(registry, user, Secret::new(password));
+    let client = Client::builder().credentials(login).build();
     for (name, tag, content) in content {
-        let store = backend.repository(&name.parse().unwrap());
-        content.push(&*store, Some(&Tag::parse(tag).unwrap())).await;
+        let store = client.repository(&format!("{address}/{name}").parse().unwrap());
+        content.push(&store, Some(&Tag::parse(tag).unwrap())).await;
     }
-    start(set_up(Registry::builder().backend(backend))).await
 }
 
 /// What an example without async prints.
@@ -70,8 +75,19 @@ async fn printed(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_for_docker_registry_client_async_does_what_its_readme_did() {
+    let (address, _stop) = ours().await;
+    crashvb_at(address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_serves_the_example_for_docker_registry_client_async() {
+    let theirs = DockerRegistry::start();
+    crashvb_at(address(&theirs)).await;
+}
+
+async fn crashvb_at(address: SocketAddr) {
     let busybox = docker_image(1, "amd64");
-    let (address, _stop) = registry(&[("library/busybox", "1.30.1", busybox)]).await;
+    fill(address, GUEST, &[("library/busybox", "1.30.1", busybox)]).await;
     let mut out = Vec::new();
     crashvb::run(&address.to_string(), &mut out).await.unwrap();
     let expected = "\
@@ -88,12 +104,22 @@ repositories: 1
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_for_dreg_client_does_what_its_readme_did() {
+    let (address, _stop) = ours().await;
+    dreg_at(address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_serves_the_example_for_dreg_client() {
+    let theirs = DockerRegistry::start();
+    dreg_at(address(&theirs)).await;
+}
+
+async fn dreg_at(address: SocketAddr) {
     let list = docker_list();
     let short = list.root.digest().short().to_owned();
     let image = docker_image(1, "amd64");
     let size: u64 = image.blobs[1..].iter().map(|(layer, _)| layer.size).sum();
-    let (address, _stop) =
-        registry(&[("testns/testrepo", "v1", list), ("plain", "v1", image)]).await;
+    fill(address, GUEST, &[("testns/testrepo", "v1", list), ("plain", "v1", image)]).await;
     let expected = format!(
         "\
 namespaces: library testns
@@ -117,11 +143,22 @@ gone: None
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_for_aysa_docker_registry_client_does_what_its_readme_did() {
+    let (address, _stop) = ours_of(GUEST).await;
+    aysa_at(address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_with_htpasswd_serves_the_example_for_aysa_docker_registry_client() {
+    let theirs = DockerRegistry::with_htpasswd(GUEST.0, GUEST.1);
+    aysa_at(address(&theirs)).await;
+}
+
+async fn aysa_at(address: SocketAddr) {
     let list = docker_list();
     let short = list.root.digest().short().to_owned();
     let other = docker_image(1, "amd64");
     let content = [("project/image", "dev", list), ("other/image", "dev", other)];
-    let (address, _stop) = registry_of("guest", "guest", &content).await;
+    fill(address, GUEST, &content).await;
     let expected = format!(
         "\
 ping: true
@@ -140,9 +177,20 @@ left: 0
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_for_docker_registry_client_does_what_its_readme_did() {
+    let (address, _stop) = ours().await;
+    yodle_at(address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_serves_the_example_for_docker_registry_client() {
+    let theirs = DockerRegistry::start();
+    yodle_at(address(&theirs)).await;
+}
+
+async fn yodle_at(address: SocketAddr) {
     let image = docker_image(1, "amd64");
     let short = image.root.digest().short().to_owned();
-    let (address, _stop) = registry(&[("library/myrepo", "latest", image)]).await;
+    fill(address, GUEST, &[("library/myrepo", "latest", image)]).await;
     let expected = format!(
         "\
 version: 2
@@ -181,9 +229,20 @@ left: 1
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_for_moby_distribution_does_what_its_readme_did() {
+    let (address, _stop) = ours().await;
+    moby_at(address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_serves_the_example_for_moby_distribution() {
+    let theirs = DockerRegistry::start();
+    moby_at(address(&theirs)).await;
+}
+
+async fn moby_at(address: SocketAddr) {
     let python = docker_image(1, "amd64");
     let config = python.blobs[0].1.len();
-    let (address, _stop) = registry(&[("library/python", "latest", python)]).await;
+    fill(address, GUEST, &[("library/python", "latest", python)]).await;
     let expected = format!(
         "\
 tags: 1
@@ -203,7 +262,17 @@ loaded: 1
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_for_python_dxf_does_what_its_readme_did() {
-    let (address, _stop) = registry_of("fred", "somepassword", &[]).await;
+    let (address, _stop) = ours_of(FRED).await;
+    dxf_at(address).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_registry_with_htpasswd_serves_the_example_for_python_dxf() {
+    let theirs = DockerRegistry::with_htpasswd(FRED.0, FRED.1);
+    dxf_at(address(&theirs)).await;
+}
+
+async fn dxf_at(address: SocketAddr) {
     let expected = "\
 blob: 9 bytes
 size: Some(9)
