@@ -9,6 +9,7 @@
     reason = "tasks talk to the person who started them"
 )]
 
+mod abilities;
 mod bench;
 mod failure;
 mod layers;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything, in the order in which failures are cheapest.
 
+use crate::abilities::{self, Ability};
 use crate::failure::Failure;
 use crate::peers::{self, PEERS, Peer};
 use crate::step::{Steps, cargo, follow, succeed};
@@ -39,6 +40,7 @@ struct Report {
 fn all(steps: &mut Steps, report: &mut Report) -> Result<(), Failure> {
     let (mut missing, components) =
         steps.step("set-up", || Ok((Missing::after_set_up(), peers::components())))?;
+    report.left_out.extend(missing.abilities.iter().map(|ability| abilities::left_out(ability)));
     report.left_out.extend(missing.predecessors.iter().map(python_clients::left_out));
     report.left_out.extend(components.iter().map(|component| {
         format!("left out: cargo {component} is not installed, and rustup could not add it")
@@ -69,19 +71,25 @@ fn all(steps: &mut Steps, report: &mut Report) -> Result<(), Failure> {
 #[derive(Debug)]
 struct Missing {
     peers: Vec<&'static Peer>,
+    abilities: Vec<&'static Ability>,
     /// Why the earlier clients are not here.
     predecessors: Option<Failure>,
 }
 
 impl Missing {
     fn after_set_up() -> Self {
-        Self { peers: peers::set_up(), predecessors: python_clients::set_up().err() }
+        Self {
+            peers: peers::set_up(),
+            abilities: abilities::missing(),
+            predecessors: python_clients::set_up().err(),
+        }
     }
 
     /// What the names of tests contain that would need it.
     fn in_test_names(&self) -> impl Iterator<Item = &'static str> {
         let predecessors = self.predecessors.iter().map(|_| python_clients::IN_TEST_NAMES);
-        self.peers.iter().map(|peer| peer.in_test_names).chain(predecessors)
+        let abilities = self.abilities.iter().map(|ability| ability.in_test_names);
+        self.peers.iter().map(|peer| peer.in_test_names).chain(abilities).chain(predecessors)
     }
 }
 
@@ -123,10 +131,13 @@ mod tests {
 
     #[test]
     fn tests_that_need_what_is_missing_are_left_out_by_name() {
-        let all_here = Missing { peers: Vec::new(), predecessors: None };
+        let all_here = Missing { peers: Vec::new(), abilities: Vec::new(), predecessors: None };
         assert_eq!(all_here.in_test_names().count(), 0);
-        let missing =
-            Missing { peers: vec![&PEERS[0]], predecessors: Some(Failure::new("no python3")) };
+        let missing = Missing {
+            peers: vec![&PEERS[0]],
+            predecessors: Some(Failure::new("no python3")),
+            ..all_here
+        };
         let parts: Vec<_> = missing.in_test_names().collect();
         assert_eq!(parts, [PEERS[0].in_test_names, "predecessors::"]);
     }

@@ -202,13 +202,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_listing_that_goes_on_for_ever_is_ended() {
+        for (items, told) in
+            [(1, "after 10000 pages and 10000 items"), (1000, "after 1001 pages and 1001000 items")]
+        {
+            let mut n = 0;
+            let pages = Pages::new(move |_| {
+                n += 1;
+                let next = Some(PageToken(n.to_string()));
+                async move { Ok(Page { items: vec![(); items], next }) }
+            });
+            let e = pages.all().await.unwrap_err();
+            assert!(e.to_string().contains(&format!("does not end {told}")), "{e}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listing_as_long_as_may_be_is_read_to_its_end() {
         let mut n = 0;
         let pages = Pages::new(move |_| {
             n += 1;
-            let next = Some(PageToken(n.to_string()));
-            async move { Ok(Page { items: vec![1], next }) }
+            let next = (n < 10_000).then(|| PageToken(n.to_string()));
+            async move { Ok(Page { items: vec![(); 100], next }) }
         });
-        let e = pages.all().await.unwrap_err();
-        assert!(e.to_string().contains("does not end"), "{e}");
+        assert_eq!(pages.all().await.unwrap().len(), 1_000_000);
     }
 }

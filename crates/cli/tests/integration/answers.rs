@@ -84,6 +84,12 @@ fn inspect_shows_platforms_layers_and_config() {
     }
     let one = program.ok(&format!("inspect {app} --platform linux/amd64"));
     assert!(one.contains("Platform:   linux/amd64") && one.contains("Layers:"), "{one}");
+    assert!(one.contains("Created:    1970-01-01T00:00:00Z"), "{one}");
+    let config = program.ok(&format!("config {app} --platform linux/amd64"));
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let one = program.ok(&format!("inspect {app} --platform linux/amd64 --json"));
+    let one: Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(one["config"], config, "as it is at the registry");
     let json = program.ok(&format!("inspect {app} --json"));
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["digest"], digest.as_str());

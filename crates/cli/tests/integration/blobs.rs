@@ -110,6 +110,38 @@ fn a_blob_is_mounted_where_it_can_be_and_sent_where_not() {
     program.fails(2, &format!("blob copy {a} {b}"));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blob_that_is_copied_is_never_held_whole() {
+    use longshore_testkit::process::Process;
+
+    let (program, from) = begin();
+    let to = program.serve(Some("to"));
+    let size = 64 << 20;
+    std::fs::File::create(program.path("big")).unwrap().set_len(size).unwrap();
+    let digest = program.ok(&format!("blob put {}/a big", from.address));
+    let (source, target) = (format!("{}/a@{digest}", from.address), format!("{}/b", to.address));
+    let mut command = program.command();
+    let mut copying = Process::start(command.args(["blob", "copy", "-q", &source, &target]));
+    let mut most = 0;
+    while let Some(now) = most_memory(copying.id()) {
+        most = now;
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(copying.wait(crate::program::DEADLINE).success(), "{}", copying.printed());
+    assert_eq!(program.ok(&format!("blob head {target}@{digest}")), size.to_string());
+    assert!(0 < most && most < size / 2, "{most} bytes");
+}
+
+/// The most bytes that a process has held in memory so far. `None` once it has ended.
+#[cfg(target_os = "linux")]
+fn most_memory(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes << 10)
+}
+
 #[test]
 fn trap_20_a_digest_that_is_wrong_leaves_no_finished_file() {
     let program = Program::new();

@@ -15,6 +15,7 @@ mod images;
 mod manifests;
 mod migrating;
 mod network;
+mod parallel;
 mod parity;
 mod peers;
 mod program;

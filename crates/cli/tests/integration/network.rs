@@ -1,7 +1,8 @@
 //! How registries are reached: options, the environment, and what the log shows of it.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
 
 use longshore_testkit::proxy::Proxy;
 use longshore_testkit::script::{Exchange, Script};
@@ -154,6 +155,30 @@ fn a_proxy_is_taken_from_options_before_the_environment_and_never_shown() {
 }
 
 #[test]
+fn a_proxy_that_speaks_tls_is_trusted_for_the_sake_of_its_own_authority() {
+    let (stage, registrys, proxys) = (Stage::new(), Authority::new(), Authority::new());
+    let server = stage.program.serve(None);
+    let target = server.address.parse().unwrap();
+    let hidden = stage.start(Front::start(&registrys.issue(&["r.example"]), target));
+    let inner = stage.start(Proxy::http(None)).route("r.example:443", hidden.address());
+    let proxy = stage.start(Front::start(&proxys.for_loopback(), inner.address()));
+    let registrys = stage.file("registry.pem", &registrys.certificate());
+    let proxys = stage.file("proxy.pem", &proxys.certificate());
+    let ping = format!("ping r.example --proxy https://{}", proxy.address());
+    for (options, code) in [
+        (format!("--ca-file {registrys} --proxy-ca-file {proxys}"), 0),
+        (format!("--ca-file {registrys}"), 5),
+        (format!("--ca-file {registrys} --ca-file {proxys}"), 5),
+        (format!("--proxy-ca-file {proxys}"), 5),
+    ] {
+        let ended = stage.run(&format!("{ping} {options}"), &[]);
+        assert_eq!(ended.code, code, "{options}: {ended:?}");
+    }
+    assert_eq!(inner.asked(), ["CONNECT r.example:443"; 2], "the last one got to the registry");
+    assert_eq!(hidden.handshakes(), 1);
+}
+
+#[test]
 fn hosts_prefixes_and_names_are_what_the_options_say() {
     let stage = Stage::new();
     let server = stage.start(Script::start());
@@ -287,19 +312,74 @@ fn trap_21_no_log_shows_what_authorizes() {
     );
     let list = || Exchange::new("GET", "/v2/a/tags/list?n=1000");
     let realm = format!("Bearer realm=\"{}\"", server.url("/token"));
-    for verbosity in ["-v", "-vv"] {
+    for (option, filter) in
+        [("-v", None), ("-vv", None), ("-q", Some("trace")), ("-v", Some("off"))]
+    {
         server.expect(list().answer(401).header("www-authenticate", realm.clone()));
         let token = Exchange::new("GET", "/token?scope=repository%3Aa%3Apull");
         server.expect(
             token.with("authorization", format!("Basic {auth}")).body("{\"token\":\"t0ken\"}"),
         );
         server.expect(list().with("authorization", "Bearer t0ken").body("{\"tags\":[\"v1\"]}"));
-        let ended = stage.run(&format!("ls {address}/a {verbosity} --plain-http {address}"), &[]);
+        let filter: Vec<_> = filter.map(|filter| ("LONGSHORE_LOG", filter)).into_iter().collect();
+        let line = format!("ls {address}/a {option} --plain-http {address}");
+        let ended = stage.run(&line, &filter);
         assert_eq!(ended.stdout, "v1\n", "{ended:?}");
-        assert!(ended.stderr.contains("/v2/a/tags/list"), "{ended:?}");
+        // The variable decides, not the option.
+        let logged = ended.stderr.contains("/v2/a/tags/list");
+        assert_eq!(logged, filter != [("LONGSHORE_LOG", "off")], "{ended:?}");
         for secret in ["hunter2", auth, "t0ken"] {
             assert!(!ended.stderr.contains(secret), "{secret}: {}", ended.stderr);
         }
     }
     server.finish();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn search_domains_are_the_systems_with_own_files() {
+    let stage = Stage::new();
+    let server = stage.program.serve(None);
+    let port = server.address.rsplit(':').next().unwrap();
+    let names = UdpSocket::bind("127.0.53.53:53").unwrap();
+    // It ends with the test's process.
+    std::thread::spawn(move || answer(&names, "registry.corp.test"));
+    let resolver = stage.file("resolv.conf", "nameserver 127.0.53.53\nsearch corp.test\n");
+    let order = stage.file("nsswitch.conf", "hosts: files dns\n");
+    let files = "mount --bind $1 /etc/resolv.conf && mount --bind $2 /etc/nsswitch.conf";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", &format!("{files} && shift 2 && exec \"$@\""), "sh"])
+        .args([&resolver, &order, env!("CARGO_BIN_EXE_longshore"), "ping"])
+        .args([format!("registry:{port}"), "--scheme=http".to_owned()]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Answers questions about names, of which one has an address: 127.0.0.1.
+///
+/// Source: RFC 1035, section 4.1.
+#[cfg(target_os = "linux")]
+fn answer(names: &UdpSocket, known: &str) {
+    const NO_ERROR: [u8; 4] = [0x81, 0x80, 0, 1];
+    const NO_SUCH_NAME: [u8; 4] = [0x81, 0x83, 0, 1];
+    loop {
+        let mut packet = [0; 512];
+        let (_, from) = names.recv_from(&mut packet).unwrap();
+        let (mut labels, mut at) = (Vec::new(), 12);
+        while packet[at] != 0 {
+            let end = at + 1 + usize::from(packet[at]);
+            labels.push(String::from_utf8_lossy(&packet[at + 1..end]).into_owned());
+            at = end;
+        }
+        let (name, is_ipv4) = (labels.join("."), packet[at + 2] == 1);
+        let flags = if name == known { NO_ERROR } else { NO_SUCH_NAME };
+        let is_known = name == known && is_ipv4;
+        let mut reply = [&packet[..2], &flags, &[0, u8::from(is_known), 0, 0, 0, 0]].concat();
+        reply.extend(&packet[12..at + 5]);
+        if is_known {
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+        }
+        names.send_to(&reply, from).unwrap();
+    }
 }

@@ -427,6 +427,40 @@ async fn many_requests_at_once_share_one_token() {
 }
 
 #[tokio::test]
+async fn clones_of_a_client_share_connections_and_tokens() {
+    let server = Script::start().await;
+    let challenge = bearer(&server.url("/token"));
+    server.expect(tags().answer(401).header("www-authenticate", challenge));
+    server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}"));
+    let first = quick().credentials(login(place(&server).registry().clone(), "a", "b")).build();
+    let second = first.clone();
+    for client in [first, second] {
+        server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
+        client.repository(&place(&server)).tags(None).all().await.unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+    server.finish();
+}
+
+#[tokio::test]
+async fn that_there_is_no_token_is_never_kept() {
+    for (status, body) in [(200, "{}"), (200, "{\"token\":\"\"}"), (401, ""), (403, "{}")] {
+        let server = Script::start().await;
+        let challenge = bearer(&server.url("/token"));
+        let repository = as_user(&server);
+        server.expect(tags().answer(401).header("www-authenticate", &challenge));
+        server.expect(Exchange::new("GET", PULL).answer(status).body(body));
+        let e = repository.tags(None).all().await.unwrap_err();
+        assert!(!e.to_string().is_empty());
+        // The next request asks for one again, first of all, and is let in.
+        server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}"));
+        server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
+        repository.tags(None).all().await.unwrap_or_else(|e| panic!("{status} {body}: {e:?}"));
+        server.finish();
+    }
+}
+
+#[tokio::test]
 async fn a_storage_that_asks_for_credentials_gets_none() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let descriptor = blob(b"x");

@@ -11,7 +11,8 @@ use longshore::{
 use longshore_testkit::script::{Exchange, Script};
 use longshore_testkit::tls::{Authority, Front};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::{blob, blob_path, place, quick};
 
@@ -179,25 +180,40 @@ async fn trap_16_probing_tls_honours_schemes_timeouts_and_brackets() {
 }
 
 #[tokio::test]
-async fn an_ipv6_literal_is_reached_within_its_brackets() {
-    // Where the machine has no IPv6, there is nothing to reach.
-    let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
+async fn a_literal_is_reached_over_ipv6_within_its_brackets() {
+    let (authority, server) = (Authority::new(), Script::start().await);
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    let mut secure = scheme(Scheme::Https);
+    let pem = authority.certificate();
+    secure.root_certificates = Some(RootCertificates::from_pem(pem.as_bytes()).unwrap());
+    for (settings, target, spoken) in [
+        (RegistrySettings::default(), server.address(), Scheme::Http),
+        (secure, front.address(), Scheme::Https),
+    ] {
+        let (address, relay) = relay(target).await;
+        server.expect(root().with("host", address.to_string()));
+        let client = quick().default_settings(settings).build();
+        let found = ping(&client, address).await.unwrap();
+        assert_eq!((found.scheme, found.detected), (spoken, false));
+        relay.abort();
+    }
+    assert_eq!(front.handshakes(), 1);
+    server.finish();
+}
+
+/// Passes what comes to an IPv6 address of this machine on to `target`.
+async fn relay(target: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Script::start().await;
-    let target = server.address();
     let relay = tokio::spawn(async move {
         while let Ok((mut inside, _)) = listener.accept().await {
-            let mut outside = tokio::net::TcpStream::connect(target).await.unwrap();
+            let mut outside = TcpStream::connect(target).await.unwrap();
             tokio::spawn(
                 async move { tokio::io::copy_bidirectional(&mut inside, &mut outside).await },
             );
         }
     });
-    server.expect(root().with("host", address.to_string()));
-    let found = ping(&quick().build(), address).await.unwrap();
-    assert_eq!((found.scheme, found.detected), (Scheme::Http, false));
-    relay.abort();
-    server.finish();
+    (address, relay)
 }
 
 #[tokio::test]

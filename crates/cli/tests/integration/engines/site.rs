@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use longshore::{Layout, Tag};
 use longshore_testkit::fixture::{Image, Layer, layer_tar};
 use longshore_testkit::random;
 use longshore_testkit::tls::Authority;
 
 use super::archive::Stored;
 use crate::program::{Program, Server};
+use crate::transfers::layout;
 
 /// A registry that the program serves, and what one needs to know to be let in.
 pub(super) struct Site {
@@ -106,11 +106,7 @@ impl Packed {
             .layer(Layer::gzip(&layer_tar(&[("etc/os-release", b"ID=longshore\n")])))
             .layer(Layer::gzip(&layer_tar(&[("app/data", &own)])))
             .build();
-        let path = program.path(&format!("packed-{seed}"));
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-            let layout = Layout::create(&path).await.unwrap();
-            image.push(&layout, Some(&Tag::parse("v1").unwrap())).await;
-        });
-        Self { location: format!("oci:{}:v1", path.display()), stored: Stored::of(&image) }
+        let location = layout(program, &format!("packed-{seed}"), &image, "v1");
+        Self { location, stored: Stored::of(&image) }
     }
 }

@@ -281,22 +281,33 @@ async fn dreg_fetches_the_same_manifest_however_it_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_remembers_a_registry_and_longshore_asks_it() {
+async fn dreg_remembers_a_registry_and_longshore_does_when_told_to() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("registry = Registry.build_with_manual_client(f'http://{host}/v2/')");
+    let kept = place.client.cached_catalog(&place.registry());
     let before = place.repositories().await;
     assert_texts(&dreg.gives("list(registry.repositories())"), &before);
+    assert_eq!(texts(&kept.all().await.unwrap()), before);
     docker_image(5, "amd64").push(&*place.at("zone/new"), Some(&tag("v1"))).await;
     assert_texts(&dreg.gives("list(registry.repositories())"), &before);
+    assert_eq!(texts(&kept.all().await.unwrap()), before);
+    let after = place.repositories().await;
+    assert_ne!(after, before, "who keeps nothing sees it");
     dreg.run("registry.refresh()");
-    assert_texts(&dreg.gives("list(registry.repositories())"), &place.repositories().await);
+    assert_texts(&dreg.gives("list(registry.repositories())"), &after);
+    assert_eq!(texts(&kept.refresh().await.unwrap()), after);
+    assert_eq!(texts(&kept.all().await.unwrap()), after);
     assert_texts(&dreg.gives("registry.repository('new', 'zone').tags()"), &["v1"]);
 
     let raised = dreg.raises("registry.repository('zone/new', 'zone')");
     assert_eq!(raised.short(), ("ValueError", None));
     let twice = "Client.build_with_session('http://a/v2/', auth=('a', 'b'), auth_service=object())";
     assert_eq!(dreg.raises(twice).short(), ("ValueError", None));
+}
+
+fn texts(names: &[longshore::RepositoryName]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,9 +141,23 @@ async fn dxf_program_ends_with_a_code_for_each_failure() {
     let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
 
+    // Over plain HTTP it ends with a traceback before it would send a password.
     let closed = Place::basic().await;
-    let (_, code) = Program::new(&closed).ends("list-aliases team/app", &[]);
-    assert!(matches!(code, Some(1 | 13)), "EACCES, or a refusal to authenticate: {code:?}");
+    assert_eq!(Program::new(&closed).ends("list-aliases team/app", &[]).1, Some(1));
+    let closed = Place::basic_over_tls().await;
+    let dxf = Program::new(&closed);
+    let ca = dxf.home.path().join("ca.pem");
+    std::fs::write(&ca, closed.certificate()).unwrap();
+    let secure = [("DXF_INSECURE", "0"), ("DXF_TLSVERIFY", ca.to_str().unwrap())];
+    let wrong = [secure[0], secure[1], ("DXF_USERNAME", USER), ("DXF_PASSWORD", "wrong")];
+    for environment in [&secure[..], &wrong] {
+        let (_, code) = dxf.ends("list-aliases team/app", environment);
+        assert_eq!(code, Some(13), "EACCES; ours: 4");
+    }
+    let trusting = quick().default_settings(trusting(closed.certificate()));
+    let ours = trusting.build().repository(closed.at("team/app").repository());
+    let e = ours.tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
 }
 
 #[tokio::test(flavor = "multi_thread")]

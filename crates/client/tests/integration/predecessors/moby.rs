@@ -3,8 +3,7 @@
 use super::*;
 
 use longshore::{
-    BlobBody, Copier, Delete as _, Descriptor, Image, ImageConfig, Manifest, MediaType, Mount,
-    Target as _,
+    BlobBody, Copier, Delete as _, Descriptor, Image, Manifest, MediaType, Mount, Target as _,
 };
 use longshore_image::{Append, DockerArchive, DockerArchiveWriter};
 use longshore_testkit::fixture::{Layer, layer_tar};
@@ -237,10 +236,19 @@ async fn moby_reads_the_same_configuration() {
     moby.run("image = ImageRef.from_image('team/app', 'v1', **at)");
     let (config, content) = docker_image(1, "amd64").blobs.remove(0);
     assert_eq!(config.size, content.len() as u64);
-    let ours: ImageConfig = serde_json::from_slice(&content).unwrap();
-    assert_eq!(moby.gives("image.image_json_str"), text(&content));
+    // What longshore reads from the registry, and not what was put there.
+    let app = place.at("team/app");
+    let manifest = app.manifest(&tag("v1").into()).await.unwrap();
+    let image = Image::read(&*app, manifest).await.unwrap();
+    let ours = image.config();
+    let read = app.blob(&config).await.unwrap().bytes(1 << 20).await.unwrap();
+    assert_eq!(read, content);
+    assert_eq!(moby.gives("image.image_json_str"), text(&read));
     moby.run("config = image.image_json");
     assert_eq!(moby.gives("config.rootfs.diff_ids"), json!(ours.rootfs.diff_ids));
+    // To the microsecond there.
+    assert_eq!(moby.gives("config.created"), "2021-08-28 01:35:59.758616+00:00");
+    assert_eq!(ours.created.as_deref(), Some("2021-08-28T01:35:59.758616391Z"));
     assert_eq!(moby.gives("config.architecture"), ours.platform.architecture);
     assert_eq!(moby.gives("config.os"), ours.platform.os);
     let steps: Vec<_> = ours.history.iter().map(|step| json!(step.created_by)).collect();

@@ -1,0 +1,46 @@
+//! What some tests need of the machine, and no package brings.
+//!
+//! Owns the list, and what is left out where the machine does not have it.
+
+use std::net::TcpListener;
+
+use crate::step::works;
+
+/// Something that a machine can do or not.
+#[derive(Debug)]
+pub(crate) struct Ability {
+    name: &'static str,
+    /// What the names of tests that need it contain.
+    pub(crate) in_test_names: &'static str,
+    is_here: fn() -> bool,
+}
+
+const ABILITIES: [Ability; 2] = [
+    Ability { name: "IPv6 on loopback", in_test_names: "over_ipv6", is_here: has_ipv6 },
+    Ability {
+        name: "leave to put files in the place of the system's, for one process",
+        in_test_names: "with_own_files",
+        is_here: may_mount,
+    },
+];
+
+/// What this machine cannot do.
+pub(crate) fn missing() -> Vec<&'static Ability> {
+    ABILITIES.iter().filter(|ability| !(ability.is_here)()).collect()
+}
+
+/// What to say of it.
+pub(crate) fn left_out(ability: &Ability) -> String {
+    format!(
+        "left out: this machine lacks {}: tests with `{}` in their name did not run",
+        ability.name, ability.in_test_names
+    )
+}
+
+fn has_ipv6() -> bool {
+    TcpListener::bind("[::1]:0").is_ok()
+}
+
+fn may_mount() -> bool {
+    works("unshare", &["--mount", "mount", "--bind", "/etc/hosts", "/etc/resolv.conf"])
+}
