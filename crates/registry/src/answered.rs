@@ -4,6 +4,7 @@
 //! nothing: `registry` begins a [`Telling`] with each request, and the response's body ends it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use http::{Method, StatusCode, Uri};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answered {
+    /// Where it came from, if [`serve`](crate::serve) or whoever answers in its place put that, as a
+    /// [`SocketAddr`], among the request's extensions.
+    pub peer: Option<SocketAddr>,
     /// Its method.
     pub method: Method,
     /// Its path and parameters, without what could be a secret.
@@ -59,6 +63,7 @@ impl Telling {
             return None;
         }
         let answered = Answered {
+            peer: None,
             method: method.clone(),
             path: redacted(uri),
             route: route(),
@@ -79,6 +84,7 @@ impl Drop for Telling {
         answered.received = self.received.load(Ordering::Relaxed);
         answered.took = self.started.elapsed();
         tracing::debug!(
+            peer = answered.peer.map(tracing::field::display),
             method = %answered.method,
             path = answered.path,
             status = answered.status.map(|status| status.as_u16()),

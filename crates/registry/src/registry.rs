@@ -3,9 +3,10 @@
 //! Owns the order in which a request is checked: its size, its path, its caller; then a handler
 //! answers. It opens no sockets; `serve` does.
 
+mod builder;
+
 use std::convert::Infallible;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -16,11 +17,11 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use longshore_core::{Error, ErrorCode, ErrorKind, Result};
+use longshore_core::{ErrorCode, Result};
 
-use crate::access::{Access, Issued, Need, Open, Right, Rights, Verdict};
-use crate::answered::{Answered, Observer, Telling};
-use crate::backend::{Backend, Disk, MemoryBackend};
+use crate::access::{Access, Issued, Need, Right, Rights, Verdict};
+use crate::answered::{Observer, Telling};
+use crate::backend::Backend;
 use crate::handler::{self, Call};
 use crate::incoming::Incoming;
 use crate::limits::Limits;
@@ -28,6 +29,8 @@ use crate::location::Locations;
 use crate::query::Query;
 use crate::reply::{self, Body, Refusal};
 use crate::route::Route;
+
+pub use self::builder::Builder;
 
 /// A container registry: a [`tower_service::Service`] over a [`Backend`].
 ///
@@ -57,39 +60,11 @@ impl Drop for Connected {
     }
 }
 
-/// Sets up a [`Registry`].
-pub struct Builder {
-    storage: Storage,
-    access: Arc<dyn Access>,
-    limits: Limits,
-    offered: Rights,
-    allows_missing: bool,
-    public_url: Option<String>,
-    observer: Option<Observer>,
-    locations: Locations,
-}
-
-#[derive(Debug)]
-enum Storage {
-    Memory,
-    Disk(PathBuf),
-    Backend(Arc<dyn Backend>),
-}
-
 impl Registry {
     /// Starts with a registry in memory that everyone may use.
     #[must_use]
     pub fn builder() -> Builder {
-        Builder {
-            storage: Storage::Memory,
-            access: Arc::new(Open),
-            limits: Limits::default(),
-            offered: Rights::ALL,
-            allows_missing: false,
-            public_url: None,
-            observer: None,
-            locations: Locations::FromRequest { trust_proxy: false },
-        }
+        Builder::new()
     }
 
     /// Where the repositories are: for filling or reading them without HTTP.
@@ -142,6 +117,7 @@ impl Registry {
         let mut telling = Telling::begin(observer, method, uri, || "other", &Arc::default());
         if let Some(telling) = &mut telling {
             telling.answered.status = Some(refusal.status());
+            telling.answered.peer = request.extensions().get().copied();
         }
         refusal.into_response().map(|body| body.telling(telling))
     }
@@ -175,14 +151,7 @@ impl Inner {
         let route = Route::parse(path)?;
         let need = handler::need(&route, &parts.method);
         self.check_access(authorization, &need, telling).await?;
-        if need.right != Right::Pull && self.offered == Rights::PULL {
-            let refusal = Refusal::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                ErrorCode::UNSUPPORTED,
-                "the registry is read-only",
-            );
-            return Err(refusal.with(ALLOW, HeaderValue::from_static("GET, HEAD")));
-        }
+        self.check_offered(&need)?;
         let query = Query::parse(query);
         let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;
         let call = Call {
@@ -201,7 +170,10 @@ impl Inner {
 
     fn telling(&self, parts: &Parts, received: &Arc<AtomicU64>) -> Option<Telling> {
         let route = || Route::parse(parts.uri.path()).map_or("other", |route| route.kind());
-        Telling::begin(self.observer.as_ref(), &parts.method, &parts.uri, route, received)
+        let observer = self.observer.as_ref();
+        let mut telling = Telling::begin(observer, &parts.method, &parts.uri, route, received)?;
+        telling.answered.peer = parts.extensions.get().copied();
+        Some(telling)
     }
 
     /// Puts what clients reach the registry by in front of the path in `Location`.
@@ -213,6 +185,19 @@ impl Inner {
         {
             headers.insert(LOCATION, location);
         }
+    }
+
+    /// Refuses changes where there are none to be. Deletes alone are refused by the handlers.
+    fn check_offered(&self, need: &Need<'_>) -> Result<(), Refusal> {
+        if need.right == Right::Pull || self.offered != Rights::PULL {
+            return Ok(());
+        }
+        let refusal = Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::UNSUPPORTED,
+            "the registry is read-only",
+        );
+        Err(refusal.with(ALLOW, HeaderValue::from_static("GET, HEAD")))
     }
 
     async fn check_access(
@@ -311,148 +296,6 @@ where
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Registry({:?})", self.0.backend)
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Builder({:?}, {:?}, {:?})", self.storage, self.access, self.limits)
-    }
-}
-
-impl Builder {
-    /// Keeps repositories in memory, gone with the process.
-    #[must_use]
-    pub fn memory(mut self) -> Self {
-        self.storage = Storage::Memory;
-        self
-    }
-
-    /// Keeps repositories in this folder; see [`Disk`].
-    #[must_use]
-    pub fn disk(mut self, root: impl Into<PathBuf>) -> Self {
-        self.storage = Storage::Disk(root.into());
-        self
-    }
-
-    /// Keeps repositories where this says.
-    #[must_use]
-    pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
-        self.storage = Storage::Backend(backend);
-        self
-    }
-
-    /// Asks this policy who may do what; without one, everyone may everything.
-    #[must_use]
-    pub fn access(mut self, access: impl Access + 'static) -> Self {
-        self.access = Arc::new(access);
-        self
-    }
-
-    /// Sets how much to take from clients.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Refuses to remove anything: tags, manifests and blobs alike.
-    #[must_use]
-    pub fn without_deletes(mut self) -> Self {
-        self.offered.delete = false;
-        self
-    }
-
-    /// Refuses to change anything: every request but `GET` and `HEAD` is answered with 405.
-    #[must_use]
-    pub fn read_only(mut self) -> Self {
-        self.offered = Rights::PULL;
-        self
-    }
-
-    /// Takes manifests whose blobs or manifests are not here, such as an index of which one platform
-    /// was mirrored. What is here must still have the size that the manifest says.
-    ///
-    /// Source: distribution-spec main, "Pushing Manifests" (sparse indexes).
-    #[must_use]
-    pub fn allow_missing(mut self) -> Self {
-        self.allows_missing = true;
-        self
-    }
-
-    /// Starts every `Location` with this URL: `https://registry.example`, where clients reach the
-    /// registry.
-    ///
-    /// Without one, a `Location` is made of the request's host and scheme: the scheme is the
-    /// [`Scheme`](http::uri::Scheme) among the request's extensions, where [`serve`](crate::serve)
-    /// puts it, else that of the request's target, else `http`.
-    #[must_use]
-    pub fn public_url(mut self, url: impl Into<String>) -> Self {
-        self.public_url = Some(url.into());
-        self
-    }
-
-    /// Tells of each request when it is over: for a log or metrics of one's own.
-    #[must_use]
-    pub fn on_answered(mut self, observer: impl Fn(&Answered) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Arc::new(observer));
-        self
-    }
-
-    /// Believes what `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host` say about host and scheme.
-    ///
-    /// Only for a registry that nobody reaches but through a proxy that sets them.
-    #[must_use]
-    pub fn trust_proxy(mut self) -> Self {
-        self.locations = Locations::FromRequest { trust_proxy: true };
-        self
-    }
-
-    /// Sends every `Location` as a path, which is right behind every proxy.
-    ///
-    /// Some old clients cannot follow one (docker-registry-client-async 1.0.3, moby-distribution
-    /// 0.8.2).
-    #[must_use]
-    pub fn relative_locations(mut self) -> Self {
-        self.locations = Locations::Relative;
-        self
-    }
-
-    /// Makes the registry. Blocks while a folder is opened.
-    ///
-    /// # Errors
-    /// As [`Disk::open`]; [`Invalid`](ErrorKind::Invalid) if the public URL is none;
-    /// [`Unsupported`](ErrorKind::Unsupported) for a [`Limits::total_size`] with a backend of one's
-    /// own.
-    pub fn build(self) -> Result<Registry> {
-        let locations = match &self.public_url {
-            Some(url) => Locations::under(url)?,
-            None => self.locations,
-        };
-        let backend: Arc<dyn Backend> = match self.storage {
-            Storage::Memory => {
-                Arc::new(MemoryBackend::limited(self.limits.total_size.unwrap_or(u64::MAX)))
-            }
-            Storage::Disk(root) => match self.limits.total_size {
-                Some(bytes) => Arc::new(Disk::open_limited(root, bytes)?),
-                None => Arc::new(Disk::open(root)?),
-            },
-            Storage::Backend(_) if self.limits.total_size.is_some() => {
-                let problem = "a limit on all content is set where the backend is made";
-                return Err(Error::new(ErrorKind::Unsupported).detail(problem));
-            }
-            Storage::Backend(backend) => backend,
-        };
-        Ok(Registry(Arc::new(Inner {
-            backend,
-            access: self.access,
-            limits: self.limits,
-            offered: self.offered,
-            allows_missing: self.allows_missing,
-            locations,
-            observer: self.observer,
-            connections: AtomicUsize::new(0),
-        })))
     }
 }
 

@@ -88,12 +88,12 @@ async fn accept<L: Listener>(
 
 /// Answers the requests of one connection.
 async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    accepted: Accepted<S>,
+    mut accepted: Accepted<S>,
     registry: Registry,
     watcher: Watcher,
     _permit: OwnedSemaphorePermit,
 ) {
-    let stream = match tokio::time::timeout(OPENING_TIME, accepted.opening).await {
+    let stream = match tokio::time::timeout(OPENING_TIME, &mut accepted.opening).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(e)) => return tracing::debug!(peer = %accepted.peer, error = %e, "no handshake"),
         Err(_) => return tracing::debug!(peer = %accepted.peer, "the handshake took too long"),
@@ -101,9 +101,10 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let _connected = registry.connected();
     let activity = Activity::default();
     let idle = Idle::new(activity.clone());
-    let scheme = accepted.scheme;
+    let Accepted { peer, scheme, .. } = accepted;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(scheme.clone());
+        request.extensions_mut().insert(peer);
         let (registry, under_way) = (registry.clone(), activity.begin(request.version()));
         async move {
             let response = match check(&request) {

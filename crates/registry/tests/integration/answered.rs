@@ -83,7 +83,7 @@ async fn a_user_is_named_who_was_let_in_and_nobody_else() {
         ),
         (Method::GET, "/nothing", "eve:a", "GET /nothing other 404 - 0 "),
         (Method::GET, "/v2/A/tags/list", "eve:a", "GET /v2/A/tags/list other 400 - 0 "),
-        (Method::GET, "/v2/a/tags/list?n=x", "ann:a", "GET /v2/a/tags/list?n=x tags 400 ann 0 "),
+        (Method::GET, "/v2/_catalog?n=x", "ann:a", "GET /v2/_catalog?n=x catalog 400 ann 0 "),
     ] {
         let authorization = format!("Basic {}", STANDARD.encode(offered));
         let headers = [("authorization", authorization.as_str())];

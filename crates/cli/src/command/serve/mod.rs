@@ -173,7 +173,8 @@ fn watched_certificate(pair: tls::Pair) -> Result<Current> {
     Ok(current)
 }
 
-/// Says where passwords travel unencrypted. A public URL of https stands for a proxy that speaks TLS.
+/// Says where passwords travel unencrypted. A trusted proxy, or a public URL of https, stands for TLS
+/// in front.
 fn warn(arguments: &Arguments) {
     let is_encrypted = arguments.tls.pair().is_some() || arguments.location.are_behind_tls();
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {

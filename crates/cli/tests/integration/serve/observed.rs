@@ -114,7 +114,10 @@ fn the_log_has_one_line_a_request_and_no_secret() {
     ask(address, &format!("PATCH {path}?token=hunter2"), &[&user], b"12345");
     ask(address, "GET /v2/wrong/tags/list", &[&basic("ann", "hunter2")], b"");
     for (path, parts) in [
-        ("path=\"/v2/a/blobs/uploads/\"", &["method=POST", "status=202", "user=\"ann\""][..]),
+        (
+            "path=\"/v2/a/blobs/uploads/\"",
+            &["peer=127.0.0.1:", "method=POST", "status=202", "user=\"ann\""][..],
+        ),
         ("token=…", &["method=PATCH", "status=202", "received=5", "sent=0", "ms=", "user=\"ann\""]),
         ("/v2/wrong/tags/list", &["method=GET", "status=401"]),
     ] {

@@ -89,6 +89,7 @@ fn passwords_over_plain_http_are_warned_about_beyond_loopback() {
         (&["--listen", "0.0.0.0:0", "--users", "people"][..], true),
         (&["--listen", "0.0.0.0:0"], false),
         (&["--listen", "0.0.0.0:0", "--users", "people", "--public-url", "https://r.test"], false),
+        (&["--listen", "0.0.0.0:0", "--users", "people", "--trust-proxy"], false),
     ] {
         let server = program.start_server(None, options);
         let warning = "passwords travel to 0.0.0.0:0 unencrypted";
