@@ -201,7 +201,9 @@ impl Pack {
                 (serde_json::to_vec(&index), MediaType::OCI_INDEX)
             }
         };
-        RawManifest::of(json.map_err(unwritable)?.into(), Some(media_type))
+        let manifest = RawManifest::of(json.map_err(unwritable)?.into(), Some(media_type))?;
+        manifest.check_unambiguous()?;
+        Ok(manifest)
     }
 }
 

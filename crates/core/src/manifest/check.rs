@@ -7,8 +7,8 @@ impl RawManifest {
     /// What is wrong with the document by the letter of its format, each in one clause; nothing, if it
     /// is right.
     ///
-    /// Nothing else in longshore asks for this: a document that breaks these rules is still read,
-    /// copied and pushed. An OCI manifest whose config is no image's is an artifact, and its layers
+    /// A document that breaks these rules is still read, copied and pushed; only one that two readers
+    /// could read differently ([`check_unambiguous`](Self::check_unambiguous)) is not made or taken in. An OCI manifest whose config is no image's is an artifact, and its layers
     /// may be anything.
     ///
     /// Source: image-spec v1.1.1, "Image Manifest" and "Image Index"; Docker image manifest version 2,
@@ -20,6 +20,7 @@ impl RawManifest {
             Err(e) => return vec![e.to_string()],
         };
         let mut found = Vec::new();
+        found.extend(self.check_keys().err().map(|e| e.to_string()));
         match &parsed {
             Manifest::Image(image) if *self.media_type() == MediaType::DOCKER_MANIFEST => {
                 docker_image(image, &mut found);

@@ -3,6 +3,7 @@
 //! Owns [`RawManifest`] (never rewritten) and [`Manifest`] (never written back). What a manifest
 //! points at, by position, is the business of `graph`.
 
+mod ambiguity;
 mod artifact;
 mod canonical;
 mod check;

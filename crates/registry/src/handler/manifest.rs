@@ -94,6 +94,7 @@ async fn write(
         TagOrDigest::Tag(_) => RawManifest::of(bytes, media_type),
     };
     let manifest = manifest.map_err(|e| refuse(&e))?;
+    manifest.check_unambiguous().map_err(|e| refuse(&e))?;
     let subject = graph::referrer(&manifest).map_err(|e| refuse(&e))?;
     check_successors(call, &*store, &manifest).await?;
 

@@ -3,16 +3,18 @@
 //! Owns connections: how many, how long they may dawdle, and how they end. What is answered on
 //! them is `registry`'s business.
 
+mod framing;
 mod idle;
 mod listener;
 mod stall;
+mod strict;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, StatusCode, Version};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,6 +27,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::idle::{Activity, Idle, Last};
 use self::stall::Stalling;
+use self::strict::{HEAD_LIMIT, Refused, Strict};
 use crate::registry::Registry;
 use crate::reply::Refusal;
 
@@ -101,20 +104,23 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let _connected = registry.connected();
     let activity = Activity::default();
     let idle = Idle::new(activity.clone());
+    let refused = Refused::default();
+    let stream = Strict::new(Stalling::new(stream, idle, STALL_TIME), refused.clone());
     let Accepted { peer, scheme, .. } = accepted;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(scheme.clone());
         request.extensions_mut().insert(peer);
         let (registry, under_way) = (registry.clone(), activity.begin(request.version()));
+        let refused = refused.clone();
         async move {
-            let response = match check(&request) {
-                Ok(()) => registry.answer(request).await,
-                Err(refusal) => registry.refuse(&request, refusal),
+            let response = match refused.problem() {
+                None => registry.answer(request).await,
+                Some(problem) => registry.refuse(&request, refusal(problem)),
             };
             Ok::<_, Infallible>(response.map(|body| Last::new(body, under_way)))
         }
     });
-    let io = TokioIo::new(Stalling::new(stream, idle, STALL_TIME));
+    let io = TokioIo::new(stream);
     let server = server();
     let connection = server.serve_connection(io, service).into_owned();
     if let Err(e) = watcher.watch(connection).await {
@@ -122,22 +128,10 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-/// Refuses what RFC 9112 wants refused and hyper lets pass: a request that could be read as another
-/// one by a proxy in front.
-///
-/// Source: RFC 9112, sections 3.2 and 6.1.
-fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
-    let headers = request.headers();
-    let hosts = headers.get_all(HOST).iter().count();
-    let problem = if request.version() == Version::HTTP_11 && hosts != 1 {
-        "expected one Host header"
-    } else if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH) {
-        "both Content-Length and Transfer-Encoding"
-    } else {
-        return Ok(());
-    };
+/// 400, and the connection is closed: where the next request begins is not sure.
+fn refusal(problem: &str) -> Refusal {
     let refusal = Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED, problem);
-    Err(refusal.with(CONNECTION, HeaderValue::from_static("close")))
+    refusal.with(CONNECTION, HeaderValue::from_static("close"))
 }
 
 fn server() -> auto::Builder<TokioExecutor> {
@@ -147,7 +141,7 @@ fn server() -> auto::Builder<TokioExecutor> {
         // `Idle` sees to it.
         .header_read_timeout(None)
         .max_headers(HEADER_COUNT)
-        .max_buf_size(BUFFER_SIZE)
+        .max_buf_size(HEAD_LIMIT)
         .half_close(false);
     server
         .http2()
@@ -181,8 +175,6 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// 100 headers: the most that any client was seen to send is 30.
 const HEADER_COUNT: usize = 100;
-/// 128 KiB a connection: the head fits twice, and bodies lose no speed by it.
-const BUFFER_SIZE: usize = 128 << 10;
 const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const H2_STREAMS: u32 = 128;
 const H2_HEADER_SIZE: u32 = 64 << 10;

@@ -91,7 +91,15 @@ async fn manifests_are_checked_before_they_are_taken() {
             format!(r#"{{"schemaVersion":2,"config":{config},"config":{config},"layers":[]}}"#);
         let sized = format!(r#"{{"schemaVersion":2,"config":{wrong_size},"layers":[]}}"#);
         let bad_digest = image.json.replace("sha256:", "sha256:..%2f");
+        let version =
+            |n| image.json.replace("\"schemaVersion\":2", &format!("\"schemaVersion\":{n}"));
+        let inner = image.json.replace("\"size\":2", "\"size\":2,\"size\":2");
+        let cased = image.json.replace("\"layers\":[]", "\"layers\":[],\"Layers\":[]");
         for (manifest, status, code) in [
+            (at(IMAGE, &version(3)), 400, "MANIFEST_INVALID"),
+            (at(IMAGE, &version(1)), 400, "MANIFEST_INVALID"),
+            (at(IMAGE, &inner), 400, "MANIFEST_INVALID"),
+            (at(IMAGE, &cased), 400, "MANIFEST_INVALID"),
             (at(IMAGE, "not json"), 400, "MANIFEST_INVALID"),
             (at(IMAGE, ""), 400, "MANIFEST_INVALID"),
             (at(IMAGE, "[]"), 400, "MANIFEST_INVALID"),

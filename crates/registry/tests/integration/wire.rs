@@ -99,6 +99,71 @@ async fn malformed_requests_are_refused_and_closed() {
     server.stop().await;
 }
 
+/// What two servers in a row could read differently gets one answer, 400, and nothing after it.
+#[tokio::test]
+async fn requests_of_doubtful_framing_are_refused_and_closed() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    let put = "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\n";
+    let chunked = format!("{put}Transfer-Encoding: chunked\r\n\r\n");
+    let next = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
+    for request in [
+        format!("{put}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!("{put}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"),
+        format!("{put}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{put}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+        format!("{put}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        format!("{put}Content-Length: 4,4\r\n\r\nabcd"),
+        format!("{put}Content-Length: 4\r\nContent-Length: 4\r\n\r\nabcd"),
+        format!("{put}Content-Length: +4\r\n\r\nabcd"),
+        format!("{put}Content-Length : 4\r\n\r\nabcd"),
+        format!("{put}X: 1\r\n folded\r\n\r\n"),
+        format!("{put}X: a\0b\r\n\r\n"),
+        format!("{put}X: 1\nY: 2\r\n\r\n"),
+        "GET /v2/ HTTP/1.1\nHost: x\n\n".to_owned(),
+        "GET /v2/ HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(),
+        format!("{chunked}5 \r\nhello\r\n0\r\n\r\n"),
+        format!("{chunked}5\nhello\r\n0\r\n\r\n"),
+        format!("{chunked}5\r\nhello\n0\r\n\r\n"),
+        format!("{chunked}5\r\nhello\r\n0\n\n"),
+    ] {
+        let reply = server.exchange(format!("{request}{next}")).await;
+        assert!(reply.starts_with("HTTP/1.1 400 "), "{request:?}: {reply}");
+        assert!(reply.contains("connection: close\r\n"), "{request:?}: {reply}");
+        assert_eq!(reply.matches("HTTP/1.1 ").count(), 1, "{request:?}: {reply}");
+    }
+    server.stop().await;
+}
+
+/// The same where the doubt arises only after the head was taken; and what is right is taken in parts.
+#[tokio::test]
+async fn framing_is_followed_over_reads_and_requests() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    let upload =
+        "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let good = format!("{upload}5\r\nhello\r\n0\r\n\r\n");
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let pipelined = format!("{good}{good}GET /v2/ HTTP/1.1\r\n{END}");
+    for piece in pipelined.as_bytes().chunks(7) {
+        stream.write_all(piece).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert_eq!((reply.matches(" 202 ").count(), reply.matches(" 200 ").count()), (2, 1), "{reply}");
+
+    let put =
+        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab";
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(put.as_bytes()).await.unwrap();
+    server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await;
+    stream.write_all(b"\n0\r\n\r\n").await.unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+    server.stop().await;
+}
+
 /// A client that is refused early still gets to read why.
 #[tokio::test]
 async fn an_early_refusal_reaches_a_client_that_is_still_sending() {

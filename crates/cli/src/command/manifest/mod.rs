@@ -174,6 +174,7 @@ async fn put(context: &Context, put: Put) -> Result<()> {
         Some(digest) => RawManifest::new(bytes, put.media_type, digest)?,
         None => RawManifest::of(bytes, put.media_type)?,
     };
+    manifest.check_unambiguous()?;
     let tag = match put.location.digest() {
         Some(_) => put.location.tag(),
         None => put.location.selector().and_then(|selector| selector.tag().cloned()),

@@ -1,0 +1,146 @@
+//! Whether two readers could take a manifest for two different ones.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+use super::shape::Shape;
+use super::{RawManifest, invalid};
+use crate::error::{Error, ErrorKind, Result};
+
+impl RawManifest {
+    /// Refuses a document that two readers could read differently.
+    ///
+    /// No object in it may have a key twice: some readers take the first, others the last. Keys that
+    /// differ only by case count as one, except among annotations, because Go's readers do not tell
+    /// them apart. A manifest of version 2 must have `schemaVersion` 2.
+    ///
+    /// For what is made or taken in. What others store is read as it is.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) with the key, or the version.
+    ///
+    /// Source: RFC 8259, section 4; image-spec v1.1.1, "Image Manifest" and "Image Index".
+    pub fn check_unambiguous(&self) -> Result<()> {
+        self.check_keys()?;
+        let shape = Shape::of(self.bytes())?;
+        let media_type = self.media_type();
+        let is_version_2 = !media_type.is_schema1() && (shape.manifests || shape.layers);
+        match shape.schema_version {
+            Some(version) if is_version_2 && version != 2 => Err(Error::new(ErrorKind::Invalid)
+                .at(self.digest())
+                .detail(format!("schemaVersion is {version}, not 2, in a {media_type}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a key that comes twice.
+    pub(super) fn check_keys(&self) -> Result<()> {
+        let mut json = serde_json::Deserializer::from_slice(self.bytes());
+        let read = Unambiguous { folds_case: true }.deserialize(&mut json);
+        read.map_err(|e| invalid(&e).at(self.digest()))
+    }
+}
+
+/// A JSON value that is read only to see that each key comes once.
+#[derive(Clone, Copy)]
+struct Unambiguous {
+    folds_case: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Unambiguous {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unambiguous {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let folds_case = key != "annotations";
+            let folded = if self.folds_case { key.to_lowercase() } else { key.clone() };
+            if !keys.insert(folded) {
+                return Err(serde::de::Error::custom(format_args!("the key {key:?} comes twice")));
+            }
+            map.next_value_seed(Self { folds_case })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Self { folds_case: true })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media_type::MediaType;
+
+    fn check(json: &str, media_type: MediaType) -> Result<()> {
+        let manifest = RawManifest::of(json.to_owned().into(), Some(media_type)).unwrap();
+        manifest.check_unambiguous()
+    }
+
+    #[test]
+    fn a_key_comes_once_and_the_version_is_that_of_the_format() {
+        let index = |rest: &str| format!(r#"{{"schemaVersion":2,"manifests":[]{rest}}}"#);
+        for json in [
+            index(""),
+            index(r#","annotations":{"a":"1","A":"2"}"#),
+            index(r#","x":[{"a":1},{"a":1},null,true,-1,1.5]"#),
+            r#"{"manifests":[]}"#.to_owned(),
+        ] {
+            check(&json, MediaType::OCI_INDEX).unwrap();
+        }
+        for (json, wrong) in [
+            (index(r#","x":1,"x":1"#), "\"x\" comes twice"),
+            (index(r#","Manifests":[]"#), "\"Manifests\" comes twice"),
+            (index(r#","annotations":{"a":"1","a":"2"}"#), "\"a\" comes twice"),
+            (index(r#","annotations":{"a":"1","\u0061":"2"}"#), "\"a\" comes twice"),
+            (index(r#","x":[{"y":{"size":1,"Size":2}}]"#), "\"Size\" comes twice"),
+            (r#"{"schemaVersion":3,"manifests":[]}"#.to_owned(), "schemaVersion is 3, not 2"),
+            (r#"{"schemaVersion":1,"manifests":[]}"#.to_owned(), "schemaVersion is 1, not 2"),
+        ] {
+            let e = check(&json, MediaType::OCI_INDEX).unwrap_err();
+            assert!(e.to_string().contains(wrong), "{json}: {e}");
+        }
+        let old = r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#;
+        check(old, MediaType::DOCKER_SCHEMA1_SIGNED).unwrap();
+    }
+}

@@ -1,0 +1,207 @@
+//! A connection that passes on only requests whose framing is beyond doubt.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::framing::{self, Framing, Problem};
+
+/// Follows the framing of what is read.
+///
+/// In place of a head that is refused it reads a request that says nothing, and
+/// [`Refused`] says why. Bodies are not copied; one with bad chunks breaks off. HTTP/2 has a framing of
+/// its own and passes through.
+pub(super) struct Strict<T> {
+    inner: T,
+    state: State,
+    /// Read, and not yet looked through.
+    inbox: BytesMut,
+    /// How much of it was looked at for the end of a head.
+    seen: usize,
+    /// Looked through, and not yet passed on.
+    outbox: Bytes,
+    refused: Refused,
+}
+
+/// Why a connection's last request is refused, once it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refused(Arc<OnceLock<Problem>>);
+
+enum State {
+    /// Nothing tells yet which version of HTTP it is.
+    Beginning,
+    Http1(Framing),
+    /// What comes is passed on as it is.
+    Aside,
+    Ended,
+}
+
+impl Refused {
+    pub(super) fn problem(&self) -> Option<Problem> {
+        self.0.get().copied()
+    }
+}
+
+impl<T> Strict<T> {
+    pub(super) fn new(inner: T, refused: Refused) -> Self {
+        Self {
+            inner,
+            state: State::Beginning,
+            inbox: BytesMut::new(),
+            seen: 0,
+            outbox: Bytes::new(),
+            refused,
+        }
+    }
+
+    /// Fills the outbox, if the inbox has enough for it.
+    fn look_through(&mut self) -> Result<(), Problem> {
+        if matches!(self.state, State::Beginning) && !self.inbox.is_empty() {
+            if self.inbox.starts_with(HTTP2_PREFACE) {
+                self.state = State::Aside;
+            } else if !HTTP2_PREFACE.starts_with(&self.inbox) {
+                self.state = State::Http1(Framing::Head);
+            }
+        }
+        match &mut self.state {
+            State::Aside => self.outbox = self.inbox.split().freeze(),
+            State::Http1(framing) => match framing::head_size(&self.inbox, self.seen)? {
+                Some(size) => {
+                    *framing = Framing::after(&self.inbox[..size])?;
+                    let body = framing.advance(&self.inbox[size..])?;
+                    self.outbox = self.inbox.split_to(size + body).freeze();
+                    self.seen = 0;
+                }
+                None if self.inbox.len() >= HEAD_LIMIT => {
+                    // hyper has the right answer to a head of this size, and takes no more.
+                    self.outbox = self.inbox.split().freeze();
+                    self.state = State::Aside;
+                }
+                None => self.seen = self.inbox.len(),
+            },
+            State::Beginning | State::Ended => {}
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, problem: Problem) {
+        let _ = self.refused.0.set(problem);
+        self.state = State::Ended;
+        self.inbox.clear();
+        self.outbox = Bytes::from_static(IN_PLACE);
+    }
+}
+
+impl<T: AsyncRead + Unpin> Strict<T> {
+    /// Reads some bytes into the inbox; says how many.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut piece = [0; 8 << 10];
+        let mut piece = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut piece))?;
+        self.inbox.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
+    }
+
+    /// Reads what belongs to a body straight to where it is wanted.
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let start = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let State::Http1(framing) = &mut self.state else {
+            return Poll::Ready(Ok(()));
+        };
+        match framing.advance(&buf.filled()[start..]) {
+            Ok(size) => {
+                self.inbox.extend_from_slice(&buf.filled()[start + size..]);
+                buf.set_filled(start + size);
+                Poll::Ready(Ok(()))
+            }
+            Err(problem) => {
+                buf.set_filled(start);
+                self.state = State::Ended;
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, problem)))
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if this.outbox.is_empty()
+                && let Err(problem) = this.look_through()
+            {
+                this.refuse(problem);
+            }
+            if !this.outbox.is_empty() {
+                let size = buf.remaining().min(this.outbox.len());
+                buf.put_slice(&this.outbox[..size]);
+                this.outbox.advance(size);
+                return Poll::Ready(Ok(()));
+            }
+            match this.state {
+                State::Aside => return Pin::new(&mut this.inner).poll_read(cx, buf),
+                State::Http1(framing) if framing != Framing::Head => {
+                    return this.poll_body(cx, buf);
+                }
+                State::Beginning | State::Http1(_) => {
+                    if ready!(this.poll_fill(cx))? == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                State::Ended => {
+                    // What a connection closes on unread would keep the client from the answer.
+                    while ready!(this.poll_fill(cx))? > 0 {
+                        this.inbox.clear();
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Source: RFC 9113, section 3.4.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read in place of a head that is refused.
+const IN_PLACE: &[u8] = b"GET / HTTP/1.1\r\nHost:\r\n\r\n";
+/// 128 KiB a connection: the head fits twice, and bodies lose no speed by it.
+pub(super) const HEAD_LIMIT: usize = 128 << 10;
