@@ -95,8 +95,8 @@ pub(crate) enum Command {
 const AFTER_HELP: &str = "\
 Locations:
   nginx, ghcr.io/a/b:v1, host:5000/a@sha256:…   a repository at a registry
-  oci:DIR[:TAG|@DIGEST]                         an OCI layout in a folder
-  oci-archive:FILE[:TAG|@DIGEST]                an OCI layout in a tar file
+  oci:DIR[:NAME|@DIGEST]                        an OCI layout in a folder
+  oci-archive:FILE[:NAME|@DIGEST]               an OCI layout in a tar file
   docker-archive:FILE[:REF|:@PLACE]             what `docker save` writes
 
 Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY, \

@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use longshore::{
-    Client, ClientBuilder, CredentialStore, Credentials, Delete, DockerConfig, Environment, Error,
-    ErrorKind, Layout, Platform, RawManifest, Reference, RemoteRepository, Result, Source, Tag,
-    TagOrDigest, Target,
+    Client, ClientBuilder, CredentialStore, Credentials, Delete, Descriptor, DockerConfig,
+    Environment, Error, ErrorKind, Layout, Platform, RawManifest, Reference, RemoteRepository,
+    Result, Source, Tag, TagOrDigest, Target, layout_listing,
 };
 pub(crate) use longshore_image::{Append, Limits, measure, unpack};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
@@ -117,7 +117,50 @@ impl Context {
             }
             (None, Opened::Registry(_)) => Tag::latest().into(),
         };
-        Ok(Named { source: opened.source(), selector })
+        let names = match (&opened, location.reference()) {
+            (Opened::DockerArchive(archive), None) => names_of(archive, &selector),
+            _ => Vec::new(),
+        };
+        Ok(Named { source: opened.source(), selector, names })
+    }
+
+    /// Opens a location for reading, with all of its tags. Names of a layout that are references give
+    /// theirs, if no two give the same.
+    pub(crate) async fn tagged(&self, location: &Location) -> Result<(Arc<dyn Source>, Vec<Tag>)> {
+        let opened = self.opened(location).await?;
+        let tags = match opened.entries().await? {
+            Some(entries) => {
+                let tags = layout_listing::distinct_tags(&entries).map_err(|e| {
+                    e.at(location).with_hint("Copy each by its whole name, to a tag of its own.")
+                })?;
+                Some(tags.into_keys().collect())
+            }
+            None => None,
+        };
+        let source = opened.source();
+        let tags = match tags {
+            Some(tags) => tags,
+            None => source.tags(None).all().await?,
+        };
+        Ok((source, tags))
+    }
+
+    /// The entries of a layout's index; `None` of a location that has none.
+    pub(crate) async fn entries(&self, location: &Location) -> Result<Option<Vec<Descriptor>>> {
+        match location {
+            Location::Layout { .. } | Location::OciArchive { .. } => {
+                self.opened(location).await?.entries().await
+            }
+            Location::Registry(_) | Location::DockerArchive { .. } => Ok(None),
+        }
+    }
+
+    /// Refuses a target that could not be made, before anything is fetched for it.
+    pub(crate) async fn check_target(&self, location: &Location) -> Result<()> {
+        match location {
+            Location::Layout { path, .. } => Layout::can_create(path).await,
+            _ => Ok(()),
+        }
     }
 
     /// The names of all images of a docker-archive, in its order.
@@ -130,10 +173,22 @@ impl Context {
             Location::Registry(reference) => {
                 Opened::Registry(self.client()?.repository(reference.repository()))
             }
-            Location::Layout { path, .. } => Opened::Layout(Layout::open(path).await?),
-            Location::OciArchive { path, .. } => Opened::OciArchive(OciArchive::open(path).await?),
+            Location::Layout { path, .. } => {
+                Opened::Layout(layout(location, Layout::open(path).await?))
+            }
+            Location::OciArchive { path, .. } => {
+                let archive = OciArchive::open(path).await?;
+                Opened::OciArchive(match location.entry_name() {
+                    Some(name) => archive.under(name),
+                    None => archive,
+                })
+            }
             Location::DockerArchive { path, .. } => {
-                Opened::DockerArchive(DockerArchive::open(path).await?)
+                let archive = DockerArchive::open(path).await?;
+                Opened::DockerArchive(match location.reference() {
+                    Some(reference) => archive.within(reference.repository().clone()),
+                    None => archive,
+                })
             }
         })
     }
@@ -144,9 +199,15 @@ impl Context {
             Location::Registry(reference) => {
                 Destination::of(Arc::new(self.client()?.repository(reference.repository())))
             }
-            Location::Layout { path, .. } => Destination::of(Arc::new(Layout::create(path).await?)),
+            Location::Layout { path, .. } => {
+                Destination::of(Arc::new(layout(location, Layout::create(path).await?)))
+            }
             Location::OciArchive { path, .. } => {
-                let writer = Arc::new(OciArchiveWriter::create(path).await?);
+                let writer = OciArchiveWriter::create(path).await?;
+                let writer = Arc::new(match location.entry_name() {
+                    Some(name) => writer.under(name),
+                    None => writer,
+                });
                 let store: Arc<dyn Target> = Arc::<OciArchiveWriter>::clone(&writer);
                 Destination { store, archive: Some(Archive::Oci(writer)) }
             }
@@ -166,7 +227,9 @@ impl Context {
             Location::Registry(reference) => {
                 Ok(Arc::new(self.client()?.repository(reference.repository())))
             }
-            Location::Layout { path, .. } => Ok(Arc::new(Layout::open(path).await?)),
+            Location::Layout { path, .. } => {
+                Ok(Arc::new(layout(location, Layout::open(path).await?)))
+            }
             Location::OciArchive { .. } | Location::DockerArchive { .. } => {
                 Err(Error::new(ErrorKind::Unsupported)
                     .at(location)
@@ -175,6 +238,23 @@ impl Context {
             }
         }
     }
+}
+
+/// The layout, for the entry that the location names.
+fn layout(location: &Location, layout: Layout) -> Layout {
+    match location.entry_name() {
+        Some(name) => layout.under(name),
+        None => layout,
+    }
+}
+
+/// The names of an image of a docker-archive, each once.
+fn names_of(archive: &DockerArchive, selector: &TagOrDigest) -> Vec<Reference> {
+    let images = archive.images().filter(|(image, _)| image == selector);
+    let mut names: Vec<Reference> = images.flat_map(|(_, names)| names).cloned().collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// A location, opened once: archives may be pipes, and unpacking them may take long.
@@ -186,6 +266,14 @@ enum Opened {
 }
 
 impl Opened {
+    async fn entries(&self) -> Result<Option<Vec<Descriptor>>> {
+        match self {
+            Self::Layout(layout) => layout.entries().await.map(Some),
+            Self::OciArchive(archive) => Ok(Some(archive.entries().to_vec())),
+            Self::Registry(_) | Self::DockerArchive(_) => Ok(None),
+        }
+    }
+
     fn source(self) -> Arc<dyn Source> {
         match self {
             Self::Registry(repository) => Arc::new(repository),
@@ -200,6 +288,8 @@ impl Opened {
 pub(crate) struct Named {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) selector: TagOrDigest,
+    /// Its names in a docker-archive, where it was not chosen by one.
+    pub(crate) names: Vec<Reference>,
 }
 
 impl Named {

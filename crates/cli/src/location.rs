@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use longshore::{Digest, ParseError, Reference, Tag, TagOrDigest};
+use longshore::{Digest, ParseError, Reference, Tag, TagOrDigest, layout_listing};
 
 use crate::defaults;
 
@@ -13,12 +13,30 @@ use crate::defaults;
 pub(crate) enum Location {
     /// A repository at a registry: `nginx`, `ghcr.io/a/b:v1`.
     Registry(Reference),
-    /// `oci:DIR[:TAG|@DIGEST]`.
-    Layout { path: PathBuf, selector: Option<TagOrDigest> },
-    /// `oci-archive:FILE[:TAG|@DIGEST]`.
-    OciArchive { path: PathBuf, selector: Option<TagOrDigest> },
+    /// `oci:DIR[:NAME|@DIGEST]`.
+    Layout { path: PathBuf, entry: Option<Entry> },
+    /// `oci-archive:FILE[:NAME|@DIGEST]`.
+    OciArchive { path: PathBuf, entry: Option<Entry> },
     /// `docker-archive:FILE[:REF|:@PLACE]`.
     DockerArchive { path: PathBuf, image: Option<Saved> },
+}
+
+/// Which entry of a layout is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The one of this name, which is a tag or any other text: `v1`, `docker.io/library/nginx:1.27`.
+    Named(String),
+    Digest(Digest),
+}
+
+impl Entry {
+    /// The tag that it has where there are tags alone, `latest` if its name says none.
+    fn selector(&self) -> TagOrDigest {
+        match self {
+            Self::Named(name) => layout_listing::tag_in(name).unwrap_or_else(Tag::latest).into(),
+            Self::Digest(digest) => digest.clone().into(),
+        }
+    }
 }
 
 /// Which image of a docker-archive is meant.
@@ -35,7 +53,9 @@ impl Location {
     pub(crate) fn selector(&self) -> Option<TagOrDigest> {
         match self {
             Self::Registry(reference) => defaults::tagged(reference.clone()).selector(),
-            Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => selector.clone(),
+            Self::Layout { entry, .. } | Self::OciArchive { entry, .. } => {
+                entry.as_ref().map(Entry::selector)
+            }
             Self::DockerArchive { .. } => None,
         }
     }
@@ -44,9 +64,7 @@ impl Location {
     pub(crate) fn tag(&self) -> Option<Tag> {
         match self {
             Self::Registry(reference) => reference.tag().cloned(),
-            Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => {
-                selector.as_ref().and_then(TagOrDigest::tag).cloned()
-            }
+            Self::Layout { .. } | Self::OciArchive { .. } => self.selector()?.tag().cloned(),
             Self::DockerArchive { .. } => self.reference()?.tag().cloned(),
         }
     }
@@ -58,16 +76,31 @@ impl Location {
         };
         match self {
             Self::Registry(reference) => Self::Registry(tagged(reference)),
-            Self::Layout { path, .. } => {
-                Self::Layout { path: path.clone(), selector: Some(tag.into()) }
-            }
-            Self::OciArchive { path, .. } => {
-                Self::OciArchive { path: path.clone(), selector: Some(tag.into()) }
+            Self::Layout { .. } | Self::OciArchive { .. } => {
+                self.with_entry(Some(Entry::Named(tag.to_string())))
             }
             Self::DockerArchive { path, .. } => {
                 let image = self.reference().map(tagged).map(Saved::Named);
                 Self::DockerArchive { path: path.clone(), image }
             }
+        }
+    }
+
+    /// The layout or archive of layouts with another entry of it, or none; anything else as it is.
+    pub(crate) fn with_entry(&self, entry: Option<Entry>) -> Self {
+        match self {
+            Self::Layout { path, .. } => Self::Layout { path: path.clone(), entry },
+            Self::OciArchive { path, .. } => Self::OciArchive { path: path.clone(), entry },
+            other => other.clone(),
+        }
+    }
+
+    /// The name of an entry of a layout, if the text has one.
+    pub(crate) fn entry_name(&self) -> Option<&str> {
+        match self {
+            Self::Layout { entry: Some(Entry::Named(name)), .. }
+            | Self::OciArchive { entry: Some(Entry::Named(name)), .. } => Some(name),
+            _ => None,
         }
     }
 
@@ -136,9 +169,7 @@ impl Location {
     pub(crate) fn digest(&self) -> Option<Digest> {
         match self {
             Self::Registry(reference) => reference.digest().cloned(),
-            Self::Layout { selector, .. } | Self::OciArchive { selector, .. } => {
-                selector.as_ref().and_then(TagOrDigest::digest).cloned()
-            }
+            Self::Layout { .. } | Self::OciArchive { .. } => self.selector()?.digest().cloned(),
             Self::DockerArchive { .. } => None,
         }
     }
@@ -150,12 +181,12 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let scheme = |prefix: &str| text.strip_prefix(prefix);
         if let Some(rest) = scheme("oci:") {
-            let (path, selector) = path_and_selector(text, rest)?;
-            return Ok(Self::Layout { path, selector });
+            let (path, entry) = path_and_entry(text, rest, Path::is_dir)?;
+            return Ok(Self::Layout { path, entry });
         }
         if let Some(rest) = scheme("oci-archive:") {
-            let (path, selector) = path_and_selector(text, rest)?;
-            return Ok(Self::OciArchive { path, selector });
+            let (path, entry) = path_and_entry(text, rest, |path| path.exists() && !path.is_dir())?;
+            return Ok(Self::OciArchive { path, entry });
         }
         if let Some(rest) = scheme("docker-archive:") {
             return docker_archive(text, rest);
@@ -180,18 +211,18 @@ impl FromStr for Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let suffixed =
-            |f: &mut fmt::Formatter<'_>, scheme, path: &PathBuf, selector: &Option<_>| {
+            |f: &mut fmt::Formatter<'_>, scheme, path: &PathBuf, entry: &Option<Entry>| {
                 write!(f, "{scheme}:{}", path.display())?;
-                match selector {
-                    Some(TagOrDigest::Tag(tag)) => write!(f, ":{tag}"),
-                    Some(TagOrDigest::Digest(digest)) => write!(f, "@{digest}"),
+                match entry {
+                    Some(Entry::Named(name)) => write!(f, ":{name}"),
+                    Some(Entry::Digest(digest)) => write!(f, "@{digest}"),
                     None => Ok(()),
                 }
             };
         match self {
             Self::Registry(reference) => reference.fmt(f),
-            Self::Layout { path, selector } => suffixed(f, "oci", path, selector),
-            Self::OciArchive { path, selector } => suffixed(f, "oci-archive", path, selector),
+            Self::Layout { path, entry } => suffixed(f, "oci", path, entry),
+            Self::OciArchive { path, entry } => suffixed(f, "oci-archive", path, entry),
             Self::DockerArchive { path, image } => {
                 write!(f, "docker-archive:{}", path.display())?;
                 match image {
@@ -204,27 +235,57 @@ impl fmt::Display for Location {
     }
 }
 
-/// Splits `PATH[:TAG|@DIGEST]`: what follows the last colon is a tag if it can be one, so that a
-/// path may hold colons.
-fn path_and_selector(text: &str, rest: &str) -> Result<(PathBuf, Option<TagOrDigest>), ParseError> {
+/// Splits `PATH[:NAME|@DIGEST]`.
+///
+/// A name may hold colons, and so may a path. The longest path at which `there` finds something wins;
+/// if there is none, the path ends at its first colon. A colon before a slash or backslash belongs to
+/// the path (`C:\dir`): no name begins so.
+fn path_and_entry(
+    text: &str,
+    rest: &str,
+    there: impl Fn(&Path) -> bool,
+) -> Result<(PathBuf, Option<Entry>), ParseError> {
     let bad = |reason: &'static str| ParseError::new("location", text, reason);
     let within = |e: ParseError| ParseError::new("location", text, e.to_string());
-    let (path, selector) = match rest.rsplit_once('@') {
-        Some((path, digest)) if !digest.contains(['/', '\\']) => {
-            (path, Some(Digest::parse(digest).map_err(within)?.into()))
+    let (before, digest) = match rest.rsplit_once('@') {
+        Some((before, digest)) if !digest.contains(['/', '\\']) => {
+            (before, Some(Digest::parse(digest).map_err(within)?))
         }
-        _ => match rest.rsplit_once(':') {
-            Some((_, "")) => return Err(bad("nothing after the last ':'; expected a tag")),
-            Some((path, tag)) if !tag.contains(['/', '\\']) => {
-                (path, Some(Tag::parse(tag).map_err(within)?.into()))
-            }
-            _ => (rest, None),
-        },
+        _ => (rest, None),
     };
+    let (path, name) = path_and_name(before, there);
     if path.is_empty() {
         return Err(bad("the path is missing"));
     }
-    Ok((path.into(), selector))
+    let entry = match (name, digest) {
+        (Some(name), _) if name.is_empty() || name.ends_with(':') => {
+            return Err(bad("nothing after the last ':'; expected a tag or another name"));
+        }
+        (Some(name), Some(_)) if Tag::parse(name).is_ok() => {
+            return Err(bad("expected a tag or a digest, not both"));
+        }
+        // A name that is a reference may have a digest in it.
+        (Some(name), Some(digest)) => Some(Entry::Named(format!("{name}@{digest}"))),
+        (Some(name), None) => Some(Entry::Named(name.to_owned())),
+        (None, digest) => digest.map(Entry::Digest),
+    };
+    Ok((path.into(), entry))
+}
+
+fn path_and_name(text: &str, there: impl Fn(&Path) -> bool) -> (&str, Option<&str>) {
+    let splits = || {
+        text.match_indices(':')
+            .map(|(at, _)| (&text[..at], &text[at + 1..]))
+            .filter(|(_, name)| !name.starts_with(['/', '\\']))
+    };
+    if there(Path::new(text)) {
+        return (text, None);
+    }
+    let longest = splits().filter(|(path, _)| there(Path::new(path))).last();
+    match longest.or_else(|| splits().next()) {
+        Some((path, name)) => (path, Some(name)),
+        None => (text, None),
+    }
 }
 
 /// Splits `FILE[:REF|:@PLACE]`: the file ends at the first colon that a reference can follow.
@@ -263,6 +324,7 @@ mod tests {
             ("oci:/a@b/c:v1", "oci:/a@b/c:v1"),
             (&format!("oci:dir@{sha}"), &format!("oci:dir@{sha}")),
             ("oci-archive:x.tar:v1", "oci-archive:x.tar:v1"),
+            ("oci-archive:x.tar:a/b:v1", "oci-archive:x.tar:a/b:v1"),
             ("docker-archive:x.tar", "docker-archive:x.tar"),
             ("docker-archive:x.tar:a/b:v1", "docker-archive:x.tar:docker.io/a/b:v1"),
             ("docker-archive:x.tar:@1", "docker-archive:x.tar:@1"),
@@ -273,13 +335,42 @@ mod tests {
     }
 
     #[test]
+    fn a_path_ends_at_its_first_colon_unless_a_longer_one_is_there() {
+        let there = |known: &'static [&'static str]| {
+            move |path: &Path| known.iter().any(|known| Path::new(known) == path)
+        };
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let (at, name_at) = (format!("a@{digest}"), format!("a:b/c@{digest}"));
+        for (rest, known, path, name) in [
+            ("a", &[][..], "a", None),
+            ("a:v1", &[], "a", Some("v1")),
+            ("a:b/c:v1", &[], "a", Some("b/c:v1")),
+            ("a:host:5000/c:v1", &["a"], "a", Some("host:5000/c:v1")),
+            ("a:b/c:v1", &["a:b/c"], "a:b/c", Some("v1")),
+            ("a:b/c:v1", &["a", "a:b/c"], "a:b/c", Some("v1")),
+            ("a:v1", &["a:v1"], "a:v1", None),
+            ("C:\\x:v1", &[], "C:\\x", Some("v1")),
+            ("C:/x", &[], "C:/x", None),
+            ("/a@b/c:v1", &[], "/a@b/c", Some("v1")),
+            (&name_at, &[], "a", Some(name_at.split_once(':').unwrap().1)),
+        ] {
+            let found = path_and_entry("", rest, there(known)).unwrap();
+            let named = name.map(|name| Entry::Named(name.to_owned()));
+            assert_eq!(found, (path.into(), named), "{rest}");
+        }
+        let by_digest = (PathBuf::from("a"), Some(Entry::Digest(digest.parse().unwrap())));
+        assert_eq!(path_and_entry("", &at, there(&[])).unwrap(), by_digest);
+    }
+
+    #[test]
     fn bad_ones_say_what_to_write() {
         for (text, word) in [
             ("oci:", "path"),
             ("oci::v1", "path"),
             ("oci:dir:", "tag"),
-            ("oci:dir:-x", "tag"),
+            ("oci:dir:a:", "name"),
             ("oci:dir@sha256:1", "digest"),
+            (&format!("oci:dir:v1@sha256:{}", "0".repeat(64)), "not both"),
             ("./dir", "oci:DIR"),
             ("docker://nginx", "write nginx"),
             ("docker-archive::a", "path"),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore::{
-    Copier, CopyOptions, CopySummary, Error, ErrorKind, Platform, Result, Side, Tag, TagOrDigest,
+    Copier, CopyOptions, CopySummary, Error, ErrorKind, Platform, Reference, Result, Side, Tag,
+    TagOrDigest,
 };
 use serde::Serialize;
 
@@ -64,6 +65,7 @@ pub(crate) async fn run_all(
 ) -> Result<()> {
     for transfer in &transfers {
         transfer.check()?;
+        context.check_target(&transfer.target).await?;
     }
     let (mut opened, mut copies) = (None, Vec::new());
     for transfer in &transfers {
@@ -126,19 +128,17 @@ impl Transfer {
         run_all(context, vec![self], shown).await
     }
 
-    async fn copy(
-        &self,
-        context: &Context,
-        opened: &mut Option<Opened>,
-    ) -> Result<Vec<CopySummary>> {
-        let (source, selector) = if self.options.all_tags {
-            (context.open(&self.source).await?, None)
+    async fn copy(&self, context: &Context, opened: &mut Option<Opened>) -> Result<Vec<Copied>> {
+        let (source, what) = if self.options.all_tags {
+            let (source, tags) = context.tagged(&self.source).await?;
+            (source, What::Tags(tags))
         } else {
             let named = context.named(&self.source).await?;
+            let tag = self.tag(&named)?;
             self.look(&named).await?;
             // Where the target says which digest it is to be, nothing else is copied.
             let stated = self.target.digest().map(TagOrDigest::from);
-            (named.source, Some(stated.unwrap_or(named.selector)))
+            (named.source, What::One(stated.unwrap_or(named.selector), tag))
         };
         let target = self.target.clone().named_after(&self.source);
         let store = Opened::reopen(opened, context, &target).await?.within(&target);
@@ -146,10 +146,11 @@ impl Transfer {
         let copier = Copier::new(Arc::clone(&source), store)
             .options(self.options.of_copy())
             .on_event(move |event| observer(event));
-        match &selector {
-            Some(selector) => Ok(vec![copier.copy(selector, self.tag(selector).as_ref()).await?]),
-            None => copier.copy_tags(source.tags(None).all().await?).await,
-        }
+        let copies = match what {
+            What::One(selector, tag) => vec![copier.copy(&selector, tag.as_ref()).await?],
+            What::Tags(tags) => copier.copy_tags(tags).await?,
+        };
+        Ok(copies.into_iter().map(|copy| Copied::new(&target, copy)).collect())
     }
 
     /// Looks whether what is to be copied is there, where something is made for it here, and whether
@@ -175,14 +176,21 @@ impl Transfer {
 
     /// The tag at the target: the one in its text; else the source's, unless a digest says which
     /// manifest is meant at either end. A name in a docker-archive always has one.
-    fn tag(&self, selector: &TagOrDigest) -> Option<Tag> {
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) with the names of an image that has several.
+    fn tag(&self, named: &Named) -> Result<Option<Tag>> {
+        let own = match &named.names[..] {
+            [name] => name.tag().cloned(),
+            _ => named.selector.tag().cloned().or_else(|| self.source.tag()),
+        };
         match (self.target.tag(), self.target.digest()) {
-            (Some(tag), _) => Some(tag),
-            (None, Some(_)) => None,
-            (None, None) => {
-                let named = || self.target.reference().map(|_| Tag::latest());
-                selector.tag().cloned().or_else(|| self.source.tag()).or_else(named)
+            (Some(tag), _) => Ok(Some(tag)),
+            (None, Some(_)) => Ok(None),
+            (None, None) if named.names.len() > 1 && self.target.keeps_tags() => {
+                Err(several_names(&self.source, &named.names))
             }
+            (None, None) => Ok(own.or_else(|| self.target.reference().map(|_| Tag::latest()))),
         }
     }
 
@@ -212,6 +220,20 @@ impl Transfer {
     }
 }
 
+fn several_names(source: &Location, names: &[Reference]) -> Error {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    Error::new(ErrorKind::Conflict)
+        .at(source)
+        .detail(format!("the image has several names: {}", names.join(", ")))
+        .with_hint("Say which one: docker-archive:FILE:REPOSITORY:TAG; or give the target a tag.")
+}
+
+/// What a transfer copies of its source.
+enum What {
+    One(TagOrDigest, Option<Tag>),
+    Tags(Vec<Tag>),
+}
+
 const NO_NAMES: &str =
     "tags need a name there; say docker-archive:FILE:REPOSITORY to name the images after";
 
@@ -219,17 +241,35 @@ const NO_NAMES: &str =
 #[derive(Serialize)]
 struct Outcome {
     target: String,
-    copies: Vec<CopySummary>,
+    copies: Vec<Copied>,
+}
+
+/// One copy, and where it is now.
+#[derive(Serialize)]
+struct Copied {
+    #[serde(flatten)]
+    copy: CopySummary,
+    target: String,
+}
+
+impl Copied {
+    fn new(target: &Location, copy: CopySummary) -> Self {
+        let target = match (&copy.tag, target.entry_name()) {
+            (Some(tag), None) => target.with_tag(tag.clone()),
+            _ => target.clone(),
+        };
+        Self { copy, target: target.to_string() }
+    }
 }
 
 impl Report for Outcome {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        for copy in &self.copies {
+        for Copied { copy, target } in &self.copies {
             let tally = &copy.tally;
             let tag = copy.tag.as_ref().map(|tag| format!("{tag} ")).unwrap_or_default();
             writeln!(
                 to,
-                "{tag}{}  {} sent ({} blobs), {} mounted, {} there already",
+                "{tag}{}  {} sent ({} blobs), {} mounted, {} there already, in {target}",
                 copy.root.digest,
                 size(tally.bytes_sent),
                 tally.blobs_sent,

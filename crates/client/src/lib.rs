@@ -76,6 +76,8 @@ pub use longshore_core::{
     offload, pull_files, put_tags, tags_of, untag,
 };
 
+/// The names in a layout's `index.json`.
+pub use longshore_core::listing as layout_listing;
 /// The keys and signatures of Docker schema 1.
 pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
 

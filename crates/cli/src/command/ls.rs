@@ -1,9 +1,11 @@
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use longshore::{ListOptions, Pages, ParseError, Result, Tag};
+use longshore::{ListOptions, Pages, ParseError, Result, Tag, layout_listing};
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::location::{Entry, Location};
 use crate::selection::Selection;
 
 /// The arguments of `longshore ls`.
@@ -13,13 +15,15 @@ Examples:
   longshore ls nginx
   longshore ls oci:dir
   longshore ls ghcr.io/a/b --start v1.9 --limit 10
-  longshore ls ghcr.io/a/b --filter '^v[0-9]+$' --references")]
+  longshore ls ghcr.io/a/b --filter '^v[0-9]+$' --references
+
+A layout's names that are no tags are printed whole; each can follow the path: oci:dir:team/app:v1.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
     location: Location,
     /// Begin after this tag.
     #[arg(long, visible_alias = "start", value_name = "TAG")]
-    after: Option<Tag>,
+    after: Option<String>,
     /// Print whole references in place of tags.
     #[arg(long)]
     references: bool,
@@ -34,7 +38,20 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let reason = "tags are parts of names there; say docker-archive:FILE:REPOSITORY";
         return Err(ParseError::new("location", &text, reason).into());
     }
-    let tags = listed(context, &location, after, &selection).await?;
+    if let Some(entries) = context.entries(&location).await? {
+        let names = layout_listing::names(&entries).into_keys().map(str::to_owned);
+        let names = names.filter(|name| after.as_ref().is_none_or(|after| name > after)).collect();
+        let names = selection.of(Pages::of(names));
+        return match references {
+            false => context.output().list("tags", names).await,
+            true => {
+                let located = move |name| location.with_entry(Some(Entry::Named(name)));
+                context.output().list("references", names.map_ok(located)).await
+            }
+        };
+    }
+    let after = after.map(|after| Tag::parse(&after)).transpose()?;
+    let tags = listed(context, &location, after, selection.page_size).await?;
     let tags = selection.of(tags);
     match references {
         false => context.output().list("tags", tags).await,
@@ -50,13 +67,13 @@ async fn listed(
     context: &Context,
     location: &Location,
     after: Option<Tag>,
-    selection: &Selection,
+    page_size: Option<NonZeroUsize>,
 ) -> Result<Pages<Tag>> {
     let Location::Registry(reference) = location else {
         return Ok(context.open(location).await?.tags(after.as_ref()));
     };
     let mut options = ListOptions::default();
     options.after = after;
-    options.page_size = selection.page_size;
+    options.page_size = page_size;
     Ok(context.client()?.repository(reference.repository()).tags_with(options))
 }

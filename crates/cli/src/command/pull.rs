@@ -15,8 +15,8 @@ Examples:
   longshore pull nginx:1.27 docker-archive:nginx.tar --platform local
   longshore pull nginx:1.27 alpine:3 docker-archive:both.tar --platform local
 
-The target comes last [default: oci:NAME, a folder named after each repository]. A docker-archive takes \
-several images, each under its own name.")]
+The target comes last [default: oci:NAME, a folder named after each repository; the result says where \
+each image is]. A docker-archive takes several images, each under its own name.")]
 pub(crate) struct Arguments {
     /// The images or artifacts at a registry, and where to.
     #[arg(required = true, value_name = "REFERENCE")]
@@ -66,7 +66,7 @@ fn ends(mut locations: Vec<Location>) -> Result<(Vec<Reference>, Option<Location
 
 /// A layout in a folder of the repository's own name.
 fn beside(reference: &Reference) -> Location {
-    Location::Layout { path: reference.name().image().into(), selector: None }
+    Location::Layout { path: reference.name().image().into(), entry: None }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use clap::Args;
-use longshore::{Error, ErrorKind, Result};
+use longshore::{Error, ErrorKind, Result, layout_listing};
 
 use crate::context::Context;
 use crate::location::Location;
@@ -26,7 +26,17 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let named = context.named(&arguments.location).await?;
     let digest = named.source.resolve(&named.selector).await?.digest;
     let store = context.deletable(&arguments.location).await?;
-    let tags = longshore::tags_of(&*store, &digest).await?;
+    let tags: Vec<String> = match context.entries(&arguments.location).await? {
+        Some(entries) => layout_listing::names(&entries)
+            .into_iter()
+            .filter(|(_, entry)| entry.digest == digest)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        None => {
+            let tags = longshore::tags_of(&*store, &digest).await?;
+            tags.iter().map(ToString::to_string).collect()
+        }
+    };
     say(format_args!("{} in {}", digest, store.name()));
     for tag in &tags {
         say(format_args!("  goes with it: {tag}"));

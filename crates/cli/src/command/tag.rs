@@ -24,8 +24,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         return Err(ParseError::new("location", &text, reason).into());
     }
     let named = context.named(&arguments.location).await?;
-    let target = context.target(&arguments.location).await?;
-    let tagged = longshore::put_tags(&*target.store, &named.selector, &arguments.tags).await?;
+    // Other names than the one in the text are written.
+    let target = context.target(&arguments.location.with_entry(None)).await?;
+    let selector = match arguments.location.entry_name() {
+        Some(_) => named.source.resolve(&named.selector).await?.digest.into(),
+        None => named.selector,
+    };
+    let tagged = longshore::put_tags(&*target.store, &selector, &arguments.tags).await?;
     target.finish().await?;
     let (digest, tags) = (tagged.digest, arguments.tags);
     let told: Vec<String> = tags.iter().map(|tag| format!("{tag} points at {digest}")).collect();

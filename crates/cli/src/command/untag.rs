@@ -33,6 +33,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
     }
     let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
+    let tag = arguments.location.entry_name().unwrap_or(tag.as_str());
     let told = match how {
         Untagged::Directly => format!("removed the tag {tag}"),
         Untagged::ByPlaceholder => format!("removed the tag {tag} by way of a placeholder"),

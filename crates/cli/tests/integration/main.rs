@@ -14,6 +14,7 @@ mod faults;
 mod images;
 mod manifests;
 mod migrating;
+mod names;
 mod network;
 mod parallel;
 mod parity;

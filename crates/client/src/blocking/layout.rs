@@ -24,6 +24,20 @@ impl Store<Layout> {
         wait(Layout::create(root)).map(Self::new)
     }
 
+    /// Checks that [`create`](Self::create) would find a layout or an empty place; makes nothing.
+    ///
+    /// # Errors
+    /// As [`Layout::can_create`].
+    pub fn can_create(root: impl Into<PathBuf>) -> Result<()> {
+        wait(Layout::can_create(root))
+    }
+
+    /// The same layout for one entry: see [`Layout::under`].
+    #[must_use]
+    pub fn under(&self, name: &str) -> Self {
+        Self::new(self.inner().under(name))
+    }
+
     /// The entries of `index.json`: every manifest that is listed, named or not.
     ///
     /// # Errors

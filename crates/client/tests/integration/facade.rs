@@ -18,6 +18,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("Pages::all", "Listing::all"),
     ("Layout::open", "Store::open"),
     ("Layout::create", "Store::create"),
+    ("Layout::can_create", "Store::can_create"),
     ("Layout::entries", "Store::entries"),
     ("Layout::only_manifest", "Store::only_manifest"),
     // Streams here, readers there.

@@ -61,6 +61,18 @@ pub(super) fn create(root: &Path) -> Result<()> {
     write(root, &Index::new(Vec::new()))
 }
 
+/// Checks that a folder is a layout or can become one: that it is not there, or empty.
+pub(super) fn can_create(root: &Path) -> Result<()> {
+    if root.join(MARKER).exists() {
+        return check_marker(root);
+    }
+    match root.try_exists() {
+        Ok(true) => refuse_foreign(root),
+        Ok(false) => Ok(()),
+        Err(e) => Err(Error::io(root, e)),
+    }
+}
+
 /// Checks that the folder is a layout, of a version that is understood.
 pub(super) fn check_marker(root: &Path) -> Result<()> {
     if !root.is_dir() {
@@ -84,15 +96,13 @@ pub(super) fn check_marker(root: &Path) -> Result<()> {
         .detail(format!("layout version {}, where 1 is understood", marker.version)))
 }
 
-/// Refuses a folder of someone else's files; another writer may be making a layout right now.
+/// Refuses a folder of someone else's files, such as a site's `index.json`. A writer that is making a
+/// layout right now makes the marker before anything else but files aside.
 fn refuse_foreign(root: &Path) -> Result<()> {
-    let ours = |name: &OsStr| {
-        name.to_str()
-            .is_some_and(|n| matches!(n, MARKER | INDEX | "blobs") || blob_file::is_aside(n))
-    };
     for entry in std::fs::read_dir(root).map_err(|e| Error::io(root, e))? {
         let name = entry.map_err(|e| Error::io(root, e))?.file_name();
-        if !ours(&name) {
+        let aside = name.to_str().is_some_and(blob_file::is_aside);
+        if !aside && !root.join(MARKER).exists() {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(root.display())
                 .detail(format!("not an OCI layout, and not empty: it holds {}", name.display()))

@@ -1,7 +1,7 @@
 //! The names in `index.json`, and how entries are listed under them. Pure: every store that keeps a
 //! layout, in a folder or in a tar file, uses it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
@@ -39,21 +39,34 @@ pub fn name_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(Annotations::REF_NAME)
 }
 
-/// The tag of an entry: its name, or the tag of the reference that its name is (podman writes those).
+/// The tag of an entry: what [`tag_in`] says of its name.
 #[must_use]
 pub fn tag_of(entry: &Descriptor) -> Option<Tag> {
-    let name = name_of(entry)?;
-    Tag::parse(name).ok().or_else(|| Reference::familiar(name).ok()?.tag().cloned())
+    tag_in(name_of(entry)?)
 }
 
-/// The only manifest there is: the one that is named if just one is (by its tag, if it has one), else
-/// the only one; `None` if there are several without names.
+/// The tag that a name gives a manifest elsewhere: the name itself, or the tag of the reference that it
+/// is (skopeo, podman and BuildKit write those), which is `latest` if the reference has no other.
+#[must_use]
+pub fn tag_in(name: &str) -> Option<Tag> {
+    let of_reference = || Reference::familiar(name).ok()?.or_latest().tag().cloned();
+    Tag::parse(name).ok().or_else(of_reference)
+}
+
+/// The entries that have names, each name once: of several with the same name, the last one counts.
+#[must_use]
+pub fn names(entries: &[Descriptor]) -> BTreeMap<&str, &Descriptor> {
+    entries.iter().filter_map(|entry| Some((name_of(entry)?, entry))).collect()
+}
+
+/// The only manifest there is: the one that is named if just one name is there (by its tag, if it has
+/// one), else the only one; `None` if there are several without names.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the names
 /// to choose from if there are several.
 pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
-    let named: Vec<&Descriptor> = entries.iter().filter(|d| name_of(d).is_some()).collect();
+    let named: Vec<&Descriptor> = names(entries).into_values().collect();
     match (&named[..], entries) {
         ([one], _) => {
             Ok(Some(tag_of(one).map_or_else(|| one.digest.clone().into(), TagOrDigest::from)))
@@ -61,31 +74,91 @@ pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
         ([], [one]) => Ok(Some(one.digest.clone().into())),
         ([], []) => Err(Error::new(ErrorKind::NotFound).detail("it holds no image")),
         ([], _) => Ok(None),
-        _ => {
-            let names: Vec<&str> = named.iter().filter_map(|d| name_of(d)).collect();
-            Err(several(&names))
-        }
+        _ => Err(several(named)),
     }
 }
 
 /// The error of a store with several images where one was to be chosen.
 #[must_use]
-pub fn several(names: &[&str]) -> Error {
+pub fn several<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> Error {
     Error::new(ErrorKind::Conflict)
-        .detail(format!("several images: {}", names.join(", ")))
-        .with_hint("Say which one, by :TAG or @DIGEST after the path.")
+        .detail(format!("several images: {}", shown(entries)))
+        .with_hint("Say which one, by :NAME or @DIGEST after the path.")
 }
 
-/// The entry that is meant, the last one of several.
-#[must_use]
-pub fn listed<'a>(entries: &'a [Descriptor], selector: &TagOrDigest) -> Option<&'a Descriptor> {
-    entries.iter().rev().find(|entry| match selector {
-        TagOrDigest::Tag(tag) => tag_of(entry).as_ref() == Some(tag),
-        TagOrDigest::Digest(digest) => entry.digest == *digest,
-    })
+/// Entries with their names and digests, for people.
+fn shown<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> String {
+    let shown = entries.into_iter().map(|entry| match name_of(entry) {
+        Some(name) => format!("{name} ({})", entry.digest),
+        None => entry.digest.to_string(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
-/// The tags after `after`, in order, each once.
+/// The tags of all named entries, each of one entry alone.
+///
+/// # Errors
+/// [`Conflict`](ErrorKind::Conflict) with the names that have a tag in common;
+/// [`Unsupported`](ErrorKind::Unsupported) with a name that has none.
+pub fn distinct_tags(entries: &[Descriptor]) -> Result<BTreeMap<Tag, &str>> {
+    let mut tags = BTreeMap::new();
+    for (name, entry) in names(entries) {
+        let tag = tag_of(entry).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported)
+                .detail(format!("the name {name} ({}) has no tag", entry.digest))
+        })?;
+        tags.entry(tag).or_insert_with(Vec::new).push((name, entry));
+    }
+    tags.into_iter()
+        .map(|(tag, named)| match &named[..] {
+            [(name, _)] => Ok((tag, *name)),
+            _ => Err(shared(tag.as_str(), named.into_iter().map(|(_, entry)| entry))),
+        })
+        .collect()
+}
+
+fn shared<'a>(tag: &str, entries: impl IntoIterator<Item = &'a Descriptor>) -> Error {
+    Error::new(ErrorKind::Conflict)
+        .detail(format!("several names have the tag {tag}: {}", shown(entries)))
+        .with_hint("Write the whole name after the path, as in oci:DIR:NAME.")
+}
+
+/// The entry that is meant by a name: the one of exactly that name, the last of several; else the only
+/// one whose name has it as its tag.
+///
+/// # Errors
+/// [`Conflict`](ErrorKind::Conflict) with names and digests if several names have it as their tag.
+pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Descriptor>> {
+    let names = names(entries);
+    if let Some(exact) = names.get(name) {
+        return Ok(Some(exact));
+    }
+    let tagged = |entry: &&Descriptor| tag_of(entry).is_some_and(|tag| tag.as_str() == name);
+    let found: Vec<&Descriptor> = names.into_values().filter(tagged).collect();
+    match found[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err(shared(name, found)),
+    }
+}
+
+/// The entry that is meant: by a tag as [`named`] finds it, by a digest the last one.
+///
+/// # Errors
+/// As [`named`].
+pub fn listed<'a>(
+    entries: &'a [Descriptor],
+    selector: &TagOrDigest,
+) -> Result<Option<&'a Descriptor>> {
+    match selector {
+        TagOrDigest::Tag(tag) => named(entries, tag.as_str()),
+        TagOrDigest::Digest(digest) => {
+            Ok(entries.iter().rev().find(|entry| entry.digest == *digest))
+        }
+    }
+}
+
+/// The tags after `after`, in order, each once, even if several names have it.
 #[must_use]
 pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     let mut tags: Vec<Tag> = entries
@@ -98,45 +171,72 @@ pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     tags
 }
 
-/// Lists a manifest, under `tag` if given.
+/// Lists a manifest, under `name` if given.
 ///
-/// Whatever had the tag before gives it up and goes, unless it has a part in a listing of referrers.
-/// Children of an index need no entries of their own.
-pub fn list(entries: &mut Vec<Descriptor>, entry: Entry, tag: Option<&Tag>) {
+/// Whatever had exactly this name before gives it up and goes, unless it has a part in a listing of
+/// referrers. Other names stay, also those with the same tag. Children of an index need no entries of
+/// their own.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if the name is none that the specification allows.
+///
+/// Source: image-spec v1.1.1, "Pre-Defined Annotation Keys", `org.opencontainers.image.ref.name`.
+pub fn list(entries: &mut Vec<Descriptor>, entry: Entry, name: Option<&str>) -> Result<()> {
+    if let Some(name) = name.filter(|name| !is_name(name)) {
+        return Err(Error::new(ErrorKind::Invalid)
+            .at(name)
+            .detail("not a name for an image, such as v1 or team/app:v1"));
+    }
     let Entry { descriptor: mut entry, children } = entry;
     let inside: HashSet<_> = children.iter().map(|d| &d.digest).collect();
     entries.retain(|d| name_of(d).is_some() || !inside.contains(&d.digest));
-    let Some(tag) = tag else {
+    let Some(name) = name else {
         if entries.iter().all(|d| d.digest != entry.digest) {
             entries.push(entry);
         }
-        return;
+        return Ok(());
     };
-    let named = |d: &Descriptor| tag_of(d).as_ref() == Some(tag);
+    let named = |d: &Descriptor| name_of(d) == Some(name);
     if entries.iter().rfind(|d| named(d)).is_some_and(|d| d.digest == entry.digest) {
-        return;
+        return Ok(());
     }
     entries.retain(|d| !named(d) || d.artifact_type.is_some());
     for d in entries.iter_mut().filter(|d| named(d)) {
         d.annotations.0.remove(Annotations::REF_NAME);
     }
     entries.retain(|d| d.digest != entry.digest || name_of(d).is_some());
-    entry.annotations.insert(Annotations::REF_NAME, tag.as_str());
+    entry.annotations.insert(Annotations::REF_NAME, name);
     entries.push(entry);
+    Ok(())
 }
 
-/// Takes a tag away; the manifest stays listed. Says whether there was one.
-pub fn unname(entries: &mut Vec<Descriptor>, tag: &Tag) -> bool {
-    let mut found = false;
-    for d in entries.iter_mut().filter(|d| tag_of(d).as_ref() == Some(tag)) {
+/// Whether a new entry may have this name: a tag, or words between separators.
+fn is_name(name: &str) -> bool {
+    let separator = |c: char| "-._:@+/".contains(c);
+    let word = |c: char| c.is_ascii_alphanumeric();
+    Tag::parse(name).is_ok()
+        || (name.starts_with(word)
+            && name.ends_with(word)
+            && name.chars().all(|c| word(c) || separator(c))
+            && !name.contains("//"))
+}
+
+/// Takes a name away, found as by [`named`]; the manifest stays listed. Says whether there was one.
+///
+/// # Errors
+/// As [`named`].
+pub fn unname(entries: &mut Vec<Descriptor>, name: &str) -> Result<bool> {
+    let Some(name) = named(entries, name)?.and_then(name_of).map(str::to_owned) else {
+        return Ok(false);
+    };
+    for d in entries.iter_mut().filter(|d| name_of(d) == Some(&name)) {
         d.annotations.0.remove(Annotations::REF_NAME);
-        found = true;
     }
     // Another name, or an earlier nameless entry, lists it already.
     let named = entries.iter().filter(|d| name_of(d).is_some());
     let mut listed: HashSet<_> = named.map(|d| d.digest.clone()).collect();
     entries.retain(|d| name_of(d).is_some() || listed.insert(d.digest.clone()));
-    found
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -160,34 +260,119 @@ mod tests {
         Tag::parse(name).unwrap()
     }
 
+    fn entries() -> Vec<Descriptor> {
+        [
+            ("a", Some("v1")),
+            ("b", Some("docker.io/library/alpine:v2")),
+            ("c", Some("alpine:v1")),
+            ("d", Some("not a name")),
+            ("e", None),
+            ("f", Some("alpine:v3")),
+            ("g", Some("a/b:v3")),
+            ("h", Some("a/b:v3")),
+            ("i", Some("a/b")),
+        ]
+        .map(|(content, name)| entry(content, name))
+        .to_vec()
+    }
+
     #[test]
-    fn names_that_are_references_have_tags_too_and_the_last_one_counts() {
-        let entries = [
-            entry("a", Some("v1")),
-            entry("b", Some("docker.io/library/alpine:v2")),
-            entry("c", Some("alpine:v1")),
-            entry("d", Some("not a name")),
-            entry("e", None),
-        ];
-        assert_eq!(tags(&entries, None), [tag("v1"), tag("v2")]);
-        assert_eq!(tags(&entries, Some(&tag("v1"))), [tag("v2")]);
-        let found = |name| listed(&entries, &tag(name).into()).map(|d| &d.digest);
-        assert_eq!(found("v1"), Some(&entries[2].digest));
-        assert_eq!(found("v2"), Some(&entries[1].digest));
-        assert_eq!(found("v3"), None);
+    fn an_entry_is_found_by_its_name_or_by_a_tag_that_it_has_alone() {
+        let entries = entries();
+        assert_eq!(tags(&entries, None), ["latest", "v1", "v2", "v3"].map(tag));
+        assert_eq!(tags(&entries, Some(&tag("v2"))), [tag("v3")]);
+        for (name, content) in [
+            ("v1", Some("a")),
+            ("alpine:v1", Some("c")),
+            ("v2", Some("b")),
+            ("docker.io/library/alpine:v2", Some("b")),
+            ("alpine:v2", None),
+            ("not a name", Some("d")),
+            ("a/b:v3", Some("h")),
+            ("a/b", Some("i")),
+            ("latest", Some("i")),
+            ("v4", None),
+        ] {
+            let found = named(&entries, name).unwrap().map(|d| d.digest.clone());
+            assert_eq!(found, content.map(|content| entry(content, None).digest), "{name}");
+        }
+        let e = named(&entries, "v3").unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Conflict);
+        for part in [format!("a/b:v3 ({})", entries[7].digest), "alpine:v3".to_owned()] {
+            assert!(e.to_string().contains(&part), "{e}");
+        }
+    }
+
+    #[test]
+    fn names_give_all_their_tags_only_if_no_two_give_the_same() {
+        let named = |names: &[&str]| {
+            let entries: Vec<_> = names.iter().map(|name| entry(name, Some(name))).collect();
+            distinct_tags(&entries)
+                .map(|tags| tags.keys().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+                .map_err(|e| e.kind())
+        };
+        assert_eq!(named(&["v1", "a/b:v2", "a/b"]), Ok("latest v1 v2".to_owned()));
+        assert_eq!(named(&["a/b:v1", "a/b:v1"]), Ok("v1".to_owned()));
+        assert_eq!(named(&["v1", "a/b:v1"]), Err(ErrorKind::Conflict));
+        assert_eq!(named(&["v1", "not a name"]), Err(ErrorKind::Unsupported));
+    }
+
+    #[test]
+    fn only_the_entry_of_the_same_name_is_replaced_or_removed() {
+        let mut entries = entries();
+        let count = entries.len();
+        list(&mut entries, childless("new"), Some("v2")).unwrap();
+        list(&mut entries, childless("newer"), Some("alpine:v1")).unwrap();
+        assert_eq!(entries.len(), count + 1);
+        let found = |entries: &[Descriptor], name| named(entries, name).unwrap().cloned();
+        assert_eq!(found(&entries, "v2"), Some(entry("new", Some("v2"))));
+        assert_eq!(found(&entries, "v1"), Some(entry("a", Some("v1"))));
+        assert_eq!(found(&entries, "alpine:v1"), Some(entry("newer", Some("alpine:v1"))));
+        assert!(unname(&mut entries, "v3").is_err());
+        assert!(unname(&mut entries, "v2").unwrap());
+        assert!(unname(&mut entries, "v2").unwrap());
+        assert!(!unname(&mut entries, "v2").unwrap());
+        assert_eq!(found(&entries, "v1"), Some(entry("a", Some("v1"))));
+    }
+
+    #[test]
+    fn a_new_name_is_one_that_the_specification_allows() {
+        for (name, allowed) in [
+            ("v1", true),
+            ("_x", true),
+            ("team/app:v9", true),
+            ("host:5000/team/app:v9", true),
+            ("team/app", true),
+            ("a+b", true),
+            ("a--b", true),
+            ("", false),
+            ("-x", false),
+            ("/a", false),
+            ("a//b", false),
+            ("a/", false),
+            ("a b", false),
+            ("a\u{7}b", false),
+        ] {
+            let listed = list(&mut Vec::new(), childless("a"), Some(name));
+            assert_eq!(listed.is_ok(), allowed, "{name:?}");
+        }
     }
 
     #[test]
     fn a_tag_moves_and_children_need_no_entry() {
         let mut entries = Vec::new();
-        list(&mut entries, childless("child"), None);
-        list(&mut entries, childless("child"), None);
-        assert_eq!(entries.len(), 1);
+        let mut push = |entry, name| {
+            list(&mut entries, entry, name).unwrap();
+            entries.clone()
+        };
+        push(childless("child"), None);
+        assert_eq!(push(childless("child"), None).len(), 1);
         let index = Entry { children: vec![entry("child", None)], ..childless("index") };
-        list(&mut entries, index, Some(&tag("v1")));
-        assert_eq!(entries, [entry("index", Some("v1"))]);
-        list(&mut entries, childless("index"), Some(&tag("v2")));
-        list(&mut entries, childless("other"), Some(&tag("v1")));
-        assert_eq!(entries, [entry("index", Some("v2")), entry("other", Some("v1"))]);
+        assert_eq!(push(index, Some("v1")), [entry("index", Some("v1"))]);
+        push(childless("index"), Some("v2"));
+        assert_eq!(
+            push(childless("other"), Some("v1")),
+            [entry("index", Some("v2")), entry("other", Some("v1"))]
+        );
     }
 }

@@ -31,9 +31,11 @@ use crate::store::{Delete, Holding, Node, Source, Target};
 
 /// An OCI image layout in a folder. Clones share the folder.
 ///
-/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags;
-/// where two entries have the same name, the last one counts. A manifest pushed without a tag is
-/// listed without a name, until an index that holds it is pushed.
+/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags, or
+/// references with a tag; where two entries have the same name, the last one counts. A tag finds the
+/// entry of that very name, else the only name with that tag: one of several is never guessed. What is
+/// pushed to a tag replaces the entry of that very name. A manifest pushed without a tag is listed
+/// without a name, until an index that holds it is pushed.
 ///
 /// Source: image-spec v1.1.1, "Image Layout".
 #[derive(Clone)]
@@ -42,6 +44,8 @@ pub struct Layout {
     /// Whose turn it is to change `index.json` among this layout's clones: they need not poll for
     /// the file's lock against each other.
     turn: Arc<Mutex<()>>,
+    /// The name that every tag stands for, if there is but one.
+    name: Option<Arc<str>>,
 }
 
 impl Layout {
@@ -54,7 +58,7 @@ impl Layout {
         let root = root.into();
         offload(move || {
             index_file::check_marker(&root)?;
-            Ok(Self { root: root.into(), turn: Arc::default() })
+            Ok(Self { root: root.into(), turn: Arc::default(), name: None })
         })
         .await
     }
@@ -67,9 +71,25 @@ impl Layout {
         let root = root.into();
         offload(move || {
             index_file::create(&root)?;
-            Ok(Self { root: root.into(), turn: Arc::default() })
+            Ok(Self { root: root.into(), turn: Arc::default(), name: None })
         })
         .await
+    }
+
+    /// Checks that [`create`](Self::create) would find a layout or an empty place; makes nothing.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub async fn can_create(root: impl Into<PathBuf>) -> Result<()> {
+        let root = root.into();
+        offload(move || index_file::can_create(&root)).await
+    }
+
+    /// The same layout for one entry: whatever the tag, what is read, pushed or removed under it is the
+    /// entry of this name. So names that are no tags can be used, such as `docker.io/library/nginx:1.27`.
+    #[must_use]
+    pub fn under(&self, name: &str) -> Self {
+        Self { name: Some(name.into()), ..self.clone() }
     }
 
     /// The folder.
@@ -97,10 +117,7 @@ impl Layout {
         let at = |e: Error| e.at(self.name());
         match listing::only(&entries).map_err(at)? {
             Some(only) => Ok(only),
-            None => {
-                let digests: Vec<&str> = entries.iter().map(|d| d.digest.as_str()).collect();
-                Err(at(listing::several(&digests)))
-            }
+            None => Err(at(listing::several(&entries))),
         }
     }
 
@@ -148,7 +165,21 @@ impl Layout {
 
     /// What `index.json` says of a manifest, if it lists it.
     async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
-        Ok(listing::listed(&self.entries().await?, selector).cloned())
+        let entries = self.entries().await?;
+        let found = match (selector, &self.name) {
+            (TagOrDigest::Tag(_), Some(name)) => listing::named(&entries, name),
+            _ => listing::listed(&entries, selector),
+        };
+        found.map(Option::<&Descriptor>::cloned).map_err(|e| e.at(self.name()))
+    }
+
+    fn missing(&self, what: &dyn fmt::Display) -> Error {
+        Error::new(ErrorKind::NotFound).at(format!("{} {what}", self.name()))
+    }
+
+    /// The name that a tag stands for.
+    fn entry_name(&self, tag: &Tag) -> Arc<str> {
+        self.name.clone().unwrap_or_else(|| tag.as_str().into())
     }
 
     async fn read_manifest(
@@ -194,7 +225,10 @@ impl Source for Layout {
     }
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let missing = || Error::new(ErrorKind::NotFound).at(format!("{} {selector}", self.name()));
+        let missing = || match (selector, &self.name) {
+            (TagOrDigest::Tag(_), Some(name)) => self.missing(name),
+            _ => self.missing(selector),
+        };
         match (self.listed(selector).await?, selector) {
             (Some(entry), _) => self.read_manifest(entry.digest, Some(entry.media_type)).await,
             // A child of an index is not listed, and just as much there.
@@ -292,12 +326,8 @@ impl Target for Layout {
         if self.holds(Node::Manifest(manifest.descriptor())).await? == Holding::Absent {
             blob_file::replace(&path, manifest.bytes().clone()).await?;
         }
-        let (entry, tag) = (listing::Entry::of(manifest)?, tag.cloned());
-        self.update(move |index| {
-            listing::list(&mut index.manifests, entry, tag.as_ref());
-            Ok(())
-        })
-        .await
+        let (entry, name) = (listing::Entry::of(manifest)?, tag.map(|tag| self.entry_name(tag)));
+        self.update(move |index| listing::list(&mut index.manifests, entry, name.as_deref())).await
     }
 }
 
@@ -319,13 +349,12 @@ impl Delete for Layout {
     }
 
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
-        let missing = Error::new(ErrorKind::NotFound).at(format!("{} {tag}", self.name()));
-        let tag = tag.clone();
-        self.update(
-            move |index| {
-                if listing::unname(&mut index.manifests, &tag) { Ok(()) } else { Err(missing) }
-            },
-        )
+        let name = self.entry_name(tag);
+        let missing = self.missing(&name);
+        self.update(move |index| match listing::unname(&mut index.manifests, &name)? {
+            true => Ok(()),
+            false => Err(missing),
+        })
         .await
     }
 }

@@ -26,8 +26,8 @@ pub(crate) struct Members {
 #[derive(Debug)]
 enum Member {
     File(Section),
-    /// The name, within the archive, of what it links to.
-    Link(String),
+    /// The names, within the archive, of what it may link to; the first one that is there counts.
+    Link(Vec<String>),
 }
 
 impl Members {
@@ -53,13 +53,18 @@ impl Members {
                 Kind::File => {
                     Member::File(Section::new(Arc::clone(file), entry.offset, entry.size))
                 }
-                Kind::HardLink(to) => Member::Link(name::link_target("", &to)?),
+                Kind::HardLink(to) => {
+                    Member::Link(name::link_targets(&name, ["", name::folder(&name)], &to)?)
+                }
                 Kind::SymbolicLink(to) => {
-                    Member::Link(name::link_target(name::folder(&name), &to)?)
+                    Member::Link(name::link_targets(&name, [name::folder(&name), ""], &to)?)
                 }
                 Kind::Other => continue,
             };
             names += name.len();
+            if let Member::Link(targets) = &member {
+                names += targets.iter().map(String::len).sum::<usize>();
+            }
             if names > NAMES_LIMIT {
                 return Err(Error::new(ErrorKind::TooLarge)
                     .detail(format!("more than {NAMES_LIMIT} bytes of names")));
@@ -74,17 +79,28 @@ impl Members {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the name leads out of the archive, or links go round.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Section>> {
-        let mut name = name::within(name.as_bytes())?.unwrap_or_default();
-        for _ in 0..LINK_LIMIT {
-            match self.by_name.get(&name) {
-                None => return Ok(None),
-                Some(Member::File(section)) => return Ok(Some(section.clone())),
-                Some(Member::Link(to)) => name.clone_from(to),
+        let name = name::within(name.as_bytes())?.unwrap_or_default();
+        let mut links = LINK_LIMIT;
+        self.follow(&name, &mut links)
+    }
+
+    fn follow(&self, name: &str, links: &mut usize) -> Result<Option<Section>> {
+        let targets = match self.by_name.get(name) {
+            None => return Ok(None),
+            Some(Member::File(section)) => return Ok(Some(section.clone())),
+            Some(Member::Link(targets)) => targets,
+        };
+        *links = links.checked_sub(1).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid)
+                .at(name)
+                .detail(format!("more than {LINK_LIMIT} links one after another"))
+        })?;
+        for target in targets {
+            if let Some(found) = self.follow(target, links)? {
+                return Ok(Some(found));
             }
         }
-        Err(Error::new(ErrorKind::Invalid)
-            .at(name)
-            .detail(format!("more than {LINK_LIMIT} links one after another")))
+        Ok(None)
     }
 
     /// The file of this name, which must be there.

@@ -27,11 +27,30 @@ pub(super) fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
+/// The names that a link may lead to, seen from these folders, the first that counts first.
+///
+/// A symbolic link starts in its own folder, a hard link at the archive's root. Docker resolved layers'
+/// links from the root too: some vendors' images have `<id>/layer.tar` as a link to `.<hash>.tar` there.
+///
+/// # Errors
+/// As [`link_target`], for the first folder.
+pub(super) fn link_targets(link: &str, folders: [&str; 2], to: &[u8]) -> Result<Vec<String>> {
+    let [first, second] = folders;
+    let first = link_target(first, to)?;
+    let second = link_target(second, to).ok().filter(|second| *second != first);
+    // A link to itself is nothing, if there is something else.
+    let mut targets: Vec<String> = std::iter::once(first).chain(second).collect();
+    if targets.len() > 1 {
+        targets.retain(|target| target != link);
+    }
+    Ok(targets)
+}
+
 /// The name that a link in `folder` leads to.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if that is outside the archive.
-pub(super) fn link_target(folder: &str, to: &[u8]) -> Result<String> {
+fn link_target(folder: &str, to: &[u8]) -> Result<String> {
     let refuse = || refused(to, "a link out of the archive");
     let to = str::from_utf8(to).map_err(|_| refuse())?;
     if to.starts_with('/') {
@@ -81,6 +100,24 @@ mod tests {
             let expected = expected.map(|name| name.map(str::to_owned));
             assert_eq!(found, expected, "{}", String::from_utf8_lossy(name));
         }
+    }
+
+    #[test]
+    fn a_link_is_seen_from_its_folder_and_from_the_root() {
+        for (link, folders, to, expected) in [
+            ("a/l", ["a", ""], ".x.tar", &["a/.x.tar", ".x.tar"][..]),
+            ("a/l", ["", "a"], "b", &["b", "a/b"]),
+            ("a/l", ["a", ""], "../b/l", &["b/l"]),
+            ("a/l", ["a", ""], "l", &["l"]),
+            ("l", ["", ""], "l", &["l"]),
+        ] {
+            assert_eq!(
+                link_targets(link, folders, to.as_bytes()).unwrap(),
+                expected,
+                "{link}: {to}"
+            );
+        }
+        assert!(link_targets("l", ["", ""], b"../b").is_err());
     }
 
     #[test]

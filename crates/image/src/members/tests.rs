@@ -70,15 +70,30 @@ fn links_are_followed_within_the_archive() {
         (b"a/layer.tar", EntryType::Regular, b"layer"),
         (b"b/layer.tar", EntryType::Symlink, b"../a/layer.tar"),
         (b"c/layer.tar", EntryType::Link, b"a/layer.tar"),
+        (b"d/layer.tar", EntryType::Symlink, b".top.tar"),
+        (b"e/layer.tar", EntryType::Symlink, b"layer.tar"),
+        (b"f/layer.tar", EntryType::Link, b"both.tar"),
+        (b"f/both.tar", EntryType::Regular, b"near"),
+        (b"g/both.tar", EntryType::Regular, b"near"),
+        (b"g/layer.tar", EntryType::Symlink, b"both.tar"),
+        (b".top.tar", EntryType::Regular, b"top"),
+        (b"layer.tar", EntryType::Regular, b"top"),
         (b"dangling", EntryType::Symlink, b"nothing"),
+        (b"one", EntryType::Symlink, b"two"),
+        (b"two", EntryType::Symlink, b"one"),
         (b"round", EntryType::Symlink, b"round"),
     ]))
     .unwrap();
     assert_eq!(read(&members, "b/layer.tar").unwrap(), b"layer");
     assert_eq!(read(&members, "c/layer.tar").unwrap(), b"layer");
+    assert_eq!(read(&members, "d/layer.tar").unwrap(), b"top");
+    assert_eq!(read(&members, "e/layer.tar").unwrap(), b"top");
+    assert_eq!(read(&members, "f/layer.tar").unwrap(), b"near");
+    assert_eq!(read(&members, "g/layer.tar").unwrap(), b"near");
+    assert_eq!(members.find("two").unwrap_err().kind(), ErrorKind::Invalid);
     assert!(read(&members, "dangling").is_none());
     assert_eq!(members.find("round").unwrap_err().kind(), ErrorKind::Invalid);
-    assert_eq!(members.files().count(), 3);
+    assert_eq!(members.files().count(), 11);
 }
 
 #[test]

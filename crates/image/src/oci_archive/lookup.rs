@@ -12,6 +12,8 @@ pub(super) struct Lookup<'a> {
     /// What the store calls itself.
     pub(super) name: String,
     pub(super) entries: &'a [Descriptor],
+    /// The name that every tag stands for, if there is but one.
+    pub(super) under: Option<&'a str>,
     pub(super) find: &'a dyn Fn(&Digest) -> Result<Option<Section>>,
 }
 
@@ -23,18 +25,24 @@ impl Lookup<'_> {
     /// A manifest that is listed, or, by digest, any that is there: children of an index are not
     /// listed.
     pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let missing = || self.not_found(&selector.to_string());
-        let (section, digest, media_type) =
-            match (listing::listed(self.entries, selector), selector) {
-                (Some(entry), _) => {
-                    let media_type = Some(entry.media_type.clone());
-                    (self.blob(&entry.digest)?, entry.digest.clone(), media_type)
-                }
-                (None, TagOrDigest::Digest(digest)) => {
-                    ((self.find)(digest)?.ok_or_else(missing)?, digest.clone(), None)
-                }
-                (None, TagOrDigest::Tag(_)) => return Err(missing()),
-            };
+        let (listed, what) = match (selector, self.under) {
+            (TagOrDigest::Tag(_), Some(name)) => {
+                (listing::named(self.entries, name), name.to_owned())
+            }
+            _ => (listing::listed(self.entries, selector), selector.to_string()),
+        };
+        let listed = listed.map_err(|e| e.at(&self.name))?;
+        let missing = || self.not_found(&what);
+        let (section, digest, media_type) = match (listed, selector) {
+            (Some(entry), _) => {
+                let media_type = Some(entry.media_type.clone());
+                (self.blob(&entry.digest)?, entry.digest.clone(), media_type)
+            }
+            (None, TagOrDigest::Digest(digest)) => {
+                ((self.find)(digest)?.ok_or_else(missing)?, digest.clone(), None)
+            }
+            (None, TagOrDigest::Tag(_)) => return Err(missing()),
+        };
         let bytes = section.bytes(MANIFEST_LIMIT).map_err(|e| e.at(&digest))?;
         RawManifest::new(bytes, media_type, digest)
     }

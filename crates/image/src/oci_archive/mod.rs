@@ -29,8 +29,9 @@ use crate::spool::{self, Spooled};
 /// An OCI image layout in a tar file, read where it lies. Clones share the open file.
 ///
 /// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags, or
-/// references with a tag; where two entries have the same tag, the last one counts. A compressed
-/// archive (gzip, zstd) is unpacked into an unnamed temporary file first.
+/// references with a tag; where two entries have the same name, the last one counts. A tag finds the
+/// entry of that very name, else the only name with that tag. A compressed archive (gzip, zstd) is
+/// unpacked into an unnamed temporary file first.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -47,6 +48,8 @@ use crate::spool::{self, Spooled};
 #[derive(Clone)]
 pub struct OciArchive {
     content: Arc<Content>,
+    /// The name that every tag stands for, if there is but one.
+    name: Option<Arc<str>>,
 }
 
 struct Content {
@@ -83,7 +86,14 @@ impl OciArchive {
             .map_err(|e| at(Error::new(ErrorKind::Invalid).detail(format!("{INDEX}: {e}"))))?;
         let content =
             Content { index_digest: Digest::sha256(&bytes), path, members, index, in_place };
-        Ok(Self { content: Arc::new(content) })
+        Ok(Self { content: Arc::new(content), name: None })
+    }
+
+    /// The same archive for one entry: whatever the tag, what is read under it is the entry of this
+    /// name, which need not be a tag.
+    #[must_use]
+    pub fn under(&self, name: &str) -> Self {
+        Self { content: Arc::clone(&self.content), name: Some(name.into()) }
     }
 
     /// The archive's file.
@@ -114,10 +124,7 @@ impl OciArchive {
             None if entries.iter().all(|d| d.platform.is_some()) => {
                 Ok(self.content.index_digest.clone().into())
             }
-            None => {
-                let digests: Vec<&str> = entries.iter().map(|d| d.digest.as_str()).collect();
-                Err(at(listing::several(&digests)))
-            }
+            None => Err(at(listing::several(entries))),
         }
     }
 
@@ -133,6 +140,7 @@ impl OciArchive {
         look(Lookup {
             name: self.name(),
             entries: self.entries(),
+            under: self.name.as_deref(),
             find: &|digest| self.section(digest),
         })
     }

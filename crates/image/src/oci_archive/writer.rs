@@ -29,6 +29,8 @@ use crate::tar_file::{self, Part, Stamp};
 #[derive(Clone)]
 pub struct OciArchiveWriter {
     work: Arc<Work>,
+    /// The name that every tag stands for, if there is but one.
+    name: Option<Arc<str>>,
 }
 
 struct Work {
@@ -77,7 +79,14 @@ impl OciArchiveWriter {
             whole: HashSet::new(),
         };
         let work = Work { path, before, staging, state: Mutex::new(state) };
-        Ok(Self { work: Arc::new(work) })
+        Ok(Self { work: Arc::new(work), name: None })
+    }
+
+    /// The same archive for one entry: whatever the tag, what is read or pushed under it is the entry of
+    /// this name, which need not be a tag.
+    #[must_use]
+    pub fn under(&self, name: &str) -> Self {
+        Self { work: Arc::clone(&self.work), name: Some(name.into()) }
     }
 
     /// Writes the archive's file, with all that was pushed until now.
@@ -138,9 +147,14 @@ impl Work {
         format!("oci-archive:{}", self.path.display())
     }
 
-    fn lookup<T>(&self, look: impl FnOnce(Lookup<'_>) -> Result<T>) -> Result<T> {
+    fn lookup<T>(
+        &self,
+        name: Option<&str>,
+        look: impl FnOnce(Lookup<'_>) -> Result<T>,
+    ) -> Result<T> {
         let entries = self.state().index.manifests.clone();
-        look(Lookup { name: self.name(), entries: &entries, find: &|digest| self.section(digest) })
+        let find = |digest: &Digest| self.section(digest);
+        look(Lookup { name: self.name(), entries: &entries, under: name, find: &find })
     }
 
     /// Whether the content is there and whole. What was there before is read once.
@@ -161,10 +175,9 @@ impl Work {
         Ok(held)
     }
 
-    fn list(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+    fn list(&self, manifest: &RawManifest, name: Option<&str>) -> Result<()> {
         let entry = listing::Entry::of(manifest)?;
-        listing::list(&mut self.state().index.manifests, entry, tag);
-        Ok(())
+        listing::list(&mut self.state().index.manifests, entry, name)
     }
 }
 
@@ -176,17 +189,18 @@ impl Source for OciArchiveWriter {
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (work, selector) = (Arc::clone(&self.work), selector.clone());
-        offload(move || work.lookup(|l| l.manifest(&selector))).await
+        let name = self.name.clone();
+        offload(move || work.lookup(name.as_deref(), |l| l.manifest(&selector))).await
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
-        let section = self.work.lookup(|l| l.blob(&descriptor.digest))?;
+        let section = self.work.lookup(None, |l| l.blob(&descriptor.digest))?;
         let stream = section.stream(0..section.size())?;
         BlobReader::new(descriptor.clone(), stream)
     }
 
     async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
-        let section = self.work.lookup(|l| l.blob(&descriptor.digest))?;
+        let section = self.work.lookup(None, |l| l.blob(&descriptor.digest))?;
         section.stream(range).map_err(|e| e.at(&descriptor.digest))
     }
 
@@ -203,7 +217,8 @@ impl Source for OciArchiveWriter {
         Pages::new(move |_| {
             let (work, subject, artifact_type) = asked.clone();
             async move {
-                let find = move || work.lookup(|l| l.referrers(&subject, artifact_type.as_ref()));
+                let find =
+                    move || work.lookup(None, |l| l.referrers(&subject, artifact_type.as_ref()));
                 let items = offload(find).await?;
                 Ok(Page { items, next: None })
             }
@@ -235,7 +250,8 @@ impl Target for OciArchiveWriter {
         if self.holds(Node::Manifest(descriptor)).await? == Holding::Absent {
             self.push_blob(descriptor, manifest.bytes().clone().into()).await?;
         }
-        self.work.list(manifest, tag)
+        let tag = tag.map(Tag::as_str);
+        self.work.list(manifest, tag.map(|tag| self.name.as_deref().unwrap_or(tag)))
     }
 }
 

@@ -1,0 +1,154 @@
+//! Names in layouts and archives: whole references beside plain tags, and what they give a target.
+
+use longshore::{Layout, Tag};
+use longshore_testkit::fixture::{Content, Image};
+use serde_json::Value;
+
+use crate::program::Program;
+
+const MYSQL: &str = "platform/mysql:latest";
+const APP: &str = "docker.io/library/app:latest";
+
+/// Writes images of one platform under these names to a layout of the home, and returns their digests.
+fn layout(program: &Program, folder: &str, names: &[&str]) -> Vec<String> {
+    let path = program.path(folder);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let layout = Layout::create(&path).await.unwrap();
+        let mut digests = Vec::new();
+        for (seed, name) in (1..).zip(names) {
+            let content: Content = Image::small(seed).build();
+            content.push(&layout.under(name), Some(&Tag::latest())).await;
+            digests.push(content.root.digest().to_string());
+        }
+        digests
+    })
+}
+
+#[test]
+fn whole_names_are_listed_and_each_can_be_used() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digests = layout(&program, "img", &[MYSQL, APP, "v1"]);
+    assert_eq!(program.ok("ls oci:img"), format!("{APP}\n{MYSQL}\nv1"));
+    assert_eq!(program.ok("ls oci:img --after docker.io/z --limit 1"), MYSQL);
+    let located = program.ok("ls oci:img --references");
+    for (line, digest) in located.lines().zip([&digests[1], &digests[0], &digests[2]]) {
+        assert_eq!(program.ok(&format!("digest {line}")), *digest, "{line}");
+    }
+    let repository = format!("{}/a/b", server.address);
+    program.ok(&format!("push -q oci:img:{MYSQL} {repository}"));
+    assert_eq!(program.ok(&format!("digest {repository}:latest")), digests[0]);
+    // The same from an archive.
+    program.ok(&format!("copy -q oci:img:{APP} oci-archive:x.tar:{APP}"));
+    program.ok(&format!("copy -q oci:img:{MYSQL} oci-archive:x.tar:{MYSQL}"));
+    assert_eq!(program.ok("ls oci-archive:x.tar"), format!("{APP}\n{MYSQL}"));
+    assert_eq!(program.ok(&format!("digest oci-archive:x.tar:{APP}")), digests[1]);
+    let told = program.fails(6, "digest oci-archive:x.tar:latest");
+    assert!(told.contains(&digests[0]) && told.contains(&digests[1]), "{told}");
+}
+
+#[test]
+fn names_that_share_a_tag_are_never_mixed_up() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digests = layout(&program, "img", &[MYSQL, APP]);
+    let repository = format!("{}/a/b", server.address);
+    for line in [
+        format!("push -q oci:img:latest {repository}:v1"),
+        format!("push -q oci:img {repository} --all-tags"),
+        format!("push -q oci:img {repository}"),
+        "untag oci:img:latest".to_owned(),
+        "digest oci:img".to_owned(),
+    ] {
+        let told = program.fails(6, &line);
+        for (name, digest) in [MYSQL, APP].iter().zip(&digests) {
+            assert!(told.contains(&format!("{name} ({digest})")), "{line}: {told}");
+        }
+    }
+    program.fails(3, &format!("ls {repository}"));
+    program.ok(&format!("untag oci:img:{MYSQL}"));
+    assert_eq!(program.ok("ls oci:img"), APP);
+    // Now the tag is of one name alone, until an entry has exactly that name.
+    assert_eq!(program.ok("digest oci:img:latest"), digests[1]);
+    program.ok(&format!("tag oci:img@{} latest", digests[0]));
+    assert_eq!(program.ok("digest oci:img:latest"), digests[0]);
+    assert_eq!(program.ok(&format!("digest oci:img:{APP}")), digests[1]);
+    program.ok(&format!("tag oci:img:{APP} v2 v3"));
+    assert_eq!(program.ok("ls oci:img"), format!("{APP}\nlatest\nv2\nv3"));
+}
+
+#[test]
+fn a_pull_leaves_the_names_of_others() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digests = layout(&program, "img", &[MYSQL]);
+    layout(&program, "other", &["v0", "latest"]);
+    let app = format!("{}/team/app:latest", server.address);
+    program.ok(&format!("push -q oci:other:latest {app}"));
+    program.ok(&format!("pull -q {app} oci:img"));
+    assert_eq!(program.ok("ls oci:img"), format!("latest\n{MYSQL}"));
+    assert_eq!(program.ok(&format!("digest oci:img:{MYSQL}")), digests[0]);
+    assert_eq!(program.ok("digest oci:img:latest"), program.ok(&format!("digest {app}")));
+
+    program.ok(&format!("pull -q {app} oci:mine:team/app:v9"));
+    assert_eq!(program.ok("ls oci:mine"), "team/app:v9");
+    let made: Vec<_> = std::fs::read_dir(program.path("")).unwrap().flatten().collect();
+    assert!(made.iter().all(|entry| !entry.file_name().to_string_lossy().contains(':')));
+    let told = program.fails(1, &format!("pull -q {app} oci:mine:-x"));
+    assert!(told.contains("-x") && told.contains("team/app:v1"), "{told}");
+}
+
+#[test]
+fn the_only_name_gives_the_target_its_tag_and_several_are_listed() {
+    let program = Program::new();
+    let server = program.serve(None);
+    layout(&program, "img", &["rshk0jal"]);
+    let at = |name: &str| format!("{}/{name}", server.address);
+    for (source, from) in [
+        ("docker-archive:x.tar", "docker-archive:x.tar:polykey:rshk0jal"),
+        ("oci-archive:o.tar", "oci-archive:o.tar:me/polykey:rshk0jal"),
+        ("oci:dir", "oci:dir:polykey:rshk0jal"),
+    ] {
+        program.ok(&format!("copy -q oci:img {from}"));
+        let target = at(source.split(':').next().unwrap());
+        program.ok(&format!("push -q {source} {target}"));
+        assert_eq!(program.ok(&format!("ls {target}")), "rshk0jal", "{source}");
+    }
+    program.ok(&format!("push -q docker-archive:x.tar:@0 {}", at("place")));
+    assert_eq!(program.ok(&format!("ls {}", at("place"))), "rshk0jal");
+    program.ok("copy -q oci:img docker-archive:x.tar:other/name:v2");
+    let told = program.fails(6, &format!("push -q docker-archive:x.tar {}", at("several")));
+    for part in ["polykey:rshk0jal", "other/name:v2", "docker-archive:FILE:REPOSITORY:TAG"] {
+        assert!(told.contains(part), "{told}");
+    }
+    program.fails(3, &format!("ls {}", at("several")));
+    program.ok(&format!("push -q docker-archive:x.tar {}:v3", at("several")));
+    assert_eq!(program.ok("ls docker-archive:x.tar:other/name"), "v2");
+}
+
+#[test]
+fn pull_says_where_it_went_and_writes_into_no_folder_of_others() {
+    let program = Program::new();
+    let server = program.serve(None);
+    layout(&program, "img", &["v1"]);
+    let app = format!("{}/team/app:v1", server.address);
+    program.ok(&format!("push -q oci:img {app}"));
+    let said = program.ok(&format!("pull -q {app}"));
+    let place = said.rsplit(' ').next().unwrap();
+    assert_eq!(place, "oci:app:v1", "{said}");
+    assert_eq!(program.ok(&format!("digest {place}")), said.split(' ').nth(1).unwrap());
+    let outcome: Value =
+        serde_json::from_str(&program.ok(&format!("pull -q --json {app}"))).unwrap();
+    assert_eq!(outcome["copies"][0]["target"], "oci:app:v1");
+
+    for file in ["letter.txt", "index.json"] {
+        let folder = program.path(&format!("home-{file}"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(file), "{}").unwrap();
+        // Nothing is asked of the registry: it is not even there.
+        let line = format!("pull -q localhost:1/x:v1 oci:home-{file}");
+        let told = program.fails(1, &line);
+        assert!(told.contains(file) && told.contains("not an OCI layout"), "{told}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    }
+}
