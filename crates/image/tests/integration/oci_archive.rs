@@ -73,7 +73,10 @@ async fn an_archive_is_extended_and_its_tags_are_merged() {
     contents[2].assert_in(&archive, &by_tag("one")).await;
     let e = archive.only_manifest().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Conflict);
-    assert!(e.to_string().contains("two, one"), "{e}");
+    for (name, content) in [("one", &contents[2]), ("two", &contents[1])] {
+        let shown = format!("{name} ({})", content.root.digest());
+        assert!(e.to_string().contains(&shown), "{e}");
+    }
 }
 
 #[tokio::test]
