@@ -70,7 +70,7 @@ impl Location {
     }
 
     /// What this tag stands for there.
-    pub(crate) fn with_tag(&self, tag: Tag) -> Self {
+    pub(crate) fn with_tag(&self, tag: &Tag) -> Self {
         let tagged = |reference: &Reference| {
             Reference::new(reference.repository().clone()).with_tag(tag.clone())
         };

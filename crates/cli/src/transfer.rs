@@ -255,7 +255,7 @@ struct Copied {
 impl Copied {
     fn new(target: &Location, copy: CopySummary) -> Self {
         let target = match (&copy.tag, target.entry_name()) {
-            (Some(tag), None) => target.with_tag(tag.clone()),
+            (Some(tag), None) => target.with_tag(tag),
             _ => target.clone(),
         };
         Self { copy, target: target.to_string() }

@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     match references {
         false => context.output().list("tags", tags).await,
         true => {
-            let references = tags.map_ok(move |tag| location.with_tag(tag));
+            let references = tags.map_ok(move |tag| location.with_tag(&tag));
             context.output().list("references", references).await
         }
     }
