@@ -111,7 +111,8 @@ impl Exchange {
         self
     }
 
-    /// Answers with this header; `content-length` takes the place of the right one.
+    /// Answers with this header; `content-length` takes the place of the right one, and is left out
+    /// where it is empty. With `transfer-encoding`, the body is to be so encoded already.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.answer_headers.push((name.to_ascii_lowercase(), value.into()));
@@ -321,11 +322,13 @@ fn compare(expected: &Exchange, came: &Request) -> Vec<String> {
 async fn answer(stream: &mut BufReader<TcpStream>, exchange: &Exchange) -> std::io::Result<()> {
     let body = &exchange.answer_body;
     let mut head = format!("HTTP/1.1 {} scripted\r\n", exchange.status);
-    let has_length = exchange.answer_headers.iter().any(|(name, _)| name == "content-length");
+    let is_length = |name: &str| matches!(name, "content-length" | "transfer-encoding");
+    let has_length = exchange.answer_headers.iter().any(|(name, _)| is_length(name));
     if !has_length && !matches!(exchange.status, 204 | 304) {
         head.push_str(&format!("content-length: {}\r\n", body.len()));
     }
-    for (name, value) in &exchange.answer_headers {
+    let is_sent = |value: &str, name: &str| !(name == "content-length" && value.is_empty());
+    for (name, value) in exchange.answer_headers.iter().filter(|(n, v)| is_sent(v, n)) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use futures_util::{StreamExt as _, stream};
-use http::header::{CONTENT_LENGTH, RANGE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, RANGE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method};
 use longshore_core::{BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
 
@@ -24,7 +24,7 @@ impl RemoteRepository {
             let is_head = method == Method::HEAD;
             let ask = Ask::new(method, uri.clone(), self.pull(), self.blob_name(digest));
             let reply = self.exchange().send(ask).await?;
-            let size = reply.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+            let size = whole_size(&reply);
             match (reply.status.as_u16(), size) {
                 (200, Some(size)) => return Ok(Some(size)),
                 (404, _) => return Ok(None),
@@ -84,8 +84,9 @@ impl RemoteRepository {
 ///
 /// Where a body breaks off or stalls, the rest is asked for through the registry again: the URL it
 /// came from may have been signed for a short time. A reply that ignores the range is taken from
-/// its start, and what is known already left out; one with another range is refused. Whether it was
-/// all right, the reader's digest decides.
+/// its start, and what is known already left out; one with another range is refused. A whole blob of
+/// another size is not asked for again: it would have that size again. Whether it was all right, the
+/// reader's digest decides.
 struct Download {
     repository: RemoteRepository,
     descriptor: Descriptor,
@@ -95,6 +96,8 @@ struct Download {
     body: BlobStream,
     /// Bytes of the body to leave out.
     skip: u64,
+    /// Whether the end of the body is the end of the blob, and not of a connection.
+    ends_the_blob: bool,
     /// Whether the registry answered a range with another one.
     ranges_fail: bool,
     failures: usize,
@@ -116,6 +119,7 @@ impl Download {
             range,
             body: BlobStream::new(stream::empty()),
             skip: 0,
+            ends_the_blob: false,
             ranges_fail: false,
             failures: 0,
         };
@@ -132,13 +136,11 @@ impl Download {
         if !whole && !self.ranges_fail {
             let reply = self.repository.get_blob(&self.descriptor.digest, Some(&rest)).await?;
             match reply.status.as_u16() {
-                200 => {
-                    self.take(reply, self.position);
-                    return Ok(());
-                }
+                200 => return self.take_whole(reply),
                 206 => match check_content_range(&reply.headers, &rest, self.descriptor.size) {
                     Ok(()) => {
-                        self.take(reply, 0);
+                        (self.body, self.skip) = (reply.body.into_stream(), 0);
+                        self.ends_the_blob = false;
                         return Ok(());
                     }
                     Err(clause) => {
@@ -152,13 +154,24 @@ impl Download {
         }
         let reply = self.repository.get_blob(&self.descriptor.digest, None).await?;
         let reply = reply.expect(&[200]).await.map_err(|e| e.at(self.name()))?;
-        self.take(reply, self.position);
+        self.take_whole(reply)
+    }
+
+    /// Takes the whole blob, and leaves out what is known already.
+    fn take_whole(&mut self, reply: Reply) -> Result<()> {
+        if let Some(size) = whole_size(&reply).filter(|size| *size != self.descriptor.size) {
+            return Err(self.other_size(size));
+        }
+        self.ends_the_blob = reply.headers.contains_key(TRANSFER_ENCODING)
+            && !reply.headers.contains_key(CONTENT_ENCODING);
+        (self.body, self.skip) = (reply.body.into_stream(), self.position);
         Ok(())
     }
 
-    fn take(&mut self, reply: Reply, skip: u64) {
-        self.body = reply.body.into_stream();
-        self.skip = skip;
+    fn other_size(&self, size: u64) -> Error {
+        let clause =
+            format!("the manifest says {} bytes, the registry has {size}", self.descriptor.size);
+        Error::new(ErrorKind::SizeMismatch).at(self.name()).detail(clause)
     }
 
     /// The next piece, also of what is more than the range: the reader of a whole blob refuses it.
@@ -175,6 +188,10 @@ impl Download {
                     }
                 }
                 None if self.position >= self.range.end => return Ok(None),
+                // What is left to skip did not come either.
+                None if self.ends_the_blob => {
+                    return Err(self.other_size(self.position - self.skip));
+                }
                 None => {
                     let error = Error::new(ErrorKind::Transport).at(self.name());
                     self.recover(error.detail("the reply ended early")).await?;
@@ -210,6 +227,13 @@ impl Download {
     fn name(&self) -> String {
         self.repository.blob_name(&self.descriptor.digest)
     }
+}
+
+/// The size of the whole blob by its reply's head, if that tells it: an encoded one has another.
+fn whole_size(reply: &Reply) -> Option<u64> {
+    let encoded = reply.headers.contains_key(CONTENT_ENCODING);
+    let size = reply.header(CONTENT_LENGTH.as_str()).filter(|_| !encoded);
+    size.and_then(|text| text.parse().ok())
 }
 
 /// 1 MiB: with less than this between failures, they count as one series.

@@ -59,15 +59,35 @@ async fn a_body_that_ends_early_without_saying_its_size_goes_on_too() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     // Closed without a length: the end looks like one.
-    server.expect(
-        get(&descriptor)
-            .header("content-length", "4")
-            .header("connection", "close")
-            .body(&CONTENT[..4]),
-    );
+    server.expect(get(&descriptor).header("content-length", "").body(CONTENT).cut(4));
     server.expect(rest(&descriptor, 4));
     assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
     server.finish();
+}
+
+#[tokio::test]
+async fn a_blob_of_another_size_is_told_at_once() {
+    let descriptor = blob(CONTENT);
+    let chunked = "9\r\n012345678\r\n0\r\n\r\n";
+    for (reply, size) in [
+        (get(&descriptor).body(&CONTENT[..9]), 9),
+        (get(&descriptor).body([CONTENT, b"x"].concat()), 11),
+        (get(&descriptor).header("transfer-encoding", "chunked").body(chunked), 9),
+    ] {
+        // In the first reply, and in one that takes the place of the rest.
+        for breaks_off in [false, true] {
+            let server = Script::start().await;
+            if breaks_off {
+                server.expect(get(&descriptor).body(CONTENT).cut(3));
+            }
+            server.expect(reply.clone());
+            let e = read(&server, &descriptor).await.unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::SizeMismatch);
+            let told = format!("the manifest says 10 bytes, the registry has {size}");
+            assert!(e.to_string().contains(&told), "{e}");
+            server.finish();
+        }
+    }
 }
 
 #[tokio::test]
@@ -185,9 +205,9 @@ async fn parts_of_a_blob_are_exact() {
     // The same, from a server that does not know ranges.
     server.expect(get(&descriptor).body(CONTENT));
     assert_eq!(part(2..5).await.unwrap(), "234");
-    // And from one that sends more than there should be, or refuses ranges.
+    // A blob of another size is refused; a registry that refuses ranges is asked for all of it.
     server.expect(get(&descriptor).body("0123456789 and more"));
-    assert_eq!(part(0..10).await.unwrap(), CONTENT);
+    assert_eq!(part(0..10).await.unwrap_err().kind(), ErrorKind::SizeMismatch);
     server.expect(get(&descriptor).with("range", "bytes=2-4").answer(416));
     server.expect(get(&descriptor).without("range").body(CONTENT));
     assert_eq!(part(2..5).await.unwrap(), "234");
