@@ -117,7 +117,7 @@ pub(crate) struct Network {
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_CONNECT_TIMEOUT")]
     connect_timeout: Option<Given<Time>>,
 
-    /// Wait this long for a reply, and for more of it [default: 60s].
+    /// Wait this long for a reply, and for more of it [default: 60s for a reply, 30s for more].
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_IDLE_TIMEOUT")]
     idle_timeout: Option<Given<Time>>,
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::auth::{Scope, Scopes};
 use crate::exchange::{Ask, Exchange};
-use crate::listing::{ListOptions, PAGE_LIMIT, page_uri};
+use crate::listing::{FALLBACK_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 use crate::shared::Shared;
 
@@ -16,17 +16,25 @@ pub(crate) fn pages(
     shared: &Shared,
     options: ListOptions<RepositoryName>,
 ) -> Pages<RepositoryName> {
-    let size = options.page_size.unwrap_or(shared.page_size);
+    let size = options.page_size.or(shared.page_size);
     Pages::new(move |token| {
         let (exchange, after) = (exchange.clone(), options.after.clone());
         async move {
             let first = exchange.endpoint()?.catalog(size, after.as_ref());
-            page(&exchange, page_uri(token, first)?).await
+            let may_be_cut = token.is_none() && size.is_none();
+            match page(&exchange, page_uri(token, first)?).await? {
+                Err(_) if may_be_cut => {
+                    let size = Some(FALLBACK_PAGE_SIZE);
+                    page(&exchange, exchange.endpoint()?.catalog(size, after.as_ref())).await?
+                }
+                page => page,
+            }
         }
     })
 }
 
-async fn page(exchange: &Exchange, uri: Uri) -> Result<Page<RepositoryName>> {
+/// A page; the inner error says that it is too large.
+async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryName>>> {
     #[derive(Deserialize)]
     struct Listing {
         repositories: Option<Vec<String>>,
@@ -34,11 +42,14 @@ async fn page(exchange: &Exchange, uri: Uri) -> Result<Page<RepositoryName>> {
     let about = format!("catalog of {}", exchange.registry());
     let scopes = Scopes::new([Scope::catalog()]);
     let ask = Ask::new(Method::GET, uri.clone(), scopes, about);
-    let (reply, body) = exchange.fetch(ask, PAGE_LIMIT).await?;
+    let (reply, body) = match exchange.fetch_within(ask, PAGE_LIMIT).await? {
+        Ok(fetched) => fetched,
+        Err(too_large) => return Ok(Err(too_large)),
+    };
     let listing: Listing = json(&uri, &body)?;
     let next = reply.next_page(&uri)?.map(|next| PageToken(next.to_string()));
     let names = listing.repositories.unwrap_or_default();
-    Ok(Page { items: names.iter().filter_map(|text| name(text)).collect(), next })
+    Ok(Ok(Page { items: names.iter().filter_map(|text| name(text)).collect(), next }))
 }
 
 /// A repository's name, unless the grammar knows none like it: nothing could be asked of it.

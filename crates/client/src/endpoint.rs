@@ -32,25 +32,26 @@ impl Endpoint {
         self.uri(["v2", ""], &[])
     }
 
-    /// The catalog of repositories, after one of them if given.
-    pub(crate) fn catalog(&self, page_size: NonZeroUsize, after: Option<&RepositoryName>) -> Uri {
-        let size = page_size.to_string();
-        let mut query = vec![("n", size.as_str())];
-        query.extend(after.map(|name| ("last", name.as_str())));
-        self.uri(["v2", "_catalog"], &query)
+    /// The catalog of repositories, after one of them if given, in pages of a size if given.
+    pub(crate) fn catalog(
+        &self,
+        page_size: Option<NonZeroUsize>,
+        after: Option<&RepositoryName>,
+    ) -> Uri {
+        let size = page_size.map(|size| size.to_string());
+        let after = after.map(RepositoryName::as_str);
+        self.uri(["v2", "_catalog"], &page_query(size.as_deref(), after))
     }
 
-    /// End-8: the tags of a repository, after one of them if given.
+    /// End-8: the tags of a repository, after one of them if given, in pages of a size if given.
     pub(crate) fn tags(
         &self,
         name: &RepositoryName,
-        page_size: NonZeroUsize,
+        page_size: Option<NonZeroUsize>,
         after: Option<&Tag>,
     ) -> Uri {
-        let size = page_size.to_string();
-        let mut query = vec![("n", size.as_str())];
-        query.extend(after.map(|tag| ("last", tag.as_str())));
-        self.below(name, ["tags", "list"], &query)
+        let size = page_size.map(|size| size.to_string());
+        self.below(name, ["tags", "list"], &page_query(size.as_deref(), after.map(Tag::as_str)))
     }
 
     /// End-3, end-7, end-9: a manifest.
@@ -142,6 +143,12 @@ impl Endpoint {
     }
 }
 
+/// The query of a listing's first page.
+fn page_query<'a>(size: Option<&'a str>, after: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+    let size = size.map(|size| ("n", size));
+    size.into_iter().chain(after.map(|after| ("last", after))).collect()
+}
+
 /// The URL that completes an upload: the session's own, byte for byte, with the digest added.
 ///
 /// Signed URLs break if their query is written anew, so it is not. A digest that is there already is
@@ -181,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_base_url_joins_right() {
-        let n = NonZeroUsize::new(7).unwrap();
+        let n = NonZeroUsize::new(7);
         for (base, root) in [
             ("https://r:5000/v2/", "https://r:5000/v2/"),
             ("https://r:5000/v2", "https://r:5000/v2/"),
@@ -214,11 +221,14 @@ mod tests {
         let (e, name) = (endpoint("r.example:5000"), RepositoryName::parse("a/b").unwrap());
         let digest = Digest::sha256(b"");
         let tag = Tag::parse("v1").unwrap();
-        let n = NonZeroUsize::new(7).unwrap();
+        let n = NonZeroUsize::new(7);
         for (found, path) in [
             (e.root(), "/v2/".to_owned()),
             (e.catalog(n, None), "/v2/_catalog?n=7".to_owned()),
             (e.catalog(n, Some(&name)), "/v2/_catalog?n=7&last=a%2Fb".to_owned()),
+            (e.catalog(None, None), "/v2/_catalog".to_owned()),
+            (e.tags(&name, None, None), "/v2/a/b/tags/list".to_owned()),
+            (e.tags(&name, None, Some(&tag)), "/v2/a/b/tags/list?last=v1".to_owned()),
             (e.tags(&name, n, None), "/v2/a/b/tags/list?n=7".to_owned()),
             (e.tags(&name, n, Some(&tag)), "/v2/a/b/tags/list?n=7&last=v1".to_owned()),
             (e.manifest(&name, &tag.into()), "/v2/a/b/manifests/v1".to_owned()),

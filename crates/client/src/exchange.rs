@@ -205,6 +205,16 @@ impl Exchange {
     ///
     /// A body that breaks off is asked for again: the transport's own attempts end with the head.
     pub(crate) async fn fetch(&self, ask: Ask, limit: usize) -> Result<(Reply, Bytes)> {
+        self.fetch_within(ask, limit).await?
+    }
+
+    /// As [`fetch`](Self::fetch); the inner error says that the body is larger than `limit`, and
+    /// nothing else: a token service's answer may be too large as well.
+    pub(crate) async fn fetch_within(
+        &self,
+        ask: Ask,
+        limit: usize,
+    ) -> Result<Result<(Reply, Bytes)>> {
         let (mut ask, mut attempt) = (ask, 1);
         let deadline = self.deadline();
         loop {
@@ -212,7 +222,8 @@ impl Exchange {
             let mut reply = self.expect_by(ask, &[200], deadline).await?;
             let body = std::mem::take(&mut reply.body).into_stream().bytes(limit).await;
             ask = match (body, again) {
-                (Ok(body), _) => return Ok((reply, body)),
+                (Ok(body), _) => return Ok(Ok((reply, body))),
+                (Err(e), _) if e.kind() == ErrorKind::TooLarge => return Ok(Err(e.at(about))),
                 (Err(e), Some(again)) if attempt < FETCH_ATTEMPTS && is_broken(&e) => {
                     tracing::debug!(error = %e, "asking again for a reply that broke off");
                     again

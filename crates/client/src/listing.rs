@@ -22,8 +22,9 @@ use longshore_core::{Error, ErrorKind, PageToken, Result};
 pub struct ListOptions<T> {
     /// Only what comes after this one, by the registry's order; it need not be there.
     pub after: Option<T>,
-    /// How many to ask for in a page; the client's own where `None`. A registry may send fewer, and
-    /// has a most of its own.
+    /// How many to ask for in a page. Where `None`, the
+    /// [client's](crate::ClientBuilder::page_size); without that too, the registry decides. A
+    /// registry may send fewer, and has a most of its own.
     pub page_size: Option<NonZeroUsize>,
 }
 
@@ -42,6 +43,10 @@ pub(crate) fn page_uri(token: Option<PageToken>, first: Uri) -> Result<Uri> {
         }),
     }
 }
+
+/// The size of pages to ask for where a registry sends more at once than [`PAGE_LIMIT`]: the most
+/// that ECR and distribution accept.
+pub(crate) const FALLBACK_PAGE_SIZE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
 /// 8 MiB a page.
 pub(crate) const PAGE_LIMIT: usize = 8 << 20;

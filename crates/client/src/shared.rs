@@ -11,7 +11,7 @@ use crate::config::{RetryPolicy, UploadForm};
 /// Settings of operations, and what was learnt of registries.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) page_size: NonZeroUsize,
+    pub(crate) page_size: Option<NonZeroUsize>,
     pub(crate) retry: RetryPolicy,
     upload_form: UploadForm,
     /// The forms that registries turned out to want.
@@ -22,7 +22,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        page_size: NonZeroUsize,
+        page_size: Option<NonZeroUsize>,
         retry: RetryPolicy,
         upload_form: UploadForm,
     ) -> Self {

@@ -48,7 +48,7 @@ impl Client {
             [] => Scopes::new([Scope::repository(repository.name(), &["pull"])]),
             scopes => Scopes::new(scopes.iter().cloned()),
         };
-        let page = endpoint.tags(repository.name(), NonZeroUsize::MIN, None);
+        let page = endpoint.tags(repository.name(), Some(NonZeroUsize::MIN), None);
         let page = exchange.reachable(&page).await?;
         Ok(Question { access: exchange.access(scopes).await?, page: Some(page) })
     }

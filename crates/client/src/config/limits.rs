@@ -12,7 +12,7 @@ pub struct Limits {
     /// The wait for a reply once a request is sent. Default: 60 s.
     pub response: Duration,
     /// The wait for the next bytes of a body; also the time over which one must reach a kilobyte a
-    /// second. Default: 60 s.
+    /// second. Default: 30 s.
     pub idle: Duration,
     /// The time for one request in all: its connection, tokens, attempts and redirects, and the whole
     /// of its reply's body. Default: none.
@@ -27,7 +27,7 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(30),
             response: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(30),
             total: None,
             requests_per_host: NonZeroUsize::MIN.saturating_add(15),
         }

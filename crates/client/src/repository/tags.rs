@@ -3,12 +3,12 @@
 use std::num::NonZeroUsize;
 
 use http::{Method, Uri};
-use longshore_core::{Cached, Page, PageToken, Pages, Printable, Result, Source as _, Tag};
+use longshore_core::{Cached, Error, Page, PageToken, Pages, Printable, Result, Source as _, Tag};
 use serde::Deserialize;
 
 use super::RemoteRepository;
 use crate::exchange::Ask;
-use crate::listing::{ListOptions, PAGE_LIMIT, page_uri};
+use crate::listing::{FALLBACK_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 
 impl RemoteRepository {
@@ -16,13 +16,23 @@ impl RemoteRepository {
     /// [`tags`](longshore_core::Source::tags).
     #[must_use]
     pub fn tags_with(&self, options: ListOptions<Tag>) -> Pages<Tag> {
-        let size = options.page_size.unwrap_or(self.shared().page_size);
+        let size = options.page_size.or(self.shared().page_size);
         let repository = self.clone();
         Pages::new(move |token| {
             let (repository, after) = (repository.clone(), options.after.clone());
             async move {
-                let first = repository.endpoint()?.tags(repository.path(), size, after.as_ref());
-                repository.tag_page(page_uri(token, first)?, size).await
+                let first = |size| {
+                    let endpoint = repository.endpoint()?;
+                    Ok::<_, Error>(endpoint.tags(repository.path(), size, after.as_ref()))
+                };
+                let may_be_cut = token.is_none() && size.is_none();
+                match repository.tag_page(page_uri(token, first(size)?)?, size).await? {
+                    Err(_) if may_be_cut => {
+                        let size = Some(FALLBACK_PAGE_SIZE);
+                        repository.tag_page(first(size)?, size).await?
+                    }
+                    page => page,
+                }
             }
         })
     }
@@ -34,7 +44,8 @@ impl RemoteRepository {
         Cached::new(move || repository.tags(None))
     }
 
-    async fn tag_page(&self, uri: Uri, size: NonZeroUsize) -> Result<Page<Tag>> {
+    /// A page; the inner error says that it is too large.
+    async fn tag_page(&self, uri: Uri, size: Option<NonZeroUsize>) -> Result<Result<Page<Tag>>> {
         #[derive(Deserialize)]
         struct Listing {
             // `null` where there are none: GHCR, Nexus.
@@ -42,7 +53,10 @@ impl RemoteRepository {
         }
         let about = format!("tags of {}", self.repository());
         let ask = Ask::new(Method::GET, uri.clone(), self.pull(), &about);
-        let (reply, body) = self.exchange().fetch(ask, PAGE_LIMIT).await?;
+        let (reply, body) = match self.exchange().fetch_within(ask, PAGE_LIMIT).await? {
+            Ok(fetched) => fetched,
+            Err(too_large) => return Ok(Err(too_large)),
+        };
         let listing: Listing = json(&uri, &body)?;
         let tags = after_last(listing.tags.unwrap_or_default(), &uri);
         let next = match reply.next_page(&uri)? {
@@ -50,12 +64,13 @@ impl RemoteRepository {
             None => self.untold_page(&tags, size)?,
         };
         let next = next.map(|next| PageToken(next.to_string()));
-        Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next })
+        Ok(Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next }))
     }
 
     /// Where there may be more after a full page, though no link says so: Nexus leaves it out.
-    fn untold_page(&self, tags: &[String], size: NonZeroUsize) -> Result<Option<Uri>> {
-        let last = tags.last().filter(|_| tags.len() == size.get()).and_then(|text| tag(text));
+    fn untold_page(&self, tags: &[String], size: Option<NonZeroUsize>) -> Result<Option<Uri>> {
+        let is_full = size.is_some_and(|size| tags.len() == size.get());
+        let last = tags.last().filter(|_| is_full).and_then(|text| tag(text));
         let Some(last) = last else { return Ok(None) };
         Ok(Some(self.endpoint()?.tags(self.path(), size, Some(&last))))
     }

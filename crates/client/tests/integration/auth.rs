@@ -20,7 +20,7 @@ fn as_user(server: &Script) -> RemoteRepository {
 }
 
 fn tags() -> Exchange {
-    Exchange::new("GET", "/v2/a/b/tags/list?n=1000")
+    Exchange::new("GET", "/v2/a/b/tags/list")
 }
 
 fn bearer(realm: &str) -> String {

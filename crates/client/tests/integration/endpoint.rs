@@ -115,14 +115,12 @@ async fn plain_http_is_found_out_and_listings_go_on_in_it() {
     let server = Script::start().await;
     let client = detecting().build();
     server.expect(root().answer(401).header("www-authenticate", "Basic realm=\"r\""));
-    let list = |query: &str| Exchange::new("GET", format!("/v2/a/b/tags/list?{query}"));
+    let list = |query: &str| Exchange::new("GET", format!("/v2/a/b/tags/list{query}"));
     let next = server.url("/v2/a/b/tags/list?last=v1&n=1000");
     server.expect(
-        list("n=1000")
-            .header("link", format!("<{next}>; rel=\"next\""))
-            .body("{\"tags\":[\"v1\"]}"),
+        list("").header("link", format!("<{next}>; rel=\"next\"")).body("{\"tags\":[\"v1\"]}"),
     );
-    server.expect(list("last=v1&n=1000").body("{\"tags\":[\"v2\"]}"));
+    server.expect(list("?last=v1&n=1000").body("{\"tags\":[\"v2\"]}"));
     let tags = client.repository(&place(&server)).tags(None).all().await.unwrap();
     assert_eq!(tags, ["v1", "v2"].map(|t| Tag::parse(t).unwrap()));
     server.expect(root());
@@ -224,7 +222,7 @@ async fn everything_stays_below_a_path_prefix() {
     server.expect(Exchange::new("GET", "/team/v2/"));
     client.ping(url.registry()).await.unwrap();
 
-    let list = |query: &str| Exchange::new("GET", format!("/team/v2/a/b/tags/list?{query}"));
+    let list = |query: &str| Exchange::new("GET", format!("/team/v2/a/b/tags/list{query}"));
     // With the prefix, without it, relative and absolute: proxies forget to rewrite.
     for link in [
         "/team/v2/a/b/tags/list?last=v1",
@@ -233,8 +231,8 @@ async fn everything_stays_below_a_path_prefix() {
         &server.url("/team/v2/a/b/tags/list?last=v1"),
     ] {
         let link = format!("<{link}>; rel=\"next\"");
-        server.expect(list("n=1000").header("link", link).body("{\"tags\":[\"v1\"]}"));
-        server.expect(list("last=v1").body("{\"tags\":[\"v2\"]}"));
+        server.expect(list("").header("link", link).body("{\"tags\":[\"v1\"]}"));
+        server.expect(list("?last=v1").body("{\"tags\":[\"v2\"]}"));
         let tags = client.repository(&place(&server)).tags(None).all().await.unwrap();
         assert_eq!(tags.len(), 2);
     }

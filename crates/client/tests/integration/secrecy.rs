@@ -27,7 +27,7 @@ fn root() -> Exchange {
 }
 
 fn tags() -> Exchange {
-    Exchange::new("GET", "/v2/a/b/tags/list?n=1000")
+    Exchange::new("GET", "/v2/a/b/tags/list")
 }
 
 fn refusal() -> Exchange {

@@ -262,7 +262,7 @@ async fn crashvb_reads_a_token_of_another_content_type_where_it_is_told_to() {
     assert_texts(&crashvb.gives(TAGS), &["v1"]);
 
     // Ours needs no telling: a token is read for what it is.
-    let own = "/v2/team/app/tags/list?n=1000";
+    let own = "/v2/team/app/tags/list";
     server.expect(refused(own));
     server.expect(mislabelled("%3Ateam%2Fapp%3Apull"));
     server.expect(listed(own));

@@ -285,7 +285,7 @@ async fn dxf_asks_another_host_for_tokens_as_longshore_does() {
         format!("DXF('{address}', 'team/app', knock, auth_host='{address}', tlsverify='ca.pem')");
     assert_texts(&dxf.gives(&format!("{of}.list_aliases()")), &["v1"]);
 
-    listed("?n=1000");
+    listed("");
     let name: RegistryName = address.to_string().parse().unwrap();
     let mut authentication = Authentication::default();
     authentication.token_host = Some(name.clone());
