@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     upload_form: UploadForm,
     /// The forms that registries turned out to want.
     learnt_forms: Mutex<HashMap<RegistryName, UploadForm>>,
+    /// Whether registries that say they know subjects list referrers.
+    lists_referrers: Mutex<HashMap<RegistryName, bool>>,
     /// Held while a fallback index of referrers is read, changed and written.
     pub(crate) referrers_index: tokio::sync::Mutex<()>,
 }
@@ -31,6 +33,7 @@ impl Shared {
             retry,
             upload_form,
             learnt_forms: Mutex::default(),
+            lists_referrers: Mutex::default(),
             referrers_index: tokio::sync::Mutex::default(),
         }
     }
@@ -39,6 +42,18 @@ impl Shared {
     pub(crate) fn upload_form(&self, registry: &RegistryName) -> UploadForm {
         let learnt = self.learnt_forms.lock().unwrap_or_else(PoisonError::into_inner);
         learnt.get(registry).copied().unwrap_or(self.upload_form)
+    }
+
+    /// Whether a registry lists referrers, if that is known.
+    pub(crate) fn lists_referrers(&self, registry: &RegistryName) -> Option<bool> {
+        let known = self.lists_referrers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(registry).copied()
+    }
+
+    /// Keeps whether a registry lists referrers.
+    pub(crate) fn learn_referrers(&self, registry: &RegistryName, lists: bool) {
+        let mut known = self.lists_referrers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(registry.clone(), lists);
     }
 
     /// Keeps the form in which a registry took an upload after all.

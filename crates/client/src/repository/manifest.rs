@@ -140,7 +140,7 @@ impl RemoteRepository {
         let indexed = reply.headers.contains_key(OCI_SUBJECT);
         reply.body.drain().await;
         match referrer {
-            Some((subject, descriptor)) if !indexed => {
+            Some((subject, descriptor)) if !indexed || !self.lists_referrers(&subject).await? => {
                 self.add_to_fallback_index(&subject, descriptor).await
             }
             _ => Ok(()),

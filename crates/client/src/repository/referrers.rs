@@ -7,7 +7,7 @@ use http::header::ACCEPT;
 use http::{HeaderValue, Method, Uri};
 use longshore_core::{
     Descriptor, Digest, Error, ErrorKind, Index, Manifest, MediaType, Page, PageToken, Pages,
-    RawManifest, Result, Tag, TagOrDigest,
+    RawManifest, Result, Tag, TagOrDigest, graph,
 };
 
 use super::RemoteRepository;
@@ -46,8 +46,8 @@ impl RemoteRepository {
         let uri = page_uri(token, first)?;
         match self.listed_referrers(uri, subject, artifact_type).await {
             Err(e) if is_first && lacks_listing(&e) => {
-                let index = self.fallback_index(&fallback_tag(subject)?).await?;
-                let all = index.map_or_else(Vec::new, |index| index.manifests);
+                let index = self.fallback_index(&fallback_tag(subject)?, subject).await?;
+                let all = index.into_index().map_or_else(Vec::new, |index| index.manifests);
                 Ok(Page { items: of_type(all, artifact_type), next: None })
             }
             result => result,
@@ -76,19 +76,60 @@ impl RemoteRepository {
         Ok(Page { items, next })
     }
 
-    /// The index under a fallback tag, if there is one.
-    async fn fallback_index(&self, tag: &Tag) -> Result<Option<Index>> {
+    /// Whether a registry that answered a push with `OCI-Subject` lists referrers too: an earlier
+    /// ECR did not (sigstore-js#1183, 2024). It is asked once; where that fails, it is believed.
+    pub(super) async fn lists_referrers(&self, subject: &Digest) -> Result<bool> {
+        let registry = self.exchange().registry();
+        let _one_at_a_time = self.shared().referrers_index.lock().await;
+        if let Some(known) = self.shared().lists_referrers(registry) {
+            return Ok(known);
+        }
+        let uri = self.endpoint()?.referrers(self.path(), subject, None);
+        let lists = match self.listed_referrers(uri, subject, None).await {
+            Ok(_) => true,
+            Err(e) if lacks_listing(&e) || e.kind() == ErrorKind::Protocol => false,
+            Err(error) => {
+                tracing::debug!(%registry, %error, "whether it lists referrers is not known");
+                return Ok(true);
+            }
+        };
+        self.shared().learn_referrers(registry, lists);
+        Ok(lists)
+    }
+
+    /// What is under the fallback tag of a subject.
+    async fn fallback_index(&self, tag: &Tag, subject: &Digest) -> Result<Fallback> {
         let selector = TagOrDigest::from(tag.clone());
         match self.raw_manifest(&selector).await {
+            Ok(manifest) if manifest.digest() == subject => Ok(Fallback::Subject),
             Ok(manifest) => match manifest.parse()? {
-                Manifest::Index(index) => Ok(Some(index)),
+                Manifest::Index(index) if self.lists_children(&index, subject).await? => {
+                    Ok(Fallback::Subject)
+                }
+                Manifest::Index(index) => Ok(Fallback::Index(index)),
                 _ => Err(Error::new(ErrorKind::Invalid)
                     .at(self.reference(&selector))
                     .detail("the tag for referrers is on something other than an index")),
             },
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Fallback::Absent),
             Err(e) => Err(e),
         }
+    }
+
+    /// Whether an index lists the children of a subject, and not what refers to it. The subject is
+    /// read only if there is reason to: a referrer is listed with its type, and without a platform.
+    async fn lists_children(&self, index: &Index, subject: &Digest) -> Result<bool> {
+        let is_child = |d: &Descriptor| d.artifact_type.is_none() || d.platform.is_some();
+        if index.manifests.is_empty() || !index.manifests.iter().all(is_child) {
+            return Ok(false);
+        }
+        let manifest = match self.raw_manifest(&subject.clone().into()).await {
+            Ok(manifest) => manifest,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(e),
+        };
+        let children = graph::Successors::of(&manifest)?.manifests;
+        Ok(index.manifests.iter().all(|d| children.iter().any(|child| child.digest == d.digest)))
     }
 
     /// Lists a referrer in the fallback index of its subject, unless it is there already.
@@ -105,8 +146,18 @@ impl RemoteRepository {
         let tag = fallback_tag(subject)?;
         let _one_at_a_time = self.shared().referrers_index.lock().await;
         for _ in 0..MERGE_ATTEMPTS {
-            let mut index =
-                self.fallback_index(&tag).await?.unwrap_or_else(|| Index::new(Vec::new()));
+            let mut index = match self.fallback_index(&tag, subject).await? {
+                Fallback::Index(index) => index,
+                Fallback::Absent => Index::new(Vec::new()),
+                Fallback::Subject => {
+                    return Err(Error::new(ErrorKind::Unsupported)
+                        .at(self.reference(&tag.into()))
+                        .detail(
+                            "the manifest was pushed, but the registry lists no referrers, and reads \
+                             the tag for them as the subject itself",
+                        ));
+                }
+            };
             if index.manifests.iter().any(|d| d.digest == referrer.digest) {
                 return Ok(());
             }
@@ -120,6 +171,23 @@ impl RemoteRepository {
         Err(Error::new(ErrorKind::Conflict)
             .at(self.reference(&tag.into()))
             .detail("the list of referrers keeps being overwritten by others"))
+    }
+}
+
+/// What a fallback tag leads to.
+enum Fallback {
+    Absent,
+    Index(Index),
+    /// The subject itself, or its children: GitLab reads `sha256-<hex>` as the digest (2025).
+    Subject,
+}
+
+impl Fallback {
+    fn into_index(self) -> Option<Index> {
+        match self {
+            Self::Index(index) => Some(index),
+            Self::Absent | Self::Subject => None,
+        }
     }
 }
 

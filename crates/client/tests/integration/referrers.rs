@@ -20,12 +20,16 @@ fn fallback() -> String {
 
 /// An artifact that refers to the subject.
 fn artifact(kind: &str) -> RawManifest {
+    referring(&Descriptor::new(MediaType::OCI_MANIFEST, subject(), 7), kind)
+}
+
+fn referring(subject: &Descriptor, kind: &str) -> RawManifest {
     let config = Descriptor::of(kind.parse().unwrap(), b"{}");
     let json = format!(
         "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"config\":{},\"layers\":[],\"subject\":{}}}",
         MediaType::OCI_MANIFEST,
         serde_json::to_string(&config).unwrap(),
-        serde_json::to_string(&Descriptor::new(MediaType::OCI_MANIFEST, subject(), 7)).unwrap(),
+        serde_json::to_string(subject).unwrap(),
     );
     RawManifest::of(Bytes::from(json), None).unwrap()
 }
@@ -106,8 +110,77 @@ async fn a_registry_that_knows_subjects_keeps_the_list_itself() {
             .answer(201)
             .header("oci-subject", subject().as_str()),
     );
-    remote(&server).push_manifest(&sbom, None).await.unwrap();
+    // Whether it does is learnt once.
+    server.expect(api("").header("content-type", INDEX).body(index(&[listed(&sbom)])));
+    let repository = remote(&server);
+    repository.push_manifest(&sbom, None).await.unwrap();
+    server.expect(
+        Exchange::new("PUT", format!("/v2/a/b/manifests/{}", sbom.digest()))
+            .answer(201)
+            .header("oci-subject", subject().as_str()),
+    );
+    repository.push_manifest(&sbom, None).await.unwrap();
     server.finish();
+}
+
+#[tokio::test]
+async fn a_registry_that_only_says_it_knows_subjects_gets_the_fallback_index() {
+    let server = Script::start().await;
+    let repository = remote(&server);
+    for (at, kind) in ["a/sbom", "a/signature"].into_iter().enumerate() {
+        let manifest = artifact(kind);
+        let content = index(&[listed(&manifest)]);
+        server.expect(
+            Exchange::new("PUT", format!("/v2/a/b/manifests/{}", manifest.digest()))
+                .answer(201)
+                .header("oci-subject", subject().as_str()),
+        );
+        if at == 0 {
+            server.expect(api("").answer(404));
+        }
+        server.expect(Exchange::new("GET", fallback()).answer(404));
+        server.expect(Exchange::new("PUT", fallback()).sending(content.clone()).answer(201));
+        let kept = Exchange::new("GET", fallback()).header("content-type", INDEX).body(content);
+        server.expect(kept);
+        repository.push_manifest(&manifest, None).await.unwrap();
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_fallback_tag_that_leads_to_the_subject_lists_nothing_and_is_not_written() {
+    let child = Descriptor::of(MediaType::OCI_MANIFEST, b"child");
+    let own = index(&[child.clone()]);
+    // Read as the digest; or the same children in another document, which a proxy wrote anew.
+    let rewritten = [&own[..], b"\n"].concat();
+    for served in [own.clone(), rewritten.clone()] {
+        let is_other = served != own;
+        let subject = Digest::sha256(&own);
+        let tag = format!("/v2/a/b/manifests/{}", subject.as_str().replace(':', "-"));
+        let get = |at: &str, body: &[u8]| {
+            Exchange::new("GET", at).header("content-type", INDEX).body(body.to_vec())
+        };
+        let server = Script::start().await;
+        server.expect(Exchange::new("GET", format!("/v2/a/b/referrers/{subject}")).answer(404));
+        server.expect(get(&tag, &served));
+        if is_other {
+            server.expect(get(&format!("/v2/a/b/manifests/{subject}"), &own));
+        }
+        let listed = remote(&server).referrers(&subject, None).all().await.unwrap();
+        assert!(listed.is_empty(), "{listed:?}");
+
+        let of = Descriptor::new(MediaType::OCI_INDEX, subject.clone(), own.len() as u64);
+        let sbom = referring(&of, "a/sbom");
+        let put = Exchange::new("PUT", format!("/v2/a/b/manifests/{}", sbom.digest())).answer(201);
+        server.expect(put);
+        server.expect(get(&tag, &served));
+        if is_other {
+            server.expect(get(&format!("/v2/a/b/manifests/{subject}"), &own));
+        }
+        let e = remote(&server).push_manifest(&sbom, None).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+        server.finish();
+    }
 }
 
 #[tokio::test]
