@@ -10,6 +10,9 @@ pub(crate) const NEGATIVE: u8 = 1;
 /// 1 negative or partial · 2 usage · 3 not found · 4 unauthorized or denied · 5 network, timeout,
 /// rate limit · 6 conflict · 7 content did not verify · 130 interrupted.
 pub(crate) fn code(error: &Error) -> u8 {
+    if let Some(Told(code)) = told_code(error) {
+        return *code;
+    }
     match error.kind() {
         ErrorKind::NotFound => 3,
         ErrorKind::Unauthorized | ErrorKind::Denied => 4,
@@ -25,6 +28,31 @@ pub(crate) fn code(error: &Error) -> u8 {
         _ => NEGATIVE,
     }
 }
+
+/// An error of which everything has been told, to end with this code.
+pub(crate) fn told(code: u8) -> Error {
+    Error::new(ErrorKind::Invalid).with_source(Told(code))
+}
+
+/// Whether everything has been told of an error.
+pub(crate) fn is_told(error: &Error) -> bool {
+    told_code(error).is_some()
+}
+
+fn told_code(error: &Error) -> Option<&Told> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref())
+}
+
+#[derive(Debug)]
+struct Told(u8);
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "part of the work was not done (exit code {})", self.0)
+    }
+}
+
+impl std::error::Error for Told {}
 
 /// Whether it is that the user interrupted the program.
 pub(crate) fn is_interrupt(error: &Error) -> bool {

@@ -42,7 +42,9 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: that is how `| head` ends.
         Err(e) if output::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            output::error(&e, verbose);
+            if !exit::is_told(&e) {
+                output::error(&e, verbose);
+            }
             ExitCode::from(exit::code(&e))
         }
     }

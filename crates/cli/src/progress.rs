@@ -134,6 +134,7 @@ impl Bars {
                 }
             }
             CopyEvent::Skipped { digest, .. } => finish(&blobs, digest, "there already"),
+            CopyEvent::LeftOut { digest, .. } => finish(&blobs, digest, "left out"),
             CopyEvent::Mounted { digest, .. } => finish(&blobs, digest, "mounted"),
             CopyEvent::Sent { digest, .. } => finish(&blobs, digest, "done"),
             _ => {}
@@ -175,7 +176,9 @@ impl Lines {
                 account.total = account.total.saturating_add(blob.size);
             }
             CopyEvent::Progress { bytes, .. } => account.read += bytes,
-            CopyEvent::Skipped { size, .. } | CopyEvent::Mounted { size, .. } => {
+            CopyEvent::Skipped { size, .. }
+            | CopyEvent::LeftOut { size, .. }
+            | CopyEvent::Mounted { size, .. } => {
                 account.settled += size;
             }
             _ => {}

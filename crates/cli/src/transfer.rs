@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore::{
-    Copier, CopyOptions, CopySummary, Error, ErrorKind, Platform, Reference, Result, Side, Tag,
-    TagOrDigest,
+    Copier, CopyOptions, CopySummary, Digest, Error, ErrorKind, Platform, Printable, Reference,
+    Result, Side, Tag, TagOrDigest,
 };
 use serde::Serialize;
 
 use crate::context::{Context, Destination, Named};
+use crate::exit;
 use crate::location::Location;
-use crate::output::{Report, size};
+use crate::output::{Report, say, size};
 use crate::progress;
 
 /// The options of copy, pull and push.
@@ -58,6 +59,10 @@ impl Options {
 }
 
 /// Carries out several copies, one after another; all that go into one archive make it at once.
+///
+/// One that fails does not keep the others from being made: each failure is told in a line, and an
+/// archive gets what succeeded. If nothing did, no archive is made. A copy that is the only one fails
+/// as it is.
 pub(crate) async fn run_all(
     context: &Context,
     transfers: Vec<Transfer>,
@@ -67,14 +72,21 @@ pub(crate) async fn run_all(
         transfer.check()?;
         context.check_target(&transfer.target).await?;
     }
-    let (mut opened, mut copies) = (None, Vec::new());
+    let mut opened = None;
+    let mut outcome = Outcome { target, copies: Vec::new(), failures: Vec::new() };
     for transfer in &transfers {
-        copies.extend(transfer.copy(context, &mut opened).await?);
+        match transfer.copy(context, &mut opened).await {
+            Ok(copies) => copies.into_iter().for_each(|copy| outcome.add(copy)),
+            Err(e) if transfers.len() == 1 || exit::is_interrupt(&e) => return Err(e),
+            Err(error) => outcome.add(Err(transfer.failure(None, error))),
+        }
     }
     if let Some(opened) = opened {
-        opened.destination.finish().await?;
+        opened.finish().await?;
     }
-    context.output().report(&Outcome { target, copies })
+    outcome.tell_failures();
+    context.output().report(&outcome)?;
+    outcome.verdict()
 }
 
 /// The targets of copies, for people.
@@ -87,6 +99,8 @@ pub(crate) fn targets(transfers: &[Transfer]) -> String {
 struct Opened {
     file: Option<PathBuf>,
     destination: Destination,
+    /// Whether there is something to finish.
+    is_used: bool,
 }
 
 impl Opened {
@@ -101,12 +115,19 @@ impl Opened {
             Some(open) if open.file.is_some() && open.file.as_deref() == file => {
                 return Ok(&opened.insert(open).destination);
             }
-            Some(other) => other.destination.finish().await?,
+            Some(other) => other.finish().await?,
             None => {}
         }
         let destination = context.target(location).await?;
         let file = file.map(ToOwned::to_owned);
-        Ok(&opened.insert(Self { file, destination }).destination)
+        Ok(&opened.insert(Self { file, destination, is_used: false }).destination)
+    }
+
+    async fn finish(self) -> Result<()> {
+        match self.is_used {
+            true => self.destination.finish().await,
+            false => Ok(()),
+        }
     }
 }
 
@@ -128,7 +149,11 @@ impl Transfer {
         run_all(context, vec![self], shown).await
     }
 
-    async fn copy(&self, context: &Context, opened: &mut Option<Opened>) -> Result<Vec<Copied>> {
+    async fn copy(
+        &self,
+        context: &Context,
+        opened: &mut Option<Opened>,
+    ) -> Result<Vec<Result<Copied, Failure>>> {
         let (source, what) = if self.options.all_tags {
             let (source, tags) = context.tagged(&self.source).await?;
             (source, What::Tags(tags))
@@ -146,11 +171,22 @@ impl Transfer {
         let copier = Copier::new(Arc::clone(&source), store)
             .options(self.options.of_copy())
             .on_event(move |event| observer(event));
-        let copies = match what {
-            What::One(selector, tag) => vec![copier.copy(&selector, tag.as_ref()).await?],
-            What::Tags(tags) => copier.copy_tags(tags).await?,
+        let copies: Vec<_> = match what {
+            What::One(selector, tag) => vec![Ok(copier.copy(&selector, tag.as_ref()).await?)],
+            What::Tags(tags) => {
+                let outcomes = copier.copy_tags(tags).await.into_iter();
+                outcomes.map(|o| o.result.map_err(|e| self.failure(Some(o.tag), e))).collect()
+            }
         };
-        Ok(copies.into_iter().map(|copy| Copied::new(&target, copy)).collect())
+        if let Some(opened) = opened {
+            opened.is_used |= copies.is_empty() || copies.iter().any(Result::is_ok);
+        }
+        let told = |copy: Result<CopySummary, _>| copy.map(|copy| Copied::new(&target, copy));
+        Ok(copies.into_iter().map(told).collect())
+    }
+
+    fn failure(&self, tag: Option<Tag>, error: Error) -> Failure {
+        Failure { source: self.source.to_string(), tag, error }
     }
 
     /// Looks whether what is to be copied is there, where something is made for it here, and whether
@@ -237,11 +273,13 @@ enum What {
 const NO_NAMES: &str =
     "tags need a name there; say docker-archive:FILE:REPOSITORY to name the images after";
 
-/// What was copied.
+/// What was copied, and what was not.
 #[derive(Serialize)]
 struct Outcome {
     target: String,
     copies: Vec<Copied>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<Failure>,
 }
 
 /// One copy, and where it is now.
@@ -262,20 +300,83 @@ impl Copied {
     }
 }
 
+/// A copy that was not made.
+#[derive(Debug, Serialize)]
+struct Failure {
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<Tag>,
+    #[serde(serialize_with = "as_text")]
+    error: Error,
+}
+
+fn as_text<S: serde::Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tag {
+            Some(tag) => write!(f, "tag {tag} of {}: {}", Printable(&self.source), self.error),
+            None => write!(f, "{}: {}", Printable(&self.source), self.error),
+        }
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, copy: Result<Copied, Failure>) {
+        match copy {
+            Ok(copy) => self.copies.push(copy),
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+
+    /// Tells each failure in a line; of what was not tried, how much that is.
+    fn tell_failures(&self) {
+        let is_tried = |failure: &&Failure| failure.error.kind() != ErrorKind::Canceled;
+        let tried = self.failures.iter().filter(is_tried).count();
+        for failure in self.failures.iter().filter(is_tried) {
+            say(format_args!("longshore: {failure}"));
+        }
+        match self.failures.len() - tried {
+            0 => {}
+            left => say(format_args!("longshore: {left} more not tried, for the same reason")),
+        }
+    }
+
+    /// Part of the work is not done; where none is, and for one kind of reason, that is the answer.
+    fn verdict(&self) -> Result<()> {
+        let is_tried = |failure: &&Failure| failure.error.kind() != ErrorKind::Canceled;
+        let mut codes = self.failures.iter().filter(is_tried).map(|f| exit::code(&f.error));
+        match codes.next() {
+            None => Ok(()),
+            Some(code) if self.copies.is_empty() && codes.all(|c| c == code) => {
+                Err(exit::told(code))
+            }
+            Some(_) => Err(exit::told(exit::NEGATIVE)),
+        }
+    }
+}
+
 impl Report for Outcome {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         for Copied { copy, target } in &self.copies {
             let tally = &copy.tally;
             let tag = copy.tag.as_ref().map(|tag| format!("{tag} ")).unwrap_or_default();
-            writeln!(
+            write!(
                 to,
-                "{tag}{}  {} sent ({} blobs), {} mounted, {} there already, in {target}",
+                "{tag}{}  {} sent ({} blobs), {} mounted, {} there already",
                 copy.root.digest,
                 size(tally.bytes_sent),
                 tally.blobs_sent,
                 tally.blobs_mounted,
                 tally.blobs_held,
             )?;
+            if !copy.left_out.is_empty() {
+                let digests: Vec<&str> = copy.left_out.iter().map(Digest::as_str).collect();
+                write!(to, ", {} left out: {}", digests.len(), digests.join(" "))?;
+            }
+            writeln!(to, ", in {target}")?;
         }
         Ok(())
     }

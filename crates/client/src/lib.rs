@@ -71,9 +71,9 @@ pub use longshore_core::{
     Manifest, Measure, MediaType, Memory, Mount, Namespaces, Node, PIECE, Pack, Page, PageToken,
     Pages, ParseError, Platform, Printable, Progress, RawManifest, Reference, RegistryError,
     RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
-    Schema1Layer, Side, Source, Step, Tag, TagOrDigest, Tally, Target, Untagged, Verifier,
-    blob_file, canonical_json, delete_with_tags, field, files_of, graph, image_for, images_of,
-    offload, pull_files, put_tags, tags_of, untag,
+    Schema1Layer, Side, Source, Step, Tag, TagOrDigest, TagOutcome, Tally, Target, Untagged,
+    Verifier, blob_file, canonical_json, delete_with_tags, field, files_of, graph, image_for,
+    images_of, offload, pull_files, put_tags, tags_of, untag,
 };
 
 /// The names in a layout's `index.json`.

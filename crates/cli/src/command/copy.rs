@@ -16,7 +16,9 @@ Examples:
 
 The digest stays what it was, indexes with all their platforms included. What the target holds is not \
 sent; what its registry holds in the source's repository is mounted. A copy that was interrupted, run \
-again, sends what is missing; a blob that was on its way is sent from its start.")]
+again, sends what is missing; a blob that was on its way is sent from its start. \
+With --all-tags, a tag that fails is told on stderr and the others are copied; the exit code is 1 then, or \
+that of the failure if nothing could be copied.")]
 pub(crate) struct Arguments {
     /// What to copy.
     source: Location,

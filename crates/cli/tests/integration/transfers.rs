@@ -1,6 +1,7 @@
 //! Copy, pull and push between every kind of location.
 
-use longshore::{Layout, Tag};
+use bytes::Bytes;
+use longshore::{Descriptor, Digest, ImageConfig, Layout, MediaType, Pack, Tag};
 use longshore_testkit::fixture::{self, Content};
 use serde_json::Value;
 
@@ -227,4 +228,88 @@ fn what_is_local_asks_for_no_credentials() {
     program.ok(&format!("ls {packed}"));
     program.ok("completion bash");
     assert!(program.fails(1, "ls localhost:1/a").contains("config.json"));
+}
+
+/// Puts an artifact of one file under each tag of a layout, and returns the paths of the files' blobs.
+fn artifacts(program: &Program, name: &str, tags: &[&str]) -> Vec<std::path::PathBuf> {
+    let path = program.path(name);
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let layout = Layout::create(&path).await.unwrap();
+        for tag in tags {
+            let pack = Pack::artifact("a/b".parse().unwrap()).file("file", (*tag).to_owned());
+            pack.push(&layout, Some(&Tag::parse(tag).unwrap())).await.unwrap();
+        }
+    });
+    let blobs = path.join("blobs/sha256");
+    tags.iter().map(|tag| blobs.join(Digest::sha256(tag.as_bytes()).encoded())).collect()
+}
+
+#[test]
+fn one_tag_that_fails_does_not_keep_the_others_back() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let blobs = artifacts(&program, "many", &["a1", "k5", "z9"]);
+    std::fs::remove_file(&blobs[1]).unwrap();
+    let (many, all) = (program.local("oci", "many"), format!("{}/all", server.address));
+    let archive = program.local("oci-archive", "all.tar");
+    for target in [&all, &archive] {
+        let line = format!("copy -q --all-tags {many} {target}");
+        let ended = program.run(line.split_whitespace());
+        assert_eq!((ended.code, ended.stdout.lines().count()), (1, 2), "{ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+        assert!(ended.stderr.starts_with("longshore: tag k5 of oci:"), "{ended:?}");
+        assert!(ended.stderr.contains("not found"), "{ended:?}");
+        assert_eq!(program.ok(&format!("ls {target}")), "a1\nz9");
+    }
+    let ended = program.run(["copy", "-q", "--json", "--all-tags", &many, &all]);
+    let outcome: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((ended.code, outcome["copies"].as_array().unwrap().len()), (1, 2));
+    assert_eq!(outcome["failures"][0]["tag"], "k5");
+    assert!(outcome["failures"][0]["error"].as_str().unwrap().contains("not found"));
+
+    // Of several sources, too.
+    let line = format!("pull -q {all}:none {all}:a1");
+    let ended = program.run(line.split_whitespace());
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.contains("all:none: not found"), "{ended:?}");
+    assert_eq!(program.ok("ls oci:all"), "a1");
+
+    // Where nothing can be copied, the code says why, and no archive is made.
+    for blob in [&blobs[0], &blobs[2]] {
+        std::fs::remove_file(blob).unwrap();
+    }
+    let none = program.local("oci-archive", "none.tar");
+    let told = program.fails(3, &format!("copy -q --all-tags {many} {none}"));
+    assert_eq!(told.lines().count(), 3, "{told}");
+    assert!(!program.path("none.tar").exists());
+}
+
+#[test]
+fn a_layer_that_may_not_be_redistributed_is_left_out_and_can_follow() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let path = program.path("image");
+    let foreign = Descriptor::of(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let layout = Layout::create(&path).await.unwrap();
+        let pack = Pack::image(&ImageConfig::default()).unwrap();
+        let pack = pack.layer(foreign.clone(), Bytes::from_static(b"foreign").into());
+        pack.push(&layout, Some(&Tag::parse("v1").unwrap())).await.unwrap();
+    });
+    let image = program.local("oci", "image:v1");
+    let app = format!("{}/app:v1", server.address);
+    for target in [app, program.local("oci", "copy:v1"), program.local("oci-archive", "c.tar:v1")] {
+        let told = program.ok(&format!("copy -q {image} {target}"));
+        let left_out = format!("0 there already, 1 left out: {}", foreign.digest);
+        assert!(told.ends_with(&left_out), "{told}");
+        let told = program.ok(&format!("copy -q --json {image} {target} --nondistributable"));
+        let outcome: Value = serde_json::from_str(&told).unwrap();
+        let copy = &outcome["copies"][0];
+        assert_eq!(
+            (&copy["blobs_sent"], &copy["blobs_left_out"]),
+            (&1.into(), &0.into()),
+            "{told}"
+        );
+        assert_eq!(copy["manifests_sent"], 0, "{told}");
+    }
 }

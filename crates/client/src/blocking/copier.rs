@@ -1,7 +1,7 @@
 //! Copies that return when they are done.
 
 use longshore_core::{
-    Copier as AsyncCopier, CopySummary, Descriptor, Result, Tag, TagOrDigest, Tally,
+    Copier as AsyncCopier, CopySummary, Descriptor, Result, Tag, TagOrDigest, TagOutcome, Tally,
 };
 
 use super::runtime::wait;
@@ -32,12 +32,13 @@ impl Copier {
         wait(self.inner.copy(selector, tag))
     }
 
-    /// Copies these tags, each to the same tag; several at once.
+    /// Copies these tags, each to the same tag; several at once. Returns one outcome a tag, as
+    /// [`Copier::copy_tags`](AsyncCopier::copy_tags).
     ///
     /// # Errors
-    /// As [`Copier::copy_tags`](AsyncCopier::copy_tags).
-    pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<CopySummary>> {
-        wait(self.inner.copy_tags(tags))
+    /// As every call here from within another one; never because of a tag.
+    pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<TagOutcome>> {
+        wait(async { Ok(self.inner.copy_tags(tags).await) })
     }
 
     /// Copies one blob.

@@ -359,7 +359,7 @@ fn one_wrapper_serves_every_store_and_copies_between_them() {
     assert_eq!(remote.resolve(&by_tag("v1")).unwrap().digest, made.digest);
     let memory = blocking::Store::new(Memory::new());
     let back = blocking::Copier::from(Copier::new(remote.shared(), memory.shared()));
-    assert_eq!(back.copy_tags(vec![tag("v1")]).unwrap().len(), 1);
+    assert!(back.copy_tags(vec![tag("v1")]).unwrap().iter().all(|outcome| outcome.result.is_ok()));
     let any: std::sync::Arc<dyn longshore::Delete> = memory.shared();
     let any = blocking::Store::from(any);
     assert_eq!(any.untag(&tag("v1")).unwrap(), Untagged::Directly);

@@ -2,6 +2,7 @@ use serde::Serialize;
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
+use crate::error::Error;
 use crate::reference::{Repository, Tag};
 
 /// Something that happened in a copy.
@@ -18,6 +19,13 @@ pub enum CopyEvent {
     },
     /// The target holds the blob already.
     Skipped {
+        /// The blob.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The blob may not be redistributed, and was left out.
+    LeftOut {
         /// The blob.
         digest: Digest,
         /// Its size in bytes.
@@ -71,9 +79,21 @@ pub struct CopySummary {
     pub root: Descriptor,
     /// The tag that points at it now, if one was asked for.
     pub tag: Option<Tag>,
+    /// The layers that were left out, because they may not be redistributed.
+    pub left_out: Vec<Digest>,
     /// What this copy found and did; things shared with other copies of the same copier count once.
     #[serde(flatten)]
     pub tally: Tally,
+}
+
+/// What became of one tag of several that were copied.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TagOutcome {
+    /// The tag, at both ends.
+    pub tag: Tag,
+    /// What the copy did, or the error that ended it. A tag that failed was not moved.
+    pub result: Result<CopySummary, Error>,
 }
 
 /// Counts of a copy.
@@ -89,6 +109,8 @@ pub struct Tally {
     pub blobs_mounted: u64,
     /// Blobs that the target held.
     pub blobs_held: u64,
+    /// Blobs that were left out, because they may not be redistributed.
+    pub blobs_left_out: u64,
     /// The bytes of the blobs that were sent.
     pub bytes_sent: u64,
 }

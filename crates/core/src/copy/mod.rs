@@ -11,14 +11,15 @@ mod run;
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 
-pub use event::{CopyEvent, CopySummary, Tally};
+pub use event::{CopyEvent, CopySummary, TagOutcome, Tally};
 
+use self::plan::Series;
 use crate::descriptor::Descriptor;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Source, Target};
@@ -112,16 +113,32 @@ impl Copier {
         Arc::clone(self.run()).copy(selector.clone(), tag.cloned()).await
     }
 
-    /// Copies these tags, each to the same tag; several at once.
+    /// Copies these tags, each to the same tag; several at once. A tag that fails does not keep the
+    /// others from being copied.
     ///
-    /// # Errors
-    /// The first error; tags not reached by then are not moved.
-    pub async fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<CopySummary>> {
+    /// Returns one outcome a tag, in the order given. Where going on is pointless, the tags that are
+    /// left are not tried, and each of them has the outcome [`Canceled`](ErrorKind::Canceled): after
+    /// a registry refused the credentials, which count for the whole repository, and after three tags
+    /// in a row for which it could not be reached.
+    pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
+        let parallel = self.options.parallel.get();
+        let series = Mutex::new(Series::default());
         futures_util::stream::iter(tags)
-            .map(|tag| async move { self.copy(&tag.clone().into(), Some(&tag)).await })
-            .buffered(self.options.parallel.get())
-            .try_collect()
+            .map(|tag| self.copy_of_series(tag, &series))
+            .buffered(parallel)
+            .collect()
             .await
+    }
+
+    async fn copy_of_series(&self, tag: Tag, series: &Mutex<Series>) -> TagOutcome {
+        let series = || series.lock().unwrap_or_else(PoisonError::into_inner);
+        if series().is_over {
+            let error = Error::new(ErrorKind::Canceled).at(&tag).detail(NOT_TRIED);
+            return TagOutcome { tag, result: Err(error) };
+        }
+        let result = self.copy(&tag.clone().into(), Some(&tag)).await;
+        series().add(result.as_ref().err().map(Error::kind));
+        TagOutcome { tag, result }
     }
 
     /// Copies one blob, of which digest and size must be right: it is taken over where both ends are
@@ -148,6 +165,7 @@ impl fmt::Debug for Copier {
     }
 }
 
+const NOT_TRIED: &str = "not tried: the tags before it failed for a reason that holds for all";
 /// Six at once: enough to fill a link with small layers, few enough that memory stays small.
 const PARALLEL: NonZeroUsize = match NonZeroUsize::new(6) {
     Some(n) => n,

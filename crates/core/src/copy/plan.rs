@@ -1,14 +1,17 @@
 //! What to do with a piece of content: pure, over values.
 
 use crate::descriptor::Descriptor;
+use crate::error::ErrorKind;
 use crate::reference::Repository;
 use crate::store::Holding;
 
 /// The first thing to try with a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing: it is where it should be, or should not be copied.
+    /// Nothing: it is where it should be.
     Skip,
+    /// Nothing: it may not be redistributed.
+    LeaveOut,
     /// Ask the target's registry to take it over from this repository. If it declines, send it.
     Mount(Repository),
     /// Look whether the target holds it; if not, send it.
@@ -25,7 +28,7 @@ pub(super) fn blob_step(
     target: Option<&Repository>,
 ) -> Step {
     match (source, target) {
-        _ if blob.media_type.is_nondistributable() && !nondistributable => Step::Skip,
+        _ if blob.media_type.is_nondistributable() && !nondistributable => Step::LeaveOut,
         (Some(source), Some(target)) if source == target => Step::Skip,
         (Some(source), Some(target)) if source.registry() == target.registry() => {
             Step::Mount(source.clone())
@@ -39,18 +42,47 @@ pub(super) fn blob_step(
 pub(super) enum Walk {
     /// Nothing below it needs looking at, nor does it need sending.
     Stop,
+    /// Look for layers below it that may not be redistributed: a registry takes a manifest without
+    /// them. It need not be sent.
+    Foreign,
     /// Deal with what hangs below it, then send it.
     Descend,
 }
 
 /// Decides whether to look below a manifest.
-pub(super) fn walk(holding: Holding, recheck: bool) -> Walk {
+pub(super) fn walk(holding: Holding, recheck: bool, nondistributable: bool) -> Walk {
     match holding {
+        Holding::Complete if !recheck && nondistributable => Walk::Foreign,
         Holding::Complete if !recheck => Walk::Stop,
         // A store that has the manifest `Alone` may list it too: sending it again settles that.
         Holding::Complete | Holding::Alone | Holding::Absent => Walk::Descend,
     }
 }
+
+/// How the copies of several tags went so far, and whether the next one is worth trying.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    /// Tags in a row for which a registry could not be reached.
+    unreached: usize,
+    /// Whether what failed would fail for every other tag too.
+    pub(super) is_over: bool,
+}
+
+impl Series {
+    /// Adds how a copy went: the kind of its error, if it had one.
+    pub(super) fn add(&mut self, failed: Option<ErrorKind>) {
+        let is_unreached = matches!(
+            failed,
+            Some(ErrorKind::Transport | ErrorKind::Timeout | ErrorKind::RateLimited)
+        );
+        self.unreached = if is_unreached { self.unreached + 1 } else { 0 };
+        self.is_over |=
+            failed == Some(ErrorKind::Unauthorized) || self.unreached >= UNREACHED_IN_A_ROW;
+    }
+}
+
+/// 3: one tag may meet a connection that breaks; each has been tried several times by then, with waits.
+const UNREACHED_IN_A_ROW: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -71,7 +103,8 @@ mod tests {
             (&blob, false, Some(&a), Some(&b), Step::Mount(a.clone())),
             (&blob, false, Some(&a), Some(&a), Step::Skip),
             (&blob, false, Some(&other), Some(&a), Step::LookThenSend),
-            (&foreign, false, None, None, Step::Skip),
+            (&foreign, false, None, None, Step::LeaveOut),
+            (&foreign, false, Some(&a), Some(&a), Step::LeaveOut),
             (&foreign, true, None, None, Step::LookThenSend),
         ] {
             assert_eq!(blob_step(blob, nondistributable, source, target), step);
@@ -80,13 +113,35 @@ mod tests {
 
     #[test]
     fn only_a_complete_manifest_ends_the_walk() {
-        for (holding, recheck, decided) in [
-            (Holding::Absent, false, Walk::Descend),
-            (Holding::Alone, false, Walk::Descend),
-            (Holding::Complete, false, Walk::Stop),
-            (Holding::Complete, true, Walk::Descend),
+        for (holding, recheck, nondistributable, decided) in [
+            (Holding::Absent, false, false, Walk::Descend),
+            (Holding::Alone, false, true, Walk::Descend),
+            (Holding::Complete, false, false, Walk::Stop),
+            (Holding::Complete, false, true, Walk::Foreign),
+            (Holding::Complete, true, true, Walk::Descend),
+            (Holding::Complete, true, false, Walk::Descend),
         ] {
-            assert_eq!(walk(holding, recheck), decided);
+            assert_eq!(walk(holding, recheck, nondistributable), decided);
+        }
+    }
+
+    #[test]
+    fn tags_are_tried_until_a_failure_would_meet_them_all() {
+        use ErrorKind::{Denied, NotFound, Timeout, Transport, Unauthorized};
+        let cases: [(&[Option<ErrorKind>], bool); 7] = [
+            (&[], false),
+            (&[Some(NotFound); 9], false),
+            // A single tag may be protected.
+            (&[Some(Denied); 9], false),
+            (&[None, Some(Unauthorized)], true),
+            (&[Some(Transport), Some(Timeout)], false),
+            (&[Some(Transport), Some(Timeout), None, Some(Transport)], false),
+            (&[Some(Transport), Some(Timeout), Some(Transport), None], true),
+        ];
+        for (results, is_over) in cases {
+            let mut series = Series::default();
+            results.iter().for_each(|failed| series.add(*failed));
+            assert_eq!(series.is_over, is_over, "{results:?}");
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct Run {
 struct Copy {
     tally: Mutex<Tally>,
     walked: Mutex<Vec<Digest>>,
+    left_out: Mutex<Vec<Digest>>,
 }
 
 impl Copy {
@@ -82,7 +83,8 @@ impl Run {
             self.referrers(&copy).await?;
         }
         let tally = *copy.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(CopySummary { root: root.descriptor().clone(), tag, tally })
+        let left_out = copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(CopySummary { root: root.descriptor().clone(), tag, left_out, tally })
     }
 
     /// The manifest to copy: what was asked for, or the image of it for the platform asked for.
@@ -106,7 +108,7 @@ impl Run {
             return self.once_below(copy, root.clone(), 0).await;
         };
         let holding = self.below(copy, root, 0).await?;
-        let settled = self.walk(holding) == Walk::Stop && self.points_at(tag, root).await?;
+        let settled = self.walk(holding) != Walk::Descend && self.points_at(tag, root).await?;
         if !settled {
             self.send_manifest(root, Some(tag)).await?;
         }
@@ -117,7 +119,8 @@ impl Run {
 
     /// Referrers hang on children too, which have to be walked over for them to be found.
     fn walk(&self, holding: Holding) -> Walk {
-        plan::walk(holding, self.options.recheck || self.options.referrers)
+        let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
+        plan::walk(holding, recheck || referrers, nondistributable)
     }
 
     /// Counts and reports a manifest that is at the target now.
@@ -165,8 +168,9 @@ impl Run {
     ) -> Result<Holding> {
         copy.walked().push(manifest.digest().clone());
         let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
-        if self.walk(holding) == Walk::Descend {
-            self.children(copy, manifest, depth).await?;
+        match self.walk(holding) {
+            Walk::Stop => {}
+            walk => self.children(copy, manifest, walk, depth).await?,
         }
         Ok(holding)
     }
@@ -177,6 +181,7 @@ impl Run {
         self: &Arc<Self>,
         copy: &Arc<Copy>,
         manifest: &RawManifest,
+        walk: Walk,
         depth: usize,
     ) -> Result<()> {
         if depth >= DEPTH_LIMIT {
@@ -185,7 +190,11 @@ impl Run {
                 .on(Side::Source)
                 .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
         }
-        let successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
+        let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
+        if walk == Walk::Foreign {
+            successors.blobs.retain(|blob| blob.media_type.is_nondistributable());
+            successors.unsized_blobs.clear();
+        }
         let mut tasks = JoinSet::new();
         for blob in successors.blobs {
             (self.observer)(&CopyEvent::Found { blob: blob.clone() });
@@ -278,6 +287,12 @@ impl Run {
             Step::Skip => {
                 copy.count(|t| t.blobs_held += 1);
                 (self.observer)(&CopyEvent::Skipped { digest, size });
+                return Ok(());
+            }
+            Step::LeaveOut => {
+                copy.count(|t| t.blobs_left_out += 1);
+                copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
+                (self.observer)(&CopyEvent::LeftOut { digest, size });
                 return Ok(());
             }
             Step::Mount(from) => {

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use super::*;
-use crate::error::{ErrorKind, Side};
+use crate::error::Side;
 use crate::manifest::ImageConfig;
 use crate::memory::Memory;
 use crate::pack::Pack;
@@ -156,10 +156,33 @@ async fn all_tags_go_and_shared_content_goes_once() {
     let target = Memory::new();
     let tags = source.tags(None).all().await.unwrap();
     let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
-    let summaries = copier.copy_tags(tags).await.unwrap();
+    let outcomes = copier.copy_tags(tags).await;
+    let summaries: Vec<_> = outcomes.into_iter().map(|o| o.result.unwrap()).collect();
     assert_eq!(summaries.len(), 21);
     assert_eq!(summaries.iter().map(|s| s.tally.blobs_sent).sum::<u64>(), 5);
     assert_eq!(target.tags(None).all().await.unwrap().len(), 21);
+}
+
+#[tokio::test]
+async fn a_tag_that_fails_does_not_keep_the_others_back() {
+    let (source, index, _) = fixture().await;
+    let lost = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"lost");
+    let pack = Pack::image(&ImageConfig::default()).unwrap();
+    let pack = pack.layer(lost.clone(), bytes::Bytes::from_static(b"lost").into());
+    pack.push(&source, Some(&tag("k5"))).await.unwrap();
+    crate::store::Delete::delete_blob(&source, &lost.digest).await.unwrap();
+    let manifest = source.manifest(&index.digest.into()).await.unwrap();
+    source.push_manifest(&manifest, Some(&tag("a1"))).await.unwrap();
+    let target = Memory::new();
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
+    let outcomes = copier.copy_tags(["a1", "k5", "none", "v1"].map(tag).to_vec()).await;
+    let kinds = outcomes.iter().map(|o| (o.tag.as_str(), o.result.as_ref().err().map(Error::kind)));
+    let missing = Some(ErrorKind::NotFound);
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [("a1", None), ("k5", missing), ("none", missing), ("v1", None)]
+    );
+    assert_eq!(target.tags(None).all().await.unwrap(), [tag("a1"), tag("v1")]);
 }
 
 #[tokio::test]
