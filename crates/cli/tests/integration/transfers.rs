@@ -127,7 +127,7 @@ fn a_target_with_a_digest_takes_nothing_else() {
     let server = program.serve(None);
     let app = format!("{}/app", server.address);
     let packed = layout(&program, "packed", &fixture::Image::small_index(4), "v1");
-    let (digest, other) = (program.ok(&format!("digest {packed}")), longshore::Digest::sha256(b""));
+    let (digest, other) = (program.ok(&format!("digest {packed}")), Digest::sha256(b""));
     let told = program.fails(7, &format!("copy -q {packed} {app}:v1@{other}"));
     assert!(told.contains(&digest) && told.contains(other.as_str()), "{told}");
     program.fails(3, &format!("ls {app}"));
@@ -271,7 +271,7 @@ fn one_tag_that_fails_does_not_keep_the_others_back() {
     let line = format!("pull -q {all}:none {all}:a1");
     let ended = program.run(line.split_whitespace());
     assert_eq!(ended.code, 1, "{ended:?}");
-    assert!(ended.stderr.contains("all:none: not found"), "{ended:?}");
+    assert!(ended.stderr.contains("all:none: source: not found"), "{ended:?}");
     assert_eq!(program.ok("ls oci:all"), "a1");
 
     // Where nothing can be copied, the code says why, and no archive is made.
