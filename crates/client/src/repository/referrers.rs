@@ -47,7 +47,7 @@ impl RemoteRepository {
         match self.listed_referrers(uri, subject, artifact_type).await {
             Err(e) if is_first && lacks_listing(&e) => {
                 let index = self.fallback_index(&fallback_tag(subject)?, subject).await?;
-                let all = index.into_index().map_or_else(Vec::new, |index| index.manifests);
+                let all = index.map_or_else(Vec::new, |index| index.manifests);
                 Ok(Page { items: of_type(all, artifact_type), next: None })
             }
             result => result,
@@ -97,21 +97,20 @@ impl RemoteRepository {
         Ok(lists)
     }
 
-    /// What is under the fallback tag of a subject.
-    async fn fallback_index(&self, tag: &Tag, subject: &Digest) -> Result<Fallback> {
+    /// The index under the fallback tag of a subject, empty if there is none. `None` if the tag leads
+    /// to the subject itself or lists its children: GitLab reads `sha256-<hex>` as the digest (2025).
+    async fn fallback_index(&self, tag: &Tag, subject: &Digest) -> Result<Option<Index>> {
         let selector = TagOrDigest::from(tag.clone());
         match self.raw_manifest(&selector).await {
-            Ok(manifest) if manifest.digest() == subject => Ok(Fallback::Subject),
+            Ok(manifest) if manifest.digest() == subject => Ok(None),
             Ok(manifest) => match manifest.parse()? {
-                Manifest::Index(index) if self.lists_children(&index, subject).await? => {
-                    Ok(Fallback::Subject)
-                }
-                Manifest::Index(index) => Ok(Fallback::Index(index)),
+                Manifest::Index(index) if self.lists_children(&index, subject).await? => Ok(None),
+                Manifest::Index(index) => Ok(Some(index)),
                 _ => Err(Error::new(ErrorKind::Invalid)
                     .at(self.reference(&selector))
                     .detail("the tag for referrers is on something other than an index")),
             },
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Fallback::Absent),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Some(Index::new(Vec::new()))),
             Err(e) => Err(e),
         }
     }
@@ -146,17 +145,13 @@ impl RemoteRepository {
         let tag = fallback_tag(subject)?;
         let _one_at_a_time = self.shared().referrers_index.lock().await;
         for _ in 0..MERGE_ATTEMPTS {
-            let mut index = match self.fallback_index(&tag, subject).await? {
-                Fallback::Index(index) => index,
-                Fallback::Absent => Index::new(Vec::new()),
-                Fallback::Subject => {
-                    return Err(Error::new(ErrorKind::Unsupported)
-                        .at(self.reference(&tag.into()))
-                        .detail(
-                            "the manifest was pushed, but the registry lists no referrers, and reads \
-                             the tag for them as the subject itself",
-                        ));
-                }
+            let Some(mut index) = self.fallback_index(&tag, subject).await? else {
+                return Err(Error::new(ErrorKind::Unsupported)
+                    .at(self.reference(&tag.into()))
+                    .detail(
+                        "the manifest was pushed, but the registry lists no referrers, and reads the \
+                         tag for them as the subject itself",
+                    ));
             };
             if index.manifests.iter().any(|d| d.digest == referrer.digest) {
                 return Ok(());
@@ -171,23 +166,6 @@ impl RemoteRepository {
         Err(Error::new(ErrorKind::Conflict)
             .at(self.reference(&tag.into()))
             .detail("the list of referrers keeps being overwritten by others"))
-    }
-}
-
-/// What a fallback tag leads to.
-enum Fallback {
-    Absent,
-    Index(Index),
-    /// The subject itself, or its children: GitLab reads `sha256-<hex>` as the digest (2025).
-    Subject,
-}
-
-impl Fallback {
-    fn into_index(self) -> Option<Index> {
-        match self {
-            Self::Index(index) => Some(index),
-            Self::Absent | Self::Subject => None,
-        }
     }
 }
 
