@@ -150,7 +150,7 @@ async fn a_registry_that_only_says_it_knows_subjects_gets_the_fallback_index() {
 #[tokio::test]
 async fn a_fallback_tag_that_leads_to_the_subject_lists_nothing_and_is_not_written() {
     let child = Descriptor::of(MediaType::OCI_MANIFEST, b"child");
-    let own = index(&[child.clone()]);
+    let own = index(std::slice::from_ref(&child));
     // Read as the digest; or the same children in another document, which a proxy wrote anew.
     let rewritten = [&own[..], b"\n"].concat();
     for served in [own.clone(), rewritten.clone()] {

@@ -53,7 +53,7 @@ async fn a_status_is_of_the_same_class_to_everyone() {
         (429, ErrorKind::RateLimited),
         (500, ErrorKind::Transport),
     ] {
-        server.expect(Exchange::new("GET", format!("{TAGS}")).answer(status));
+        server.expect(Exchange::new("GET", TAGS).answer(status));
         let e = ours(server.address()).tags(None).all().await.unwrap_err();
         let code = Some(u64::from(status));
         let (unknown, by_moby) = match status {
