@@ -152,6 +152,11 @@ impl Account {
         self.known().presets.iter().any(|preset| preset.header == *header)
     }
 
+    /// Whether the registry took this, and has not refused it since.
+    pub(crate) fn has_taken(&self, header: &HeaderValue) -> bool {
+        self.known().marks(header).any(|taken| *taken)
+    }
+
     /// Keeps that the registry took this.
     pub(crate) fn take(&self, header: &HeaderValue) {
         self.known().take(header);

@@ -96,7 +96,7 @@ impl Known {
     }
 
     /// Where it is kept whether this was taken.
-    fn marks(&mut self, header: &HeaderValue) -> impl Iterator<Item = &mut bool> {
+    pub(super) fn marks(&mut self, header: &HeaderValue) -> impl Iterator<Item = &mut bool> {
         let Self { identities, grants, presets, .. } = self;
         let identities = identities.iter_mut().filter(|identity| identity.sends(header));
         let grants = grants.values_mut().filter(|grant| grant.header.as_ref() == Some(header));

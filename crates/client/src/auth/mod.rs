@@ -121,8 +121,8 @@ impl Auth {
         access: &Access,
         refused: Refused,
     ) -> Result<Response<Body>, TransportError> {
-        let Refused { header, reply, again } = refused;
-        let was_taken = account.forget(header.as_ref());
+        let Refused { header, was_taken, reply, again } = refused;
+        let was_taken = account.forget(header.as_ref()) || was_taken;
         let asked = match account.learn(self.call(access), reply.headers()).await {
             // Whoever refused it does not know how this registry authenticates.
             Err(_) if was_taken && account.method() == Some(Method::Basic) => Scopes::default(),
@@ -144,7 +144,7 @@ impl Auth {
         access: &Access,
         refused: Refused,
     ) -> Result<Response<Body>, TransportError> {
-        let Refused { header, reply, again } = refused;
+        let Refused { header, reply, again, .. } = refused;
         let Some(again) = again.filter(|_| header.is_none() && account.may_probe()) else {
             return Ok(reply);
         };
@@ -181,6 +181,9 @@ impl Auth {
 /// A request that was refused.
 struct Refused {
     header: Option<HeaderValue>,
+    /// Whether the registry had taken the header before the request was sent. Requests that are
+    /// refused at the same time each know it: the first refusal makes the account forget it.
+    was_taken: bool,
     reply: Response<Body>,
     again: Option<Request<Body>>,
 }
@@ -198,19 +201,18 @@ impl Transport for Auth {
         let again = replay(&request);
         // What is refused is forgotten, and must not show in the refusal all the same.
         let sent = header.as_ref().and_then(token::of_header);
+        let was_taken = header.as_ref().is_some_and(|header| account.has_taken(header));
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
         note(&account, header.as_ref(), &reply);
         // A storage behind a redirect has no business asking for the registry's credentials.
         if reply.extensions().get::<FinalUri>().is_none_or(|uri| own(&access, &uri.0)) {
-            reply = match reply.status() {
-                StatusCode::UNAUTHORIZED => {
-                    self.answer(&account, &access, Refused { header, reply, again }).await?
-                }
-                StatusCode::FORBIDDEN => {
-                    self.introduce(&account, &access, Refused { header, reply, again }).await?
-                }
-                _ => reply,
+            let status = reply.status();
+            let refused = Refused { header, was_taken, reply, again };
+            reply = match status {
+                StatusCode::UNAUTHORIZED => self.answer(&account, &access, refused).await?,
+                StatusCode::FORBIDDEN => self.introduce(&account, &access, refused).await?,
+                _ => refused.reply,
             };
         }
         if reply.status().is_client_error() {

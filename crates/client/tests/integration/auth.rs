@@ -1,5 +1,7 @@
 //! Challenges, tokens, and who is told what.
 
+use std::net::SocketAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -7,6 +9,9 @@ use longshore::{
     BlobBody, ErrorKind, Mount, RemoteRepository, Repository, Source as _, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use crate::{blob, blob_path, login, place, quick, remote};
 
@@ -75,6 +80,58 @@ async fn a_password_that_has_worked_and_is_refused_once_is_sent_once_more() {
     server.expect(good().body("{\"tags\":[]}"));
     repository.tags(None).all().await.unwrap();
     server.finish();
+}
+
+#[tokio::test]
+async fn a_password_that_is_refused_to_two_requests_at_a_time_is_sent_once_more_by_each() {
+    let (address, _server) = in_pairs(&["200 OK", REFUSED, "200 OK"]).await;
+    let place: Repository = format!("{address}/a/b").parse().unwrap();
+    let store = login(place.registry().clone(), "user", "s3cret");
+    let repository = quick().credentials(store).build().repository(&place);
+    let both = || async {
+        tokio::try_join!(repository.tags(None).all(), repository.tags(None).all()).map(drop)
+    };
+    both().await.unwrap();
+    both().await.unwrap();
+}
+
+const REFUSED: &str = "401 Unauthorized";
+
+/// A registry that answers requests with a password two at a time: the same to both, once both are
+/// there.
+async fn in_pairs(statuses: &'static [&'static str]) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let mut statuses = statuses.iter();
+        let mut first = None;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            if !String::from_utf8_lossy(&head).contains(BASIC_HEADER) {
+                answer(stream, REFUSED).await;
+            } else if let Some(first) = first.take() {
+                let status = statuses.next().unwrap();
+                answer(first, status).await;
+                answer(stream, status).await;
+            } else {
+                first = Some(stream);
+            }
+        }
+    });
+    (address, server)
+}
+
+async fn answer(mut stream: TcpStream, status: &str) {
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 11\r\n\
+         www-authenticate: Basic realm=\"r\"\r\n\r\n{{\"tags\":[]}}"
+    );
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
 }
 
 #[tokio::test]
