@@ -22,7 +22,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use longshore_core::{ErrorCode, Result};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
 use self::idle::{Activity, Idle, Last};
@@ -35,7 +35,8 @@ pub use self::listener::{Accepted, Listener};
 
 /// Serves a registry on a listener until `shutdown` ends.
 ///
-/// HTTP/1.1, and HTTP/2 where the client begins with it. Requests under way then have 10 s to end.
+/// HTTP/1.1, and HTTP/2 where the client begins with it. Requests under way then have 10 s to end,
+/// and handshakes under way are given up.
 /// At most 4,096 connections are open; more wait to be accepted. A connection is closed that is not
 /// ready for HTTP within 10 s (a TLS handshake), sends no whole request head within 10 s of its
 /// first byte, no byte within 10 s of its start or 100 s of the last answer, or takes nothing of an
@@ -50,6 +51,8 @@ pub async fn serve(
 ) -> Result<()> {
     let connections = Arc::new(Semaphore::new(CONNECTION_LIMIT));
     let graceful = GracefulShutdown::new();
+    // Nobody sends anything: receivers learn when the sender is gone.
+    let (open, closed) = watch::channel(());
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut shutdown = std::pin::pin!(shutdown);
@@ -59,13 +62,13 @@ pub async fn serve(
             _ = sweep.tick() => expire_uploads(&registry).await,
             accepted = accept(&listener, &connections) => {
                 if let Some((accepted, permit)) = accepted {
-                    let connection = run(accepted, registry.clone(), graceful.watcher(), permit);
-                    tokio::spawn(connection);
+                    let (registry, watcher) = (registry.clone(), graceful.watcher());
+                    tokio::spawn(run(accepted, registry, watcher, closed.clone(), permit));
                 }
             }
         }
     }
-    drop(listener);
+    drop((listener, open));
     if tokio::time::timeout(SHUTDOWN_TIME, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests under way were cut off");
     }
@@ -91,22 +94,28 @@ async fn accept<L: Listener>(
 
 /// Answers the requests of one connection.
 async fn run<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    mut accepted: Accepted<S>,
+    accepted: Accepted<S>,
     registry: Registry,
     watcher: Watcher,
+    mut closed: watch::Receiver<()>,
     _permit: OwnedSemaphorePermit,
 ) {
-    let stream = match tokio::time::timeout(OPENING_TIME, &mut accepted.opening).await {
+    let Accepted { peer, scheme, opening } = accepted;
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(OPENING_TIME, opening) => opened,
+        // No request is under way yet.
+        _ = closed.changed() => return,
+    };
+    let stream = match opened {
         Ok(Ok(stream)) => stream,
-        Ok(Err(e)) => return tracing::debug!(peer = %accepted.peer, error = %e, "no handshake"),
-        Err(_) => return tracing::debug!(peer = %accepted.peer, "the handshake took too long"),
+        Ok(Err(e)) => return tracing::debug!(%peer, error = %e, "no handshake"),
+        Err(_) => return tracing::debug!(%peer, "the handshake took too long"),
     };
     let _connected = registry.connected();
     let activity = Activity::default();
     let idle = Idle::new(activity.clone());
     let refused = Refused::default();
     let stream = Strict::new(Stalling::new(stream, idle, STALL_TIME), refused.clone());
-    let Accepted { peer, scheme, .. } = accepted;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(scheme.clone());
         request.extensions_mut().insert(peer);

@@ -30,6 +30,26 @@ fn accepted(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_end_does_not_delay_the_shutdown() {
+    let (hand_in, queue) = mpsc::unbounded_channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let registry = Registry::builder().build().unwrap();
+    let shutdown = async { drop(stopped.await) };
+    let server = tokio::spawn(serve(Queue(Mutex::new(queue)), registry, shutdown));
+    let (begin, begun) = oneshot::channel();
+    let dawdling = accepted(async {
+        begin.send(()).unwrap();
+        std::future::pending().await
+    });
+    hand_in.send(dawdling).unwrap();
+    begun.await.unwrap();
+    let started = Instant::now();
+    drop(stop);
+    server.await.unwrap().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handshake_that_does_not_end_holds_nobody_up_and_is_given_up() {
     let (hand_in, queue) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
