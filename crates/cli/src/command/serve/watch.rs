@@ -23,6 +23,9 @@ struct Stamp {
     inode: u64,
     size: u64,
     modified: Option<SystemTime>,
+    /// Where the system tells it: when owner, permissions or content last changed. A file that could
+    /// not be read may be readable from then on.
+    changed: Option<(i64, i64)>,
 }
 
 impl Watch {
@@ -71,7 +74,12 @@ fn look(files: &[PathBuf]) -> Vec<Option<Stamp>> {
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
-        Self { inode: inode(metadata), size: metadata.len(), modified: metadata.modified().ok() }
+        Self {
+            inode: inode(metadata),
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+            changed: changed(metadata),
+        }
     }
 }
 
@@ -83,6 +91,17 @@ fn inode(metadata: &Metadata) -> u64 {
 #[cfg(not(unix))]
 fn inode(_: &Metadata) -> u64 {
     0
+}
+
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> Option<(i64, i64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some((metadata.ctime(), metadata.ctime_nsec()))
+}
+
+#[cfg(not(unix))]
+fn changed(_: &Metadata) -> Option<(i64, i64)> {
+    None
 }
 
 /// An error with its causes.
@@ -101,9 +120,24 @@ const INTERVAL: Duration = Duration::from_millis(200);
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_may_be_read_from_now_on_has_changed() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let files = [file.path().to_owned()];
+        let before = look(&files);
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        // The file system's clock may tick some milliseconds later.
+        while look(&files) == before {
+            assert!(std::time::Instant::now() < deadline);
+            std::fs::set_permissions(&files[0], std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+
     #[test]
     fn a_change_counts_once_it_has_settled() {
-        let stamp = |size| vec![Some(Stamp { inode: 1, size, modified: None })];
+        let stamp = |size| vec![Some(Stamp { inode: 1, size, modified: None, changed: None })];
         let mut watch = Watch { files: Vec::new(), read: stamp(1), seen: stamp(1) };
         for (now, is_due) in [
             (stamp(1), false),
