@@ -124,7 +124,9 @@ fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Sends what the libraries say to stderr: a log where one was asked for, else warnings for people.
 fn log(global: &Global) {
-    let set = EnvFilter::try_from_env("LONGSHORE_LOG").ok();
+    // Empty, it is not set.
+    let set = std::env::var("LONGSHORE_LOG").ok().filter(|set| !set.is_empty());
+    let set = set.and_then(|set| EnvFilter::try_new(set).ok());
     let level = match global.verbose {
         0 => "longshore=warn",
         1 => "longshore=debug",

@@ -312,9 +312,14 @@ fn trap_21_no_log_shows_what_authorizes() {
     );
     let list = || Exchange::new("GET", "/v2/a/tags/list");
     let realm = format!("Bearer realm=\"{}\"", server.url("/token"));
-    for (option, filter) in
-        [("-v", None), ("-vv", None), ("-q", Some("trace")), ("-v", Some("off"))]
-    {
+    for (option, filter) in [
+        ("-v", None),
+        ("-vv", None),
+        ("-q", Some("trace")),
+        ("-v", Some("off")),
+        // Empty, it is not set.
+        ("-v", Some("")),
+    ] {
         server.expect(list().answer(401).header("www-authenticate", realm.clone()));
         let token = Exchange::new("GET", "/token?scope=repository%3Aa%3Apull");
         server.expect(
