@@ -201,11 +201,11 @@ impl fmt::Display for Invalid<'_> {
             }
             CertificateError::ExpiredContext { time, not_after } => {
                 let since = time.as_secs().saturating_sub(not_after.as_secs());
-                write!(f, "has expired {} ago", span(since))
+                write!(f, "expired {} ago", span(since))
             }
             CertificateError::NotValidYetContext { time, not_before } => {
                 let left = not_before.as_secs().saturating_sub(time.as_secs());
-                write!(f, "is valid in {} only, by this machine's clock", span(left))
+                write!(f, "becomes valid in {}, by this machine's clock", span(left))
             }
             CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
                 f.write_str("is for no name (it has no subject alternative name)")

@@ -113,10 +113,11 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
 
 /// Checks certificates by their chain, and takes one that the user named for itself.
 ///
-/// A certificate made by `openssl req -x509` is an authority (CA:TRUE) and what the server shows at
-/// once, which webpki refuses. Whoever has its key could sign another for any name, because it is
-/// trusted as an authority: that it is taken for itself, with its names and dates checked, lets nobody
-/// in who was kept out. Nothing but the very certificate is taken so, and none of the system's.
+/// `openssl req -x509` makes a certificate that is an authority (CA:TRUE) and that the server also shows
+/// as its own. webpki refuses that. Here it is accepted if it is byte for byte a certificate that the
+/// user named, and its names and dates are right. This trusts nobody new: the named certificate is
+/// trusted as an authority anyway, so its key can already sign for any name. A certificate of the
+/// system is never accepted this way.
 #[derive(Debug)]
 struct Checked {
     by_chain: Arc<WebPkiServerVerifier>,

@@ -145,7 +145,7 @@ async fn nothing_but_the_very_certificate_with_its_name_and_dates_is_taken_for_i
     let named: Vec<_> = named.iter().map(String::as_str).collect();
     for (pair, told) in [
         (elsewhere.itself(), "is for other names: r.example"),
-        (past.itself(), "has expired"),
+        (past.itself(), "expired"),
         (future.itself(), "is valid in"),
         (twin.itself(), "is not trusted: self-signed"),
         (below, "is not trusted: it is an authority's, not a server's"),

@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     /// Let in the users of this file only, each to read and write everything: lines of NAME:HASH, as
     /// `htpasswd -B` writes them. Read again when it changes.
     ///
-    /// Only bcrypt hashes are taken. Nobody reads without a password then. Over plain HTTP, passwords
+    /// Only bcrypt hashes are taken. Reading then needs a password too. Over plain HTTP, passwords
     /// travel unencrypted: on other addresses than loopback, add --tls-cert and --tls-key.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -64,8 +64,9 @@ pub(crate) struct Arguments {
     tls: TlsOptions,
     /// Hand out metrics at http://ADDRESS/metrics, for Prometheus; port 0 takes a free one.
     ///
-    /// Requests by method, kind of path and status, bytes in and out, and how many connections, uploads
-    /// and bytes there are just now. No names. Whoever reaches the address may read them.
+    /// They count requests by method, kind of path and status, and bytes in and out, and say how many
+    /// connections, uploads and stored bytes there are now. They name no repository and no user. Whoever
+    /// reaches the address may read them.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     /// Refuse to delete anything.
@@ -81,7 +82,8 @@ pub(crate) struct Arguments {
     /// Refuse blobs of more bytes than this, such as 500MB or 10GiB.
     #[arg(long, value_name = "SIZE")]
     max_blob_size: Option<Size>,
-    /// Refuse what would make all that is kept more than this, uploads under way included.
+    /// Refuse uploads and manifests that would take the stored bytes above this. Unfinished uploads
+    /// count.
     #[arg(long, value_name = "SIZE")]
     max_total_size: Option<Size>,
     #[command(flatten)]

@@ -20,8 +20,8 @@ use super::file;
 /// Where certificate and key are.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TlsOptions {
-    /// Speak TLS alone, with this certificate and those that it hangs on (PEM). Read again when it
-    /// changes.
+    /// Speak only TLS, with this certificate and its intermediate certificates (PEM). Read again when
+    /// it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The private key of the certificate (PEM, not encrypted).

@@ -141,12 +141,12 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
         (CertificateError::BadSignature, "is not trusted: bad signature", "--ca-file FILE"),
         (
             CertificateError::ExpiredContext { time, not_after: seconds(1_000_000 - 3 * day) },
-            "has expired 3 days ago",
+            "expired 3 days ago",
             skip,
         ),
         (
             CertificateError::NotValidYetContext { time, not_before: seconds(1_003_600) },
-            "is valid in 1 hour only, by this machine's clock",
+            "becomes valid in 1 hour, by this machine's clock",
             skip,
         ),
         (
