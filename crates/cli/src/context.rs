@@ -7,7 +7,7 @@ use longshore::{
     Environment, Error, ErrorKind, Layout, Platform, RawManifest, Reference, RemoteRepository,
     Result, Source, Tag, TagOrDigest, Target, layout_listing,
 };
-pub(crate) use longshore_image::{Append, Limits, measure, unpack};
+pub(crate) use longshore_image::{Append, FolderArchive, Limits, measure, unpack, unpack_folder};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
 use crate::global::Global;
@@ -56,6 +56,11 @@ impl Context {
     /// Whether results are printed as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.global.json
+    }
+
+    /// Whether as little as possible is to be said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.global.quiet
     }
 
     pub(crate) fn style(&self) -> Style {

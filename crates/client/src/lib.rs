@@ -66,14 +66,14 @@ pub use http;
 pub use longshore_core::{
     Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
     CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults,
-    Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, Filter, History,
-    Holding, Image, ImageConfig, ImageLayer, ImageManifest, Index, Layout, MANIFEST_LIMIT,
+    Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, Filter, Folders,
+    History, Holding, Image, ImageConfig, ImageLayer, ImageManifest, Index, Layout, MANIFEST_LIMIT,
     Manifest, Measure, MediaType, Memory, Mount, Namespaces, Node, PIECE, Pack, Page, PageToken,
-    Pages, ParseError, Platform, Printable, Progress, RawManifest, Reference, RegistryError,
-    RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
-    Schema1Layer, Side, Source, Step, Tag, TagOrDigest, TagOutcome, Tally, Target, Untagged,
-    Verifier, blob_file, canonical_json, delete_with_tags, field, files_of, graph, image_for,
-    images_of, offload, pull_files, put_tags, tags_of, untag,
+    Pages, ParseError, Placed, Platform, Printable, Progress, RawManifest, Reference,
+    RegistryError, RegistryName, Repository, RepositoryName, Result, RootFs, Schema1,
+    Schema1History, Schema1Layer, Side, Source, Step, Tag, TagOrDigest, TagOutcome, Tally, Target,
+    Untagged, Verifier, blob_file, canonical_json, delete_with_tags, field, files_of, graph,
+    image_for, images_of, offload, placed, pull_files, put_tags, tags_of, untag,
 };
 
 /// The names in a layout's `index.json`.

@@ -16,6 +16,12 @@ impl Annotations {
     pub const REF_NAME: &'static str = "org.opencontainers.image.ref.name";
     /// The file name of a layer that is a plain file.
     pub const TITLE: &'static str = "org.opencontainers.image.title";
+    /// `true` on a layer that is a folder's archive, to be unpacked under its title.
+    ///
+    /// Source: oras-go, `content/file`.
+    pub const UNPACK: &'static str = "io.deis.oras.content.unpack";
+    /// The digest of a folder's archive before it was compressed. Source: as [`UNPACK`](Self::UNPACK).
+    pub const UNPACKED_DIGEST: &'static str = "io.deis.oras.content.digest";
     /// When it was made, RFC 3339.
     pub const CREATED: &'static str = "org.opencontainers.image.created";
 

@@ -89,6 +89,12 @@ impl Digest {
         &self.text[self.colon + 1..]
     }
 
+    /// A file name for what has this digest: `sha256-<hex>`.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{}-{}", self.algorithm_name(), self.encoded())
+    }
+
     /// The algorithm, if it is one that longshore can compute.
     #[must_use]
     pub fn algorithm(&self) -> Option<Algorithm> {

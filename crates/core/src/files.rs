@@ -1,8 +1,9 @@
 //! Files in a manifest: listed by their titles, and written to a folder.
 //!
-//! Owns which titles are safe as paths. How files get into a manifest is the business of `pack`.
+//! Owns which titles are safe as paths, and what a blob without a title is called. How files get into a
+//! manifest is the business of `pack`; what is inside an archive, of the crate `longshore-image`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -33,74 +34,133 @@ pub fn files_of(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
     }
 }
 
-/// Writes the files that a manifest lists to a folder, each under its title; returns their paths.
+/// Writes the blobs that a manifest lists to a folder, each under its title, or if it has none, under
+/// its digest (`sha256-<hex>`); returns their paths.
 ///
 /// A title may lead into folders below, which are made. All titles are checked before anything is
 /// written; no file is written through a symbolic link. Each file shows only when all of it is there
-/// and verified, and takes the place of one that was there. Blobs without a title are left out.
+/// and verified, and takes the place of one that was there. A folder that was stored as an archive
+/// stays one: unpacking is for those who know archives, by way of [`placed`].
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if nothing has a title; [`Invalid`](ErrorKind::Invalid) for a
-/// title that is no path below the folder, or comes twice; [`Io`](ErrorKind::Io); the source's error.
+/// [`NotFound`](ErrorKind::NotFound) if the manifest lists nothing; [`Invalid`](ErrorKind::Invalid)
+/// for a title that is no path below the folder, or comes twice; [`Io`](ErrorKind::Io); the source's
+/// error.
 pub async fn pull_files(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,
     folder: &Path,
 ) -> Result<Vec<PathBuf>> {
-    let files = files_of(manifest)?;
-    let mut paths = BTreeSet::new();
-    let mut wanted = Vec::new();
-    for file in &files {
-        let Some(title) = file.annotations.get(Annotations::TITLE) else { continue };
-        let bad = |reason: &str| {
-            let clause = format!("the title {title:?}: {reason}");
-            Err(Error::new(ErrorKind::Invalid).at(manifest.digest()).detail(clause))
-        };
-        let path = match below(title) {
-            Ok(path) => path,
-            Err(reason) => return bad(reason),
-        };
-        if !paths.insert(path.clone()) {
-            return bad("two files have it");
-        }
-        wanted.push((file, path));
-    }
-    for path in &paths {
-        if let Some(above) = path.ancestors().skip(1).find(|above| paths.contains(*above)) {
-            return Err(Error::new(ErrorKind::Invalid)
-                .at(manifest.digest())
-                .detail(format!("the title {above:?} is a file's, and a folder's too")));
-        }
-    }
-    if wanted.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound)
-            .at(manifest.digest())
-            .detail(format!("none of its {} blobs has a title to be a file by", files.len()))
-            .with_hint("Read one by its digest instead: `longshore blob get`."));
-    }
-    stream::iter(wanted)
-        .map(|(file, path)| pull_file(source, file, folder, path))
+    let files = placed(files_of(manifest)?, Folders::Kept).map_err(|e| e.at(manifest.digest()))?;
+    stream::iter(files)
+        .map(|file| async move { file.write(source, folder).await })
         .buffered(PARALLEL)
         .try_collect()
         .await
 }
 
-async fn pull_file(
-    source: &(impl Source + ?Sized),
-    file: &Descriptor,
-    folder: &Path,
-    path: PathBuf,
-) -> Result<PathBuf> {
-    let target = std::path::absolute(folder).map_err(|e| Error::io(folder, e))?.join(&path);
-    let (root, made) = (folder.to_owned(), target.clone());
-    offload(move || {
-        no_link_between(&root, &path)?;
-        let above = made.parent().unwrap_or(&root);
-        std::fs::create_dir_all(above).map_err(|e| Error::io(above, e))
-    })
-    .await?;
-    blob_file::write(&target, source.blob(file).await?).await?;
-    Ok(target)
+/// A blob that a manifest lists, and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Placed {
+    /// The blob.
+    pub blob: Descriptor,
+    /// The path below the folder that all files go to; empty for that folder itself.
+    pub path: PathBuf,
+    /// Whether it is an archive, to be unpacked at the path.
+    pub folder: bool,
+}
+
+/// What becomes of folders that were stored as archives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folders {
+    /// They become folders again.
+    Unpacked,
+    /// The archives are files, each under the folder's name.
+    Kept,
+}
+
+/// Decides where blobs go: under their titles, or those without one, under their digests.
+///
+/// Only a folder that is unpacked may have the title `.`: the folder that everything goes to. A blob
+/// without a title that is listed twice is one file.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound) if there are none; [`Invalid`](ErrorKind::Invalid) for a title
+/// that is no path below a folder, that two of them have, or that is a file's and a folder's.
+///
+/// Source: the annotations [`TITLE`](Annotations::TITLE) and [`UNPACK`](Annotations::UNPACK).
+pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
+    if blobs.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound).detail("the manifest lists no blobs"));
+    }
+    let (mut placed, mut paths) = (Vec::new(), BTreeMap::new());
+    for blob in blobs {
+        let folder = folders == Folders::Unpacked && is_folder(&blob);
+        let (path, titled) = place(&blob, folders)?;
+        match paths.insert(path.clone(), (folder, blob.digest.clone())) {
+            None => placed.push(Placed { blob, path, folder }),
+            Some((_, same)) if !titled && same == blob.digest => {}
+            Some(_) => return Err(refused(&path, "two files have it")),
+        }
+    }
+    for (path, (is_folder, _)) in &paths {
+        let mut above = path.ancestors().skip(1).filter_map(|above| paths.get_key_value(above));
+        // Files may go into a folder that is unpacked; its links were judged without a second folder.
+        if let Some((above, _)) = above.find(|(_, (unpacked, _))| !unpacked || *is_folder) {
+            return Err(refused(above, "another one leads below it"));
+        }
+    }
+    Ok(placed)
+}
+
+/// The path of a blob, and whether that is its title.
+fn place(blob: &Descriptor, folders: Folders) -> Result<(PathBuf, bool)> {
+    match blob.annotations.get(Annotations::TITLE) {
+        Some(".") if is_folder(blob) && folders == Folders::Unpacked => Ok((PathBuf::new(), true)),
+        Some(".") if is_folder(blob) => Ok((blob.digest.file_name().into(), false)),
+        Some(title) => match below(title) {
+            Ok(path) => Ok((path, true)),
+            Err(reason) => Err(refused(Path::new(title), reason)),
+        },
+        None => Ok((blob.digest.file_name().into(), false)),
+    }
+}
+
+fn refused(title: &Path, reason: &str) -> Error {
+    Error::new(ErrorKind::Invalid).detail(format!("the title {title:?}: {reason}"))
+}
+
+fn is_folder(blob: &Descriptor) -> bool {
+    blob.annotations.get(Annotations::UNPACK) == Some("true")
+}
+
+impl Placed {
+    /// Writes it as a file below `folder`; returns its path.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if a symbolic link is in the way; [`Io`](ErrorKind::Io); the
+    /// source's error. No part of it is left behind.
+    pub async fn write(&self, source: &(impl Source + ?Sized), folder: &Path) -> Result<PathBuf> {
+        let (file, root) = (self.clone(), folder.to_owned());
+        let target = offload(move || file.target(&root)).await?;
+        blob_file::write(&target, source.blob(&self.blob).await?).await?;
+        Ok(target)
+    }
+
+    /// Where it goes below `folder`, with the folders above it made. Blocks.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) if one of them, or what it is unpacked to, is a symbolic link;
+    /// [`Io`](ErrorKind::Io).
+    pub fn target(&self, folder: &Path) -> Result<PathBuf> {
+        let root = std::path::absolute(folder).map_err(|e| Error::io(folder, e))?;
+        let above = self.path.parent().unwrap_or(Path::new(""));
+        no_link_on(folder, if self.folder { &self.path } else { above })?;
+        let above = root.join(above);
+        std::fs::create_dir_all(&above).map_err(|e| Error::io(&above, e))?;
+        Ok(if self.path.as_os_str().is_empty() { root } else { root.join(&self.path) })
+    }
 }
 
 /// A title as a path below a folder; else what is wrong with it.
@@ -122,10 +182,10 @@ fn below(title: &str) -> Result<PathBuf, &'static str> {
     Ok(title.into())
 }
 
-/// Checks that no folder on the way to a file is a symbolic link.
-fn no_link_between(root: &Path, path: &Path) -> Result<()> {
+/// Checks that none of these folders below the root is a symbolic link.
+fn no_link_on(root: &Path, path: &Path) -> Result<()> {
     let mut place = root.to_owned();
-    for part in path.parent().into_iter().flat_map(Path::components) {
+    for part in path.components() {
         place.push(part);
         if std::fs::symlink_metadata(&place).is_ok_and(|there| there.is_symlink()) {
             return Err(Error::new(ErrorKind::Invalid)
@@ -142,6 +202,7 @@ const PARALLEL: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media_type::MediaType;
     use crate::memory::Memory;
     use crate::pack::Pack;
 
@@ -188,6 +249,60 @@ mod tests {
         let (store, manifest) = packed(&[]).await;
         let none = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
         assert_eq!(none.kind(), ErrorKind::NotFound);
+    }
+
+    fn blob(content: &str, annotations: &[(&str, &str)]) -> Descriptor {
+        let mut blob = Descriptor::of(MediaType::OCTET_STREAM, content.as_bytes());
+        blob.annotations = annotations.iter().copied().collect();
+        blob
+    }
+
+    #[tokio::test]
+    async fn a_blob_without_a_title_is_called_by_its_digest_once() {
+        let store = Memory::new();
+        let mut pack = Pack::artifact("application/vnd.example".parse().unwrap());
+        for (content, annotations) in
+            [("one", &[][..]), ("two", &[(Annotations::TITLE, "two")][..]), ("one", &[][..])]
+        {
+            pack = pack.layer(blob(content, annotations), bytes::Bytes::from(content).into());
+        }
+        let packed = pack.push(&store, None).await.unwrap();
+        let manifest = store.manifest(&packed.digest.into()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let paths = pull_files(&store, &manifest, folder.path()).await.unwrap();
+        let one = "sha256-7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+        assert_eq!(paths, [folder.path().join(one), folder.path().join("two")]);
+        assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), "one");
+    }
+
+    #[test]
+    fn folders_go_where_their_titles_say_and_never_into_each_other() {
+        let (title, unpack) = (Annotations::TITLE, Annotations::UNPACK);
+        let folder = |path| blob(path, &[(title, path), (unpack, "true")]);
+        let file = |path| blob(path, &[(title, path)]);
+        let shown = |blobs: &[Descriptor], folders| {
+            let placed = placed(blobs.to_vec(), folders).ok()?;
+            let shown =
+                |p: &Placed| format!("{}{}", p.path.display(), if p.folder { "/" } else { "" });
+            Some(placed.iter().map(shown).collect::<Vec<_>>().join(" "))
+        };
+        for (blobs, expected) in [
+            (vec![folder("a"), file("b")], Some("a/ b")),
+            (vec![folder("."), file("b")], Some("/ b")),
+            (vec![folder("a"), file("a/b")], Some("a/ a/b")),
+            (vec![blob("x", &[(title, "a"), (unpack, "false")])], Some("a")),
+            (vec![file(".")], None),
+            (vec![folder("a"), folder("a/b")], None),
+            (vec![folder("."), folder("b")], None),
+            (vec![file("a"), folder("a/b")], None),
+            (vec![folder("..")], None),
+            (vec![folder("/a")], None),
+        ] {
+            assert_eq!(shown(&blobs, Folders::Unpacked).as_deref(), expected, "{blobs:?}");
+        }
+        assert_eq!(shown(&[folder("a")], Folders::Kept).as_deref(), Some("a"));
+        let dot = shown(&[folder(".")], Folders::Kept).unwrap();
+        assert!(dot.starts_with("sha256-"), "an archive cannot be called by a dot: {dot}");
     }
 
     #[tokio::test]

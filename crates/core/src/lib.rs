@@ -74,7 +74,7 @@ pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
 pub use field::field;
-pub use files::{files_of, pull_files};
+pub use files::{Folders, Placed, files_of, placed, pull_files};
 pub use filter::Filter;
 pub use image::{Image, ImageLayer, Step};
 pub use layout::{Layout, listing};

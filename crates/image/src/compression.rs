@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
 use longshore_core::{Error, ErrorKind, PIECE, Result};
 
 /// How some bytes are compressed.
@@ -181,6 +182,11 @@ impl<R: Read> fmt::Debug for Decoder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Decoder({})", self.compression())
     }
+}
+
+/// Compresses what is written to it: the same bytes make the same bytes, with no name and no time.
+pub(crate) fn gzip<W: io::Write>(writer: W) -> GzEncoder<W> {
+    GzEncoder::new(writer, flate2::Compression::default())
 }
 
 /// The [`Error`] that an [`io::Error`] holds, or one that holds it.

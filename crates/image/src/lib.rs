@@ -36,11 +36,13 @@
 //! | `members`, `tar_file` | tar files, read strictly and written reproducibly |
 //! | `oci_archive`, `docker_archive` | the stores |
 //! | `layer`, `document`, `append` | what is in a layer; JSON that is edited in place; one more layer |
+//! | `folder` | a folder as a layer, and a layer as a folder |
 
 mod append;
 mod compression;
 mod docker_archive;
 mod document;
+mod folder;
 mod layer;
 mod members;
 mod oci_archive;
@@ -52,5 +54,6 @@ mod tar_file;
 pub use append::{Append, Appended};
 pub use compression::{Compression, Decoder, Limits, error_of};
 pub use docker_archive::{DockerArchive, DockerArchiveWriter};
+pub use folder::{FolderArchive, unpack_folder};
 pub use layer::{Unpacked, measure, unpack};
 pub use oci_archive::{OciArchive, OciArchiveWriter};

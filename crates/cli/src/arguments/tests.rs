@@ -4,6 +4,8 @@ use clap::{Command, CommandFactory as _, Parser as _};
 
 use super::Arguments;
 
+mod documents;
+
 #[test]
 fn every_command_shows_an_example_of_itself() {
     let without: Vec<_> = helps()
@@ -69,7 +71,7 @@ fn calls(line: &str) -> Vec<Vec<String>> {
     for c in line.chars() {
         match (c, quote) {
             ('|', None) => calls.push(String::new()),
-            ('>', None) => break,
+            ('>' | '&' | ';', None) => break,
             ('\'' | '"', None) => quote = Some(c),
             (' ', Some(_)) => calls.last_mut().unwrap().push('_'),
             _ if quote == Some(c) => quote = None,

@@ -94,8 +94,9 @@ fn an_alias_is_made_of_blobs_read_moved_and_removed() {
     let missing = longshore::Digest::sha256(b"missing");
     program.fails(3, &format!("artifact make {data}:alias {missing}"));
     let untitled = program.ok(&format!("artifact make {data}:plain {one}"));
-    let told = program.fails(3, &format!("artifact pull {data}@{untitled}"));
-    assert!(told.contains("blob get"), "{told}");
+    let written = program.ok(&format!("artifact pull {data}@{untitled} --output plain/"));
+    assert!(written.ends_with(&format!("plain/{}", one.replace(':', "-"))), "{written}");
+    assert_eq!(std::fs::read_to_string(&written).unwrap(), "first");
 }
 
 #[test]
@@ -156,5 +157,103 @@ fn several_images_make_one_docker_archive_and_come_back_out_of_it() {
     program.ok(&format!("push -q {archive} {address}/mirror --all-images"));
     assert_eq!(config(&format!("{address}/mirror/a/one:v1")), configs[0]);
     assert_eq!(config(&format!("{address}/mirror/two:v2")), configs[1]);
+    assert!(crate::program::leftovers(&program.path("")).is_empty());
+}
+
+#[test]
+fn blobs_without_titles_come_by_one_command() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let data = format!("{}/data", server.address);
+    let digests = ["first ", "second"].map(|content| {
+        std::fs::write(program.path("blob"), content).unwrap();
+        program.ok(&format!("blob put {data} blob"))
+    });
+    let [one, two] = &digests;
+    program.ok(&format!("artifact make {data}:v1 {one} {two}=text/plain {one}"));
+    let listed = program.ok(&format!("artifact ls {data}:v1 --quiet"));
+    assert_eq!(listed, format!("{one}\n{two}\n{one}"));
+
+    let written = program.ok(&format!("artifact pull {data}:v1 --output all"));
+    assert_eq!(written.lines().count(), 2, "what is listed twice is one file: {written}");
+    for (digest, content) in digests.iter().zip(["first ", "second"]) {
+        let file = program.path("all").join(digest.replace(':', "-"));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), content);
+    }
+    let all = program.ok(&format!("artifact pull {data}:v1 --output -"));
+    assert_eq!(all, "first secondfirst", "one after the other, in the manifest's order");
+
+    // One of them, to a file of one's own.
+    for (layer, content) in [("text/plain", "second"), ("2", "second"), ("3", "first ")] {
+        program.ok(&format!("artifact pull {data}:v1 --layer {layer} -o chosen"));
+        assert_eq!(std::fs::read_to_string(program.path("chosen")).unwrap(), content, "{layer}");
+    }
+    let both = program.ok(&format!("artifact pull {data}:v1 --layer 1 --layer text/plain -o -"));
+    assert_eq!(both, "first second");
+    for missing in ["4", "image/png"] {
+        let told = program.fails(3, &format!("artifact pull {data}:v1 --layer {missing}"));
+        assert!(told.contains(missing) && told.contains("3 blobs"), "{told}");
+    }
+    for wrong in ["0", "no type"] {
+        let told = program.run(["artifact", "pull", &format!("{data}:v1"), "--layer", wrong]);
+        assert_eq!(told.code, 2, "{told:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_goes_under_a_tag_and_comes_back_as_it_was() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let program = Program::new();
+    let server = program.serve(None);
+    let site = format!("{}/site:v1", server.address);
+    let public = program.path("public");
+    std::fs::create_dir_all(public.join("deep/empty")).unwrap();
+    std::fs::write(public.join("index.html"), "hello").unwrap();
+    std::fs::write(public.join("run"), "#!/bin/sh").unwrap();
+    std::fs::set_permissions(public.join("run"), PermissionsExt::from_mode(0o4755)).unwrap();
+    std::fs::hard_link(public.join("index.html"), public.join("deep/same.html")).unwrap();
+    symlink("../index.html", public.join("deep/link.html")).unwrap();
+    std::fs::write(program.path("notes.txt"), "notes").unwrap();
+
+    let digest = program.ok(&format!("artifact push {site} public notes.txt"));
+    std::fs::write(public.join("index.html"), "hello").unwrap();
+    let again = program.ok(&format!("artifact push {site} public/ notes.txt"));
+    assert_eq!(again, digest, "equal folders make equal manifests");
+    let layer =
+        |field: &str| program.ok(&format!("manifest get {site} --field .layers[0].{field}"));
+    assert_eq!(layer("mediaType"), "application/vnd.oci.image.layer.v1.tar+gzip");
+    let annotations = json(&layer("annotations"));
+    assert_eq!(annotations["org.opencontainers.image.title"], "public");
+    assert_eq!(annotations["io.deis.oras.content.unpack"], "true");
+
+    let written = program.ok(&format!("artifact pull {site} --output back"));
+    let lines: Vec<_> = written.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
+    assert_eq!(lines, ["public", "notes.txt"]);
+    let back = program.path("back/public");
+    assert_eq!(std::fs::read_to_string(back.join("deep/same.html")).unwrap(), "hello");
+    let link = std::fs::read_link(back.join("deep/link.html")).unwrap();
+    assert_eq!(link.to_str(), Some("../index.html"));
+    assert!(back.join("deep/empty").is_dir());
+    let mode = |name| std::fs::metadata(back.join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("run"), mode("index.html") & 0o111), (0o755, 0), "no setuid");
+
+    // Over what is there, which stays where the archive has nothing.
+    std::fs::write(back.join("own"), "mine").unwrap();
+    std::fs::write(back.join("index.html"), "changed").unwrap();
+    program.ok(&format!("artifact pull {site} --output back"));
+    assert_eq!(std::fs::read_to_string(back.join("own")).unwrap(), "mine");
+    assert_eq!(std::fs::read_to_string(back.join("index.html")).unwrap(), "hello");
+
+    program.ok(&format!("artifact pull {site} --no-unpack --layer 1 --output public.tar.gz"));
+    program.ok(&format!("artifact pull {site} --no-unpack --output kept"));
+    let kept = std::fs::read(program.path("kept/public")).unwrap();
+    assert_eq!(kept, std::fs::read(program.path("public.tar.gz")).unwrap());
+    assert_eq!(kept[..2], [0x1f, 0x8b]);
+    assert_eq!(kept[4..8], [0; 4], "gzip's time");
+
+    symlink("/etc/passwd", public.join("out")).unwrap();
+    let told = program.fails(1, &format!("artifact push {site} public"));
+    assert!(told.contains("out") && told.contains("absolute"), "{told}");
     assert!(crate::program::leftovers(&program.path("")).is_empty());
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::described::{
-    Commands, backticked, cells, last_word, public_items, root, sources, unbarred,
-};
+use crate::described::{backticked, cells, last_word, public_items, root, sources, unbarred};
 
 #[test]
 fn every_call_that_users_are_sent_to_exists() {
@@ -15,19 +13,6 @@ fn every_call_that_users_are_sent_to_exists() {
         .filter(|call| !items.contains(last_word(call)))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
-}
-
-#[test]
-fn every_command_that_users_are_sent_to_exists() {
-    let mut commands = Commands::default();
-    let rows = rows();
-    let named = rows.iter().flat_map(|row| backticked(&row.command));
-    let wrong: Vec<String> = named.flat_map(|command| commands.mistakes(&command)).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    let text = text();
-    let beside = text.split('`').filter(|part| part.starts_with("longshore "));
-    let wrong: Vec<String> = beside.flat_map(|command| commands.mistakes(command)).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -58,7 +43,6 @@ fn every_file_that_users_are_sent_to_exists() {
 /// A line of a table: what is done with what.
 struct Row {
     library: String,
-    command: String,
 }
 
 fn text() -> String {
@@ -73,8 +57,8 @@ fn rows() -> Vec<Row> {
 
 fn row(line: &str) -> Row {
     let line = unbarred(line);
-    let [_, library, command, _] = cells(&line)[..] else {
+    let [_, library, _, _] = cells(&line)[..] else {
         panic!("expected four cells: {line}");
     };
-    Row { library: library.to_owned(), command: command.to_owned() }
+    Row { library: library.to_owned() }
 }

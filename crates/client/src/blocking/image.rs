@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use longshore_core::{
-    Descriptor, Digest, Image, MediaType, Pack, Platform, RawManifest, Result, Source, image_for,
-    images_of, pull_files,
+    Descriptor, Digest, Image, MediaType, Pack, Placed, Platform, RawManifest, Result, Source,
+    image_for, images_of, pull_files,
 };
 
 use super::runtime::wait;
@@ -36,12 +36,21 @@ impl<S: Source + ?Sized> Store<S> {
         wait(images_of(self.inner(), manifest))
     }
 
-    /// Writes the files that a manifest lists to a folder, each under its title; returns their paths.
+    /// Writes the blobs that a manifest lists to a folder, each under its title, or if it has none, under
+    /// its digest; returns their paths.
     ///
     /// # Errors
     /// As [`pull_files`](fn@pull_files).
     pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>> {
         wait(pull_files(self.inner(), manifest, folder))
+    }
+
+    /// Writes one file that a manifest lists below a folder; returns its path.
+    ///
+    /// # Errors
+    /// As [`Placed::write`].
+    pub fn write_placed(&self, file: &Placed, folder: &Path) -> Result<PathBuf> {
+        wait(file.write(self.inner(), folder))
     }
 
     /// A manifest in the making whose config this store holds already; see [`Pack::of_held`].

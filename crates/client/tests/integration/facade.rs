@@ -15,6 +15,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("Pack::push", "Store::push_pack"),
     ("Pack::of_held", "Store::pack_of_held"),
     ("Pack::file_at", "file_at"),
+    ("Placed::write", "Store::write_placed"),
     ("Pages::all", "Listing::all"),
     ("Layout::open", "Store::open"),
     ("Layout::create", "Store::create"),

@@ -7,26 +7,29 @@ use super::pax::{self, Overrides};
 use crate::section::OpenFile;
 
 /// One entry: its raw name, what it is, and where in the file its content lies.
-pub(super) struct Entry {
-    pub(super) name: Vec<u8>,
-    pub(super) kind: Kind,
-    pub(super) offset: u64,
-    pub(super) size: u64,
+pub(crate) struct Entry {
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: Kind,
+    /// Who may do what with it, setuid and its like left out; archives do not always say.
+    pub(crate) mode: Option<u32>,
+    pub(crate) offset: u64,
+    pub(crate) size: u64,
 }
 
 /// What an entry is. Links come with their raw target.
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     HardLink(Vec<u8>),
     SymbolicLink(Vec<u8>),
-    /// A folder, device or pipe: nothing that is read.
+    Folder,
+    /// A device, a pipe, or what nobody knows: nothing that is read.
     Other,
 }
 
 /// Walks over a tar file by its headers; content is skipped, not read.
 ///
 /// Source: POSIX.1-2024, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
-pub(super) struct Entries<'a> {
+pub(crate) struct Entries<'a> {
     file: &'a OpenFile,
     length: u64,
     position: u64,
@@ -34,12 +37,12 @@ pub(super) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(file: &'a OpenFile) -> Result<Self> {
+    pub(crate) fn new(file: &'a OpenFile) -> Result<Self> {
         Ok(Self { file, length: file.length()?, position: 0, count: 0 })
     }
 
     /// The next entry, with what extended headers before it say applied.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut overrides = Overrides::default();
         while let Some(header) = self.header()? {
             let size = stored_size(&header)?;
@@ -69,6 +72,7 @@ impl<'a> Entries<'a> {
             EntryType::Regular | EntryType::Continuous => Kind::File,
             EntryType::Link => Kind::HardLink(link()?),
             EntryType::Symlink => Kind::SymbolicLink(link()?),
+            EntryType::Directory => Kind::Folder,
             _ => Kind::Other,
         };
         if name.len() > NAME_LIMIT {
@@ -81,7 +85,8 @@ impl<'a> Entries<'a> {
         }
         let offset = self.position;
         self.skip(size)?;
-        Ok(Entry { name, kind, offset, size })
+        let mode = header.mode().ok().map(|mode| mode & MODE_BITS);
+        Ok(Entry { name, kind, mode, offset, size })
     }
 
     /// The header at the position, which moves behind it. `None` at the end: two blocks of zeros,
@@ -221,6 +226,8 @@ fn invalid(clause: &'static str) -> Error {
 pub(crate) const BLOCK: u64 = 512;
 /// Where a header has its checksum.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
+/// Read, write and execute, for all three.
+const MODE_BITS: u32 = 0o777;
 /// 4 KiB: the longest path that systems take.
 const NAME_LIMIT: usize = 4096;
 /// 1 MiB: extended attributes are stored there too.

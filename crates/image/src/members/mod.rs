@@ -5,7 +5,7 @@
 //! never sees the inside of layers. The archives use it.
 
 mod entry;
-mod name;
+pub(crate) mod name;
 mod pax;
 
 use std::collections::BTreeMap;
@@ -14,8 +14,7 @@ use std::sync::Arc;
 use longshore_core::{Error, ErrorKind, Result};
 
 use crate::section::{OpenFile, Section};
-pub(crate) use entry::{BLOCK, begins};
-use entry::{Entries, Kind};
+pub(crate) use entry::{BLOCK, Entries, Entry, Kind, begins};
 
 /// The regular files of a tar file, by name. Of two with the same name, the last one counts.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ impl Members {
                 Kind::SymbolicLink(to) => {
                     Member::Link(name::link_targets(&name, [name::folder(&name), ""], &to)?)
                 }
-                Kind::Other => continue,
+                Kind::Folder | Kind::Other => continue,
             };
             names += name.len();
             if let Member::Link(targets) = &member {
@@ -123,7 +122,7 @@ impl Members {
 /// Eight: archives link once, if at all.
 const LINK_LIMIT: usize = 8;
 /// 64 MiB: half a million names of layers.
-const NAMES_LIMIT: usize = 64 << 20;
+pub(crate) const NAMES_LIMIT: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests;

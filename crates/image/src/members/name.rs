@@ -8,7 +8,7 @@ use longshore_core::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if it is absolute or has a `..`.
-pub(super) fn within(name: &[u8]) -> Result<Option<String>> {
+pub(crate) fn within(name: &[u8]) -> Result<Option<String>> {
     if name.starts_with(b"/") {
         return Err(refused(name, "an absolute name"));
     }
@@ -23,7 +23,7 @@ pub(super) fn within(name: &[u8]) -> Result<Option<String>> {
 }
 
 /// The folder that a member is in; empty for the archive's own.
-pub(super) fn folder(name: &str) -> &str {
+pub(crate) fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 

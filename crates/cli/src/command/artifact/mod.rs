@@ -17,9 +17,9 @@ use crate::output::{Report, size};
 /// The commands below `longshore artifact`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Send files as blobs, with a manifest and a tag.
+    /// Send files and folders as blobs, with a manifest and a tag.
     Push(push::Arguments),
-    /// Write an artifact's files to a folder, each under its title.
+    /// Write an artifact's files and folders, each under its title.
     Pull(pull::Arguments),
     /// List an artifact's files, or an image's layers.
     Ls(Ls),
@@ -30,8 +30,11 @@ pub(crate) enum Command {
 /// The arguments of `longshore artifact ls`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  longshore artifact ls ghcr.io/a/notes:v1")]
+Examples:
+  longshore artifact ls ghcr.io/a/notes:v1
+  longshore artifact ls ghcr.io/a/notes:v1 --quiet
+
+With --quiet: the digests alone, one a line.")]
 pub(crate) struct Ls {
     /// The artifact.
     location: Location,
@@ -45,7 +48,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Ls(arguments) => {
             let named = context.named(&arguments.location).await?;
             let manifest = named.source.manifest(&named.selector).await?;
-            context.output().report(&Files { files: files_of(&manifest)? })
+            let files = files_of(&manifest)?;
+            context.output().report(&Files { files, quiet: context.is_quiet() })
         }
     }
 }
@@ -73,11 +77,17 @@ impl std::str::FromStr for Pair {
 #[derive(Serialize)]
 struct Files {
     files: Vec<Descriptor>,
+    #[serde(skip)]
+    quiet: bool,
 }
 
 impl Report for Files {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         for file in &self.files {
+            if self.quiet {
+                writeln!(to, "{}", file.digest)?;
+                continue;
+            }
             let title = file.annotations.get(Annotations::TITLE);
             let what = title.unwrap_or_else(|| MediaType::as_str(&file.media_type));
             writeln!(to, "{}  {:>10}  {}", file.digest, size(file.size), Printable(what))?;

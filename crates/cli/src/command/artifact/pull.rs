@@ -1,35 +1,144 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use longshore::{Digest, Printable, Result, pull_files};
+use longshore::{
+    Descriptor, Digest, Error, ErrorKind, Folders, MediaType, ParseError, Placed, Printable,
+    RawManifest, Result, Source, files_of, placed,
+};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::context::{Context, Limits, unpack_folder};
 use crate::location::Location;
-use crate::output::Report;
+use crate::output::{self, Report};
 
 /// The arguments of `longshore artifact pull`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   longshore artifact pull ghcr.io/a/notes:v1
-  longshore artifact pull ghcr.io/a/notes:v1 --output notes
+  longshore artifact pull ghcr.io/a/notes:v1 --output notes/
+  longshore artifact pull ghcr.io/a/notes:v1 --layer 2 --output picture.png
+  longshore artifact pull ghcr.io/a/notes:v1 --layer text/plain --output - | wc
+  longshore artifact pull ghcr.io/a/site:v1 --no-unpack
 
-A title that leads out of the folder is refused, and then nothing is written.")]
+A blob without a title is written under its digest: sha256-9e89cc6f…. A folder that was stored as an archive \
+is unpacked into the folder of its name; what is there and not in the archive stays. Modes are kept, owners and \
+times are not. A title, an entry of an archive or a link that leads out of the folder is refused, and then \
+nothing of it is written; an archive may unpack to 10 GiB.")]
 pub(crate) struct Arguments {
     /// The artifact.
     location: Location,
-    /// The folder to write to.
-    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    /// The folder to write to; the file, where there is one blob and no folder of that name. `-` is standard
+    /// output: one blob after the other, as they are stored.
+    #[arg(long, short, value_name = "PATH", default_value = ".")]
     output: PathBuf,
+    /// Only these: by its number in `artifact ls`, the first being 1, or all of a media type.
+    #[arg(long, value_name = "NUMBER|TYPE")]
+    layer: Vec<Which>,
+    /// Leave a folder's archive as it is, a file of the folder's name.
+    #[arg(long)]
+    no_unpack: bool,
+}
+
+/// Which blobs of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Which {
+    Number(usize),
+    Type(MediaType),
+}
+
+impl std::str::FromStr for Which {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text.parse() {
+            Ok(0) => Err(ParseError::new("layer", text, "the first is 1")),
+            Ok(number) => Ok(Self::Number(number)),
+            Err(_) => MediaType::parse(text).map(Self::Type),
+        }
+    }
+}
+
+impl Which {
+    fn is(&self, number: usize, blob: &Descriptor) -> bool {
+        match self {
+            Self::Number(wanted) => *wanted == number,
+            Self::Type(wanted) => *wanted == blob.media_type,
+        }
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "layer {number}"),
+            Self::Type(media_type) => write!(f, "layer {media_type}"),
+        }
+    }
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
+    let Arguments { location, output, layer, no_unpack } = arguments;
+    let named = context.named(&location).await?;
     let manifest = named.source.manifest(&named.selector).await?;
-    let files = pull_files(&*named.source, &manifest, &arguments.output).await?;
+    let blobs = chosen(&manifest, &layer)?;
+    let source = &*named.source;
+    if output == Path::new("-") {
+        for blob in &blobs {
+            output::blob(source.blob(blob).await?, Some(&output)).await?;
+        }
+        return Ok(());
+    }
+    let folders = if no_unpack { Folders::Kept } else { Folders::Unpacked };
+    let files = placed(blobs, folders).map_err(|e| e.at(manifest.digest()))?;
+    let files = match &files[..] {
+        [file] if !file.folder && is_file_name(&output) => {
+            output::blob(source.blob(&file.blob).await?, Some(&output)).await?;
+            vec![output]
+        }
+        files => {
+            let mut written = Vec::new();
+            for file in files {
+                written.push(write(source, file, &output).await?);
+            }
+            written
+        }
+    };
     context.output().report(&Written { digest: manifest.digest().clone(), files })
+}
+
+/// The blobs that were asked for, in the manifest's order; all, where none was.
+fn chosen(manifest: &RawManifest, layers: &[Which]) -> Result<Vec<Descriptor>> {
+    let blobs = files_of(manifest)?;
+    let is = |which: &Which, index: usize, blob: &Descriptor| which.is(index + 1, blob);
+    let missing = |which: &&Which| !blobs.iter().enumerate().any(|(n, blob)| is(which, n, blob));
+    if let Some(which) = layers.iter().find(missing) {
+        return Err(Error::new(ErrorKind::NotFound)
+            .at(which)
+            .detail(format!("the manifest lists {} blobs", blobs.len()))
+            .with_hint("`longshore artifact ls --json` shows them with their types."));
+    }
+    let wanted = |n, blob: &Descriptor| layers.is_empty() || layers.iter().any(|w| is(w, n, blob));
+    Ok(blobs.iter().enumerate().filter(|(n, b)| wanted(*n, *b)).map(|(_, b)| b.clone()).collect())
+}
+
+/// Whether a path is to be a file: it does not end like a folder's, and no folder is there.
+fn is_file_name(path: &Path) -> bool {
+    !path.as_os_str().to_string_lossy().ends_with(std::path::is_separator) && !path.is_dir()
+}
+
+async fn write(source: &dyn Source, file: &Placed, folder: &Path) -> Result<PathBuf> {
+    if !file.folder {
+        return file.write(source, folder).await;
+    }
+    let unpacked = unpack_folder(source, file, folder, Limits::default()).await;
+    unpacked.map_err(|e| match e.kind() {
+        ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported => {
+            e.with_hint("`--no-unpack` writes the archive as it is.")
+        }
+        _ => e,
+    })
 }
 
 #[derive(Serialize)]

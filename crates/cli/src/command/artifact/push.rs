@@ -4,7 +4,7 @@ use clap::Args;
 use longshore::{Error, ErrorKind, MediaType, Pack, ParseError, Result};
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
-use crate::context::Context;
+use crate::context::{Context, FolderArchive};
 use crate::location::Location;
 
 /// The arguments of `longshore artifact push`.
@@ -13,12 +13,18 @@ use crate::location::Location;
 Examples:
   longshore artifact push ghcr.io/a/notes:v1 notes.txt:text/plain picture.png:image/png
   longshore artifact push oci:notes:v1 notes.txt --artifact-type application/vnd.example.notes
-  longshore artifact push ghcr.io/a/b:sbom bom.json --subject ghcr.io/a/b:v1")]
+  longshore artifact push ghcr.io/a/b:sbom bom.json --subject ghcr.io/a/b:v1
+  longshore artifact push ghcr.io/a/site:v1 public/
+
+A folder is stored as ORAS stores one, as an archive that is unpacked when it is pulled: entries sorted, with \
+their modes, without owners and times, so that equal folders make equal manifests. Links within the folder stay \
+links; sockets, pipes, devices and links out of it are refused.")]
 pub(crate) struct Arguments {
     /// Where to; the tag is `latest` if none is given.
     location: Location,
-    /// The files, each with its media type after a colon [default: application/octet-stream].
-    #[arg(required = true, value_name = "FILE[:TYPE]")]
+    /// The files and folders, each with its media type after a colon [default: application/octet-stream for
+    /// files, application/vnd.oci.image.layer.v1.tar+gzip for folders].
+    #[arg(required = true, value_name = "PATH[:TYPE]")]
     files: Vec<File>,
     /// What the artifact is.
     #[arg(long, value_name = "TYPE", default_value = UNKNOWN_ARTIFACT)]
@@ -35,7 +41,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct File {
     path: PathBuf,
-    media_type: MediaType,
+    media_type: Option<MediaType>,
 }
 
 impl std::str::FromStr for File {
@@ -50,9 +56,9 @@ impl std::str::FromStr for File {
         });
         match typed {
             Some((path, media_type)) => {
-                Ok(Self { path: path.into(), media_type: MediaType::parse(media_type)? })
+                Ok(Self { path: path.into(), media_type: Some(MediaType::parse(media_type)?) })
             }
-            None => Ok(Self { path: text.into(), media_type: MediaType::OCTET_STREAM }),
+            None => Ok(Self { path: text.into(), media_type: None }),
         }
     }
 }
@@ -60,13 +66,23 @@ impl std::str::FromStr for File {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut pack = Pack::artifact(arguments.artifact_type);
     let mut names = std::collections::BTreeSet::new();
+    // Their files are read when the manifest is pushed.
+    let mut archives = Vec::new();
     for file in arguments.files {
         if !names.insert(file.path.file_name().map(ToOwned::to_owned)) {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(file.path.display())
                 .detail("two files have that name, and an artifact has one folder"));
         }
-        pack = pack.file_at(&file.path, file.media_type).await?;
+        if !file.path.is_dir() {
+            let media_type = file.media_type.unwrap_or(MediaType::OCTET_STREAM);
+            pack = pack.file_at(&file.path, media_type).await?;
+            continue;
+        }
+        let media_type = file.media_type.unwrap_or(MediaType::OCI_LAYER_GZIP);
+        let archive = FolderArchive::of(&file.path, media_type).await?;
+        pack = pack.layer(archive.descriptor().clone(), archive.body());
+        archives.push(archive);
     }
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
@@ -78,6 +94,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let tag = arguments.location.tag_or_latest()?;
     let target = context.target(&arguments.location).await?;
     let packed = pack.push(&*target.store, Some(&tag)).await?;
+    drop(archives);
     target.finish().await?;
     context.output().report(&Made(packed))
 }
@@ -89,14 +106,15 @@ mod tests {
     #[test]
     fn a_media_type_follows_the_last_colon() {
         for (text, path, media_type) in [
-            ("notes.txt", "notes.txt", "application/octet-stream"),
+            ("notes.txt", "notes.txt", ""),
             ("notes.txt:text/plain", "notes.txt", "text/plain"),
             ("a/b:c/d.txt:text/plain", "a/b:c/d.txt", "text/plain"),
-            ("C:\\x.txt", "C:\\x.txt", "application/octet-stream"),
-            ("/tmp/12:30.log", "/tmp/12:30.log", "application/octet-stream"),
+            ("C:\\x.txt", "C:\\x.txt", ""),
+            ("/tmp/12:30.log", "/tmp/12:30.log", ""),
         ] {
             let file: File = text.parse().unwrap();
-            let shown = (file.path.to_str().unwrap(), file.media_type.as_str());
+            let read = file.media_type.as_ref().map(MediaType::as_str);
+            let shown = (file.path.to_str().unwrap(), read.unwrap_or_default());
             assert_eq!(shown, (path, media_type), "{text}");
         }
     }

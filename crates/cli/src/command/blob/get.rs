@@ -61,7 +61,7 @@ async fn to_file(
 /// Where a blob goes: to the file itself, or where there are several, into the folder.
 fn place(output: &Path, several: bool, digest: &Digest) -> PathBuf {
     match several && output != Path::new("-") {
-        true => output.join(format!("{}-{}", digest.algorithm_name(), digest.encoded())),
+        true => output.join(digest.file_name()),
         false => output.to_owned(),
     }
 }

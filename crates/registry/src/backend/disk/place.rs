@@ -103,7 +103,7 @@ impl Folder {
     }
 
     pub(super) fn referrer(&self, subject: &Digest, digest: &Digest) -> PathBuf {
-        let name = format!("{}-{}", digest.algorithm_name(), digest.encoded());
+        let name = digest.file_name();
         self.referrers(subject).join(name)
     }
 }

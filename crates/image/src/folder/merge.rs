@@ -1,0 +1,58 @@
+//! From aside into place: a folder that is there already is added to.
+
+use std::fs::Metadata;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use longshore_core::{Error, ErrorKind, Result};
+
+/// Moves a folder to where it belongs. What is in the way is found before anything moves.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) where a link or file is in the way of a folder, or a folder in the
+/// way of a file; [`Io`](ErrorKind::Io).
+pub(super) fn into_place(tree: &Path, target: &Path) -> Result<()> {
+    let mut moves = Vec::new();
+    plan(tree, target, &mut moves)?;
+    for (from, to) in moves {
+        std::fs::rename(&from, &to).map_err(|e| Error::io(&to, e))?;
+    }
+    Ok(())
+}
+
+/// What is renamed to what: whole folders where there is none yet.
+fn plan(from: &Path, to: &Path, moves: &mut Vec<(PathBuf, PathBuf)>) -> Result<()> {
+    let there = look(to)?;
+    let comes = look(from)?.is_some_and(|metadata| metadata.is_dir());
+    match there {
+        Some(there) if there.is_dir() && comes => {}
+        Some(there) if there.is_dir() => return Err(in_the_way(to, "a folder", "file")),
+        Some(there) if comes => {
+            let what = if there.is_symlink() { "a symbolic link" } else { "a file" };
+            return Err(in_the_way(to, what, "folder"));
+        }
+        _ => {
+            moves.push((from.to_owned(), to.to_owned()));
+            return Ok(());
+        }
+    }
+    let children = std::fs::read_dir(from).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    for child in children.map_err(|e| Error::io(from, e))? {
+        plan(&child.path(), &to.join(child.file_name()), moves)?;
+    }
+    Ok(())
+}
+
+fn look(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}
+
+fn in_the_way(path: &Path, what: &str, of: &str) -> Error {
+    Error::new(ErrorKind::Invalid)
+        .at(path.display())
+        .detail(format!("{what} is in the way of a {of}"))
+}

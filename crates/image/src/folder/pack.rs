@@ -1,0 +1,217 @@
+//! From a folder to an archive: the same content makes the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::io::{self, BufWriter, Read as _, Write};
+use std::path::{Component, Path};
+
+use longshore_core::{
+    Algorithm, Annotations, BlobBody, Descriptor, Digest, Digester, Error, ErrorKind, MediaType,
+    PIECE, Result, offload,
+};
+use tar::{Builder, EntryType, Header};
+use tempfile::NamedTempFile;
+
+use super::links;
+use super::plan::DEPTH_LIMIT;
+use crate::compression::{error_of, gzip};
+
+/// A folder as an archive, in a temporary file that goes when this is dropped.
+#[derive(Debug)]
+pub struct FolderArchive {
+    file: NamedTempFile,
+    descriptor: Descriptor,
+}
+
+impl FolderArchive {
+    /// Packs a folder: tar and gzip, titled with the folder's name (`.` for the current one), with the
+    /// annotations by which ORAS and [`unpack_folder`](crate::unpack_folder) make it a folder again.
+    ///
+    /// Entries are sorted. Each has its mode without setuid and the like, owner 0, time 0, and no names of
+    /// users: the same folder makes the same archive, with one version of longshore. Symbolic links stay
+    /// links; a file with several names is stored under each of them. Memory does not grow with content.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for what no reader takes: sockets, pipes and devices, links out
+    /// of the folder, names that are not UTF-8, a file that changes while it is read.
+    /// [`TooLarge`](ErrorKind::TooLarge) for 256 folders within each other; [`Io`](ErrorKind::Io).
+    pub async fn of(folder: &Path, media_type: MediaType) -> Result<Self> {
+        let title = title_of(folder)?;
+        let folder = folder.to_owned();
+        offload(move || pack(&folder, title, media_type)).await
+    }
+
+    /// What a manifest says of it.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Its bytes, to be read while this lives.
+    pub fn body(&self) -> BlobBody {
+        BlobBody::file(self.file.path())
+    }
+}
+
+/// The name of a folder; `.` for the current one.
+fn title_of(folder: &Path) -> Result<String> {
+    if folder.components().all(|part| part == Component::CurDir) {
+        return Ok(".".to_owned());
+    }
+    let name = folder.file_name().and_then(|name| name.to_str());
+    name.map(str::to_owned).ok_or_else(|| refused(folder, "expected a folder with a name"))
+}
+
+fn pack(folder: &Path, title: String, media_type: MediaType) -> Result<FolderArchive> {
+    let temporary = |e| Error::io(&std::env::temp_dir(), e);
+    let file = NamedTempFile::new().map_err(temporary)?;
+    let writer = BufWriter::with_capacity(PIECE, file.reopen().map_err(temporary)?);
+    let mut packer = Packer {
+        builder: Builder::new(Measured::new(gzip(Measured::new(writer)))),
+        own: if title == "." { String::new() } else { title.clone() },
+        links: BTreeMap::new(),
+    };
+    let own = packer.own.clone();
+    packer.folder(folder, &own, 0)?;
+    links::check(&packer.links)?;
+    let (gzip, unpacked, _) = packer.builder.into_inner().map_err(error_of)?.finish();
+    let (mut writer, digest, size) = gzip.finish().map_err(temporary)?.finish();
+    writer.flush().map_err(temporary)?;
+    let mut descriptor = Descriptor::new(media_type, digest, size);
+    descriptor.annotations = [
+        (Annotations::TITLE, title),
+        (Annotations::UNPACK, "true".to_owned()),
+        (Annotations::UNPACKED_DIGEST, unpacked.to_string()),
+    ]
+    .into_iter()
+    .collect();
+    Ok(FolderArchive { file, descriptor })
+}
+
+struct Packer<W: Write> {
+    builder: Builder<W>,
+    /// What every name begins with.
+    own: String,
+    /// The symbolic links, by their paths below the folder.
+    links: BTreeMap<String, String>,
+}
+
+impl<W: Write> Packer<W> {
+    /// Adds a folder and what is in it; one without a name has no entry of its own.
+    fn folder(&mut self, folder: &Path, name: &str, depth: usize) -> Result<()> {
+        let at = |e| Error::io(folder, e);
+        if depth > DEPTH_LIMIT {
+            let clause = format!("more than {DEPTH_LIMIT} folders within each other");
+            return Err(Error::new(ErrorKind::TooLarge).at(folder.display()).detail(clause));
+        }
+        if !name.is_empty() {
+            let metadata = std::fs::metadata(folder).map_err(at)?;
+            let mut header = header(EntryType::Directory, &metadata);
+            self.builder.append_data(&mut header, name, io::empty()).map_err(at)?;
+        }
+        let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let mut names: Vec<_> =
+            entries.map_err(at)?.iter().map(std::fs::DirEntry::file_name).collect();
+        names.sort();
+        for below in names {
+            let path = folder.join(&below);
+            let below = below.to_str().ok_or_else(|| refused(&path, "its name is not UTF-8"))?;
+            let name = if name.is_empty() { below.to_owned() } else { format!("{name}/{below}") };
+            self.entry(&path, &name, depth)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &Path, name: &str, depth: usize) -> Result<()> {
+        let at = |e| Error::io(path, e);
+        let metadata = std::fs::symlink_metadata(path).map_err(at)?;
+        if metadata.is_dir() {
+            return self.folder(path, name, depth + 1);
+        }
+        if metadata.is_file() {
+            return self.file(path, name);
+        }
+        if !metadata.is_symlink() {
+            return Err(refused(
+                path,
+                "it is a socket, pipe or device, which no artifact can hold",
+            ));
+        }
+        let to = std::fs::read_link(path).map_err(at)?;
+        let text = to.to_str().ok_or_else(|| refused(path, "what it links to is not UTF-8"))?;
+        let mut header = header(EntryType::Symlink, &metadata);
+        self.builder.append_link(&mut header, name, &to).map_err(at)?;
+        let below = name[self.own.len()..].trim_start_matches('/');
+        self.links.insert(below.to_owned(), text.to_owned());
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, name: &str) -> Result<()> {
+        let at = |e| Error::io(path, e);
+        let file = longshore_core::blob_file::open(path)?;
+        let metadata = file.metadata().map_err(at)?;
+        let mut header = header(EntryType::Regular, &metadata);
+        header.set_size(metadata.len());
+        let mut content = file.take(metadata.len());
+        self.builder.append_data(&mut header, name, &mut content).map_err(at)?;
+        if content.limit() > 0 {
+            return Err(refused(path, "the file became shorter while it was read"));
+        }
+        Ok(())
+    }
+}
+
+fn header(kind: EntryType, metadata: &Metadata) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode(metadata, kind));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header
+}
+
+#[cfg(unix)]
+fn mode(metadata: &Metadata, _: EntryType) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777
+}
+
+#[cfg(not(unix))]
+fn mode(_: &Metadata, kind: EntryType) -> u32 {
+    if kind == EntryType::Directory { 0o755 } else { 0o644 }
+}
+
+fn refused(path: &Path, clause: &'static str) -> Error {
+    Error::new(ErrorKind::Invalid).at(path.display()).detail(clause)
+}
+
+/// Knows digest and size of what is written through it.
+struct Measured<W> {
+    inner: W,
+    digester: Digester,
+    size: u64,
+}
+
+impl<W> Measured<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, digester: Algorithm::Sha256.digester(), size: 0 }
+    }
+
+    fn finish(self) -> (W, Digest, u64) {
+        (self.inner, self.digester.finish(), self.size)
+    }
+}
+
+impl<W: Write> Write for Measured<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.digester.update(&bytes[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

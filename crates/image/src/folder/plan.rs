@@ -1,0 +1,155 @@
+//! What an archive's entries make of a folder: all of them are judged before one is written.
+
+use std::collections::BTreeMap;
+
+use longshore_core::{Error, ErrorKind, Result};
+
+use super::links;
+use crate::members::{Entries, Entry, Kind, NAMES_LIMIT, name};
+use crate::section::OpenFile;
+
+/// What is at a path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Folder {
+        mode: u32,
+    },
+    File {
+        mode: u32,
+        offset: u64,
+        size: u64,
+    },
+    /// The path, below the folder too, of the file that it is.
+    HardLink(String),
+    /// What it says, which stays within the folder.
+    SymbolicLink(String),
+}
+
+/// What is in a folder, by path; the folder itself has the empty one. A folder comes before what is in it.
+pub(super) type Plan = BTreeMap<String, Item>;
+
+/// Reads all headers of a folder's archive.
+///
+/// - `title`: the name that each entry must begin with; `.` for none.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) for what is no tar or is cut short, names and links that lead out
+/// of the folder, devices and pipes, two entries of one name, files that others are below;
+/// [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries, 64 MiB of names, 256 folders deep.
+pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
+    let (mut plan, mut names) = (Plan::new(), 0);
+    let mut entries = Entries::new(tar)?;
+    while let Some(entry) = entries.next()? {
+        let Some(path) = path_of(&entry, title)? else { continue };
+        names += path.len();
+        if names > NAMES_LIMIT {
+            return Err(too_large(format!("more than {NAMES_LIMIT} bytes of names in a folder")));
+        }
+        let item = item(entry, title).map_err(|e| e.at(&path))?;
+        let is_folder = matches!(item, Item::Folder { .. });
+        match plan.insert(path.clone(), item) {
+            Some(Item::Folder { .. }) if is_folder => {}
+            Some(_) => return Err(invalid(&path, "two entries of a folder have this name")),
+            None => {}
+        }
+    }
+    check(&plan)?;
+    Ok(plan)
+}
+
+/// The path of an entry below the folder; `None` for the archive's own folder above it.
+fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
+    let Some(name) = named(&entry.name)? else {
+        return Ok((title == ".").then(String::new));
+    };
+    let path = below(&name, title).ok_or_else(|| {
+        invalid(&name, format!("an entry of the folder {title:?} is not below it"))
+    })?;
+    if path.is_empty() && !matches!(entry.kind, Kind::Folder) {
+        return Err(invalid(&name, "the folder's own entry is no folder"));
+    }
+    if path.split('/').count() > DEPTH_LIMIT {
+        return Err(too_large(format!("a folder more than {DEPTH_LIMIT} folders deep")));
+    }
+    Ok(Some(path))
+}
+
+/// A name of the archive in its one form; `None` for the archive's own folder.
+fn named(raw: &[u8]) -> Result<Option<String>> {
+    let lossy = String::from_utf8_lossy(raw);
+    if str::from_utf8(raw).is_err() {
+        return Err(invalid(&lossy, "a name in a folder is not UTF-8"));
+    }
+    if cfg!(windows) && lossy.contains(['\\', ':']) {
+        return Err(invalid(&lossy, "a name in a folder leads elsewhere on Windows"));
+    }
+    name::within(raw)
+}
+
+fn below(name: &str, title: &str) -> Option<String> {
+    match title {
+        "." => Some(name.to_owned()),
+        _ if name == title => Some(String::new()),
+        _ => name.strip_prefix(title)?.strip_prefix('/').map(str::to_owned),
+    }
+}
+
+fn item(entry: Entry, title: &str) -> Result<Item> {
+    let Entry { offset, size, .. } = entry;
+    let unclear = || Error::new(ErrorKind::Invalid).detail("an entry's mode is no number");
+    let mode = || entry.mode.ok_or_else(unclear);
+    Ok(match entry.kind {
+        Kind::Folder => Item::Folder { mode: mode()? },
+        Kind::File => Item::File { mode: mode()?, offset, size },
+        Kind::HardLink(to) => {
+            let path = named(&to)?.and_then(|name| below(&name, title));
+            Item::HardLink(path.ok_or_else(out_of_the_folder)?)
+        }
+        Kind::SymbolicLink(to) => Item::SymbolicLink(
+            String::from_utf8(to)
+                .map_err(|_| Error::new(ErrorKind::Invalid).detail("a link is not UTF-8"))?,
+        ),
+        Kind::Other => {
+            return Err(Error::new(ErrorKind::Invalid)
+                .detail("a folder's archive holds a device, a pipe or something unknown"));
+        }
+    })
+}
+
+/// What can only be judged when everything is known.
+fn check(plan: &Plan) -> Result<()> {
+    let mut symbolic = BTreeMap::new();
+    for (path, item) in plan {
+        let mut above = name::folder(path);
+        while !above.is_empty() {
+            if plan.get(above).is_some_and(|item| !matches!(item, Item::Folder { .. })) {
+                return Err(invalid(above, "an entry is below one that is no folder"));
+            }
+            above = name::folder(above);
+        }
+        match item {
+            Item::HardLink(to) if !matches!(plan.get(to), Some(Item::File { .. })) => {
+                return Err(invalid(path, "a hard link to what is no file of the folder"));
+            }
+            Item::SymbolicLink(to) => drop(symbolic.insert(path.clone(), to.clone())),
+            _ => {}
+        }
+    }
+    links::check(&symbolic)
+}
+
+fn out_of_the_folder() -> Error {
+    Error::new(ErrorKind::Invalid).detail("a hard link leads out of the folder")
+}
+
+fn invalid(name: &str, clause: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Invalid).at(name).detail(clause)
+}
+
+fn too_large(clause: String) -> Error {
+    Error::new(ErrorKind::TooLarge).detail(clause)
+}
+
+/// 256 folders within each other: more than honest trees have, and fewer than what removes them
+/// can take.
+pub(super) const DEPTH_LIMIT: usize = 256;
