@@ -120,7 +120,7 @@ fn chosen(manifest: &RawManifest, layers: &[Which]) -> Result<Vec<Descriptor>> {
             .with_hint("`longshore artifact ls --json` shows them with their types."));
     }
     let wanted = |n, blob: &Descriptor| layers.is_empty() || layers.iter().any(|w| is(w, n, blob));
-    Ok(blobs.iter().enumerate().filter(|(n, b)| wanted(*n, *b)).map(|(_, b)| b.clone()).collect())
+    Ok(blobs.iter().enumerate().filter(|(n, b)| wanted(*n, b)).map(|(_, b)| b.clone()).collect())
 }
 
 /// Whether a path is to be a file: it does not end like a folder's, and no folder is there.
