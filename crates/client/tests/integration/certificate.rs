@@ -146,7 +146,7 @@ async fn nothing_but_the_very_certificate_with_its_name_and_dates_is_taken_for_i
     for (pair, told) in [
         (elsewhere.itself(), "is for other names: r.example"),
         (past.itself(), "expired"),
-        (future.itself(), "is valid in"),
+        (future.itself(), "becomes valid in"),
         (twin.itself(), "is not trusted: self-signed"),
         (below, "is not trusted: it is an authority's, not a server's"),
         (Authority::new().issue(&["localhost"]), "is not trusted: bad signature"),
