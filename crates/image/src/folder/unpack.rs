@@ -26,14 +26,19 @@ use crate::section::{OpenFile, Section};
 /// owner's to change. Owners and times are not kept. Symbolic links stay links.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) for an archive that is damaged; for names and links that lead out of
+/// [`Invalid`] for an archive that is damaged; for names and links that lead out of
 /// the folder, devices and pipes, two entries of one name; where a link or a file is in the way.
-/// [`DigestMismatch`](ErrorKind::DigestMismatch); [`TooLarge`](ErrorKind::TooLarge) beyond the limits,
-/// 1,000,000 entries, 64 MiB of names, or 256 folders within each other; [`Io`](ErrorKind::Io); the
+/// [`DigestMismatch`]; [`TooLarge`] beyond the limits,
+/// 1,000,000 entries, 64 MiB of names, or 256 folders within each other; [`Io`]; the
 /// source's error. Nothing of the folder is left behind then, unless the disk failed during the renaming.
 ///
 /// # Cancellation
 /// Dropping the future leaves nothing, or if all was being put into place, all of it.
+///
+/// [`Invalid`]: longshore_core::ErrorKind::Invalid
+/// [`DigestMismatch`]: longshore_core::ErrorKind::DigestMismatch
+/// [`TooLarge`]: longshore_core::ErrorKind::TooLarge
+/// [`Io`]: longshore_core::ErrorKind::Io
 pub async fn unpack_folder(
     source: &(impl Source + ?Sized),
     file: &Placed,
