@@ -98,6 +98,7 @@ Locations:
   oci:DIR[:NAME|@DIGEST]                        an OCI layout in a folder
   oci-archive:FILE[:NAME|@DIGEST]               an OCI layout in a tar file
   docker-archive:FILE[:REF|:@PLACE]             what `docker save` writes
+An archive's FILE may be -, which is standard input or output.
 
 Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY, \
 LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG say otherwise.

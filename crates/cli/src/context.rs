@@ -1,18 +1,20 @@
 //! What every command works with: the client, the output, and locations made into stores.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use longshore::{
     Client, ClientBuilder, CredentialStore, Credentials, Delete, Descriptor, DockerConfig,
-    Environment, Error, ErrorKind, Layout, Platform, RawManifest, Reference, RemoteRepository,
-    Result, Source, Tag, TagOrDigest, Target, layout_listing,
+    Environment, Error, ErrorKind, Layout, ParseError, Platform, RawManifest, Reference,
+    RemoteRepository, Result, Source, Tag, TagOrDigest, Target, layout_listing,
 };
 pub(crate) use longshore_image::{Append, FolderArchive, Limits, measure, unpack, unpack_folder};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 
 use crate::global::Global;
+use crate::input;
 use crate::location::Location;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Style;
 
 /// What every command works with.
@@ -20,11 +22,16 @@ pub(crate) struct Context {
     global: Global,
     /// Made when a registry is first asked for: what is local needs no credentials.
     client: OnceLock<Client>,
+    /// The archive on standard input, which comes once.
+    stdin: Mutex<Option<Opened>>,
+    /// Whether an archive goes to standard output, and results to stderr therefore.
+    stdout: AtomicBool,
 }
 
 impl Context {
     pub(crate) fn new(global: Global) -> Self {
-        Self { global, client: OnceLock::new() }
+        let (client, stdin, stdout) = Default::default();
+        Self { global, client, stdin, stdout }
     }
 
     /// The client, with the stored credentials.
@@ -50,7 +57,8 @@ impl Context {
     }
 
     pub(crate) fn output(&self) -> Output {
-        Output::new(self.global.json)
+        let output = Output::new(self.global.json);
+        if self.stdout.load(Ordering::Relaxed) { output.aside() } else { output }
     }
 
     /// Whether results are printed as JSON.
@@ -169,8 +177,41 @@ impl Context {
     }
 
     /// The names of all images of a docker-archive, in its order.
-    pub(crate) async fn names_in(&self, path: &std::path::Path) -> Result<Vec<Reference>> {
-        Ok(DockerArchive::open(path).await?.references().cloned().collect())
+    pub(crate) async fn names_in(&self, location: &Location) -> Result<Vec<Reference>> {
+        match self.opened(location).await? {
+            Opened::DockerArchive(archive) => Ok(archive.references().cloned().collect()),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The archive on standard input. It is read at first, and after that is at hand.
+    async fn stdin(&self, location: &Location) -> Result<Opened> {
+        let known = || self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = known().clone();
+        let opened = match (location, there) {
+            (Location::OciArchive { .. }, Some(Opened::OciArchive(archive))) => {
+                Opened::OciArchive(archive)
+            }
+            (Location::DockerArchive { .. }, Some(Opened::DockerArchive(archive))) => {
+                Opened::DockerArchive(archive)
+            }
+            (_, Some(_)) => {
+                return Err(ParseError::new("location", "-", "standard input comes once").into());
+            }
+            (Location::OciArchive { .. }, None) => {
+                Opened::OciArchive(OciArchive::read(input::stream()?).await?)
+            }
+            (_, None) => Opened::DockerArchive(DockerArchive::read(input::stream()?).await?),
+        };
+        *known() = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// Standard output for an archive; results go to stderr from now on.
+    fn stdout(&self) -> Result<impl std::io::Write + Send + 'static + use<>> {
+        let stream = output::stream()?;
+        self.stdout.store(true, Ordering::Relaxed);
+        Ok(stream)
     }
 
     async fn opened(&self, location: &Location) -> Result<Opened> {
@@ -181,19 +222,12 @@ impl Context {
             Location::Layout { path, .. } => {
                 Opened::Layout(layout(location, Layout::open(path).await?))
             }
+            _ if location.is_stream() => self.stdin(location).await?.of(location),
             Location::OciArchive { path, .. } => {
-                let archive = OciArchive::open(path).await?;
-                Opened::OciArchive(match location.entry_name() {
-                    Some(name) => archive.under(name),
-                    None => archive,
-                })
+                Opened::OciArchive(OciArchive::open(path).await?).of(location)
             }
             Location::DockerArchive { path, .. } => {
-                let archive = DockerArchive::open(path).await?;
-                Opened::DockerArchive(match location.reference() {
-                    Some(reference) => archive.within(reference.repository().clone()),
-                    None => archive,
-                })
+                Opened::DockerArchive(DockerArchive::open(path).await?).of(location)
             }
         })
     }
@@ -208,7 +242,10 @@ impl Context {
                 Destination::of(Arc::new(layout(location, Layout::create(path).await?)))
             }
             Location::OciArchive { path, .. } => {
-                let writer = OciArchiveWriter::create(path).await?;
+                let writer = match location.is_stream() {
+                    true => OciArchiveWriter::stream(self.stdout()?).await?,
+                    false => OciArchiveWriter::create(path).await?,
+                };
                 let writer = Arc::new(match location.entry_name() {
                     Some(name) => writer.under(name),
                     None => writer,
@@ -218,7 +255,10 @@ impl Context {
             }
             Location::DockerArchive { path, .. } => {
                 let repository = location.reference().map(|r| r.repository().clone());
-                let writer = DockerArchiveWriter::create(path, repository).await?;
+                let writer = match location.is_stream() {
+                    true => DockerArchiveWriter::stream(self.stdout()?, repository).await?,
+                    false => DockerArchiveWriter::create(path, repository).await?,
+                };
                 let writer = Arc::new(writer);
                 let store: Arc<dyn Target> = Arc::<DockerArchiveWriter>::clone(&writer);
                 Destination { store, archive: Some(Archive::Docker(writer)) }
@@ -263,6 +303,7 @@ fn names_of(archive: &DockerArchive, selector: &TagOrDigest) -> Vec<Reference> {
 }
 
 /// A location, opened once: archives may be pipes, and unpacking them may take long.
+#[derive(Clone)]
 enum Opened {
     Registry(RemoteRepository),
     Layout(Layout),
@@ -271,6 +312,17 @@ enum Opened {
 }
 
 impl Opened {
+    /// An archive, for what the location names of it.
+    fn of(self, location: &Location) -> Self {
+        match (self, location.entry_name(), location.reference()) {
+            (Self::OciArchive(archive), Some(name), _) => Self::OciArchive(archive.under(name)),
+            (Self::DockerArchive(archive), _, Some(reference)) => {
+                Self::DockerArchive(archive.within(reference.repository().clone()))
+            }
+            (other, ..) => other,
+        }
+    }
+
     async fn entries(&self) -> Result<Option<Vec<Descriptor>>> {
         match self {
             Self::Layout(layout) => layout.entries().await.map(Some),

@@ -95,6 +95,16 @@ impl Location {
         }
     }
 
+    /// Whether it is standard input or output, as which an archive comes or goes.
+    pub(crate) fn is_stream(&self) -> bool {
+        match self {
+            Self::OciArchive { path, .. } | Self::DockerArchive { path, .. } => {
+                path == Path::new("-")
+            }
+            Self::Registry(_) | Self::Layout { .. } => false,
+        }
+    }
+
     /// The name of an entry of a layout, if the text has one.
     pub(crate) fn entry_name(&self) -> Option<&str> {
         match self {
@@ -182,6 +192,10 @@ impl FromStr for Location {
         let scheme = |prefix: &str| text.strip_prefix(prefix);
         if let Some(rest) = scheme("oci:") {
             let (path, entry) = path_and_entry(text, rest, Path::is_dir)?;
+            if path == Path::new("-") {
+                let reason = "a layout is a folder; write oci-archive:-, or oci:./- for the folder";
+                return Err(ParseError::new("location", text, reason));
+            }
             return Ok(Self::Layout { path, entry });
         }
         if let Some(rest) = scheme("oci-archive:") {
@@ -367,6 +381,7 @@ mod tests {
         for (text, word) in [
             ("oci:", "path"),
             ("oci::v1", "path"),
+            ("oci:-:v1", "oci-archive:-"),
             ("oci:dir:", "tag"),
             ("oci:dir:a:", "name"),
             ("oci:dir@sha256:1", "digest"),

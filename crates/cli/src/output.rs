@@ -24,21 +24,31 @@ pub(crate) trait Report: Serialize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Whether stdout is taken by data, so that results go to stderr.
+    aside: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, aside: false }
+    }
+
+    /// The same, with results on stderr: what goes to stdout is an archive.
+    pub(crate) fn aside(self) -> Self {
+        Self { aside: true, ..self }
     }
 
     /// Shows a result.
     pub(crate) fn report(self, report: &impl Report) -> Result<()> {
-        if self.json {
-            return json(report);
-        }
         let mut shown = String::new();
-        if report.text(&mut shown).is_err() {
+        if self.json {
+            shown = as_json(report)? + "\n";
+        } else if report.text(&mut shown).is_err() {
             return Err(Error::new(ErrorKind::Io).detail("the result cannot be shown"));
+        }
+        if self.aside {
+            talk(format_args!("{shown}"));
+            return Ok(());
         }
         write(shown.as_bytes())
     }
@@ -113,6 +123,33 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
             }
             Ok(())
         }
+    }
+}
+
+/// Standard output, for an archive to be written to.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) if it is a terminal.
+pub(crate) fn stream() -> Result<impl io::Write + Send + 'static> {
+    if io::stdout().is_terminal() {
+        return Err(Error::new(ErrorKind::Unsupported)
+            .at(STDOUT)
+            .detail("an archive goes to a file or a pipe, and this is a terminal")
+            .with_hint("Name a file in place of -, or redirect the output."));
+    }
+    Ok(Stdout)
+}
+
+/// Standard output, whose errors are told from those of what is written there.
+struct Stdout;
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stdout().write(bytes).map_err(|e| io::Error::other(stdout_error(e)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush().map_err(|e| io::Error::other(stdout_error(e)))
     }
 }
 
@@ -278,10 +315,14 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 fn json(document: &impl Serialize) -> Result<()> {
+    line(as_json(document)?)
+}
+
+fn as_json(document: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(document).map_err(|e| {
         Error::new(ErrorKind::Io).detail("the result cannot be written as JSON").with_source(e)
     })?;
-    line(Printable(&text).in_json())
+    Ok(Printable(&text).in_json().to_string())
 }
 
 /// Writes to stderr. That nobody listens is no reason to stop.

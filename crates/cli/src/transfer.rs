@@ -244,7 +244,7 @@ impl Transfer {
                 return invalid(&self.target, NO_NAMES);
             }
         }
-        if self.source == self.target {
+        if self.source == self.target && !self.source.is_stream() {
             return invalid(&self.target, "source and target are the same");
         }
         match (self.target.digest(), self.source.digest()) {

@@ -39,6 +39,15 @@ pub(crate) fn open(path: &Path) -> Result<Spooled> {
     Ok(Spooled { file: OpenFile::new(unpacked, path), in_place: false })
 }
 
+/// Opens an archive that comes as a stream, plain or compressed.
+///
+/// # Errors
+/// As [`open`], for its content; [`Io`](ErrorKind::Io) if it cannot be read.
+pub(crate) fn read(stream: impl Read, name: &Path) -> Result<Spooled> {
+    let unpacked = unpack(stream).map_err(|e| e.at(name.display()))?;
+    Ok(Spooled { file: OpenFile::new(unpacked, name), in_place: false })
+}
+
 fn is_plain(mut file: &File) -> Result<bool> {
     let mut start = Vec::new();
     file.take(START as u64).read_to_end(&mut start).map_err(error_of)?;
@@ -46,10 +55,10 @@ fn is_plain(mut file: &File) -> Result<bool> {
     Ok(Compression::detect(&start)? == Compression::None)
 }
 
-fn unpack(file: File) -> Result<File> {
+fn unpack(stream: impl Read) -> Result<File> {
     let mut limits = Limits::default();
     limits.output = OUTPUT_LIMIT;
-    let mut decoder = Decoder::new(file, limits)?;
+    let mut decoder = Decoder::new(stream, limits)?;
     let unpacked = tempfile::tempfile().map_err(|e| Error::io(&std::env::temp_dir(), e))?;
     let mut writer = BufWriter::with_capacity(PIECE, unpacked);
     io::copy(&mut decoder, &mut writer).map_err(error_of)?;

@@ -2,8 +2,8 @@
 
 use std::fs::Metadata;
 use std::io::{self, BufWriter, Read};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::compression::error_of;
 use crate::section::Section;
-use crate::staging::Staged;
+use crate::staging::{Staged, Staging};
 
 /// The content of a member to be written.
 #[derive(Clone, Debug)]
@@ -54,6 +54,82 @@ impl Stamp {
     }
 }
 
+/// Where an archive is written to.
+pub(crate) enum Output {
+    /// A file, replaced as a whole each time, if nobody else wrote there since.
+    File { path: PathBuf, before: Mutex<Stamp> },
+    /// What takes the archive once, from start to end.
+    Stream(Mutex<Option<Box<dyn io::Write + Send>>>),
+}
+
+impl Output {
+    /// # Errors
+    /// As [`Stamp::of`].
+    pub(crate) fn file(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
+        let before = Mutex::new(Stamp::of(&path)?);
+        Ok(Self::File { path, before })
+    }
+
+    pub(crate) fn stream(stream: impl io::Write + Send + 'static) -> Self {
+        Self::Stream(Mutex::new(Some(Box::new(stream))))
+    }
+
+    /// What to call it.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::File { path, .. } => path,
+            Self::Stream(_) => Path::new(STREAM),
+        }
+    }
+
+    /// A folder for what waits: beside the file, so that what cannot be written is known early.
+    ///
+    /// # Errors
+    /// As [`Staging::beside`].
+    pub(crate) fn staging(&self) -> Result<Staging> {
+        match self {
+            Self::File { path, .. } => Staging::beside(path),
+            Self::Stream(_) => Staging::beside(&std::env::temp_dir().join(STREAM)),
+        }
+    }
+
+    /// The file, if there is something in it to extend.
+    pub(crate) fn extends(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, before } => {
+                let before = *before.lock().unwrap_or_else(PoisonError::into_inner);
+                before.has_content().then_some(path.as_path())
+            }
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// Writes an archive of these members.
+    ///
+    /// # Errors
+    /// As [`replace`]; [`Unsupported`](ErrorKind::Unsupported) if a stream has been written already.
+    pub(crate) fn write(&self, members: &[(String, Part)]) -> Result<()> {
+        match self {
+            Self::File { path, before } => {
+                let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
+                replace(path, *before, members)?;
+                *before = Stamp::of(path)?;
+                Ok(())
+            }
+            Self::Stream(stream) => {
+                let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let stream = stream.ok_or_else(|| {
+                    Error::new(ErrorKind::Unsupported)
+                        .at(STREAM)
+                        .detail("the archive has been written, and a stream takes it once")
+                })?;
+                write_to(stream, members).map(drop)
+            }
+        }
+    }
+}
+
 /// The error for an archive that is not read in place, and would come out as another file.
 pub(crate) fn not_extensible(path: &Path) -> Error {
     Error::new(ErrorKind::Unsupported)
@@ -69,23 +145,29 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
 /// # Errors
 /// [`Conflict`](ErrorKind::Conflict) if someone else wrote there meanwhile; [`Io`](ErrorKind::Io).
 /// What was there stays then.
-pub(crate) fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
+fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let aside = Aside::create(folder)?;
-    let mut builder = Builder::new(BufWriter::with_capacity(PIECE, aside));
-    for (name, part) in members {
-        append(&mut builder, name, part).map_err(|e| e.at(path.display()))?;
-    }
-    let aside = builder
-        .into_inner()
-        .and_then(|writer| writer.into_inner().map_err(io::IntoInnerError::into_error))
-        .map_err(|e| Error::io(path, e))?;
+    let aside = write_to(aside, members).map_err(|e| e.at(path.display()))?;
     if Stamp::of(path)? != before {
         return Err(Error::new(ErrorKind::Conflict)
             .at(path.display())
             .detail("someone else wrote the archive meanwhile"));
     }
     aside.publish(path)
+}
+
+fn write_to<W: io::Write>(writer: W, members: &[(String, Part)]) -> Result<W> {
+    let mut builder = Builder::new(BufWriter::with_capacity(PIECE, writer));
+    for (name, part) in members {
+        append(&mut builder, name, part)?;
+    }
+    let mut writer = builder
+        .into_inner()
+        .and_then(|writer| writer.into_inner().map_err(io::IntoInnerError::into_error))
+        .map_err(error_of)?;
+    writer.flush().map_err(error_of)?;
+    Ok(writer)
 }
 
 fn append<W: io::Write>(builder: &mut Builder<W>, name: &str, part: &Part) -> Result<()> {
@@ -114,6 +196,9 @@ fn append_content<W: io::Write>(
     header.set_size(size);
     builder.append_data(&mut header, name, content).map_err(error_of)
 }
+
+/// What an archive is called that comes or goes as a stream.
+pub(crate) const STREAM: &str = "-";
 
 #[cfg(test)]
 mod tests {

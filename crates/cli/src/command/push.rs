@@ -12,6 +12,7 @@ use crate::transfer::{self, Options, Transfer};
 Examples:
   longshore push oci:nginx ghcr.io/a/nginx:1.27
   longshore push docker-archive:nginx.tar localhost:5000/nginx:1.27
+  docker save nginx:1.27 | longshore push docker-archive:- localhost:5000/nginx
   longshore push docker-archive:both.tar:alpine:3 localhost:5000/alpine
   longshore push docker-archive:both.tar:@0 localhost:5000/first:v1
   longshore push docker-archive:both.tar localhost:5000/mirror --all-images
@@ -57,7 +58,7 @@ async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
         let reason = "with --all-images, every image keeps its own tag";
         return Err(ParseError::new("repository", &text, reason).into());
     }
-    let names = context.names_in(path).await?;
+    let names = context.names_in(&arguments.source).await?;
     if names.is_empty() {
         return Err(Error::new(ErrorKind::NotFound)
             .at(&arguments.source)

@@ -23,6 +23,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let reason = "a tag needs a name there; say docker-archive:FILE:REPOSITORY[:TAG]";
         return Err(ParseError::new("location", &text, reason).into());
     }
+    if arguments.location.is_stream() {
+        let text = arguments.location.to_string();
+        let reason = "a stream cannot be extended; copy it to the name";
+        return Err(ParseError::new("location", &text, reason).into());
+    }
     let named = context.named(&arguments.location).await?;
     // Other names than the one in the text are written.
     let target = context.target(&arguments.location.with_entry(None)).await?;

@@ -24,5 +24,6 @@ mod refusals;
 mod request;
 mod schema1;
 mod serve;
+mod streams;
 mod transfers;
 mod v1;

@@ -11,10 +11,10 @@ mod saved;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use longshore_core::offload;
@@ -29,6 +29,7 @@ pub use writer::DockerArchiveWriter;
 use crate::members::Members;
 use crate::section::Section;
 use crate::spool::{self, Spooled};
+use crate::tar_file::STREAM;
 
 /// The images of a docker-archive, read where they lie. Clones share the open file.
 ///
@@ -69,8 +70,27 @@ impl DockerArchive {
         offload(move || Self::open_now(path)).await
     }
 
+    /// Reads an archive that comes as a stream, plain or compressed, to its end. It waits in an unnamed
+    /// temporary file, and is called `-`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Io`](ErrorKind::Io) if it cannot be read.
+    pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
+        offload(move || {
+            let path = PathBuf::from(STREAM);
+            let spooled = spool::read(stream, &path)?;
+            Self::of(path, spooled)
+        })
+        .await
+    }
+
     fn open_now(path: PathBuf) -> Result<Self> {
-        let Spooled { file, in_place } = spool::open(&path)?;
+        let spooled = spool::open(&path)?;
+        Self::of(path, spooled)
+    }
+
+    fn of(path: PathBuf, spooled: Spooled) -> Result<Self> {
+        let Spooled { file, in_place } = spooled;
         let members = Members::index(file)?;
         let images = read_images(&members).map_err(|e| e.at(path.display()))?;
         let mut blobs = BTreeMap::new();

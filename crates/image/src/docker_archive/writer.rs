@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::saved::{self, Member, Saved};
 use crate::compression::{Compression, Decoder, Limits};
 use crate::section::Section;
 use crate::staging::{Staged, Staging, work_over};
-use crate::tar_file::{self, Part, Stamp};
+use crate::tar_file::{self, Output, Part};
 
 /// A docker-archive being written. Clones share what was written so far.
 ///
@@ -40,14 +40,13 @@ pub struct DockerArchiveWriter {
 }
 
 struct Work {
-    path: PathBuf,
+    output: Output,
     before: Option<DockerArchive>,
     staging: Staging,
     state: Mutex<State>,
 }
 
 struct State {
-    stamp: Stamp,
     images: Vec<Saved>,
     /// By the digest they were pushed under.
     blobs: BTreeMap<Digest, Unpacked>,
@@ -73,24 +72,34 @@ impl DockerArchiveWriter {
     /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>, repository: Option<Repository>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::create_now(&path, repository)).await
+        offload(move || Self::begin(Output::file(&path)?, repository)).await
     }
 
-    fn create_now(path: &Path, repository: Option<Repository>) -> Result<Self> {
-        let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
-        let stamp = Stamp::of(&path)?;
-        let staging = Staging::beside(&path)?;
-        let before = match stamp.has_content() {
-            true => Some(DockerArchive::open_now(path.clone())?),
-            false => None,
+    /// Begins an archive that [`finish`](Self::finish) writes to a stream, from start to end and once.
+    /// Blobs wait in the folder for temporary files.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if that folder cannot be written.
+    pub async fn stream(
+        stream: impl io::Write + Send + 'static,
+        repository: Option<Repository>,
+    ) -> Result<Self> {
+        offload(move || Self::begin(Output::stream(stream), repository)).await
+    }
+
+    fn begin(output: Output, repository: Option<Repository>) -> Result<Self> {
+        let staging = output.staging()?;
+        let before = match output.extends() {
+            Some(path) => Some(DockerArchive::open_now(path.to_owned())?),
+            None => None,
         };
         if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
-            return Err(tar_file::not_extensible(&path));
+            return Err(tar_file::not_extensible(output.path()));
         }
         let kept: &[Image] = before.as_ref().map_or(&[], |archive| &archive.content.images);
         let state =
-            State { stamp, images: kept.iter().map(Saved::kept).collect(), blobs: BTreeMap::new() };
-        let work = Work { path, before, staging, state: Mutex::new(state) };
+            State { images: kept.iter().map(Saved::kept).collect(), blobs: BTreeMap::new() };
+        let work = Work { output, before, staging, state: Mutex::new(state) };
         Ok(Self { work: Arc::new(work), repository, limits: Limits::default() })
     }
 
@@ -115,13 +124,8 @@ impl DockerArchiveWriter {
     pub async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
         offload(move || {
-            let (stamp, images) = {
-                let state = work.state();
-                (state.stamp, state.images.clone())
-            };
-            tar_file::replace(&work.path, stamp, &saved::members(&images)?)?;
-            work.state().stamp = Stamp::of(&work.path)?;
-            Ok(())
+            let images = work.state().images.clone();
+            work.output.write(&saved::members(&images)?)
         })
         .await
     }
@@ -134,7 +138,7 @@ impl Work {
     }
 
     fn name(&self) -> String {
-        format!("docker-archive:{}", self.path.display())
+        format!("docker-archive:{}", self.output.path().display())
     }
 
     fn not_found(&self, what: &dyn fmt::Display) -> Error {
@@ -342,7 +346,7 @@ impl Target for DockerArchiveWriter {
 
 impl fmt::Debug for DockerArchiveWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DockerArchiveWriter({})", self.work.path.display())
+        write!(f, "DockerArchiveWriter({})", self.work.output.path().display())
     }
 }
 

@@ -6,10 +6,10 @@
 mod lookup;
 mod writer;
 
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use longshore_core::offload;
@@ -25,6 +25,7 @@ pub use writer::OciArchiveWriter;
 use crate::members::Members;
 use crate::section::Section;
 use crate::spool::{self, Spooled};
+use crate::tar_file::STREAM;
 
 /// An OCI image layout in a tar file, read where it lies. Clones share the open file.
 ///
@@ -73,8 +74,27 @@ impl OciArchive {
         offload(move || Self::open_now(path)).await
     }
 
+    /// Reads an archive that comes as a stream, plain or compressed, to its end. It waits in an unnamed
+    /// temporary file, and is called `-`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Io`](ErrorKind::Io) if it cannot be read.
+    pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
+        offload(move || {
+            let path = PathBuf::from(STREAM);
+            let spooled = spool::read(stream, &path)?;
+            Self::of(path, spooled)
+        })
+        .await
+    }
+
     fn open_now(path: PathBuf) -> Result<Self> {
-        let Spooled { file, in_place } = spool::open(&path)?;
+        let spooled = spool::open(&path)?;
+        Self::of(path, spooled)
+    }
+
+    fn of(path: PathBuf, spooled: Spooled) -> Result<Self> {
+        let Spooled { file, in_place } = spooled;
         let members = Members::index(file)?;
         let at = |e: Error| e.at(path.display());
         check_marker(&members).map_err(at)?;

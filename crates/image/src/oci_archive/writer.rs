@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use super::lookup::Lookup;
 use super::{INDEX, MARKER, OciArchive, blob_name};
 use crate::section::Section;
 use crate::staging::{Staged, Staging, work_over};
-use crate::tar_file::{self, Part, Stamp};
+use crate::tar_file::{self, Output, Part};
 
 /// An OCI archive being written. Clones share what was written so far.
 ///
@@ -34,14 +34,13 @@ pub struct OciArchiveWriter {
 }
 
 struct Work {
-    path: PathBuf,
+    output: Output,
     before: Option<OciArchive>,
     staging: Staging,
     state: Mutex<State>,
 }
 
 struct State {
-    stamp: Stamp,
     index: Index,
     blobs: BTreeMap<Digest, Arc<Staged>>,
     /// What the archive held before, and was read and found whole.
@@ -56,29 +55,35 @@ impl OciArchiveWriter {
     /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::create_now(&path)).await
+        offload(move || Self::begin(Output::file(&path)?)).await
     }
 
-    fn create_now(path: &Path) -> Result<Self> {
-        let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
-        let stamp = Stamp::of(&path)?;
-        let staging = Staging::beside(&path)?;
-        let before = match stamp.has_content() {
-            true => Some(OciArchive::open_now(path.clone())?),
-            false => None,
+    /// Begins an archive that [`finish`](Self::finish) writes to a stream, from start to end and once.
+    /// Blobs wait in the folder for temporary files.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if that folder cannot be written.
+    pub async fn stream(stream: impl io::Write + Send + 'static) -> Result<Self> {
+        offload(move || Self::begin(Output::stream(stream))).await
+    }
+
+    fn begin(output: Output) -> Result<Self> {
+        let staging = output.staging()?;
+        let before = match output.extends() {
+            Some(path) => Some(OciArchive::open_now(path.to_owned())?),
+            None => None,
         };
         if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
-            return Err(tar_file::not_extensible(&path));
+            return Err(tar_file::not_extensible(output.path()));
         }
         let state = State {
-            stamp,
             index: before
                 .as_ref()
                 .map_or_else(|| Index::new(Vec::new()), |a| a.content.index.clone()),
             blobs: BTreeMap::new(),
             whole: HashSet::new(),
         };
-        let work = Work { path, before, staging, state: Mutex::new(state) };
+        let work = Work { output, before, staging, state: Mutex::new(state) };
         Ok(Self { work: Arc::new(work), name: None })
     }
 
@@ -97,11 +102,8 @@ impl OciArchiveWriter {
     pub async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
         offload(move || {
-            let stamp = work.state().stamp;
             let members = work.members()?;
-            tar_file::replace(&work.path, stamp, &members)?;
-            work.state().stamp = Stamp::of(&work.path)?;
-            Ok(())
+            work.output.write(&members)
         })
         .await
     }
@@ -144,7 +146,7 @@ impl Work {
     }
 
     fn name(&self) -> String {
-        format!("oci-archive:{}", self.path.display())
+        format!("oci-archive:{}", self.output.path().display())
     }
 
     fn lookup<T>(
@@ -257,7 +259,7 @@ impl Target for OciArchiveWriter {
 
 impl fmt::Debug for OciArchiveWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OciArchiveWriter({})", self.work.path.display())
+        write!(f, "OciArchiveWriter({})", self.work.output.path().display())
     }
 }
 

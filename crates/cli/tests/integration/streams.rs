@@ -1,0 +1,94 @@
+//! Archives from standard input and to standard output.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use longshore_testkit::fixture;
+
+use crate::program::{Program, leftovers};
+
+/// Runs a line with this on its standard input; it must succeed. Returns stdout's bytes and stderr.
+fn piped(program: &Program, line: &str, stdin: &[u8]) -> (Vec<u8>, String) {
+    let mut command = program.command();
+    let mut child = command
+        .args(line.split_whitespace())
+        .env("TMPDIR", program.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut to, bytes) = (child.stdin.take().unwrap(), stdin.to_vec());
+    let writer = std::thread::spawn(move || drop(to.write_all(&bytes)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{line}: {said}");
+    (output.stdout, said)
+}
+
+fn compressed(tool: &str, bytes: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    std::fs::write(&path, bytes).unwrap();
+    Command::new(tool).arg("-c").arg(&path).output().unwrap().stdout
+}
+
+#[test]
+fn an_archive_comes_from_stdin_and_goes_to_stdout() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed =
+        crate::transfers::layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
+    let config = program.ok(&format!("config {packed}"));
+    for scheme in ["docker-archive", "oci-archive"] {
+        let (archive, said) = piped(&program, &format!("copy {packed} {scheme}:-:a/b:v1"), b"");
+        assert!(said.contains("sha256:"), "the result is on stderr: {said}");
+        let whole = program.path("whole.tar");
+        std::fs::write(&whole, &archive).unwrap();
+        assert_eq!(program.ok(&format!("config {scheme}:{}", whole.display())), config);
+        std::fs::remove_file(&whole).unwrap();
+
+        for (name, bytes) in [("plain", archive.clone()), ("gzip", compressed("gzip", &archive))] {
+            let repository = format!("{}/{scheme}/{name}", server.address);
+            piped(&program, &format!("push -q {scheme}:- {repository}"), &bytes);
+            assert_eq!(program.ok(&format!("ls {repository}")), "v1", "{scheme} {name}");
+            assert_eq!(program.ok(&format!("config {repository}:v1")), config);
+        }
+        let line = format!("copy -q {scheme}:-:a/b:v1 {scheme}:-:a/b:v1 --json");
+        let (through, said) = piped(&program, &line, &archive);
+        assert!(through == archive, "the same content makes the same bytes");
+        assert!(serde_json::from_str::<serde_json::Value>(&said).is_ok(), "{said}");
+    }
+    assert!(leftovers(&program.path("")).is_empty());
+}
+
+#[test]
+fn every_image_of_a_streamed_archive_can_be_pushed() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed =
+        crate::transfers::layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
+    program.ok(&format!("copy -q {packed} docker-archive:x.tar:a/b:v1"));
+    program.ok(&format!("copy -q {packed} docker-archive:x.tar:c/d:v2"));
+    let archive = std::fs::read(program.path("x.tar")).unwrap();
+    let mirror = format!("{}/mirror", server.address);
+    piped(&program, &format!("push -q docker-archive:- {mirror} --all-images"), &archive);
+    assert_eq!(program.ok(&format!("ls {mirror}/a/b")), "v1");
+    assert_eq!(program.ok(&format!("ls {mirror}/c/d")), "v2");
+    for line in ["tag docker-archive:-:a/b:v1 v2", "digest oci:-"] {
+        program.fails(2, line);
+    }
+    program.fails(1, "digest docker-archive:-");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_stream_well() {
+    let program = Program::new();
+    let packed = crate::transfers::layout(&program, "packed", &fixture::real_image(), "v1");
+    let mut command = program.command();
+    command.args(["copy", "-q", &packed, "oci-archive:-"]).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
