@@ -1,9 +1,15 @@
 //! What hangs below a manifest, told by position and never by guessing at media types.
+//!
+//! The one position that does not tell is an index's entry with a media type that is no manifest's: it
+//! may be a blob, as in BuildKit's cache. The store that has it tells, see `is_blob`.
+
+use futures_util::TryStreamExt as _;
 
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{Manifest, RawManifest};
+use crate::manifest::{MANIFEST_LIMIT, Manifest, RawManifest};
+use crate::store::Source;
 
 /// What a manifest needs: everything that must be in a store before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +18,8 @@ pub struct Successors {
     pub blobs: Vec<Descriptor>,
     /// Layers of a Docker schema 1 manifest, which states no sizes; each digest once.
     pub unsized_blobs: Vec<Digest>,
-    /// Manifests of an index, in the order listed, each digest once.
+    /// Manifests of an index, in the order listed, each digest once. One whose media type is no
+    /// manifest's may be a blob.
     pub manifests: Vec<Descriptor>,
 }
 
@@ -58,6 +65,48 @@ impl Successors {
         keep_first(&mut successors.manifests, |d| &d.digest);
         Ok(successors)
     }
+}
+
+/// Whether an entry of an index is a blob: its media type is no manifest's, the source has a blob of
+/// that digest, and has no manifest of it.
+///
+/// The registry cache of BuildKit is an index of layers and a configuration, which are blobs. The blob
+/// is asked for first: `docker-registry` 2.8 answers 500 where a blob is asked for as a manifest. A
+/// layout has manifests and blobs in one place, so the content decides there.
+///
+/// # Errors
+/// The source's error.
+pub(crate) async fn is_blob(source: &(impl Source + ?Sized), entry: &Descriptor) -> Result<bool> {
+    if entry.media_type.is_manifest() || source.blob_size(&entry.digest).await?.is_none() {
+        return Ok(false);
+    }
+    if !holds_manifest(source, entry).await? {
+        return Ok(true);
+    }
+    match source.manifest(&entry.digest.clone().into()).await {
+        Ok(_) => Ok(false),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether a blob's content reads as a manifest. Of anything but a JSON object, only the first piece
+/// is read.
+async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> Result<bool> {
+    if blob.size > MANIFEST_LIMIT as u64 {
+        return Ok(false);
+    }
+    let mut reader = source.blob(blob).await?;
+    let mut content = Vec::new();
+    while let Some(piece) = reader.try_next().await? {
+        content.extend_from_slice(&piece);
+        if content.trim_ascii_start().first() != Some(&b'{') {
+            return Ok(false);
+        }
+    }
+    let manifest = RawManifest::new(content.into(), None, blob.digest.clone());
+    let parsed = manifest.and_then(|manifest| manifest.parse());
+    Ok(parsed.is_ok_and(|manifest| !matches!(manifest, Manifest::Opaque)))
 }
 
 /// How a manifest is listed among the referrers of its subject: the subject's digest, and the

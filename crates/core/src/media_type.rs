@@ -142,6 +142,19 @@ impl MediaType {
         *self == Self::OCI_LAYER || *self == Self::DOCKER_LAYER
     }
 
+    /// Whether it names a layer of any kind, by the words that OCI's, Docker's and most artifacts' names
+    /// for layers share.
+    pub(crate) fn is_layer(&self) -> bool {
+        self.0.contains(".layer.") || self.0.contains(".image.rootfs.")
+    }
+
+    /// Whether it names a manifest or index of a known kind.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        let is_image = *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST;
+        is_image || self.is_index() || self.is_schema1() || *self == Self::OCI_ARTIFACT
+    }
+
     /// Whether it names an index or manifest list.
     #[must_use]
     pub fn is_index(&self) -> bool {

@@ -5,6 +5,7 @@
 mod answers;
 mod artifacts;
 mod blobs;
+mod cache;
 mod crash;
 mod credentials;
 mod described;

@@ -113,7 +113,7 @@ impl<S: Source + ?Sized> Listing<'_, S> {
                 Some(platform) if !is_index && platform.os == "unknown" => {}
                 Some(_) if !is_index => self.images.push(descriptor),
                 _ => {
-                    if let Some(manifest) = self.below.manifest(&descriptor.digest).await? {
+                    if let Some(manifest) = self.below.manifest(&descriptor).await? {
                         self.add(manifest, Some(descriptor)).await?;
                     }
                 }
@@ -136,6 +136,7 @@ const DEPTH: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MediaType;
     use crate::manifest::ImageConfig;
     use crate::memory::Memory;
     use crate::pack::Pack;
@@ -222,6 +223,28 @@ mod tests {
         }
         let e = images_of(&store, &index).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
+    }
+
+    #[tokio::test]
+    async fn blobs_that_an_index_lists_are_no_images() {
+        let store = Memory::new();
+        let mut entries = vec![image(&store, "linux/amd64").await];
+        for media_type in ["application/vnd.oci.image.layer.v1.tar+gzip", "application/x"] {
+            let content = bytes::Bytes::from(format!("{{\"layers\":[\"{media_type}\"]}}"));
+            let blob = Descriptor::of(media_type.parse().unwrap(), &content);
+            store.push_blob(&blob, content.into()).await.unwrap();
+            entries.push(blob);
+        }
+        // Not there at all, and a layer by its name.
+        entries.push(Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"missing"));
+        let index = Pack::index(entries).push(&store, None).await.unwrap();
+        assert_eq!(listed(&store, &index).await.len(), 1);
+        let manifest = store.manifest(&index.digest.into()).await.unwrap();
+        for (platform, expected) in [("amd64", Ok(())), ("s390x", Err(ErrorKind::NotFound))] {
+            let platform = Platform::new("linux", platform, None);
+            let found = image_for(&store, manifest.clone(), &platform).await;
+            assert_eq!(found.map(drop).map_err(|e| e.kind()), expected, "{platform}");
+        }
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph;
 use crate::image::Image;
 use crate::manifest::{Index, MANIFEST_LIMIT, Manifest, RawManifest, is_attestation, missing};
 use crate::platform::{Fit, Platform};
@@ -26,7 +27,7 @@ pub(crate) async fn image_in(
     for _ in 0..DEPTH {
         let mut next = Vec::new();
         for entry in search.look_at(&level) {
-            if let Some(manifest) = below.manifest(&entry.digest).await?
+            if let Some(manifest) = below.manifest(entry).await?
                 && let Manifest::Index(index) = manifest.parse()?
             {
                 next.push(index);
@@ -79,7 +80,7 @@ impl Search<'_> {
         S: Source + ?Sized,
     {
         for entry in std::mem::take(&mut self.unsaid) {
-            let Some(manifest) = below.manifest(&entry.digest).await? else { continue };
+            let Some(manifest) = below.manifest(&entry).await? else { continue };
             if !matches!(manifest.parse()?, Manifest::Image(image) if image.is_container_image()) {
                 continue;
             }
@@ -110,22 +111,36 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
         self.source
     }
 
-    /// A manifest that was not read before.
+    /// A manifest that was not read before. `None` for a blob, which an index may list too; what is
+    /// called a layer is no image, and not asked for.
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] of them or [`SIZE`] bytes; the source's error.
-    pub(crate) async fn manifest(&mut self, digest: &Digest) -> Result<Option<RawManifest>> {
-        if !self.seen.insert(digest.clone()) {
+    pub(crate) async fn manifest(&mut self, entry: &Descriptor) -> Result<Option<RawManifest>> {
+        let digest = &entry.digest;
+        if entry.media_type.is_layer() || !self.seen.insert(digest.clone()) {
+            return Ok(None);
+        }
+        self.check(digest)?;
+        if graph::is_blob(self.source, entry).await? {
+            // It may have been read to find out.
+            let size = usize::try_from(entry.size).ok().filter(|size| *size <= MANIFEST_LIMIT);
+            self.size += size.unwrap_or_default();
             return Ok(None);
         }
         let manifest = self.source.manifest(&digest.clone().into()).await?;
         self.size += manifest.bytes().len();
-        if self.seen.len() > COUNT || self.size > SIZE {
-            return Err(Error::new(ErrorKind::TooLarge).at(digest).detail(format!(
-                "the manifests within an index may be {COUNT}, of {SIZE} bytes together"
-            )));
-        }
+        self.check(digest)?;
         Ok(Some(manifest))
+    }
+
+    fn check(&self, digest: &Digest) -> Result<()> {
+        if self.seen.len() <= COUNT && self.size <= SIZE {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::TooLarge).at(digest).detail(format!(
+            "the manifests within an index may be {COUNT}, of {SIZE} bytes together"
+        )))
     }
 }
 

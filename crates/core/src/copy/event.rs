@@ -12,9 +12,15 @@ use crate::reference::{Repository, Tag};
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CopyEvent {
-    /// A blob is part of what is copied. Comes before anything else about it.
+    /// A blob is part of what is copied. Comes before anything that happens to it.
     Found {
         /// The blob.
+        blob: Descriptor,
+    },
+    /// An index lists this blob where it should list manifests, as BuildKit's cache does. It is copied
+    /// as a blob: [`Found`](Self::Found) and the rest follow.
+    ListedBlob {
+        /// The blob, with the media type that the index states.
         blob: Descriptor,
     },
     /// The target holds the blob already.

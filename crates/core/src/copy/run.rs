@@ -16,7 +16,7 @@ use crate::choice::image_for;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::graph::Successors;
+use crate::graph::{self, Successors};
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Holding, Mount, Node, Source, Target};
@@ -226,7 +226,7 @@ impl Run {
         result
     }
 
-    /// Boxed: an index's children may be indexes.
+    /// Brings over what an index lists. Boxed: its children may be indexes.
     fn child(
         self: Arc<Self>,
         copy: Arc<Copy>,
@@ -234,20 +234,35 @@ impl Run {
         depth: usize,
     ) -> BoxFuture<'static, Result<()>> {
         Box::pin(async move {
-            let manifest = self.read(&child.digest.clone().into()).await?;
-            if manifest.descriptor().size != child.size {
-                return Err(Error::new(ErrorKind::SizeMismatch)
-                    .at(&child.digest)
-                    .on(Side::Source)
-                    .detail(format!(
-                        "expected {} bytes, got {}",
-                        child.size,
-                        manifest.descriptor().size
-                    )));
+            if !self.is_blob(&child).await? {
+                return self.listed_manifest(&copy, &child, depth).await;
             }
-            self.once_below(&copy, manifest.clone(), depth).await?;
-            self.check_name(&manifest).await
+            (self.observer)(&CopyEvent::ListedBlob { blob: child.clone() });
+            (self.observer)(&CopyEvent::Found { blob: child.clone() });
+            self.blob(copy, child).await
         })
+    }
+
+    /// Brings over a manifest that is listed by an index or as a referrer.
+    async fn listed_manifest(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        child: &Descriptor,
+        depth: usize,
+    ) -> Result<()> {
+        let manifest = self.read(&child.digest.clone().into()).await?;
+        if manifest.descriptor().size != child.size {
+            return Err(Error::new(ErrorKind::SizeMismatch)
+                .at(&child.digest)
+                .on(Side::Source)
+                .detail(format!(
+                    "expected {} bytes, got {}",
+                    child.size,
+                    manifest.descriptor().size
+                )));
+        }
+        self.once_below(copy, manifest.clone(), depth).await?;
+        self.check_name(&manifest).await
     }
 
     /// Checks that signed schema 1, which has two names, is called at the target as in the index.
@@ -336,6 +351,11 @@ impl Run {
         self.source.manifest(selector).await.map_err(|e| e.on(Side::Source))
     }
 
+    async fn is_blob(&self, listed: &Descriptor) -> Result<bool> {
+        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        graph::is_blob(&*self.source, listed).await.map_err(|e| e.on(Side::Source))
+    }
+
     async fn send_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
@@ -365,7 +385,7 @@ impl Run {
                         .detail(format!("more than {REFERRER_LIMIT} referrers")));
                 }
                 if !copy.walked().contains(&referrer.digest) {
-                    Arc::clone(self).child(Arc::clone(copy), referrer, 0).await?;
+                    self.listed_manifest(copy, &referrer, 0).await?;
                 }
             }
         }

@@ -6,7 +6,7 @@ use crate::error::Side;
 use crate::manifest::ImageConfig;
 use crate::memory::Memory;
 use crate::pack::Pack;
-use crate::{Descriptor, MediaType, RawManifest};
+use crate::{Descriptor, Digest, MediaType, RawManifest, Source, Target};
 
 fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
@@ -202,6 +202,94 @@ async fn schema_1_goes_along_by_the_sizes_its_source_states() {
     let summary = copier.copy(&tag("old").into(), Some(&tag("old"))).await.unwrap();
     assert_eq!((summary.tally.blobs_sent, summary.tally.bytes_sent), (1, 5));
     assert_eq!(target.blob_bytes(&layer.digest).unwrap(), "layer");
+}
+
+/// The registry cache of BuildKit: an index of two layers and a configuration, all of them blobs.
+async fn cache(store: &(impl Target + ?Sized), kind: MediaType) -> (RawManifest, [Descriptor; 3]) {
+    let layers = ["\u{1f}one", "\u{1f}two"];
+    let config = serde_json::json!({
+        "layers": layers.map(|l| serde_json::json!({"blob": Digest::sha256(l.as_bytes())})),
+        "records": [],
+    });
+    let mut entries = Vec::new();
+    for (media_type, content) in [
+        (MediaType::OCI_LAYER_GZIP, layers[0].to_owned()),
+        (MediaType::OCI_LAYER_GZIP, layers[1].to_owned()),
+        (MediaType::parse("application/vnd.buildkit.cacheconfig.v0").unwrap(), config.to_string()),
+    ] {
+        let content = bytes::Bytes::from(content);
+        let blob = Descriptor::of(media_type, &content);
+        store.push_blob(&blob, content.into()).await.unwrap();
+        entries.push(blob);
+    }
+    let document = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": entries});
+    let index = RawManifest::of_document(&document, Some(kind)).unwrap();
+    store.push_manifest(&index, Some(&tag("cache"))).await.unwrap();
+    (index, entries.try_into().unwrap())
+}
+
+#[tokio::test]
+async fn blobs_that_an_index_lists_are_copied_as_blobs() {
+    for kind in [MediaType::OCI_INDEX, MediaType::DOCKER_LIST] {
+        let (source, target) = (Memory::new(), Memory::new());
+        let (index, blobs) = cache(&source, kind).await;
+        let listed = Arc::new(Mutex::new(HashSet::new()));
+        let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).on_event({
+            let listed = Arc::clone(&listed);
+            move |event| {
+                if let CopyEvent::ListedBlob { blob } = event {
+                    listed.lock().unwrap().insert(blob.digest.clone());
+                }
+            }
+        });
+        let summary = copier.copy(&tag("cache").into(), Some(&tag("copy"))).await.unwrap();
+        assert_eq!((summary.tally.blobs_sent, summary.tally.manifests_sent), (3, 1));
+        assert_eq!(target.resolve(&tag("copy").into()).await.unwrap().digest, *index.digest());
+        assert_eq!(target.manifest_count(), 1);
+        let expected: HashSet<_> = blobs.iter().map(|blob| blob.digest.clone()).collect();
+        assert_eq!(*listed.lock().unwrap(), expected);
+        assert!(expected.iter().all(|digest| target.blob_bytes(digest).is_some()));
+    }
+}
+
+#[tokio::test]
+async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
+    let (source, back) = (Memory::new(), Memory::new());
+    let (cache, blobs) = cache(&source, MediaType::OCI_INDEX).await;
+    // An image under a wrong media type, which a layout cannot tell from a blob by its place.
+    let mut image =
+        Pack::image(&ImageConfig::default()).unwrap().push(&source, None).await.unwrap();
+    image.media_type = MediaType::OCI_LAYER;
+    let entries = [&blobs[..], &[cache.descriptor().clone(), image.clone()]].concat();
+    let document = serde_json::json!({"schemaVersion": 2, "manifests": entries});
+    let index = RawManifest::of_document(&document, Some(MediaType::OCI_INDEX)).unwrap();
+    source.push_manifest(&index, Some(&tag("v1"))).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let layout = crate::Layout::create(folder.path()).await.unwrap();
+    let stores: [Arc<dyn Target>; 3] = [Arc::new(source), Arc::new(layout), Arc::new(back.clone())];
+    for pair in stores.windows(2) {
+        let source: Arc<dyn Source> = Arc::<dyn Target>::clone(&pair[0]);
+        let copier = Copier::new(source, Arc::clone(&pair[1]));
+        copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
+    }
+    assert_eq!(back.resolve(&tag("v1").into()).await.unwrap().digest, *index.digest());
+    // The two indexes and the image; nothing of the cache.
+    assert_eq!(back.manifest_count(), 3);
+    back.manifest(&image.digest.into()).await.unwrap();
+    assert!(blobs.iter().all(|blob| back.blob_bytes(&blob.digest).is_some()));
+}
+
+#[tokio::test]
+async fn an_entry_that_is_neither_manifest_nor_blob_is_missed_as_a_manifest() {
+    let source = Memory::new();
+    let (_, [layer, ..]) = cache(&source, MediaType::OCI_INDEX).await;
+    crate::store::Delete::delete_blob(&source, &layer.digest).await.unwrap();
+    let target = Memory::new();
+    let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
+    let e = copier.copy(&tag("cache").into(), Some(&tag("v1"))).await.unwrap_err();
+    assert_eq!((e.kind(), e.side()), (ErrorKind::NotFound, Some(Side::Source)));
+    assert!(e.to_string().contains(&layer.digest.to_string()), "{e}");
+    assert_eq!(target.manifest_count(), 0);
 }
 
 #[tokio::test]
