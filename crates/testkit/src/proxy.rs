@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -26,6 +26,8 @@ struct State {
     /// What must be presented: the value of `Proxy-Authorization`, or `user:password`.
     secret: Option<String>,
     routes: Mutex<HashMap<String, SocketAddr>>,
+    /// How many bytes the next tunnel takes from the client before it is dropped.
+    tunnel_limit: Mutex<Option<u64>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -51,8 +53,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let secret = secret.map(str::to_owned);
-        let (routes, asked) = <_>::default();
-        let state = Arc::new(State { kind, secret, routes, asked });
+        let (routes, tunnel_limit, asked) = <_>::default();
+        let state = Arc::new(State { kind, secret, routes, tunnel_limit, asked });
         let shared = Arc::clone(&state);
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -74,6 +76,13 @@ impl Proxy {
     #[must_use]
     pub fn route(self, name: impl Into<String>, to: SocketAddr) -> Self {
         lock(&self.state.routes).insert(name.into(), to);
+        self
+    }
+
+    /// Drops the first tunnel when so many bytes of the client's went through it.
+    #[must_use]
+    pub fn dropping_a_tunnel_after(self, bytes: u64) -> Self {
+        *lock(&self.state.tunnel_limit) = Some(bytes);
         self
     }
 
@@ -120,7 +129,13 @@ async fn http(mut stream: TcpStream, state: &State) -> io::Result<()> {
     };
     let mut outside = TcpStream::connect(to).await?;
     match absolute {
-        None => stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await?,
+        None => {
+            stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await?;
+            let limit = lock(&state.tunnel_limit).take();
+            if let Some(limit) = limit {
+                return tunnel(stream, outside, limit).await;
+            }
+        }
         // One request a connection: what follows would need its own first line changed.
         Some(rest) => {
             let path = rest.find('/').map_or("/", |at| &rest[at..]);
@@ -130,6 +145,17 @@ async fn http(mut stream: TcpStream, state: &State) -> io::Result<()> {
         }
     }
     copy_bidirectional(&mut stream, &mut outside).await.map(drop)
+}
+
+/// Passes everything on, until the client has sent so many bytes.
+async fn tunnel(mut inside: TcpStream, mut outside: TcpStream, limit: u64) -> io::Result<()> {
+    let (from_client, mut to_client) = inside.split();
+    let (mut from_server, mut to_server) = outside.split();
+    let mut sent = from_client.take(limit);
+    tokio::select! {
+        sent = copy(&mut sent, &mut to_server) => sent.map(drop),
+        answered = copy(&mut from_server, &mut to_client) => answered.map(drop),
+    }
 }
 
 async fn refuse(stream: &mut TcpStream, status: &str) -> io::Result<()> {

@@ -18,12 +18,15 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
+
+mod connection;
+
+pub(crate) use self::connection::{Request, read_head};
 
 /// The server. Ends when it is dropped; [`finish`](Self::finish) is how a test passes.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ struct State {
     expected: VecDeque<Exchange>,
     faults: Vec<String>,
     connections: usize,
+    /// Of each request that was answered early and whose client is gone.
+    early_bodies: Vec<usize>,
 }
 
 /// A request that is expected, and what to answer.
@@ -57,14 +62,25 @@ pub struct Exchange {
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Closes when this many bytes of the request's body were read, without an answer.
-    HangUp(usize),
-    /// Answers without reading the request's body, and closes.
-    Early,
+    /// Ends the connection when this many bytes of the request's body were read, without an answer.
+    HangUp(usize, HangUp),
+    /// Answers when this many bytes of the request's body were read, and reads on.
+    Early(usize),
     /// Closes after this many bytes of the answer's body.
     Cut(usize),
     /// Sends nothing more after this many bytes of the answer's body.
     Stall(usize),
+}
+
+/// How a server ends a connection without an answer.
+#[derive(Clone, Copy, Debug)]
+enum HangUp {
+    /// The system decides: RST where something was not read, else FIN.
+    Close,
+    /// RST.
+    Reset,
+    /// FIN; what the client sends is read all the same.
+    Shutdown,
 }
 
 impl Exchange {
@@ -128,29 +144,49 @@ impl Exchange {
 
     /// Closes the connection after `bytes` of the request's body, without an answer.
     #[must_use]
-    pub fn hang_up(mut self, bytes: usize) -> Self {
-        self.fault = Some(Fault::HangUp(bytes));
-        self
+    pub fn hang_up(self, bytes: usize) -> Self {
+        self.failing(Fault::HangUp(bytes, HangUp::Close))
     }
 
-    /// Answers before the request's body was read, and closes.
+    /// Resets the connection (RST) after `bytes` of the request's body.
     #[must_use]
-    pub fn early(mut self) -> Self {
-        self.fault = Some(Fault::Early);
-        self
+    pub fn reset(self, bytes: usize) -> Self {
+        self.failing(Fault::HangUp(bytes, HangUp::Reset))
+    }
+
+    /// Ends its own side of the connection (FIN) after `bytes` of the request's body, and reads on.
+    #[must_use]
+    pub fn shut_down(self, bytes: usize) -> Self {
+        self.failing(Fault::HangUp(bytes, HangUp::Shutdown))
+    }
+
+    /// Answers after `bytes` of the request's body, and reads on until the client closes; with
+    /// `connection: close` as a header, ends its own side of the connection. How much came in all is
+    /// told by [`Script::early_bodies`].
+    #[must_use]
+    pub fn early(self, bytes: usize) -> Self {
+        self.failing(Fault::Early(bytes))
     }
 
     /// Closes the connection after `bytes` of the answer's body.
     #[must_use]
-    pub fn cut(mut self, bytes: usize) -> Self {
-        self.fault = Some(Fault::Cut(bytes));
-        self
+    pub fn cut(self, bytes: usize) -> Self {
+        self.failing(Fault::Cut(bytes))
     }
 
     /// Sends `bytes` of the answer's body, then nothing, with the connection open.
     #[must_use]
-    pub fn stall(mut self, bytes: usize) -> Self {
-        self.fault = Some(Fault::Stall(bytes));
+    pub fn stall(self, bytes: usize) -> Self {
+        self.failing(Fault::Stall(bytes))
+    }
+
+    /// Whether the answer says that the connection ends with it.
+    fn closes(&self) -> bool {
+        self.answer_headers.iter().any(|(name, value)| name == "connection" && value == "close")
+    }
+
+    fn failing(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
         self
     }
 }
@@ -158,7 +194,11 @@ impl Exchange {
 impl Script {
     /// Starts a server on a free port of 127.0.0.1 that expects nothing yet.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // What a client has sent and nobody has read is in buffers: these stay small.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(BACKLOG).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
@@ -170,7 +210,7 @@ impl Script {
                 lock(&state).connections += 1;
                 connections.spawn(async move {
                     // A client that goes away is no fault of the script.
-                    let _ = serve(stream, &state).await;
+                    let _ = connection::serve(stream, &state).await;
                 });
             }
         });
@@ -187,6 +227,13 @@ impl Script {
     #[must_use]
     pub fn connections(&self) -> usize {
         lock(&self.state).connections
+    }
+
+    /// How many bytes of its body each request sent that was answered [early](Exchange::early), as
+    /// far as their clients have closed the connection.
+    #[must_use]
+    pub fn early_bodies(&self) -> Vec<usize> {
+        lock(&self.state).early_bodies.clone()
     }
 
     /// An absolute URL at this server.
@@ -220,92 +267,6 @@ impl Drop for Script {
     }
 }
 
-/// A request as it came, its body not read yet.
-pub(crate) struct Request {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) headers: Vec<(String, String)>,
-}
-
-impl Request {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.header("content-length").map_or(0, |length| length.parse().unwrap())
-    }
-}
-
-async fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut stream = BufReader::new(stream);
-    while let Some(request) = read_head(&mut stream).await? {
-        let next = lock(state).expected.pop_front();
-        let came = format!("{} {}", request.method, request.target);
-        let Some(exchange) = next else {
-            lock(state).faults.push(format!("{came}, after everything expected"));
-            return stream.write_all(b"HTTP/1.1 418 unexpected\r\ncontent-length: 0\r\n\r\n").await;
-        };
-        let mut problems = compare(&exchange, &request);
-        let body = read_body(&mut stream, &request, exchange.fault).await?;
-        if exchange.body.as_ref().is_some_and(|expected| *expected != body) {
-            problems.push(format!("another body: {:?}", String::from_utf8_lossy(&body)));
-        }
-        if !problems.is_empty() {
-            let fault = format!("{came}: {}", problems.join("; "));
-            lock(state).faults.push(fault);
-            return stream.write_all(b"HTTP/1.1 418 unexpected\r\ncontent-length: 0\r\n\r\n").await;
-        }
-        if matches!(exchange.fault, Some(Fault::HangUp(_))) {
-            return Ok(());
-        }
-        answer(&mut stream, &exchange).await?;
-        let closes = request.header("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
-        if closes || exchange.fault.is_some() {
-            return stream.shutdown().await;
-        }
-    }
-    Ok(())
-}
-
-async fn read_body(
-    stream: &mut BufReader<TcpStream>,
-    request: &Request,
-    fault: Option<Fault>,
-) -> std::io::Result<Vec<u8>> {
-    let read = match fault {
-        Some(Fault::Early) => 0,
-        Some(Fault::HangUp(bytes)) => bytes.min(request.size()),
-        _ if request.header("transfer-encoding") == Some("chunked") => {
-            return read_chunks(stream).await;
-        }
-        _ => request.size(),
-    };
-    let mut body = vec![0; read];
-    stream.read_exact(&mut body).await?;
-    Ok(body)
-}
-
-/// Reads a body whose length was not told beforehand.
-///
-/// Source: RFC 9112, section 7.1.
-async fn read_chunks(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        let size = usize::from_str_radix(line.trim_end(), 16).map_err(std::io::Error::other)?;
-        let from = body.len();
-        body.resize(from + size + 2, 0);
-        stream.read_exact(&mut body[from..]).await?;
-        body.truncate(from + size);
-        if size == 0 {
-            return Ok(body);
-        }
-    }
-}
-
 fn compare(expected: &Exchange, came: &Request) -> Vec<String> {
     let mut problems = Vec::new();
     if (&expected.method, &expected.target) != (&came.method, &came.target) {
@@ -319,66 +280,11 @@ fn compare(expected: &Exchange, came: &Request) -> Vec<String> {
     problems
 }
 
-async fn answer(stream: &mut BufReader<TcpStream>, exchange: &Exchange) -> std::io::Result<()> {
-    let body = &exchange.answer_body;
-    let mut head = format!("HTTP/1.1 {} scripted\r\n", exchange.status);
-    let is_length = |name: &str| matches!(name, "content-length" | "transfer-encoding");
-    let has_length = exchange.answer_headers.iter().any(|(name, _)| is_length(name));
-    if !has_length && !matches!(exchange.status, 204 | 304) {
-        head.push_str(&format!("content-length: {}\r\n", body.len()));
-    }
-    let is_sent = |value: &str, name: &str| !(name == "content-length" && value.is_empty());
-    for (name, value) in exchange.answer_headers.iter().filter(|(n, v)| is_sent(v, n)) {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    stream.write_all(head.as_bytes()).await?;
-    if exchange.method == "HEAD" {
-        return Ok(());
-    }
-    match exchange.fault {
-        Some(Fault::Cut(bytes)) => stream.write_all(&body[..bytes]).await,
-        Some(Fault::Stall(bytes)) => {
-            stream.write_all(&body[..bytes]).await?;
-            stream.flush().await?;
-            std::future::pending().await
-        }
-        _ => stream.write_all(body).await,
-    }
-}
-
-/// Reads a request's head; `None` when the client closed.
-pub(crate) async fn read_head(
-    stream: &mut BufReader<TcpStream>,
-) -> std::io::Result<Option<Request>> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            // The first byte of TLS, for one: answered as HTTP servers do, and read to its end, so
-            // that the answer arrives.
-            Ok(byte) if head.is_empty() && !byte.is_ascii_alphabetic() => {
-                stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
-                stream.shutdown().await?;
-                tokio::io::copy(stream, &mut tokio::io::sink()).await?;
-                return Ok(None);
-            }
-            Ok(byte) => head.push(byte),
-            Err(_) if head.is_empty() => return Ok(None),
-            Err(e) => return Err(e),
-        }
-    }
-    let text = String::from_utf8(head).map_err(std::io::Error::other)?;
-    let mut lines = text.trim_end().split("\r\n");
-    let mut first = lines.next().unwrap_or_default().split(' ');
-    let mut word = || first.next().unwrap_or_default().to_owned();
-    let (method, target) = (word(), word());
-    let headers = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    Ok(Some(Request { method, target, headers }))
-}
-
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// 64 KiB.
+const RECEIVE_BUFFER: u32 = 64 << 10;
+/// As many connections as a test makes at once, and more.
+const BACKLOG: u32 = 128;

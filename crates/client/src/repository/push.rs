@@ -14,6 +14,7 @@ use super::session::Session;
 use super::{RemoteRepository, Upload};
 use crate::config::UploadForm;
 use crate::exchange::is_broken;
+use crate::transport::redirect::moved;
 use crate::transport::retry::jitter;
 
 /// Pushes a blob.
@@ -65,6 +66,8 @@ struct Failure {
     status: Option<u16>,
     /// No reply came, or not all of it.
     broken: bool,
+    /// It is to be sent elsewhere.
+    moved: bool,
     /// The registry's code says that it does not do this.
     unsupported: bool,
 }
@@ -74,6 +77,8 @@ struct Failure {
 enum Step {
     /// Ask the session how far it is, and go on there.
     Resume,
+    /// Send the same once more, which goes where the registry wants it.
+    Follow,
     /// Begin a new session.
     Restart,
     /// Begin a new session, in another form.
@@ -89,6 +94,7 @@ fn step(failure: Failure, state: State, attempts: usize) -> Step {
     }
     let switch = |form| if state.switched { Step::GiveUp } else { Step::Switch(form) };
     match failure.status {
+        _ if failure.moved => Step::Follow,
         _ if failure.broken => Step::Resume,
         Some(401 | 408 | 429 | 500 | 502..=504 | 520..=524) => Step::Resume,
         Some(404) if state.lost < 2 => Step::Restart,
@@ -140,6 +146,7 @@ impl Push<'_> {
             tokio::time::sleep(self.wait(&error)).await;
             match next {
                 Step::Resume => next_session = self.resume(session).await,
+                Step::Follow => next_session = Some(session),
                 Step::Switch(form) => {
                     (self.state.form, self.state.switched) = (form, true);
                     session.cancel().await;
@@ -167,6 +174,8 @@ impl Push<'_> {
                 Step::GiveUp => return Err(self.explained(error)),
                 Step::Switch(form) => (self.state.form, self.state.switched) = (form, true),
                 Step::Restart => self.state.lost += 1,
+                // A session's first request has no body, and so is simply redirected.
+                Step::Follow => self.state.form = UploadForm::Whole,
                 Step::Resume => {}
             }
             tokio::time::sleep(self.wait(&error)).await;
@@ -209,6 +218,7 @@ impl Push<'_> {
         let failure = Failure {
             status: error.status(),
             broken: is_broken(error),
+            moved: moved(error).is_some(),
             unsupported: error.has_code(&ErrorCode::UNSUPPORTED),
         };
         step(failure, self.state, policy.attempts.get())
@@ -269,15 +279,16 @@ mod tests {
         State { form: UploadForm::Whole, switched: false, lost: 0, failures: 0, reached: 0 };
 
     fn status(status: u16) -> Failure {
-        Failure { status: Some(status), broken: false, unsupported: false }
+        Failure { status: Some(status), broken: false, moved: false, unsupported: false }
     }
 
     #[test]
     fn each_failure_has_its_step() {
         let one_chunk = UploadForm::Chunks(NonZeroU64::MAX);
         let small = UploadForm::Chunks(SMALL_CHUNK);
-        let broken = Failure { status: None, broken: true, unsupported: false };
-        let local = Failure { status: None, broken: false, unsupported: false };
+        let local = Failure { status: None, broken: false, moved: false, unsupported: false };
+        let broken = Failure { broken: true, ..local };
+        let moved = Failure { moved: true, ..local };
         let unsupported = Failure { unsupported: true, ..status(400) };
         let lost = State { lost: 2, ..START };
         let chunks = State { form: small, ..START };
@@ -288,6 +299,8 @@ mod tests {
             (broken, START, Step::Resume),
             (broken, tired, Step::GiveUp),
             (local, START, Step::GiveUp),
+            (moved, START, Step::Follow),
+            (moved, tired, Step::GiveUp),
             (status(401), START, Step::Resume),
             (status(403), START, Step::GiveUp),
             (status(429), START, Step::Resume),

@@ -16,12 +16,14 @@ use crate::endpoint::with_digest;
 use crate::exchange::Ask;
 use crate::origin::{check_hop, resolve};
 use crate::reply::Reply;
+use crate::transport::redirect::moved;
 use crate::transport::{Body, protocol_error};
 
 /// An upload session: a blob that is being sent, piece by piece, and not yet visible.
 ///
 /// [`push_blob`](longshore_core::Target::push_blob) does all of this, failures included; this is for
-/// those who need the single requests. None of them is sent twice.
+/// those who need the single requests. None of them is sent twice: where a registry redirects one with
+/// a body, that fails, and the same call with the same content goes there.
 ///
 /// # Cancellation
 /// Dropping it leaves the session to the registry, which forgets it in time; see
@@ -29,6 +31,8 @@ use crate::transport::{Body, protocol_error};
 pub struct Upload {
     repository: RemoteRepository,
     location: Uri,
+    /// Where the last request was redirected to, if it has to be sent there once more.
+    moved: Option<(Method, Uri)>,
     offset: u64,
     least_chunk: Option<u64>,
 }
@@ -101,8 +105,13 @@ impl RemoteRepository {
         let root = self.endpoint()?.root();
         let location = resolve(&root, location.as_bytes()).map_err(refused)?;
         check_hop(&root, &location).map_err(refused)?;
-        let mut upload =
-            Upload { repository: self.clone(), location, offset: 0, least_chunk: None };
+        let mut upload = Upload {
+            repository: self.clone(),
+            location,
+            moved: None,
+            offset: 0,
+            least_chunk: None,
+        };
         upload.status().await?;
         Ok(upload)
     }
@@ -118,7 +127,8 @@ impl Upload {
         let location = reply.location()?;
         let least_chunk = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(least_chunk);
         reply.body.drain().await;
-        Ok(Self { repository: repository.clone(), location, offset: 0, least_chunk })
+        let repository = repository.clone();
+        Ok(Self { repository, location, moved: None, offset: 0, least_chunk })
     }
 
     /// How many bytes the registry has.
@@ -182,7 +192,7 @@ impl Upload {
 
     async fn append_with(&mut self, ask: Ask) -> Result<()> {
         // 201: ECR. What was sent whole is there; its Range is wrong too often to be asked.
-        let reply = self.repository.exchange().expect(ask, &[201, 202, 204]).await?;
+        let reply = self.send(Method::PATCH, ask, &[201, 202, 204]).await?;
         self.follow(&reply)?;
         reply.body.drain().await;
         Ok(())
@@ -276,17 +286,32 @@ impl Upload {
 
     async fn put(&mut self, digest: &Digest, body: Body) -> Result<()> {
         let about = self.repository.blob_name(digest);
-        let uri = with_digest(&self.location, digest)
-            .ok_or_else(|| protocol_error(&self.location, "cannot take a digest".to_owned()))?;
+        let uri = match self.moved_to(&Method::PUT) {
+            Some(uri) => uri,
+            None => with_digest(&self.location, digest)
+                .ok_or_else(|| protocol_error(&self.location, "cannot take a digest".to_owned()))?,
+        };
         let ask = Ask::new(Method::PUT, uri, self.repository.push(), &about)
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(body);
-        let reply = self.repository.exchange().expect(ask, &[201, 204]).await?;
+        let reply = self.send(Method::PUT, ask, &[201, 204]).await?;
         stored(reply, digest).await.map_err(|e| e.at(about))
     }
 
+    /// Sends a request with a body; keeps where it was redirected to.
+    async fn send(&mut self, method: Method, ask: Ask, statuses: &[u16]) -> Result<Reply> {
+        let sent = self.repository.exchange().expect(ask, statuses).await;
+        self.moved = sent.as_ref().err().and_then(moved).map(|to| (method, to.clone()));
+        sent
+    }
+
+    fn moved_to(&self, method: &Method) -> Option<Uri> {
+        self.moved.as_ref().filter(|(moved, _)| moved == method).map(|(_, to)| to.clone())
+    }
+
     fn patch(&self, content: BlobStream, size: Option<u64>) -> Ask {
-        self.ask(Method::PATCH, self.location.clone())
+        let to = self.moved_to(&Method::PATCH).unwrap_or_else(|| self.location.clone());
+        self.ask(Method::PATCH, to)
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(Body::Stream { stream: content, size })
     }

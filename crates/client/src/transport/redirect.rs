@@ -1,13 +1,16 @@
 //! Follows redirects, with the credentials left at home.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, COOKIE, LOCATION, PROXY_AUTHORIZATION};
 use http::{Method, Request, Response, StatusCode, Uri};
+use longshore_core::Error;
 
 use super::{Body, Transport, TransportError, protocol_error, replay};
 use crate::origin::{Origin, check_hop, resolve};
+use crate::redact::redacted;
 
 /// The layer that follows redirects: at most ten, never from https to http, never with a method
 /// changed other than by 303's own GET, which nothing here needs.
@@ -45,7 +48,9 @@ impl Transport for Redirect {
             check_method(reply.status(), &method).map_err(refused)?;
             let next = resolve(&uri, location.as_bytes()).map_err(refused)?;
             check_hop(&uri, &next).map_err(refused)?;
-            let mut again = again.ok_or_else(|| refused("comes after the body was sent"))?;
+            let Some(mut again) = again else {
+                return Err(refused(TOO_LATE).with_source(Moved(next)).into());
+            };
             if Origin::of(&uri) != Origin::of(&next) {
                 if again.extensions().get::<KeepOrigin>().is_some() {
                     return Err(refused("leads elsewhere, with a secret in the request").into());
@@ -61,6 +66,25 @@ impl Transport for Redirect {
         let clause = format!("redirected more than {HOP_LIMIT} times");
         Err(protocol_error(request.uri(), clause).into())
     }
+}
+
+/// Where a request with a body that comes once was to be sent: whoever has that body may send it
+/// there. It is the source of the redirect's error.
+#[derive(Debug)]
+struct Moved(Uri);
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it leads to {}", redacted(&self.0))
+    }
+}
+
+impl std::error::Error for Moved {}
+
+/// Where the request was redirected to that failed with this error, if it can be sent there.
+pub(crate) fn moved(error: &Error) -> Option<&Uri> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref().map(|Moved(to)| to)
 }
 
 /// Marks a request whose body holds a secret: it is redirected within its origin only.
@@ -79,6 +103,9 @@ fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str>
         _ => Err("would change the request's method"),
     }
 }
+
+/// Of a redirect of a request whose body comes once.
+const TOO_LATE: &str = "comes after the body was sent";
 
 /// 10 hops, as browsers and curl have it, give or take.
 const HOP_LIMIT: usize = 10;

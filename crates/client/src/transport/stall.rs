@@ -1,16 +1,17 @@
 //! Waits that end: the watch over bodies on their way, in either direction.
 //!
 //! Owns the two rules (no byte for too long; too few bytes over that long) for replies, and the
-//! bookkeeping that tells a slow server from a slow body for requests. The wire uses both.
+//! bookkeeping of requests' bodies: it tells a slow server from a slow body, and ends a body that was
+//! refused before it was sent. The wire uses both.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt as _};
-use longshore_core::{BlobStream, Error, Result};
+use longshore_core::{BlobStream, Error, ErrorKind, PIECE, Result};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Ends a reply's body that stalls. Only time spent waiting for the network counts: the reader may
@@ -94,33 +95,80 @@ struct State {
     last: Instant,
     waits_for_body: bool,
     error: Option<Error>,
+    wanted: Wanted,
+    /// Whoever is to send more of the body.
+    sender: Option<Waker>,
+}
+
+/// Whether the rest of a body is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Yes,
+    /// It was refused; the connection stays open for the rest of the reply.
+    Refused,
+    /// It never will be: the connection ends.
+    Never,
 }
 
 impl Activity {
     pub(crate) fn new() -> Self {
-        let state = State { last: Instant::now(), waits_for_body: false, error: None };
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::new(Mutex::new(State {
+            last: Instant::now(),
+            waits_for_body: false,
+            error: None,
+            wanted: Wanted::Yes,
+            sender: None,
+        })))
     }
 
     /// Notes every step of a body that is being sent; keeps its error, which the HTTP library would
-    /// bury.
+    /// bury. Large pieces are handed out in parts: one that is given away is neither seen on its way
+    /// nor to be kept back.
     pub(crate) fn watch(&self, mut body: BlobStream) -> BlobStream {
-        let activity = self.clone();
+        let (activity, mut rest) = (self.clone(), Bytes::new());
         BlobStream::new(futures_util::stream::poll_fn(move |cx| {
-            let polled = body.poll_next_unpin(cx);
+            match activity.wanted(cx.waker()) {
+                Wanted::Yes => {}
+                Wanted::Refused => return Poll::Pending,
+                Wanted::Never => return Poll::Ready(Some(Err(cut("the body was refused")))),
+            }
+            let polled = match rest.is_empty() {
+                true => body.poll_next_unpin(cx),
+                false => Poll::Ready(Some(Ok(std::mem::take(&mut rest)))),
+            };
             let mut state = activity.state();
             state.last = Instant::now();
             state.waits_for_body = polled.is_pending();
-            let Poll::Ready(Some(Err(error))) = polled else { return polled };
-            state.error = Some(error);
-            let cut = Error::new(longshore_core::ErrorKind::Canceled);
-            Poll::Ready(Some(Err(cut.detail("the body could not be read to its end"))))
+            match polled {
+                Poll::Ready(Some(Err(error))) => {
+                    state.error = Some(error);
+                    Poll::Ready(Some(Err(cut("the body could not be read to its end"))))
+                }
+                Poll::Ready(Some(Ok(mut piece))) => {
+                    rest = piece.split_off(piece.len().min(PIECE));
+                    Poll::Ready(Some(Ok(piece)))
+                }
+                polled => polled,
+            }
         }))
     }
 
     /// The error that ended the body, if one did.
     pub(crate) fn take_error(&self) -> Option<Error> {
         self.state().error.take()
+    }
+
+    /// Sends nothing more of the body: the reply that has begun refuses it. What is returned ends the
+    /// connection, if the body is not through, and so is kept until the reply is read.
+    pub(crate) fn refuse(self) -> Refusal {
+        self.state().wanted = Wanted::Refused;
+        Refusal(self)
+    }
+
+    fn wanted(&self, sender: &Waker) -> Wanted {
+        let mut state = self.state();
+        state.sender = Some(sender.clone());
+        state.wanted
     }
 
     /// Returns when the other end has neither taken a byte nor answered for `limit`.
@@ -142,13 +190,33 @@ impl Activity {
     }
 }
 
+/// Ends what is left of a request's body when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Refusal(Activity);
+
+impl Drop for Refusal {
+    fn drop(&mut self) {
+        let sender = {
+            let mut state = self.0.state();
+            state.wanted = Wanted::Never;
+            state.sender.take()
+        };
+        if let Some(sender) = sender {
+            sender.wake();
+        }
+    }
+}
+
+fn cut(clause: &'static str) -> Error {
+    Error::new(ErrorKind::Canceled).detail(clause)
+}
+
 /// 1 KiB a second: slower than any line that still works.
 const SLOWEST: u64 = 1 << 10;
 
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
-    use longshore_core::ErrorKind;
 
     use super::*;
 
@@ -217,6 +285,41 @@ mod tests {
         let start = Instant::now();
         activity.silence(LIMIT).await;
         assert_eq!(start.elapsed(), LIMIT);
+    }
+
+    /// As a slow line takes it, a large piece would look like silence.
+    #[tokio::test(start_paused = true)]
+    async fn a_large_piece_is_seen_on_its_way() {
+        let activity = Activity::new();
+        let mut body = activity.watch(Bytes::from(vec![0; 3 * PIECE + 1]).into());
+        let mut sizes = Vec::new();
+        let read = async {
+            while let Some(piece) = body.next().await {
+                sizes.push(piece.unwrap().len());
+                sleep(LIMIT / 2).await;
+            }
+        };
+        tokio::select! {
+            () = read => {}
+            () = activity.silence(LIMIT) => panic!("the body was on its way"),
+        }
+        assert_eq!(sizes, [PIECE, PIECE, PIECE, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_body_waits_for_the_end_of_the_reply_and_ends() {
+        let activity = Activity::new();
+        let mut body = activity.watch(Bytes::from(vec![0; 2 * PIECE]).into());
+        assert_eq!(body.next().await.unwrap().unwrap().len(), PIECE);
+        let refusal = activity.clone().refuse();
+        let next = tokio::spawn(async move { (body.next().await, body) });
+        sleep(LIMIT).await;
+        assert!(!next.is_finished(), "the reply is still being read");
+        drop(refusal);
+        let (next, mut body) = next.await.unwrap();
+        assert_eq!(next.unwrap().unwrap_err().kind(), ErrorKind::Canceled);
+        assert!(body.next().await.unwrap().is_err());
+        assert!(activity.take_error().is_none(), "the body itself was good");
     }
 
     #[tokio::test]

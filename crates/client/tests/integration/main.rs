@@ -32,6 +32,7 @@ mod request;
 mod secrecy;
 mod stores;
 mod upload;
+mod upload_end;
 mod v1;
 
 use std::time::Duration;

@@ -48,9 +48,13 @@ fn streamed(location: &str, content: &[u8]) -> Exchange {
         .without("content-range")
 }
 
-fn finish(location: &str, descriptor: &Descriptor, content: &[u8]) -> Exchange {
+fn with_digest(location: &str, descriptor: &Descriptor) -> String {
     let separator = if location.contains('?') { '&' } else { '?' };
-    Exchange::new("PUT", format!("{location}{separator}digest={}", descriptor.digest))
+    format!("{location}{separator}digest={}", descriptor.digest)
+}
+
+fn finish(location: &str, descriptor: &Descriptor, content: &[u8]) -> Exchange {
+    Exchange::new("PUT", with_digest(location, descriptor))
         .sending(content)
         .answer(201)
         .header("docker-content-digest", descriptor.digest.as_str())
@@ -226,6 +230,49 @@ async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
     server.expect(post().answer(403));
     let error = repository().push_blob(&descriptor, body()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_upload_that_is_redirected_is_sent_there() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    // A single request becomes a session, whose first request has no body.
+    let single = quick().upload_form(UploadForm::Single).build().repository(&place(&server));
+    let post = Exchange::new("POST", format!("{UPLOADS}?digest={}", descriptor.digest));
+    server.expect(post.answer(307).header("location", "/v2/c/d/blobs/uploads/"));
+    server.expect(
+        Exchange::new("POST", UPLOADS).answer(307).header("location", "/v2/c/d/blobs/uploads/"),
+    );
+    server.expect(
+        Exchange::new("POST", "/v2/c/d/blobs/uploads/").answer(202).header("location", "7"),
+    );
+    server.expect(finish("/v2/c/d/blobs/uploads/7", &descriptor, CONTENT));
+    single.push_blob(&descriptor, Bytes::from_static(CONTENT).into()).await.unwrap();
+    // By hand, it is the caller who has the content once more.
+    server.expect(begin("/v2/u/1"));
+    server.expect(patch("/v2/u/1", b"01234").answer(308).header("location", "/v2/w/1"));
+    server.expect(patch("/v2/w/1", b"01234").header("location", "/v2/w/2"));
+    let elsewhere = format!("/v2/x/2?digest={}&to=x", descriptor.digest);
+    server.expect(
+        finish("/v2/w/2", &descriptor, b"56789").answer(307).header("location", &elsewhere),
+    );
+    server.expect(Exchange::new("PUT", &elsewhere).sending(b"56789").answer(201));
+    let mut upload = remote(&server).begin_upload().await.unwrap();
+    let error = upload.append(bytes(b"01234"), 5).await.unwrap_err();
+    assert_eq!((error.kind(), upload.offset()), (ErrorKind::Protocol, 0));
+    upload.append(bytes(b"01234"), 5).await.unwrap();
+    upload.finish_with(&descriptor.digest, bytes(b"56789"), 5).await.unwrap_err();
+    upload.finish_with(&descriptor.digest, bytes(b"56789"), 5).await.unwrap();
+    // One that leads in circles ends.
+    server.expect(begin("/v2/u/1"));
+    for _ in 0..6 {
+        let put = finish("/v2/u/1", &descriptor, CONTENT).answer(307);
+        server.expect(put.header("location", with_digest("/v2/u/1", &descriptor)));
+    }
+    server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
+    let round = remote(&server).push_blob(&descriptor, Bytes::from_static(CONTENT).into()).await;
+    assert!(round.unwrap_err().to_string().contains("redirect"));
     server.finish();
 }
 

@@ -14,11 +14,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri};
-use longshore_core::{BlobStream, Error, ErrorKind, Result};
+use longshore_core::{BlobStream, Error, ErrorKind, PIECE, Result};
 
 use self::pool::{Key, Pools};
 use super::failure::{Failure, Way, innermost};
-use super::stall::{Activity, Stall, Watched};
+use super::stall::{Activity, Refusal, Stall, Watched};
 use super::trial::{Accepted, AnyCertificate, ValidCertificate};
 use super::{Body, Fault, Transport, TransportError};
 use crate::config::Config;
@@ -70,7 +70,11 @@ impl Transport for Wire {
             }
         };
         match reply {
-            Ok(reply) => Ok(incoming(reply, call, limits.idle)),
+            Ok(reply) => {
+                // An early success may want the rest all the same; anything else does not.
+                let refusal = (!reply.status().is_success()).then(|| activity.refuse());
+                Ok(incoming(reply, call, limits.idle, refusal))
+            }
             Err(error) => Err(match activity.take_error() {
                 Some(own) => own.into(),
                 None => {
@@ -103,14 +107,19 @@ fn outgoing(
     }
     let body = match body {
         Body::Empty => reqwest::Body::default(),
-        Body::Bytes(bytes) => bytes.into(),
-        Body::Stream { stream, .. } => reqwest::Body::wrap_stream(activity.watch(stream)),
+        Body::Bytes(bytes) if bytes.len() <= PIECE => bytes.into(),
+        body => reqwest::Body::wrap_stream(activity.watch(body.into_stream())),
     };
     Request::from_parts(parts, body).try_into()
 }
 
-/// The reply as the client has it, its body watched.
-fn incoming(reply: reqwest::Response, call: Call, idle: Duration) -> Response<Body> {
+/// The reply as the client has it, its body watched. With it ends the request's, if it was refused.
+fn incoming(
+    reply: reqwest::Response,
+    call: Call,
+    idle: Duration,
+    refusal: Option<Refusal>,
+) -> Response<Body> {
     let size = reply.content_length();
     let mut head = Response::new(());
     *head.status_mut() = reply.status();
@@ -121,6 +130,7 @@ fn incoming(reply: reqwest::Response, call: Call, idle: Duration) -> Response<Bo
     }
     let watched = Watched::new(Box::pin(reply.bytes_stream()), idle);
     let stream = BlobStream::new(watched.map(move |piece| {
+        let _refused_until_then = &refusal;
         piece.map_err(|cause| match cause {
             Ok(broken) => call.broken("the connection broke before the end of the reply", broken),
             Err(Stall::Silent) => {
