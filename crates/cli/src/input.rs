@@ -1,6 +1,6 @@
 //! Standard input, where a command takes it for a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use longshore::{Error, ErrorKind, ParseError, Result, offload};
 use tempfile::NamedTempFile;
@@ -35,8 +35,8 @@ pub(crate) fn stream() -> Result<std::io::Stdin> {
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if it is there twice.
-pub(crate) fn once(files: &[PathBuf]) -> Result<(), ParseError> {
-    match files.iter().filter(|file| *file == Path::new("-")).count() {
+pub(crate) fn once<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<(), ParseError> {
+    match files.into_iter().filter(|file| *file == Path::new("-")).count() {
         0 | 1 => Ok(()),
         _ => Err(ParseError::new("file", "-", "standard input comes once")),
     }

@@ -97,12 +97,7 @@ impl Location {
 
     /// Whether it is standard input or output, as which an archive comes or goes.
     pub(crate) fn is_stream(&self) -> bool {
-        match self {
-            Self::OciArchive { path, .. } | Self::DockerArchive { path, .. } => {
-                path == Path::new("-")
-            }
-            Self::Registry(_) | Self::Layout { .. } => false,
-        }
+        self.archive() == Some(Path::new("-"))
     }
 
     /// The name of an entry of a layout, if the text has one.
@@ -129,6 +124,19 @@ impl Location {
     /// Whether images can have tags there: a docker-archive's are parts of names.
     pub(crate) fn keeps_tags(&self) -> bool {
         !matches!(self, Self::DockerArchive { .. }) || self.reference().is_some()
+    }
+
+    /// Whether images can have names there that are no tags, such as `docker.io/library/app:v1`.
+    pub(crate) fn keeps_names(&self) -> bool {
+        matches!(self, Self::Layout { .. } | Self::OciArchive { .. })
+    }
+
+    /// The file of an archive.
+    pub(crate) fn archive(&self) -> Option<&Path> {
+        match self {
+            Self::OciArchive { path, .. } | Self::DockerArchive { path, .. } => Some(path),
+            Self::Registry(_) | Self::Layout { .. } => None,
+        }
     }
 
     /// The tag to write under, where a digest says nothing of it: the default one if none is given.

@@ -39,13 +39,13 @@ pub(crate) fn open(path: &Path) -> Result<Spooled> {
     Ok(Spooled { file: OpenFile::new(unpacked, path), in_place: false })
 }
 
-/// Opens an archive that comes as a stream, plain or compressed.
+/// Opens an archive that comes as a stream, plain or compressed. It is called [`STREAM`].
 ///
 /// # Errors
 /// As [`open`], for its content; [`Io`](ErrorKind::Io) if it cannot be read.
-pub(crate) fn read(stream: impl Read, name: &Path) -> Result<Spooled> {
-    let unpacked = unpack(stream).map_err(|e| e.at(name.display()))?;
-    Ok(Spooled { file: OpenFile::new(unpacked, name), in_place: false })
+pub(crate) fn read(stream: impl Read) -> Result<Spooled> {
+    let unpacked = unpack(stream).map_err(|e| e.at(STREAM))?;
+    Ok(Spooled { file: OpenFile::new(unpacked, Path::new(STREAM)), in_place: false })
 }
 
 fn is_plain(mut file: &File) -> Result<bool> {
@@ -73,5 +73,7 @@ fn not_found_or_io(path: &Path, e: io::Error) -> Error {
     }
 }
 
+/// What an archive is called that comes or goes as a stream.
+pub(crate) const STREAM: &str = "-";
 /// 256 GiB: an archive may hold many layers, each within the limit of one.
 const OUTPUT_LIMIT: u64 = 256 << 30;

@@ -13,6 +13,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::compression::error_of;
 use crate::section::Section;
+use crate::spool::STREAM;
 use crate::staging::{Staged, Staging};
 
 /// The content of a member to be written.
@@ -196,9 +197,6 @@ fn append_content<W: io::Write>(
     header.set_size(size);
     builder.append_data(&mut header, name, content).map_err(error_of)
 }
-
-/// What an archive is called that comes or goes as a stream.
-pub(crate) const STREAM: &str = "-";
 
 #[cfg(test)]
 mod tests {

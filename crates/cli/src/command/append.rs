@@ -51,7 +51,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    input::once(&arguments.layer)?;
+    // An archive from standard input counts once, however many images and layers are in it.
+    let mut locations = std::iter::once(&arguments.location).chain(&arguments.layer_from);
+    let stream = locations.find(|location| location.is_stream()).and_then(Location::archive);
+    input::once(arguments.layer.iter().map(PathBuf::as_path).chain(stream))?;
     let named = context.named(&arguments.location).await?;
     let mut append = Append::new();
     let mut spooled = None;

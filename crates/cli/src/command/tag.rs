@@ -1,5 +1,5 @@
 use clap::Args;
-use longshore::{ParseError, Result, Tag};
+use longshore::{ParseError, Result, Tag, layout_listing};
 
 use crate::context::Context;
 use crate::location::Location;
@@ -7,14 +7,15 @@ use crate::location::Location;
 /// The arguments of `longshore tag`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  longshore tag ghcr.io/a/b:v1.2.3 v1.2 v1 latest")]
+Examples:
+  longshore tag ghcr.io/a/b:v1.2.3 v1.2 v1 latest
+  longshore tag oci:backup:v1 docker.io/library/app:v1")]
 pub(crate) struct Arguments {
     /// The image or artifact.
     location: Location,
-    /// The tags to give it.
+    /// The tags to give it; in a layout, whole names too.
     #[arg(required = true, value_name = "TAG")]
-    tags: Vec<Tag>,
+    tags: Vec<String>,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
@@ -28,17 +29,39 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let reason = "a stream cannot be extended; copy it to the name";
         return Err(ParseError::new("location", &text, reason).into());
     }
+    let (tags, names) = tags_and_names(&arguments)?;
     let named = context.named(&arguments.location).await?;
     // Other names than the one in the text are written.
     let target = context.target(&arguments.location.with_entry(None)).await?;
-    let selector = match arguments.location.entry_name() {
-        Some(_) => named.source.resolve(&named.selector).await?.digest.into(),
-        None => named.selector,
+    let selector = match arguments.location.keeps_names() {
+        true => named.source.resolve(&named.selector).await?.digest.into(),
+        false => named.selector,
     };
-    let tagged = longshore::put_tags(&*target.store, &selector, &arguments.tags).await?;
+    let digest = longshore::put_tags(&*target.store, &selector, &tags).await?.digest;
+    for name in names {
+        longshore::put_tags(&*target.under(name), &selector, &[Tag::latest()]).await?;
+    }
     target.finish().await?;
-    let (digest, tags) = (tagged.digest, arguments.tags);
+    let tags = arguments.tags;
     let told: Vec<String> = tags.iter().map(|tag| format!("{tag} points at {digest}")).collect();
     let change = serde_json::json!({ "digest": digest, "tags": tags });
     context.output().changed(told.join("\n"), &change)
+}
+
+/// What is a tag, and what is a name of another kind, where such names are kept.
+fn tags_and_names(arguments: &Arguments) -> Result<(Vec<Tag>, Vec<&str>)> {
+    let (mut tags, mut names) = (Vec::new(), Vec::new());
+    for text in &arguments.tags {
+        match Tag::parse(text) {
+            Ok(tag) => tags.push(tag),
+            Err(_) if arguments.location.keeps_names() => {
+                let reason = "expected a name such as v1 or team/app:v1";
+                layout_listing::check_name(text)
+                    .map_err(|_| ParseError::new("name", text, reason))?;
+                names.push(text.as_str());
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok((tags, names))
 }

@@ -99,6 +99,66 @@ fn a_pull_leaves_the_names_of_others() {
 }
 
 #[test]
+fn whole_names_go_from_layout_to_layout() {
+    let program = Program::new();
+    let names = [APP, MYSQL, "v1"];
+    let digests = layout(&program, "img", &names);
+    layout(&program, "mine", &["latest"]);
+    let mine = program.ok("digest oci:mine:latest");
+    // The middle one is an archive; the last layout has a name of its own.
+    for (source, target) in [("oci:img", "oci-archive:x.tar"), ("oci-archive:x.tar", "oci:mine")] {
+        let json = program.ok(&format!("copy -q --json --all-tags {source} {target}"));
+        let outcome: Value = serde_json::from_str(&json).unwrap();
+        let copies = outcome["copies"].as_array().unwrap();
+        let told = |copy: &Value| {
+            copy["name"].as_str().or_else(|| copy["tag"].as_str()).unwrap().to_owned()
+        };
+        let told: Vec<_> = copies.iter().map(|c| (told(c), c["target"].clone())).collect();
+        let expected = ["v1", APP, MYSQL]
+            .map(|name| (name.to_owned(), Value::from(format!("{target}:{name}"))));
+        assert_eq!(told, expected);
+    }
+    assert_eq!(program.ok("ls oci:mine"), format!("{APP}\nlatest\n{MYSQL}\nv1"));
+    for (name, digest) in names.iter().zip(&digests) {
+        assert_eq!(program.ok(&format!("digest oci:mine:{name}")), *digest);
+    }
+    assert_eq!(program.ok("digest oci:mine:latest"), mine);
+    // Where there are tags alone, two names with the same one are an error still.
+    program.fails(6, "copy -q --all-tags oci:img localhost:1/a");
+
+    // One that fails is told by its name.
+    let hex = digests[1].strip_prefix("sha256:").unwrap();
+    std::fs::remove_file(program.path("img/blobs/sha256").join(hex)).unwrap();
+    let ended = program.run(["copy", "-q", "--all-tags", "oci:img", "oci:rest"]);
+    assert_eq!((ended.code, ended.stderr.lines().count()), (1, 1), "{ended:?}");
+    let start = format!("longshore: {MYSQL} of oci:img: source: not found");
+    assert!(ended.stderr.starts_with(&start), "{ended:?}");
+    assert_eq!(program.ok("ls oci:rest"), format!("{APP}\nv1"));
+}
+
+#[test]
+fn a_layout_takes_whole_names_as_tags() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let digests = layout(&program, "img", &["v1", MYSQL]);
+    program.ok(&format!("tag oci:img:v1 v2 {APP} team/app:v9"));
+    assert_eq!(program.ok("ls oci:img"), format!("{APP}\n{MYSQL}\nteam/app:v9\nv1\nv2"));
+    for name in [APP, "team/app:v9", "v2"] {
+        assert_eq!(program.ok(&format!("digest oci:img:{name}")), digests[0], "{name}");
+    }
+    assert_eq!(program.ok(&format!("digest oci:img:{MYSQL}")), digests[1]);
+    program.ok("copy -q oci:img:v1 oci-archive:x.tar:v1");
+    program.ok(&format!("tag oci-archive:x.tar:v1 {APP}"));
+    assert_eq!(program.ok("ls oci-archive:x.tar"), format!("{APP}\nv1"));
+    // Nothing is written where one of the names is none, or where there are tags alone.
+    program.fails(2, "tag oci:img:v1 v3 a//b");
+    program.ok(&format!("push -q oci:img:v1 {}/app:v1", server.address));
+    program.fails(2, &format!("tag {}/app:v1 v3 team/app:v9", server.address));
+    assert!(!program.ok("ls oci:img").contains("v3"));
+    assert_eq!(program.ok(&format!("ls {}/app", server.address)), "v1");
+}
+
+#[test]
 fn the_only_name_gives_the_target_its_tag_and_several_are_listed() {
     let program = Program::new();
     let server = program.serve(None);

@@ -82,6 +82,57 @@ fn every_image_of_a_streamed_archive_can_be_pushed() {
     program.fails(1, "digest docker-archive:-");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_read_once_for_all_its_images() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let packed =
+        crate::transfers::layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
+    for name in ["a/b:v1", "c/d:v2"] {
+        program.ok(&format!("copy -q {packed} docker-archive:x.tar:{name}"));
+    }
+    let pipe = program.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Comes to its end once somebody reads all of it.
+    let (archive, to) = (std::fs::read(program.path("x.tar")).unwrap(), pipe);
+    let writer = std::thread::spawn(move || std::fs::write(to, archive).unwrap());
+    let mirror = format!("{}/mirror", server.address);
+    let mut command = program.command();
+    command.args(["push", "-q", "docker-archive:pipe", &mirror, "--all-images"]);
+    let mut push = command.spawn().unwrap();
+    let end = std::time::Instant::now() + crate::program::DEADLINE;
+    let status = loop {
+        if let Some(status) = push.try_wait().unwrap() {
+            break status;
+        }
+        if std::time::Instant::now() > end {
+            push.kill().unwrap();
+            panic!("it waits for the pipe to be written again");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(status.success());
+    writer.join().unwrap();
+    for (name, tag) in [("a/b", "v1"), ("c/d", "v2")] {
+        assert_eq!(program.ok(&format!("ls {mirror}/{name}")), tag);
+    }
+}
+
+#[test]
+fn standard_input_is_one_thing_only() {
+    let program = Program::new();
+    for line in [
+        "append docker-archive:- --layer - --to oci:x:v1",
+        "append oci:y:v1 --layer - --layer-from oci-archive:-@sha256:0 --to oci:x:v1",
+        "append oci:y:v1 --layer - --layer -",
+    ] {
+        let line = line.replace("sha256:0", &format!("sha256:{}", "0".repeat(64)));
+        let told = program.fails(2, &line);
+        assert!(told.contains("standard input comes once"), "{line}: {told}");
+    }
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_ends_a_stream_well() {
     let program = Program::new();

@@ -272,6 +272,9 @@ fn one_tag_that_fails_does_not_keep_the_others_back() {
     let ended = program.run(line.split_whitespace());
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stderr.contains("all:none: source: not found"), "{ended:?}");
+    assert_eq!(ended.stderr.matches("all:none").count(), 1, "{ended:?}");
+    let ended = program.run(["copy", "-q", "oci:all:none", "oci:new"]);
+    assert_eq!(ended.stderr, "longshore: source: not found: oci:all:none\n");
     assert_eq!(program.ok("ls oci:all"), "a1");
 
     // Where nothing can be copied, the code says why, and no archive is made.
@@ -312,4 +315,28 @@ fn a_layer_that_may_not_be_redistributed_is_left_out_and_can_follow() {
         );
         assert_eq!(copy["manifests_sent"], 0, "{told}");
     }
+}
+
+#[test]
+fn a_docker_archive_needs_the_layers_that_may_not_be_redistributed() {
+    let program = Program::new();
+    let path = program.path("image");
+    let foreign = Descriptor::of(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");
+    let mut config = ImageConfig::default();
+    config.rootfs.diff_ids.push(foreign.digest.clone());
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        let layout = Layout::create(&path).await.unwrap();
+        let pack = Pack::image(&config).unwrap();
+        let pack = pack.layer(foreign.clone(), Bytes::from_static(b"foreign").into());
+        pack.push(&layout, Some(&Tag::parse("v1").unwrap())).await.unwrap();
+    });
+    let image = program.local("oci", "image:v1");
+    let archive = program.local("docker-archive", "x.tar:a/b:v1");
+    let told = program.fails(1, &format!("copy -q {image} {archive}"));
+    for part in [foreign.digest.as_str(), "may not be redistributed", "--nondistributable"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!program.path("x.tar").exists());
+    program.ok(&format!("copy -q {image} {archive} --nondistributable"));
+    assert_eq!(program.ok("ls docker-archive:x.tar"), "v1");
 }

@@ -182,11 +182,7 @@ pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
 ///
 /// Source: image-spec v1.1.1, "Pre-Defined Annotation Keys", `org.opencontainers.image.ref.name`.
 pub fn list(entries: &mut Vec<Descriptor>, entry: Entry, name: Option<&str>) -> Result<()> {
-    if let Some(name) = name.filter(|name| !is_name(name)) {
-        return Err(Error::new(ErrorKind::Invalid)
-            .at(name)
-            .detail("not a name for an image, such as v1 or team/app:v1"));
-    }
+    name.map_or(Ok(()), check_name)?;
     let Entry { descriptor: mut entry, children } = entry;
     let inside: HashSet<_> = children.iter().map(|d| &d.digest).collect();
     entries.retain(|d| name_of(d).is_some() || !inside.contains(&d.digest));
@@ -210,15 +206,23 @@ pub fn list(entries: &mut Vec<Descriptor>, entry: Entry, name: Option<&str>) -> 
     Ok(())
 }
 
-/// Whether a new entry may have this name: a tag, or words between separators.
-fn is_name(name: &str) -> bool {
+/// Checks that a new entry may have this name: a tag, or words between separators.
+///
+/// # Errors
+/// [`Invalid`](ErrorKind::Invalid) if it may not.
+pub fn check_name(name: &str) -> Result<()> {
     let separator = |c: char| "-._:@+/".contains(c);
     let word = |c: char| c.is_ascii_alphanumeric();
-    Tag::parse(name).is_ok()
-        || (name.starts_with(word)
-            && name.ends_with(word)
-            && name.chars().all(|c| word(c) || separator(c))
-            && !name.contains("//"))
+    let is_name = name.starts_with(word)
+        && name.ends_with(word)
+        && name.chars().all(|c| word(c) || separator(c))
+        && !name.contains("//");
+    if is_name || Tag::parse(name).is_ok() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Invalid)
+        .at(name)
+        .detail("not a name for an image, such as v1 or team/app:v1"))
 }
 
 /// Takes a name away, found as by [`named`]; the manifest stays listed. Says whether there was one.

@@ -173,8 +173,13 @@ impl Layout {
         found.map(Option::<&Descriptor>::cloned).map_err(|e| e.at(self.name()))
     }
 
-    fn missing(&self, what: &dyn fmt::Display) -> Error {
-        Error::new(ErrorKind::NotFound).at(format!("{} {what}", self.name()))
+    fn missing(&self, what: &TagOrDigest) -> Error {
+        let name = self.name();
+        Error::new(ErrorKind::NotFound).at(match (what, &self.name) {
+            (TagOrDigest::Tag(_), Some(entry)) => format!("{name}:{entry}"),
+            (TagOrDigest::Tag(tag), None) => format!("{name}:{tag}"),
+            (TagOrDigest::Digest(digest), _) => format!("{name}@{digest}"),
+        })
     }
 
     /// The name that a tag stands for.
@@ -225,10 +230,7 @@ impl Source for Layout {
     }
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let missing = || match (selector, &self.name) {
-            (TagOrDigest::Tag(_), Some(name)) => self.missing(name),
-            _ => self.missing(selector),
-        };
+        let missing = || self.missing(selector);
         match (self.listed(selector).await?, selector) {
             (Some(entry), _) => self.read_manifest(entry.digest, Some(entry.media_type)).await,
             // A child of an index is not listed, and just as much there.
@@ -350,7 +352,7 @@ impl Delete for Layout {
 
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
         let name = self.entry_name(tag);
-        let missing = self.missing(&name);
+        let missing = self.missing(&tag.clone().into());
         self.update(move |index| match listing::unname(&mut index.manifests, &name)? {
             true => Ok(()),
             false => Err(missing),

@@ -29,7 +29,6 @@ pub use writer::DockerArchiveWriter;
 use crate::members::Members;
 use crate::section::Section;
 use crate::spool::{self, Spooled};
-use crate::tar_file::STREAM;
 
 /// The images of a docker-archive, read where they lie. Clones share the open file.
 ///
@@ -67,7 +66,7 @@ impl DockerArchive {
     /// should be; [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::open_now(path)).await
+        offload(move || Self::of(spool::open(&path)?)).await
     }
 
     /// Reads an archive that comes as a stream, plain or compressed, to its end. It waits in an unnamed
@@ -76,21 +75,11 @@ impl DockerArchive {
     /// # Errors
     /// As [`open`](Self::open); [`Io`](ErrorKind::Io) if it cannot be read.
     pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
-        offload(move || {
-            let path = PathBuf::from(STREAM);
-            let spooled = spool::read(stream, &path)?;
-            Self::of(path, spooled)
-        })
-        .await
+        offload(move || Self::of(spool::read(stream)?)).await
     }
 
-    fn open_now(path: PathBuf) -> Result<Self> {
-        let spooled = spool::open(&path)?;
-        Self::of(path, spooled)
-    }
-
-    fn of(path: PathBuf, spooled: Spooled) -> Result<Self> {
-        let Spooled { file, in_place } = spooled;
+    fn of(Spooled { file, in_place }: Spooled) -> Result<Self> {
+        let path = file.path().to_owned();
         let members = Members::index(file)?;
         let images = read_images(&members).map_err(|e| e.at(path.display()))?;
         let mut blobs = BTreeMap::new();

@@ -19,6 +19,7 @@ use super::image::{self, Hashing, Image, Stored};
 use super::saved::{self, Member, Saved};
 use crate::compression::{Compression, Decoder, Limits};
 use crate::section::Section;
+use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
 
@@ -90,7 +91,7 @@ impl DockerArchiveWriter {
     fn begin(output: Output, repository: Option<Repository>) -> Result<Self> {
         let staging = output.staging()?;
         let before = match output.extends() {
-            Some(path) => Some(DockerArchive::open_now(path.to_owned())?),
+            Some(path) => Some(DockerArchive::of(spool::open(path)?)?),
             None => None,
         };
         if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
@@ -158,9 +159,7 @@ impl Work {
             .map_err(|e| e.at(manifest.digest()))?;
         let layers = parsed.layers.iter().zip(&diff_ids);
         let layers = layers
-            .map(|(layer, diff_id)| {
-                self.layer(&layer.digest, diff_id).map_err(|e| e.at(&layer.digest))
-            })
+            .map(|(layer, diff_id)| self.layer(layer, diff_id).map_err(|e| e.at(&layer.digest)))
             .collect::<Result<_>>()?;
         Ok(Saved { manifest: manifest.clone(), references: Vec::new(), config, layers })
     }
@@ -181,7 +180,8 @@ impl Work {
         Ok((Member::config(descriptor.digest.clone(), part), bytes))
     }
 
-    fn layer(&self, digest: &Digest, diff_id: &Digest) -> Result<Member> {
+    fn layer(&self, layer: &Descriptor, diff_id: &Digest) -> Result<Member> {
+        let digest = &layer.digest;
         let member = match self.pushed(digest) {
             Some(blob) => {
                 image::check_diff_id(&blob.diff_id, diff_id)?;
@@ -189,7 +189,10 @@ impl Work {
                 Member::layer(blob.diff_id, &MediaType::DOCKER_LAYER, part)
             }
             None => {
-                let kept = self.kept(digest)?;
+                let kept = self.kept(digest).map_err(|e| match &layer.media_type {
+                    foreign if foreign.is_nondistributable() => left_out(digest),
+                    _ => e,
+                })?;
                 image::check_diff_id(&kept.diff_id, diff_id)?;
                 let part = Part::Section(kept.section.clone());
                 Member::layer(digest.clone(), &kept.descriptor.media_type, part)
@@ -364,6 +367,14 @@ fn choose_a_platform(digest: &Digest) -> Error {
         .at(digest)
         .detail("a docker-archive holds images for one platform each, and this is an index")
         .with_hint("Choose a platform, or write an oci-archive.")
+}
+
+/// A copy leaves such layers out, unless it is asked for them.
+fn left_out(digest: &Digest) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(digest)
+        .detail("a docker-archive holds all layers, and this one may not be redistributed")
+        .with_hint("Copy such layers too (--nondistributable), or write an oci-archive.")
 }
 
 fn no_image(digest: &Digest) -> Error {

@@ -19,7 +19,7 @@ pub(super) struct Lookup<'a> {
 
 impl Lookup<'_> {
     pub(super) fn blob(&self, digest: &Digest) -> Result<Section> {
-        (self.find)(digest)?.ok_or_else(|| self.not_found(&format!("blob {digest}")))
+        (self.find)(digest)?.ok_or_else(|| self.not_found(&format!(" blob {digest}")))
     }
 
     /// A manifest that is listed, or, by digest, any that is there: children of an index are not
@@ -27,9 +27,14 @@ impl Lookup<'_> {
     pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (listed, what) = match (selector, self.under) {
             (TagOrDigest::Tag(_), Some(name)) => {
-                (listing::named(self.entries, name), name.to_owned())
+                (listing::named(self.entries, name), format!(":{name}"))
             }
-            _ => (listing::listed(self.entries, selector), selector.to_string()),
+            (TagOrDigest::Tag(tag), None) => {
+                (listing::listed(self.entries, selector), format!(":{tag}"))
+            }
+            (TagOrDigest::Digest(digest), _) => {
+                (listing::listed(self.entries, selector), format!("@{digest}"))
+            }
         };
         let listed = listed.map_err(|e| e.at(&self.name))?;
         let missing = || self.not_found(&what);
@@ -67,6 +72,6 @@ impl Lookup<'_> {
     }
 
     fn not_found(&self, what: &str) -> Error {
-        Error::new(ErrorKind::NotFound).at(format!("{} {what}", self.name))
+        Error::new(ErrorKind::NotFound).at(format!("{}{what}", self.name))
     }
 }

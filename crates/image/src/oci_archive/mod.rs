@@ -25,7 +25,6 @@ pub use writer::OciArchiveWriter;
 use crate::members::Members;
 use crate::section::Section;
 use crate::spool::{self, Spooled};
-use crate::tar_file::STREAM;
 
 /// An OCI image layout in a tar file, read where it lies. Clones share the open file.
 ///
@@ -71,7 +70,7 @@ impl OciArchive {
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::open_now(path)).await
+        offload(move || Self::of(spool::open(&path)?)).await
     }
 
     /// Reads an archive that comes as a stream, plain or compressed, to its end. It waits in an unnamed
@@ -80,21 +79,11 @@ impl OciArchive {
     /// # Errors
     /// As [`open`](Self::open); [`Io`](ErrorKind::Io) if it cannot be read.
     pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
-        offload(move || {
-            let path = PathBuf::from(STREAM);
-            let spooled = spool::read(stream, &path)?;
-            Self::of(path, spooled)
-        })
-        .await
+        offload(move || Self::of(spool::read(stream)?)).await
     }
 
-    fn open_now(path: PathBuf) -> Result<Self> {
-        let spooled = spool::open(&path)?;
-        Self::of(path, spooled)
-    }
-
-    fn of(path: PathBuf, spooled: Spooled) -> Result<Self> {
-        let Spooled { file, in_place } = spooled;
+    fn of(Spooled { file, in_place }: Spooled) -> Result<Self> {
+        let path = file.path().to_owned();
         let members = Members::index(file)?;
         let at = |e: Error| e.at(path.display());
         check_marker(&members).map_err(at)?;

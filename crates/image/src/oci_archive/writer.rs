@@ -15,6 +15,7 @@ use longshore_core::{
 use super::lookup::Lookup;
 use super::{INDEX, MARKER, OciArchive, blob_name};
 use crate::section::Section;
+use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
 
@@ -70,7 +71,7 @@ impl OciArchiveWriter {
     fn begin(output: Output) -> Result<Self> {
         let staging = output.staging()?;
         let before = match output.extends() {
-            Some(path) => Some(OciArchive::open_now(path.to_owned())?),
+            Some(path) => Some(OciArchive::of(spool::open(path)?)?),
             None => None,
         };
         if before.as_ref().is_some_and(|archive| !archive.content.in_place) {

@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let given = format!("{} files", files.len());
         return Err(longshore::ParseError::new("--digest", &given, reason).into());
     }
-    input::once(&files)?;
+    input::once(files.iter().map(PathBuf::as_path))?;
     let target = context.target(&location).await?;
     let mut stored = Vec::new();
     for file in &files {

@@ -1,21 +1,21 @@
 //! What copy, pull and push share: the options, the run, the result.
 
-use std::fmt;
+mod outcome;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use longshore::{
-    Copier, CopyOptions, CopySummary, Digest, Error, ErrorKind, Platform, Printable, Reference,
-    Result, Side, Tag, TagOrDigest,
+    Copier, CopyOptions, CopySummary, Digest, Error, ErrorKind, Platform, Reference, Result, Side,
+    Source, Tag, TagOrDigest,
 };
-use serde::Serialize;
 
-use crate::context::{Context, Destination, Named};
+use self::outcome::{Copied, Failure, Outcome};
+use crate::context::{Context, Destination, Named, Names};
 use crate::exit;
 use crate::location::Location;
-use crate::output::{Report, say, size};
 use crate::progress;
 
 /// The options of copy, pull and push.
@@ -73,12 +73,12 @@ pub(crate) async fn run_all(
         context.check_target(&transfer.target).await?;
     }
     let mut opened = None;
-    let mut outcome = Outcome { target, copies: Vec::new(), failures: Vec::new() };
+    let mut outcome = Outcome::new(target);
     for transfer in &transfers {
         match transfer.copy(context, &mut opened).await {
             Ok(copies) => copies.into_iter().for_each(|copy| outcome.add(copy)),
             Err(e) if transfers.len() == 1 || exit::is_interrupt(&e) => return Err(e),
-            Err(error) => outcome.add(Err(transfer.failure(None, error))),
+            Err(error) => outcome.add(Err(Failure::new(&transfer.source, None, error))),
         }
     }
     if let Some(opened) = opened {
@@ -155,8 +155,11 @@ impl Transfer {
         opened: &mut Option<Opened>,
     ) -> Result<Vec<Result<Copied, Failure>>> {
         let (source, what) = if self.options.all_tags {
-            let (source, tags) = context.tagged(&self.source).await?;
-            (source, What::Tags(tags))
+            let (source, names) = match self.target.keeps_names() {
+                true => context.whole_names(&self.source).await?,
+                false => context.tagged(&self.source).await?,
+            };
+            (source, What::All(names))
         } else {
             let named = context.named(&self.source).await?;
             let tag = self.tag(&named)?;
@@ -166,27 +169,33 @@ impl Transfer {
             (named.source, What::One(stated.unwrap_or(named.selector), tag))
         };
         let target = self.target.clone().named_after(&self.source);
-        let store = Opened::reopen(opened, context, &target).await?.within(&target);
+        let destination = Opened::reopen(opened, context, &target).await?;
+        let store = destination.within(&target);
         let observer = progress::observer(context.style());
         let copier = Copier::new(Arc::clone(&source), store)
             .options(self.options.of_copy())
             .on_event(move |event| observer(event));
+        let told = |copy| Copied::new(&target, copy);
         let copies: Vec<_> = match what {
-            What::One(selector, tag) => vec![Ok(copier.copy(&selector, tag.as_ref()).await?)],
-            What::Tags(tags) => {
-                let outcomes = copier.copy_tags(tags).await.into_iter();
-                outcomes.map(|o| o.result.map_err(|e| self.failure(Some(o.tag), e))).collect()
+            What::One(selector, tag) => vec![Ok(told(copier.copy(&selector, tag.as_ref()).await?))],
+            What::All(names) => {
+                let failed = |name: &str, e| Failure::new(&self.source, Some(name), e);
+                let outcomes = copier.copy_tags(names.tags).await.into_iter();
+                let mut copies: Vec<_> = outcomes
+                    .map(|o| o.result.map(told).map_err(|e| failed(o.tag.as_str(), e)))
+                    .collect();
+                for (name, digest) in names.whole {
+                    let copy = copy_under(&copier, &*source, destination, &name, digest).await;
+                    let copy = copy.map_err(|e| failed(&name, e));
+                    copies.push(copy.map(|copy| Copied::named(&target, name, copy)));
+                }
+                copies
             }
         };
         if let Some(opened) = opened {
             opened.is_used |= copies.is_empty() || copies.iter().any(Result::is_ok);
         }
-        let told = |copy: Result<CopySummary, _>| copy.map(|copy| Copied::new(&target, copy));
-        Ok(copies.into_iter().map(told).collect())
-    }
-
-    fn failure(&self, tag: Option<Tag>, error: Error) -> Failure {
-        Failure { source: self.source.to_string(), tag, error }
+        Ok(copies)
     }
 
     /// Looks whether what is to be copied is there, where something is made for it here, and whether
@@ -256,6 +265,21 @@ impl Transfer {
     }
 }
 
+/// Copies an entry of a layout, then lists it under its name, which is no tag.
+async fn copy_under(
+    copier: &Copier,
+    source: &dyn Source,
+    destination: &Destination,
+    name: &str,
+    digest: Digest,
+) -> Result<CopySummary> {
+    let selector = digest.into();
+    let copy = copier.copy(&selector, None).await?;
+    let manifest = source.manifest(&selector).await.map_err(|e| e.on(Side::Source))?;
+    let named = destination.under(name).push_manifest(&manifest, Some(&Tag::latest())).await;
+    named.map(|()| copy).map_err(|e| e.on(Side::Target))
+}
+
 fn several_names(source: &Location, names: &[Reference]) -> Error {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     Error::new(ErrorKind::Conflict)
@@ -267,117 +291,8 @@ fn several_names(source: &Location, names: &[Reference]) -> Error {
 /// What a transfer copies of its source.
 enum What {
     One(TagOrDigest, Option<Tag>),
-    Tags(Vec<Tag>),
+    All(Names),
 }
 
 const NO_NAMES: &str =
     "tags need a name there; say docker-archive:FILE:REPOSITORY to name the images after";
-
-/// What was copied, and what was not.
-#[derive(Serialize)]
-struct Outcome {
-    target: String,
-    copies: Vec<Copied>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failures: Vec<Failure>,
-}
-
-/// One copy, and where it is now.
-#[derive(Serialize)]
-struct Copied {
-    #[serde(flatten)]
-    copy: CopySummary,
-    target: String,
-}
-
-impl Copied {
-    fn new(target: &Location, copy: CopySummary) -> Self {
-        let target = match (&copy.tag, target.entry_name()) {
-            (Some(tag), None) => target.with_tag(tag),
-            _ => target.clone(),
-        };
-        Self { copy, target: target.to_string() }
-    }
-}
-
-/// A copy that was not made.
-#[derive(Debug, Serialize)]
-struct Failure {
-    source: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tag: Option<Tag>,
-    #[serde(serialize_with = "as_text")]
-    error: Error,
-}
-
-fn as_text<S: serde::Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(error)
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.tag {
-            Some(tag) => write!(f, "tag {tag} of {}: {}", Printable(&self.source), self.error),
-            None => write!(f, "{}: {}", Printable(&self.source), self.error),
-        }
-    }
-}
-
-impl Outcome {
-    fn add(&mut self, copy: Result<Copied, Failure>) {
-        match copy {
-            Ok(copy) => self.copies.push(copy),
-            Err(failure) => self.failures.push(failure),
-        }
-    }
-
-    /// Tells each failure in a line; of what was not tried, how much that is.
-    fn tell_failures(&self) {
-        let is_tried = |failure: &&Failure| failure.error.kind() != ErrorKind::Canceled;
-        let tried = self.failures.iter().filter(is_tried).count();
-        for failure in self.failures.iter().filter(is_tried) {
-            say(format_args!("longshore: {failure}"));
-        }
-        match self.failures.len() - tried {
-            0 => {}
-            left => say(format_args!("longshore: {left} more not tried, for the same reason")),
-        }
-    }
-
-    /// Part of the work is not done; where none is, and for one kind of reason, that is the answer.
-    fn verdict(&self) -> Result<()> {
-        let is_tried = |failure: &&Failure| failure.error.kind() != ErrorKind::Canceled;
-        let mut codes = self.failures.iter().filter(is_tried).map(|f| exit::code(&f.error));
-        match codes.next() {
-            None => Ok(()),
-            Some(code) if self.copies.is_empty() && codes.all(|c| c == code) => {
-                Err(exit::told(code))
-            }
-            Some(_) => Err(exit::told(exit::NEGATIVE)),
-        }
-    }
-}
-
-impl Report for Outcome {
-    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        for Copied { copy, target } in &self.copies {
-            let tally = &copy.tally;
-            let tag = copy.tag.as_ref().map(|tag| format!("{tag} ")).unwrap_or_default();
-            write!(
-                to,
-                "{tag}{}  {} sent ({} blobs), {} mounted, {} there already",
-                copy.root.digest,
-                size(tally.bytes_sent),
-                tally.blobs_sent,
-                tally.blobs_mounted,
-                tally.blobs_held,
-            )?;
-            if !copy.left_out.is_empty() {
-                let digests: Vec<&str> = copy.left_out.iter().map(Digest::as_str).collect();
-                write!(to, ", {} left out: {}", digests.len(), digests.join(" "))?;
-            }
-            writeln!(to, ", in {target}")?;
-        }
-        Ok(())
-    }
-}

@@ -1,15 +1,22 @@
 //! What every command works with: the client, the output, and locations made into stores.
 
+mod destination;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use longshore::{
-    Client, ClientBuilder, CredentialStore, Credentials, Delete, Descriptor, DockerConfig,
+    Client, ClientBuilder, CredentialStore, Credentials, Delete, Descriptor, Digest, DockerConfig,
     Environment, Error, ErrorKind, Layout, ParseError, Platform, RawManifest, Reference,
     RemoteRepository, Result, Source, Tag, TagOrDigest, Target, layout_listing,
 };
 pub(crate) use longshore_image::{Append, FolderArchive, Limits, measure, unpack, unpack_folder};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
+
+pub(crate) use destination::Destination;
+use destination::Local;
 
 use crate::global::Global;
 use crate::input;
@@ -22,16 +29,16 @@ pub(crate) struct Context {
     global: Global,
     /// Made when a registry is first asked for: what is local needs no credentials.
     client: OnceLock<Client>,
-    /// The archive on standard input, which comes once.
-    stdin: Mutex<Option<Opened>>,
+    /// The archives that were opened, by their files: pipes come once, and unpacking takes long.
+    archives: Mutex<HashMap<PathBuf, Opened>>,
     /// Whether an archive goes to standard output, and results to stderr therefore.
     stdout: AtomicBool,
 }
 
 impl Context {
     pub(crate) fn new(global: Global) -> Self {
-        let (client, stdin, stdout) = Default::default();
-        Self { global, client, stdin, stdout }
+        let (client, archives, stdout) = Default::default();
+        Self { global, client, archives, stdout }
     }
 
     /// The client, with the stored credentials.
@@ -96,7 +103,7 @@ impl Context {
         }
     }
 
-    fn auth_file(&self) -> Option<&std::path::Path> {
+    fn auth_file(&self) -> Option<&Path> {
         self.global.authentication.auth_file.as_ref()?.0.as_deref()
     }
 
@@ -139,23 +146,39 @@ impl Context {
 
     /// Opens a location for reading, with all of its tags. Names of a layout that are references give
     /// theirs, if no two give the same.
-    pub(crate) async fn tagged(&self, location: &Location) -> Result<(Arc<dyn Source>, Vec<Tag>)> {
+    pub(crate) async fn tagged(&self, location: &Location) -> Result<(Arc<dyn Source>, Names)> {
         let opened = self.opened(location).await?;
-        let tags = match opened.entries().await? {
+        let entries = opened.entries().await?;
+        let source = opened.source();
+        let tags = match entries {
             Some(entries) => {
                 let tags = layout_listing::distinct_tags(&entries).map_err(|e| {
                     e.at(location).with_hint("Copy each by its whole name, to a tag of its own.")
                 })?;
-                Some(tags.into_keys().collect())
+                tags.into_keys().collect()
             }
-            None => None,
-        };
-        let source = opened.source();
-        let tags = match tags {
-            Some(tags) => tags,
             None => source.tags(None).all().await?,
         };
-        Ok((source, tags))
+        Ok((source, Names { tags, whole: Vec::new() }))
+    }
+
+    /// Opens a location for reading, with all of its names as they are.
+    pub(crate) async fn whole_names(
+        &self,
+        location: &Location,
+    ) -> Result<(Arc<dyn Source>, Names)> {
+        let opened = self.opened(location).await?;
+        let Some(entries) = opened.entries().await? else {
+            return self.tagged(location).await;
+        };
+        let mut names = Names::default();
+        for (name, entry) in layout_listing::names(&entries) {
+            match Tag::parse(name) {
+                Ok(tag) => names.tags.push(tag),
+                Err(_) => names.whole.push((name.to_owned(), entry.digest.clone())),
+            }
+        }
+        Ok((opened.source(), names))
     }
 
     /// The entries of a layout's index; `None` of a location that has none.
@@ -184,10 +207,10 @@ impl Context {
         }
     }
 
-    /// The archive on standard input. It is read at first, and after that is at hand.
-    async fn stdin(&self, location: &Location) -> Result<Opened> {
-        let known = || self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
-        let there = known().clone();
+    /// An archive. It is read at first, and after that is at hand.
+    async fn archive(&self, location: &Location, path: &Path) -> Result<Opened> {
+        let known = || self.archives.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = known().get(path).cloned();
         let opened = match (location, there) {
             (Location::OciArchive { .. }, Some(Opened::OciArchive(archive))) => {
                 Opened::OciArchive(archive)
@@ -195,16 +218,20 @@ impl Context {
             (Location::DockerArchive { .. }, Some(Opened::DockerArchive(archive))) => {
                 Opened::DockerArchive(archive)
             }
-            (_, Some(_)) => {
+            (_, Some(_)) if location.is_stream() => {
                 return Err(ParseError::new("location", "-", "standard input comes once").into());
             }
-            (Location::OciArchive { .. }, None) => {
-                Opened::OciArchive(OciArchive::read(input::stream()?).await?)
-            }
-            (_, None) => Opened::DockerArchive(DockerArchive::read(input::stream()?).await?),
+            (Location::OciArchive { .. }, _) => Opened::OciArchive(match location.is_stream() {
+                true => OciArchive::read(input::stream()?).await?,
+                false => OciArchive::open(path).await?,
+            }),
+            _ => Opened::DockerArchive(match location.is_stream() {
+                true => DockerArchive::read(input::stream()?).await?,
+                false => DockerArchive::open(path).await?,
+            }),
         };
-        *known() = Some(opened.clone());
-        Ok(opened)
+        known().insert(path.to_owned(), opened.clone());
+        Ok(opened.of(location))
     }
 
     /// Standard output for an archive; results go to stderr from now on.
@@ -222,12 +249,8 @@ impl Context {
             Location::Layout { path, .. } => {
                 Opened::Layout(layout(location, Layout::open(path).await?))
             }
-            _ if location.is_stream() => self.stdin(location).await?.of(location),
-            Location::OciArchive { path, .. } => {
-                Opened::OciArchive(OciArchive::open(path).await?).of(location)
-            }
-            Location::DockerArchive { path, .. } => {
-                Opened::DockerArchive(DockerArchive::open(path).await?).of(location)
+            Location::OciArchive { path, .. } | Location::DockerArchive { path, .. } => {
+                self.archive(location, path).await?
             }
         })
     }
@@ -239,7 +262,9 @@ impl Context {
                 Destination::of(Arc::new(self.client()?.repository(reference.repository())))
             }
             Location::Layout { path, .. } => {
-                Destination::of(Arc::new(layout(location, Layout::create(path).await?)))
+                let layout = Arc::new(layout(location, Layout::create(path).await?));
+                let store: Arc<dyn Target> = Arc::<Layout>::clone(&layout);
+                Destination { store, local: Some(Local::Layout(layout)) }
             }
             Location::OciArchive { path, .. } => {
                 let writer = match location.is_stream() {
@@ -251,7 +276,7 @@ impl Context {
                     None => writer,
                 });
                 let store: Arc<dyn Target> = Arc::<OciArchiveWriter>::clone(&writer);
-                Destination { store, archive: Some(Archive::Oci(writer)) }
+                Destination { store, local: Some(Local::OciArchive(writer)) }
             }
             Location::DockerArchive { path, .. } => {
                 let repository = location.reference().map(|r| r.repository().clone());
@@ -261,7 +286,7 @@ impl Context {
                 };
                 let writer = Arc::new(writer);
                 let store: Arc<dyn Target> = Arc::<DockerArchiveWriter>::clone(&writer);
-                Destination { store, archive: Some(Archive::Docker(writer)) }
+                Destination { store, local: Some(Local::DockerArchive(writer)) }
             }
         })
     }
@@ -341,6 +366,14 @@ impl Opened {
     }
 }
 
+/// The names of all images of a store.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) tags: Vec<Tag>,
+    /// Those that are no tags, and their images.
+    pub(crate) whole: Vec<(String, Digest)>,
+}
+
 /// A store, and which of its manifests is meant.
 pub(crate) struct Named {
     pub(crate) source: Arc<dyn Source>,
@@ -360,43 +393,6 @@ impl Named {
                 longshore::image_for(&*self.source, manifest, &local).await
             }
             None => Ok(manifest),
-        }
-    }
-}
-
-/// A store to write to; an archive shows only when it is finished.
-pub(crate) struct Destination {
-    pub(crate) store: Arc<dyn Target>,
-    archive: Option<Archive>,
-}
-
-enum Archive {
-    Oci(Arc<OciArchiveWriter>),
-    Docker(Arc<DockerArchiveWriter>),
-}
-
-impl Destination {
-    fn of(store: Arc<dyn Target>) -> Self {
-        Self { store, archive: None }
-    }
-
-    /// The store, naming what is written after the location's repository where it keeps such names:
-    /// one docker-archive takes the images of many.
-    pub(crate) fn within(&self, location: &Location) -> Arc<dyn Target> {
-        match (&self.archive, location.reference()) {
-            (Some(Archive::Docker(writer)), Some(reference)) => {
-                Arc::new(writer.within(reference.repository().clone()))
-            }
-            _ => Arc::clone(&self.store),
-        }
-    }
-
-    /// Makes what was written visible.
-    pub(crate) async fn finish(&self) -> Result<()> {
-        match &self.archive {
-            None => Ok(()),
-            Some(Archive::Oci(writer)) => writer.finish().await,
-            Some(Archive::Docker(writer)) => writer.finish().await,
         }
     }
 }
