@@ -175,9 +175,7 @@ async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
         }
         return Ok(());
     }
-    // A path without a folder is in the current one.
-    let path = std::path::absolute(path).map_err(at)?;
-    longshore::blob_file::write(&path, reader).await
+    longshore::blob_file::write(path, reader).await
 }
 
 /// Writes what a registry answered to a file, or to stdout where the path is `-` or missing; what is

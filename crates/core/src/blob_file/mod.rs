@@ -236,10 +236,15 @@ pub fn is_aside(file_name: &str) -> bool {
     file_name.starts_with(ASIDE_PREFIX)
 }
 
+/// The folder that a file lies in: the current one for a bare file name.
 fn parent(path: &Path) -> Result<&Path> {
-    path.parent().ok_or_else(|| {
-        Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file within a folder")
-    })
+    match path.parent() {
+        Some(above) if above.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(above) => Ok(above),
+        None => Err(Error::new(ErrorKind::Invalid)
+            .at(path.display())
+            .detail("expected a file within a folder")),
+    }
 }
 
 fn not_found_or_io(path: &Path, e: io::Error) -> Error {
@@ -281,6 +286,19 @@ mod tests {
         let descriptor = Descriptor::of(MediaType::OCTET_STREAM, says);
         let stream = futures_util::stream::iter([Ok(Bytes::from_static(has))]);
         BlobReader::new(descriptor, BlobStream::new(stream)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_bare_file_name_is_in_the_current_folder() {
+        let name = format!("{ASIDE_PREFIX}test-{}", std::process::id());
+        let path = Path::new(&name);
+        create_now(path, b"a").unwrap();
+        replace(path, Bytes::from_static(b"b")).await.unwrap();
+        write(path, reader(b"abc", b"abc")).await.unwrap();
+        let content = std::fs::read(path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(content, b"abc");
+        assert_eq!(parent(Path::new("/")).unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[tokio::test]
