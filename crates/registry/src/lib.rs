@@ -20,7 +20,7 @@
 //! ```
 //!
 //! [`Registry`] needs no socket: it is a [`tower_service::Service`] to mount in another server or
-//! to call from a test, and [`Registry::backend`] hands out its repositories as the stores that
+//! to call, and [`Registry::backend`] hands out its repositories as the stores that
 //! `longshore_core` copies between. [`Disk`] keeps them in a folder that survives `kill -9`;
 //! [`MemoryBackend`] keeps them in memory; [`Backend`] is yours to write. [`Access`] decides who may
 //! do what.
@@ -37,6 +37,7 @@
 //! | `handler` | the end-points, over the traits |
 //! | `registry` | the service |
 //! | `serve` | connections |
+//! | `test_registry` | a registry that a test starts by one call |
 
 mod access;
 mod answered;
@@ -52,6 +53,7 @@ mod registry;
 mod reply;
 mod route;
 mod serve;
+mod test_registry;
 
 pub use access::{
     Access, Htpasswd, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict,
@@ -62,3 +64,4 @@ pub use limits::Limits;
 pub use registry::{Builder, Registry};
 pub use reply::Body;
 pub use serve::{Accepted, Listener, serve};
+pub use test_registry::TestRegistry;

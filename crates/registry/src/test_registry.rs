@@ -1,0 +1,84 @@
+//! A registry for tests: one call to start it, and it ends by itself.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use longshore_core::{Error, ErrorKind, Result};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::registry::{Builder, Registry};
+use crate::serve::serve;
+
+/// A registry on a free port of loopback, for tests.
+///
+/// It runs as a task of the runtime that started it, and speaks plain HTTP.
+///
+/// ```
+/// use longshore_registry::TestRegistry;
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// let registry = TestRegistry::start().await?;
+/// println!("push to {}/my/image:v1", registry.address());
+/// # Ok::<(), longshore_core::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Cancellation
+/// Dropping it stops the registry: it accepts no more connections, and requests in progress have 10 s
+/// to end. [`stop`](Self::stop) waits for that.
+#[derive(Debug)]
+pub struct TestRegistry {
+    address: SocketAddr,
+    registry: Registry,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<()>>,
+}
+
+impl TestRegistry {
+    /// Starts an empty registry in memory that everyone may use.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if there is no free port.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(|_| Registry::builder()).await
+    }
+
+    /// Starts a registry with settings of your own, which may depend on its address.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if there is no free port; the errors of [`Builder::build`].
+    pub async fn start_with(builder: impl FnOnce(SocketAddr) -> Builder) -> Result<Self> {
+        let at = |e| Error::new(ErrorKind::Io).at("127.0.0.1:0").with_source(e);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(at)?;
+        let address = listener.local_addr().map_err(at)?;
+        let registry = builder(address).build()?;
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { drop(stopped.await) };
+        let server = tokio::spawn(serve(listener, registry.clone(), shutdown));
+        Ok(Self { address, registry, stop, server })
+    }
+
+    /// The address it listens on, which is also its name in references.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The registry itself, to look into or to fill without HTTP.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Stops the registry and waits until its last request has ended.
+    ///
+    /// # Errors
+    /// The error that ended it before.
+    pub async fn stop(self) -> Result<()> {
+        drop(self.stop);
+        let at = |e| Error::new(ErrorKind::Io).at(self.address).with_source(e);
+        self.server.await.map_err(at)?
+    }
+}
