@@ -1,7 +1,5 @@
 //! Removing one tag, also where registries cannot.
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pack::Pack;
@@ -74,8 +72,8 @@ async fn placeholder(
     tag: &Tag,
     as_tag: Option<&Tag>,
 ) -> Result<Descriptor> {
-    // Keyed by the system's random numbers: unique, which is all it needs to be.
-    let nonce = RandomState::new().hash_one(tag);
+    // It makes the placeholder unique, and keeps no secret.
+    let nonce = fastrand::u64(..);
     let artifact_type = crate::MediaType::parse(PLACEHOLDER)?;
     Pack::artifact(artifact_type)
         .annotation("dev.longshore.placeholder.tag", tag.as_str())

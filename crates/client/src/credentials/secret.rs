@@ -1,31 +1,24 @@
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// A password or token. Never shown: there is no `Display`, and `Debug` prints `Secret(..)`.
 ///
 /// Its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes a secret.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into().into_bytes())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The secret itself.
     #[must_use]
     pub fn expose(&self) -> &str {
-        // It came from a string.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.fill(0);
-        // As far as safe code can, keeps the compiler from leaving the line above out.
-        std::hint::black_box(&self.0);
+        &self.0
     }
 }
 

@@ -11,7 +11,6 @@ use super::RemoteRepository;
 use super::range::{asked, check_content_range};
 use crate::exchange::{Ask, is_broken};
 use crate::reply::Reply;
-use crate::transport::retry::jitter;
 
 impl RemoteRepository {
     /// Sends `HEAD /v2/<name>/blobs/<digest>`; where that is not allowed, or does not tell the size,
@@ -218,7 +217,7 @@ impl Download {
         if self.failures >= policy.attempts.get() {
             return Err(error);
         }
-        let wait = policy.wait(self.failures, jitter());
+        let wait = policy.wait(self.failures, fastrand::f64());
         tracing::debug!(digest = %self.descriptor.digest, position = self.position, %error, "resuming");
         tokio::time::sleep(wait).await;
         self.open().await

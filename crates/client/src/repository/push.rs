@@ -15,7 +15,6 @@ use super::{RemoteRepository, Upload};
 use crate::config::UploadForm;
 use crate::exchange::is_broken;
 use crate::transport::redirect::moved;
-use crate::transport::retry::jitter;
 
 /// Pushes a blob.
 pub(super) async fn push(
@@ -226,7 +225,7 @@ impl Push<'_> {
 
     fn wait(&self, error: &Error) -> Duration {
         let policy = &self.repository.shared().retry;
-        error.retry_after().unwrap_or_else(|| policy.wait(self.state.failures, jitter()))
+        error.retry_after().unwrap_or_else(|| policy.wait(self.state.failures, fastrand::f64()))
     }
 
     /// Finds out where to go on; `None` if that needs a new session, as where the registry does not

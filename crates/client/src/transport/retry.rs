@@ -4,7 +4,6 @@
 //! attempt is handed on as it is, so that its error body is still read.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,13 +80,6 @@ impl RetryPolicy {
     }
 }
 
-/// A number from 0 to 1, not for secrets.
-pub(crate) fn jitter() -> f64 {
-    // Each `RandomState` has keys of its own, so its empty hash is a random number.
-    let random = RandomState::new().build_hasher().finish();
-    f64::from((random >> 32) as u32) / f64::from(u32::MAX)
-}
-
 /// The layer that sends again. What one request was asked to wait (429), all others to the same
 /// origin wait too.
 #[derive(Debug)]
@@ -141,7 +133,7 @@ impl Transport for Retry {
                 }
                 Err(error) => (Outcome::Fault(error.fault()), None),
             };
-            match (self.policy.judge(outcome, attempt, asked, jitter()), again) {
+            match (self.policy.judge(outcome, attempt, asked, fastrand::f64()), again) {
                 (Verdict::RetryAfter(wait), Some(again)) => {
                     tracing::debug!(?outcome, attempt = number, ?wait, "sending again");
                     if matches!(outcome, Outcome::Status(429)) && asked.is_some() {
