@@ -82,10 +82,11 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // ImageRef.from_image(…).save("python.tar"); ImageRef.from_tarball(workplace, "python.tar").push()
     let path = folder.path().join("python.tar");
     let repository = format!("{registry}/demo/python").parse()?;
-    let archive = Arc::new(blocking::wait(DockerArchiveWriter::create(&path, Some(repository)))?);
-    blocking::Copier::from(Copier::new(copy.shared(), Arc::clone(&archive) as _))
+    let archive = blocking::wait(DockerArchiveWriter::create(&path, Some(repository)))?;
+    let archive = blocking::Store::new(archive);
+    blocking::Copier::from(Copier::new(copy.shared(), archive.shared()))
         .copy(&latest, Some(&Tag::latest()))?;
-    blocking::wait(archive.finish())?;
+    archive.finish()?;
     let archive = Arc::new(blocking::wait(DockerArchive::open(&path))?);
     let saved: Vec<Reference> = archive.references().cloned().collect();
     writeln!(out, "saved: {}", saved[0].name())?;

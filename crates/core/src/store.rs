@@ -154,6 +154,18 @@ pub trait Target: Source {
         let _ = (descriptor, from);
         Ok(Mount::Declined)
     }
+
+    /// Publishes what was written, in a store that appears as a whole: an archive writes its file.
+    ///
+    /// Every other store publishes content as it comes, and this does nothing. Call it once, after the
+    /// last write.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if someone else wrote the file meanwhile;
+    /// [`Io`](ErrorKind::Io). What was there before stays.
+    async fn finish(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A repository that things can be removed from.

@@ -221,6 +221,14 @@ impl<S: Target + ?Sized> Store<S> {
         wait(self.inner.mount_blob(descriptor, from))
     }
 
+    /// Publishes what was written, in a store that appears as a whole: an archive writes its file.
+    ///
+    /// # Errors
+    /// As [`Target::finish`].
+    pub fn finish(&self) -> Result<()> {
+        wait(self.inner.finish())
+    }
+
     /// Writes a manifest in the making, with its blobs, and tells what it is called.
     ///
     /// # Errors

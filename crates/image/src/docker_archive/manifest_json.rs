@@ -27,7 +27,10 @@ impl Item {
     /// Its names. What is no reference (`<none>:<none>`) names nothing.
     pub(super) fn references(&self) -> Vec<Reference> {
         let names = self.repo_tags.iter().flatten();
-        names.filter_map(|name| Reference::familiar(name).ok()).map(Reference::or_latest).collect()
+        names
+            .filter_map(|name| Reference::familiar(name).ok())
+            .map(|reference| reference.or_latest().into())
+            .collect()
     }
 }
 

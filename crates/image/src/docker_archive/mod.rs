@@ -136,7 +136,7 @@ impl DockerArchive {
             return Ok(digest.clone().into());
         }
         let wanted = reference.clone().or_latest();
-        let named = |image: &&Image| image.references.contains(&wanted);
+        let named = |image: &&Image| image.references.iter().any(|name| wanted == *name);
         match self.content.images.iter().rev().find(named) {
             Some(image) => Ok(image.manifest.digest().clone().into()),
             None => Err(self.not_found(&wanted)),

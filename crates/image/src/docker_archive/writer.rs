@@ -28,7 +28,7 @@ use crate::tar_file::{self, Output, Part};
 /// Takes images for one platform each, OCI's or Docker's. Their layers are decompressed, as
 /// `docker load` and skopeo expect, and held against the config's diff IDs; so an image's manifest
 /// and digest are not kept, its config and ID are. Blobs wait in a folder beside the archive;
-/// [`finish`](Self::finish) makes the file, all of it or nothing. An archive that is there already is
+/// [`finish`](Target::finish) makes the file, all of it or nothing. An archive that is there already is
 /// extended: its images stay, names are merged. The same content makes the same bytes.
 ///
 /// # Cancellation
@@ -76,7 +76,7 @@ impl DockerArchiveWriter {
         offload(move || Self::begin(Output::file(&path)?, repository)).await
     }
 
-    /// Begins an archive that [`finish`](Self::finish) writes to a stream, from start to end and once.
+    /// Begins an archive that [`finish`](Target::finish) writes to a stream, from start to end and once.
     /// Blobs wait in the folder for temporary files.
     ///
     /// # Errors
@@ -115,20 +115,6 @@ impl DockerArchiveWriter {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
-    }
-
-    /// Writes the archive's file, with all images that were pushed until now.
-    ///
-    /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) if someone else wrote there meanwhile;
-    /// [`Io`](ErrorKind::Io). What was there stays then.
-    pub async fn finish(&self) -> Result<()> {
-        let work = Arc::clone(&self.work);
-        offload(move || {
-            let images = work.state().images.clone();
-            work.output.write(&saved::members(&images)?)
-        })
-        .await
     }
 }
 
@@ -342,6 +328,15 @@ impl Target for DockerArchiveWriter {
             let image = work.image(&manifest)?;
             saved::save(&mut work.state().images, image, reference);
             Ok(())
+        })
+        .await
+    }
+
+    async fn finish(&self) -> Result<()> {
+        let work = Arc::clone(&self.work);
+        offload(move || {
+            let images = work.state().images.clone();
+            work.output.write(&saved::members(&images)?)
         })
         .await
     }

@@ -21,7 +21,7 @@ use crate::tar_file::{self, Output, Part};
 
 /// An OCI archive being written. Clones share what was written so far.
 ///
-/// Blobs wait in a folder beside the archive; [`finish`](Self::finish) makes the file, all of it or
+/// Blobs wait in a folder beside the archive; [`finish`](Target::finish) makes the file, all of it or
 /// nothing. An archive that is there already is extended: what it holds stays, tags are merged. The
 /// same content makes the same bytes.
 ///
@@ -59,7 +59,7 @@ impl OciArchiveWriter {
         offload(move || Self::begin(Output::file(&path)?)).await
     }
 
-    /// Begins an archive that [`finish`](Self::finish) writes to a stream, from start to end and once.
+    /// Begins an archive that [`finish`](Target::finish) writes to a stream, from start to end and once.
     /// Blobs wait in the folder for temporary files.
     ///
     /// # Errors
@@ -93,20 +93,6 @@ impl OciArchiveWriter {
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { work: Arc::clone(&self.work), name: Some(name.into()) }
-    }
-
-    /// Writes the archive's file, with all that was pushed until now.
-    ///
-    /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) if someone else wrote there meanwhile;
-    /// [`Io`](ErrorKind::Io). What was there stays then.
-    pub async fn finish(&self) -> Result<()> {
-        let work = Arc::clone(&self.work);
-        offload(move || {
-            let members = work.members()?;
-            work.output.write(&members)
-        })
-        .await
     }
 }
 
@@ -255,6 +241,15 @@ impl Target for OciArchiveWriter {
         }
         let tag = tag.map(Tag::as_str);
         self.work.list(manifest, tag.map(|tag| self.name.as_deref().unwrap_or(tag)))
+    }
+
+    async fn finish(&self) -> Result<()> {
+        let work = Arc::clone(&self.work);
+        offload(move || {
+            let members = work.members()?;
+            work.output.write(&members)
+        })
+        .await
     }
 }
 

@@ -115,7 +115,7 @@ async fn an_index_is_refused_before_anything_is_sent_and_a_platform_is_taken() {
 
     let mut options = CopyOptions::default();
     options.platform = Some(Platform::new("linux", "arm64", None));
-    let copier = Copier::new(memory, target).options(options);
+    let copier = Copier::builder(memory, target).options(options).build();
     copier.copy(&by_tag("v1"), Some(&tag("v1"))).await.unwrap();
     writer.finish().await.unwrap();
     let archive = DockerArchive::open(&path).await.unwrap();

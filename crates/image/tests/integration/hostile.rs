@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use longshore_core::{Digest, ErrorKind, Source as _};
+use longshore_core::{Digest, ErrorKind, Source as _, Target as _};
 use longshore_image::{DockerArchive, OciArchive, OciArchiveWriter};
 use longshore_testkit::fixture::Image;
 use tempfile::TempDir;
