@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use longshore::{Defaults, ParseError, Reference, Repository};
+use longshore::{Defaults, ManifestReference, ParseError, Reference, Repository};
 
 /// Reads a reference as a user types it.
 pub(crate) fn reference(text: &str) -> Result<Reference, ParseError> {
@@ -16,8 +16,8 @@ pub(crate) fn repository(text: &str) -> Result<Repository, ParseError> {
     defaults.repository(text)
 }
 
-/// The same reference, with the default tag if it has neither tag nor digest.
-pub(crate) fn tagged(reference: Reference) -> Reference {
+/// A reference to a manifest: this one, with the default tag if it has neither tag nor digest.
+pub(crate) fn tagged(reference: Reference) -> ManifestReference {
     match &*DEFAULTS {
         Ok(defaults) => defaults.tagged(reference),
         // Nothing was read by them, then.

@@ -52,7 +52,9 @@ impl Location {
     /// The manifest that is meant, where the text says which; the default tag's at a registry.
     pub(crate) fn selector(&self) -> Option<TagOrDigest> {
         match self {
-            Self::Registry(reference) => defaults::tagged(reference.clone()).selector(),
+            Self::Registry(reference) => {
+                Some(defaults::tagged(reference.clone()).selector().clone())
+            }
             Self::Layout { entry, .. } | Self::OciArchive { entry, .. } => {
                 entry.as_ref().map(Entry::selector)
             }

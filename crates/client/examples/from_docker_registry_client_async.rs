@@ -26,8 +26,8 @@ pub(crate) async fn run(registry: &str, out: &mut (impl Write + Send)) -> Result
     defaults.registry = registry.parse()?;
     // image_name = ImageName.parse("busybox:1.30.1")
     let image_name = defaults.tagged(defaults.parse("busybox:1.30.1")?);
-    let reference = image_name.selector().ok_or("neither tag nor digest")?;
-    writeln!(out, "image: {}", image_name.name())?;
+    let reference = image_name.selector().clone();
+    writeln!(out, "image: {}", image_name.repository().name())?;
 
     // drca = DockerRegistryClientAsync()                     DRCA_CREDENTIALS_STORE
     let client = Client::builder().credentials(DockerConfig::load()?).build();

@@ -13,7 +13,7 @@
 //!     Arc::new(client.repository(from.repository())),
 //!     Arc::new(client.repository(to.repository())),
 //! );
-//! let copied = copier.copy(&from.selector().ok_or("no tag")?, to.tag()).await?;
+//! let copied = copier.copy(from.selector(), to.tag()).await?;
 //! println!("{copied:?}");
 //! # Ok(())
 //! # }
@@ -65,15 +65,16 @@ pub mod v1;
 pub use http;
 pub use longshore_core::{
     Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
-    CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopyEvent, CopyOptions, CopySummary, Defaults,
-    Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, Filter, Folders,
-    History, Holding, Image, ImageConfig, ImageLayer, ImageManifest, Index, Layout, MANIFEST_LIMIT,
-    Manifest, Measure, MediaType, Memory, Mount, Namespaces, Node, PIECE, Pack, Page, PageToken,
-    Pages, ParseError, Placed, Platform, Printable, Progress, RawManifest, Reference,
-    RegistryError, RegistryName, Repository, RepositoryName, Result, RootFs, Schema1,
-    Schema1History, Schema1Layer, Side, Source, Step, Tag, TagOrDigest, TagOutcome, Tally, Target,
-    Untagged, Verifier, blob_file, canonical_json, delete_with_tags, field, files_of, graph,
-    image_for, images_of, offload, placed, pull_files, put_tags, tags_of, untag,
+    CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopierBuilder, CopyEvent, CopyOptions,
+    CopySummary, Defaults, Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode,
+    ErrorKind, Filter, Folders, History, Holding, Image, ImageConfig, ImageLayer, ImageManifest,
+    Index, Layout, MANIFEST_LIMIT, Manifest, ManifestReference, Measure, MediaType, Memory, Mount,
+    Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Placed, Platform, Printable,
+    Progress, RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName,
+    Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, Step, Tag, TagOrDigest,
+    TagOutcome, Tally, Target, Untagged, Verifier, blob_file, canonical_json, delete_with_tags,
+    field, files_of, graph, image_for, images_of, offload, placed, pull_files, put_tags, tags_of,
+    untag,
 };
 
 /// The names in a layout's `index.json`.

@@ -69,7 +69,7 @@ pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, Measure, PIECE, Progress};
 pub use cached::Cached;
 pub use choice::{image_for, images_of};
-pub use copy::{Copier, CopyEvent, CopyOptions, CopySummary, TagOutcome, Tally};
+pub use copy::{Copier, CopierBuilder, CopyEvent, CopyOptions, CopySummary, TagOutcome, Tally};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
@@ -94,7 +94,8 @@ pub use page::{Page, PageToken, Pages};
 pub use platform::Platform;
 pub use printable::Printable;
 pub use reference::{
-    Defaults, Reference, RegistryName, Repository, RepositoryName, Tag, TagOrDigest,
+    Defaults, ManifestReference, Reference, RegistryName, Repository, RepositoryName, Tag,
+    TagOrDigest,
 };
 pub use store::{Delete, Holding, Mount, Node, Source, Target};
 pub use tagging::{Deleted, delete_with_tags, put_tags, tags_of};

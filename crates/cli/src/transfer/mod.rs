@@ -172,9 +172,10 @@ impl Transfer {
         let destination = Opened::reopen(opened, context, &target).await?;
         let store = destination.within(&target);
         let observer = progress::observer(context.style());
-        let copier = Copier::new(Arc::clone(&source), store)
+        let copier = Copier::builder(Arc::clone(&source), store)
             .options(self.options.of_copy())
-            .on_event(move |event| observer(event));
+            .on_event(move |event| observer(event))
+            .build();
         let told = |copy| Copied::new(&target, copy);
         let copies: Vec<_> = match what {
             What::One(selector, tag) => vec![Ok(told(copier.copy(&selector, tag.as_ref()).await?))],

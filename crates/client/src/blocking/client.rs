@@ -1,6 +1,9 @@
 //! The client whose answers are waited for.
 
-use longshore_core::{Namespaces, RegistryName, Repository, RepositoryName, Result};
+use longshore_core::{
+    Descriptor, ManifestReference, Namespaces, RawManifest, RegistryName, Repository,
+    RepositoryName, Result,
+};
 
 use super::cached::Cached;
 use super::listing::Listing;
@@ -56,6 +59,22 @@ impl Client {
     #[must_use]
     pub fn repository(&self, repository: &Repository) -> Store<RemoteRepository> {
         Store::new(self.inner.repository(repository))
+    }
+
+    /// Resolves a reference to the descriptor of its manifest.
+    ///
+    /// # Errors
+    /// As [`Client::resolve`](AsyncClient::resolve).
+    pub fn resolve(&self, reference: &ManifestReference) -> Result<Descriptor> {
+        wait(self.inner.resolve(reference))
+    }
+
+    /// Fetches the manifest of a reference, checked against its digest.
+    ///
+    /// # Errors
+    /// As [`Client::manifest`](AsyncClient::manifest).
+    pub fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest> {
+        wait(self.inner.manifest(reference))
     }
 
     /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).

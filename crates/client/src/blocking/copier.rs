@@ -6,16 +6,16 @@ use longshore_core::{
 
 use super::runtime::wait;
 
-/// Copies from one repository to another; remembers what it has dealt with.
+/// Copies from one repository to another, and remembers what it has dealt with.
+///
+/// It is made of an async one, which is how it is set up:
 ///
 /// ```
 /// use std::sync::Arc;
-/// use longshore::{Copier, CopyOptions, Memory, blocking};
+/// use longshore::{Copier, Memory, blocking};
 ///
 /// # let (source, target) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
-/// let mut options = CopyOptions::default();
-/// options.referrers = true;
-/// let copier = Copier::new(source, target).options(options).on_event(|e| eprintln!("{e:?}"));
+/// let copier = Copier::builder(source, target).on_event(|event| eprintln!("{event:?}")).build();
 /// let copier = blocking::Copier::from(copier);
 /// ```
 #[derive(Debug)]

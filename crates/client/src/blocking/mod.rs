@@ -16,7 +16,7 @@
 //! for tag in repository.tags(None) {
 //!     println!("{}", tag?);
 //! }
-//! let manifest = repository.manifest(&image.selector().ok_or("no tag")?)?;
+//! let manifest = repository.manifest(image.selector())?;
 //! for blob in Successors::of(&manifest)?.blobs {
 //!     let mut content = Vec::new();
 //!     repository.blob(&blob)?.read_to_end(&mut content)?;
@@ -51,7 +51,7 @@
 //! let archive = Store::new(wait(OciArchiveWriter::create(&path))?);
 //! let notes = Pack::artifact("text/plain".parse()?).file("notes", "hello");
 //! archive.push_pack(notes, Some(&Tag::latest()))?;
-//! wait(archive.shared().finish())?;
+//! archive.finish()?;
 //!
 //! let archive = Store::new(wait(OciArchive::open(&path))?);
 //! assert_eq!(archive.tags(None).all()?, [Tag::latest()]);

@@ -6,7 +6,10 @@ mod builder;
 use std::fmt;
 use std::sync::Arc;
 
-use longshore_core::{Cached, Namespaces, Pages, RegistryName, Repository, RepositoryName, Result};
+use longshore_core::{
+    Cached, Descriptor, ManifestReference, Namespaces, Pages, RawManifest, RegistryName,
+    Repository, RepositoryName, Result, Source as _,
+};
 
 pub use self::builder::ClientBuilder;
 use crate::auth::Auth;
@@ -58,6 +61,42 @@ impl Client {
     pub fn repository(&self, repository: &Repository) -> RemoteRepository {
         let exchange = self.exchange(repository.registry());
         RemoteRepository::new(exchange, repository.clone(), Arc::clone(&self.shared))
+    }
+
+    /// Resolves a reference to the descriptor of its manifest: media type, digest and size.
+    ///
+    /// Sends `HEAD /v2/<name>/manifests/<reference>`, and `GET` where the answer says too little.
+    ///
+    /// # Errors
+    /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no such manifest.
+    ///
+    /// # Example
+    /// ```no_run
+    /// # async fn example() -> longshore::Result<()> {
+    /// use longshore::{Client, Reference};
+    ///
+    /// let nginx = Reference::familiar("nginx")?.or_latest();
+    /// println!("{}", Client::new().resolve(&nginx).await?.digest);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Source: distribution-spec v1.1.1, "Checking if content exists in the registry" (end-3).
+    pub async fn resolve(&self, reference: &ManifestReference) -> Result<Descriptor> {
+        self.repository(reference.repository()).resolve(reference.selector()).await
+    }
+
+    /// Fetches the manifest of a reference, checked against its digest.
+    ///
+    /// Sends `GET /v2/<name>/manifests/<reference>`.
+    ///
+    /// # Errors
+    /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no such manifest;
+    /// [`DigestMismatch`](longshore_core::ErrorKind::DigestMismatch) if the registry sent another.
+    ///
+    /// Source: distribution-spec v1.1.1, "Pulling manifests" (end-3).
+    pub async fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest> {
+        self.repository(reference.repository()).manifest(reference.selector()).await
     }
 
     /// Lists the repositories of a registry, ordered by name, where it allows that.

@@ -24,8 +24,8 @@ use async_trait::async_trait;
 use http::{Method, Uri};
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, Holding,
-    MediaType, Mount, Node, Pages, RawManifest, Reference, Repository, RepositoryName, Result,
-    Source, Tag, TagOrDigest, Target,
+    ManifestReference, MediaType, Mount, Node, Pages, RawManifest, Repository, RepositoryName,
+    Result, Source, Tag, TagOrDigest, Target,
 };
 
 pub use upload::Upload;
@@ -96,8 +96,8 @@ impl RemoteRepository {
     }
 
     /// What errors call a manifest.
-    fn reference(&self, selector: &TagOrDigest) -> Reference {
-        self.inner.repository.reference(selector)
+    fn reference(&self, selector: &TagOrDigest) -> ManifestReference {
+        ManifestReference::new(self.inner.repository.clone(), selector.clone())
     }
 
     /// What errors call a blob.

@@ -27,6 +27,7 @@ mod proxy;
 mod push;
 mod raw;
 mod redirect;
+mod reference;
 mod referrers;
 mod request;
 mod secrecy;

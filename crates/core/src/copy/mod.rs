@@ -52,7 +52,20 @@ impl Default for CopyOptions {
     }
 }
 
-/// Copies from one repository to another; remembers what it has dealt with.
+/// Copies from one repository to another, and remembers what it has dealt with.
+///
+/// [`new`](Self::new) takes every default; [`builder`](Self::builder) sets options. Cheap to clone;
+/// clones share what they remember.
+///
+/// # Cancellation
+/// Dropping the future of a copy stops all its transfers. The target then holds whole blobs and
+/// manifests, and no tag was moved.
+#[derive(Clone)]
+pub struct Copier {
+    run: Arc<run::Run>,
+}
+
+/// Sets up a [`Copier`].
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -60,36 +73,22 @@ impl Default for CopyOptions {
 /// # let (source, target) = (Arc::new(Memory::new()), Arc::new(Memory::new()));
 /// let mut options = CopyOptions::default();
 /// options.referrers = true;
-/// let copier = Copier::new(source, target).options(options).on_event(|e| eprintln!("{e:?}"));
+/// let copier = Copier::builder(source, target)
+///     .options(options)
+///     .on_event(|event| eprintln!("{event:?}"))
+///     .build();
 /// ```
-///
-/// # Cancellation
-/// Dropping the future of a copy stops all its transfers. The target then holds whole blobs and
-/// manifests, and no tag was moved.
-pub struct Copier {
+pub struct CopierBuilder {
     source: Arc<dyn Source>,
     target: Arc<dyn Target>,
     options: CopyOptions,
     observer: Observer,
-    run: std::sync::OnceLock<Arc<run::Run>>,
 }
 
-/// Who is told what happens. Told only: it cannot steer.
+/// Receives copy events. An observer cannot affect the copy.
 pub(crate) type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
 
-impl Copier {
-    /// Copies from `source` to `target`.
-    #[must_use]
-    pub fn new(source: Arc<dyn Source>, target: Arc<dyn Target>) -> Self {
-        Self {
-            source,
-            target,
-            options: CopyOptions::default(),
-            observer: Arc::new(|_| {}),
-            run: std::sync::OnceLock::new(),
-        }
-    }
-
+impl CopierBuilder {
     /// Sets how to copy.
     #[must_use]
     pub fn options(mut self, options: CopyOptions) -> Self {
@@ -97,11 +96,33 @@ impl Copier {
         self
     }
 
-    /// Sets who is told what happens. Called from several tasks; should return quickly.
+    /// Sets the observer of copy events. It is called from several tasks, and should return quickly.
     #[must_use]
     pub fn on_event(mut self, observer: impl Fn(&CopyEvent) + Send + Sync + 'static) -> Self {
         self.observer = Arc::new(observer);
         self
+    }
+
+    /// Makes the copier.
+    #[must_use]
+    pub fn build(self) -> Copier {
+        let Self { source, target, options, observer } = self;
+        Copier { run: Arc::new(run::Run::new(source, target, options, observer)) }
+    }
+}
+
+impl Copier {
+    /// Makes a copier from `source` to `target` with every option at its default.
+    #[must_use]
+    pub fn new(source: Arc<dyn Source>, target: Arc<dyn Target>) -> Self {
+        Self::builder(source, target).build()
+    }
+
+    /// Starts a copier from `source` to `target`.
+    #[must_use]
+    pub fn builder(source: Arc<dyn Source>, target: Arc<dyn Target>) -> CopierBuilder {
+        let options = CopyOptions::default();
+        CopierBuilder { source, target, options, observer: Arc::new(|_| {}) }
     }
 
     /// Copies what `selector` names, and points `tag` at it, if given.
@@ -110,7 +131,7 @@ impl Copier {
     /// The first error of either store, with its [side](crate::Error::side). What was copied until
     /// then stays, so that running it again goes on from there.
     pub async fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
-        Arc::clone(self.run()).copy(selector.clone(), tag.cloned()).await
+        Arc::clone(&self.run).copy(selector.clone(), tag.cloned()).await
     }
 
     /// Copies these tags, each to the same tag; several at once. A tag that fails does not keep the
@@ -121,7 +142,7 @@ impl Copier {
     /// a registry refused the credentials, which count for the whole repository, and after three tags
     /// in a row for which it could not be reached.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
-        let parallel = self.options.parallel.get();
+        let parallel = self.run.options.parallel.get();
         let series = Mutex::new(Series::default());
         futures_util::stream::iter(tags)
             .map(|tag| self.copy_of_series(tag, &series))
@@ -147,21 +168,19 @@ impl Copier {
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side).
     pub async fn copy_blob(&self, blob: &Descriptor) -> Result<Tally> {
-        Arc::clone(self.run()).only_blob(blob.clone()).await
-    }
-
-    fn run(&self) -> &Arc<run::Run> {
-        self.run.get_or_init(|| {
-            let (source, target) = (Arc::clone(&self.source), Arc::clone(&self.target));
-            let observer = Arc::clone(&self.observer);
-            Arc::new(run::Run::new(source, target, self.options.clone(), observer))
-        })
+        Arc::clone(&self.run).only_blob(blob.clone()).await
     }
 }
 
 impl fmt::Debug for Copier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Copier({} to {})", self.source.name(), self.target.name())
+        write!(f, "Copier({} to {})", self.run.source.name(), self.run.target.name())
+    }
+}
+
+impl fmt::Debug for CopierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CopierBuilder({} to {})", self.source.name(), self.target.name())
     }
 }
 

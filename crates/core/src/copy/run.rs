@@ -23,9 +23,9 @@ use crate::store::{Holding, Mount, Node, Source, Target};
 
 /// Everything that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
-    source: Arc<dyn Source>,
-    target: Arc<dyn Target>,
-    options: CopyOptions,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) target: Arc<dyn Target>,
+    pub(super) options: CopyOptions,
     observer: Observer,
     permits: Semaphore,
     blobs: Once,

@@ -47,10 +47,11 @@ async fn children_come_before_parents_and_the_tag_comes_last() {
     let (source, index, _) = fixture().await;
     let target = Memory::new();
     let events = Arc::new(Mutex::new(Vec::new()));
-    let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).on_event({
+    let copier = Copier::builder(Arc::new(source), Arc::new(target.clone())).on_event({
         let events = Arc::clone(&events);
         move |event| events.lock().unwrap().push(event.clone())
     });
+    let copier = copier.build();
     let summary = copier.copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap();
     assert_eq!(summary.root.digest, index.digest);
     // Two configs, two own layers, and the shared one once.
@@ -95,7 +96,8 @@ async fn one_platform_has_the_digest_of_its_image() {
     let target = Memory::new();
     let mut options = CopyOptions::default();
     options.platform = Some("linux/arm64".parse().unwrap());
-    let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).options(options);
+    let copier =
+        Copier::builder(Arc::new(source), Arc::new(target.clone())).options(options).build();
     let summary = copier.copy(&index.digest.into(), Some(&tag("arm"))).await.unwrap();
     assert_eq!((summary.tally.blobs_sent, target.manifest_count()), (3, 1));
     let image = target.manifest(&tag("arm").into()).await.unwrap();
@@ -113,7 +115,7 @@ async fn an_image_for_another_platform_is_not_copied_in_its_place() {
         let mut options = CopyOptions::default();
         options.platform = Some(platform.parse().unwrap());
         let (source, target) = (Arc::new(source.clone()), Arc::new(Memory::new()));
-        let copier = Copier::new(source, target).options(options);
+        let copier = Copier::builder(source, target).options(options).build();
         let copied = copier.copy(&image.clone().into(), None).await;
         assert_eq!(copied.map(drop).map_err(|e| e.kind()), expected, "{platform}");
     }
@@ -125,7 +127,8 @@ async fn referrers_go_along_when_asked() {
     let target = Memory::new();
     let mut options = CopyOptions::default();
     options.referrers = true;
-    let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).options(options);
+    let copier =
+        Copier::builder(Arc::new(source), Arc::new(target.clone())).options(options).build();
     copier.copy(&index.digest.clone().into(), None).await.unwrap();
     let listed = target.referrers(&index.digest, None).all().await.unwrap();
     assert_eq!(listed.len(), 1);

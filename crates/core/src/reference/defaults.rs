@@ -1,7 +1,8 @@
 //! What short names leave out, and what is put there.
 
 use super::{
-    Reference, RegistryName, Repository, RepositoryName, Tag, check_text, split_suffix, within,
+    ManifestReference, Reference, RegistryName, Repository, RepositoryName, Tag, check_text,
+    split_suffix, within,
 };
 use crate::error::{ParseError, Result};
 
@@ -112,13 +113,10 @@ impl Defaults {
         self.parse(text)?.only_repository(text)
     }
 
-    /// The same reference, with the default tag if it has neither tag nor digest.
+    /// A reference to a manifest: this one, with the default tag if it has neither tag nor digest.
     #[must_use]
-    pub fn tagged(&self, reference: Reference) -> Reference {
-        match reference.selector() {
-            None => reference.with_tag(self.tag.clone()),
-            Some(_) => reference,
-        }
+    pub fn tagged(&self, reference: Reference) -> ManifestReference {
+        ManifestReference::or_tag(reference, self.tag.clone())
     }
 
     /// The shortest text that [`parse`](Self::parse) reads as this reference; the whole of it where

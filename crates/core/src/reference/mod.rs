@@ -4,6 +4,7 @@
 //! ("nginx") are expanded by [`Defaults`] only.
 
 mod defaults;
+mod manifest_reference;
 mod registry_name;
 mod repository_name;
 mod tag;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use defaults::Defaults;
+pub use manifest_reference::ManifestReference;
 pub use registry_name::RegistryName;
 pub use repository_name::RepositoryName;
 pub use tag::Tag;
@@ -43,16 +45,6 @@ impl Repository {
     #[must_use]
     pub fn name(&self) -> &RepositoryName {
         &self.name
-    }
-
-    /// The reference to what `selector` names here.
-    #[must_use]
-    pub fn reference(&self, selector: &TagOrDigest) -> Reference {
-        let reference = Reference::new(self.clone());
-        match selector {
-            TagOrDigest::Tag(tag) => reference.with_tag(tag.clone()),
-            TagOrDigest::Digest(digest) => reference.with_digest(digest.clone()),
-        }
     }
 }
 
@@ -126,13 +118,10 @@ impl Reference {
         self
     }
 
-    /// The same, with the tag `latest` if it has neither tag nor digest.
+    /// A reference to a manifest: this one, with the tag `latest` if it has neither tag nor digest.
     #[must_use]
-    pub fn or_latest(self) -> Self {
-        match self.selector() {
-            None => self.with_tag(Tag::latest()),
-            Some(_) => self,
-        }
+    pub fn or_latest(self) -> ManifestReference {
+        ManifestReference::or_tag(self, Tag::latest())
     }
 
     /// The repository.

@@ -39,9 +39,12 @@ fn tag_and_digest_can_stand_together_and_the_digest_selects() {
 fn nothing_is_implied_unless_asked() {
     let reference = Reference::familiar("ghcr.io/a/b").unwrap();
     assert_eq!(reference.selector(), None);
-    assert_eq!(reference.or_latest().to_string(), "ghcr.io/a/b:latest");
+    assert_eq!(reference.clone().or_latest().to_string(), "ghcr.io/a/b:latest");
     let pinned = Reference::familiar(&format!("ghcr.io/a/b@{SHA}")).unwrap();
     assert_eq!(pinned.clone().or_latest(), pinned);
+    assert_eq!(pinned.or_latest().selector().to_string(), SHA);
+    let refused = ManifestReference::try_from(reference).unwrap_err().to_string();
+    assert!(refused.contains("expected a tag or a digest"), "{refused}");
 }
 
 #[test]

@@ -53,7 +53,8 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let found = source.describe_blob(&digest).await.map_err(|e| e.on(longshore::Side::Source))?;
     let target = context.target(&location).await?;
     let observer = progress::observer(context.style());
-    let copier = Copier::new(source, Arc::clone(&target.store)).on_event(move |e| observer(e));
+    let copier =
+        Copier::builder(source, Arc::clone(&target.store)).on_event(move |e| observer(e)).build();
     let tally = copier.copy_blob(&found).await?;
     target.finish().await?;
     let how = match (tally.blobs_sent, tally.blobs_mounted) {
