@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use longshore_core::{Copier, Memory, Pack, Source as _, Tag};
+//! use longshore_core::{Copier, Memory, Pack, Source as _, Tag, Target as _};
 //! use longshore_image::{OciArchive, OciArchiveWriter};
 //!
 //! # let folder = tempfile::tempdir()?;

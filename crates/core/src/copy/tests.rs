@@ -237,14 +237,16 @@ async fn blobs_that_an_index_lists_are_copied_as_blobs() {
         let (source, target) = (Memory::new(), Memory::new());
         let (index, blobs) = cache(&source, kind).await;
         let listed = Arc::new(Mutex::new(HashSet::new()));
-        let copier = Copier::new(Arc::new(source), Arc::new(target.clone())).on_event({
-            let listed = Arc::clone(&listed);
-            move |event| {
-                if let CopyEvent::ListedBlob { blob } = event {
-                    listed.lock().unwrap().insert(blob.digest.clone());
+        let copier = Copier::builder(Arc::new(source), Arc::new(target.clone()))
+            .on_event({
+                let listed = Arc::clone(&listed);
+                move |event| {
+                    if let CopyEvent::ListedBlob { blob } = event {
+                        listed.lock().unwrap().insert(blob.digest.clone());
+                    }
                 }
-            }
-        });
+            })
+            .build();
         let summary = copier.copy(&tag("cache").into(), Some(&tag("copy"))).await.unwrap();
         assert_eq!((summary.tally.blobs_sent, summary.tally.manifests_sent), (3, 1));
         assert_eq!(target.resolve(&tag("copy").into()).await.unwrap().digest, *index.digest());
