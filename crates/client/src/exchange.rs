@@ -220,7 +220,7 @@ impl Exchange {
         loop {
             let (about, again) = (ask.about.clone(), ask.again());
             let mut reply = self.expect_by(ask, &[200], deadline).await?;
-            let body = std::mem::take(&mut reply.body).into_stream().bytes(limit).await;
+            let body = reply.document(limit).await;
             ask = match (body, again) {
                 (Ok(body), _) => return Ok(Ok((reply, body))),
                 (Err(e), _) if e.kind() == ErrorKind::TooLarge => return Ok(Err(e.at(about))),

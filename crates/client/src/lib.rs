@@ -42,6 +42,7 @@ pub mod blocking;
 mod catalog;
 mod certificate;
 mod client;
+mod coding;
 mod config;
 mod credentials;
 mod endpoint;

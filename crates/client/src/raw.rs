@@ -93,13 +93,13 @@ pub struct RawReply {
 }
 
 impl RawReply {
-    /// The body, as it comes.
+    /// The body, as it comes: a content coding that a proxy put on it, unasked, is not undone.
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
         self.reply.body.into_stream()
     }
 
-    /// The whole body, of at most `limit` bytes.
+    /// The whole body, as it comes, of at most `limit` bytes.
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge) for a longer one, and whatever breaks it off.

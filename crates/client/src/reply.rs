@@ -1,11 +1,13 @@
 //! Replies: what is read from them, and the one mapping of a status and body to an [`Error`].
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use longshore_core::{Error, ErrorCode, ErrorKind, Printable, RegistryError, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::coding::Coding;
 use crate::credentials::Secret;
 use crate::origin::{Origin, check_hop, resolve};
 use crate::transport::failure::PROXY_LOGIN_HINT;
@@ -50,6 +52,17 @@ impl Reply {
     /// Whether the status is one of these.
     pub(crate) fn is(&self, statuses: &[u16]) -> bool {
         statuses.contains(&self.status.as_u16())
+    }
+
+    /// How the body is coded, though nobody asked for it.
+    pub(crate) fn coding(&self) -> Coding {
+        Coding::of(&self.headers)
+    }
+
+    /// Reads the document in the body, of at most `limit` bytes, with its coding undone.
+    pub(crate) async fn document(&mut self, limit: usize) -> Result<Bytes> {
+        let body = std::mem::take(&mut self.body).into_stream();
+        self.coding().document(body, limit).await
     }
 
     /// Passes the reply on if its status is one of these: success is what was expected, not 200.
@@ -103,8 +116,9 @@ impl Reply {
 
     /// What the reply says went wrong.
     pub(crate) async fn into_error(self) -> Error {
+        let coding = self.coding();
         let mut text = Vec::new();
-        let mut stream = self.body.into_stream();
+        let mut stream = coding.undo(self.body.into_stream());
         while let Some(Ok(piece)) = futures_util::StreamExt::next(&mut stream).await {
             text.extend_from_slice(&piece[..piece.len().min(ERROR_LIMIT - text.len())]);
             if text.len() >= ERROR_LIMIT {
@@ -112,6 +126,9 @@ impl Reply {
             }
         }
         drop(stream);
+        if !coding.shows(&text) {
+            text.clear();
+        }
         let (who, secrets) = match &self.identity {
             Some(identity) => (Some(identity.who.as_str()), &identity.secrets[..]),
             None => (None, &[][..]),

@@ -29,6 +29,10 @@ pub enum Fault {
     ResetRequest(u64),
     /// The proxy answers in the server's place, with this status and these headers.
     Reply(u16, Vec<(&'static str, &'static str)>),
+    /// The reply's body is compressed in gzip, its `Content-Encoding` is this, and its length untold.
+    Compress(&'static str),
+    /// The reply's `Content-Encoding` is this, and its body as it was.
+    Label(&'static str),
 }
 
 /// A request as it came by.
@@ -169,7 +173,9 @@ async fn exchange(
         return reply(&mut client, *status, headers).await;
     }
     let mut upstream = TcpStream::connect(server).await?;
-    upstream.write_all(&head.closing()).await?;
+    // What is to be compressed must come whole, and not in chunks.
+    let old = matches!(fault, Some(Fault::Compress(_)));
+    upstream.write_all(&head.closing(if old { "HTTP/1.0" } else { "HTTP/1.1" }, &[])).await?;
     let ended = {
         let (mut client_read, mut client_write) = client.split();
         let (mut upstream_read, mut upstream_write) = upstream.split();
@@ -224,7 +230,13 @@ async fn answer(
     if let Some(Fault::LoseReply) = fault {
         return Ok(End::Reset);
     }
-    to.write_all(&head.closing()).await?;
+    match fault {
+        Some(Fault::Compress(coding)) => return compress(&head, from, to, coding).await,
+        Some(Fault::Label(coding)) => {
+            to.write_all(&head.closing("HTTP/1.1", &[("content-encoding", *coding)])).await?;
+        }
+        _ => to.write_all(&head.closing("HTTP/1.1", &[])).await?,
+    }
     let mut body = (&head.rest[..]).chain(from);
     let (before, end) = match fault {
         Some(Fault::Cut(before)) => (*before, End::Close),
@@ -241,6 +253,29 @@ async fn answer(
     tokio::io::copy(&mut body.take(before), to).await?;
     to.flush().await?;
     Ok(end)
+}
+
+/// Passes a whole reply on, its body in gzip and in one chunk.
+async fn compress(
+    head: &Head,
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    coding: &str,
+) -> io::Result<End> {
+    let mut body = head.rest.clone();
+    from.read_to_end(&mut body).await?;
+    let coding = ("content-encoding", coding);
+    if body.is_empty() {
+        to.write_all(&head.closing("HTTP/1.1", &[coding])).await?;
+        return Ok(End::Close);
+    }
+    let chunked = [coding, ("transfer-encoding", "chunked"), ("content-length", "")];
+    to.write_all(&head.closing("HTTP/1.1", &chunked)).await?;
+    let gzip = crate::fixture::Layer::gzip(&body).content;
+    to.write_all(format!("{:x}\r\n", gzip.len()).as_bytes()).await?;
+    to.write_all(&gzip).await?;
+    to.write_all(b"\r\n0\r\n\r\n").await?;
+    Ok(End::Close)
 }
 
 /// Answers in the server's place, then reads on for a moment: closing on unread bytes would reset
@@ -299,12 +334,18 @@ impl Head {
         }
     }
 
-    /// The head again, saying that the connection serves one exchange.
-    fn closing(&self) -> Vec<u8> {
+    /// The head again in this version, saying that the connection serves one exchange, with these
+    /// headers in place of what they were; without those that are empty.
+    fn closing(&self, version: &str, set: &[(&str, &str)]) -> Vec<u8> {
         let first = self.text.split("\r\n").next().unwrap_or_default();
+        let first = first.replace("HTTP/1.0", version).replace("HTTP/1.1", version);
         let mut head = format!("{first}\r\nconnection: close\r\n");
-        let kept =
-            |name: &str| !matches!(name.to_ascii_lowercase().as_str(), "connection" | "keep-alive");
+        for (name, value) in set.iter().filter(|(_, value)| !value.is_empty()) {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let set = set.iter().map(|(name, _)| *name);
+        let gone: Vec<_> = set.chain(["connection", "keep-alive"]).collect();
+        let kept = |name: &str| !gone.contains(&name.to_ascii_lowercase().as_str());
         for (name, value) in self.headers().filter(|(name, _)| kept(name)) {
             head.push_str(&format!("{name}:{value}\r\n"));
         }

@@ -80,6 +80,26 @@ async fn replies_are_cut_reset_and_flipped_as_often_as_told() {
 }
 
 #[tokio::test]
+async fn a_reply_is_compressed_or_only_labelled() {
+    let proxy = FaultProxy::start(server().await).await;
+    proxy.inject("GET", "/blobs/", 1, Fault::Label("x-gzip"));
+    let (reply, _) = ask(&proxy, GET).await;
+    assert!(reply.contains("content-encoding: x-gzip\r\n"), "{reply}");
+    assert!(reply.contains("Content-Length: 10\r\n") && reply.ends_with("0123456789"), "{reply}");
+
+    proxy.inject("GET", "/blobs/", 1, Fault::Compress("gzip"));
+    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+    stream.write_all(GET.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    let gzip = longshore_testkit::fixture::Layer::gzip(BODY).content;
+    let size = format!("\r\n\r\n{:x}\r\n", gzip.len());
+    let body = [size.as_bytes(), &gzip, b"\r\n0\r\n\r\n"].concat();
+    assert!(reply.ends_with(&body), "{}", String::from_utf8_lossy(&reply));
+    assert!(!String::from_utf8_lossy(&reply).contains("Content-Length"));
+}
+
+#[tokio::test]
 async fn a_fault_meets_only_the_requests_it_fits() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("GET", "/manifests/", 1, Fault::Cut(0));

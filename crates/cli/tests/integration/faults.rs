@@ -23,6 +23,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(vec![Layer::plain(&random::bytes(1, SIZE))])
+    }
+
+    /// The same with an image of these layers.
+    fn with(layers: Vec<Layer>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -30,9 +35,9 @@ impl Scene {
             .unwrap();
         let program = Program::new();
         let server = program.serve(None);
-        let layer = Layer::plain(&random::bytes(1, SIZE));
-        let digest = layer.descriptor.digest.to_string();
-        let image = Image::new("linux/amd64".parse().unwrap()).layer(layer).build();
+        let layer = layers[0].descriptor.digest.to_string();
+        let image = Image::new("linux/amd64".parse().unwrap());
+        let image = layers.into_iter().fold(image, Image::layer).build();
         let path = program.path("packed");
         runtime.block_on(async {
             let layout = Layout::create(&path).await.unwrap();
@@ -42,7 +47,7 @@ impl Scene {
         program.ok(&format!("push -q {packed} {}/app:v1", server.address));
         let proxy = runtime.block_on(FaultProxy::start(server.address.parse().unwrap()));
         let app = format!("{}/app:v1", proxy.address());
-        let (layer, digest) = (digest, image.root.digest().to_string());
+        let digest = image.root.digest().to_string();
         Self { program, _server: server, proxy, packed, app, digest, layer, runtime }
     }
 
@@ -97,6 +102,46 @@ fn a_broken_download_goes_on_where_it_stopped() {
         .collect();
     assert_eq!(ranges.len(), 1, "{ranges:?}");
     assert!(ranges[0].starts_with("bytes=") && !ranges[0].starts_with("bytes=0-"), "{ranges:?}");
+}
+
+#[test]
+fn what_a_proxy_compresses_or_a_storage_labels_unasked_comes_through() {
+    let (noise, text) = (random::bytes(1, SIZE), b"some words, ".repeat(SIZE / 12));
+    let layers = || vec![Layer::plain(&text), Layer::gzip(&text), Layer::gzip(&noise)];
+    for fault in [
+        Fault::Compress("gzip"),
+        Fault::Compress("x-gzip"),
+        Fault::Label("gzip"),
+        Fault::Label("br"),
+    ] {
+        let scene = Scene::with(layers());
+        for method in ["GET", "HEAD"] {
+            scene.proxy.inject(method, "", usize::MAX, fault.clone());
+        }
+        let (program, app) = (&scene.program, &scene.app);
+        let target = program.local("oci", "pulled");
+        program.ok(&format!("pull -q {app} {target}:v1"));
+        assert_eq!(program.ok(&format!("digest {target}:v1")), scene.digest, "{fault:?}");
+        let copy = format!("{}/copy:v1", scene.proxy.address());
+        program.ok(&format!("copy -q {target}:v1 {copy}"));
+        program.ok(&format!("copy -q {copy} {}", program.local("oci-archive", "copied.tar")));
+        assert_eq!(program.ok(&format!("digest {copy}")), scene.digest, "{fault:?}");
+        assert_eq!(program.ok(&format!("ls {}/app", scene.proxy.address())), "v1");
+        let told = program.fails(3, &format!("manifest get {app}-none"));
+        assert!(told.contains("MANIFEST_UNKNOWN"), "{told}");
+    }
+}
+
+#[test]
+fn what_a_proxy_codes_in_another_way_is_told() {
+    let scene = Scene::new();
+    scene.proxy.inject("GET", &scene.layer, 1, Fault::Compress("br"));
+    let told = scene
+        .program
+        .fails(5, &format!("pull -q {} {}", scene.app, scene.program.local("oci", "x")));
+    assert!(told.contains("the reply is coded in \"br\", which was not asked for"), "{told}");
+    assert!(told.contains("proxy"), "{told}");
+    assert!(leftovers(&scene.program.path("x")).is_empty());
 }
 
 #[test]

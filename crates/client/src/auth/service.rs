@@ -55,7 +55,7 @@ pub(super) async fn fetch(
         }
         let reply = transport.send(request).await.map_err(asking)?;
         if reply.status() == StatusCode::OK {
-            return read(reply.into_body(), &service.realm).await;
+            return read(Reply::new(reply, &service.realm), &service.realm).await;
         }
         let unknown = way.is_unknown(reply.status().as_u16());
         let error = refused(reply, &service.realm, credential).await;
@@ -121,9 +121,9 @@ fn request(wanted: Wanted<'_>, way: Way, credential: &Credential) -> Option<http
     }
 }
 
-async fn read(body: Body, realm: &Uri) -> Result<Token, TransportError> {
+async fn read(mut reply: Reply, realm: &Uri) -> Result<Token, TransportError> {
     let limit = token::REPLY_LIMIT;
-    let body = body.into_stream().bytes(limit).await.map_err(|error| match error.kind() {
+    let body = reply.document(limit).await.map_err(|error| match error.kind() {
         ErrorKind::TooLarge => {
             error.at(name(realm)).detail(format!("its answer has more than {limit} bytes"))
         }

@@ -10,6 +10,7 @@ use longshore_core::{
 
 use super::RemoteRepository;
 use super::stated::{agree, stated_digest};
+use crate::coding::Coding;
 use crate::exchange::Ask;
 use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
@@ -183,6 +184,10 @@ impl RemoteRepository {
 /// The descriptor that a HEAD's headers make, if all of it is there.
 fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
     let media_type = MediaType::of_header(reply.header(CONTENT_TYPE.as_str())?).ok()?;
+    // A coded reply has another size.
+    if reply.coding() != Coding::Identity {
+        return None;
+    }
     let size = reply.header(CONTENT_LENGTH.as_str())?.parse().ok().filter(|size| *size > 0)?;
     if media_type.is_generic() || media_type.as_str() == "text/html" {
         return None;

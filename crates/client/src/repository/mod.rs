@@ -4,12 +4,14 @@
 //! retried and authenticated is the transport's business; what is copied and when, the core's.
 
 mod blob;
+mod download;
 mod manifest;
 mod mount;
 mod parts;
 mod push;
 mod push_stream;
 mod range;
+mod reading;
 mod referrers;
 mod session;
 mod stated;

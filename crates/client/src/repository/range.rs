@@ -5,6 +5,9 @@ use std::ops::Range;
 use http::HeaderMap;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE};
 
+use crate::coding::Coding;
+use crate::transport::header;
+
 /// The value of a `Range` header for part of a blob.
 ///
 /// Source: RFC 9110, section 14.2.
@@ -12,24 +15,35 @@ pub(crate) fn asked(range: &Range<u64>) -> String {
     format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
 }
 
+/// What is wrong with the reply to a request for a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    /// The blob has this size, which is another.
+    Size(u64),
+    /// This, about the range.
+    Range(&'static str),
+}
+
 /// Whether a 206 has exactly the bytes asked for, of a blob of `size` bytes.
 ///
 /// # Errors
-/// A clause that says what is wrong with it.
+/// What is wrong with it. What a coded reply counts in is not known, and so it tells no size.
 ///
 /// Source: RFC 9110, section 14.4.
 pub(crate) fn check_content_range(
     headers: &HeaderMap,
     asked: &Range<u64>,
     size: u64,
-) -> Result<(), &'static str> {
+) -> Result<(), Mismatch> {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if kind.starts_with("multipart/") {
-        return Err("came in several parts");
+        return Err(Mismatch::Range("came in several parts"));
     }
-    let mut values = headers.get_all(CONTENT_RANGE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Err("came without one Content-Range");
+    if Coding::of(headers) != Coding::Identity {
+        return Err(Mismatch::Range("came with a content coding"));
+    }
+    let Some(value) = header(headers, CONTENT_RANGE.as_str()) else {
+        return Err(Mismatch::Range("came without one Content-Range"));
     };
     let parse = |text: &str| {
         let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -40,15 +54,27 @@ pub(crate) fn check_content_range(
         };
         Some((number(first)?, number(last)?, total))
     };
-    match value.to_str().ok().and_then(parse) {
-        None => Err("has an unreadable Content-Range"),
-        Some((_, _, Some(total))) if total != size => Err("is of a blob of another size"),
+    match parse(value) {
+        None => Err(Mismatch::Range("has an unreadable Content-Range")),
+        Some((_, _, Some(total))) if total != size => Err(Mismatch::Size(total)),
         Some((first, last, _))
             if first == asked.start && Some(last) == asked.end.checked_sub(1) =>
         {
             Ok(())
         }
-        Some(_) => Err("is another range than was asked for"),
+        Some(_) => Err(Mismatch::Range("is another range than was asked for")),
+    }
+}
+
+/// Why a range of a blob of `size` bytes was refused with 416.
+///
+/// Source: RFC 9110, section 15.5.17.
+pub(crate) fn refused(headers: &HeaderMap, size: u64) -> Mismatch {
+    let coded = Coding::of(headers) != Coding::Identity;
+    let value = header(headers, CONTENT_RANGE.as_str()).filter(|_| !coded);
+    match value.and_then(|text| number(text.strip_prefix("bytes */")?)) {
+        Some(total) if total != size => Mismatch::Size(total),
+        _ => Mismatch::Range("was refused"),
     }
 }
 
@@ -87,16 +113,21 @@ const CHUNK_LIMIT: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_ENCODING;
     use http::{HeaderName, HeaderValue};
 
     use super::*;
 
-    fn check(lines: &[(HeaderName, &'static str)]) -> Result<(), &'static str> {
+    fn headers(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(name, HeaderValue::from_static(value));
         }
-        check_content_range(&headers, &(5..10), 10)
+        headers
+    }
+
+    fn check(lines: &[(HeaderName, &'static str)]) -> Result<(), Mismatch> {
+        check_content_range(&headers(lines), &(5..10), 10)
     }
 
     #[test]
@@ -124,6 +155,38 @@ mod tests {
         );
         let parts = (CONTENT_TYPE, "multipart/byteranges; boundary=x");
         assert!(check(&[(CONTENT_RANGE, "bytes 5-9/10"), parts]).is_err());
+        let coded = (CONTENT_ENCODING, "gzip");
+        assert!(check(&[(CONTENT_RANGE, "bytes 5-9/10"), coded]).is_err());
+    }
+
+    #[test]
+    fn another_size_is_told_from_another_range() {
+        let coded = (CONTENT_ENCODING, "gzip");
+        for (value, size) in [
+            ("bytes 5-9/11", Some(11)),
+            ("bytes 5-8/9", Some(9)),
+            ("bytes 5-8/10", None),
+            ("bytes */11", None),
+        ] {
+            let found = check(&[(CONTENT_RANGE, value)]).unwrap_err();
+            assert_eq!(
+                found == Mismatch::Size(size.unwrap_or_default()),
+                size.is_some(),
+                "{value}"
+            );
+            let found = check(&[(CONTENT_RANGE, value), coded.clone()]).unwrap_err();
+            assert!(matches!(found, Mismatch::Range(_)), "{value}");
+        }
+        for (value, size) in [("bytes */9", Some(9)), ("bytes */10", None), ("bytes 0-8/9", None)] {
+            let found = refused(&headers(&[(CONTENT_RANGE, value)]), 10);
+            assert_eq!(
+                found == Mismatch::Size(size.unwrap_or_default()),
+                size.is_some(),
+                "{value}"
+            );
+            let found = refused(&headers(&[(CONTENT_RANGE, value), coded.clone()]), 10);
+            assert!(matches!(found, Mismatch::Range(_)), "{value}");
+        }
     }
 
     #[test]

@@ -114,8 +114,8 @@ impl Image {
     pub async fn layer(&self) -> Result<Layer> {
         let ask = self.site.ask(Method::GET, self.path("layer"), self)?;
         let reply = self.site.expect(ask).await?;
-        let size = reply.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
-        Ok(Layer::new(size, reply.body.into_stream()))
+        let length = reply.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+        Ok(Layer::new(reply.coding(), length, reply.body.into_stream()))
     }
 
     /// Puts the image's JSON, which begins an upload.

@@ -3,29 +3,34 @@ use futures_util::{StreamExt as _, stream};
 use longshore_core::{Algorithm, BlobStream, Digest, Digester, Error, ErrorKind, Result};
 
 use super::image::ImageJson;
+use crate::coding::Coding;
 
 /// The layer of a v1 image on its way: a tar, mostly of gzip.
+///
+/// Gzip that a proxy put around it, unasked, is undone.
 #[derive(Debug)]
 pub struct Layer {
-    size: Option<u64>,
-    stream: BlobStream,
+    coding: Coding,
+    /// The reply's, coded as it is.
+    length: Option<u64>,
+    body: BlobStream,
 }
 
 impl Layer {
-    pub(super) fn new(size: Option<u64>, stream: BlobStream) -> Self {
-        Self { size, stream }
+    pub(super) fn new(coding: Coding, length: Option<u64>, body: BlobStream) -> Self {
+        Self { coding, length, body }
     }
 
     /// Its size in bytes, where the registry states it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.size
+        self.length.filter(|_| self.coding == Coding::Identity)
     }
 
-    /// The bytes, as they come. Nothing tells whether they are right: see [`checked`](Self::checked).
+    /// The bytes, in order. Nothing tells whether they are right: see [`checked`](Self::checked).
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
-        self.stream
+        self.coding.undo(self.body)
     }
 
     /// The bytes, held against the checksum that came with the image's JSON.
@@ -41,7 +46,12 @@ impl Layer {
         let Some((algorithm, expected)) = expected else { return Err(self) };
         let mut digester = algorithm.digester();
         start(&mut digester, &json.bytes);
-        let check = Check { stream: self.stream, digester, expected, held: None, done: false };
+        // A storage may only label a gzip layer as coded: then it has its own size.
+        let stream = match json.size.is_some() && json.size == self.length {
+            true => self.body,
+            false => self.into_stream(),
+        };
+        let check = Check { stream, digester, expected, held: None, done: false };
         Ok(BlobStream::new(stream::unfold(check, |mut check| async move {
             let item = check.next().await?;
             Some((item, check))

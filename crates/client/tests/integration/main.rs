@@ -10,6 +10,7 @@ mod blocking;
 mod blocking_image;
 mod blocking_v1;
 mod certificate;
+mod coding;
 mod credentials;
 mod docker_content;
 mod docker_registry;

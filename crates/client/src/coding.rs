@@ -1,0 +1,200 @@
+//! Content codings of replies, which nobody asked for.
+//!
+//! Every request says `Accept-Encoding: identity`. Some proxies compress replies all the same, and
+//! some storages label content with a coding that is the content's own: a layer is gzip by itself.
+//! So a label is a claim. This module reads it, undoes gzip as a stream, and tells the two cases
+//! apart where the content does; blobs are told apart by their digest (`repository::reading`).
+
+use bytes::{Buf as _, Bytes};
+use flate2::{Decompress, FlushDecompress, Status};
+use futures_util::{StreamExt as _, stream};
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use longshore_core::{BlobStream, Error, ErrorKind, Result};
+use serde::de::IgnoredAny;
+
+/// How a body is coded, by its reply's `Content-Encoding`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// Not at all, as asked for.
+    Identity,
+    /// Once, in gzip.
+    Gzip,
+    /// In another way, or in several.
+    Other(String),
+}
+
+impl Coding {
+    /// Source: RFC 9110, section 8.4; `x-gzip` is another name of gzip (8.4.1.3).
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(CONTENT_ENCODING).iter();
+        let texts: Vec<_> = values.map(|v| String::from_utf8_lossy(v.as_bytes())).collect();
+        let names = texts.iter().flat_map(|text| text.split(','));
+        let names = names.map(|name| name.trim().to_ascii_lowercase());
+        let names: Vec<_> = names.filter(|n| !n.is_empty() && n != "identity").collect();
+        match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => Self::Identity,
+            ["gzip" | "x-gzip"] => Self::Gzip,
+            _ => Self::Other(names.join(", ")),
+        }
+    }
+
+    /// The document in a body, of at most `limit` bytes. JSON that is only labelled as coded is taken
+    /// as it came.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; [`Protocol`](ErrorKind::Protocol) if the
+    /// coding cannot be undone.
+    pub(crate) async fn document(&self, body: BlobStream, limit: usize) -> Result<Bytes> {
+        let Self::Other(name) = self else { return self.undo(body).bytes(limit).await };
+        let bytes = body.bytes(limit).await?;
+        match self.shows(&bytes) {
+            true => Ok(bytes),
+            false => Err(unasked(name)),
+        }
+    }
+
+    /// Whether what [`undo`](Self::undo) left is content, or JSON that was only labelled as coded.
+    pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
+        let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+        !matches!(self, Self::Other(_)) || is_json()
+    }
+
+    /// The body with gzip undone, where it is gzip and labelled so. Memory does not grow with it.
+    ///
+    /// # Errors
+    /// As the stream's last item: [`Transport`](ErrorKind::Transport) if it ends too early,
+    /// [`Protocol`](ErrorKind::Protocol) if it is damaged.
+    pub(crate) fn undo(&self, body: BlobStream) -> BlobStream {
+        match self {
+            Self::Gzip => gunzip(body),
+            Self::Identity | Self::Other(_) => body,
+        }
+    }
+}
+
+/// The error of a coding that cannot be undone.
+pub(crate) fn unasked(name: &str) -> Error {
+    Error::new(ErrorKind::Protocol)
+        .detail(format!("the reply is coded in \"{name}\", which was not asked for"))
+        .with_hint(
+            "A proxy on the way probably did it: it must pass on replies to \"Accept-Encoding: \
+             identity\" as they are.",
+        )
+}
+
+fn gunzip(body: BlobStream) -> BlobStream {
+    let start = (body, Bytes::new(), Gunzip::new());
+    BlobStream::new(stream::try_unfold(start, |(mut body, mut input, mut gunzip)| async move {
+        loop {
+            let piece = gunzip.undo(&mut input)?;
+            if !piece.is_empty() {
+                return Ok(Some((piece, (body, input, gunzip))));
+            }
+            match body.next().await {
+                Some(next) => input = next?,
+                None => return gunzip.finish().map(|()| None),
+            }
+        }
+    }))
+}
+
+/// Undoes gzip, piece by piece. All members are undone; zeros may follow the last one, as tapes are
+/// padded with, anything else may not. Content that does not begin as gzip does is left as it is.
+pub(crate) struct Gunzip {
+    place: Place,
+    taken: u64,
+    given: u64,
+    piece: Vec<u8>,
+}
+
+enum Place {
+    Start,
+    Plain,
+    Member(Decompress),
+    AfterMember,
+    Padding,
+}
+
+impl Gunzip {
+    pub(crate) fn new() -> Self {
+        Self { place: Place::Start, taken: 0, given: 0, piece: vec![0; PIECE] }
+    }
+
+    /// Takes from `input`, and gives at most 64 KiB; nothing once it needs more input.
+    pub(crate) fn undo(&mut self, input: &mut Bytes) -> Result<Bytes> {
+        loop {
+            let before = input.len();
+            let piece = self.step(input)?;
+            self.taken += (before - input.len()) as u64;
+            self.given += piece.len() as u64;
+            if self.taken > self.given.saturating_mul(2).saturating_add(OVERHEAD) {
+                return Err(damaged("has next to no content"));
+            }
+            if !piece.is_empty() || input.is_empty() {
+                return Ok(piece);
+            }
+        }
+    }
+
+    /// Checks that the input may end here.
+    pub(crate) fn finish(&self) -> Result<()> {
+        match self.place {
+            Place::Member(_) => Err(Error::new(ErrorKind::Transport)
+                .detail("the reply ended early, in the middle of its gzip coding")),
+            _ => Ok(()),
+        }
+    }
+
+    fn step(&mut self, input: &mut Bytes) -> Result<Bytes> {
+        match (&mut self.place, input.first()) {
+            (Place::Member(member), _) => {
+                let (before_in, before_out) = (member.total_in(), member.total_out());
+                let status = member
+                    .decompress(input, &mut self.piece, FlushDecompress::None)
+                    .map_err(|e| damaged("is damaged").with_source(e))?;
+                let [taken, given] =
+                    [member.total_in() - before_in, member.total_out() - before_out]
+                        .map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+                input.advance(taken);
+                if status == Status::StreamEnd {
+                    self.place = Place::AfterMember;
+                }
+                Ok(Bytes::copy_from_slice(&self.piece[..given]))
+            }
+            (Place::Plain, _) => Ok(std::mem::take(input)),
+            (_, None) => Ok(Bytes::new()),
+            (Place::Start | Place::AfterMember, Some(0x1f)) => {
+                self.place = Place::Member(Decompress::new_gzip(WINDOW_BITS));
+                Ok(Bytes::new())
+            }
+            (Place::Start, Some(_)) => {
+                self.place = Place::Plain;
+                Ok(Bytes::new())
+            }
+            (Place::AfterMember | Place::Padding, Some(_)) => {
+                self.place = Place::Padding;
+                match std::mem::take(input).iter().all(|byte| *byte == 0) {
+                    true => Ok(Bytes::new()),
+                    false => Err(damaged("is followed by something else")),
+                }
+            }
+        }
+    }
+}
+
+fn damaged(clause: &str) -> Error {
+    Error::new(ErrorKind::Protocol)
+        .detail(format!("the reply's gzip coding, which was not asked for, {clause}"))
+}
+
+/// 64 KiB of output at a time: one piece of a bomb is no larger than any other's.
+const PIECE: usize = 64 << 10;
+/// 2^15 bytes: the only window that gzip has.
+const WINDOW_BITS: u8 = 15;
+/// 256 KiB: headers, and what a proxy adds that sends each piece at once. Beyond it, input must give
+/// half its size in output, so that members without content come to an end.
+const OVERHEAD: u64 = 256 << 10;
+
+#[cfg(test)]
+mod tests;

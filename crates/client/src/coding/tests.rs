@@ -1,0 +1,115 @@
+use std::io::Write as _;
+
+use flate2::write::GzEncoder;
+use http::HeaderValue;
+
+use super::*;
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn of(lines: &[&'static str]) -> Coding {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        headers.append(CONTENT_ENCODING, HeaderValue::from_static(line));
+    }
+    Coding::of(&headers)
+}
+
+/// The body in pieces of `size` bytes.
+fn pieces(body: &[u8], size: usize) -> BlobStream {
+    let pieces: Vec<_> = body.chunks(size).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
+    BlobStream::new(stream::iter(pieces))
+}
+
+async fn undone(body: &[u8], size: usize) -> Result<Bytes> {
+    Coding::Gzip.undo(pieces(body, size)).bytes(1 << 20).await
+}
+
+#[test]
+fn a_coding_is_read_in_all_its_spellings() {
+    for (lines, expected) in [
+        (&[][..], Coding::Identity),
+        (&["identity"], Coding::Identity),
+        (&[""], Coding::Identity),
+        (&["gzip"], Coding::Gzip),
+        (&["x-gzip"], Coding::Gzip),
+        (&[" GZip "], Coding::Gzip),
+        (&["identity, gzip"], Coding::Gzip),
+        (&["br"], Coding::Other("br".to_owned())),
+        (&["gzip, gzip"], Coding::Other("gzip, gzip".to_owned())),
+        (&["gzip", "x-gzip"], Coding::Other("gzip, x-gzip".to_owned())),
+        (&["deflate"], Coding::Other("deflate".to_owned())),
+        (&["zstd,gzip"], Coding::Other("zstd, gzip".to_owned())),
+    ] {
+        assert_eq!(of(lines), expected, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn gzip_is_undone_whatever_its_pieces() {
+    let content = b"some content, some content".repeat(9_000);
+    let members = [gzip(b"some content, "), gzip(b""), gzip(&content)].concat();
+    let padded = [gzip(&content), vec![0; 1024]].concat();
+    for size in [1, 7, 1 << 20] {
+        assert_eq!(undone(&gzip(&content), size).await.unwrap(), content);
+        assert_eq!(undone(&padded, size).await.unwrap(), content);
+        let whole = [b"some content, ", &content[..]].concat();
+        assert_eq!(undone(&members, size).await.unwrap(), whole);
+        // Only labelled as gzip.
+        assert_eq!(undone(b"{\"a\":1}", size).await.unwrap(), &b"{\"a\":1}"[..]);
+    }
+    assert_eq!(undone(b"", 1).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn broken_gzip_is_an_error() {
+    let right = gzip(b"some content");
+    let mut flipped = right.clone();
+    let crc = flipped.len() - 8;
+    flipped[crc] ^= 1;
+    for (body, kind) in [
+        (right[..right.len() - 1].to_vec(), ErrorKind::Transport),
+        (right[..5].to_vec(), ErrorKind::Transport),
+        ([&right[..], &right[..9]].concat(), ErrorKind::Transport),
+        (flipped, ErrorKind::Protocol),
+        ([&right[..], b"more"].concat(), ErrorKind::Protocol),
+        ([&right[..], &[0; 9], b"more"].concat(), ErrorKind::Protocol),
+        (b"\x1f\x8b\x08 and no more".to_vec(), ErrorKind::Protocol),
+    ] {
+        for size in [1, 1 << 20] {
+            assert_eq!(undone(&body, size).await.unwrap_err().kind(), kind, "{body:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bomb_is_cut_at_the_limit() {
+    let bomb = gzip(&vec![0; 64 << 20]);
+    let mut most = 0;
+    let mut stream = Coding::Gzip.undo(pieces(&bomb, 1 << 20));
+    while let Some(piece) = stream.next().await {
+        most = most.max(piece.unwrap().len());
+    }
+    assert_eq!(most, PIECE);
+    let error = Coding::Gzip.document(pieces(&bomb, 1 << 20), 1 << 20).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    // Members without content are as endless.
+    let empty = gzip(b"");
+    let endless = stream::repeat(Bytes::from(empty.repeat(1000))).map(Ok);
+    let error = Coding::Gzip.document(BlobStream::new(endless), 100).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test]
+async fn other_codings_are_named_unless_the_document_is_there() {
+    let coding = Coding::Other("br".to_owned());
+    let error = coding.document(pieces(b"\x0b\x02\x80{}\x03", 9), 100).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("coded in \"br\", which was not asked for"), "{error}");
+    assert!(error.hint().unwrap().contains("proxy"));
+    assert_eq!(coding.document(pieces(b"{\"a\":1}", 9), 100).await.unwrap(), "{\"a\":1}");
+}

@@ -1,0 +1,235 @@
+//! A download that survives its connections.
+
+use std::ops::Range;
+
+use futures_util::{StreamExt as _, stream};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use longshore_core::{BlobStream, Descriptor, Error, ErrorKind, Result};
+
+use super::RemoteRepository;
+use super::blob::whole_size;
+use super::range::{Mismatch, check_content_range, refused};
+use super::reading::{self, Reading};
+use crate::coding::Coding;
+use crate::exchange::is_broken;
+use crate::reply::Reply;
+
+/// Starts a download of part of a blob, or of all of it: a stream that goes on where it broke off.
+///
+/// Where a body breaks off or stalls, the rest is asked for through the registry again: the URL it
+/// came from may have been signed for a short time. A reply that ignores the range is taken from
+/// its start, and what is known already left out; one with another range is refused. A whole blob of
+/// another size is not asked for again: it would have that size again. Whether it was all right, the
+/// reader's digest decides.
+///
+/// A reply that is coded, though nobody asked for it, is read in one of two ways; which one is
+/// settled before a byte is handed out. Ranges of a coded reply may be counted in either, and so are
+/// not used.
+pub(super) async fn start(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    range: Range<u64>,
+) -> Result<BlobStream> {
+    let mut download = Download {
+        repository: repository.clone(),
+        descriptor: descriptor.clone(),
+        position: range.start,
+        failed_at: range.start,
+        range,
+        body: BlobStream::new(stream::empty()),
+        skip: 0,
+        ends_the_blob: false,
+        ranges_fail: false,
+        reading: None,
+        failures: 0,
+    };
+    download.open().await?;
+    Ok(BlobStream::new(stream::try_unfold(download, |mut download| async move {
+        Ok(download.next().await?.map(|piece| (piece, download)))
+    })))
+}
+
+struct Download {
+    repository: RemoteRepository,
+    descriptor: Descriptor,
+    range: Range<u64>,
+    /// The next byte to yield.
+    position: u64,
+    body: BlobStream,
+    /// Bytes of the body to leave out.
+    skip: u64,
+    /// Whether the end of the body is the end of the blob, and not of a connection.
+    ends_the_blob: bool,
+    /// Whether the registry answered a range with another one, or with a coded reply.
+    ranges_fail: bool,
+    /// How coded replies are read, once that is known.
+    reading: Option<Reading>,
+    failures: usize,
+    /// Where the last failure was.
+    failed_at: u64,
+}
+
+impl Download {
+    /// Asks for the bytes from the position on.
+    async fn open(&mut self) -> Result<()> {
+        let rest = self.position..self.range.end;
+        let whole = rest == (0..self.descriptor.size);
+        let mut reply = match whole || self.ranges_fail {
+            true => self.whole().await?,
+            false => match self.part(&rest).await? {
+                Some(reply) => reply,
+                None => return Ok(()),
+            },
+        };
+        while !self.take_whole(reply).await? {
+            reply = self.whole().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the whole blob.
+    async fn whole(&mut self) -> Result<Reply> {
+        let reply = self.repository.get_blob(&self.descriptor.digest, None).await?;
+        reply.expect(&[200]).await.map_err(|e| e.at(self.name()))
+    }
+
+    /// Asks for a part and takes it; returns a reply that has the whole blob in its place.
+    async fn part(&mut self, rest: &Range<u64>) -> Result<Option<Reply>> {
+        let (digest, size) = (&self.descriptor.digest, self.descriptor.size);
+        let reply = self.repository.get_blob(digest, Some(rest)).await?;
+        let refusal = match reply.status.as_u16() {
+            200 => return Ok(Some(reply)),
+            206 => check_content_range(&reply.headers, rest, size),
+            416 => Err(refused(&reply.headers, size)),
+            _ => return Err(reply.into_error().await.at(self.name())),
+        };
+        match refusal {
+            Ok(()) => {
+                (self.body, self.skip) = (reply.body.into_stream(), 0);
+                self.ends_the_blob = false;
+                return Ok(None);
+            }
+            Err(Mismatch::Size(size)) => return Err(self.other_size(size)),
+            Err(Mismatch::Range(clause)) => {
+                tracing::debug!(%digest, clause, "a bad partial reply");
+                self.ranges_fail = true;
+            }
+        }
+        self.whole().await.map(Some)
+    }
+
+    /// Takes the whole blob, and leaves out what is known already; `false` if it must be asked for
+    /// once more.
+    async fn take_whole(&mut self, reply: Reply) -> Result<bool> {
+        if reply.coding() != Coding::Identity {
+            return self.take_coded(reply).await;
+        }
+        if let Some(size) = whole_size(&reply).filter(|size| *size != self.descriptor.size) {
+            return Err(self.other_size(size));
+        }
+        self.ends_the_blob = reply.headers.contains_key(TRANSFER_ENCODING);
+        (self.body, self.skip) = (reply.body.into_stream(), self.position);
+        Ok(true)
+    }
+
+    async fn take_coded(&mut self, reply: Reply) -> Result<bool> {
+        self.ranges_fail = true;
+        let coding = reply.coding();
+        let length = reply.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+        let is_framed = length.is_some() || reply.headers.contains_key(TRANSFER_ENCODING);
+        let body = reply.body.into_stream();
+        let by_size = || reading::by_size(&coding, length, self.descriptor.size);
+        let known = match self.reading {
+            Some(reading) => Some(reading),
+            None => by_size().map_err(|e| e.at(self.name()))?,
+        };
+        let (body, ends_the_blob) = match known {
+            Some(Reading::AsItCame) => (body, is_framed),
+            Some(Reading::Undone) => (coding.undo(body), true),
+            None => match reading::find(&coding, body, &self.descriptor).await {
+                Ok(found) => {
+                    self.reading = Some(found.reading);
+                    let Some(blob) = found.blob else { return Ok(false) };
+                    (blob.into(), true)
+                }
+                Err(error) => {
+                    self.pause_after(error.at(self.name())).await?;
+                    return Ok(false);
+                }
+            },
+        };
+        (self.body, self.skip, self.ends_the_blob) = (body, self.position, ends_the_blob);
+        Ok(true)
+    }
+
+    fn other_size(&self, size: u64) -> Error {
+        let clause =
+            format!("the manifest says {} bytes, the registry has {size}", self.descriptor.size);
+        Error::new(ErrorKind::SizeMismatch).at(self.name()).detail(clause)
+    }
+
+    /// The next piece, also of what is more than the range: the reader of a whole blob refuses it.
+    async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
+        loop {
+            match self.body.next().await {
+                Some(Ok(mut piece)) => {
+                    let skipped = self.skip.min(piece.len() as u64);
+                    self.skip -= skipped;
+                    drop(piece.split_to(usize::try_from(skipped).unwrap_or(usize::MAX)));
+                    self.position += piece.len() as u64;
+                    if !piece.is_empty() {
+                        return Ok(Some(piece));
+                    }
+                }
+                None if self.position >= self.range.end => return Ok(None),
+                // What is left to skip did not come either.
+                None if self.ends_the_blob => {
+                    return Err(self.other_size(self.position - self.skip));
+                }
+                None => {
+                    let error = Error::new(ErrorKind::Transport).at(self.name());
+                    self.recover(error.detail("the reply ended early")).await?;
+                }
+                Some(Err(error)) => self.recover(error.at(self.name())).await?,
+            }
+        }
+    }
+
+    /// Opens the rest after a failure; gives up after several without progress.
+    async fn recover(&mut self, error: Error) -> Result<()> {
+        if self.position - self.failed_at >= PROGRESS {
+            self.failures = 0;
+        }
+        self.failed_at = self.position;
+        // What ends with the last byte in place has not failed.
+        if self.position >= self.range.end && is_broken(&error) {
+            self.body = BlobStream::new(stream::empty());
+            return Ok(());
+        }
+        self.pause_after(error).await?;
+        self.open().await
+    }
+
+    /// Waits after a failure that is worth another attempt.
+    ///
+    /// # Errors
+    /// The failure, if it is not, or if there were too many.
+    async fn pause_after(&mut self, error: Error) -> Result<()> {
+        let policy = &self.repository.shared().retry;
+        self.failures += 1;
+        if !is_broken(&error) || self.failures >= policy.attempts.get() {
+            return Err(error);
+        }
+        let wait = policy.wait(self.failures, fastrand::f64());
+        tracing::debug!(digest = %self.descriptor.digest, position = self.position, %error, "resuming");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        self.repository.blob_name(&self.descriptor.digest)
+    }
+}
+
+/// 1 MiB: with less than this between failures, they count as one series.
+const PROGRESS: u64 = 1 << 20;

@@ -1,0 +1,145 @@
+//! The two readings of a blob's reply that says it is coded, and which of them is the blob.
+//!
+//! A proxy compressed it: then the blob is what the coding holds. Or a storage labels content with
+//! what it is by itself, a gzip layer: then the blob is the bytes as they came. Sizes tell where
+//! they can, else the digest does, before a byte is handed out.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use longshore_core::{BlobStream, Descriptor, Error, Result, Verifier};
+
+use crate::coding::{Coding, Gunzip, unasked};
+
+/// How the bytes of a reply are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    AsItCame,
+    /// With its gzip undone.
+    Undone,
+}
+
+/// The reading that the sizes alone decide on. `length` is the reply's, if it has one.
+///
+/// A large blob is hardly ever as long as it is in gzip, to the byte; a small one may be.
+///
+/// # Errors
+/// [`Protocol`](longshore_core::ErrorKind::Protocol) if the coding is needed and not gzip.
+pub(super) fn by_size(coding: &Coding, length: Option<u64>, size: u64) -> Result<Option<Reading>> {
+    match (length, coding) {
+        (Some(length), Coding::Other(name)) if length != size => Err(unasked(name)),
+        (Some(length), _) if length != size => Ok(Some(Reading::Undone)),
+        (Some(_), _) if size > KEPT_LIMIT => Ok(Some(Reading::AsItCame)),
+        _ => Ok(None),
+    }
+}
+
+/// What holding both readings against the digest came to.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) reading: Reading,
+    /// The blob, where it is small enough to be kept.
+    pub(super) blob: Option<Bytes>,
+}
+
+/// Reads a reply to its end, and finds out which reading of it is the blob.
+///
+/// # Errors
+/// What broke the reply off. If neither reading is the blob, what is wrong with that of the coding.
+pub(super) async fn find(
+    coding: &Coding,
+    mut reply: BlobStream,
+    descriptor: &Descriptor,
+) -> Result<Found> {
+    let (mut as_it_came, mut undone) = (Candidate::new(descriptor)?, Candidate::new(descriptor)?);
+    let mut gunzip = Gunzip::new();
+    if let Coding::Other(name) = coding {
+        undone.failed = Some(unasked(name));
+    }
+    while let Some(piece) = reply.next().await {
+        let piece = piece?;
+        as_it_came.take(&piece);
+        undone.take_undone(&mut gunzip, piece);
+        if as_it_came.failed.is_some() && undone.failed.is_some() {
+            break;
+        }
+    }
+    if let Ok(blob) = as_it_came.verdict() {
+        return Ok(Found { reading: Reading::AsItCame, blob });
+    }
+    // What is missing may come with another attempt; what is wrong will not.
+    let cut_short = gunzip.finish().err().filter(|_| undone.failed.is_none());
+    match undone.verdict() {
+        Ok(blob) => Ok(Found { reading: Reading::Undone, blob }),
+        Err(error) => Err(cut_short.unwrap_or(error)),
+    }
+}
+
+/// One reading, on its way to be the blob.
+struct Candidate {
+    check: Verifier,
+    failed: Option<Error>,
+    kept: Option<Vec<u8>>,
+}
+
+impl Candidate {
+    fn new(descriptor: &Descriptor) -> Result<Self> {
+        let check = Verifier::new(&descriptor.digest, descriptor.size)?;
+        let kept = (descriptor.size <= KEPT_LIMIT).then(Vec::new);
+        Ok(Self { check, failed: None, kept })
+    }
+
+    /// Takes the next bytes; of one that has failed, none.
+    fn take(&mut self, piece: &[u8]) {
+        if self.failed.is_none() {
+            self.failed = self.check.update(piece).err();
+        }
+        if let (None, Some(kept)) = (&self.failed, &mut self.kept) {
+            kept.extend_from_slice(piece);
+        }
+    }
+
+    fn take_undone(&mut self, gunzip: &mut Gunzip, mut coded: Bytes) {
+        while self.failed.is_none() {
+            match gunzip.undo(&mut coded) {
+                Ok(piece) if piece.is_empty() => return,
+                Ok(piece) => self.take(&piece),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+    }
+
+    fn verdict(self) -> Result<Option<Bytes>> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.check.finish().map(|()| self.kept.map(Bytes::from)),
+        }
+    }
+}
+
+/// 64 KiB: a blob up to this size is kept while it is held against its digest, a larger one is asked
+/// for again.
+const KEPT_LIMIT: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_decide_where_they_can() {
+        let (small, large) = (100, 1 << 20);
+        for (length, size, expected) in [
+            (Some(large), large, Some(Reading::AsItCame)),
+            (Some(large - 1), large, Some(Reading::Undone)),
+            (Some(large + 1), large, Some(Reading::Undone)),
+            (Some(small + 1), small, Some(Reading::Undone)),
+            (Some(small), small, None),
+            (None, small, None),
+            (None, large, None),
+        ] {
+            let found = by_size(&Coding::Gzip, length, size).unwrap();
+            assert_eq!(found, expected, "{length:?} {size}");
+            let other = by_size(&Coding::Other("br".to_owned()), length, size);
+            assert_eq!(other.ok(), (expected != Some(Reading::Undone)).then_some(expected));
+        }
+    }
+}
