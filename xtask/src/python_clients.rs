@@ -12,10 +12,7 @@ use crate::metadata::Metadata;
 use crate::peers;
 use crate::step::succeed;
 
-/// What the names of tests that need it contain: the module that they are in.
-pub(crate) const IN_TEST_NAMES: &str = "predecessors::";
-
-/// What it is called among the peers.
+/// The name of the environment's folder, and of the test target that needs it.
 pub(crate) const NAME: &str = "predecessors";
 
 /// Makes the environment, unless it is there and has what is asked for.
@@ -37,8 +34,7 @@ pub(crate) fn set_up() -> Result<(), Failure> {
 /// What to say where they are not.
 pub(crate) fn left_out(reason: &Failure) -> String {
     format!(
-        "left out: the earlier clients, in Python ({reason}): tests with `{IN_TEST_NAMES}` in \
-         their name did not run"
+        "left out: the earlier clients, in Python ({reason}): the test target `{NAME}` did not run"
     )
 }
 

@@ -10,6 +10,7 @@ mod blocking;
 mod blocking_image;
 mod blocking_v1;
 mod certificate;
+mod clients;
 mod coding;
 mod credentials;
 mod docker_content;
@@ -23,7 +24,6 @@ mod listing;
 mod manifest;
 mod manifest_reply;
 mod ping;
-mod predecessors;
 mod proxy;
 mod push;
 mod raw;
@@ -40,31 +40,18 @@ mod v1;
 use std::time::Duration;
 
 use longshore::{
-    Client, ClientBuilder, Credential, Descriptor, HostAddresses, Limits, MediaType,
-    MemoryCredentials, RegistryName, RegistrySettings, RemoteRepository, Repository, RetryPolicy,
-    Scheme, Secret,
+    ClientBuilder, Descriptor, HostAddresses, Limits, MediaType, RegistrySettings, Repository,
+    Scheme,
 };
 use longshore_testkit::script::Script;
 
-/// A client that waits for nothing longer than a test can.
-fn quick() -> ClientBuilder {
-    let mut retry = RetryPolicy::default();
-    retry.first_wait = Duration::from_millis(1);
-    retry.longest_wait = Duration::from_millis(5);
-    Client::builder().retry(retry)
-}
+use self::clients::{login, place, quick, remote};
 
-/// The same, which soon gives up on a body that stalls.
+/// As [`quick`], but soon gives up on a body that stalls.
 fn impatient() -> ClientBuilder {
     let mut limits = Limits::default();
     limits.idle = Duration::from_secs(1);
     quick().limits(limits)
-}
-
-/// A user with a password at a server that speaks plain HTTP, and who means it.
-fn login(registry: RegistryName, user: &str, password: &str) -> MemoryCredentials {
-    let credential = Credential::login(user, Secret::new(password), "the caller");
-    MemoryCredentials::new().with_credential(registry, credential.over_plain_http())
 }
 
 /// A client for the same server under a name that is not this machine's, over plain HTTP as all
@@ -76,15 +63,6 @@ fn elsewhere(server: &Script) -> (ClientBuilder, Repository) {
     let here = HostAddresses::new("r.example", None, vec![address.ip()]);
     let client = quick().default_settings(plain).host_addresses(here);
     (client, format!("r.example:{}/a/b", address.port()).parse().unwrap())
-}
-
-/// The repository `a/b` at a scripted server.
-fn place(server: &Script) -> Repository {
-    format!("{}/a/b", server.address()).parse().unwrap()
-}
-
-fn remote(server: &Script) -> RemoteRepository {
-    quick().build().repository(&place(server))
 }
 
 fn blob(content: &[u8]) -> Descriptor {

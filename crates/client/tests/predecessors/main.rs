@@ -3,10 +3,16 @@
 //! What is said to a predecessor is its own Python, from `testkit::peer::Predecessor`. Where one is
 //! wrong by its nature, the test shows both answers and names the defect.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
+
+#[path = "../integration/clients.rs"]
+mod clients;
 mod crashvb;
 mod crashvb_credentials;
 mod crashvb_network;
 mod crashvb_values;
+#[path = "../integration/docker_content.rs"]
+mod docker_content;
 mod dreg;
 mod dxf;
 mod dxf_program;
@@ -37,8 +43,8 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::docker_content::{docker_image, docker_list};
-use crate::quick;
+use self::clients::{login, quick, remote};
+use self::docker_content::{docker_image, docker_list};
 
 /// An embedded registry, filled, and longshore's way to it.
 struct Place {
