@@ -1,6 +1,7 @@
 //! Carries out a copy.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
@@ -30,23 +31,20 @@ pub(super) struct Run {
     permits: Semaphore,
     blobs: Once,
     manifests: Once,
+    /// What each manifest lists, where referrers go along: they hang on children too.
+    listed: Mutex<HashMap<Digest, Vec<Digest>>>,
 }
 
-/// One copy: what it counts, and what it has walked over.
+/// One copy: what it counts, and what it left out.
 #[derive(Default)]
 struct Copy {
     tally: Mutex<Tally>,
-    walked: Mutex<Vec<Digest>>,
     left_out: Mutex<Vec<Digest>>,
 }
 
 impl Copy {
     fn count(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn walked(&self) -> std::sync::MutexGuard<'_, Vec<Digest>> {
-        self.walked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,8 +56,8 @@ impl Run {
         observer: Observer,
     ) -> Self {
         let permits = Semaphore::new(options.parallel.get());
-        let (blobs, manifests) = (Once::default(), Once::default());
-        Self { source, target, options, observer, permits, blobs, manifests }
+        let (blobs, manifests, listed) = Default::default();
+        Self { source, target, options, observer, permits, blobs, manifests, listed }
     }
 
     /// Brings one blob over.
@@ -80,7 +78,7 @@ impl Run {
         let root = self.root(&selector).await?;
         self.deliver(&copy, &root, tag.as_ref()).await?;
         if self.options.referrers {
-            self.referrers(&copy).await?;
+            self.referrers(&copy, root.digest()).await?;
         }
         let tally = *copy.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let left_out = copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -166,7 +164,6 @@ impl Run {
         manifest: &RawManifest,
         depth: usize,
     ) -> Result<Holding> {
-        copy.walked().push(manifest.digest().clone());
         let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
         match self.walk(holding) {
             Walk::Stop => {}
@@ -191,6 +188,10 @@ impl Run {
                 .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
         }
         let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
+        if self.options.referrers {
+            let children = successors.manifests.iter().map(|child| child.digest.clone());
+            self.listed().insert(manifest.digest().clone(), children.collect());
+        }
         if walk == Walk::Foreign {
             successors.blobs.retain(|blob| blob.media_type.is_nondistributable());
             successors.unsized_blobs.clear();
@@ -285,7 +286,7 @@ impl Run {
 
     /// Schema 1 states no sizes: the source is asked.
     async fn unsized_blob(self: Arc<Self>, copy: Arc<Copy>, digest: Digest) -> Result<()> {
-        let size = self.source.blob_size(&digest).await.map_err(|e| e.on(Side::Source))?;
+        let size = self.blob_size(&digest).await?;
         let size = size.ok_or_else(|| {
             Error::new(ErrorKind::NotFound).at(format!("blob {digest}")).on(Side::Source)
         })?;
@@ -351,6 +352,11 @@ impl Run {
         self.source.manifest(selector).await.map_err(|e| e.on(Side::Source))
     }
 
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        self.source.blob_size(digest).await.map_err(|e| e.on(Side::Source))
+    }
+
     async fn is_blob(&self, listed: &Descriptor) -> Result<bool> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         graph::is_blob(&*self.source, listed).await.map_err(|e| e.on(Side::Source))
@@ -366,15 +372,19 @@ impl Run {
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }
 
-    /// Everything that refers to what was walked over, and to that in turn.
-    async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>) -> Result<()> {
-        let mut done = 0;
+    /// Everything that refers to the root or to what is below it, and to that in turn.
+    ///
+    /// What is below is looked up, not what this copy brought over itself: another copy may have
+    /// brought a manifest that both have, and failed after that.
+    async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>, root: &Digest) -> Result<()> {
+        let mut known = HashSet::from([root.clone()]);
+        let mut subjects = VecDeque::from([root.clone()]);
         let mut found = 0;
-        loop {
-            let Some(subject) = copy.walked().get(done).cloned() else {
-                return Ok(());
-            };
-            done += 1;
+        while let Some(subject) = subjects.pop_front() {
+            // A blob that an index lists is never a key.
+            let below = self.listed().get(&subject).cloned();
+            let Some(below) = below else { continue };
+            subjects.extend(below.into_iter().filter(|child| known.insert(child.clone())));
             let mut referrers = self.source.referrers(&subject, None).items();
             while let Some(referrer) = referrers.try_next().await.map_err(|e| e.on(Side::Source))? {
                 found += 1;
@@ -384,11 +394,17 @@ impl Run {
                         .on(Side::Source)
                         .detail(format!("more than {REFERRER_LIMIT} referrers")));
                 }
-                if !copy.walked().contains(&referrer.digest) {
+                if known.insert(referrer.digest.clone()) {
                     self.listed_manifest(copy, &referrer, 0).await?;
+                    subjects.push_back(referrer.digest);
                 }
             }
         }
+        Ok(())
+    }
+
+    fn listed(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Digest>>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -137,6 +137,33 @@ async fn referrers_go_along_when_asked() {
 }
 
 #[tokio::test]
+async fn referrers_of_what_a_failed_copy_brought_over_go_along_too() {
+    let (source, index, _) = fixture().await;
+    let manifest = source.manifest(&index.digest.into()).await.unwrap();
+    let [image, lost] =
+        <[_; 2]>::try_from(crate::graph::Successors::of(&manifest).unwrap().manifests).unwrap();
+    Pack::artifact("application/vnd.example.signature".parse().unwrap())
+        .file("signature", "of the image")
+        .subject(image.clone())
+        .push(&source, None)
+        .await
+        .unwrap();
+    // Two indexes of the same image; the first has one more, which is lost.
+    Pack::index(vec![image.clone(), lost.clone()]).push(&source, Some(&tag("a"))).await.unwrap();
+    Pack::index(vec![image.clone()]).push(&source, Some(&tag("b"))).await.unwrap();
+    crate::store::Delete::delete_manifest(&source, &lost.digest).await.unwrap();
+    let target = Memory::new();
+    let mut options = CopyOptions::default();
+    options.referrers = true;
+    options.parallel = NonZeroUsize::MIN;
+    let copier =
+        Copier::builder(Arc::new(source), Arc::new(target.clone())).options(options).build();
+    let outcomes = copier.copy_tags(vec![tag("a"), tag("b")]).await;
+    assert_eq!(outcomes.iter().map(|o| o.result.is_ok()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(target.referrers(&image.digest, None).all().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn an_error_says_which_side_and_no_tag_is_moved() {
     let (source, index, _) = fixture().await;
     let lost = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"shared");
