@@ -144,8 +144,13 @@ pub fn open(path: &Path) -> Result<File> {
 /// # Errors
 /// As [`open`]; [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes.
 pub fn read(path: &Path, limit: usize) -> Result<Bytes> {
+    read_open(path, &open(path)?, limit)
+}
+
+/// Reads a small file that is open to its end.
+pub(crate) fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
     let mut content = Vec::new();
-    open(path)?.take(limit as u64 + 1).read_to_end(&mut content).map_err(|e| Error::io(path, e))?;
+    file.take(limit as u64 + 1).read_to_end(&mut content).map_err(|e| Error::io(path, e))?;
     if content.len() > limit {
         return Err(Error::new(ErrorKind::TooLarge)
             .at(path.display())

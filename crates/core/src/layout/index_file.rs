@@ -1,6 +1,7 @@
 //! `oci-layout` and `index.json`: the two documents of a layout, and how they change.
 
 use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +17,26 @@ use crate::manifest::Index;
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) that names the file, if it is damaged.
 pub(super) fn read(root: &Path) -> Result<Index> {
+    parse(root, &open(root)?)
+}
+
+/// Opens `index.json`.
+pub(super) fn open(root: &Path) -> Result<File> {
+    blob_file::open(&root.join(INDEX))
+}
+
+/// What the system says of `index.json`, if it says anything.
+pub(super) fn metadata(root: &Path) -> Option<Metadata> {
+    std::fs::symlink_metadata(root.join(INDEX)).ok()
+}
+
+/// Reads an `index.json` that is open.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
     let path = root.join(INDEX);
-    let bytes = blob_file::read(&path, INDEX_LIMIT)?;
+    let bytes = blob_file::read_open(&path, file, INDEX_LIMIT)?;
     serde_json::from_slice(&bytes).map_err(|e| {
         Error::new(ErrorKind::Invalid)
             .at(path.display())

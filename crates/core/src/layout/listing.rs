@@ -1,13 +1,15 @@
 //! The names in `index.json`, and how entries are listed under them. Pure: every store that keeps a
 //! layout, in a folder or in a tar file, uses it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph;
 use crate::manifest::RawManifest;
+use crate::media_type::MediaType;
 use crate::reference::{Reference, Tag, TagOrDigest};
 
 /// What is listed of a manifest.
@@ -30,6 +32,40 @@ impl Entry {
             descriptor.artifact_type = referrer.artifact_type;
         }
         Ok(Self { descriptor, children })
+    }
+}
+
+/// What the manifests of an index refer to, by their subjects.
+#[derive(Debug, Default)]
+pub struct Referrers(HashMap<Digest, Vec<Descriptor>>);
+
+impl Referrers {
+    /// Reads each manifest that is listed, and finds out what it refers to. Documents of other kinds
+    /// may be listed beside, which refer to nothing.
+    ///
+    /// # Errors
+    /// What `read` fails with; [`Invalid`](ErrorKind::Invalid) for a manifest that cannot be read.
+    pub fn read(
+        entries: &[Descriptor],
+        read: impl Fn(&Descriptor) -> Result<RawManifest>,
+    ) -> Result<Self> {
+        let (mut found, mut seen) = (Self::default(), HashSet::new());
+        for entry in entries.iter().filter(|entry| seen.insert(&entry.digest)) {
+            match read(entry).and_then(|manifest| graph::referrer(&manifest)) {
+                Ok(Some((subject, listed))) => found.0.entry(subject).or_default().push(listed),
+                Ok(None) => {}
+                Err(_) if !entry.media_type.is_manifest() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Those that refer to a manifest, all or those of one type.
+    #[must_use]
+    pub fn of(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Vec<Descriptor> {
+        let all = self.0.get(subject).into_iter().flatten();
+        all.filter(|listed| listed.is_of_type(artifact_type)).cloned().collect()
     }
 }
 
@@ -67,11 +103,15 @@ pub fn names(entries: &[Descriptor]) -> BTreeMap<&str, &Descriptor> {
 /// to choose from if there are several.
 pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
     let named: Vec<&Descriptor> = names(entries).into_values().collect();
+    let is_manifest = |entry: &&Descriptor| entry.media_type.is_manifest();
+    let manifests: Vec<&Descriptor> = entries.iter().filter(is_manifest).collect();
     match (&named[..], entries) {
         ([one], _) => {
             Ok(Some(tag_of(one).map_or_else(|| one.digest.clone().into(), TagOrDigest::from)))
         }
         ([], [one]) => Ok(Some(one.digest.clone().into())),
+        // The specification's own example lists an XML document beside.
+        ([], [_, _, ..]) if manifests.len() == 1 => Ok(Some(manifests[0].digest.clone().into())),
         ([], []) => Err(Error::new(ErrorKind::NotFound).detail("it holds no image")),
         ([], _) => Ok(None),
         _ => Err(several(named)),
@@ -246,7 +286,6 @@ pub fn unname(entries: &mut Vec<Descriptor>, name: &str) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media_type::MediaType;
 
     fn entry(content: &str, name: Option<&str>) -> Descriptor {
         let mut entry = Descriptor::of(MediaType::OCI_MANIFEST, content.as_bytes());
@@ -305,6 +344,18 @@ mod tests {
         for part in [format!("a/b:v3 ({})", entries[7].digest), "alpine:v3".to_owned()] {
             assert!(e.to_string().contains(&part), "{e}");
         }
+    }
+
+    #[test]
+    fn the_only_manifest_may_be_listed_beside_other_documents() {
+        let image = entry("image", None);
+        let xml = Descriptor::of("application/xml".parse().unwrap(), b"xml");
+        let chosen = |entries: &[Descriptor]| only(entries).map_err(|e| e.kind());
+        let by_digest = |entry: &Descriptor| Ok(Some(entry.digest.clone().into()));
+        assert_eq!(chosen(&[xml.clone(), image.clone()]), by_digest(&image));
+        assert_eq!(chosen(std::slice::from_ref(&xml)), by_digest(&xml));
+        assert_eq!(chosen(&[xml, image, entry("other", None)]), Ok(None));
+        assert_eq!(chosen(&[]), Err(ErrorKind::NotFound));
     }
 
     #[test]

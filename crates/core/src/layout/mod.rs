@@ -7,6 +7,7 @@
 mod index_file;
 pub mod listing;
 mod lock;
+mod reading;
 
 use std::fmt;
 use std::ops::Range;
@@ -14,14 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 
+use self::reading::{Kept, Reading};
 use crate::blob::{BlobBody, BlobReader, BlobStream};
 use crate::blob_file;
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph;
 use crate::manifest::{Index, MANIFEST_LIMIT, RawManifest};
 use crate::media_type::MediaType;
 use crate::offload::offload;
@@ -44,6 +44,7 @@ pub struct Layout {
     /// Whose turn it is to change `index.json` among this layout's clones: they need not poll for
     /// the file's lock against each other.
     turn: Arc<Mutex<()>>,
+    reading: Arc<Reading>,
     /// The name that every tag stands for, if there is but one.
     name: Option<Arc<str>>,
 }
@@ -58,7 +59,7 @@ impl Layout {
         let root = root.into();
         offload(move || {
             index_file::check_marker(&root)?;
-            Ok(Self { root: root.into(), turn: Arc::default(), name: None })
+            Ok(Self::at(root))
         })
         .await
     }
@@ -71,7 +72,7 @@ impl Layout {
         let root = root.into();
         offload(move || {
             index_file::create(&root)?;
-            Ok(Self { root: root.into(), turn: Arc::default(), name: None })
+            Ok(Self::at(root))
         })
         .await
     }
@@ -103,7 +104,7 @@ impl Layout {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the file is damaged.
     pub async fn entries(&self) -> Result<Vec<Descriptor>> {
-        self.index().await.map(|index| index.manifests)
+        self.reading().await.map(|kept| kept.index.manifests.clone())
     }
 
     /// The only manifest of the layout: the one that is named if just one is (by its tag, if the
@@ -121,9 +122,14 @@ impl Layout {
         }
     }
 
-    async fn index(&self) -> Result<Index> {
-        let root = Arc::clone(&self.root);
-        offload(move || index_file::read(&root)).await
+    fn at(root: PathBuf) -> Self {
+        let (turn, reading) = Default::default();
+        Self { root: root.into(), turn, reading, name: None }
+    }
+
+    async fn reading(&self) -> Result<Arc<Kept>> {
+        let (root, reading) = (Arc::clone(&self.root), Arc::clone(&self.reading));
+        offload(move || reading.now(&root)).await
     }
 
     /// Changes `index.json` under the lock; `change` sees it as it is then.
@@ -165,10 +171,11 @@ impl Layout {
 
     /// What `index.json` says of a manifest, if it lists it.
     async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
-        let entries = self.entries().await?;
+        let kept = self.reading().await?;
+        let entries = &kept.index.manifests;
         let found = match (selector, &self.name) {
-            (TagOrDigest::Tag(_), Some(name)) => listing::named(&entries, name),
-            _ => listing::listed(&entries, selector),
+            (TagOrDigest::Tag(_), Some(name)) => listing::named(entries, name),
+            _ => listing::listed(entries, selector),
         };
         found.map(Option::<&Descriptor>::cloned).map_err(|e| e.at(self.name()))
     }
@@ -197,17 +204,9 @@ impl Layout {
         RawManifest::new(bytes, media_type, digest)
     }
 
-    async fn matching_referrer(
-        &self,
-        entry: Descriptor,
-        subject: &Digest,
-        artifact_type: Option<&MediaType>,
-    ) -> Result<Option<Descriptor>> {
-        let manifest = self.read_manifest(entry.digest, Some(entry.media_type)).await?;
-        Ok(graph::referrer(&manifest)?
-            .filter(|(of, _)| of == subject)
-            .map(|(_, listed)| listed)
-            .filter(|d| d.is_of_type(artifact_type)))
+    fn read_listed(&self, entry: &Descriptor) -> Result<RawManifest> {
+        let bytes = blob_file::read(&self.blob_path(&entry.digest), MANIFEST_LIMIT)?;
+        RawManifest::new(bytes, Some(entry.media_type.clone()), entry.digest.clone())
     }
 
     async fn delete_file(&self, digest: &Digest) -> Result<()> {
@@ -279,7 +278,8 @@ impl Source for Layout {
         Pages::new(move |_| {
             let (layout, after) = (layout.clone(), after.clone());
             async move {
-                let items = listing::tags(&layout.entries().await?, after.as_ref());
+                let kept = layout.reading().await?;
+                let items = listing::tags(&kept.index.manifests, after.as_ref());
                 Ok(crate::page::Page { items, next: None })
             }
         })
@@ -292,12 +292,12 @@ impl Source for Layout {
             let (layout, subject, artifact_type) =
                 (layout.clone(), subject.clone(), artifact_type.clone());
             async move {
-                let entries = layout.entries().await?;
-                let items = futures_util::stream::iter(entries)
-                    .then(|d| layout.matching_referrer(d, &subject, artifact_type.as_ref()))
-                    .try_filter_map(|found| async move { Ok(found) })
-                    .try_collect()
-                    .await?;
+                let find = move || {
+                    let kept = layout.reading.now(&layout.root)?;
+                    let referrers = kept.referrers(|entry| layout.read_listed(entry))?;
+                    Ok(referrers.of(&subject, artifact_type.as_ref()))
+                };
+                let items = offload(find).await?;
                 Ok(crate::page::Page { items, next: None })
             }
         })

@@ -145,3 +145,52 @@ async fn what_a_killed_writer_left_goes_after_a_day() {
     Layout::create(layout.path()).await.unwrap();
     assert!(!old.exists() && new.exists());
 }
+
+#[tokio::test]
+async fn what_others_write_is_seen_at_once() {
+    let (_folder, layout) = layout().await;
+    push(&layout, "v1", "one").await;
+    let other = Layout::open(layout.path()).await.unwrap();
+    let tags = async || other.tags(None).all().await.unwrap();
+    assert_eq!(tags().await, [tag("v1")]);
+    for n in 2..9 {
+        push(&layout, &format!("v{n}"), "one").await;
+        assert_eq!(tags().await.len(), n);
+    }
+    // In place, as some programs write it, and as long as before.
+    let path = layout.path().join("index.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"v1\"", "\"x1\"")).unwrap();
+    assert!(tags().await.contains(&tag("x1")));
+    layout.delete_tag(&tag("x1")).await.unwrap();
+    assert_eq!(tags().await.len(), 7);
+}
+
+#[tokio::test]
+async fn referrers_are_listed_beside_documents_of_other_kinds() {
+    let (_folder, layout) = layout().await;
+    let image = push(&layout, "v1", "one").await;
+    let sign = async |name: &str| {
+        let pack = Pack::artifact("a/signature".parse().unwrap()).subject(image.clone());
+        pack.annotation("name", name).push(&layout, None).await.unwrap();
+    };
+    let xml = Bytes::from_static(b"<xml/>");
+    let xml = (Descriptor::of("application/xml".parse().unwrap(), &xml), xml);
+    layout.push_blob(&xml.0, xml.1.into()).await.unwrap();
+    let missing = Descriptor::of("text/plain".parse().unwrap(), b"missing");
+    layout
+        .update(move |index| {
+            index.manifests.extend([xml.0, missing]);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    for n in 1..3 {
+        sign(&n.to_string()).await;
+        for (artifact_type, count) in [(None, n), (Some("a/signature"), n), (Some("a/other"), 0)] {
+            let artifact_type = artifact_type.map(|t| t.parse().unwrap());
+            let listed = layout.referrers(&image.digest, artifact_type.as_ref()).all().await;
+            assert_eq!(listed.unwrap().len(), count);
+        }
+    }
+}

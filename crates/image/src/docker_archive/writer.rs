@@ -310,8 +310,9 @@ impl Target for DockerArchiveWriter {
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
         let reader = body.open(descriptor).await?;
-        let (folder, limits) = (self.work.staging.path().to_owned(), self.limits);
-        let unpacked = work_over(reader, move |pieces| unpack(pieces, &folder, limits))
+        // Holds the folder until it is done: it may go on for a moment after this was dropped.
+        let (work, limits) = (Arc::clone(&self.work), self.limits);
+        let unpacked = work_over(reader, move |pieces| unpack(pieces, work.staging.path(), limits))
             .await
             .map_err(|e| e.at(&descriptor.digest))?;
         self.work.state().blobs.insert(descriptor.digest.clone(), unpacked);

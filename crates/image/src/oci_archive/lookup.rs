@@ -1,8 +1,7 @@
 //! Manifests and referrers among the entries of an index, wherever the blobs lie.
 
 use longshore_core::{
-    Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, MediaType, RawManifest, Result,
-    TagOrDigest, graph, listing,
+    Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, RawManifest, Result, TagOrDigest, listing,
 };
 
 use crate::section::Section;
@@ -52,23 +51,9 @@ impl Lookup<'_> {
         RawManifest::new(bytes, media_type, digest)
     }
 
-    /// The listed manifests that refer to `subject`.
-    pub(super) fn referrers(
-        &self,
-        subject: &Digest,
-        artifact_type: Option<&MediaType>,
-    ) -> Result<Vec<Descriptor>> {
-        let mut found = Vec::new();
-        for entry in self.entries {
-            let manifest = self.manifest(&entry.digest.clone().into())?;
-            if let Some((of, descriptor)) = graph::referrer(&manifest)?
-                && of == *subject
-                && descriptor.is_of_type(artifact_type)
-            {
-                found.push(descriptor);
-            }
-        }
-        Ok(found)
+    /// What the listed manifests refer to.
+    pub(super) fn referrers(&self) -> Result<listing::Referrers> {
+        listing::Referrers::read(self.entries, |entry| self.manifest(&entry.digest.clone().into()))
     }
 
     fn not_found(&self, what: &str) -> Error {

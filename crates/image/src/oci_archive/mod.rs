@@ -8,7 +8,7 @@ mod writer;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
 use async_trait::async_trait;
@@ -58,6 +58,8 @@ struct Content {
     index: Index,
     index_digest: Digest,
     in_place: bool,
+    /// Found out once somebody asks.
+    referrers: OnceLock<listing::Referrers>,
 }
 
 impl OciArchive {
@@ -93,8 +95,8 @@ impl OciArchive {
             .map_err(|e| at(e.with_hint("Make the archive again.")))?;
         let index: Index = serde_json::from_slice(&bytes)
             .map_err(|e| at(Error::new(ErrorKind::Invalid).detail(format!("{INDEX}: {e}"))))?;
-        let content =
-            Content { index_digest: Digest::sha256(&bytes), path, members, index, in_place };
+        let (index_digest, referrers) = (Digest::sha256(&bytes), OnceLock::new());
+        let content = Content { path, members, index, index_digest, in_place, referrers };
         Ok(Self { content: Arc::new(content), name: None })
     }
 
@@ -145,6 +147,14 @@ impl OciArchive {
         self.content.members.find(&blob_name(digest))
     }
 
+    fn known_referrers(&self) -> Result<&listing::Referrers> {
+        if let Some(known) = self.content.referrers.get() {
+            return Ok(known);
+        }
+        let found = self.lookup(|l| l.referrers())?;
+        Ok(self.content.referrers.get_or_init(|| found))
+    }
+
     fn lookup<T>(&self, look: impl FnOnce(Lookup<'_>) -> Result<T>) -> Result<T> {
         look(Lookup {
             name: self.name(),
@@ -190,8 +200,10 @@ impl Source for OciArchive {
         Pages::new(move |_| {
             let (archive, subject, artifact_type) = asked.clone();
             async move {
-                let find =
-                    move || archive.lookup(|l| l.referrers(&subject, artifact_type.as_ref()));
+                let find = move || {
+                    let referrers = archive.known_referrers()?;
+                    Ok(referrers.of(&subject, artifact_type.as_ref()))
+                };
                 let items = offload(find).await?;
                 Ok(Page { items, next: None })
             }

@@ -127,7 +127,8 @@ impl Work {
         let staged = self.state().blobs.get(digest).cloned();
         match (staged, &self.before) {
             (Some(staged), _) => staged.section().map(Some),
-            (None, Some(before)) => before.section(digest),
+            // As a blob alone: the index of before is written anew, and is gone under its digest.
+            (None, Some(before)) => before.content.members.find(&blob_name(digest)),
             (None, None) => Ok(None),
         }
     }
@@ -206,9 +207,8 @@ impl Source for OciArchiveWriter {
         Pages::new(move |_| {
             let (work, subject, artifact_type) = asked.clone();
             async move {
-                let find =
-                    move || work.lookup(None, |l| l.referrers(&subject, artifact_type.as_ref()));
-                let items = offload(find).await?;
+                let find = move || work.lookup(None, |l| l.referrers());
+                let items = offload(find).await?.of(&subject, artifact_type.as_ref());
                 Ok(Page { items, next: None })
             }
         })
@@ -226,8 +226,10 @@ impl Target for OciArchiveWriter {
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
         let reader = body.open(descriptor).await?;
-        let folder = self.work.staging.path().to_owned();
-        let staged = work_over(reader, move |pieces| Staged::write(&folder, pieces)).await?;
+        // Holds the folder until it is done: it may go on for a moment after this was dropped.
+        let work = Arc::clone(&self.work);
+        let staged = work_over(reader, move |pieces| Staged::write(work.staging.path(), pieces));
+        let staged = staged.await?;
         let digest = descriptor.digest.clone();
         self.work.state().blobs.insert(digest, Arc::new(staged));
         Ok(())

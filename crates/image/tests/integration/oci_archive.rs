@@ -1,8 +1,9 @@
 use std::io::Write as _;
+use std::path::Path;
 
 use longshore_core::{Descriptor, ErrorKind, Memory, Source as _, Target as _};
 use longshore_image::{OciArchive, OciArchiveWriter};
-use longshore_testkit::fixture::Image;
+use longshore_testkit::fixture::{Content, Image};
 use longshore_testkit::suite::Fresh;
 use longshore_testkit::target_suite;
 
@@ -124,11 +125,8 @@ async fn compressed_archives_are_read_and_not_extended() {
     }
 }
 
-#[tokio::test]
-async fn images_without_names_for_several_platforms_are_one_index() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.tar");
-    let content = Image::small_index(1);
+/// Writes an archive whose `index.json` is the content's own index.
+fn write_unnamed(path: &Path, content: &Content) {
     let blobs: Vec<(String, &[u8])> = content
         .blobs
         .iter()
@@ -141,10 +139,31 @@ async fn images_without_names_for_several_platforms_are_one_index() {
         Entry::File("index.json", content.root.bytes()),
     ];
     entries.extend(blobs.iter().map(|(name, bytes)| Entry::File(name, bytes)));
-    write_tar(&path, &entries);
+    write_tar(path, &entries);
+}
+
+#[tokio::test]
+async fn images_without_names_for_several_platforms_are_one_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    let content = Image::small_index(1);
+    write_unnamed(&path, &content);
     let archive = OciArchive::open(&path).await.unwrap();
     let selector = archive.only_manifest().unwrap();
     content.assert_in(&archive, &selector).await;
+}
+
+#[tokio::test]
+async fn an_index_that_was_the_archives_own_becomes_a_blob_when_it_gets_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    let content = Image::small_index(1);
+    write_unnamed(&path, &content);
+    let writer = OciArchiveWriter::create(&path).await.unwrap();
+    copy(&memory_with(&content).await, &writer, "v1").await.unwrap();
+    writer.finish().await.unwrap();
+    let archive = OciArchive::open(&path).await.unwrap();
+    content.assert_in(&archive, &by_tag("v1")).await;
 }
 
 #[tokio::test]

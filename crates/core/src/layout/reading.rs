@@ -1,0 +1,92 @@
+//! `index.json` as it was read last: a copy asks for it once a manifest, and it may be large.
+
+use std::fs::{File, Metadata};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::index_file;
+use super::listing::Referrers;
+use crate::descriptor::Descriptor;
+use crate::error::Result;
+use crate::manifest::{Index, RawManifest};
+
+/// The index that was read last, while the file is the same.
+#[derive(Default)]
+pub(super) struct Reading(Mutex<Option<Arc<Kept>>>);
+
+/// An index, and what its manifests refer to, once somebody asked.
+pub(super) struct Kept {
+    pub(super) index: Index,
+    referrers: OnceLock<Referrers>,
+    stamp: Option<Stamp>,
+    /// Held open, so that no other file gets its number.
+    _file: File,
+}
+
+impl Reading {
+    /// The index as the file says it now.
+    ///
+    /// # Errors
+    /// As [`index_file::read`].
+    pub(super) fn now(&self, root: &Path) -> Result<Arc<Kept>> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = index_file::metadata(root).and_then(|metadata| Stamp::of(&metadata));
+        if let Some(kept) = last.as_ref().filter(|kept| there.is_some() && kept.stamp == there) {
+            return Ok(Arc::clone(kept));
+        }
+        let file = index_file::open(root)?;
+        // Before it is read, so that a change meanwhile is one.
+        let stamp = file.metadata().ok().and_then(|metadata| Stamp::of(&metadata));
+        let index = index_file::parse(root, &file)?;
+        let kept = Arc::new(Kept { index, referrers: OnceLock::new(), stamp, _file: file });
+        *last = Some(Arc::clone(&kept));
+        Ok(kept)
+    }
+}
+
+impl Kept {
+    /// What refers to each manifest. The manifests are read once, by `read`.
+    ///
+    /// # Errors
+    /// As [`Referrers::read`].
+    pub(super) fn referrers(
+        &self,
+        read: impl Fn(&Descriptor) -> Result<RawManifest>,
+    ) -> Result<&Referrers> {
+        if let Some(known) = self.referrers.get() {
+            return Ok(known);
+        }
+        let found = Referrers::read(&self.index.manifests, read)?;
+        Ok(self.referrers.get_or_init(|| found))
+    }
+}
+
+/// Which file it is, and when it was written last.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    length: u64,
+    written: [(i64, i64); 2],
+}
+
+impl Stamp {
+    #[cfg(unix)]
+    // Elsewhere there is none.
+    #[expect(clippy::unnecessary_wraps, reason = "not all systems number their files")]
+    fn of(metadata: &Metadata) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Some(Self {
+            file: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            written: [modified, changed],
+        })
+    }
+
+    /// Without numbers of files, each reading is a new one.
+    #[cfg(not(unix))]
+    fn of(_: &Metadata) -> Option<Self> {
+        None
+    }
+}
