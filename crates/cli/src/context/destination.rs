@@ -47,10 +47,6 @@ impl Destination {
 
     /// Makes what was written visible.
     pub(crate) async fn finish(&self) -> Result<()> {
-        match &self.local {
-            None | Some(Local::Layout(_)) => Ok(()),
-            Some(Local::OciArchive(writer)) => writer.finish().await,
-            Some(Local::DockerArchive(writer)) => writer.finish().await,
-        }
+        self.store.finish().await
     }
 }
