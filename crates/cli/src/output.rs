@@ -244,10 +244,15 @@ pub(crate) fn warn(text: impl fmt::Display) {
     if told.contains(&text) {
         return;
     }
-    say(format_args!("longshore: warning: {}", Printable(&text)));
+    warn_again(&text);
     if told.len() < WARNINGS_KEPT {
         told.insert(text);
     }
+}
+
+/// Warns the person, each time: of what may come, go and come again.
+pub(crate) fn warn_again(text: impl fmt::Display) {
+    say(format_args!("longshore: warning: {}", Printable(&text.to_string())));
 }
 
 /// What the libraries say, an event a write, on its way to the person.

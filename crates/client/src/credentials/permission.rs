@@ -3,11 +3,18 @@
 use std::fs::Metadata;
 use std::path::Path;
 
-/// Warns if everybody on this machine can read a file that holds secrets.
+/// Warns if everybody on this machine can read a file that holds secrets, once in the life of the
+/// process: files are read again and again.
 #[cfg(unix)]
 pub(super) fn warn_if_open(path: &Path, metadata: &Metadata) {
+    use std::collections::BTreeSet;
     use std::os::unix::fs::PermissionsExt as _;
-    if metadata.permissions().mode() & 0o004 != 0 {
+    use std::path::PathBuf;
+    use std::sync::{Mutex, PoisonError};
+
+    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let is_open = metadata.permissions().mode() & 0o004 != 0;
+    if is_open && TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned()) {
         tracing::warn!(
             "{} holds credentials and can be read by everybody on this machine: chmod 600 it",
             path.display()

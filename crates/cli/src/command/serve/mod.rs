@@ -82,8 +82,11 @@ pub(crate) struct Arguments {
     /// Refuse blobs of more bytes than this, such as 500MB or 10GiB.
     #[arg(long, value_name = "SIZE")]
     max_blob_size: Option<Size>,
-    /// Refuse uploads and manifests that would take the stored bytes above this. Unfinished uploads
-    /// count.
+    /// Refuse uploads and manifests that would take the stored bytes above this.
+    ///
+    /// Unfinished uploads count, and so does what a request says that it will send, until it is over: a
+    /// client that sends slowly keeps others from that space, for as long as it sends 60 KiB a minute.
+    /// --users says who may.
     #[arg(long, value_name = "SIZE")]
     max_total_size: Option<Size>,
     #[command(flatten)]

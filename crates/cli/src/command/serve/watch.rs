@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use longshore::{Error, Result, offload};
 
-use crate::output::say;
+use crate::output;
 
 /// Files, and how they looked when they were last read.
 ///
@@ -47,11 +47,8 @@ impl Watch {
             if self.is_due(now)
                 && let Err(e) = offload(read_again).await
             {
-                // Each time: `output::warn` says a text once in the life of the process.
-                say(format_args!(
-                    "longshore: warning: what was read before stays in use: {}",
-                    one_line(&e)
-                ));
+                let line = one_line(&e);
+                output::warn_again(format_args!("what was read before stays in use: {line}"));
             }
         }
     }

@@ -60,6 +60,13 @@ fn the_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
     assert!(told.contains("people: line 1: eve has a SHA-1 hash"), "{told}");
     assert!(told.contains("stays in use") && !told.contains("nonsense"), "{told}");
     assert_eq!(status("eve", "secret"), 200);
+
+    // It is told each time, also in the same words.
+    std::fs::write(&people, USERS).unwrap();
+    eventually("ann is let in", || status("ann", "secret") == 200);
+    std::fs::write(&people, "eve:{SHA}nonsense=\n").unwrap();
+    let warnings = || server.process.printed().matches("longshore: warning: what was").count();
+    eventually("the second warning", || warnings() == 2);
 }
 
 #[test]
