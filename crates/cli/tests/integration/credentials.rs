@@ -167,6 +167,12 @@ fn what_is_not_for_exactly_this_registry_of_this_machine_is_not_sent_over_plain_
     let refused = program.fails(4, &format!("digest {address}/a:b"));
     assert!(refused.contains(&format!("unless they are kept for exactly {address}")), "{refused}");
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
+    std::fs::remove_file(program.path(".netrc")).unwrap();
+    // Who writes the scheme means it.
+    write(&program, ".docker/config.json", &auths(&format!("https://{address}"), "ann:hunter2"));
+    let refused = program.fails(4, &format!("digest {address}/a:b"));
+    assert!(refused.contains("not sent over plain HTTP"), "{refused}");
+    program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
     // Elsewhere, an entry is not enough.
     let (name, at) = elsewhere(&registry);
     write(&program, ".docker/config.json", &auths(&name, "ann:hunter2"));
@@ -339,7 +345,8 @@ fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
     }
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
     let log = program.fails(3, &format!("{line} -v"));
-    assert!(log.contains("WARN longshore::credentials"), "a log stays one: {log}");
+    let warnings = log.matches("WARN longshore::credentials").count();
+    assert_eq!(warnings, 1, "a log stays one, and says it once: {log}");
 }
 
 #[test]

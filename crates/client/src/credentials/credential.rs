@@ -17,10 +17,10 @@ pub struct Credential {
 }
 
 /// How far a credential may go unencrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Leave {
     /// Nowhere: it was not made for exactly this host and port, but for a pattern, for a host on any
-    /// port, or for all registries.
+    /// port, or for all registries; or it was made for `https://`.
     #[default]
     Nowhere,
     /// Within this machine: it was made for exactly this host and port.

@@ -16,7 +16,7 @@ use super::Leave;
 pub struct CredentialKey {
     registry: RegistryName,
     path: Option<RepositoryName>,
-    plain_http: bool,
+    leave: Leave,
 }
 
 impl CredentialKey {
@@ -25,7 +25,11 @@ impl CredentialKey {
     /// # Errors
     /// [`ParseError`] where the registry or the path breaks its grammar.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let plain_http = text.starts_with("http://");
+        let leave = match text.split_once("://") {
+            Some(("http", _)) => Leave::Anywhere,
+            Some(_) => Leave::Nowhere,
+            None => Leave::ThisMachine,
+        };
         let address = text.trim_start_matches("https://").trim_start_matches("http://");
         let (registry, path) = address.split_once('/').unwrap_or((address, ""));
         let registry = RegistryName::parse(registry)?;
@@ -33,7 +37,7 @@ impl CredentialKey {
             "" | "v1" | "v2" => None,
             path => Some(RepositoryName::parse(path)?),
         };
-        Ok(Self { registry, path, plain_http })
+        Ok(Self { registry, path, leave })
     }
 
     /// The registry.
@@ -51,19 +55,20 @@ impl CredentialKey {
     /// The same, for use over plain HTTP, which its text then says: `http://localhost:5000`.
     #[must_use]
     pub fn over_plain_http(mut self) -> Self {
-        self.plain_http = true;
+        self.leave = Leave::Anywhere;
         self
     }
 
     /// Whether it says to be for plain HTTP.
     #[must_use]
     pub fn is_plain_http(&self) -> bool {
-        self.plain_http
+        self.leave == Leave::Anywhere
     }
 
-    /// How far what is kept under it may go unencrypted to the registry that it fits.
+    /// How far what is kept under it may go unencrypted to the registry that it fits. One that says
+    /// `https://` is for TLS alone.
     pub(crate) fn leave(&self) -> Leave {
-        if self.plain_http { Leave::Anywhere } else { Leave::ThisMachine }
+        self.leave
     }
 
     /// How closely the key fits a repository, in components of its path; `None` if it does not.
@@ -94,7 +99,7 @@ impl CredentialKey {
     /// The text that Docker writes for it.
     #[must_use]
     pub fn canonical(&self) -> String {
-        let scheme = if self.plain_http { "http://" } else { "" };
+        let scheme = if self.is_plain_http() { "http://" } else { "" };
         match &self.path {
             Some(path) => format!("{scheme}{}/{path}", self.registry),
             None if self.registry.is_docker_hub() => DOCKER_HUB.to_owned(),
@@ -105,7 +110,7 @@ impl CredentialKey {
 
 impl From<RegistryName> for CredentialKey {
     fn from(registry: RegistryName) -> Self {
-        Self { registry, path: None, plain_http: false }
+        Self { registry, path: None, leave: Leave::ThisMachine }
     }
 }
 
@@ -161,6 +166,21 @@ mod tests {
         }
         for bad in ["", "http://user@h:1/x", "host:port", "a b", "h/UPPER", "*.example.com"] {
             assert!(CredentialKey::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_says_how_far_its_credential_goes_unencrypted() {
+        for (text, expected) in [
+            ("localhost:5000", Leave::ThisMachine),
+            ("localhost:5000/team", Leave::ThisMachine),
+            ("http://localhost:5000", Leave::Anywhere),
+            ("https://localhost:5000", Leave::Nowhere),
+            ("https://localhost:5000/v2/", Leave::Nowhere),
+        ] {
+            let key = CredentialKey::parse(text).unwrap();
+            assert_eq!(key.leave(), expected, "{text}");
+            assert_eq!(key.is_plain_http(), expected == Leave::Anywhere, "{text}");
         }
     }
 

@@ -51,7 +51,8 @@ impl MemoryCredentials {
 
     /// The same, with the user information of a URL: `https://user:password@registry[/path]`.
     ///
-    /// An `http` URL is a word for sending them unencrypted. Percent-encoded characters are decoded.
+    /// An `http` URL is a word for sending them unencrypted; an `https` URL says no more than the
+    /// registry's name would. Percent-encoded characters are decoded.
     /// `source` says where the URL is from.
     ///
     /// # Errors
@@ -68,7 +69,8 @@ impl MemoryCredentials {
             return Err(form());
         }
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let text = format!("{}://{host}{port}{}", url.scheme(), url.path());
+        let scheme = if url.scheme() == "http" { "http://" } else { "" };
+        let text = format!("{scheme}{host}{port}{}", url.path());
         let key = CredentialKey::parse(&text).map_err(|_| bad("it names no registry"))?;
         Ok(self.with_credential(key, Credential::login(login.user, login.password, source)))
     }

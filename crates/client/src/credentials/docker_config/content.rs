@@ -111,8 +111,9 @@ impl Content {
         let whole = keys.filter(|key| key.fits(registry, None).is_some());
         let leave = whole.map(|key| key.leave()).max().unwrap_or_default();
         for (key, name) in self.helpers() {
-            if let Some(fit) = fit(key, registry, repository) {
-                let leave = leave.max(Leave::ThisMachine);
+            let own = CredentialKey::parse(key).ok();
+            if let Some((fit, own)) = own.and_then(|k| Some((k.fits(registry, repository)?, k))) {
+                let leave = leave.max(own.leave().min(Leave::ThisMachine));
                 let helper = Place::Helper { name, everything: false, leave };
                 places.push((Reverse(fit), Class::Helper, helper));
             } else if is_wildcard_of(key, registry) {

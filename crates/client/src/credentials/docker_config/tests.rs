@@ -343,6 +343,8 @@ mod with_helpers {
             // As Docker writes it.
             (auths("r.example"), Leave::ThisMachine),
             (own("r.example"), Leave::ThisMachine),
+            (auths("https://r.example"), Leave::Nowhere),
+            (own("https://r.example"), Leave::Nowhere),
             (auths("http://r.example/org"), Leave::Nowhere),
             (auths("r.example:5000"), Leave::Nowhere),
             (own("*.example"), Leave::Nowhere),
