@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use longshore_core::{Error, ErrorKind, Result};
 
+use super::plan::DEPTH_LIMIT;
+
 /// Checks that no link leads out of the folder, through other links neither. What a link leads to need
 /// not be there.
 ///
@@ -12,23 +14,35 @@ use longshore_core::{Error, ErrorKind, Result};
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) with the link.
 pub(super) fn check(links: &BTreeMap<String, String>) -> Result<()> {
+    check_within(STEP_LIMIT, links)
+}
+
+/// The same, in so many steps for all of them together.
+fn check_within(mut steps: usize, links: &BTreeMap<String, String>) -> Result<()> {
     links.keys().try_for_each(|path| {
         let refused = |why| {
             let clause = format!("a symbolic link in the folder {why}");
             Error::new(ErrorKind::Invalid).at(path).detail(clause)
         };
-        follow(path, links).map_err(refused)
+        follow(path, links, &mut steps).map_err(refused)
     })
 }
 
-fn follow(link: &str, links: &BTreeMap<String, String>) -> Result<(), &'static str> {
+fn follow(
+    link: &str,
+    links: &BTreeMap<String, String>,
+    steps: &mut usize,
+) -> Result<(), &'static str> {
     let mut place: Vec<&str> = Vec::new();
     let mut ahead: Vec<&str> = link.split('/').rev().collect();
     let mut followed = 0;
     while let Some(part) = ahead.pop() {
+        *steps = steps.checked_sub(1).ok_or("and the others take too many steps to follow")?;
         match part {
             "" | "." => {}
             ".." => drop(place.pop().ok_or("leads out of it")?),
+            // There are no links as deep as that.
+            _ if place.len() > DEPTH_LIMIT => return Err("leads too deep"),
             name => place.push(name),
         }
         let Some(to) = links.get(&place.join("/")) else { continue };
@@ -47,10 +61,28 @@ fn follow(link: &str, links: &BTreeMap<String, String>) -> Result<(), &'static s
 
 /// 40, as Linux follows.
 const LINK_LIMIT: usize = 40;
+/// 10,000,000 parts of paths: honest trees take some for each link, and an archive made to take more
+/// would keep a processor busy for hours.
+const STEP_LIMIT: usize = 10_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_that_take_long_to_follow_are_given_up() {
+        let chain = (0..39).map(|n| (format!("chain{n}"), "a/../".repeat(800) + &next(n)));
+        let heads = (0..1000).map(|n| (format!("head{n}"), "chain0".to_owned()));
+        let links: BTreeMap<_, _> = chain.chain(heads).collect();
+        let e = check_within(100_000, &links).unwrap_err();
+        assert!(e.to_string().contains("too many steps"), "{e}");
+        let deep = BTreeMap::from([("a".to_owned(), "b/".repeat(300))]);
+        assert!(check(&deep).unwrap_err().to_string().contains("too deep"));
+    }
+
+    fn next(n: usize) -> String {
+        if n == 38 { "end".to_owned() } else { format!("chain{}", n + 1) }
+    }
 
     #[test]
     fn a_link_may_go_anywhere_within_and_nowhere_else() {

@@ -25,6 +25,16 @@ pub(super) enum Item {
     SymbolicLink(String),
 }
 
+impl Item {
+    /// What a link says.
+    fn linked(&self) -> &str {
+        match self {
+            Self::HardLink(to) | Self::SymbolicLink(to) => to,
+            Self::Folder { .. } | Self::File { .. } => "",
+        }
+    }
+}
+
 /// What is in a folder, by path; the folder itself has the empty one. A folder comes before what is in it.
 pub(super) type Plan = BTreeMap<String, Item>;
 
@@ -41,11 +51,11 @@ pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
     let mut entries = Entries::new(tar)?;
     while let Some(entry) = entries.next()? {
         let Some(path) = path_of(&entry, title)? else { continue };
-        names += path.len();
+        let item = item(entry, title).map_err(|e| e.at(&path))?;
+        names += path.len() + item.linked().len();
         if names > NAMES_LIMIT {
             return Err(too_large(format!("more than {NAMES_LIMIT} bytes of names in a folder")));
         }
-        let item = item(entry, title).map_err(|e| e.at(&path))?;
         let is_folder = matches!(item, Item::Folder { .. });
         match plan.insert(path.clone(), item) {
             Some(Item::Folder { .. }) if is_folder => {}
@@ -68,7 +78,8 @@ fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     if path.is_empty() && !matches!(entry.kind, Kind::Folder) {
         return Err(invalid(&name, "the folder's own entry is no folder"));
     }
-    if path.split('/').count() > DEPTH_LIMIT {
+    let above = if matches!(entry.kind, Kind::Folder) { &path } else { name::folder(&path) };
+    if above.split('/').count() > DEPTH_LIMIT {
         return Err(too_large(format!("a folder more than {DEPTH_LIMIT} folders deep")));
     }
     Ok(Some(path))

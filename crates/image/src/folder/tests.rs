@@ -151,6 +151,50 @@ async fn nothing_is_written_of_an_archive_that_leads_out_or_lies() {
     }
 }
 
+/// What is packed can be unpacked, up to the limit on depth.
+#[tokio::test]
+async fn the_deepest_folder_that_is_packed_is_unpacked() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("d");
+    let mut deepest = folder.clone();
+    deepest.extend(std::iter::repeat_n("d", 256));
+    std::fs::create_dir_all(&deepest).unwrap();
+    std::fs::write(deepest.join("file"), "x").unwrap();
+    let archive = FolderArchive::of(&folder, MediaType::OCI_LAYER_GZIP).await.unwrap();
+    let (store, blob) = (Memory::new(), archive.descriptor().clone());
+    store.push_blob(&blob, archive.body()).await.unwrap();
+    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
+    let back = root.path().join("back");
+    unpack_folder(&store, &file, &back, Limits::default()).await.unwrap();
+    assert_eq!(listed(&back.join("d")), listed(&folder));
+
+    std::fs::create_dir(deepest.join("d")).unwrap();
+    let e = FolderArchive::of(&folder, MediaType::OCI_LAYER_GZIP).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::TooLarge, "{e}");
+}
+
+/// What links say is held in memory too: all of it counts, and none is longer than a path can be.
+#[tokio::test]
+async fn the_texts_of_links_are_bounded() {
+    let link = |builder: &mut Builder<Vec<u8>>, name: &str, to: &str| {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(SYMBOLIC);
+        header.set_size(0);
+        builder.append_link(&mut header, name, to).unwrap();
+    };
+    for (links, size, kind) in [(1, 5000, ErrorKind::Invalid), (17_000, 4000, ErrorKind::TooLarge)]
+    {
+        let mut builder = Builder::new(Vec::new());
+        let to = "x".repeat(size);
+        (0..links).for_each(|n| link(&mut builder, &format!("d/{n}"), &to));
+        let root = tempfile::tempdir().unwrap();
+        let tar = builder.into_inner().unwrap();
+        let e = pulled("d", &tar, None, root.path()).await.unwrap_err();
+        assert_eq!(e.kind(), kind, "{e}");
+        assert_eq!(listed(root.path()), [""; 0]);
+    }
+}
+
 #[tokio::test]
 async fn folders_within_folders_end_somewhere() {
     let mut builder = Builder::new(Vec::new());

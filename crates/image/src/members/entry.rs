@@ -75,7 +75,11 @@ impl<'a> Entries<'a> {
             EntryType::Directory => Kind::Folder,
             _ => Kind::Other,
         };
-        if name.len() > NAME_LIMIT {
+        let to = match &kind {
+            Kind::HardLink(to) | Kind::SymbolicLink(to) => to.len(),
+            _ => 0,
+        };
+        if name.len().max(to) > NAME_LIMIT {
             return Err(invalid("a name longer than 4096 bytes"));
         }
         let size = overrides.size.unwrap_or(size);
