@@ -36,6 +36,12 @@ impl Annotations {
         self.0.insert(key.into(), value.into());
     }
 
+    /// Whether they say that a blob is a folder's archive.
+    #[must_use]
+    pub fn are_of_a_folder(&self) -> bool {
+        self.get(Self::UNPACK) == Some("true")
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

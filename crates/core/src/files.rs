@@ -96,7 +96,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     }
     let (mut placed, mut paths) = (Vec::new(), BTreeMap::new());
     for blob in blobs {
-        let folder = folders == Folders::Unpacked && is_folder(&blob);
+        let folder = folders == Folders::Unpacked && blob.annotations.are_of_a_folder();
         let (path, titled) = place(&blob, folders)?;
         match paths.insert(path.clone(), (folder, blob.digest.clone())) {
             None => placed.push(Placed { blob, path, folder }),
@@ -117,8 +117,12 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
 /// The path of a blob, and whether that is its title.
 fn place(blob: &Descriptor, folders: Folders) -> Result<(PathBuf, bool)> {
     match blob.annotations.get(Annotations::TITLE) {
-        Some(".") if is_folder(blob) && folders == Folders::Unpacked => Ok((PathBuf::new(), true)),
-        Some(".") if is_folder(blob) => Ok((blob.digest.file_name().into(), false)),
+        Some(".") if blob.annotations.are_of_a_folder() && folders == Folders::Unpacked => {
+            Ok((PathBuf::new(), true))
+        }
+        Some(".") if blob.annotations.are_of_a_folder() => {
+            Ok((blob.digest.file_name().into(), false))
+        }
         Some(title) => match below(title) {
             Ok(path) => Ok((path, true)),
             Err(reason) => Err(refused(Path::new(title), reason)),
@@ -129,10 +133,6 @@ fn place(blob: &Descriptor, folders: Folders) -> Result<(PathBuf, bool)> {
 
 fn refused(title: &Path, reason: &str) -> Error {
     Error::new(ErrorKind::Invalid).detail(format!("the title {title:?}: {reason}"))
-}
-
-fn is_folder(blob: &Descriptor) -> bool {
-    blob.annotations.get(Annotations::UNPACK) == Some("true")
 }
 
 impl Placed {

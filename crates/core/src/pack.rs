@@ -119,6 +119,15 @@ impl Pack {
         self
     }
 
+    /// The layers added so far.
+    #[must_use]
+    pub fn layers(&self) -> &[Descriptor] {
+        match &self.document {
+            Document::Image { layers, .. } => layers,
+            _ => &[],
+        }
+    }
+
     /// Adds a small file as a layer, under its name.
     pub fn file(self, name: &str, content: impl Into<Bytes>) -> Self {
         let content = content.into();

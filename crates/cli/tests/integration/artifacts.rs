@@ -66,6 +66,9 @@ fn a_title_that_leads_out_of_the_folder_writes_nothing() {
     assert!(told.stderr.contains("../outside"), "{told:?}");
     assert!(!program.path("outside").exists());
     assert_eq!(std::fs::read_dir(program.path("in")).unwrap().count(), 0);
+    // To a file of one's own, whatever the title.
+    program.ok(&format!("artifact pull {evil}:v1 --output chosen"));
+    assert_eq!(std::fs::read_to_string(program.path("chosen")).unwrap(), "x");
 }
 
 #[test]
@@ -198,6 +201,34 @@ fn blobs_without_titles_come_by_one_command() {
         let told = program.run(["artifact", "pull", &format!("{data}:v1"), "--layer", wrong]);
         assert_eq!(told.code, 2, "{told:?}");
     }
+}
+
+#[test]
+fn the_folder_one_is_in_goes_under_a_tag_and_fills_the_one_it_is_pulled_to() {
+    let program = Program::new();
+    let server = program.serve(None);
+    let site = format!("{}/site:v1", server.address);
+    let tree = program.path("tree");
+    std::fs::create_dir_all(tree.join("deep")).unwrap();
+    std::fs::write(tree.join("deep/page"), "hello").unwrap();
+    for folder in [".", "./", "./."] {
+        let mut command = program.command();
+        command.current_dir(&tree).args(["artifact", "push", &site, folder]);
+        let pushed = crate::program::run_command(&mut command, b"");
+        assert_eq!(pushed.code, 0, "{pushed:?}");
+        let layer = json(&program.ok(&format!("manifest get {site} --field .layers[0]")));
+        assert_eq!(layer["annotations"]["org.opencontainers.image.title"], ".", "{folder}");
+    }
+    for (target, page) in [("--output back", "back/deep/page"), ("", "deep/page")] {
+        program.ok(&format!("artifact pull {site} {target}"));
+        assert_eq!(std::fs::read_to_string(program.path(page)).unwrap(), "hello", "{target}");
+    }
+    let told = program.fails(1, &format!("artifact push {site} . tree"));
+    assert!(told.contains("another one leads below it"), "it could not be pulled: {told}");
+    // A dot names no file: the archive goes by its digest.
+    let kept = program.ok(&format!("artifact pull {site} --no-unpack --output kept/"));
+    assert!(kept.contains("kept/sha256-"), "{kept}");
+    assert!(crate::program::leftovers(&program.path("")).is_empty());
 }
 
 #[cfg(unix)]

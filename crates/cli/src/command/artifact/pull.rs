@@ -90,16 +90,17 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
         return Ok(());
     }
-    let folders = if no_unpack { Folders::Kept } else { Folders::Unpacked };
-    let files = placed(blobs, folders).map_err(|e| e.at(manifest.digest()))?;
-    let files = match &files[..] {
-        [file] if !file.folder && is_file_name(&output) => {
-            output::blob(source.blob(&file.blob).await?, Some(&output)).await?;
+    let files = match &blobs[..] {
+        // The name that was chosen counts, whatever the title.
+        [blob] if is_file_name(&output) && (no_unpack || !blob.annotations.are_of_a_folder()) => {
+            output::blob(source.blob(blob).await?, Some(&output)).await?;
             vec![output]
         }
-        files => {
+        _ => {
+            let folders = if no_unpack { Folders::Kept } else { Folders::Unpacked };
+            let files = placed(blobs, folders).map_err(|e| e.at(manifest.digest()))?;
             let mut written = Vec::new();
-            for file in files {
+            for file in &files {
                 written.push(write(source, file, &output).await?);
             }
             written

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use longshore::{Error, ErrorKind, MediaType, Pack, ParseError, Result};
+use longshore::{Error, ErrorKind, Folders, MediaType, Pack, ParseError, Result, placed};
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
 use crate::context::{Context, FolderArchive};
@@ -84,6 +84,8 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         pack = pack.layer(archive.descriptor().clone(), archive.body());
         archives.push(archive);
     }
+    // What nobody could pull is not pushed.
+    placed(pack.layers().to_vec(), Folders::Unpacked)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
     }
