@@ -27,13 +27,6 @@ fn piped(program: &Program, line: &str, stdin: &[u8]) -> (Vec<u8>, String) {
     (output.stdout, said)
 }
 
-fn compressed(tool: &str, bytes: &[u8]) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x");
-    std::fs::write(&path, bytes).unwrap();
-    Command::new(tool).arg("-c").arg(&path).output().unwrap().stdout
-}
-
 #[test]
 fn an_archive_comes_from_stdin_and_goes_to_stdout() {
     let program = Program::new();
@@ -49,7 +42,11 @@ fn an_archive_comes_from_stdin_and_goes_to_stdout() {
         assert_eq!(program.ok(&format!("config {scheme}:{}", whole.display())), config);
         std::fs::remove_file(&whole).unwrap();
 
-        for (name, bytes) in [("plain", archive.clone()), ("gzip", compressed("gzip", &archive))] {
+        for (name, bytes) in [
+            ("plain", archive.clone()),
+            ("gzip", fixture::Layer::gzip(&archive).content.into()),
+            ("zstd", fixture::Layer::zstd(&archive).content.into()),
+        ] {
             let repository = format!("{}/{scheme}/{name}", server.address);
             piped(&program, &format!("push -q {scheme}:- {repository}"), &bytes);
             assert_eq!(program.ok(&format!("ls {repository}")), "v1", "{scheme} {name}");
@@ -142,4 +139,22 @@ fn a_reader_that_has_seen_enough_ends_a_stream_well() {
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
+}
+
+/// `script` runs a program on a terminal; its options are Linux's.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_archive_is_not_written_to_a_terminal() {
+    let program = Program::new();
+    let packed =
+        crate::transfers::layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
+    for archive in ["oci-archive:-", "docker-archive:-:a/b:v1"] {
+        let line = format!("{} copy -q {packed} {archive}", env!("CARGO_BIN_EXE_longshore"));
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let shown = script.env("HOME", program.path("")).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(shown.stdout).unwrap();
+        assert_eq!(shown.status.code(), Some(1), "{said}");
+        assert!(said.contains("and this is a terminal") && said.len() < 1000, "{said}");
+    }
 }

@@ -1,12 +1,14 @@
 //! Docker Engine.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Stdio;
 
 use longshore_testkit::peer::{Docker, Finished};
 use longshore_testkit::proxy::Proxy;
 
-use super::archive::Format;
-use super::site::Site;
+use super::archive::{Format, stored};
+use super::site::{Packed, Site};
 use super::{Engine, keeps_what_it_saved, pulls_and_pushes};
 
 impl Engine for Docker {
@@ -54,6 +56,34 @@ fn dockerd_loads_what_we_wrote_of_what_it_saved() {
     for images in [&["one:v1"][..], &["one:v1", "two:v2"]] {
         keeps_what_it_saved(&engine, Format::Docker, images);
     }
+}
+
+#[test]
+fn what_dockerd_saves_goes_to_a_registry_through_a_pipe_and_back() {
+    let (engine, site) = (Docker::start(), Site::open());
+    let packed = Packed::new(&site.program, 1);
+    let (app, new) = (site.reference("app:v1"), site.reference("new:v2"));
+    site.ok(&format!("push -q {} {app}", packed.location));
+    engine.pull(&site, &app).succeeded();
+
+    let mut save = engine.command().args(["save", &app]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut push = site.program.command();
+    push.args(["push", "-q", "docker-archive:-", &new]).stdin(save.stdout.take().unwrap());
+    assert!(push.status().unwrap().success());
+    assert!(save.wait().unwrap().success());
+    let pushed = site.program.path("pushed.tar");
+    site.ok(&format!("pull -q {new} docker-archive:{}", pushed.display()));
+    assert_eq!(stored(&pushed, Format::Docker), BTreeSet::from([packed.stored.clone()]));
+
+    engine.remove(&[&app]);
+    let mut pull = site.program.command();
+    pull.args(["pull", "-q", &new, "docker-archive:-"]).stdout(Stdio::piped());
+    let mut pull = pull.spawn().unwrap();
+    let mut load = engine.command();
+    load.arg("load").stdin(pull.stdout.take().unwrap()).stdout(Stdio::null());
+    assert!(load.status().unwrap().success());
+    assert!(pull.wait().unwrap().success());
+    assert_eq!(Engine::id(&engine, &new), packed.stored.id);
 }
 
 #[test]

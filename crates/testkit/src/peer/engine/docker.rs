@@ -69,8 +69,15 @@ impl Docker {
 
     /// Runs `docker` to its end, with the credentials that it has stored before.
     pub fn docker(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
+        finish(self.command().args(arguments))
+    }
+
+    /// `docker`, to be given its arguments, with the credentials that it has stored before.
+    #[must_use]
+    pub fn command(&self) -> Command {
         let mut docker = call(&self.client, self.folder.path());
-        finish(docker.arg("--config").arg(self.credentials()).args(arguments))
+        docker.arg("--config").arg(self.credentials());
+        docker
     }
 
     /// The folder of the client's `config.json`: what `DOCKER_CONFIG` is set to.
