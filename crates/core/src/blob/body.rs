@@ -137,7 +137,7 @@ impl From<Body> for BlobBody {
 /// A user's own file, where links are theirs to make.
 async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
     let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
-    BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset).await
+    BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset)
 }
 
 fn sent_already(descriptor: &Descriptor) -> Error {

@@ -8,14 +8,14 @@ mod measure;
 mod progress;
 
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::descriptor::Descriptor;
 use crate::digest::Verifier;
@@ -35,23 +35,14 @@ impl BlobStream {
         Self(stream.boxed())
     }
 
-    /// The bytes of an open file from `offset` to its end, read in pieces of [`PIECE`] bytes.
+    /// The bytes of an open file from `offset` to its end, read off the async threads in pieces of 128 KiB.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) at `path` if it cannot be positioned, and as the stream's last item if
     /// it cannot be read.
-    pub async fn of_open_file(file: std::fs::File, path: PathBuf, offset: u64) -> Result<Self> {
-        let mut file = tokio::fs::File::from_std(file);
-        file.set_max_buf_size(PIECE);
-        if offset > 0 {
-            let start = std::io::SeekFrom::Start(offset);
-            file.seek(start).await.map_err(|e| Error::io(&path, e))?;
-        }
-        Ok(Self::new(stream::try_unfold((file, path), |(mut file, path)| async move {
-            let mut piece = bytes::BytesMut::with_capacity(PIECE);
-            let n = file.read_buf(&mut piece).await.map_err(|e| Error::io(&path, e))?;
-            Ok((n > 0).then(|| (piece.freeze(), (file, path))))
-        })))
+    pub fn of_open_file(mut file: File, path: PathBuf, offset: u64) -> Result<Self> {
+        file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(&path, e))?;
+        Ok(Self::in_pieces(file, FILE_PIECE, move |e| Error::io(&path, e)))
     }
 
     /// What a blocking reader yields, read off the async threads in pieces of [`PIECE`] bytes; errors
@@ -61,12 +52,20 @@ impl BlobStream {
     /// [`Io`](ErrorKind::Io), or the longshore error that the reader's own was made of, as the
     /// stream's last item.
     pub fn of_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
-        Self::new(stream::try_unfold(reader, move |mut reader| {
+        Self::in_pieces(reader, PIECE, move |e| of_reader(name, e))
+    }
+
+    fn in_pieces<R, F>(reader: R, size: usize, failed: F) -> Self
+    where
+        R: Read + Send + 'static,
+        F: Fn(std::io::Error) -> Error + Send + 'static,
+    {
+        Self::new(stream::try_unfold((reader, failed), move |(mut reader, failed)| {
             offload(move || {
-                let mut piece = Vec::with_capacity(PIECE);
-                let read = reader.by_ref().take(PIECE as u64).read_to_end(&mut piece);
-                read.map_err(|e| of_reader(name, e))?;
-                Ok((!piece.is_empty()).then(|| (piece.into(), reader)))
+                let mut piece = Vec::with_capacity(size);
+                let read = reader.by_ref().take(size as u64).read_to_end(&mut piece);
+                read.map_err(&failed)?;
+                Ok((!piece.is_empty()).then(|| (piece.into(), (reader, failed))))
             })
         }))
     }
@@ -262,6 +261,8 @@ fn of_reader(name: &'static str, error: std::io::Error) -> Error {
 
 /// 256 KiB: large enough that a piece costs nothing, small enough that many transfers fit in memory.
 pub const PIECE: usize = 256 << 10;
+/// 128 KiB: a server holds one for each client. At 64 KiB a blob costs twice the CPU, at 256 KiB as much.
+const FILE_PIECE: usize = 128 << 10;
 
 #[cfg(test)]
 mod tests {

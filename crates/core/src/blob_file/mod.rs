@@ -166,7 +166,7 @@ pub(crate) fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes>
 pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
     let path = path.to_owned();
     let (file, path) = offload(move || open(&path).map(|file| (file, path))).await?;
-    BlobStream::of_open_file(file, path, offset).await
+    BlobStream::of_open_file(file, path, offset)
 }
 
 /// Whether a file holds exactly what the descriptor says. Reads all of it.

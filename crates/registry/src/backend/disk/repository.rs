@@ -144,7 +144,7 @@ impl Source for DiskRepository {
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
         let digest = descriptor.digest.clone();
         let opened = self.run(move |this| this.open(&digest)).await?;
-        let stream = BlobStream::of_open_file(opened.file, opened.path, 0).await?;
+        let stream = BlobStream::of_open_file(opened.file, opened.path, 0)?;
         BlobReader::new(descriptor.clone(), stream)
     }
 
@@ -161,7 +161,7 @@ impl Source for DiskRepository {
                 range.start, range.end
             )));
         }
-        let stream = BlobStream::of_open_file(opened.file, opened.path, range.start).await?;
+        let stream = BlobStream::of_open_file(opened.file, opened.path, range.start)?;
         if opened.is_right || range != (0..size) {
             return Ok(stream.at_most(range.end - range.start));
         }
