@@ -15,6 +15,7 @@
 //! | [`fixture`], [`random`] | images, made up or out of real files; seeded bytes |
 //! | [`script`] | a server that expects exact requests, in order |
 //! | [`v1`] | a registry that speaks the v1 API and no other |
+//! | [`frames`] | a client that writes HTTP/2 frame by frame |
 //! | [`fault`] | a proxy that breaks connections as networks do |
 //! | [`tls`], [`proxy`] | certificates and a front that ends TLS; HTTP and SOCKS5 proxies |
 //! | [`peer`], [`process`] | other people's programs, started, awaited, and ended by process id |
@@ -31,6 +32,7 @@
 
 pub mod fault;
 pub mod fixture;
+pub mod frames;
 pub mod peer;
 pub mod process;
 pub mod proxy;

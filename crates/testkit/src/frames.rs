@@ -1,0 +1,128 @@
+//! A client that writes HTTP/2 frame by frame: it may do what no library does.
+//!
+//! Source: RFC 9113, sections 4 and 6; RFC 7541, appendix A.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A connection, and what came on it so far.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    /// What came so far.
+    pub came: Came,
+}
+
+/// What a server sent, by stream.
+#[derive(Debug, Default)]
+pub struct Came {
+    /// Streams that were answered with 200.
+    pub answered: Vec<u32>,
+    /// Bytes of answers.
+    pub data: BTreeMap<u32, Vec<u8>>,
+    /// Streams that ended well.
+    pub ended: Vec<u32>,
+    /// Streams that were reset, with the reason.
+    pub reset: BTreeMap<u32, u32>,
+}
+
+/// Why a stream beyond the server's number of streams is reset.
+pub const REFUSED_STREAM: u32 = 7;
+/// Why a stream is reset that its client does not take.
+pub const CANCEL: u32 = 8;
+
+impl Connection {
+    /// Connects; each stream has room for `window` bytes at first.
+    pub async fn open(address: SocketAddr, window: u32) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        let mut connection = Self { stream, came: Came::default() };
+        let window = window.to_be_bytes();
+        connection.send(4, 0, 0, &[&[0, 4], &window[..]].concat()).await;
+        connection
+    }
+
+    /// Asks for a path on a stream.
+    pub async fn get(&mut self, stream: u32, path: &str) {
+        // `:method: GET` and `:scheme: http`, then literals without a name from the table.
+        let mut headers = vec![0x82, 0x86];
+        for (name, value) in [(":path", path), (":authority", "x")] {
+            headers.push(0);
+            for text in [name, value] {
+                let size = u8::try_from(text.len()).unwrap();
+                match size.checked_sub(0x7f) {
+                    None => headers.push(size),
+                    Some(more) => headers.extend([0x7f, more]),
+                }
+                headers.extend(text.bytes());
+            }
+        }
+        self.send(1, 5, stream, &headers).await;
+    }
+
+    /// Makes room for more bytes on a stream, or on the connection (0).
+    pub async fn make_room(&mut self, stream: u32, bytes: u32) {
+        self.send(8, 0, stream, &bytes.to_be_bytes()).await;
+    }
+
+    /// Takes a request back.
+    pub async fn reset(&mut self, stream: u32) {
+        self.send(3, 0, stream, &CANCEL.to_be_bytes()).await;
+    }
+
+    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [&size[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+        self.stream.write_all(&[&head, payload].concat()).await.unwrap();
+    }
+
+    /// Reads frames until `is_enough` says so.
+    pub async fn read_until(&mut self, is_enough: impl Fn(&Came) -> bool + Send + Sync) {
+        let reading = async {
+            while !is_enough(&self.came) {
+                assert!(self.read().await, "closed: {:?}", self.came);
+            }
+        };
+        let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
+        assert!(read.is_ok(), "{:?}", self.came.reset);
+    }
+
+    /// Reads until the server closes.
+    pub async fn read_to_end(&mut self) {
+        while self.read().await {}
+    }
+
+    /// Reads a frame, if there is another.
+    async fn read(&mut self) -> bool {
+        let mut head = [0; 9];
+        if self.stream.read_exact(&mut head).await.is_err() {
+            return false;
+        }
+        let size = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let (kind, flags) = (head[3], head[4]);
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let mut payload = vec![0; size as usize];
+        self.stream.read_exact(&mut payload).await.unwrap();
+        match kind {
+            0 => self.came.data.entry(stream).or_default().extend(payload),
+            // `:status: 200`
+            1 if payload[0] == 0x88 => self.came.answered.push(stream),
+            3 => {
+                let reason = u32::from_be_bytes(payload.try_into().unwrap());
+                self.came.reset.insert(stream, reason);
+            }
+            4 if flags & 1 == 0 => self.send(4, 1, 0, &[]).await,
+            6 if flags & 1 == 0 => self.send(6, 1, 0, &payload).await,
+            _ => {}
+        }
+        if kind <= 1 && flags & 1 == 1 {
+            self.came.ended.push(stream);
+        }
+        true
+    }
+}
