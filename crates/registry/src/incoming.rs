@@ -7,14 +7,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use http_body_util::BodyExt as _;
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
+use tokio::time::Instant;
 
 use crate::limits::Limits;
+use crate::pace::Pace;
 
 /// The body of a request.
 ///
@@ -40,11 +42,11 @@ impl Incoming {
             return Self { stream: None, size: Some(0), waits };
         }
         let size = body.size_hint().exact();
-        let pace = Pace::new(limits.body_window, limits.body_rate);
+        let pace = Pace::new(limits);
         let pieces = stream::try_unfold((Box::pin(body), pace), move |(mut body, mut pace)| {
             let received = Arc::clone(&received);
             async move {
-                let piece = pace.next(&mut body).await?;
+                let piece = next(&mut body, &mut pace).await?;
                 let size = piece.as_ref().map_or(0, Bytes::len);
                 received.fetch_add(size as u64, Ordering::Relaxed);
                 Ok(piece.map(|piece| (piece, (body, pace))))
@@ -128,59 +130,25 @@ fn wrong_size(size: u64, seen: u64) -> Error {
         .detail(format!("the range covers {size} bytes, the body has {seen}"))
 }
 
-/// Sees to it that a body keeps coming: at least `rate` bytes for each `window` spent waiting.
-struct Pace {
-    window: Duration,
-    rate: u64,
-    waited: Duration,
-    bytes: u64,
-}
-
-impl Pace {
-    fn new(window: Duration, rate: u64) -> Self {
-        Self { window, rate, waited: Duration::ZERO, bytes: 0 }
-    }
-
-    async fn next<B>(&mut self, body: &mut Pin<Box<B>>) -> Result<Option<Bytes>>
-    where
-        B: http_body::Body,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        loop {
-            let started = Instant::now();
-            let left = self.window.saturating_sub(self.waited);
-            let frame =
-                tokio::time::timeout(left, body.frame()).await.map_err(|_| self.too_slow())?;
-            let Some(frame) = frame else { return Ok(None) };
-            let frame = frame.map_err(|e| {
-                Error::new(ErrorKind::Transport)
-                    .detail("the request's body broke off")
-                    .with_source(e)
-            })?;
-            // Trailers say nothing that the API knows.
-            if let Ok(mut data) = frame.into_data() {
-                let size = data.remaining();
-                self.passed(started.elapsed(), size as u64);
-                return Ok(Some(data.copy_to_bytes(size)));
-            }
+/// The next piece of a body, if it comes in time.
+async fn next<B>(body: &mut Pin<Box<B>>, pace: &mut Pace) -> Result<Option<Bytes>>
+where
+    B: http_body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    loop {
+        let started = Instant::now();
+        let frame = tokio::time::timeout(pace.left(), body.frame()).await;
+        let Some(frame) = frame.map_err(|_| pace.too_slow())? else { return Ok(None) };
+        let frame = frame.map_err(|e| {
+            Error::new(ErrorKind::Transport).detail("the request's body broke off").with_source(e)
+        })?;
+        // Trailers say nothing that the API knows.
+        if let Ok(mut data) = frame.into_data() {
+            let size = data.remaining();
+            pace.passed(started.elapsed(), size);
+            return Ok(Some(data.copy_to_bytes(size)));
         }
-    }
-
-    fn passed(&mut self, waited: Duration, bytes: u64) {
-        self.waited += waited;
-        self.bytes += bytes;
-        if self.bytes >= self.rate {
-            self.waited = Duration::ZERO;
-            self.bytes = 0;
-        }
-    }
-
-    fn too_slow(&self) -> Error {
-        Error::new(ErrorKind::Timeout).detail(format!(
-            "fewer than {} bytes in {} s",
-            self.rate,
-            self.window.as_secs()
-        ))
     }
 }
 
@@ -192,15 +160,6 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pace_is_measured_in_bytes_for_time_spent_waiting() {
-        let mut pace = Pace::new(Duration::from_secs(60), 100);
-        pace.passed(Duration::from_secs(40), 99);
-        assert_eq!(pace.waited, Duration::from_secs(40));
-        pace.passed(Duration::from_secs(10), 1);
-        assert_eq!((pace.waited, pace.bytes), (Duration::ZERO, 0));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_ends_in_a_timeout() {

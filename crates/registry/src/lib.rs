@@ -30,10 +30,11 @@
 //! | modules | hold |
 //! |---|---|
 //! | `limits`, `location`, `query`, `range`, `random` | numbers, grammars, names that nobody can guess |
+//! | `pace`, `budget` | how long clients may take, and what they share |
 //! | `backend` | the traits of what keeps repositories, and upload sessions |
 //! | `backend::memory`, `backend::disk` | where they are kept |
 //! | `route`, `incoming`, `access`, `answered` | a request's path, its body, its caller, its end |
-//! | `reply` | bodies and errors on their way out |
+//! | `outgoing`, `reply` | bodies and errors on their way out |
 //! | `handler` | the end-points, over the traits |
 //! | `registry` | the service |
 //! | `serve` | connections |
@@ -42,10 +43,13 @@
 mod access;
 mod answered;
 mod backend;
+mod budget;
 mod handler;
 mod incoming;
 mod limits;
 mod location;
+mod outgoing;
+mod pace;
 mod query;
 mod random;
 mod range;
@@ -61,7 +65,7 @@ pub use access::{
 pub use answered::Answered;
 pub use backend::{Backend, Chunk, Disk, MemoryBackend, RepositoryStore, UploadId, Usage};
 pub use limits::Limits;
+pub use outgoing::Body;
 pub use registry::{Builder, Registry};
-pub use reply::Body;
 pub use serve::{Accepted, Listener, serve};
 pub use test_registry::TestRegistry;

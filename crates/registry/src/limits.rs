@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// How much a registry takes from its clients.
@@ -23,10 +24,18 @@ pub struct Limits {
     ///
     /// [`Registry::expire_uploads`]: crate::Registry::expire_uploads
     pub upload_idle: Duration,
-    /// How long a request's body may take for each [`body_rate`](Self::body_rate) bytes.
+    /// How long a client may keep the registry waiting for each [`body_rate`](Self::body_rate) bytes of
+    /// a body, whether it sends it or takes it.
     pub body_window: Duration,
-    /// Bytes that a body must deliver within each window; its end counts too.
+    /// Bytes that a client must send or take within each window; the body's end counts too.
     pub body_rate: u64,
+    /// Blobs that are read or written for clients at once; more requests wait for their turn.
+    pub open_files: NonZeroUsize,
+    /// Connections that [`serve`](crate::serve) has open at once; more wait to be accepted.
+    ///
+    /// A connection takes a file descriptor, as an open file does: both numbers together are to stay
+    /// below what the process may have, with a reserve for files that are open for a moment.
+    pub connections: NonZeroUsize,
 }
 
 impl Default for Limits {
@@ -40,6 +49,8 @@ impl Default for Limits {
             upload_idle: UPLOAD_IDLE,
             body_window: BODY_WINDOW,
             body_rate: BODY_RATE,
+            open_files: OPEN_FILES,
+            connections: CONNECTIONS,
         }
     }
 }
@@ -52,7 +63,10 @@ const PAGE: usize = 1_000;
 const LISTING_SIZE: usize = 8 << 20;
 /// A day: a push that paused for a night goes on.
 const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// A minute: what proxies in front of registries wait.
-const BODY_WINDOW: Duration = Duration::from_secs(60);
-/// 60 KiB a minute: slower than any modem, faster than an attack that holds connections open.
-const BODY_RATE: u64 = 60 << 10;
+/// 30 s: as long as longshore's client waits.
+const BODY_WINDOW: Duration = Duration::from_secs(30);
+/// 1 KiB/s: slower than any modem, faster than an attack that holds connections open.
+const BODY_RATE: u64 = 30 << 10;
+/// 4,096 files and as many connections: within the 10,240 descriptors that systems grant.
+const OPEN_FILES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);

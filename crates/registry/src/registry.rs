@@ -22,12 +22,14 @@ use longshore_core::{ErrorCode, Result};
 use crate::access::{Access, Issued, Need, Right, Rights, Verdict};
 use crate::answered::{Observer, Telling};
 use crate::backend::Backend;
+use crate::budget::Budget;
 use crate::handler::{self, Call};
 use crate::incoming::Incoming;
 use crate::limits::Limits;
 use crate::location::Locations;
+use crate::outgoing::Body;
 use crate::query::Query;
-use crate::reply::{self, Body, Refusal};
+use crate::reply::{self, Refusal};
 use crate::route::Route;
 
 pub use self::builder::Builder;
@@ -44,6 +46,7 @@ struct Inner {
     backend: Arc<dyn Backend>,
     access: Arc<dyn Access>,
     limits: Limits,
+    budget: Budget,
     offered: Rights,
     allows_missing: bool,
     locations: Locations,
@@ -122,6 +125,11 @@ impl Registry {
         refusal.into_response().map(|body| body.telling(telling))
     }
 
+    /// How much it takes from its clients.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     /// How many connections [`serve`](crate::serve) has open.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -158,6 +166,7 @@ impl Inner {
             backend: &*self.backend,
             access: &*self.access,
             limits: &self.limits,
+            budget: &self.budget,
             offered: self.offered,
             allows_missing: self.allows_missing,
             method: &parts.method,

@@ -1,88 +1,18 @@
 //! What goes back to the client.
 //!
-//! Owns the body type of every response and the one place where an [`Error`] becomes a status and
-//! the specification's error document. The handlers call it; it knows no routes and no stores.
-
-use std::convert::Infallible;
-use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! Owns the one place where an [`Error`] becomes a status and the specification's error document. The
+//! handlers call it; it knows no routes and no stores.
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER,
 };
 use http::{HeaderMap, Response, StatusCode};
-use http_body::{Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use longshore_core::{BlobStream, Error, ErrorCode, ErrorKind, ParseError, RegistryError};
+use longshore_core::{Error, ErrorCode, ErrorKind, ParseError, RegistryError};
 use serde::Serialize;
 
-use crate::answered::Telling;
+use crate::outgoing::Body;
 use crate::route::Misroute;
-
-/// The body of a response: a document, or a blob that is read as it is sent.
-pub struct Body {
-    content: UnsyncBoxBody<Bytes, Error>,
-    /// Ends with the body.
-    telling: Option<Box<Telling>>,
-}
-
-impl Body {
-    pub(crate) fn empty() -> Self {
-        Self::of(Bytes::new())
-    }
-
-    pub(crate) fn of(bytes: Bytes) -> Self {
-        Self { content: Full::new(bytes).map_err(never).boxed_unsync(), telling: None }
-    }
-
-    pub(crate) fn stream(stream: BlobStream) -> Self {
-        let content = StreamBody::new(stream.map_ok(Frame::data)).boxed_unsync();
-        Self { content, telling: None }
-    }
-
-    /// The same, which tells of its request when it ends.
-    pub(crate) fn telling(self, telling: Option<Telling>) -> Self {
-        Self { telling: telling.map(Box::new), ..self }
-    }
-}
-
-fn never(never: Infallible) -> Error {
-    match never {}
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut self.content).poll_frame(cx);
-        if let (Poll::Ready(Some(Ok(frame))), Some(telling)) = (&polled, &mut self.telling) {
-            telling.answered.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
-    }
-}
-
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Body(..)")
-    }
-}
 
 /// A response without a body.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
@@ -97,16 +27,20 @@ pub(crate) fn json(
     media_type: &'static str,
     document: &impl Serialize,
 ) -> Response<Body> {
-    // Serialising values of this crate fails only for maps without string keys, of which it has
-    // none; an empty document is still better than a panic.
-    let bytes = serde_json::to_vec(document).unwrap_or_default();
+    let bytes = to_json(document);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    *response.body_mut() = Body::of(bytes.into());
+    *response.body_mut() = Body::of(bytes);
     response
+}
+
+pub(crate) fn to_json(document: &impl Serialize) -> Bytes {
+    // Serialising values of this crate fails only for maps without string keys, of which it has
+    // none; an empty document is still better than a panic.
+    serde_json::to_vec(document).unwrap_or_default().into()
 }
 
 /// Turns text of the specification's grammars into a header's value.

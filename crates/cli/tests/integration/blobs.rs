@@ -135,7 +135,7 @@ fn a_blob_that_is_copied_is_never_held_whole() {
 
 /// The most bytes that a process has held in memory so far. `None` once it has ended.
 #[cfg(target_os = "linux")]
-fn most_memory(id: u32) -> Option<u64> {
+pub(crate) fn most_memory(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;

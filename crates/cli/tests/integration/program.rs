@@ -88,7 +88,27 @@ impl Program {
 
     /// The same, listening where the arguments say.
     pub(crate) fn start_server(&self, root: Option<&str>, arguments: &[&str]) -> Server {
-        let mut command = self.command();
+        self.start_server_by(self.command(), root, arguments)
+    }
+
+    /// The same in a process that may have so many files open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn serve_within(&self, descriptors: u64, root: &str) -> Server {
+        let program = self.command();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")])
+            .arg(program.get_program())
+            .current_dir(self.home.path());
+        self.start_server_by(command, Some(root), &["--listen", "127.0.0.1:0"])
+    }
+
+    fn start_server_by(
+        &self,
+        mut command: Command,
+        root: Option<&str>,
+        arguments: &[&str],
+    ) -> Server {
         command.arg("serve").args(arguments);
         match root {
             Some(root) => command.arg("--root").arg(self.path(root)),

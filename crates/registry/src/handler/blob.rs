@@ -1,12 +1,15 @@
 //! Reading and removing blobs: end-2 and end-10.
 
+use std::sync::Arc;
+
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use longshore_core::{Descriptor, Digest, Error, ErrorCode, ErrorKind, MediaType, RepositoryName};
 
 use super::{Answer, Call, about_content, not_modified};
+use crate::outgoing::Body;
 use crate::range::Wanted;
-use crate::reply::{self, About, Body, Refusal};
+use crate::reply::{self, About, Refusal};
 
 pub(super) async fn answer(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
     match *call.method {
@@ -47,8 +50,16 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
     }
     if *call.method == Method::GET {
         let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size);
-        let stream = store.blob_range(&descriptor, range).await;
-        *response.body_mut() = Body::stream(stream.map_err(|e| refuse(&e))?);
+        let budget = call.budget.clone();
+        *response.body_mut() = Body::opened(range, move |range| {
+            let (store, budget) = (Arc::clone(&store), budget.clone());
+            let descriptor = descriptor.clone();
+            Box::pin(async move {
+                let permit = budget.file().await?;
+                let stream = store.blob_range(&descriptor, range).await?;
+                Ok(permit.held_by(stream))
+            })
+        });
     }
     Ok(response)
 }

@@ -3,6 +3,8 @@
 //! A manifest is served as it was pushed whatever the client accepts: it is what its digest says,
 //! and nothing here could convert it.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, StatusCode};
 use longshore_core::{
@@ -13,7 +15,8 @@ use longshore_core::{
 use super::{Answer, Call, about_content, created, not_modified};
 use crate::backend::RepositoryStore;
 use crate::incoming::Incoming;
-use crate::reply::{self, About, Body, Refusal};
+use crate::outgoing::Body;
+use crate::reply::{self, About, Refusal};
 
 pub(super) async fn answer(
     call: &Call<'_>,
@@ -40,6 +43,7 @@ pub(super) async fn answer(
 
 async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) -> Answer {
     let store = call.store(name);
+    let making = call.budget.making().await.map_err(|e| About::Manifest.refuse(&e))?;
     let manifest = match store.manifest(selector).await {
         Ok(manifest) => manifest,
         Err(e) => return Err(not_read(&*store, name, selector, &e).await),
@@ -52,7 +56,12 @@ async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) ->
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, reply::header_value(manifest.media_type())?);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(manifest.bytes().len()));
-    *response.body_mut() = Body::of(manifest.bytes().clone());
+    drop(making);
+    let (digest, bytes) = (manifest.digest().clone(), manifest.bytes().clone());
+    *response.body_mut() = Body::document(bytes, call.budget, move || {
+        let (store, digest) = (Arc::clone(&store), digest.clone().into());
+        async move { Ok(store.manifest(&digest).await?.bytes().clone()) }
+    });
     Ok(response)
 }
 
@@ -87,6 +96,8 @@ async fn write(
         TagOrDigest::Tag(_) => Vec::new(),
     };
     let (store, limit) = (call.store(name), call.limits.manifest_size);
+    let size = body.size().unwrap_or(u64::MAX).min(limit as u64);
+    let _permit = call.budget.receiving(size).await.map_err(|e| refuse(&e))?;
     let body = body.into_stream(limit as u64, None);
     let bytes = body.bytes(limit).await.map_err(|e| refuse(&e))?;
     let manifest = match selector {

@@ -19,10 +19,12 @@ use longshore_core::{Digest, RepositoryName};
 
 use crate::access::{Access, Need, Resource, Right, Rights, Verdict};
 use crate::backend::{Backend, RepositoryStore};
+use crate::budget::Budget;
 use crate::incoming::Incoming;
 use crate::limits::Limits;
+use crate::outgoing::Body;
 use crate::query::Query;
-use crate::reply::{self, Body, Refusal};
+use crate::reply::{self, Refusal};
 use crate::route::Route;
 
 /// A request that was found allowed, without its body, and all that it takes to answer it.
@@ -30,6 +32,7 @@ pub(crate) struct Call<'a> {
     pub(crate) backend: &'a dyn Backend,
     pub(crate) access: &'a dyn Access,
     pub(crate) limits: &'a Limits,
+    pub(crate) budget: &'a Budget,
     pub(crate) offered: Rights,
     pub(crate) allows_missing: bool,
     pub(crate) method: &'a Method,

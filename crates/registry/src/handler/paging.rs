@@ -10,7 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::{Answer, Call};
-use crate::reply::{self, About, Body, Refusal};
+use crate::outgoing::Body;
+use crate::reply::{self, About, Refusal};
 
 /// Answers with a JSON object whose last member is a list of names.
 ///

@@ -1,49 +1,65 @@
 //! What refers to a manifest: end-12.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use http::header::HeaderName;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, StatusCode};
-use longshore_core::{Descriptor, Digest, ErrorCode, MediaType, RepositoryName};
+use longshore_core::{Descriptor, Digest, Error, ErrorCode, MediaType, RepositoryName, Result};
 use serde::Serialize;
 
 use super::{Answer, Call, paging};
+use crate::backend::RepositoryStore;
+use crate::outgoing::Body;
 use crate::reply::{self, About, Refusal};
-
-/// An image index, as small as one can be.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
-    schema_version: u8,
-    media_type: MediaType,
-    manifests: Vec<Descriptor>,
-}
 
 /// Lists them by digest. An unknown subject, in an unknown repository even, has none.
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Digest) -> Answer {
     call.only_reads()?;
     let refused = |e| Refusal::invalid(ErrorCode::MANIFEST_INVALID, &e);
+    let refuse = |e: Error| About::Repository.refuse(&e);
     let filter = call.query.one("artifactType").map_err(refused)?;
     let filter = filter.filter(|filter| !filter.is_empty());
-    let page = match filter.map(MediaType::parse).transpose() {
-        Ok(artifact_type) => page(call, name, subject, artifact_type.as_ref()).await?,
-        // Nothing is of a type that is none.
-        Err(_) => Page::default(),
+    let after = paging::last(call)?.map(Digest::parse).transpose();
+    let after = after.map_err(|e| Refusal::invalid(ErrorCode::DIGEST_INVALID, &e))?;
+    let (store, subject) = (call.store(name), subject.clone());
+    // Nothing is of a type that is none.
+    let listed = match filter.map(MediaType::parse).transpose() {
+        Ok(artifact_type) => Some(Listed { store, subject: subject.clone(), artifact_type, after }),
+        Err(_) => None,
     };
-    let last = page.manifests.last().map(|last| last.digest.to_string());
-    let document =
-        Document { schema_version: 2, media_type: MediaType::OCI_INDEX, manifests: page.manifests };
-    let mut response = reply::json(StatusCode::OK, INDEX_TYPE, &document);
+    let making = call.budget.making().await.map_err(refuse)?;
+    let page = page_of(listed.as_ref()).await.map_err(refuse)?;
+    drop(making);
+    let bytes = page.document();
+    let mut response = reply::empty(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(INDEX_TYPE));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     if filter.is_some() {
-        response
-            .headers_mut()
-            .insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
+        headers.insert(OCI_FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
-    if let Some(last) = last.filter(|_| page.more) {
+    if let Some(last) = page.manifests.last().filter(|_| page.more) {
+        let last = last.digest.to_string();
         let mut parameters = vec![("last", last.as_str())];
         parameters.extend(filter.map(|filter| ("artifactType", filter)));
         paging::link(&mut response, &format!("/v2/{name}/referrers/{subject}"), &parameters)?;
     }
+    *response.body_mut() = Body::document(bytes, call.budget, move || {
+        let listed = listed.clone();
+        async move { Ok(page_of(listed.as_ref()).await?.document()) }
+    });
     Ok(response)
+}
+
+/// What a request wants to see.
+#[derive(Clone)]
+struct Listed {
+    store: Arc<dyn RepositoryStore>,
+    subject: Digest,
+    artifact_type: Option<MediaType>,
+    after: Option<Digest>,
 }
 
 #[derive(Default)]
@@ -52,21 +68,34 @@ struct Page {
     more: bool,
 }
 
+/// An image index, as small as one can be.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    schema_version: u8,
+    media_type: MediaType,
+    manifests: &'a [Descriptor],
+}
+
+impl Page {
+    fn document(&self) -> Bytes {
+        reply::to_json(&Document {
+            schema_version: 2,
+            media_type: MediaType::OCI_INDEX,
+            manifests: &self.manifests,
+        })
+    }
+}
+
 /// As many as fit on a page by size: annotations may be long, and few clients ask for a second page.
-async fn page(
-    call: &Call<'_>,
-    name: &RepositoryName,
-    subject: &Digest,
-    artifact_type: Option<&MediaType>,
-) -> Result<Page, Refusal> {
-    let last = paging::last(call)?.map(Digest::parse).transpose();
-    let last = last.map_err(|e| Refusal::invalid(ErrorCode::DIGEST_INVALID, &e))?;
-    let mut listed = call.store(name).referrers(subject, artifact_type).items();
+async fn page_of(listed: Option<&Listed>) -> Result<Page> {
+    let Some(Listed { store, subject, artifact_type, after }) = listed else {
+        return Ok(Page::default());
+    };
+    let mut descriptors = store.referrers(subject, artifact_type.as_ref()).items();
     let (mut page, mut size) = (Page::default(), 0);
-    while let Some(descriptor) =
-        listed.try_next().await.map_err(|e| About::Repository.refuse(&e))?
-    {
-        if last.as_ref().is_some_and(|last| descriptor.digest <= *last) {
+    while let Some(descriptor) = descriptors.try_next().await? {
+        if after.as_ref().is_some_and(|after| descriptor.digest <= *after) {
             continue;
         }
         size += serde_json::to_vec(&descriptor).map_or(0, |json| json.len());

@@ -11,8 +11,9 @@ use longshore_core::{
 use super::{Answer, Call, created};
 use crate::backend::{Chunk, RepositoryStore, UploadId};
 use crate::incoming::Incoming;
+use crate::outgoing::Body;
 use crate::range;
-use crate::reply::{self, About, Body, Refusal};
+use crate::reply::{self, About, Refusal};
 use crate::route::computable_digest;
 
 /// `POST`: mounts a blob, takes it whole, or opens an upload.
@@ -150,7 +151,8 @@ async fn arriving(
     let expected = range.as_ref().map(|range| range.end - range.start);
     // More than fits is refused by the stream, at once, and not by setting room aside.
     let size = expected.or(body.size()).filter(|size| *size <= limit);
-    let bytes = body.into_stream(limit, expected);
+    let permit = call.budget.file().await.map_err(|e| About::Upload.refuse(&e))?;
+    let bytes = permit.held_by(body.into_stream(limit, expected));
     Ok(Chunk { offset: range.map(|range| range.start), size, bytes })
 }
 

@@ -11,6 +11,7 @@ use super::{Inner, Registry};
 use crate::access::{Access, Open, Rights};
 use crate::answered::{Answered, Observer};
 use crate::backend::{Backend, Disk, MemoryBackend};
+use crate::budget::Budget;
 use crate::limits::Limits;
 use crate::location::Locations;
 
@@ -179,6 +180,7 @@ impl Builder {
         Ok(Registry(Arc::new(Inner {
             backend,
             access: self.access,
+            budget: Budget::new(&self.limits),
             limits: self.limits,
             offered: self.offered,
             allows_missing: self.allows_missing,

@@ -9,21 +9,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::idle::Idle;
+use crate::pace::Pace;
 
-/// Ends writes that make no progress for a while, and reads as [`Idle`] says.
+/// Ends writes that are too slow, as [`Pace`] says, and reads as [`Idle`] says.
+///
+/// What a write took counts, so that the system is not to take much more than it can send.
 pub(super) struct Stalling<T> {
     inner: T,
     idle: Idle,
-    patience: Duration,
-    /// Runs while a write waits.
+    pace: Pace,
+    /// Since when a write waits.
+    waiting: Option<Instant>,
     timer: Pin<Box<Sleep>>,
-    waiting: bool,
 }
 
 impl<T> Stalling<T> {
-    pub(super) fn new(inner: T, idle: Idle, patience: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(patience));
-        Self { inner, idle, patience, timer, waiting: false }
+    pub(super) fn new(inner: T, idle: Idle, pace: Pace) -> Self {
+        let timer = Box::pin(tokio::time::sleep(pace.left()));
+        Self { inner, idle, pace, waiting: None, timer }
     }
 
     /// Passes a finished write on, and counts the time of one that waits.
@@ -31,17 +34,19 @@ impl<T> Stalling<T> {
         &mut self,
         cx: &mut Context<'_>,
         polled: Poll<io::Result<V>>,
+        size: impl FnOnce(&V) -> usize,
     ) -> Poll<io::Result<V>> {
-        if polled.is_ready() {
-            self.waiting = false;
-            return polled;
+        if let Poll::Ready(written) = polled {
+            let waited = self.waiting.take().map_or(Duration::ZERO, |since| since.elapsed());
+            self.pace.passed(waited, written.as_ref().map_or(0, size));
+            return Poll::Ready(written);
         }
-        if !self.waiting {
-            self.waiting = true;
-            self.timer.as_mut().reset(Instant::now() + self.patience);
+        if self.waiting.is_none() {
+            let now = Instant::now();
+            self.waiting = Some(now);
+            self.timer.as_mut().reset(now + self.pace.left());
         }
         ready!(self.timer.as_mut().poll(cx));
-        self.waiting = false;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -64,7 +69,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.watch(cx, polled)
+        self.watch(cx, polled, |size| *size)
     }
 
     fn poll_write_vectored(
@@ -73,7 +78,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.watch(cx, polled)
+        self.watch(cx, polled, |size| *size)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -82,29 +87,63 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.inner).poll_flush(cx);
-        self.watch(cx, polled)
+        self.watch(cx, polled, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.watch(cx, polled, |()| 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
+    use crate::limits::Limits;
     use crate::serve::idle::Activity;
+
+    /// 30 KiB in 30 s are due.
+    fn connection() -> (Stalling<DuplexStream>, DuplexStream) {
+        let (near, far) = tokio::io::duplex(1_000);
+        let pace = Pace::new(&Limits::default());
+        (Stalling::new(near, Idle::new(Activity::default()), pace), far)
+    }
+
+    /// How long a write of 100,000 bytes goes on while the other end takes `size` bytes each second;
+    /// and how it ends.
+    async fn write(size: usize) -> (u64, io::Result<()>) {
+        let (mut near, mut far) = connection();
+        tokio::spawn(async move {
+            let mut piece = vec![0; size];
+            while far.read_exact(&mut piece).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let started = Instant::now();
+        let written = near.write_all(&vec![0; 100_000]).await;
+        (started.elapsed().as_secs(), written)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_takes_ends() {
-        let (near, _far) = tokio::io::duplex(4);
-        let mut near = Stalling::new(near, Idle::new(Activity::default()), Duration::from_secs(60));
-        near.write_all(b"four").await.unwrap();
+        let (mut near, _far) = connection();
+        near.write_all(&[0; 1_000]).await.unwrap();
         let started = Instant::now();
         let e = near.write_all(b"more").await.unwrap_err();
         assert_eq!(e.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(started.elapsed().as_secs(), 60);
+        assert_eq!(started.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_taken_slowly_ends_only_below_the_rate() {
+        let (seconds, written) = write(500).await;
+        assert_eq!((seconds, written.unwrap_err().kind()), (30, io::ErrorKind::TimedOut));
+        let (seconds, written) = write(900).await;
+        assert_eq!((seconds, written.unwrap_err().kind()), (30, io::ErrorKind::TimedOut));
+        let (seconds, written) = write(1_100).await;
+        written.unwrap();
+        assert!(seconds > 80, "{seconds}");
     }
 }

@@ -1,5 +1,6 @@
 //! A connection that passes on only requests whose framing is beyond doubt.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -58,8 +59,8 @@ impl<T> Strict<T> {
         }
     }
 
-    /// Fills the outbox, if the inbox has enough for it.
-    fn look_through(&mut self) -> Result<(), Problem> {
+    /// Tells the version from the first bytes, once there are enough of them.
+    fn begin(&mut self) {
         if matches!(self.state, State::Beginning) && !self.inbox.is_empty() {
             if self.inbox.starts_with(HTTP2_PREFACE) {
                 self.state = State::Aside;
@@ -67,6 +68,11 @@ impl<T> Strict<T> {
                 self.state = State::Http1(Framing::Head);
             }
         }
+    }
+
+    /// Fills the outbox, if the inbox has enough for it.
+    fn look_through(&mut self) -> Result<(), Problem> {
+        self.begin();
         match &mut self.state {
             State::Aside => self.outbox = self.inbox.split().freeze(),
             State::Http1(framing) => match framing::head_size(&self.inbox, self.seen)? {
@@ -97,6 +103,28 @@ impl<T> Strict<T> {
 }
 
 impl<T: AsyncRead + Unpin> Strict<T> {
+    /// Waits for the bytes that tell whether it is HTTP/2.
+    ///
+    /// # Errors
+    /// Those of the connection, and that it ended.
+    pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
+        poll_fn(|cx| {
+            loop {
+                self.begin();
+                match self.state {
+                    State::Beginning => {
+                        if ready!(self.poll_fill(cx))? == 0 {
+                            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                        }
+                    }
+                    State::Aside => return Poll::Ready(Ok(true)),
+                    State::Http1(_) | State::Ended => return Poll::Ready(Ok(false)),
+                }
+            }
+        })
+        .await
+    }
+
     /// Reads some bytes into the inbox; says how many.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut piece = [0; 8 << 10];

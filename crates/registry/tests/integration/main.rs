@@ -14,6 +14,7 @@ mod listing;
 mod offers;
 mod referrers;
 mod schema1;
+mod slow;
 mod space;
 mod store;
 mod upload;

@@ -10,13 +10,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<longshore_core::Result<()>>,
 }
 
-async fn start(registry: Registry) -> Server {
+pub(crate) async fn start(registry: Registry) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -27,7 +27,7 @@ async fn start(registry: Registry) -> Server {
 
 impl Server {
     /// Sends bytes, closes nothing, and reads until the server closes.
-    async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
+    pub(crate) async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_ref()).await.unwrap();
         let mut reply = Vec::new();
@@ -36,13 +36,13 @@ impl Server {
         String::from_utf8_lossy(&reply).into_owned()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.stop);
         self.task.await.unwrap().unwrap();
     }
 }
 
-const END: &str = "Host: x\r\nConnection: close\r\n\r\n";
+pub(crate) const END: &str = "Host: x\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn a_blob_travels_over_a_connection() {

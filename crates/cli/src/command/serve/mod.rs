@@ -3,6 +3,7 @@
 //! Reads what it is told, opens the socket, and leaves the rest to the registry. `users` and `tls`
 //! read files, and `watch` says when they changed.
 
+mod descriptors;
 mod file;
 mod location;
 mod metrics;
@@ -94,7 +95,6 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    raise_file_limit();
     let tls = arguments.tls.pair().map(watched_certificate).transpose()?;
     warn(&arguments);
     let (listen, metrics) = (arguments.listen, arguments.metrics);
@@ -140,6 +140,7 @@ fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
         Registry::builder().disk(arguments.root.unwrap_or_else(|| "registry".into()))
     };
     let mut limits = Limits::default();
+    descriptors::share(&mut limits);
     limits.blob_size = arguments.max_blob_size.map_or(limits.blob_size, |size| size.0);
     limits.total_size = arguments.max_total_size.map(|size| size.0);
     let builder = if arguments.metrics.is_some() {
@@ -189,19 +190,6 @@ fn warn(arguments: &Arguments) {
         ));
     }
 }
-
-/// Lets the process open as many files as its hard limit grants: the usual soft limit, 1,024, is below
-/// the number of connections that are served, each with a file open.
-#[cfg(unix)]
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Refused, it serves fewer connections at once.
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
-}
-
-#[cfg(not(unix))]
-fn raise_file_limit() {}
 
 /// Where the registry listens: the port is the real one.
 #[derive(Serialize)]

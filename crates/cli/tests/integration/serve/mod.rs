@@ -2,6 +2,8 @@
 
 mod observed;
 mod offers;
+#[cfg(target_os = "linux")]
+mod slow;
 mod tls;
 mod users;
 

@@ -1,0 +1,64 @@
+//! How long a client may take over a body, its own or the answer's.
+
+use std::time::Duration;
+
+use longshore_core::{Error, ErrorKind};
+
+use crate::limits::Limits;
+
+/// Demands at least `rate` bytes for each `window` that was spent waiting for the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    window: Duration,
+    rate: u64,
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let (window, rate) = (limits.body_window, limits.body_rate);
+        Self { window, rate, waited: Duration::ZERO, bytes: 0 }
+    }
+
+    /// How long to wait now, at most.
+    pub(crate) fn left(&self) -> Duration {
+        self.window.saturating_sub(self.waited)
+    }
+
+    /// Counts a wait, and the bytes that came or went after it.
+    pub(crate) fn passed(&mut self, waited: Duration, bytes: usize) {
+        self.waited += waited;
+        self.bytes += bytes as u64;
+        if self.bytes >= self.rate {
+            self.waited = Duration::ZERO;
+            self.bytes = 0;
+        }
+    }
+
+    pub(crate) fn too_slow(&self) -> Error {
+        Error::new(ErrorKind::Timeout).detail(format!(
+            "fewer than {} bytes in {} s",
+            self.rate,
+            self.window.as_secs()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_measured_in_bytes_for_time_spent_waiting() {
+        let mut limits = Limits::default();
+        (limits.body_window, limits.body_rate) = (Duration::from_secs(60), 100);
+        let mut pace = Pace::new(&limits);
+        pace.passed(Duration::from_secs(40), 99);
+        assert_eq!(pace.left(), Duration::from_secs(20));
+        pace.passed(Duration::from_secs(10), 1);
+        assert_eq!((pace.left(), pace.bytes), (Duration::from_secs(60), 0));
+        pace.passed(Duration::from_secs(61), 99);
+        assert_eq!(pace.left(), Duration::ZERO);
+    }
+}
