@@ -92,10 +92,11 @@ async fn run_http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let before = exchange.activity.begun();
         let under_way = exchange.begin(&mut request);
         let (registry, refused) = (exchange.registry.clone(), refused.clone());
         async move {
-            let response = match refused.problem() {
+            let response = match refused.problem(before) {
                 None => registry.answer(request).await,
                 Some(problem) => registry.refuse(&request, refusal(problem)),
             };

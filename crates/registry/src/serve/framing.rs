@@ -169,7 +169,7 @@ impl Chunk {
 /// Name and value of a header's line.
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let colon = line.iter().position(|b| *b == b':').ok_or("a header without a colon")?;
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
     let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     if name.is_empty() || !name.iter().all(is_token) {
         // A name that starts with a blank would be a folded line.
@@ -179,6 +179,14 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
         return Err("a control character in a header");
     }
     Ok((name, value))
+}
+
+/// Without the spaces and tabs around it; `trim_ascii` would take other characters away, too.
+fn trim_blanks(value: &[u8]) -> &[u8] {
+    let is_mark = |b: &u8| !b" \t".contains(b);
+    let start = value.iter().position(is_mark).unwrap_or(value.len());
+    let end = value.iter().rposition(is_mark).map_or(start, |last| last + 1);
+    &value[start..end]
 }
 
 fn check_hosts(hosts: &[&[u8]], is_old: bool) -> Result<(), Problem> {
@@ -243,6 +251,8 @@ mod tests {
             "Transfer-Encoding: \"chunked\"\r\n",
             "Transfer-Encoding:\r\n",
             "Transfer-Encoding: \x0bchunked\r\n",
+            "Transfer-Encoding: \x0cchunked\r\n",
+            "Content-Length: 4\x0c\r\n",
             "Transfer-Encoding : chunked\r\n",
             "Content-Length: 4,4\r\n",
             "Content-Length: 4, 4\r\n",

@@ -70,7 +70,8 @@ impl Activity {
         UnderWay(self.clone())
     }
 
-    fn begun(&self) -> usize {
+    /// How many requests have begun.
+    pub(super) fn begun(&self) -> usize {
         self.0.begun.load(Ordering::Acquire)
     }
 

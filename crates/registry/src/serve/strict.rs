@@ -25,12 +25,15 @@ pub(super) struct Strict<T> {
     seen: usize,
     /// Looked through, and not yet passed on.
     outbox: Bytes,
+    /// How many heads were passed on.
+    heads: usize,
     refused: Refused,
 }
 
-/// Why a connection's last request is refused, once it is.
+/// Why a connection's last request is refused, once it is, and how many came before it: those are
+/// perhaps not answered yet.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Refused(Arc<OnceLock<Problem>>);
+pub(super) struct Refused(Arc<OnceLock<(usize, Problem)>>);
 
 enum State {
     /// Nothing tells yet which version of HTTP it is.
@@ -42,8 +45,9 @@ enum State {
 }
 
 impl Refused {
-    pub(super) fn problem(&self) -> Option<Problem> {
-        self.0.get().copied()
+    /// What is wrong with the request that comes after so many.
+    pub(super) fn problem(&self, before: usize) -> Option<Problem> {
+        self.0.get().filter(|(good, _)| *good <= before).map(|(_, problem)| *problem)
     }
 }
 
@@ -55,6 +59,7 @@ impl<T> Strict<T> {
             inbox: BytesMut::new(),
             seen: 0,
             outbox: Bytes::new(),
+            heads: 0,
             refused,
         }
     }
@@ -81,6 +86,7 @@ impl<T> Strict<T> {
                     let body = framing.advance(&self.inbox[size..])?;
                     self.outbox = self.inbox.split_to(size + body).freeze();
                     self.seen = 0;
+                    self.heads += 1;
                 }
                 None if self.inbox.len() >= HEAD_LIMIT => {
                     // hyper has the right answer to a head of this size, and takes no more.
@@ -95,7 +101,7 @@ impl<T> Strict<T> {
     }
 
     fn refuse(&mut self, problem: Problem) {
-        let _ = self.refused.0.set(problem);
+        let _ = self.refused.0.set((self.heads, problem));
         self.state = State::Ended;
         self.inbox.clear();
         self.outbox = Bytes::from_static(IN_PLACE);

@@ -134,6 +134,18 @@ async fn requests_of_doubtful_framing_are_refused_and_closed() {
     server.stop().await;
 }
 
+/// What comes before a doubtful request on the same connection is answered as if nothing followed.
+#[tokio::test]
+async fn a_request_is_answered_whatever_follows_it() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    let good = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
+    let doubtful = "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4,4\r\n\r\nabcd";
+    let reply = server.exchange(format!("{good}{good}{doubtful}{good}")).await;
+    let statuses = reply.match_indices("HTTP/1.1 ").map(|(at, _)| &reply[at + 9..at + 12]);
+    assert_eq!(statuses.collect::<Vec<_>>(), ["200", "200", "400"], "{reply}");
+    server.stop().await;
+}
+
 /// The same where the doubt arises only after the head was taken; and what is right is taken in parts.
 #[tokio::test]
 async fn framing_is_followed_over_reads_and_requests() {
