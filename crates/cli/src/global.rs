@@ -14,11 +14,11 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Print progress as JSON, an event a line, on stderr.
+    /// Print progress and long waits as JSON, an event a line, on stderr.
     #[arg(long, global = true, conflicts_with = "quiet")]
     pub(crate) events: bool,
 
-    /// Print no progress.
+    /// Print no progress, and nothing of long waits.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 

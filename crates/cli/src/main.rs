@@ -128,10 +128,12 @@ fn log(global: &Global) {
     let set = std::env::var("LONGSHORE_LOG").ok().filter(|set| !set.is_empty());
     let set = set.and_then(|set| EnvFilter::try_new(set).ok());
     let level = match global.verbose {
-        0 => "longshore=warn",
-        1 => "longshore=debug",
-        _ => "trace",
+        0 if global.quiet => "longshore=warn".to_owned(),
+        0 => format!("longshore=warn,{}=info", longshore::wait::TARGET),
+        1 => "longshore=debug".to_owned(),
+        _ => "trace".to_owned(),
     };
+    let in_json = global.events;
     let is_log = set.is_some() || global.verbose > 0;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(set.unwrap_or_else(|| EnvFilter::new(level)))
@@ -145,8 +147,12 @@ fn log(global: &Global) {
             .with_ansi(false)
             .with_writer(
                 (|| output::Event::Failure)
-                    .with_filter(|event| *event.level() == LevelFilter::ERROR)
-                    .or_else(|| output::Event::Warning),
+                    .with_filter(|e| *e.level() == LevelFilter::ERROR)
+                    .or_else(
+                        (move || output::Event::Wait { in_json })
+                            .with_filter(|e| *e.level() == LevelFilter::INFO)
+                            .or_else(|| output::Event::Warning),
+                    ),
             )
             .init(),
     }

@@ -118,6 +118,8 @@ pub(crate) struct Network {
     connect_timeout: Option<Given<Time>>,
 
     /// Wait this long for a reply, and for more of it [default: 60s for a reply, 30s for more].
+    ///
+    /// A wait of more than 5s is told on stderr, once, unless --quiet is given.
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_IDLE_TIMEOUT")]
     idle_timeout: Option<Given<Time>>,
 

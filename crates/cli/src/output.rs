@@ -3,14 +3,16 @@
 //! Owns the choice between text and JSON, and the only writes to stdout and stderr of the program.
 //! What could steer a terminal never reaches it raw.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
+use indicatif::{MultiProgress, ProgressBar};
 use longshore::{BlobStream, Error, ErrorKind, Printable, Result};
 use serde::Serialize;
 
@@ -255,11 +257,28 @@ pub(crate) fn warn_again(text: impl fmt::Display) {
     say(format_args!("longshore: warning: {}", Printable(&text.to_string())));
 }
 
+/// Tells the person of a wait. Several at once for the same thing, such as the blobs of an image, are
+/// one to a person: the same line comes again only after a while.
+fn wait(text: &str, in_json: bool) {
+    static TOLD: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    told.retain(|_, last| last.elapsed() < WAIT_AGAIN);
+    if told.insert(text.to_owned(), Instant::now()).is_some() {
+        return;
+    }
+    match in_json {
+        true => say(serde_json::json!({ "event": "waiting", "message": text })),
+        false => say(format_args!("longshore: {}", Printable(text))),
+    }
+}
+
 /// What the libraries say, an event a write, on its way to the person.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// Told once.
     Warning,
+    /// Told as an event of JSON where those are asked for.
+    Wait { in_json: bool },
     /// Told each time: a server fails more than once.
     Failure,
 }
@@ -269,6 +288,7 @@ impl io::Write for Event {
         let text = String::from_utf8_lossy(event);
         match self {
             Self::Warning => warn(text.trim_end()),
+            Self::Wait { in_json } => wait(text.trim_end(), *in_json),
             Self::Failure => say(format_args!("longshore: error: {}", Printable(text.trim_end()))),
         }
         Ok(event.len())
@@ -328,9 +348,36 @@ fn as_json(document: &impl Serialize) -> Result<String> {
     Ok(Printable(&text).in_json().to_string())
 }
 
-/// Writes to stderr. That nobody listens is no reason to stop.
+/// Writes to stderr, above what bars are there. That nobody listens is no reason to stop.
 fn talk(words: fmt::Arguments<'_>) {
-    io::stderr().write_fmt(words).ok();
+    // In one piece, so that it stays one beside what others write.
+    let words = words.to_string();
+    let write = || drop(io::stderr().write_all(words.as_bytes()));
+    let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    bars.map_or_else(write, |bars| bars.suspend(write));
+}
+
+/// Bars on the terminal, which make room for lines as long as this is there: afterwards they are
+/// lines like any other.
+#[derive(Debug)]
+pub(crate) struct LiveBars(MultiProgress);
+
+impl LiveBars {
+    pub(crate) fn new() -> Self {
+        let bars = MultiProgress::new();
+        *BARS.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars.clone());
+        Self(bars)
+    }
+
+    pub(crate) fn add(&self, bar: ProgressBar) -> ProgressBar {
+        self.0.add(bar)
+    }
+}
+
+impl Drop for LiveBars {
+    fn drop(&mut self) {
+        *BARS.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 fn write(bytes: &[u8]) -> Result<()> {
@@ -344,6 +391,12 @@ fn stdout_error(e: io::Error) -> Error {
 
 /// 1,000 warnings are kept, so that a server's do not add up for ever.
 const WARNINGS_KEPT: usize = 1000;
+
+/// Half a minute: whoever reads a line knows it for that long.
+const WAIT_AGAIN: Duration = Duration::from_secs(30);
+
+/// The bars that are there now: a command shows one set of them at a time.
+static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
 /// What errors call stdout.
 const STDOUT: &str = "standard output";

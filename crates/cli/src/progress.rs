@@ -5,10 +5,10 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use longshore::{CopyEvent, Descriptor, Digest, Printable, Progress};
 
-use crate::output::{say, size};
+use crate::output::{LiveBars, say, size};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) fn observer(style: Style) -> Observer {
             }
         }),
         Style::Auto if std::io::stderr().is_terminal() => {
-            let bars = Bars::default();
+            let bars = Bars { all: LiveBars::new(), blobs: Mutex::default() };
             Arc::new(move |event| bars.show(event))
         }
         Style::Auto => {
@@ -95,8 +95,12 @@ pub(crate) fn unsized_blob(
             let template = "{prefix} {spinner} {binary_bytes:>11}";
             let style = ProgressStyle::with_template(template);
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = ProgressBar::new_spinner().with_style(style).with_prefix(name);
-            Box::new(move |progress| bar.set_position(progress.done))
+            let bars = LiveBars::new();
+            let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(name));
+            Box::new(move |progress| {
+                let _live = &bars;
+                bar.set_position(progress.done);
+            })
         }
         Style::Auto => {
             let mut last = Instant::now();
@@ -111,9 +115,8 @@ pub(crate) fn unsized_blob(
 }
 
 /// A bar for each blob on its way.
-#[derive(Default)]
 struct Bars {
-    all: MultiProgress,
+    all: LiveBars,
     blobs: Mutex<HashMap<Digest, ProgressBar>>,
 }
 

@@ -32,7 +32,7 @@
 //! | `transport` | the seam to HTTP, and the layers around it: retry, limit, redirect, log, wire |
 //! | `reply` | what a reply means |
 //! | `auth` | the layer that answers challenges |
-//! | `exchange`, `listing`, `shared` | what all operations have in common |
+//! | `exchange`, `listing`, `shared`, `waiting` | what all operations have in common |
 //! | `repository`, `catalog`, `ping`, `raw`, `v1` | the operations |
 //! | `client` | puts it all together |
 //! | [`blocking`] | the same without async |
@@ -62,6 +62,7 @@ mod scheme;
 mod shared;
 mod transport;
 pub mod v1;
+mod waiting;
 
 pub use http;
 pub use longshore_core::{
@@ -75,7 +76,7 @@ pub use longshore_core::{
     Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, Step, Tag, TagOrDigest,
     TagOutcome, Tally, Target, Untagged, Verifier, blob_file, canonical_json, delete_with_tags,
     field, files_of, graph, image_for, images_of, offload, placed, pull_files, put_tags, tags_of,
-    untag,
+    untag, wait,
 };
 
 /// The names in a layout's `index.json`.

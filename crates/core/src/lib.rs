@@ -26,7 +26,7 @@
 //! | `error`, `printable`, `json`, `field` | failure, foreign text, foreign JSON |
 //! | `filter` | choosing names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the words of documents |
-//! | `offload` | blocking work among async |
+//! | `offload`, `wait` | blocking work among async, and waits that people are told of |
 //! | `descriptor`, `reference` | pointing at content, by address and by name |
 //! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
 //! | `blob`, `store`, `blob_file` | streams, the traits of everything that holds content, and how a blob becomes a file |
@@ -64,6 +64,7 @@ mod reference;
 mod store;
 mod tagging;
 mod untag;
+pub mod wait;
 
 pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, Measure, PIECE, Progress};

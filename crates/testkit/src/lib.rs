@@ -17,6 +17,7 @@
 //! | [`v1`] | a registry that speaks the v1 API and no other |
 //! | [`frames`] | a client that writes HTTP/2 frame by frame |
 //! | [`fault`] | a proxy that breaks connections as networks do |
+//! | [`told`] | what people are told of waits |
 //! | [`tls`], [`proxy`] | certificates and a front that ends TLS; HTTP and SOCKS5 proxies |
 //! | [`peer`], [`process`] | other people's programs, started, awaited, and ended by process id |
 //!
@@ -40,4 +41,5 @@ pub mod random;
 pub mod script;
 pub mod suite;
 pub mod tls;
+pub mod told;
 pub mod v1;

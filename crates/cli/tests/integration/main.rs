@@ -28,3 +28,4 @@ mod serve;
 mod streams;
 mod transfers;
 mod v1;
+mod waits;

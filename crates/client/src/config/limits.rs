@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// How long things may take, and how many may happen at once.
+///
+/// What takes more than five seconds is told meanwhile, see [`wait`](longshore_core::wait).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -13,6 +13,7 @@ use super::reading::{self, Reading};
 use crate::coding::Coding;
 use crate::exchange::is_broken;
 use crate::reply::Reply;
+use crate::waiting::{Again, pause};
 
 /// Starts a download of part of a blob, or of all of it: a stream that goes on where it broke off.
 ///
@@ -222,7 +223,9 @@ impl Download {
         }
         let wait = policy.wait(self.failures, fastrand::f64());
         tracing::debug!(digest = %self.descriptor.digest, position = self.position, %error, "resuming");
-        tokio::time::sleep(wait).await;
+        let host = self.repository.exchange().registry();
+        let why = Again { host, status: None, asked: false, next: "the download goes on" };
+        pause(wait, why).await;
         Ok(())
     }
 

@@ -5,8 +5,8 @@
 //! and acknowledged; after a failure the registry is asked.
 
 use std::num::NonZeroU64;
-use std::time::Duration;
 
+use http::StatusCode;
 use longshore_core::{BlobBody, BlobStream, Descriptor, Error, ErrorCode, Result, Side};
 
 use super::parts::Rest;
@@ -15,6 +15,7 @@ use super::{RemoteRepository, Upload};
 use crate::config::UploadForm;
 use crate::exchange::is_broken;
 use crate::transport::redirect::moved;
+use crate::waiting::{Again, pause};
 
 /// Pushes a blob.
 pub(super) async fn push(
@@ -142,7 +143,9 @@ impl Push<'_> {
                 return Err(self.explained(error));
             }
             self.state.failures += 1;
-            tokio::time::sleep(self.wait(&error)).await;
+            if next != Step::Follow {
+                self.pause(&error, "the upload goes on").await;
+            }
             match next {
                 Step::Resume => next_session = self.resume(session).await,
                 Step::Follow => next_session = Some(session),
@@ -177,7 +180,7 @@ impl Push<'_> {
                 Step::Follow => self.state.form = UploadForm::Whole,
                 Step::Resume => {}
             }
-            tokio::time::sleep(self.wait(&error)).await;
+            self.pause(&error, "the upload begins again").await;
         }
         Ok(Some(Session::of(self.repository.begin_upload().await?)))
     }
@@ -223,9 +226,18 @@ impl Push<'_> {
         step(failure, self.state, policy.attempts.get())
     }
 
-    fn wait(&self, error: &Error) -> Duration {
+    /// Waits before the next attempt, as long as the registry asks or the policy says.
+    fn pause(&self, error: &Error, next: &'static str) -> impl Future<Output = ()> + Send + use<> {
         let policy = &self.repository.shared().retry;
-        error.retry_after().unwrap_or_else(|| policy.wait(self.state.failures, fastrand::f64()))
+        let (asked, status) = (error.retry_after(), error.status());
+        let why = Again {
+            host: self.repository.exchange().registry().clone(),
+            status: status.and_then(|status| StatusCode::from_u16(status).ok()),
+            asked: asked.is_some(),
+            next,
+        };
+        let wait = asked.unwrap_or_else(|| policy.wait(self.state.failures, fastrand::f64()));
+        pause(wait, why)
     }
 
     /// Finds out where to go on; `None` if that needs a new session, as where the registry does not

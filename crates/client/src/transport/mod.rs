@@ -4,6 +4,7 @@
 //! Knows nothing of registries beyond headers. From the outermost in, a client's requests go
 //! through `auth` (not here), `retry`, `limit`, `redirect`, `log` and `wire`.
 
+mod activity;
 pub(crate) mod deadline;
 pub(crate) mod failure;
 pub(crate) mod limit;

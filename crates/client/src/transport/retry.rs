@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, Request, Response, Uri};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::retry_after::asked_wait;
 use super::{Body, Fault, Transport, TransportError, replay};
 use crate::config::RetryPolicy;
 use crate::origin::Origin;
+use crate::waiting::{Again, pause};
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +128,7 @@ impl Transport for Retry {
             let again = replay(&request);
             let attempt = Attempt { number, replayable: again.is_some(), safe };
             let result = self.inner.send(request).await;
+            let status = result.as_ref().ok().map(Response::status);
             let (outcome, asked) = match &result {
                 Ok(reply) => {
                     (Outcome::Status(reply.status().as_u16()), asked_wait(reply.headers()))
@@ -142,7 +144,14 @@ impl Transport for Retry {
                     if let Ok(reply) = result {
                         reply.into_body().drain().await;
                     }
-                    sleep(wait).await;
+                    let host = Origin::of(again.uri()).map(|origin| origin.address());
+                    let why = Again {
+                        host: host.unwrap_or_default(),
+                        status,
+                        asked: asked.is_some(),
+                        next: "the request is sent again",
+                    };
+                    pause(wait, why).await;
                     request = again;
                     number += 1;
                 }
@@ -158,6 +167,7 @@ mod tests {
 
     use http::StatusCode;
     use longshore_core::{BlobStream, Error, ErrorKind};
+    use tokio::time::sleep;
 
     use super::*;
 

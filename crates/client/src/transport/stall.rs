@@ -1,26 +1,27 @@
-//! Waits that end: the watch over bodies on their way, in either direction.
+//! The watch over replies' bodies: they go on, or end.
 //!
-//! Owns the two rules (no byte for too long; too few bytes over that long) for replies, and the
-//! bookkeeping of requests' bodies: it tells a slow server from a slow body, and ends a body that was
-//! refused before it was sent. The wire uses both.
+//! Owns the two rules: no byte for too long; too few bytes over that long.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt as _};
-use longshore_core::{BlobStream, Error, ErrorKind, PIECE, Result};
+use longshore_core::{Result, wait};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Ends a reply's body that stalls. Only time spent waiting for the network counts: the reader may
-/// take as long as it likes.
+/// Ends a reply's body that stalls, and tells people of a long wait. Only time spent waiting for the
+/// network counts: the reader may take as long as it likes.
 pub(crate) struct Watched<S> {
     inner: S,
+    /// Whom it comes from.
+    host: String,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
+    /// Whether the wait will not be told any more.
+    is_told: bool,
     waited: Duration,
     received: u64,
 }
@@ -35,12 +36,14 @@ pub(crate) enum Stall {
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(inner: S, limit: Duration) -> Self {
+    pub(crate) fn new(inner: S, host: String, limit: Duration) -> Self {
         Self {
             inner,
+            host,
             limit,
             timer: Box::pin(sleep(limit)),
             waiting_since: None,
+            is_told: false,
             waited: Duration::ZERO,
             received: 0,
         }
@@ -56,6 +59,25 @@ impl<S> Watched<S> {
         let slow = self.received < SLOWEST.saturating_mul(self.waited.as_secs());
         (self.waited, self.received) = (Duration::ZERO, 0);
         slow.then_some(Stall::Slow)
+    }
+
+    /// Ready when nothing has come for too long; tells of it before.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waiting_since.is_none() {
+            self.waiting_since = Some(Instant::now());
+            self.is_told = self.limit <= wait::LONG;
+            self.timer.set(sleep(self.limit.min(wait::LONG)));
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        if !self.is_told {
+            self.is_told = true;
+            let (host, long) = (&self.host, wait::seconds(wait::LONG));
+            let end = wait::gives_up(self.limit);
+            wait::tell(format_args!("waiting for {host}: no more data for {long}{end}"));
+            self.timer.set(sleep(self.limit - wait::LONG));
+            ready!(self.timer.as_mut().poll(cx));
+        }
+        Poll::Ready(())
     }
 }
 
@@ -73,142 +95,9 @@ where
             })),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Ok(error)))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                if self.waiting_since.is_none() {
-                    self.waiting_since = Some(Instant::now());
-                    let timer = sleep(self.limit);
-                    self.timer.as_mut().set(timer);
-                }
-                ready!(self.timer.as_mut().poll(cx));
-                Poll::Ready(Some(Err(Err(Stall::Silent))))
-            }
+            Poll::Pending => self.poll_silence(cx).map(|()| Some(Err(Err(Stall::Silent)))),
         }
     }
-}
-
-/// What a request's body is doing, seen by whoever waits for the reply.
-#[derive(Clone, Debug)]
-pub(crate) struct Activity(Arc<Mutex<State>>);
-
-#[derive(Debug)]
-struct State {
-    last: Instant,
-    waits_for_body: bool,
-    error: Option<Error>,
-    wanted: Wanted,
-    /// Whoever is to send more of the body.
-    sender: Option<Waker>,
-}
-
-/// Whether the rest of a body is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    Yes,
-    /// It was refused; the connection stays open for the rest of the reply.
-    Refused,
-    /// It never will be: the connection ends.
-    Never,
-}
-
-impl Activity {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
-            last: Instant::now(),
-            waits_for_body: false,
-            error: None,
-            wanted: Wanted::Yes,
-            sender: None,
-        })))
-    }
-
-    /// Notes every step of a body that is being sent; keeps its error, which the HTTP library would
-    /// bury. Large pieces are handed out in parts: one that is given away is neither seen on its way
-    /// nor to be kept back.
-    pub(crate) fn watch(&self, mut body: BlobStream) -> BlobStream {
-        let (activity, mut rest) = (self.clone(), Bytes::new());
-        BlobStream::new(futures_util::stream::poll_fn(move |cx| {
-            match activity.wanted(cx.waker()) {
-                Wanted::Yes => {}
-                Wanted::Refused => return Poll::Pending,
-                Wanted::Never => return Poll::Ready(Some(Err(cut("the body was refused")))),
-            }
-            let polled = match rest.is_empty() {
-                true => body.poll_next_unpin(cx),
-                false => Poll::Ready(Some(Ok(std::mem::take(&mut rest)))),
-            };
-            let mut state = activity.state();
-            state.last = Instant::now();
-            state.waits_for_body = polled.is_pending();
-            match polled {
-                Poll::Ready(Some(Err(error))) => {
-                    state.error = Some(error);
-                    Poll::Ready(Some(Err(cut("the body could not be read to its end"))))
-                }
-                Poll::Ready(Some(Ok(mut piece))) => {
-                    rest = piece.split_off(piece.len().min(PIECE));
-                    Poll::Ready(Some(Ok(piece)))
-                }
-                polled => polled,
-            }
-        }))
-    }
-
-    /// The error that ended the body, if one did.
-    pub(crate) fn take_error(&self) -> Option<Error> {
-        self.state().error.take()
-    }
-
-    /// Sends nothing more of the body: the reply that has begun refuses it. What is returned ends the
-    /// connection, if the body is not through, and so is kept until the reply is read.
-    pub(crate) fn refuse(self) -> Refusal {
-        self.state().wanted = Wanted::Refused;
-        Refusal(self)
-    }
-
-    fn wanted(&self, sender: &Waker) -> Wanted {
-        let mut state = self.state();
-        state.sender = Some(sender.clone());
-        state.wanted
-    }
-
-    /// Returns when the other end has neither taken a byte nor answered for `limit`.
-    pub(crate) async fn silence(&self, limit: Duration) {
-        loop {
-            let silent = {
-                let state = self.state();
-                if state.waits_for_body { Duration::ZERO } else { state.last.elapsed() }
-            };
-            if silent >= limit {
-                return;
-            }
-            sleep(limit - silent).await;
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Ends what is left of a request's body when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Refusal(Activity);
-
-impl Drop for Refusal {
-    fn drop(&mut self) {
-        let sender = {
-            let mut state = self.0.state();
-            state.wanted = Wanted::Never;
-            state.sender.take()
-        };
-        if let Some(sender) = sender {
-            sender.wake();
-        }
-    }
-}
-
-fn cut(clause: &'static str) -> Error {
-    Error::new(ErrorKind::Canceled).detail(clause)
 }
 
 /// 1 KiB a second: slower than any line that still works.
@@ -217,10 +106,18 @@ const SLOWEST: u64 = 1 << 10;
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
+    use longshore_testkit::told::Told;
 
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(60);
+
+    fn watched<S: Stream<Item = Result<Bytes, ()>> + Unpin>(
+        inner: S,
+        limit: Duration,
+    ) -> Watched<S> {
+        Watched::new(inner, "r.example".to_owned(), limit)
+    }
 
     /// Pieces of `size` bytes, each after `pause`.
     fn pieces(size: usize, pause: Duration) -> impl Stream<Item = Result<Bytes, ()>> + Unpin {
@@ -239,7 +136,7 @@ mod tests {
             (2048, second, None),
             (1 << 20, 59 * second, None),
         ] {
-            let mut body = Watched::new(pieces(size, pause), LIMIT).take(200);
+            let mut body = watched(pieces(size, pause), LIMIT).take(200);
             let mut found = None;
             while let Some(piece) = body.next().await {
                 if let Err(Err(stall)) = piece {
@@ -254,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_reader_is_no_stall() {
         let fast = stream::iter((0..5).map(|_| Ok::<_, ()>(Bytes::from_static(b"x"))));
-        let mut body = Watched::new(fast, LIMIT);
+        let mut body = watched(fast, LIMIT);
         while let Some(piece) = body.next().await {
             assert!(piece.is_ok());
             sleep(2 * LIMIT).await;
@@ -264,70 +161,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_limit_may_be_as_long_as_there_is() {
         let slow = pieces(1, 3 * LIMIT).take(2);
-        assert_eq!(Watched::new(slow, Duration::MAX).count().await, 2);
-        let activity = Activity::new();
-        let silence = activity.silence(Duration::MAX);
-        assert!(tokio::time::timeout(1000 * LIMIT, silence).await.is_err());
+        assert_eq!(watched(slow, Duration::MAX).count().await, 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_other_ends_silence_counts() {
-        let activity = Activity::new();
-        let slow = BlobStream::new(
-            pieces(1, 3 * LIMIT).take(2).map(|p| p.map_err(|()| Error::new(ErrorKind::Io))),
-        );
-        let mut body = activity.watch(slow);
-        let read = async { while body.next().await.is_some() {} };
-        tokio::select! {
-            () = read => {}
-            () = activity.silence(LIMIT) => panic!("the body was slow, not the other end"),
-        }
-        let start = Instant::now();
-        activity.silence(LIMIT).await;
-        assert_eq!(start.elapsed(), LIMIT);
-    }
-
-    /// As a slow line takes it, a large piece would look like silence.
-    #[tokio::test(start_paused = true)]
-    async fn a_large_piece_is_seen_on_its_way() {
-        let activity = Activity::new();
-        let mut body = activity.watch(Bytes::from(vec![0; 3 * PIECE + 1]).into());
-        let mut sizes = Vec::new();
-        let read = async {
-            while let Some(piece) = body.next().await {
-                sizes.push(piece.unwrap().len());
-                sleep(LIMIT / 2).await;
-            }
-        };
-        tokio::select! {
-            () = read => {}
-            () = activity.silence(LIMIT) => panic!("the body was on its way"),
-        }
-        assert_eq!(sizes, [PIECE, PIECE, PIECE, 1]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refused_body_waits_for_the_end_of_the_reply_and_ends() {
-        let activity = Activity::new();
-        let mut body = activity.watch(Bytes::from(vec![0; 2 * PIECE]).into());
-        assert_eq!(body.next().await.unwrap().unwrap().len(), PIECE);
-        let refusal = activity.clone().refuse();
-        let next = tokio::spawn(async move { (body.next().await, body) });
-        sleep(LIMIT).await;
-        assert!(!next.is_finished(), "the reply is still being read");
-        drop(refusal);
-        let (next, mut body) = next.await.unwrap();
-        assert_eq!(next.unwrap().unwrap_err().kind(), ErrorKind::Canceled);
-        assert!(body.next().await.unwrap().is_err());
-        assert!(activity.take_error().is_none(), "the body itself was good");
-    }
-
-    #[tokio::test]
-    async fn the_bodys_own_error_is_kept() {
-        let activity = Activity::new();
-        let broken = stream::iter([Err(Error::new(ErrorKind::DigestMismatch))]);
-        let mut body = activity.watch(BlobStream::new(broken));
-        assert!(body.next().await.unwrap().is_err());
-        assert_eq!(activity.take_error().unwrap().kind(), ErrorKind::DigestMismatch);
+    async fn each_long_wait_is_told_once() {
+        let told = Told::listen();
+        let second = Duration::from_secs(1);
+        let receive =
+            async |pause, limit| watched(pieces(1 << 20, pause), limit).take(2).count().await;
+        receive(wait::LONG - second, LIMIT).await;
+        receive(wait::LONG + second, wait::LONG).await;
+        assert!(told.take().is_empty());
+        receive(LIMIT - second, LIMIT).await;
+        let line = "waiting for r.example: no more data for 5 s (gives up after 60 s)";
+        assert_eq!(told.take(), [line; 2]);
+        receive(LIMIT, Duration::MAX).await;
+        assert_eq!(told.take(), ["waiting for r.example: no more data for 5 s"; 2]);
     }
 }

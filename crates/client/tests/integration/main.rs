@@ -33,6 +33,7 @@ mod referrers;
 mod request;
 mod secrecy;
 mod stores;
+mod told;
 mod upload;
 mod upload_end;
 mod v1;

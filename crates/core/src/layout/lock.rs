@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::wait;
 
 /// The lock of a folder's marker file, until it is dropped.
 pub(super) struct Lock(#[expect(dead_code, reason = "holding it is its use")] File);
@@ -15,7 +16,7 @@ pub(super) struct Lock(#[expect(dead_code, reason = "holding it is its use")] Fi
 /// [`Timeout`](ErrorKind::Timeout) after a minute; [`Io`](ErrorKind::Io) if the file system cannot
 /// lock.
 pub(super) fn lock(marker: &Path) -> Result<Lock> {
-    let start = Instant::now();
+    let (start, mut is_told) = (Instant::now(), false);
     loop {
         let file = File::open(marker).map_err(|e| Error::io(marker, e))?;
         match file.try_lock() {
@@ -24,6 +25,14 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
             Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::Error(e)) => return Err(Error::io(marker, e)),
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
+                if !is_told && start.elapsed() >= wait::LONG {
+                    is_told = true;
+                    wait::tell(format_args!(
+                        "waiting for another program to finish with {}{}",
+                        marker.parent().unwrap_or(marker).display(),
+                        wait::gives_up(PATIENCE)
+                    ));
+                }
                 std::thread::sleep(PAUSE);
             }
             Err(TryLockError::WouldBlock) => {

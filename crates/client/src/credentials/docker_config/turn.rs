@@ -4,8 +4,10 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-use longshore_core::{Error, ErrorKind, Result};
+use longshore_core::{Error, ErrorKind, Result, wait};
 use tokio::time::{Instant, sleep};
+
+use crate::waiting::told;
 
 /// The turn to change files of a folder, until it is dropped; none where folders cannot be locked.
 pub(super) struct Turn(#[expect(dead_code, reason = "holding it is its use")] Option<File>);
@@ -16,9 +18,17 @@ pub(super) struct Turn(#[expect(dead_code, reason = "holding it is its use")] Op
 /// # Errors
 /// [`Timeout`](ErrorKind::Timeout) after ten seconds.
 pub(super) async fn turn(folder: &Path) -> Result<Turn> {
-    let start = Instant::now();
     // Not every system opens folders, and not every file system locks them.
     let Ok(file) = File::open(folder) else { return Ok(Turn(None)) };
+    told(wait_for(file, folder), || {
+        let (folder, end) = (folder.display(), wait::gives_up(PATIENCE));
+        format!("waiting for another program to finish with {folder}{end}")
+    })
+    .await
+}
+
+async fn wait_for(file: File, folder: &Path) -> Result<Turn> {
+    let start = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Turn(Some(file))),
@@ -38,3 +48,21 @@ pub(super) async fn turn(folder: &Path) -> Result<Turn> {
 const PATIENCE: Duration = Duration::from_secs(10);
 /// 5 ms: a change's own length.
 const PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_does_not_come_is_told_once_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let _held = turn(folder.path()).await.unwrap();
+        let told = longshore_testkit::told::Told::listen();
+        let Err(error) = turn(folder.path()).await else { panic!("two turns at once") };
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        let folder = folder.path().display();
+        let line =
+            format!("waiting for another program to finish with {folder} (gives up after 10 s)");
+        assert_eq!(told.take(), [line]);
+    }
+}

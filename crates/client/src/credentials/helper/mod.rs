@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
+use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result, wait};
 use serde::Deserialize;
 
 use super::{Credential, CredentialStore, Login, Secret};
 use crate::environment::Environment;
+use crate::waiting::told;
 
 mod run;
 
@@ -156,7 +157,11 @@ impl CredentialHelper {
         };
         let (program, timeout) = (self.program.clone(), self.helpers.timeout);
         let work = move || run::run(&path, action, input, timeout).map_err(|e| e.at(program));
-        longshore_core::offload(work).await
+        told(longshore_core::offload(work), || {
+            let (long, end) = (wait::seconds(wait::LONG), wait::gives_up(timeout));
+            format!("waiting for {}: no answer for {long}{end}", self.program)
+        })
+        .await
     }
 
     /// The program's file, on the PATH and nowhere else.

@@ -126,3 +126,21 @@ async fn only_a_program_of_a_good_name_on_the_path_is_run() {
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert!(e.to_string().contains("docker-credential-missing"), "{e}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_helper_that_takes_long_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let helpers = helper(folder.path(), "slow", "/bin/sleep 0.3; cat >/dev/null; echo no; exit 1");
+    let slow = CredentialHelper::new("slow", &helpers).unwrap();
+    let told = longshore_testkit::told::Told::listen();
+    // The helper takes real time; the client's stands still, and goes on as it is told.
+    let get = async |passing: Duration| {
+        let registry = registry();
+        tokio::join!(slow.credential(&registry), tokio::time::advance(passing)).0.unwrap_err()
+    };
+    get(wait::LONG - Duration::from_secs(1)).await;
+    assert!(told.take().is_empty());
+    get(2 * wait::LONG).await;
+    let line = "waiting for docker-credential-slow: no answer for 5 s (gives up after 30 s)";
+    assert_eq!(told.take(), [line]);
+}

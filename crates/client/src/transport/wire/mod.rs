@@ -3,6 +3,7 @@
 //! The only module that names the HTTP library. HTTP/1.1 alone, on purpose: with default settings
 //! HTTP/2 costs 2.8 times the CPU a byte, and one connection a transfer is also what fills a line.
 
+mod connect;
 mod pool;
 mod resolve;
 
@@ -14,11 +15,12 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri};
-use longshore_core::{BlobStream, Error, ErrorKind, PIECE, Result};
+use longshore_core::{BlobStream, Error, ErrorKind, PIECE, Result, wait};
 
 use self::pool::{Key, Pools};
+use super::activity::{Activity, Refusal, Stage};
 use super::failure::{Failure, Way, innermost};
-use super::stall::{Activity, Refusal, Stall, Watched};
+use super::stall::{Stall, Watched};
 use super::trial::{Accepted, AnyCertificate, ValidCertificate};
 use super::{Body, Fault, Transport, TransportError};
 use crate::config::Config;
@@ -62,7 +64,8 @@ impl Transport for Wire {
             TransportError::from(call.error(ErrorKind::Invalid).with_source(e.without_url()))
         })?;
         let reply = tokio::select! {
-            reply = pool.execute(request) => reply,
+            reply = connect::noted(activity.clone(), pool.execute(request)) => reply,
+            never = activity.tell(|stage| self.told(stage, &origin, &limits)) => match never {},
             () = activity.silence(limits.response) => {
                 let clause = format!("no reply within {:?}", limits.response);
                 let error = call.error(ErrorKind::Timeout).detail(clause);
@@ -73,7 +76,8 @@ impl Transport for Wire {
             Ok(reply) => {
                 // An early success may want the rest all the same; anything else does not.
                 let refusal = (!reply.status().is_success()).then(|| activity.refuse());
-                Ok(incoming(reply, call, limits.idle, refusal))
+                let from = Watch { host: origin.address(), idle: limits.idle, refusal };
+                Ok(incoming(reply, call, from))
             }
             Err(error) => Err(match activity.take_error() {
                 Some(own) => own.into(),
@@ -83,6 +87,29 @@ impl Transport for Wire {
                 }
             }),
         }
+    }
+}
+
+impl Wire {
+    /// What people are told of a long wait.
+    fn told(&self, stage: Stage, origin: &Origin, limits: &Limits) -> String {
+        let (host, long) = (origin.address(), wait::seconds(wait::LONG));
+        let proxy = self.pools.proxy_of(origin).ok().flatten();
+        let what = match (stage, &proxy) {
+            (Stage::Address, Some(proxy)) => format!("the address of the proxy {proxy}: no answer"),
+            (Stage::Address, None) => format!("the address of {host}: no answer"),
+            (Stage::Connection, Some(proxy)) => {
+                format!("{host}: no connection through the proxy {proxy}")
+            }
+            (Stage::Connection, None) => format!("{host}: no connection"),
+            (Stage::Room, _) => format!("{host}: it takes no more data"),
+            (Stage::Body | Stage::Reply, _) => format!("{host}: no answer"),
+        };
+        let limit = match stage {
+            Stage::Address | Stage::Connection => limits.connect.min(limits.response),
+            Stage::Body | Stage::Room | Stage::Reply => limits.response,
+        };
+        format!("waiting for {what} for {long}{}", wait::gives_up(limit))
     }
 }
 
@@ -113,13 +140,17 @@ fn outgoing(
     Request::from_parts(parts, body).try_into()
 }
 
-/// The reply as the client has it, its body watched. With it ends the request's, if it was refused.
-fn incoming(
-    reply: reqwest::Response,
-    call: Call,
+/// How a reply's body is watched.
+struct Watch {
+    host: String,
     idle: Duration,
+    /// With the reply ends the request's body, if it was refused.
     refusal: Option<Refusal>,
-) -> Response<Body> {
+}
+
+/// The reply as the client has it, its body watched.
+fn incoming(reply: reqwest::Response, call: Call, watch: Watch) -> Response<Body> {
+    let Watch { host, idle, refusal } = watch;
     let size = reply.content_length();
     let mut head = Response::new(());
     *head.status_mut() = reply.status();
@@ -128,7 +159,7 @@ fn incoming(
     if no_body {
         return head.map(|()| Body::Empty);
     }
-    let watched = Watched::new(Box::pin(reply.bytes_stream()), idle);
+    let watched = Watched::new(Box::pin(reply.bytes_stream()), host, idle);
     let stream = BlobStream::new(watched.map(move |piece| {
         let _refused_until_then = &refusal;
         piece.map_err(|cause| match cause {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use longshore_core::{Error, ErrorKind, ParseError, RegistryName, Result};
 
 use super::super::tls::{self, SystemRoots};
+use super::connect::Noting;
 use super::resolve;
 use crate::certificate::RootCertificates;
 use crate::config::{Config, Verification};
@@ -84,6 +85,8 @@ impl Pools {
             .connect_timeout(key.connect)
             .pool_idle_timeout(POOL_IDLE)
             .tcp_nodelay(true)
+            .connector_layer(Noting)
+            .dns_resolver(Arc::new(resolve::Names::of(&self.config, origin)))
             // What the environment says of proxies was read before.
             .no_proxy();
         let failed = |e: reqwest::Error| {
@@ -91,9 +94,6 @@ impl Pools {
         };
         if let Some(proxy) = proxy {
             builder = builder.proxy(outgoing(proxy).map_err(failed)?);
-        }
-        if let Some(resolver) = resolve::Names::of(&self.config, origin) {
-            builder = builder.dns_resolver(Arc::new(resolver));
         }
         builder.build().map_err(failed)
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use longshore_core::{Error, ErrorKind, Result};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::super::activity::Stage;
+use super::connect;
 use crate::config::Config;
 use crate::origin::Origin;
 use crate::resolver::{AddressFamily, Resolver};
@@ -21,13 +23,10 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// `None` where the system's resolver is all that is needed.
-    pub(super) fn of(config: &Config, origin: &Origin) -> Option<Self> {
+    pub(super) fn of(config: &Config, origin: &Origin) -> Self {
         let set = config.addresses.of(origin.host(), origin.port());
         let set = set.map(|addresses| (origin.host().to_owned(), addresses.to_vec()));
-        let (resolver, family) = (config.resolver.clone(), config.family);
-        let needed = set.is_some() || resolver.is_some() || family != AddressFamily::Any;
-        needed.then_some(Self { set, resolver, family })
+        Self { set, resolver: config.resolver.clone(), family: config.family }
     }
 
     async fn find(self, host: String) -> Result<Vec<SocketAddr>, io::Error> {
@@ -52,7 +51,9 @@ impl Names {
 impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
         let work = self.clone().find(name.as_str().to_ascii_lowercase());
+        let entered = connect::enter(Stage::Address);
         Box::pin(async move {
+            let _until_found = entered;
             let found = work.await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })

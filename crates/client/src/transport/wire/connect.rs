@@ -1,0 +1,62 @@
+//! Connections on their way, noted in the activity of the request that makes them.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::super::activity::{Activity, Entered, Stage};
+
+tokio::task_local! {
+    /// The activity of the request that this task sends: a connection is made as part of it.
+    static CURRENT: Activity;
+}
+
+/// Sends a request, whose activity notes what its connection waits for.
+pub(super) async fn noted<T>(activity: Activity, send: impl Future<Output = T> + Send) -> T {
+    CURRENT.scope(activity, send).await
+}
+
+/// Notes a stage of the current request until what is returned is dropped. One that goes on without
+/// its request, which got another connection meanwhile, has nobody to note it.
+pub(super) fn enter(stage: Stage) -> Option<Entered> {
+    CURRENT.try_with(|activity| activity.enter(stage)).ok()
+}
+
+/// The layer around what makes connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noting;
+
+impl<S> Layer<S> for Noting {
+    type Service = Noted<S>;
+
+    fn layer(&self, inner: S) -> Noted<S> {
+        Noted(inner)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Noted<S>(S);
+
+impl<S, R> Service<R> for Noted<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: R) -> Self::Future {
+        let (entered, connecting) = (enter(Stage::Connection), self.0.call(target));
+        Box::pin(async move {
+            let _until_connected = entered;
+            connecting.await
+        })
+    }
+}

@@ -1,0 +1,113 @@
+//! Async waits that people are told of, as [`wait`] has it.
+
+use std::fmt;
+use std::pin::pin;
+use std::time::Duration;
+
+use http::StatusCode;
+use longshore_core::wait;
+use tokio::time::{sleep, timeout};
+
+/// Does `work`; tells of it by `text` if it takes long.
+pub(crate) async fn told<T>(work: impl Future<Output = T>, text: impl FnOnce() -> String) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = timeout(wait::LONG, &mut work).await {
+        return done;
+    }
+    wait::tell(text());
+    work.await
+}
+
+/// Waits before something is done again; tells of it at once if that is long.
+pub(crate) async fn pause(time: Duration, again: Again<impl fmt::Display>) {
+    if time > wait::LONG {
+        wait::tell(again.text(time));
+    }
+    sleep(time).await;
+}
+
+/// What is done again, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Again<H> {
+    /// Who failed.
+    pub(crate) host: H,
+    /// How: by this reply, or by a connection that broke.
+    pub(crate) status: Option<StatusCode>,
+    /// Whether the reply asked for the wait.
+    pub(crate) asked: bool,
+    /// What happens next, as a clause.
+    pub(crate) next: &'static str,
+}
+
+impl<H: fmt::Display> Again<H> {
+    fn text(self, time: Duration) -> String {
+        let Self { host, status, asked, next } = self;
+        let time = wait::seconds(time);
+        match status {
+            Some(status) if asked => format!("{host} asks to wait {time} ({status}), then {next}"),
+            Some(status) => format!("{host} answered {status}: {next} in {time}"),
+            None => format!("the connection to {host} broke: {next} in {time}"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use longshore_testkit::told::Told;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_wait_is_told_once_while_it_lasts() {
+        let heard = Told::listen();
+        let text = || "waiting".to_owned();
+        told(sleep(wait::LONG - SECOND), text).await;
+        assert!(heard.take().is_empty());
+        let start = Instant::now();
+        let wait = told(sleep(100 * SECOND), text);
+        tokio::select! {
+            () = wait => panic!("too early"),
+            () = sleep(wait::LONG + SECOND) => {}
+        }
+        assert_eq!(heard.take(), ["waiting"]);
+        told(sleep(100 * SECOND), text).await;
+        assert_eq!(heard.take(), ["waiting"]);
+        assert_eq!(start.elapsed(), wait::LONG + 101 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_told_at_its_start_with_its_reason() {
+        let heard = Told::listen();
+        let again = |status: Option<u16>, asked| Again {
+            host: "r.example",
+            status: status.map(|status| StatusCode::from_u16(status).unwrap()),
+            asked,
+            next: "the request is sent again",
+        };
+        pause(wait::LONG, again(Some(429), true)).await;
+        assert!(heard.take().is_empty());
+        for (again, expected) in [
+            (
+                again(Some(429), true),
+                "r.example asks to wait 20 s (429 Too Many Requests), then the request is sent again",
+            ),
+            (
+                again(Some(503), false),
+                "r.example answered 503 Service Unavailable: the request is sent again in 20 s",
+            ),
+            (
+                again(None, false),
+                "the connection to r.example broke: the request is sent again in 20 s",
+            ),
+        ] {
+            tokio::select! {
+                () = pause(20 * SECOND, again) => panic!("too early"),
+                () = sleep(SECOND) => {}
+            }
+            assert_eq!(heard.take(), [expected]);
+        }
+    }
+}
