@@ -230,9 +230,11 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// Keeps what the registry took.
+/// Keeps what the registry took: with it, it did what was asked, or said that something is not there,
+/// as it does of every blob of a first push.
 fn note(account: &Account, sent: Option<&HeaderValue>, reply: &Response<Body>) {
-    if let Some(sent) = sent.filter(|_| reply.status().is_success()) {
+    let took = reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND;
+    if let Some(sent) = sent.filter(|_| took) {
         account.take(sent);
     }
 }

@@ -123,6 +123,8 @@ fn parse(text: &str) -> Vec<Entry> {
                     in_macro = true;
                     break;
                 }
+                // A comment; a password may begin so too.
+                word if word.starts_with('#') => break,
                 keyword => {
                     let entry = entries.last_mut().filter(|_| named);
                     match (keyword, entry) {
@@ -138,11 +140,11 @@ fn parse(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// The words of a line, which may be quoted; what follows a `#` is a comment.
+/// The words of a line, which may be quoted.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
-    while !rest.is_empty() && !rest.starts_with('#') {
+    while !rest.is_empty() {
         let mut word = String::new();
         let quoted = rest.starts_with('"');
         let mut end = rest.len();
@@ -179,6 +181,7 @@ mod tests {
         machine r.example:5000\n  login other\n  account x\n  password q\n\
         macdef init\nmachine evil.example login x password y\n\n\
         machine index.docker.io login hub password h#1\n\
+        machine hash.example login h password #1 # a comment\n\
         machine empty.example login e\n\
         default login anybody password s3cret\n";
 
@@ -200,6 +203,7 @@ mod tests {
             ("r.example:5000", "other:q"),
             ("r.example:6000", "me:p w#\""),
             ("docker.io", "hub:h#1"),
+            ("hash.example", "h:#1"),
             ("empty.example", "no password"),
             ("evil.example", "no entry for evil.example"),
             ("unknown.example", "no entry for unknown.example"),

@@ -48,6 +48,23 @@ async fn basic_is_answered_once_and_sent_from_then_on() {
     server.finish();
 }
 
+#[tokio::test]
+async fn a_password_with_which_something_was_not_found_has_worked() {
+    let server = Script::start().await;
+    let content = blob(b"content");
+    let head = || Exchange::new("HEAD", blob_path(&content));
+    let basic = "Basic realm=\"r\"";
+    server.expect(head().answer(401).header("www-authenticate", basic));
+    server.expect(head().with("authorization", BASIC_HEADER).answer(404));
+    let repository = as_user(&server);
+    assert_eq!(repository.blob_size(&content.digest).await.unwrap(), None);
+    let refused = head().with("authorization", BASIC_HEADER).answer(401);
+    server.expect(refused.header("www-authenticate", basic));
+    server.expect(head().with("authorization", BASIC_HEADER).answer(404));
+    assert_eq!(repository.blob_size(&content.digest).await.unwrap(), None);
+    server.finish();
+}
+
 /// A challenge of a proxy that knows another way.
 const OTHER: &str = "Negotiate";
 
