@@ -35,7 +35,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("BlobBody::open", "for those who write a store, which is async"),
     ("BlobBody::open_at", "for those who write a store, which is async"),
     ("Spooled::write", "for those who write a store, which is async"),
-    ("BlobStream::of_open_file", "a file is a reader"),
     ("blob_file::stream", "a file is a reader: `blob_file::open` opens it"),
     ("blob_file::replace", "`blob_file::replace_now` does not wait"),
     ("offload", "gets blocking work off async threads"),
