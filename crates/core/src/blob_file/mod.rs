@@ -6,7 +6,7 @@
 mod aside;
 mod spooled;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
@@ -233,6 +233,20 @@ fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<boo
 pub fn time_at(folder: &Path) -> Result<std::time::SystemTime> {
     let made_now = tempfile::tempfile_in(folder).and_then(|file| file.metadata()?.modified());
     made_now.map_err(|e| Error::io(folder, e))
+}
+
+/// The number of a file in its file system; 0 where the system has none.
+#[cfg(unix)]
+#[must_use]
+pub fn inode(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+/// The number of a file in its file system; 0 where the system has none.
+#[cfg(not(unix))]
+#[must_use]
+pub fn inode(_: &Metadata) -> u64 {
+    0
 }
 
 /// Whether a file name is that of content on its way, left behind if its writer is gone.

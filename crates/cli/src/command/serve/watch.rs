@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use longshore::{Error, Result, offload};
+use longshore::{Error, Result, blob_file, offload};
 
 use crate::output;
 
@@ -72,22 +72,12 @@ fn look(files: &[PathBuf]) -> Vec<Option<Stamp>> {
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
         Self {
-            inode: inode(metadata),
+            inode: blob_file::inode(metadata),
             size: metadata.len(),
             modified: metadata.modified().ok(),
             changed: changed(metadata),
         }
     }
-}
-
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
 }
 
 #[cfg(unix)]

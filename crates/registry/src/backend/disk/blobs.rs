@@ -216,7 +216,7 @@ impl Blobs {
         act()?;
         let after = std::fs::symlink_metadata(name).ok();
         if let Some(before) = before
-            && after.is_none_or(|after| inode(&after) != inode(&before))
+            && after.is_none_or(|after| blob_file::inode(&after) != blob_file::inode(&before))
         {
             self.space.freed(before.len());
         }
@@ -239,7 +239,11 @@ impl Blobs {
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Self {
-        Self { inode: inode(metadata), size: metadata.len(), modified: metadata.modified().ok() }
+        Self {
+            inode: blob_file::inode(metadata),
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
     }
 }
 
@@ -274,16 +278,6 @@ fn create_parent_now(path: &Path) -> io::Result<()> {
 /// Makes a file's name last.
 pub(super) fn sync_parent(path: &Path) -> Result<()> {
     path.parent().map_or(Ok(()), blob_file::sync_folder)
-}
-
-#[cfg(unix)]
-fn inode(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &Metadata) -> u64 {
-    0
 }
 
 #[cfg(unix)]
