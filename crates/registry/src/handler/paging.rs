@@ -156,5 +156,5 @@ pub(super) fn link(
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// 64 KiB: a shorter listing is sent with its length.
 const STREAMED: usize = 64 << 10;
-/// 256 names, of at most 258 bytes each.
-const PIECE_NAMES: usize = 256;
+/// 100 names, of at most 258 bytes each: two pieces wait for a slow client.
+const PIECE_NAMES: usize = 100;
