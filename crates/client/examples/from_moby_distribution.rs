@@ -8,7 +8,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use longshore::{
-    Client, Copier, Manifest, MediaType, Mount, Pack, Reference, Tag, TagOrDigest, blocking,
+    BlobBody, Client, Copier, Manifest, MediaType, Pack, Pushed, Reference, Tag, TagOrDigest,
+    blocking,
 };
 use longshore_image::{Append, DockerArchive, DockerArchiveWriter};
 
@@ -51,8 +52,8 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     writeln!(out, "uploaded: {:?} bytes", demo.blob_size(&blob.digest)?)?;
     // Blob(repo="your-username/demo", digest=…).mount_from("library/python")
     let from: longshore::Repository = format!("{registry}/library/python").parse()?;
-    let mounted = demo.mount_blob(&image.layers[0], &from)?;
-    writeln!(out, "mounted: {}", mounted == Mount::Mounted)?;
+    let mounted = demo.push_blob(&image.layers[0], BlobBody::mount(from))?;
+    writeln!(out, "mounted: {}", mounted == Pushed::Mounted)?;
     // Blob(repo, digest).delete()
     demo.delete_blob(&blob.digest)?;
 

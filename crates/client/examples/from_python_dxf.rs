@@ -7,8 +7,8 @@
 use std::io::{Read as _, Write};
 
 use longshore::{
-    Client, Descriptor, Manifest, MediaType, MemoryCredentials, Mount, Pack, RegistryName, Secret,
-    Tag, blocking,
+    BlobBody, Client, Descriptor, Manifest, MediaType, MemoryCredentials, Pack, Pushed,
+    RegistryName, Secret, Tag, blocking,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -55,7 +55,11 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // dxf.mount_blob('fred/datalogger', dgst)
     let archive = client.repository(&format!("{registry}/fred/archive").parse()?);
     let from: longshore::Repository = format!("{registry}/fred/datalogger").parse()?;
-    writeln!(out, "mounted: {}", archive.mount_blob(&dgst, &from)? == Mount::Mounted)?;
+    writeln!(
+        out,
+        "mounted: {}",
+        archive.push_blob(&dgst, BlobBody::mount(from))? == Pushed::Mounted
+    )?;
 
     // dxf.list_aliases(); dxf.list_repos()
     writeln!(out, "aliases: {}", dxf.tags(None).all()?.len())?;

@@ -70,13 +70,13 @@ pub use longshore_core::{
     CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopierBuilder, CopyEvent, CopyOptions,
     CopySummary, Defaults, Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode,
     ErrorKind, Filter, Folders, History, Holding, Image, ImageConfig, ImageLayer, ImageManifest,
-    Index, Layout, MANIFEST_LIMIT, Manifest, ManifestReference, Measure, MediaType, Memory, Mount,
+    Index, Layout, MANIFEST_LIMIT, Manifest, ManifestReference, Measure, MediaType, Memory,
     Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Placed, Platform, Printable,
-    Progress, RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName,
-    Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, Step, Tag, TagOrDigest,
-    TagOutcome, Tally, Target, Untagged, Verifier, blob_file, canonical_json, delete_with_tags,
-    field, files_of, graph, image_for, images_of, offload, placed, pull_files, put_tags, tags_of,
-    untag, wait,
+    Progress, Pushed, RawManifest, Reference, RegistryError, RegistryName, Repository,
+    RepositoryName, Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, Step, Tag,
+    TagOrDigest, TagOutcome, Tally, Target, Untagged, Verifier, blob_file, canonical_json,
+    delete_with_tags, field, files_of, graph, image_for, images_of, offload, placed, pull_files,
+    put_tags, tags_of, untag, wait,
 };
 
 /// The names in a layout's `index.json`.

@@ -18,7 +18,7 @@ use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::page::Pages;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Delete, Holding, Node, Source, Target};
+use crate::store::{Delete, Holding, Node, Pushed, Source, Target};
 
 /// A repository in memory. Clones share their content.
 #[derive(Clone, Default)]
@@ -155,11 +155,11 @@ impl Target for Memory {
         Ok(if held { Holding::Alone } else { Holding::Absent })
     }
 
-    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
         let content = reader.bytes(usize::MAX).await?;
         self.write().blobs.insert(descriptor.digest.clone(), content);
-        Ok(())
+        Ok(Pushed::Sent)
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {

@@ -100,24 +100,26 @@ pub trait Target: Source {
     /// Whatever keeps the store from telling.
     async fn holds(&self, node: Node<'_>) -> Result<Holding>;
 
-    /// Writes a blob. It shows under its digest only when all of it is there and verified.
+    /// Writes a blob. It appears under its digest only when it is complete and verified.
+    ///
+    /// A target at the registry of the body's [origin](BlobBody::origin) first asks the registry to
+    /// mount the blob, and sends the content only if the registry declines and does not have it.
     ///
     /// # Errors
     /// [`SizeMismatch`](crate::ErrorKind::SizeMismatch) or
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the body is not what the descriptor
     /// says; nothing is left behind then.
-    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()>;
+    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed>;
 
-    /// Writes a blob unless it is there already; says whether it had to be written.
+    /// Writes a blob unless the store holds it.
     ///
     /// # Errors
-    /// As [`holds`](Self::holds) and [`push_blob`](Self::push_blob).
-    async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<bool> {
-        if self.holds(Node::Blob(descriptor)).await? != Holding::Absent {
-            return Ok(false);
+    /// Those of [`holds`](Self::holds) and [`push_blob`](Self::push_blob).
+    async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
+        match self.holds(Node::Blob(descriptor)).await? {
+            Holding::Absent => self.push_blob(descriptor, body).await,
+            Holding::Alone | Holding::Complete => Ok(Pushed::Existing),
         }
-        self.push_blob(descriptor, body).await?;
-        Ok(true)
     }
 
     /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over it, and
@@ -143,17 +145,6 @@ pub trait Target: Source {
     /// [`Invalid`](crate::ErrorKind::Invalid) or [`NotFound`](crate::ErrorKind::NotFound) if the
     /// store checks and misses something.
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
-
-    /// Takes a blob over from another repository of the same registry, without sending it. A store
-    /// that is at no registry declines.
-    ///
-    /// # Errors
-    /// Whatever breaks; that the store would rather have the bytes is
-    /// [`Declined`](Mount::Declined), no error.
-    async fn mount_blob(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        let _ = (descriptor, from);
-        Ok(Mount::Declined)
-    }
 
     /// Publishes what was written, in a store that appears as a whole: an archive writes its file.
     ///
@@ -211,11 +202,14 @@ pub enum Holding {
     Complete,
 }
 
-/// The answer to a mount.
+/// How a target got a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mount {
-    /// The blob is there now.
+#[non_exhaustive]
+pub enum Pushed {
+    /// The content was sent.
+    Sent,
+    /// Its registry mounted the blob from another repository.
     Mounted,
-    /// The store wants the bytes instead.
-    Declined,
+    /// The target had the blob already.
+    Existing,
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Descriptor, Digest, Holding, MediaType, Mount, Node, Pack, RawManifest,
+    BlobBody, Delete, Descriptor, Digest, Holding, MediaType, Node, Pack, Pushed, RawManifest,
     Repository, Result, Source, Tag, TagOrDigest, Target, Untagged, blob_file, untag,
 };
 
@@ -154,7 +154,7 @@ impl<S: Target + ?Sized> Store<S> {
     ///
     /// # Errors
     /// As [`Target::push_blob`].
-    pub fn push_blob(&self, descriptor: &Descriptor, body: impl Into<BlobBody>) -> Result<()> {
+    pub fn push_blob(&self, descriptor: &Descriptor, body: impl Into<BlobBody>) -> Result<Pushed> {
         wait(self.inner.push_blob(descriptor, body.into()))
     }
 
@@ -188,7 +188,11 @@ impl<S: Target + ?Sized> Store<S> {
     ///
     /// # Errors
     /// As [`Target::ensure_blob`].
-    pub fn ensure_blob(&self, descriptor: &Descriptor, body: impl Into<BlobBody>) -> Result<bool> {
+    pub fn ensure_blob(
+        &self,
+        descriptor: &Descriptor,
+        body: impl Into<BlobBody>,
+    ) -> Result<Pushed> {
         wait(self.inner.ensure_blob(descriptor, body.into()))
     }
 
@@ -211,14 +215,6 @@ impl<S: Target + ?Sized> Store<S> {
     /// As [`Target::push_manifest`].
     pub fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         wait(self.inner.push_manifest(manifest, tag))
-    }
-
-    /// Takes a blob over from another repository of the same registry, without sending it.
-    ///
-    /// # Errors
-    /// As [`Target::mount_blob`].
-    pub fn mount_blob(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        wait(self.inner.mount_blob(descriptor, from))
     }
 
     /// Publishes what was written, in a store that appears as a whole: an archive writes its file.

@@ -26,13 +26,12 @@ use async_trait::async_trait;
 use http::{Method, Uri};
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, Holding,
-    ManifestReference, MediaType, Mount, Node, Pages, RawManifest, Repository, RepositoryName,
+    ManifestReference, MediaType, Node, Pages, Pushed, RawManifest, Repository, RepositoryName,
     Result, Source, Tag, TagOrDigest, Target,
 };
 
 pub use upload::Upload;
 
-use self::session::Sessions;
 use crate::auth::{Scope, Scopes};
 use crate::config::Limits;
 use crate::endpoint::Endpoint;
@@ -40,7 +39,7 @@ use crate::exchange::{Ask, Exchange};
 use crate::listing::ListOptions;
 use crate::shared::Shared;
 
-/// A repository at a registry. Cheap to clone; clones share connections, tokens and sessions.
+/// A repository at a registry. Cheap to clone; clones share connections and tokens.
 ///
 /// Nothing is sent before an operation is asked for. Every operation answers challenges, follows
 /// redirects without credentials, and tries again what failed in passing.
@@ -53,13 +52,11 @@ struct Inner {
     exchange: Exchange,
     repository: Repository,
     shared: Arc<Shared>,
-    sessions: Arc<Sessions>,
 }
 
 impl RemoteRepository {
     pub(crate) fn new(exchange: Exchange, repository: Repository, shared: Arc<Shared>) -> Self {
-        let sessions = Arc::default();
-        Self { inner: Arc::new(Inner { exchange, repository, shared, sessions }) }
+        Self { inner: Arc::new(Inner { exchange, repository, shared }) }
     }
 
     /// Where it is.
@@ -76,7 +73,6 @@ impl RemoteRepository {
             exchange: self.inner.exchange.with_limits(limits),
             repository: self.inner.repository.clone(),
             shared: Arc::clone(&self.inner.shared),
-            sessions: Arc::clone(&self.inner.sessions),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -190,7 +186,7 @@ impl Target for RemoteRepository {
         }
     }
 
-    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
         push::push(self, descriptor, body).await
     }
 
@@ -202,10 +198,6 @@ impl Target for RemoteRepository {
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         self.put_manifest(manifest, tag).await
-    }
-
-    async fn mount_blob(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        self.mount(descriptor, from).await
     }
 }
 

@@ -1,47 +1,53 @@
-//! Blobs that a registry holds elsewhere, taken over without being sent.
+//! Blobs that the registry has elsewhere: a push begins by asking for a mount.
 
 use http::Method;
-use longshore_core::{Descriptor, ErrorKind, Mount, Repository, Result};
+use longshore_core::{Descriptor, ErrorKind, Pushed, Repository, Result};
 
+use super::session::Session;
 use super::{RemoteRepository, Upload};
 use crate::exchange::Ask;
 
+/// The answer to a mount.
+pub(super) enum Mount {
+    /// The repository has the blob.
+    Done(Pushed),
+    /// The registry declined. It may have begun an upload session instead.
+    Declined(Option<Box<Session>>),
+}
+
 impl RemoteRepository {
-    /// Asks for a blob of another repository; keeps the session that a registry gives instead, for
-    /// the push that will follow.
+    /// Asks the registry to mount a blob from another of its repositories; after a refusal, looks for
+    /// the blob here.
     ///
     /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
     pub(super) async fn mount(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        if from.registry() != self.repository().registry() {
-            return Ok(Mount::Declined);
-        }
         let uri = self.endpoint()?.mount(self.path(), &descriptor.digest, from.name());
         let scopes = self.push_from(from.name());
         let ask = Ask::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
-        let reply = match self.exchange().send(ask).await {
-            // No token for both repositories: then without the other one.
-            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {
-                return Ok(Mount::Declined);
-            }
-            reply => reply?,
-        };
-        match reply.status.as_u16() {
-            201 => {
-                reply.body.drain().await;
-                Ok(Mount::Mounted)
-            }
-            202 => {
-                if let Ok(upload) = Upload::of(self, reply).await {
-                    self.inner.sessions.keep(&descriptor.digest, upload);
+        let session = match self.exchange().send(ask).await {
+            // No token for both repositories.
+            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => None,
+            Err(e) => return Err(e),
+            Ok(reply) => match reply.status.as_u16() {
+                201 => {
+                    reply.body.drain().await;
+                    return Ok(Mount::Done(Pushed::Mounted));
                 }
-                Ok(Mount::Declined)
-            }
-            // Whatever a registry has against a mount, it may take the bytes: Quay says 400.
-            400..=428 | 430..=499 | 501 => {
-                reply.body.drain().await;
-                Ok(Mount::Declined)
-            }
-            _ => Err(reply.into_error().await.at(self.blob_name(&descriptor.digest))),
+                202 => Upload::of(self, reply).await.ok().map(Session::of).map(Box::new),
+                // Whatever a registry has against a mount, it may take the content: Quay says 400.
+                400..=428 | 430..=499 | 501 => {
+                    reply.body.drain().await;
+                    None
+                }
+                _ => return Err(reply.into_error().await.at(self.blob_name(&descriptor.digest))),
+            },
+        };
+        if !self.has(descriptor).await? {
+            return Ok(Mount::Declined(session));
         }
+        if let Some(session) = session {
+            session.cancel().await;
+        }
+        Ok(Mount::Done(Pushed::Existing))
     }
 }

@@ -7,8 +7,11 @@
 use std::num::NonZeroU64;
 
 use http::StatusCode;
-use longshore_core::{BlobBody, BlobStream, Descriptor, Error, ErrorCode, Result, Side};
+use longshore_core::{
+    BlobBody, BlobStream, Descriptor, Error, ErrorCode, ErrorKind, Pushed, Result, Side,
+};
 
+use super::mount::Mount;
 use super::parts::Rest;
 use super::session::Session;
 use super::{RemoteRepository, Upload};
@@ -17,11 +20,39 @@ use crate::exchange::is_broken;
 use crate::transport::redirect::moved;
 use crate::waiting::{Again, pause};
 
-/// Pushes a blob.
+/// Pushes a blob. Where another repository of the registry has it, the push begins with a mount.
 pub(super) async fn push(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
     body: BlobBody,
+) -> Result<Pushed> {
+    let here = repository.repository();
+    let from = body.origin().filter(|from| from.registry() == here.registry() && *from != here);
+    let session = match from {
+        None => None,
+        Some(from) => match repository.mount(descriptor, from).await? {
+            Mount::Done(pushed) => return Ok(pushed),
+            Mount::Declined(session) => session.map(|session| *session),
+        },
+    };
+    if !body.has_content() {
+        if let Some(session) = session {
+            session.cancel().await;
+        }
+        return Err(Error::new(ErrorKind::Unsupported)
+            .at(repository.blob_name(&descriptor.digest))
+            .detail("the registry declined to mount the blob"));
+    }
+    send(repository, descriptor, body, session).await?;
+    Ok(Pushed::Sent)
+}
+
+/// Sends the content of a blob, in a session that was begun, if one was.
+async fn send(
+    repository: &RemoteRepository,
+    descriptor: &Descriptor,
+    body: BlobBody,
+    session: Option<Session>,
 ) -> Result<()> {
     let registry = repository.exchange().registry();
     let form = match repository.shared().upload_form(registry) {
@@ -31,8 +62,7 @@ pub(super) async fn push(
     };
     let state = State { form, switched: false, lost: 0, failures: 0, reached: 0 };
     let mut push = Push { repository, descriptor, body, state };
-    let kept = repository.inner.sessions.take(&descriptor.digest);
-    push.run(kept).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
+    push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     if push.state.form != form {
         repository.shared().learn_upload_form(registry, push.state.form);
     }
@@ -118,10 +148,9 @@ fn other(form: UploadForm) -> UploadForm {
 }
 
 impl Push<'_> {
-    async fn run(&mut self, kept: Option<Upload>) -> Result<()> {
-        let mut next_session = kept.map(Session::of);
+    async fn run(&mut self, mut begun: Option<Session>) -> Result<()> {
         loop {
-            let mut session = match next_session.take() {
+            let mut session = match begun.take() {
                 Some(session) => session,
                 // The reply to the last request may be what was lost: then all is done.
                 None if self.state.lost > 0 && self.repository.has(self.descriptor).await? => {
@@ -147,8 +176,8 @@ impl Push<'_> {
                 self.pause(&error, "the upload goes on").await;
             }
             match next {
-                Step::Resume => next_session = self.resume(session).await,
-                Step::Follow => next_session = Some(session),
+                Step::Resume => begun = self.resume(session).await,
+                Step::Follow => begun = Some(session),
                 Step::Switch(form) => {
                     (self.state.form, self.state.switched) = (form, true);
                     session.cancel().await;

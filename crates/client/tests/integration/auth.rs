@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use longshore::{
-    BlobBody, ErrorKind, Mount, RemoteRepository, Repository, Source as _, Target as _,
+    BlobBody, ErrorKind, Pushed, RemoteRepository, Repository, Source as _, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -337,8 +337,9 @@ async fn a_mount_asks_for_both_repositories_in_one_token() {
         &scope=repository%3Ac%2Fd%3Apull";
     server.expect(Exchange::new("GET", token).body("{\"token\":\"t\"}"));
     server.expect(Exchange::new("POST", target).with("authorization", "Bearer t").answer(201));
-    let mounted = as_user(&server).mount_blob(&descriptor, &source).await.unwrap();
-    assert_eq!(mounted, Mount::Mounted);
+    let mount = BlobBody::mount(source);
+    let pushed = as_user(&server).push_blob(&descriptor, mount).await.unwrap();
+    assert_eq!(pushed, Pushed::Mounted);
     server.finish();
 }
 

@@ -7,8 +7,8 @@ use std::thread;
 
 use bytes::Bytes;
 use longshore::{
-    Client, Copier, Descriptor, ErrorKind, Layout, ListOptions, MediaType, Memory, Mount, Pack,
-    RawManifest, RawRequest, Source as _, Tag, TagOrDigest, Untagged, blocking,
+    BlobBody, Client, Copier, Descriptor, ErrorKind, Layout, ListOptions, MediaType, Memory, Pack,
+    Pushed, RawManifest, RawRequest, Source as _, Tag, TagOrDigest, Untagged, blocking,
 };
 use longshore_registry::{Builder, Registry};
 use longshore_testkit::script::{Exchange, Script};
@@ -146,8 +146,8 @@ fn blobs_are_readers_both_ways() {
     let other = served.repository("c");
     assert_eq!(other.push_file(MediaType::OCTET_STREAM, &path).unwrap(), descriptor);
     let third = served.repository("d");
-    let mounted = third.mount_blob(&descriptor, other.origin().unwrap()).unwrap();
-    assert_eq!(mounted, Mount::Mounted);
+    let mount = BlobBody::mount(other.origin().unwrap().clone());
+    assert_eq!(third.push_blob(&descriptor, mount).unwrap(), Pushed::Mounted);
     // From one repository into another, by way of this process.
     let fourth = served.repository("e");
     let between = third.blob(&descriptor).unwrap();
@@ -227,7 +227,7 @@ fn uploads_are_made_request_by_request_from_readers() {
     assert_eq!((upload.offset(), upload.least_chunk()), (6, None));
     upload.finish_with(&descriptor.digest, &b"6789"[..], 4).unwrap();
     assert_eq!(repository.describe_blob(&descriptor.digest).unwrap(), descriptor);
-    assert!(!repository.ensure_blob(&descriptor, Bytes::new()).unwrap());
+    assert_eq!(repository.ensure_blob(&descriptor, Bytes::new()).unwrap(), Pushed::Existing);
     let mut whole = repository.begin_upload().unwrap();
     whole.finish_with_reader(&descriptor.digest, &b"0123456789"[..]).unwrap();
     repository.begin_upload().unwrap().cancel().unwrap();

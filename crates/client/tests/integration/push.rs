@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use longshore::{
-    BlobBody, BlobStream, Descriptor, ErrorKind, Mount, RemoteRepository, Repository, Side,
+    BlobBody, BlobStream, Descriptor, ErrorKind, Pushed, RemoteRepository, Repository, Side,
     Target as _, UploadForm,
 };
 use longshore_registry::Registry;
@@ -347,27 +347,53 @@ async fn a_session_that_cannot_be_used_is_an_error() {
     server.finish();
 }
 
+/// A mount of the blob from `c/d` of the same registry, and its answer.
+fn mount(descriptor: &Descriptor, status: u16) -> Exchange {
+    let encoded = descriptor.digest.as_str().replace(':', "%3A");
+    let target = format!("/v2/a/b/blobs/uploads/?mount={encoded}&from=c%2Fd");
+    let exchange = Exchange::new("POST", target).answer(status);
+    if status == 202 { exchange.header("location", "/v2/u/1") } else { exchange }
+}
+
 #[tokio::test]
-async fn a_declined_mounts_session_is_used_for_the_push() {
+async fn a_declined_mounts_session_is_used_for_the_push_or_given_up() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
-    let target = format!(
-        "/v2/a/b/blobs/uploads/?mount={}&from=c%2Fd",
-        descriptor.digest.as_str().replace(':', "%3A")
-    );
-    let repository = remote(&server);
-    server.expect(Exchange::new("POST", &target).answer(202).header("location", "/v2/u/1"));
-    assert_eq!(repository.mount_blob(&descriptor, &source).await.unwrap(), Mount::Declined);
+    let push = async |body: BlobBody| remote(&server).push_blob(&descriptor, body).await;
+    let head = |status| Exchange::new("HEAD", blob_path(&descriptor)).answer(status);
+    let there = || head(200).header("content-length", CONTENT.len().to_string());
+    let cancel = || Exchange::new("DELETE", "/v2/u/1").answer(204);
+
+    server.expect(mount(&descriptor, 201));
+    assert_eq!(push(body().with_origin(source.clone())).await.unwrap(), Pushed::Mounted);
+
+    server.expect(mount(&descriptor, 202));
+    server.expect(head(404));
     server.expect(put("/v2/u/1", &descriptor, CONTENT));
-    repository.push_blob(&descriptor, body()).await.unwrap();
-    // Whatever a registry has against mounts, it may take the bytes.
+    assert_eq!(push(body().with_origin(source.clone())).await.unwrap(), Pushed::Sent);
+
+    server.expect(mount(&descriptor, 202));
+    server.expect(there());
+    server.expect(cancel());
+    assert_eq!(push(body().with_origin(source.clone())).await.unwrap(), Pushed::Existing);
+
+    server.expect(mount(&descriptor, 202));
+    server.expect(head(404));
+    server.expect(cancel());
+    let declined = push(BlobBody::mount(source.clone())).await.unwrap_err();
+    assert_eq!(declined.kind(), ErrorKind::Unsupported);
+
+    // Whatever a registry has against mounts, it may take the content.
     for status in [400, 403, 404, 405] {
-        server.expect(Exchange::new("POST", &target).answer(status));
-        assert_eq!(repository.mount_blob(&descriptor, &source).await.unwrap(), Mount::Declined);
+        server.expect(mount(&descriptor, status));
+        server.expect(there());
+        assert_eq!(push(body().with_origin(source.clone())).await.unwrap(), Pushed::Existing);
     }
+    server.expect(begin("/v2/u/2"));
+    server.expect(put("/v2/u/2", &descriptor, CONTENT));
     let elsewhere = "r.example/c/d".parse().unwrap();
-    assert_eq!(repository.mount_blob(&descriptor, &elsewhere).await.unwrap(), Mount::Declined);
+    assert_eq!(push(body().with_origin(elsewhere)).await.unwrap(), Pushed::Sent);
     server.finish();
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::stream;
 use longshore::{
-    Algorithm, BlobBody, BlobStream, Body, Descriptor, ErrorKind, Mount, RawRequest, Repository,
+    Algorithm, BlobBody, BlobStream, Body, Descriptor, ErrorKind, Pushed, RawRequest, Repository,
     Source as _, Target as _, UploadForm,
 };
 use longshore_registry::Registry;
@@ -324,11 +324,11 @@ async fn a_blob_that_is_there_is_not_sent() {
     let descriptor = blob(CONTENT);
     let body = || BlobBody::from(Bytes::from_static(CONTENT));
     server.expect(Exchange::new("HEAD", blob_path(&descriptor)).body(CONTENT));
-    assert!(!remote(&server).ensure_blob(&descriptor, body()).await.unwrap());
+    assert_eq!(remote(&server).ensure_blob(&descriptor, body()).await.unwrap(), Pushed::Existing);
     server.expect(Exchange::new("HEAD", blob_path(&descriptor)).answer(404));
     server.expect(begin("/v2/u/1"));
     server.expect(finish("/v2/u/1", &descriptor, CONTENT));
-    assert!(remote(&server).ensure_blob(&descriptor, body()).await.unwrap());
+    assert_eq!(remote(&server).ensure_blob(&descriptor, body()).await.unwrap(), Pushed::Sent);
     server.finish();
 }
 
@@ -437,10 +437,11 @@ async fn trap_04_a_mount_that_worked_has_neither_range_nor_session() {
     );
     // Without a Location even, a 201 says all there is to say.
     server.expect(mount().answer(201));
-    let from = format!("{}/c/d", server.address()).parse().unwrap();
+    let from: Repository = format!("{}/c/d", server.address()).parse().unwrap();
     for _ in 0..2 {
-        let mounted = remote(&server).mount_blob(&descriptor, &from).await.unwrap();
-        assert_eq!(mounted, Mount::Mounted);
+        let mount = BlobBody::mount(from.clone());
+        let pushed = remote(&server).push_blob(&descriptor, mount).await.unwrap();
+        assert_eq!(pushed, Pushed::Mounted);
     }
     server.finish();
 }

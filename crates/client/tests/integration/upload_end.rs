@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use longshore::{
     BlobBody, Client, ClientBuilder, Descriptor, Error, ErrorKind, HostAddresses, Limits, Proxies,
-    Proxy, RegistrySettings, RemoteRepository, Repository, Result, RootCertificates, Target as _,
-    UploadForm,
+    Proxy, Pushed, RegistrySettings, RemoteRepository, Repository, Result, RootCertificates,
+    Target as _, UploadForm,
 };
 use longshore_registry::Registry;
 use longshore_testkit::fault::{Fault, FaultProxy};
@@ -115,7 +115,7 @@ impl Setting {
     }
 
     /// Pushes; fails the test where that takes nearly as long as silence would.
-    async fn push(&mut self) -> Result<()> {
+    async fn push(&mut self) -> Result<Pushed> {
         let repository: RemoteRepository = self.client.repository(&self.repository);
         let body = std::mem::replace(&mut self.body, Bytes::new().into());
         let push = async { repository.push_blob(&Self::descriptor(), body).await };

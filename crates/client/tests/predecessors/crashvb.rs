@@ -5,8 +5,8 @@ use super::*;
 use bytes::Bytes;
 use longshore::http::Method;
 use longshore::{
-    BlobBody, BlobStream, Delete as _, Descriptor, Digest, MediaType, Mount, RawRequest, Reference,
-    Target as _,
+    BlobBody, BlobStream, Delete as _, Descriptor, Digest, MediaType, Pushed, RawRequest,
+    Reference, Target as _,
 };
 use serde_json::json;
 
@@ -277,8 +277,8 @@ async fn crashvb_cannot_read_the_answer_to_a_mount_that_longshore_makes() {
     );
 
     let team_app = place.at("team/app").repository().clone();
-    let mounted = place.at("target").mount_blob(blob, &team_app).await.unwrap();
-    assert_eq!(mounted, Mount::Mounted);
+    let pushed = place.at("target").push_blob(blob, BlobBody::mount(team_app)).await.unwrap();
+    assert_eq!(pushed, Pushed::Mounted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use super::*;
 
 use longshore::{
     Authentication, BlobBody, Credential, Delete as _, Descriptor, Digest, Manifest, MediaType,
-    MemoryCredentials, Mount, RawManifest, Secret, Target as _, Verification,
+    MemoryCredentials, Pushed, RawManifest, Secret, Target as _, Verification,
 };
 use longshore_testkit::fixture::schema1;
 use longshore_testkit::script::{Exchange, Script};
@@ -89,13 +89,15 @@ async fn dxf_mounts_the_same_blob() {
     let mount = format!("dxf.mount_blob('team/app', '{}')", blob.digest);
     assert_eq!(dxf.gives(&mount), blob.digest.as_str());
     let from = place.at("team/app").repository().clone();
-    assert_eq!(place.at("ours").mount_blob(blob, &from).await.unwrap(), Mount::Mounted);
+    let pushed = place.at("ours").push_blob(blob, BlobBody::mount(from.clone())).await;
+    assert_eq!(pushed.unwrap(), Pushed::Mounted);
 
     // What cannot be mounted is a failure to it, and an answer to us.
     let none = descriptor(b"none");
     let raised = dxf.raises(&format!("dxf.mount_blob('team/app', '{}')", none.digest));
     assert!(raised.is("DXFMountFailed"), "{raised:?}");
-    assert_eq!(place.at("ours").mount_blob(&none, &from).await.unwrap(), Mount::Declined);
+    let declined = place.at("ours").push_blob(&none, BlobBody::mount(from)).await.unwrap_err();
+    assert_eq!(declined.kind(), ErrorKind::Unsupported);
 }
 
 #[tokio::test(flavor = "multi_thread")]

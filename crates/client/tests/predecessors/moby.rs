@@ -3,7 +3,7 @@
 use super::*;
 
 use longshore::{
-    BlobBody, Copier, Delete as _, Descriptor, Image, Manifest, MediaType, Mount, Target as _,
+    BlobBody, Copier, Delete as _, Descriptor, Image, Manifest, MediaType, Pushed, Target as _,
 };
 use longshore_image::{Append, DockerArchive, DockerArchiveWriter};
 use longshore_testkit::fixture::{Layer, layer_tar};
@@ -144,7 +144,8 @@ async fn moby_mounts_the_same_blob() {
     let mount = format!("Blob('theirs', '{}', **at).mount_from('team/app').digest", blob.digest);
     assert_eq!(moby.gives(&mount), blob.digest.as_str());
     let from = place.at("team/app").repository().clone();
-    assert_eq!(place.at("ours").mount_blob(blob, &from).await.unwrap(), Mount::Mounted);
+    let pushed = place.at("ours").push_blob(blob, BlobBody::mount(from.clone())).await;
+    assert_eq!(pushed.unwrap(), Pushed::Mounted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,7 +322,8 @@ async fn moby_sends_what_it_cannot_mount_as_longshore_does() {
     moby.run(&format!("digest = '{}'", blob.digest));
     let raised = moby.raises("Blob('theirs', digest, **at).mount_from('team/app')");
     assert!(raised.is("ResourceNotFound"), "{raised:?}");
-    assert_eq!(place.at("ours").mount_blob(&blob, &from).await.unwrap(), Mount::Declined);
+    let declined = place.at("ours").push_blob(&blob, BlobBody::mount(from)).await.unwrap_err();
+    assert_eq!(declined.kind(), ErrorKind::Unsupported);
 
     moby.run("open('blob', 'wb').write(b'at hand')");
     moby.run("sent = Blob('theirs', digest, local_path='blob', **at).mount_from('team/app')");

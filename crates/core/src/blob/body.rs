@@ -10,6 +10,7 @@ use futures_util::TryStreamExt as _;
 use super::{BlobReader, BlobStream, Progress};
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result, Side};
+use crate::reference::Repository;
 use crate::store::Source;
 
 /// Who is told how far a body is.
@@ -21,6 +22,7 @@ type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 /// goes on. Only a stream cannot be opened again.
 pub struct BlobBody {
     body: Body,
+    origin: Option<Repository>,
     listener: Option<Listener>,
 }
 
@@ -28,6 +30,7 @@ enum Body {
     Bytes(Bytes),
     File(PathBuf),
     Source(Arc<dyn Source>),
+    Nothing,
     Reader(Option<Box<BlobReader>>),
     Once(Option<BlobStream>),
 }
@@ -45,10 +48,42 @@ impl BlobBody {
         Body::Source(source).into()
     }
 
+    /// The blob that the repository `from` has, to be mounted and not sent.
+    ///
+    /// Only a target at the same registry can take it. Every other, and a registry that declines to
+    /// mount it, fails with [`Unsupported`](ErrorKind::Unsupported).
+    #[must_use]
+    pub fn mount(from: Repository) -> Self {
+        Self::from(Body::Nothing).with_origin(from)
+    }
+
     /// A stream, which can be sent once only.
     #[must_use]
     pub fn stream(stream: BlobStream) -> Self {
         Body::Once(Some(stream)).into()
+    }
+
+    /// Names a repository that has the blob too. A target at the same registry mounts it from there,
+    /// and sends the content if the registry declines.
+    #[must_use]
+    pub fn with_origin(mut self, repository: Repository) -> Self {
+        self.origin = Some(repository);
+        self
+    }
+
+    /// The repository that has the blob too: the one that was named, else the source's own.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Repository> {
+        self.origin.as_ref().or_else(|| match &self.body {
+            Body::Source(source) => source.origin(),
+            _ => None,
+        })
+    }
+
+    /// Whether there is content to send: not where the blob is only to be mounted.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        !matches!(self.body, Body::Nothing)
     }
 
     /// Whether it can be opened more than once.
@@ -69,7 +104,7 @@ impl BlobBody {
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) or the source's error; [`Unsupported`](ErrorKind::Unsupported) if a
-    /// stream was opened before.
+    /// stream was opened before, or if there is no content.
     pub async fn open(&mut self, descriptor: &Descriptor) -> Result<BlobReader> {
         let reader = match &mut self.body {
             Body::Source(source) => {
@@ -119,6 +154,9 @@ impl Body {
                 let rest = rest.map_err(|e| e.on(Side::Source))?;
                 Ok(BlobStream::new(rest.map_err(|e| e.on(Side::Source))))
             }
+            Self::Nothing => Err(Error::new(ErrorKind::Unsupported)
+                .at(&descriptor.digest)
+                .detail("the blob cannot be mounted here, and there is no content to send")),
             Self::Reader(_) | Self::Once(_) if offset > 0 => Err(sent_already(descriptor)),
             Self::Reader(reader) => {
                 reader.take().map(|r| BlobStream::new(*r)).ok_or_else(|| sent_already(descriptor))
@@ -130,7 +168,7 @@ impl Body {
 
 impl From<Body> for BlobBody {
     fn from(body: Body) -> Self {
-        Self { body, listener: None }
+        Self { body, origin: None, listener: None }
     }
 }
 
@@ -164,6 +202,7 @@ impl fmt::Debug for BlobBody {
             Body::Bytes(bytes) => write!(f, "BlobBody({} bytes)", bytes.len()),
             Body::File(path) => write!(f, "BlobBody({})", path.display()),
             Body::Source(source) => write!(f, "BlobBody({source:?})"),
+            Body::Nothing => f.write_str("BlobBody(mount)"),
             Body::Reader(_) | Body::Once(_) => f.write_str("BlobBody(stream)"),
         }
     }
@@ -186,6 +225,19 @@ mod tests {
         assert!(!once.is_replayable());
         assert_eq!(once.open(&descriptor).await.unwrap().bytes(9).await.unwrap(), "abc");
         assert_eq!(once.open(&descriptor).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+
+    #[tokio::test]
+    async fn a_mount_has_an_origin_and_no_content() {
+        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let from: Repository = "r.example/a".parse().unwrap();
+        let bytes = BlobBody::from(Bytes::from_static(b"abc"));
+        assert!(bytes.has_content() && bytes.origin().is_none());
+        assert_eq!(bytes.with_origin(from.clone()).origin(), Some(&from));
+        let mut mount = BlobBody::mount(from.clone());
+        assert!(!mount.has_content());
+        assert_eq!(mount.origin(), Some(&from));
+        assert_eq!(mount.open(&descriptor).await.unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     #[tokio::test]

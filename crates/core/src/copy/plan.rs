@@ -12,15 +12,13 @@ pub(super) enum Step {
     Skip,
     /// Nothing: it may not be redistributed.
     LeaveOut,
-    /// Ask the target's registry to take it over from this repository. If it declines, send it.
-    Mount(Repository),
-    /// Look whether the target holds it; if not, send it.
-    LookThenSend,
+    /// Push it. The push begins with a mount, which finds the blob in one request.
+    Push,
+    /// Look whether the target holds it; if not, push it.
+    LookThenPush,
 }
 
 /// Decides about a blob.
-///
-/// A mount comes before a look: where it works, the one request does for both.
 pub(super) fn blob_step(
     blob: &Descriptor,
     nondistributable: bool,
@@ -30,10 +28,8 @@ pub(super) fn blob_step(
     match (source, target) {
         _ if blob.media_type.is_nondistributable() && !nondistributable => Step::LeaveOut,
         (Some(source), Some(target)) if source == target => Step::Skip,
-        (Some(source), Some(target)) if source.registry() == target.registry() => {
-            Step::Mount(source.clone())
-        }
-        _ => Step::LookThenSend,
+        (Some(source), Some(target)) if source.registry() == target.registry() => Step::Push,
+        _ => Step::LookThenPush,
     }
 }
 
@@ -90,22 +86,22 @@ mod tests {
     use crate::media_type::MediaType;
 
     #[test]
-    fn a_blob_is_skipped_mounted_or_sent() {
+    fn a_blob_is_skipped_looked_for_or_pushed() {
         let blob = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"a");
         let foreign = MediaType::parse("application/vnd.oci.image.layer.nondistributable.v1.tar");
         let foreign = Descriptor::of(foreign.unwrap(), b"a");
         let [a, b, other]: [Repository; 3] =
             ["r.example/a", "r.example/b", "s.example/a"].map(|r| r.parse().unwrap());
         for (blob, nondistributable, source, target, step) in [
-            (&blob, false, None, None, Step::LookThenSend),
-            (&blob, false, Some(&a), None, Step::LookThenSend),
-            (&blob, false, None, Some(&b), Step::LookThenSend),
-            (&blob, false, Some(&a), Some(&b), Step::Mount(a.clone())),
+            (&blob, false, None, None, Step::LookThenPush),
+            (&blob, false, Some(&a), None, Step::LookThenPush),
+            (&blob, false, None, Some(&b), Step::LookThenPush),
+            (&blob, false, Some(&a), Some(&b), Step::Push),
             (&blob, false, Some(&a), Some(&a), Step::Skip),
-            (&blob, false, Some(&other), Some(&a), Step::LookThenSend),
+            (&blob, false, Some(&other), Some(&a), Step::LookThenPush),
             (&foreign, false, None, None, Step::LeaveOut),
             (&foreign, false, Some(&a), Some(&a), Step::LeaveOut),
-            (&foreign, true, None, None, Step::LookThenSend),
+            (&foreign, true, None, None, Step::LookThenPush),
         ] {
             assert_eq!(blob_step(blob, nondistributable, source, target), step);
         }

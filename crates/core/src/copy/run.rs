@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::graph::{self, Successors};
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Holding, Mount, Node, Source, Target};
+use crate::store::{Holding, Node, Pushed, Source, Target};
 
 /// Everything that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
@@ -299,52 +299,44 @@ impl Run {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
         let (source, target) = (self.source.origin(), self.target.origin());
-        match plan::blob_step(blob, self.options.nondistributable, source, target) {
-            Step::Skip => {
-                copy.count(|t| t.blobs_held += 1);
-                (self.observer)(&CopyEvent::Skipped { digest, size });
-                return Ok(());
-            }
+        let body = || self.body_of(blob);
+        let pushed = match plan::blob_step(blob, self.options.nondistributable, source, target) {
             Step::LeaveOut => {
                 copy.count(|t| t.blobs_left_out += 1);
                 copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
                 (self.observer)(&CopyEvent::LeftOut { digest, size });
                 return Ok(());
             }
-            Step::Mount(from) => {
-                let answer = self.target.mount_blob(blob, &from).await;
-                if answer.map_err(|e| e.on(Side::Target))? == Mount::Mounted {
-                    copy.count(|t| t.blobs_mounted += 1);
-                    (self.observer)(&CopyEvent::Mounted { digest, size, from });
-                    return Ok(());
-                }
+            Step::Skip => Ok(Pushed::Existing),
+            Step::Push => self.target.push_blob(blob, body()).await,
+            Step::LookThenPush => self.target.ensure_blob(blob, body()).await,
+        };
+        match (pushed.map_err(|e| e.on(Side::Target))?, source) {
+            (Pushed::Existing, _) => {
+                copy.count(|t| t.blobs_held += 1);
+                (self.observer)(&CopyEvent::Skipped { digest, size });
             }
-            Step::LookThenSend => {}
+            (Pushed::Mounted, Some(from)) => {
+                copy.count(|t| t.blobs_mounted += 1);
+                (self.observer)(&CopyEvent::Mounted { digest, size, from: from.clone() });
+            }
+            (Pushed::Mounted, None) | (Pushed::Sent, _) => {
+                copy.count(|t| {
+                    t.blobs_sent += 1;
+                    t.bytes_sent += size;
+                });
+                (self.observer)(&CopyEvent::Sent { digest, size });
+            }
         }
-        // Asked after a declined mount too: the target may hold it from elsewhere.
-        if self.target.holds(Node::Blob(blob)).await.map_err(|e| e.on(Side::Target))?
-            != Holding::Absent
-        {
-            copy.count(|t| t.blobs_held += 1);
-            (self.observer)(&CopyEvent::Skipped { digest, size });
-            return Ok(());
-        }
-        self.send_blob(blob).await?;
-        copy.count(|t| {
-            t.blobs_sent += 1;
-            t.bytes_sent += size;
-        });
-        (self.observer)(&CopyEvent::Sent { digest, size });
         Ok(())
     }
 
-    async fn send_blob(&self, blob: &Descriptor) -> Result<()> {
+    /// The source's blob, which reports its progress.
+    fn body_of(&self, blob: &Descriptor) -> BlobBody {
         let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
-        let listener = move |progress: Progress| {
+        BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {
             observer(&CopyEvent::Progress { digest: digest.clone(), bytes: progress.piece });
-        };
-        let body = BlobBody::source(Arc::clone(&self.source)).on_progress(listener);
-        self.target.push_blob(blob, body).await.map_err(|e| e.on(Side::Target))
+        })
     }
 
     async fn read(&self, selector: &TagOrDigest) -> Result<RawManifest> {

@@ -27,7 +27,7 @@ use crate::media_type::MediaType;
 use crate::offload::offload;
 use crate::page::Pages;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Delete, Holding, Node, Source, Target};
+use crate::store::{Delete, Holding, Node, Pushed, Source, Target};
 
 /// An OCI image layout in a folder. Clones share the folder.
 ///
@@ -314,10 +314,11 @@ impl Target for Layout {
         Ok(if held { Holding::Alone } else { Holding::Absent })
     }
 
-    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let path = self.new_blob_path(&descriptor.digest).await?;
         let reader = body.open(descriptor).await?;
-        blob_file::write(&path, reader).await
+        blob_file::write(&path, reader).await?;
+        Ok(Pushed::Sent)
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {

@@ -3,7 +3,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use super::*;
-use crate::store::{Holding, Mount, Node, Source, Target};
+use crate::store::{Holding, Node, Pushed, Source, Target};
 use crate::{
     BlobBody, BlobReader, BlobStream, Digest, MediaType, Memory, Pages, RawManifest, Repository,
     TagOrDigest,
@@ -53,14 +53,11 @@ impl Target for Registry {
     async fn holds(&self, node: Node<'_>) -> Result<Holding> {
         self.memory.holds(node).await
     }
-    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
         self.memory.push_blob(descriptor, body).await
     }
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         self.memory.push_manifest(manifest, tag).await
-    }
-    async fn mount_blob(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        self.memory.mount_blob(descriptor, from).await
     }
 }
 

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longshore_core::{
-    BlobBody, Copier, Descriptor, Digest, MediaType, Result, Source, Target, blob_file,
-};
+use longshore_core::{BlobBody, Descriptor, Digest, MediaType, Result, Source, Target, blob_file};
 
 use crate::compression::{Compression, Limits};
 use crate::layer::{Unpacked, measure_tar};
@@ -58,18 +56,16 @@ impl NewLayer {
         Descriptor::new(media_type, self.digest.clone(), self.size)
     }
 
-    /// Writes it to `target`, which may have it already.
+    /// Writes it to `target`, unless it has it already.
     pub(super) async fn push(
         &self,
         descriptor: &Descriptor,
         target: &Arc<dyn Target>,
     ) -> Result<()> {
-        match &self.from {
-            From::File(path) => target.push_blob(descriptor, BlobBody::file(path)).await,
-            From::Store(source) => Copier::new(Arc::clone(source), Arc::clone(target))
-                .copy_blob(descriptor)
-                .await
-                .map(drop),
-        }
+        let body = match &self.from {
+            From::File(path) => BlobBody::file(path),
+            From::Store(source) => BlobBody::source(Arc::clone(source)),
+        };
+        target.ensure_blob(descriptor, body).await.map(drop)
     }
 }

@@ -184,7 +184,7 @@ impl Append {
 }
 
 async fn push_bytes(target: &dyn Target, descriptor: &Descriptor, bytes: Bytes) -> Result<()> {
-    target.push_blob(descriptor, bytes.into()).await
+    target.push_blob(descriptor, bytes.into()).await.map(drop)
 }
 
 impl fmt::Debug for Append {

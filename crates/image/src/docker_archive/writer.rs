@@ -10,8 +10,8 @@ use bytes::Bytes;
 use longshore_core::offload;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind, Holding,
-    Manifest, MediaType, Node, Pages, RawManifest, Reference, Repository, Result, Source, Tag,
-    TagOrDigest, Target,
+    Manifest, MediaType, Node, Pages, Pushed, RawManifest, Reference, Repository, Result, Source,
+    Tag, TagOrDigest, Target,
 };
 
 use super::DockerArchive;
@@ -308,7 +308,7 @@ impl Target for DockerArchiveWriter {
         Ok(if held { Holding::Alone } else { Holding::Absent })
     }
 
-    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
         // Holds the folder until it is done: it may go on for a moment after this was dropped.
         let (work, limits) = (Arc::clone(&self.work), self.limits);
@@ -316,7 +316,7 @@ impl Target for DockerArchiveWriter {
             .await
             .map_err(|e| e.at(&descriptor.digest))?;
         self.work.state().blobs.insert(descriptor.digest.clone(), unpacked);
-        Ok(())
+        Ok(Pushed::Sent)
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use longshore_core::offload;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Index,
-    MediaType, Node, Page, Pages, RawManifest, Result, Source, Tag, TagOrDigest, Target, listing,
+    MediaType, Node, Page, Pages, Pushed, RawManifest, Result, Source, Tag, TagOrDigest, Target,
+    listing,
 };
 
 use super::lookup::Lookup;
@@ -224,7 +225,7 @@ impl Target for OciArchiveWriter {
         Ok(if held { Holding::Alone } else { Holding::Absent })
     }
 
-    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
         // Holds the folder until it is done: it may go on for a moment after this was dropped.
         let work = Arc::clone(&self.work);
@@ -232,7 +233,7 @@ impl Target for OciArchiveWriter {
         let staged = staged.await?;
         let digest = descriptor.digest.clone();
         self.work.state().blobs.insert(digest, Arc::new(staged));
-        Ok(())
+        Ok(Pushed::Sent)
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {

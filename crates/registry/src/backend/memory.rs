@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use longshore_core::{
     Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Holding, MediaType,
-    Memory, Mount, Node, Pages, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest,
+    Memory, Node, Pages, Pushed, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest,
     Target,
 };
 
@@ -212,12 +212,13 @@ impl Target for MemoryRepository {
         self.content().holds(node).await
     }
 
-    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
         let mut body = body;
         let held = self.shared.space.take(descriptor.size)?;
         let size = usize::try_from(descriptor.size).unwrap_or(usize::MAX);
         let content = body.open(descriptor).await?.bytes(size).await?;
-        self.insert(descriptor, content.into(), held).await
+        self.insert(descriptor, content.into(), held).await?;
+        Ok(Pushed::Sent)
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
@@ -306,7 +307,7 @@ impl RepositoryStore for MemoryRepository {
         self.shared.sessions.close(&self.name, id).map(drop)
     }
 
-    async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Mount> {
+    async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<bool> {
         let _changing = self.shared.changing.lock().await;
         let sources: Vec<Memory> = {
             let all = self.shared.all();
@@ -316,16 +317,16 @@ impl RepositoryStore for MemoryRepository {
             }
         };
         let held = |source: &&Memory| source.blob_bytes(digest).is_some();
-        let Some(source) = sources.iter().find(held) else { return Ok(Mount::Declined) };
+        let Some(source) = sources.iter().find(held) else { return Ok(false) };
         let content = self.made();
         let before = content.blob_bytes(digest);
         if !content.adopt_blob(digest, source) {
-            return Ok(Mount::Declined);
+            return Ok(false);
         }
         if let Some(before) = before {
             self.shared.dropped(digest, &before);
         }
-        Ok(Mount::Mounted)
+        Ok(true)
     }
 
     async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {

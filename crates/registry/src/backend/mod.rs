@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use longshore_core::{
-    Algorithm, BlobStream, Delete, Digest, Mount, Pages, RepositoryName, Result, Tag,
-};
+use longshore_core::{Algorithm, BlobStream, Delete, Digest, Pages, RepositoryName, Result, Tag};
 
 pub use disk::Disk;
 pub use memory::MemoryBackend;
@@ -114,11 +112,12 @@ pub trait RepositoryStore: Delete {
     /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no such upload here.
     async fn cancel(&self, id: &UploadId) -> Result<()>;
 
-    /// Takes a blob over from another repository, or from any that has it (`None`).
+    /// Takes a blob over from another repository, or from any that has it (`None`). Returns whether one
+    /// had it.
     ///
     /// # Errors
-    /// Whatever breaks; that it is not there is [`Declined`](Mount::Declined).
-    async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Mount>;
+    /// [`Io`](longshore_core::ErrorKind::Io) if the storage fails.
+    async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<bool>;
 
     /// Points tags at a manifest that is there.
     ///

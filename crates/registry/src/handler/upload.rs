@@ -4,9 +4,7 @@ use std::ops::Range;
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use http::{HeaderValue, Method, Response, StatusCode};
-use longshore_core::{
-    Algorithm, Digest, Error, ErrorCode, ErrorKind, Mount, ParseError, RepositoryName,
-};
+use longshore_core::{Algorithm, Digest, Error, ErrorCode, ErrorKind, ParseError, RepositoryName};
 
 use super::{Answer, Call, created};
 use crate::backend::{Chunk, RepositoryStore, UploadId};
@@ -113,10 +111,10 @@ async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response
         return Ok(None);
     }
     let mounted = call.store(name).mount(&digest, from.as_ref()).await;
-    match mounted.map_err(|e| About::Blob.refuse(&e))? {
-        Mount::Mounted => created(&format!("/v2/{name}/blobs/{digest}"), &digest).map(Some),
-        Mount::Declined => Ok(None),
+    if !mounted.map_err(|e| About::Blob.refuse(&e))? {
+        return Ok(None);
     }
+    created(&format!("/v2/{name}/blobs/{digest}"), &digest).map(Some)
 }
 
 /// The bytes that a chunk says it covers, checked against what the client says it sends.

@@ -133,7 +133,8 @@ macro_rules! target_suite {
                     an_index_comes_with_its_children,
                     a_manifest_without_its_children_shows_whole_or_not_at_all,
                     a_referrer_may_come_before_its_subject,
-                    a_mount_from_nowhere_is_declined,
+                    a_mount_from_nowhere_fails,
+                    what_cannot_be_mounted_is_sent,
                 ]
             );
         }

@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use futures_util::stream;
 use longshore_core::{
     Algorithm, BlobBody, BlobStream, Descriptor, Error, ErrorKind, Holding, MediaType, Memory,
-    Mount, Node, PIECE, Source as _, Tag, Target,
+    Node, PIECE, Pushed, Repository, Source as _, Tag, Target,
 };
 
 use super::tag;
@@ -228,16 +228,28 @@ pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
     }
 }
 
-/// A blob that the other repository does not have cannot be mounted, and does not show.
-pub async fn a_mount_from_nowhere_is_declined(store: Arc<dyn Target>) {
+/// A blob that the other repository does not have cannot be mounted, and does not appear.
+pub async fn a_mount_from_nowhere_fails(store: Arc<dyn Target>) {
     let (descriptor, _) = blob(1, 10);
-    let nowhere = match store.origin() {
-        Some(origin) => format!("{}/no/such", origin.registry()),
-        None => "localhost:1/no/such".to_owned(),
-    };
-    let mounted = store.mount_blob(&descriptor, &nowhere.parse().unwrap()).await;
-    assert_eq!(mounted.unwrap(), Mount::Declined);
+    let mount = BlobBody::mount(nowhere(&*store));
+    let failed = store.push_blob(&descriptor, mount).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Unsupported);
     assert_absent(&*store, &descriptor).await;
+}
+
+/// Content whose origin does not have it is sent.
+pub async fn what_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
+    let (descriptor, content) = blob(1, 10);
+    let body = BlobBody::from(content).with_origin(nowhere(&*store));
+    assert_eq!(store.push_blob(&descriptor, body).await.unwrap(), Pushed::Sent);
+    let mount = BlobBody::mount(nowhere(&*store));
+    assert_eq!(store.ensure_blob(&descriptor, mount).await.unwrap(), Pushed::Existing);
+}
+
+/// A repository that does not exist, at the store's registry if it has one.
+fn nowhere(store: &dyn Target) -> Repository {
+    let registry = store.origin().map_or("localhost:1", |origin| origin.registry().as_str());
+    format!("{registry}/no/such").parse().unwrap()
 }
 
 fn blob(seed: u64, size: usize) -> (Descriptor, Bytes) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore::{
-    Copier, Digest, Error, ErrorKind, Mount, Reference, Repository, Result, Source as _,
+    BlobBody, Copier, Digest, Error, ErrorKind, Reference, Repository, Result, Source as _,
     Target as _,
 };
 use serde::Serialize;
@@ -81,12 +81,14 @@ pub(super) async fn mount(context: &Context, arguments: MountArguments) -> Resul
     }
     let blob = context.client()?.repository(from).describe_blob(digest).await?;
     let target = context.client()?.repository(&arguments.repository);
-    match target.mount_blob(&blob, from).await? {
-        Mount::Mounted => context.output().report(&Stored(blob)),
-        Mount::Declined => Err(Error::new(ErrorKind::Unsupported)
-            .at(&arguments.repository)
-            .detail("the registry declined to mount the blob")
-            .with_hint("Send it instead, with `longshore blob copy`.")),
+    match target.push_blob(&blob, BlobBody::mount(from.clone())).await {
+        Err(e) if e.kind() == ErrorKind::Unsupported => {
+            Err(e.with_hint("Send it instead, with `longshore blob copy`."))
+        }
+        pushed => {
+            pushed?;
+            context.output().report(&Stored(blob))
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use longshore::{BlobBody, BlobStream, Descriptor, Digest, MediaType, Result, Target, blob_file};
+use longshore::{
+    BlobBody, BlobStream, Descriptor, Digest, MediaType, Pushed, Result, Target, blob_file,
+};
 
 use super::{All, Stored};
 use crate::context::Context;
@@ -64,8 +66,8 @@ async fn from_file(
     let progress = Single::begin(context.style(), blob.clone());
     let body = BlobBody::file(path).on_progress(progress.listener());
     match target.ensure_blob(&blob, body).await? {
-        true => progress.done(),
-        false => progress.skipped(),
+        Pushed::Existing => progress.skipped(),
+        _ => progress.done(),
     }
     Ok(blob)
 }

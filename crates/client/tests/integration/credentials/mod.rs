@@ -144,7 +144,7 @@ async fn trap_03_each_request_asks_for_the_scope_it_needs() {
     repository.push_blob(&descriptor, body).await.unwrap();
     repository.delete_blob(&descriptor.digest).await.unwrap();
     let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
-    repository.mount_blob(&descriptor, &source).await.unwrap();
+    repository.push_blob(&descriptor, BlobBody::mount(source)).await.unwrap();
     server.finish();
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use longshore_core::{
     Algorithm, BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
-    Holding, MediaType, Mount, Node, Page, PageToken, Pages, RawManifest, RepositoryName, Result,
+    Holding, MediaType, Node, Page, PageToken, Pages, Pushed, RawManifest, RepositoryName, Result,
     Source, Tag, TagOrDigest, Target, blob_file, offload,
 };
 
@@ -228,7 +228,7 @@ impl Target for DiskRepository {
         Ok(if held { Holding::Alone } else { Holding::Absent })
     }
 
-    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<()> {
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
         let algorithm = descriptor.digest.algorithm().unwrap_or_default();
         let id = self.begin_upload(algorithm).await?;
@@ -239,7 +239,7 @@ impl Target for DiskRepository {
             // Gone already if the content was wrong.
             let _ = self.cancel(&id).await;
         }
-        pushed
+        pushed.map(|()| Pushed::Sent)
     }
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
@@ -329,13 +329,12 @@ impl RepositoryStore for DiskRepository {
         self.run(move |_| writing.store.remove()).await
     }
 
-    async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<Mount> {
+    async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<bool> {
         let from = from.map(|name| self.shared.place.repository(name));
         let digest = digest.clone();
         self.run(move |this| {
             let blobs = &this.shared.blobs;
-            let mounted = this.beginning(|| blobs.mount(&this.folder, &digest, from.as_ref()))?;
-            Ok(if mounted { Mount::Mounted } else { Mount::Declined })
+            this.beginning(|| blobs.mount(&this.folder, &digest, from.as_ref()))
         })
         .await
     }
