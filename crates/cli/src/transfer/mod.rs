@@ -25,7 +25,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "all_tags")]
     platform: Option<Platform>,
 
-    /// Every tag of the repository.
+    /// Every tag of the repository; from layout to layout, every name.
     #[arg(long)]
     all_tags: bool,
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
@@ -33,9 +34,44 @@ pub(super) struct Stored {
     pub(super) section: Section,
 }
 
-/// Layers of an archive that were looked at, by where they lie and what they should be; images
-/// share them.
-pub(super) type Known = HashMap<(u64, Digest), Descriptor>;
+/// What was read of an archive, by where it lies; images share it.
+#[derive(Default)]
+pub(super) struct Known {
+    configs: HashMap<u64, Config>,
+    /// Also by what they should be.
+    layers: HashMap<(u64, Digest), Descriptor>,
+}
+
+#[derive(Clone)]
+struct Config {
+    descriptor: Descriptor,
+    diff_ids: Arc<[Digest]>,
+}
+
+impl Known {
+    fn config(&mut self, section: &Section) -> Result<Config> {
+        if let Some(config) = self.configs.get(&section.offset()) {
+            return Ok(config.clone());
+        }
+        let bytes = section.bytes(CONFIG_LIMIT)?;
+        let config = Config {
+            descriptor: Descriptor::of(MediaType::DOCKER_CONFIG, &bytes),
+            diff_ids: diff_ids(&bytes)?.into(),
+        };
+        self.configs.insert(section.offset(), config.clone());
+        Ok(config)
+    }
+
+    fn layer(&mut self, section: &Section, diff_id: &Digest) -> Result<Descriptor> {
+        let key = (section.offset(), diff_id.clone());
+        if let Some(layer) = self.layers.get(&key) {
+            return Ok(layer.clone());
+        }
+        let layer = describe(section, diff_id)?;
+        self.layers.insert(key, layer.clone());
+        Ok(layer)
+    }
+}
 
 impl Image {
     /// Reads an image's config, and looks at the start of its layers.
@@ -49,22 +85,16 @@ impl Image {
     /// name says, or a compressed layer not what the config says.
     pub(super) fn read(item: &Item, members: &Members, known: &mut Known) -> Result<Self> {
         let config_section = members.require(&item.config)?;
-        let bytes = config_section.bytes(CONFIG_LIMIT).map_err(|e| e.at(&item.config))?;
-        let config = Descriptor::of(MediaType::DOCKER_CONFIG, &bytes);
+        let config = known.config(&config_section).map_err(|e| e.at(&item.config))?;
+        let Config { descriptor: config, diff_ids } = config;
         check_name(&item.config, &config.digest)?;
-        let diff_ids = diff_ids(&bytes).map_err(|e| e.at(&item.config))?;
         let names = item.layers.as_deref().unwrap_or_default();
         check_count(names.len(), diff_ids.len()).map_err(|e| e.at(&item.config))?;
 
         let mut layers = Vec::with_capacity(names.len());
-        for (name, diff_id) in names.iter().zip(&diff_ids) {
+        for (name, diff_id) in names.iter().zip(&*diff_ids) {
             let section = members.require(name)?;
-            let key = (section.offset(), diff_id.clone());
-            let descriptor = match known.get(&key) {
-                Some(layer) => layer.clone(),
-                None => describe(&section, diff_id).map_err(|e| e.at(name))?,
-            };
-            known.insert(key, descriptor.clone());
+            let descriptor = known.layer(&section, diff_id).map_err(|e| e.at(name))?;
             layers.push(Stored { descriptor, diff_id: diff_id.clone(), section });
         }
         let described = layers.iter().map(|layer| layer.descriptor.clone()).collect();

@@ -38,14 +38,20 @@ impl Item {
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if it is missing or damaged, with what the archive is instead;
-/// [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB.
+/// [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB or 200,000 layers.
 pub(super) fn read(members: &Members) -> Result<Vec<Item>> {
     let Some(section) = members.find(MANIFEST)? else {
         return Err(no_docker_archive(members)?);
     };
     let bytes = section.bytes(LIMIT).map_err(|e| e.at(MANIFEST))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::new(ErrorKind::Invalid).detail(format!("{MANIFEST}: {e}")))
+    let items: Vec<Item> = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::new(ErrorKind::Invalid).detail(format!("{MANIFEST}: {e}")))?;
+    match items.iter().flat_map(|item| &item.layers).map(Vec::len).sum::<usize>() {
+        0..=LAYER_LIMIT => Ok(items),
+        _ => Err(Error::new(ErrorKind::TooLarge)
+            .at(MANIFEST)
+            .detail(format!("the images have more than {LAYER_LIMIT} layers together"))),
+    }
 }
 
 fn no_docker_archive(members: &Members) -> Result<Error> {
@@ -83,6 +89,8 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const REPOSITORIES: &str = "repositories";
 /// 8 MiB: thousands of images.
 const LIMIT: usize = 8 << 20;
+/// 200,000, shared ones counted each time: thousands of images of a hundred layers.
+const LAYER_LIMIT: usize = 200_000;
 
 #[cfg(test)]
 mod tests {

@@ -263,7 +263,7 @@ impl fmt::Debug for DockerArchive {
 }
 
 fn read_images(members: &Members) -> Result<Vec<Image>> {
-    let mut known = Known::new();
+    let mut known = Known::default();
     manifest_json::read(members)?
         .iter()
         .map(|item| Image::read(item, members, &mut known))

@@ -63,10 +63,9 @@ impl Saved {
     }
 
     fn same_content(&self, other: &Self) -> bool {
-        let layers = |image: &Self| -> Vec<String> {
-            image.layers.iter().map(|layer| layer.name.clone()).collect()
-        };
-        self.config.name == other.config.name && layers(self) == layers(other)
+        let names = self.layers.iter().map(|layer| &layer.name);
+        self.config.name == other.config.name
+            && names.eq(other.layers.iter().map(|layer| &layer.name))
     }
 
     fn item(&self) -> Item {

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use longshore_core::{Digest, ErrorKind, Source as _, Target as _};
 use longshore_image::{DockerArchive, OciArchive, OciArchiveWriter};
@@ -56,6 +57,31 @@ async fn an_index_of_100_mb_is_refused_unread() {
     let (_folder, path) = archive(&[LAYOUT, Entry::File("index.json", &big)]);
     assert_eq!(OciArchive::open(&path).await.unwrap_err().kind(), ErrorKind::TooLarge);
     let (_folder, path) = archive(&[Entry::File("manifest.json", &big)]);
+    assert_eq!(DockerArchive::open(&path).await.unwrap_err().kind(), ErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn one_large_config_for_very_many_images_is_read_once() {
+    let padding = "x".repeat(6 << 20);
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}},"x":"{padding}"}}"#
+    );
+    let items = vec![r#"{"Config":"c"}"#; 100_000].join(",");
+    let items = format!("[{items}]");
+    let (_folder, path) = archive(&[
+        Entry::File("c", config.as_bytes()),
+        Entry::File("manifest.json", items.as_bytes()),
+    ]);
+    // 600 GB if it were read for each of them.
+    let opened = tokio::time::timeout(Duration::from_secs(120), DockerArchive::open(&path)).await;
+    assert_eq!(opened.unwrap().unwrap().images().count(), 100_000);
+}
+
+#[tokio::test]
+async fn more_layers_than_anyone_has_are_refused() {
+    let layers = vec![r#""a""#; 200_001].join(",");
+    let items = format!(r#"[{{"Config":"c","Layers":[{layers}]}}]"#);
+    let (_folder, path) = archive(&[Entry::File("manifest.json", items.as_bytes())]);
     assert_eq!(DockerArchive::open(&path).await.unwrap_err().kind(), ErrorKind::TooLarge);
 }
 
