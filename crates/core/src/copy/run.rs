@@ -76,9 +76,15 @@ impl Run {
     ) -> Result<CopySummary> {
         let copy = Arc::new(Copy::default());
         let root = self.root(&selector).await?;
-        self.deliver(&copy, &root, tag.as_ref()).await?;
         if self.options.referrers {
+            // The tag goes after them: whoever follows it finds the signatures there.
+            self.deliver(&copy, &root, None).await?;
             self.referrers(&copy, root.digest()).await?;
+            if let Some(tag) = &tag {
+                self.point(tag, &root).await?;
+            }
+        } else {
+            self.deliver(&copy, &root, tag.as_ref()).await?;
         }
         let tally = *copy.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let left_out = copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -111,8 +117,21 @@ impl Run {
             self.send_manifest(root, Some(tag)).await?;
         }
         self.arrived(copy, root, holding);
-        (self.observer)(&CopyEvent::Tagged { tag: tag.clone(), digest: root.digest().clone() });
+        self.tagged(tag, root);
         Ok(())
+    }
+
+    /// Points a tag at a root that is there.
+    async fn point(&self, tag: &Tag, root: &RawManifest) -> Result<()> {
+        if !self.points_at(tag, root).await? {
+            self.send_manifest(root, Some(tag)).await?;
+        }
+        self.tagged(tag, root);
+        Ok(())
+    }
+
+    fn tagged(&self, tag: &Tag, root: &RawManifest) {
+        (self.observer)(&CopyEvent::Tagged { tag: tag.clone(), digest: root.digest().clone() });
     }
 
     /// Referrers hang on children too, which have to be walked over for them to be found.

@@ -164,6 +164,39 @@ async fn referrers_of_what_a_failed_copy_brought_over_go_along_too() {
 }
 
 #[tokio::test]
+async fn a_tag_goes_after_the_referrers_and_is_not_moved_without_them() {
+    let (source, index, signature) = fixture().await;
+    let mut options = CopyOptions::default();
+    options.referrers = true;
+    let target = Memory::new();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let copier = Copier::builder(Arc::new(source.clone()), Arc::new(target.clone()))
+        .options(options.clone())
+        .on_event({
+            let events = Arc::clone(&events);
+            move |event| events.lock().unwrap().push(event.clone())
+        })
+        .build();
+    let summary = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
+    assert_eq!((summary.tally.manifests_sent, summary.tag), (4, Some(tag("v1"))));
+    assert_eq!(target.resolve(&tag("v1").into()).await.unwrap().digest, index.digest);
+    let events = std::mem::take(&mut *events.lock().unwrap());
+    assert!(matches!(events.last(), Some(CopyEvent::Tagged { .. })));
+    assert!(events.iter().any(|event| matches!(
+        event,
+        CopyEvent::Manifest { manifest, .. } if manifest.digest == signature.digest
+    )));
+
+    let lost = Digest::sha256(b"signed");
+    crate::store::Delete::delete_blob(&source, &lost).await.unwrap();
+    let target = Memory::new();
+    let copier = Copier::builder(Arc::new(source), Arc::new(target.clone())).options(options);
+    let outcomes = copier.build().copy_tags(vec![tag("v1")]).await;
+    assert_eq!(outcomes[0].result.as_ref().unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(target.tags(None).all().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn an_error_says_which_side_and_no_tag_is_moved() {
     let (source, index, _) = fixture().await;
     let lost = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"shared");
