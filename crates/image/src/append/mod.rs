@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use longshore_core::{
     Copier, Descriptor, Digest, Error, ErrorKind, Image, Manifest, Platform, Result, Source, Tag,
     TagOrDigest, Target, image_for,
@@ -165,7 +166,13 @@ impl Append {
         let is_index = new_root.digest() != made.digest();
 
         let copier = Copier::new(source, Arc::clone(&target));
-        copier.copy(&root.digest().clone().into(), None).await?;
+        if is_index {
+            copier.copy(&root.digest().clone().into(), None).await?;
+        } else {
+            // The layers alone: nobody asked for the old image there.
+            let layers = image.layers().map(|layer| copier.copy_blob(layer.descriptor));
+            try_join_all(layers).await?;
+        }
         for (layer, descriptor) in self.layers.iter().zip(&edited.layers) {
             layer.push(descriptor, &target).await?;
         }

@@ -132,6 +132,7 @@ async fn a_layer_of_another_store_is_appended_and_comes_along() {
     for layer in &image.layers {
         assert!(target.blob_size(&layer.digest).await.unwrap().is_some());
     }
+    assert_eq!(target.manifest_count(), 1, "the old image stays where it is");
     let config: serde_json::Value =
         serde_json::from_str(&config_text(&target, "v2").await).unwrap();
     assert_eq!(config["created"], "2026-01-31T12:00:00Z");
