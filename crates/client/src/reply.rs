@@ -178,30 +178,36 @@ pub(crate) fn refuse_web_page(uri: &Uri, body: &[u8]) -> Result<()> {
 fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<&str>) -> Error {
     let errors = registry_errors(body);
     let mut error = Error::new(kind(status, &errors)).with_status(status.as_u16());
+    // Each says something of its own: the text of a 403 and who asked, for example.
+    let mut clauses = Vec::new();
     let page = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.contains("text/html"));
     if page || is_web_page(body) {
-        error = error.detail("answered with a web page").with_hint(WEB_PAGE_HINT);
+        clauses.push("answered with a web page".to_owned());
+        error = error.with_hint(WEB_PAGE_HINT);
     } else if status.is_success() {
-        error = error.detail("an answer that is no answer to this request");
+        clauses.push("unexpected success response".to_owned());
     } else if errors.is_empty() && !body.trim_ascii().is_empty() {
         let text = String::from_utf8_lossy(body).trim().to_owned();
         let shown = Printable(&text).at_most(TEXT_SHOWN).to_string();
         if shown.contains("HTTP request to an HTTPS server") {
             error = error.with_hint("The server speaks TLS: use --scheme https.");
         }
-        error = error.detail(shown);
+        clauses.push(shown);
     }
     if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
         error = error.with_hint(PROXY_LOGIN_HINT);
     }
     if let (401 | 403, Some(identity)) = (status.as_u16(), identity) {
-        error = error.detail(format!("asked as {identity}"));
+        clauses.push(format!("asked as {identity}"));
     }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
         && let Some(wait) = asked_wait(headers)
     {
-        let clause = format!("the registry asks to wait {} seconds", wait.as_secs());
-        error = error.detail(clause).with_retry_after(wait);
+        clauses.push(format!("the registry asks to wait {} seconds", wait.as_secs()));
+        error = error.with_retry_after(wait);
+    }
+    if !clauses.is_empty() {
+        error = error.detail(clauses.join("; "));
     }
     error.with_registry_errors(errors)
 }
@@ -319,6 +325,8 @@ mod tests {
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);
         let e = of(401, r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#);
         assert_eq!(e.to_string(), "unauthorized: asked as nobody: UNAUTHORIZED (HTTP 401)");
+        let e = of(403, "your network is blocked");
+        assert_eq!(e.to_string(), "denied: your network is blocked; asked as nobody (HTTP 403)");
     }
 
     #[test]

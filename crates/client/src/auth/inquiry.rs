@@ -58,6 +58,12 @@ pub(crate) struct Question {
 impl Auth {
     /// Finds out how one authenticates, without regard to what is known already.
     pub(crate) async fn inquire(&self, question: &Question) -> Inquiry {
+        let (mut inquiry, outcome) = self.look_and_go(question).await;
+        inquiry.failure = outcome.err().map(Arc::new);
+        inquiry
+    }
+
+    async fn look_and_go(&self, question: &Question) -> (Inquiry, Result<()>) {
         let access = &question.access;
         let repository = access.scopes.repository();
         let looked = self.setup.credentials.look(&access.registry, repository.as_ref()).await;
@@ -77,22 +83,17 @@ impl Auth {
             failure: None,
             status: None,
         };
-        if let Err(error) = self.go(question, &mut inquiry).await {
-            inquiry.failure = Some(Arc::new(error.into_error()));
-        }
-        inquiry
+        let outcome = self.go(question, &mut inquiry).await;
+        (inquiry, outcome.map_err(TransportError::into_error))
     }
 
     /// Gets a token for these scopes.
     pub(crate) async fn fetch_token(&self, question: &Question) -> Result<Token> {
-        let inquiry = self.inquire(question).await;
+        let (inquiry, outcome) = self.look_and_go(question).await;
         if let Some(token) = inquiry.token {
             return Ok(token);
         }
-        if let Some(failure) = inquiry.failure {
-            return Err(Arc::try_unwrap(failure)
-                .unwrap_or_else(|shared| Error::new(shared.kind()).detail(shared.to_string())));
-        }
+        outcome?;
         let clause = match inquiry.challenge.is_empty() {
             true => "the registry asks for no credentials, and has no tokens",
             false => "the registry asks for a password, and has no tokens",

@@ -390,20 +390,17 @@ impl Run {
     async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>, root: &Digest) -> Result<()> {
         let mut known = HashSet::from([root.clone()]);
         let mut subjects = VecDeque::from([root.clone()]);
-        let mut found = 0;
         while let Some(subject) = subjects.pop_front() {
             // A blob that an index lists is never a key.
             let below = self.listed().get(&subject).cloned();
             let Some(below) = below else { continue };
             subjects.extend(below.into_iter().filter(|child| known.insert(child.clone())));
+            let mut found = 0;
             let mut referrers = self.source.referrers(&subject, None).items();
             while let Some(referrer) = referrers.try_next().await.map_err(|e| e.on(Side::Source))? {
                 found += 1;
-                if found > REFERRER_LIMIT {
-                    return Err(Error::new(ErrorKind::TooLarge)
-                        .at(&subject)
-                        .on(Side::Source)
-                        .detail(format!("more than {REFERRER_LIMIT} referrers")));
+                if found > REFERRER_LIMIT || known.len() > MANIFEST_COUNT_LIMIT {
+                    return Err(too_many(&subject, found));
                 }
                 if known.insert(referrer.digest.clone()) {
                     self.listed_manifest(copy, &referrer, 0).await?;
@@ -419,11 +416,25 @@ impl Run {
     }
 }
 
+/// The error for a copy that meets too many referrers, of one subject or in all.
+fn too_many(subject: &Digest, of_subject: usize) -> Error {
+    let detail = match of_subject > REFERRER_LIMIT {
+        true => format!("it has more than {REFERRER_LIMIT} referrers"),
+        false => {
+            format!("with its referrers, the copy has more than {MANIFEST_COUNT_LIMIT} manifests")
+        }
+    };
+    Error::new(ErrorKind::TooLarge).at(subject).on(Side::Source).detail(detail)
+}
+
 fn canceled(e: tokio::sync::AcquireError) -> Error {
     Error::new(ErrorKind::Canceled).with_source(e)
 }
 
 /// Eight: an index of images is one, and nobody nests further than two.
 const DEPTH_LIMIT: usize = 8;
-/// 1,000: a subject with more is being flooded.
+/// 1,000 for each subject: one with more is being flooded.
 const REFERRER_LIMIT: usize = 1_000;
+/// 100,000 in one copy that takes referrers along: referrers have referrers, and a hostile registry
+/// could list them without end.
+const MANIFEST_COUNT_LIMIT: usize = 100_000;

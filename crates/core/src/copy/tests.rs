@@ -196,6 +196,47 @@ async fn a_tag_goes_after_the_referrers_and_is_not_moved_without_them() {
     assert!(target.tags(None).all().await.unwrap().is_empty());
 }
 
+/// An artifact that refers to `subject`, pushed to `store`.
+async fn referrer(store: &Memory, subject: &Descriptor, content: usize) {
+    Pack::artifact("application/vnd.example.signature".parse().unwrap())
+        .file("signature", content.to_string())
+        .subject(subject.clone())
+        .push(store, None)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn referrers_are_limited_for_each_subject() {
+    let mut options = CopyOptions::default();
+    options.referrers = true;
+    let copy = async |source: Memory, root: &Descriptor, target: &Memory| {
+        let copier = Copier::builder(Arc::new(source), Arc::new(target.clone()));
+        copier.options(options.clone()).build().copy(&root.digest.clone().into(), None).await
+    };
+
+    let (source, index, _) = fixture().await;
+    let images = source.manifest(&index.digest.clone().into()).await.unwrap();
+    let images = crate::graph::Successors::of(&images).unwrap().manifests;
+    for image in &images {
+        for content in 0..600 {
+            referrer(&source, image, content).await;
+        }
+    }
+    let target = Memory::new();
+    copy(source.clone(), &index, &target).await.unwrap();
+    for image in &images {
+        assert_eq!(target.referrers(&image.digest, None).all().await.unwrap().len(), 600);
+    }
+
+    for content in 600..1001 {
+        referrer(&source, &images[0], content).await;
+    }
+    let e = copy(source, &index, &Memory::new()).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::TooLarge);
+    assert!(e.to_string().contains(images[0].digest.as_str()), "{e}");
+}
+
 #[tokio::test]
 async fn an_error_says_which_side_and_no_tag_is_moved() {
     let (source, index, _) = fixture().await;
