@@ -5,18 +5,18 @@
 //! token from the start. It does not know where credentials come from (`credentials`) nor what a
 //! request is for beyond its [`Access`].
 
-mod account;
+mod authenticator;
 mod challenge;
 mod claims;
-mod danger;
-mod inquiry;
-mod known;
+mod explain;
 mod method;
 mod policy;
 mod scope;
-mod service;
+mod secret_policy;
 mod token;
+mod token_cache;
 mod token_request;
+mod token_service;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,18 +27,18 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use longshore_core::{RegistryName, Result};
 
-use self::account::{Account, Call};
+use self::authenticator::Authenticator;
 pub(crate) use self::challenge::Challenge;
-pub(crate) use self::danger::Danger;
-pub(crate) use self::inquiry::Question;
-pub use self::inquiry::{Inquiry, Looked};
-use self::known::Preset;
+pub(crate) use self::explain::Question;
+pub use self::explain::{Inquiry, Looked};
 use self::method::Method;
 pub(crate) use self::policy::Policies;
 pub use self::policy::{Authentication, BasicUse, Opening, TokenService};
 pub use self::scope::Scope;
 pub(crate) use self::scope::Scopes;
+pub(crate) use self::secret_policy::Danger;
 pub use self::token::Token;
+use self::token_cache::Preset;
 use crate::config::Config;
 use crate::credentials::{CredentialStore, Secret};
 use crate::origin::Origin;
@@ -80,22 +80,22 @@ pub(crate) struct PresetToken {
 pub(crate) struct Auth {
     inner: Arc<dyn Transport>,
     setup: Setup,
-    accounts: Mutex<HashMap<RegistryName, Arc<Account>>>,
+    authenticators: Mutex<HashMap<RegistryName, Arc<Authenticator>>>,
 }
 
 impl Auth {
     pub(crate) fn new(inner: Arc<dyn Transport>, setup: Setup) -> Self {
-        Self { inner, setup, accounts: Mutex::default() }
+        Self { inner, setup, authenticators: Mutex::default() }
     }
 
-    fn account(&self, registry: &RegistryName) -> Arc<Account> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+    fn authenticator(&self, registry: &RegistryName) -> Arc<Authenticator> {
+        let mut authenticators = self.authenticators.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(self.fresh(registry));
-        Arc::clone(accounts.entry(registry.clone()).or_insert_with(new))
+        Arc::clone(authenticators.entry(registry.clone()).or_insert_with(new))
     }
 
-    /// A registry of which nothing is known yet.
-    fn fresh(&self, registry: &RegistryName) -> Account {
+    /// An authenticator that knows nothing of its registry yet.
+    fn fresh(&self, registry: &RegistryName) -> Authenticator {
         let own = self.setup.presets.iter().filter(|preset| preset.registry == *registry);
         let presets = own.filter_map(|preset| {
             let scopes = preset.scope.clone().map(|scope| Scopes::new([scope]));
@@ -103,12 +103,7 @@ impl Auth {
             Some(Preset { scopes, header, taken: false, refused: false })
         });
         let settings = self.setup.policies.of(registry).clone();
-        Account::new(settings, presets.collect())
-    }
-
-    fn call<'a>(&'a self, access: &'a Access) -> Call<'a> {
-        let Setup { config, credentials, .. } = &self.setup;
-        Call { transport: &*self.inner, store: &**credentials, config, access }
+        Authenticator::new(Arc::clone(&self.inner), &self.setup, settings, presets.collect())
     }
 
     /// Renews what a 401 refused, and sends the request again if it can be.
@@ -117,51 +112,52 @@ impl Auth {
     /// nothing newer: registries and the proxies before them refuse a good password now and then.
     async fn answer(
         &self,
-        account: &Account,
+        authenticator: &Authenticator,
         access: &Access,
         refused: Refused,
     ) -> Result<Response<Body>, TransportError> {
         let Refused { header, was_taken, reply, again } = refused;
-        let was_taken = account.forget(header.as_ref()) || was_taken;
-        let asked = match account.learn(self.call(access), reply.headers()).await {
+        let was_taken = authenticator.forget(header.as_ref()) || was_taken;
+        let asked = match authenticator.learn(access, reply.headers()).await {
             // Whoever refused it does not know how this registry authenticates.
-            Err(_) if was_taken && account.method() == Some(Method::Basic) => Scopes::default(),
+            Err(_) if was_taken && authenticator.method() == Some(Method::Basic) => {
+                Scopes::default()
+            }
             asked => asked?,
         };
         // A body that was streamed cannot be sent again: whoever sent it goes on from here.
         let Some(again) = again else { return Ok(reply) };
-        let renewed = account.authorization(self.call(access), &asked).await?;
-        let given = || header.clone().filter(|header| was_taken && account.is_given(header));
+        let renewed = authenticator.authorization(access, &asked).await?;
+        let given = || header.clone().filter(|header| was_taken && authenticator.is_given(header));
         let renewed = renewed.or_else(given);
         let before = header.filter(|_| !was_taken);
-        self.send_again(account, again, reply, before, renewed).await
+        self.send_again(authenticator, again, reply, before, renewed).await
     }
 
     /// Asks how to authenticate after a 403 to nobody: some registries never ask by themselves.
     async fn introduce(
         &self,
-        account: &Account,
+        authenticator: &Authenticator,
         access: &Access,
         refused: Refused,
     ) -> Result<Response<Body>, TransportError> {
         let Refused { header, reply, again, .. } = refused;
-        let Some(again) = again.filter(|_| header.is_none() && account.may_probe()) else {
+        let Some(again) = again.filter(|_| header.is_none() && authenticator.may_probe()) else {
             return Ok(reply);
         };
-        let call = self.call(access);
         // Whoever is nobody would be told the same once more.
-        if !account.credential(call).await.is_ok_and(|(_, found)| !found.is_anonymous()) {
+        if !authenticator.credential(access).await.is_ok_and(|(_, found)| !found.is_anonymous()) {
             return Ok(reply);
         }
-        account.probe(call).await?;
-        let renewed = account.authorization(call, &Scopes::default()).await?;
-        self.send_again(account, again, reply, header, renewed).await
+        authenticator.probe(access).await?;
+        let renewed = authenticator.authorization(access, &Scopes::default()).await?;
+        self.send_again(authenticator, again, reply, header, renewed).await
     }
 
     /// Sends a request once more if there is something new to send it with.
     async fn send_again(
         &self,
-        account: &Account,
+        authenticator: &Authenticator,
         mut again: Request<Body>,
         reply: Response<Body>,
         before: Option<HeaderValue>,
@@ -173,7 +169,7 @@ impl Auth {
         reply.into_body().drain().await;
         authorize(&mut again, now.clone());
         let reply = self.inner.send(again).await?;
-        note(account, now.as_ref(), &reply);
+        note(authenticator, now.as_ref(), &reply);
         Ok(reply)
     }
 }
@@ -182,7 +178,7 @@ impl Auth {
 struct Refused {
     header: Option<HeaderValue>,
     /// Whether the registry had taken the header before the request was sent. Requests that are
-    /// refused at the same time each know it: the first refusal makes the account forget it.
+    /// refused at the same time each know it: the first refusal makes the authenticator forget it.
     was_taken: bool,
     reply: Response<Body>,
     again: Option<Request<Body>>,
@@ -196,27 +192,27 @@ impl Transport for Auth {
         let Some(access) = access.filter(|access| own(access, request.uri())) else {
             return self.inner.send(request).await;
         };
-        let account = self.account(&access.registry);
-        let header = account.authorization(self.call(&access), &Scopes::default()).await?;
+        let authenticator = self.authenticator(&access.registry);
+        let header = authenticator.authorization(&access, &Scopes::default()).await?;
         let again = replay(&request);
         // What is refused is forgotten, and must not show in the refusal all the same.
         let sent = header.as_ref().and_then(token::of_header);
-        let was_taken = header.as_ref().is_some_and(|header| account.has_taken(header));
+        let was_taken = header.as_ref().is_some_and(|header| authenticator.has_taken(header));
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
-        note(&account, header.as_ref(), &reply);
+        note(&authenticator, header.as_ref(), &reply);
         // A storage behind a redirect has no business asking for the registry's credentials.
         if reply.extensions().get::<FinalUri>().is_none_or(|uri| own(&access, &uri.0)) {
             let status = reply.status();
             let refused = Refused { header, was_taken, reply, again };
             reply = match status {
-                StatusCode::UNAUTHORIZED => self.answer(&account, &access, refused).await?,
-                StatusCode::FORBIDDEN => self.introduce(&account, &access, refused).await?,
+                StatusCode::UNAUTHORIZED => self.answer(&authenticator, &access, refused).await?,
+                StatusCode::FORBIDDEN => self.introduce(&authenticator, &access, refused).await?,
                 _ => refused.reply,
             };
         }
         if reply.status().is_client_error() {
-            let (who, mut secrets) = (account.identity(&access), account.secrets());
+            let (who, mut secrets) = (authenticator.identity(&access), authenticator.secrets());
             secrets.extend(sent);
             reply.extensions_mut().insert(Identity { who, secrets });
         }
@@ -232,10 +228,10 @@ impl fmt::Debug for Auth {
 
 /// Keeps what the registry took: with it, it did what was asked, or said that something is not there,
 /// as it does of every blob of a first push.
-fn note(account: &Account, sent: Option<&HeaderValue>, reply: &Response<Body>) {
+fn note(authenticator: &Authenticator, sent: Option<&HeaderValue>, reply: &Response<Body>) {
     let took = reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND;
     if let Some(sent) = sent.filter(|_| took) {
-        account.take(sent);
+        authenticator.take(sent);
     }
 }
 

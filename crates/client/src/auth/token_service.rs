@@ -6,7 +6,7 @@ use longshore_core::{Error, ErrorKind};
 use super::method::Service;
 use super::policy::Authentication;
 use super::scope::Scopes;
-use super::token;
+use super::token::{self, Token};
 use super::token_request::{self, Wanted, Way};
 use crate::credentials::{Credential, Login};
 use crate::origin::Origin;
@@ -14,8 +14,6 @@ use crate::redact::redacted;
 use crate::reply::{Identity, Reply};
 use crate::transport::trial::ValidCertificate;
 use crate::transport::{Body, Transport, TransportError};
-
-pub(super) use super::token::Token;
 
 /// What is asked, where, and as whom.
 #[derive(Clone, Copy)]

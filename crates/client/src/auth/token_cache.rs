@@ -15,7 +15,7 @@ use crate::credentials::{Credential, Secret};
 
 /// What is known of a registry so far.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct TokenCache {
     pub(super) method: Option<Method>,
     /// Until when Basic takes the place of a token service that failed.
     pub(super) basic_until: Option<Instant>,
@@ -70,7 +70,7 @@ impl Identity {
     }
 }
 
-impl Known {
+impl TokenCache {
     /// A token that covers what is wanted, and does not expire on its way.
     pub(super) fn current(&self, index: usize, wanted: &Scopes) -> Option<HeaderValue> {
         let now = Instant::now();

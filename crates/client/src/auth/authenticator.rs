@@ -1,6 +1,6 @@
-//! One registry as a client meets it: learning how it authenticates, as whom, and getting tokens.
+//! Authenticates at one registry: learns its method, asks for credentials and gets tokens.
 //!
-//! What it learns is kept in [`Known`].
+//! Keeps all of that in its [`TokenCache`]. [`Auth`](super::Auth) decides when a request is sent again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,47 +9,52 @@ use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, StatusCode};
 use longshore_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
-use super::Access;
 use super::challenge::Challenge;
-use super::known::{Grant, Identity, Known, Preset};
 use super::method::{Method, Service, choose, wants_catalog};
 use super::policy::{Authentication, BasicUse, Opening};
 use super::scope::Scopes;
-use super::service::{self, Asked};
+use super::token::Token;
+use super::token_cache::{Grant, Identity, Preset, TokenCache};
+use super::token_service::{self, Asked};
+use super::{Access, Setup};
 use crate::config::Config;
 use crate::credentials::{Credential, CredentialStore, Leave, Secret};
 use crate::origin::Origin;
 use crate::transport::{Body, Transport, TransportError};
 
-/// One registry, as this client knows it.
-#[derive(Default)]
-pub(crate) struct Account {
+/// Authenticates the requests to one registry.
+pub(crate) struct Authenticator {
+    transport: Arc<dyn Transport>,
+    store: Arc<dyn CredentialStore>,
+    config: Arc<Config>,
     settings: Authentication,
-    known: Mutex<Known>,
+    cache: Mutex<TokenCache>,
     /// One question to the store at a time: it may be one to a person.
     asking: tokio::sync::Mutex<()>,
 }
 
-/// A request that needs an answer to who sends it.
-#[derive(Clone, Copy)]
-pub(crate) struct Call<'a> {
-    pub(crate) transport: &'a dyn Transport,
-    pub(crate) store: &'a dyn CredentialStore,
-    pub(crate) config: &'a Config,
-    pub(crate) access: &'a Access,
-}
-
-impl Account {
-    pub(crate) fn new(settings: Authentication, presets: Vec<Preset>) -> Self {
-        let known = Mutex::new(Known { presets, ..Known::default() });
-        Self { settings, known, asking: tokio::sync::Mutex::default() }
+impl Authenticator {
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        setup: &Setup,
+        settings: Authentication,
+        presets: Vec<Preset>,
+    ) -> Self {
+        Self {
+            transport,
+            store: Arc::clone(&setup.credentials),
+            config: Arc::clone(&setup.config),
+            settings,
+            cache: Mutex::new(TokenCache { presets, ..TokenCache::default() }),
+            asking: tokio::sync::Mutex::default(),
+        }
     }
 
     /// As whom requests are sent, in a clause for errors.
     pub(crate) fn identity(&self, access: &Access) -> String {
-        let known = self.known();
-        let identity = known.who.get(&access.scopes.repository());
-        match identity.and_then(|index| known.identities.get(*index)) {
+        let cache = self.cache();
+        let identity = cache.who.get(&access.scopes.repository());
+        match identity.and_then(|index| cache.identities.get(*index)) {
             Some(identity) => identity.credential.source().to_owned(),
             None => "anonymous (the registry asked for no credentials)".to_owned(),
         }
@@ -57,77 +62,77 @@ impl Account {
 
     /// What must not show in errors.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
-        self.known().secrets()
+        self.cache().secrets()
     }
 
-    /// How the registry authenticates, as far as that is known.
+    /// How the registry authenticates, as far as that is cache.
     pub(crate) fn method(&self) -> Option<Method> {
-        self.known().method.clone()
+        self.cache().method.clone()
     }
 
-    /// What to put into the `Authorization` header, as far as the registry's ways are known.
+    /// What to put into the `Authorization` header, as far as the registry's ways are cache.
     ///
     /// Gets a token if there is none that covers what is wanted. `also` are scopes that the registry
     /// asked for itself.
     pub(crate) async fn authorization(
         &self,
-        call: Call<'_>,
+        access: &Access,
         also: &Scopes,
     ) -> Result<Option<HeaderValue>, TransportError> {
-        let wanted = call.access.scopes.and(also);
-        if let Some(preset) = self.preset(call.access, &wanted) {
+        let wanted = access.scopes.and(also);
+        if let Some(preset) = self.preset(access, &wanted) {
             return Ok(Some(preset));
         }
         let method = match self.method() {
             Some(method) => method,
-            None => match self.open(call).await? {
+            None => match self.open(access).await? {
                 Some(method) => method,
                 None => return Ok(None),
             },
         };
-        let (index, credential) = self.credential(call).await?;
+        let (index, credential) = self.credential(access).await?;
         if let Some(bearer) = credential.bearer() {
             return Ok(Some(bearer));
         }
         match method {
             Method::Basic if self.settings.basic == BasicUse::Never => Ok(None),
             Method::Basic => Ok(credential.basic()),
-            Method::Bearer(service) => self.token(call, &service, index, &wanted).await,
+            Method::Bearer(service) => self.token(access, &service, index, &wanted).await,
         }
     }
 
     /// Learns from a 401 how the registry authenticates; returns the scopes that it names.
-    pub(crate) async fn learn(&self, call: Call<'_>, headers: &HeaderMap) -> Result<Scopes> {
+    pub(crate) async fn learn(&self, access: &Access, headers: &HeaderMap) -> Result<Scopes> {
         let unusable = |clause: &str| {
             Error::new(ErrorKind::Unauthorized).detail(clause.to_owned()).with_status(401)
         };
         let challenges = Challenge::all(headers).map_err(unusable)?;
-        self.credential(call).await?;
+        self.credential(access).await?;
         // Google's registries answer some requests without saying how: then as before.
         if challenges.is_empty() {
             return Ok(Scopes::default());
         }
-        let (method, scopes) = choose(&challenges, &call.access.root, &self.settings)
+        let (method, scopes) = choose(&challenges, &access.root, &self.settings)
             .map_err(|clause| unusable(&clause))?;
-        let mut known = self.known();
-        if let (Some(Method::Bearer(before)), Method::Bearer(now)) = (&known.method, &method)
+        let mut cache = self.cache();
+        if let (Some(Method::Bearer(before)), Method::Bearer(now)) = (&cache.method, &method)
             && Origin::of(&before.realm) != Origin::of(&now.realm)
         {
             return Err(unusable("the registry names another token service than before"));
         }
-        known.method = Some(method);
+        cache.method = Some(method);
         Ok(scopes)
     }
 
     /// Asks the registry itself how to authenticate.
-    pub(crate) async fn probe(&self, call: Call<'_>) -> Result<(), TransportError> {
-        self.known().probed = true;
+    pub(crate) async fn probe(&self, access: &Access) -> Result<(), TransportError> {
+        self.cache().probed = true;
         let mut request = Request::new(Body::Empty);
         *request.method_mut() = HttpMethod::GET;
-        *request.uri_mut() = call.access.root.clone();
-        let reply = call.transport.send(request).await?;
+        *request.uri_mut() = access.root.clone();
+        let reply = self.transport.send(request).await?;
         if reply.status() == StatusCode::UNAUTHORIZED {
-            self.learn(call, reply.headers()).await?;
+            self.learn(access, reply.headers()).await?;
         }
         reply.into_body().drain().await;
         Ok(())
@@ -135,40 +140,40 @@ impl Account {
 
     /// Whether a 403 to nobody may be for want of being asked who one is; true once.
     pub(crate) fn may_probe(&self) -> bool {
-        let mut known = self.known();
-        let may = known.method.is_none() && !known.probed;
-        known.probed = true;
+        let mut cache = self.cache();
+        let may = cache.method.is_none() && !cache.probed;
+        cache.probed = true;
         may
     }
 
     /// Drops what was refused: a token, or the credentials, which the store is asked for again. Says
     /// whether the registry had taken it before.
     pub(crate) fn forget(&self, refused: Option<&HeaderValue>) -> bool {
-        refused.is_some_and(|refused| self.known().forget(refused))
+        refused.is_some_and(|refused| self.cache().forget(refused))
     }
 
     /// Whether this is a token that the caller gave.
     pub(crate) fn is_given(&self, header: &HeaderValue) -> bool {
-        self.known().presets.iter().any(|preset| preset.header == *header)
+        self.cache().presets.iter().any(|preset| preset.header == *header)
     }
 
     /// Whether the registry took this, and has not refused it since.
     pub(crate) fn has_taken(&self, header: &HeaderValue) -> bool {
-        self.known().marks(header).any(|taken| *taken)
+        self.cache().marks(header).any(|taken| *taken)
     }
 
     /// Keeps that the registry took this.
     pub(crate) fn take(&self, header: &HeaderValue) {
-        self.known().take(header);
+        self.cache().take(header);
     }
 
     /// As whom a repository is asked for. What may not be sent unencrypted is withheld here.
-    pub(crate) async fn credential(&self, call: Call<'_>) -> Result<(usize, Arc<Credential>)> {
-        let repository = call.access.scopes.repository();
-        let known = |account: &Self| {
-            let known = account.known();
-            let index = *known.who.get(&repository)?;
-            Some((index, Arc::clone(&known.identities.get(index)?.credential)))
+    pub(crate) async fn credential(&self, access: &Access) -> Result<(usize, Arc<Credential>)> {
+        let repository = access.scopes.repository();
+        let known = |own: &Self| {
+            let cache = own.cache();
+            let index = *cache.who.get(&repository)?;
+            Some((index, Arc::clone(&cache.identities.get(index)?.credential)))
         };
         if let Some(found) = known(self) {
             return Ok(found);
@@ -177,20 +182,20 @@ impl Account {
         if let Some(found) = known(self) {
             return Ok(found);
         }
-        let found = call.store.get(&call.access.registry, repository.as_ref()).await?;
-        let found = self.held_back(call.access, found);
-        let mut known = self.known();
-        let same = known.identities.iter().position(|identity| *identity.credential == found);
+        let found = self.store.get(&access.registry, repository.as_ref()).await?;
+        let found = self.held_back(access, found);
+        let mut cache = self.cache();
+        let same = cache.identities.iter().position(|identity| *identity.credential == found);
         let index = same.unwrap_or_else(|| {
-            known.identities.push(Identity {
+            cache.identities.push(Identity {
                 credential: Arc::new(found),
                 refresh: None,
                 taken: false,
             });
-            known.identities.len() - 1
+            cache.identities.len() - 1
         });
-        known.who.insert(repository, index);
-        Ok((index, Arc::clone(&known.identities[index].credential)))
+        cache.who.insert(repository, index);
+        Ok((index, Arc::clone(&cache.identities[index].credential)))
     }
 
     /// A credential, if it may be sent to the registry; nobody else, for the reason that it may not.
@@ -199,7 +204,7 @@ impl Account {
             return found;
         };
         let source = match found.is_anonymous() {
-            true if self.known().presets.iter().all(|preset| preset.refused) => return found,
+            true if self.cache().presets.iter().all(|preset| preset.refused) => return found,
             true => "tokens that the caller gives",
             false => found.source(),
         };
@@ -207,11 +212,11 @@ impl Account {
     }
 
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
-        let known = self.known();
+        let cache = self.cache();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
         // The caller named the registry that it is for.
         let may_go = access.danger.is_none_or(|danger| danger.is_accepted(Leave::ThisMachine));
-        let mut presets = known.presets.iter().filter(|preset| may_go && !preset.refused);
+        let mut presets = cache.presets.iter().filter(|preset| may_go && !preset.refused);
         let preset = presets.find(covers)?;
         Some(preset.header.clone())
     }
@@ -220,17 +225,17 @@ impl Account {
     /// service that the caller set is meant as it is written.
     fn for_service(
         &self,
-        call: Call<'_>,
+        access: &Access,
         service: &Service,
         credential: &Arc<Credential>,
     ) -> Arc<Credential> {
-        let danger = call.access.danger.filter(|_| self.settings.token_service.is_none());
-        let danger = danger.and_then(|danger| danger.at_service(&service.realm, call.config));
+        let danger = access.danger.filter(|_| self.settings.token_service.is_none());
+        let danger = danger.and_then(|danger| danger.at_service(&service.realm, &self.config));
         match danger.filter(|danger| !danger.is_accepted(credential.leave())) {
             Some(danger) if !credential.is_anonymous() => {
                 let host = service.realm.host().unwrap_or_default();
                 let withheld = format!("{}, asked for by {host},", credential.source());
-                let clause = danger.clause(&withheld, &call.access.registry);
+                let clause = danger.clause(&withheld, &access.registry);
                 Arc::new(Credential::anonymous(clause))
             }
             _ => Arc::clone(credential),
@@ -238,18 +243,18 @@ impl Account {
     }
 
     /// What is done before the registry has asked for anything.
-    async fn open(&self, call: Call<'_>) -> Result<Option<Method>, TransportError> {
+    async fn open(&self, access: &Access) -> Result<Option<Method>, TransportError> {
         if let Some(service) = &self.settings.token_service {
             let method = Method::Bearer(Service::configured(service));
-            self.known().method = Some(method.clone());
+            self.cache().method = Some(method.clone());
             return Ok(Some(method));
         }
         match self.settings.opening {
             Opening::Anonymous => Ok(None),
             Opening::Basic => Ok(Some(Method::Basic)),
-            Opening::Probe if self.known().probed => Ok(None),
+            Opening::Probe if self.cache().probed => Ok(None),
             Opening::Probe => {
-                self.probe(call).await?;
+                self.probe(access).await?;
                 Ok(self.method())
             }
         }
@@ -259,53 +264,53 @@ impl Account {
     /// offered too.
     async fn token(
         &self,
-        call: Call<'_>,
+        access: &Access,
         service: &Service,
         index: usize,
         wanted: &Scopes,
     ) -> Result<Option<HeaderValue>, TransportError> {
-        let key = (index, call.access.scopes.clone());
-        let gate = Arc::clone(self.known().gates.entry(key.clone()).or_default());
+        let key = (index, access.scopes.clone());
+        let gate = Arc::clone(self.cache().gates.entry(key.clone()).or_default());
         let _one_at_a_time = gate.lock().await;
-        let identity = self.known().identities.get(index).cloned();
+        let identity = self.cache().identities.get(index).cloned();
         let Some(identity) = identity else { return Ok(None) };
         let basic = identity.credential.basic().filter(|_| service.basic_too);
         let now = Instant::now();
         {
-            let known = self.known();
-            if let Some(header) = known.current(index, wanted) {
+            let cache = self.cache();
+            if let Some(header) = cache.current(index, wanted) {
                 return Ok(Some(header));
             }
-            if let (Some(basic), Some(until)) = (&basic, known.basic_until)
+            if let (Some(basic), Some(until)) = (&basic, cache.basic_until)
                 && until > now
             {
                 return Ok(Some(basic.clone()));
             }
         }
-        let asked = match self.known().grants.get(&key) {
+        let asked = match self.cache().grants.get(&key) {
             Some(grant) => grant.asked.and(wanted),
             None => wanted.clone(),
         };
-        match self.fetch(call, service, &identity, &asked).await {
+        match self.fetch(access, service, &identity, &asked).await {
             Ok(token) => {
                 let header = token.header();
                 let expires = now + token.lifetime;
                 let grant = Grant { asked, header: header.clone(), expires, taken: false };
-                let mut known = self.known();
-                known.grants.insert(key, grant);
+                let mut cache = self.cache();
+                cache.grants.insert(key, grant);
                 if let (Some(refresh), Some(identity)) =
-                    (token.refresh, known.identities.get_mut(index))
+                    (token.refresh, cache.identities.get_mut(index))
                 {
                     identity.refresh = Some(refresh);
                 }
                 Ok(header)
             }
             Err(error) => {
-                self.known().who.retain(|_, known| *known != index);
+                self.cache().who.retain(|_, other| *other != index);
                 let Some(basic) = basic else { return Err(error) };
                 tracing::debug!(error = %error.into_error(), "falling back to Basic");
-                self.known().who.insert(call.access.scopes.repository(), index);
-                self.known().basic_until = Some(Instant::now() + FALL_BACK);
+                self.cache().who.insert(access.scopes.repository(), index);
+                self.cache().basic_until = Some(Instant::now() + FALL_BACK);
                 Ok(Some(basic))
             }
         }
@@ -314,23 +319,23 @@ impl Account {
     /// Gets a token for a repository from the service, whatever is kept.
     pub(crate) async fn fetch_token(
         &self,
-        call: Call<'_>,
+        access: &Access,
         service: &Service,
         wanted: &Scopes,
-    ) -> Result<service::Token, TransportError> {
-        let (_, credential) = self.credential(call).await?;
-        self.fetch(call, service, &Identity { credential, refresh: None, taken: false }, wanted)
+    ) -> Result<Token, TransportError> {
+        let (_, credential) = self.credential(access).await?;
+        self.fetch(access, service, &Identity { credential, refresh: None, taken: false }, wanted)
             .await
     }
 
     async fn fetch(
         &self,
-        call: Call<'_>,
+        access: &Access,
         service: &Service,
         identity: &Identity,
         wanted: &Scopes,
-    ) -> Result<service::Token, TransportError> {
-        let own = self.for_service(call, service, &identity.credential);
+    ) -> Result<Token, TransportError> {
+        let own = self.for_service(access, service, &identity.credential);
         let credential = match (&service.login, &identity.refresh) {
             (Some(login), _) => Arc::new(Credential::login(
                 login.user.as_str(),
@@ -344,25 +349,25 @@ impl Account {
             }
             (None, None) => Arc::clone(&own),
         };
-        let wanted = match wanted.is_empty() && wants_catalog(&call.access.registry) {
+        let wanted = match wanted.is_empty() && wants_catalog(&access.registry) {
             true => Scopes::new([super::Scope::catalog()]),
             false => wanted.clone(),
         };
-        let registry = &call.access.root;
+        let registry = &access.root;
         let asked = Asked { registry, service, scopes: &wanted, credential: &credential };
-        let fetched = service::fetch(call.transport, asked, &self.settings).await;
+        let fetched = token_service::fetch(&*self.transport, asked, &self.settings).await;
         match fetched {
             // The refresh token has ended before the credentials it was given for.
             Err(_) if identity.refresh.is_some() && service.login.is_none() => {
                 let asked = Asked { credential: &own, ..asked };
-                service::fetch(call.transport, asked, &self.settings).await
+                token_service::fetch(&*self.transport, asked, &self.settings).await
             }
             fetched => fetched,
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, TokenCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

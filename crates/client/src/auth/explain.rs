@@ -6,7 +6,7 @@ use http::header::WWW_AUTHENTICATE;
 use http::{Method as HttpMethod, Request, Uri};
 use longshore_core::{Error, ErrorKind, Result};
 
-use super::account::Account;
+use super::authenticator::Authenticator;
 use super::method::Method;
 use super::scope::{Scope, Scopes};
 use super::token::Token;
@@ -102,24 +102,24 @@ impl Auth {
     }
 
     async fn go(&self, question: &Question, inquiry: &mut Inquiry) -> Result<(), TransportError> {
-        let account = self.fresh(&question.access.registry);
-        let call = self.call(&question.access);
-        let asked = self.challenge(&account, question, inquiry).await;
-        if let Ok((_, credential)) = account.credential(call).await {
+        let access = &question.access;
+        let authenticator = self.fresh(&access.registry);
+        let asked = self.challenge(&authenticator, question, inquiry).await;
+        if let Ok((_, credential)) = authenticator.credential(access).await {
             inquiry.credential = (*credential).clone();
         }
         let also = asked?;
-        let header = match account.method() {
+        let header = match authenticator.method() {
             None => None,
-            Some(Method::Basic) => account.authorization(call, &also).await?,
+            Some(Method::Basic) => authenticator.authorization(access, &also).await?,
             Some(Method::Bearer(service)) => {
                 inquiry.token_service = Some(redacted(&service.realm));
                 match inquiry.credential.bearer() {
                     Some(bearer) => Some(bearer),
                     None => {
-                        let wanted = question.access.scopes.and(&also);
+                        let wanted = access.scopes.and(&also);
                         inquiry.asked = wanted.to_vec();
-                        let token = account.fetch_token(call, &service, &wanted).await?;
+                        let token = authenticator.fetch_token(access, &service, &wanted).await?;
                         let header = token.header();
                         inquiry.token = Some(token);
                         header
@@ -139,7 +139,7 @@ impl Auth {
     /// Asks the registry's root, and then the page, until one of them asks who is there.
     async fn challenge(
         &self,
-        account: &Account,
+        authenticator: &Authenticator,
         question: &Question,
         inquiry: &mut Inquiry,
     ) -> Result<Scopes, TransportError> {
@@ -152,7 +152,7 @@ impl Auth {
                 let lines = headers.get_all(WWW_AUTHENTICATE).iter();
                 let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
                 inquiry.challenge = lines.collect();
-                return Ok(account.learn(self.call(&question.access), &headers).await?);
+                return Ok(authenticator.learn(&question.access, &headers).await?);
             }
         }
         Ok(Scopes::default())
