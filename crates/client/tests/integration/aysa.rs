@@ -10,10 +10,9 @@ use longshore::{
     Client, Delete as _, Digest, ErrorKind, Filter, MediaType, RegistryName, RemoteRepository,
     Source as _, Tag, Target as _,
 };
-use longshore_registry::{Builder, Registry, Rights, Users};
+use longshore_registry::{Builder, Registry, Rights, TestRegistry, Users};
 use longshore_testkit::script::{Exchange, Script};
 use serde_json::Value;
-use tokio::sync::oneshot;
 
 use crate::docker_content::docker_list;
 use crate::embedded::start;
@@ -40,7 +39,7 @@ impl Reply {
 struct Place {
     address: SocketAddr,
     client: Client,
-    _stop: oneshot::Sender<()>,
+    _stop: TestRegistry,
 }
 
 impl Place {

@@ -1,22 +1,16 @@
 //! The remote repository as a store like any other, over the embedded registry.
 
 use longshore::{Client, RemoteRepository};
-use longshore_registry::{Builder, Registry, serve};
+use longshore_registry::{Builder, Registry, TestRegistry};
 use longshore_testkit::delete_suite;
 use longshore_testkit::suite::Fresh;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use std::net::SocketAddr;
 
 /// A registry on a free port that ends when what comes with the address is dropped.
-pub(crate) async fn start(registry: Builder) -> (SocketAddr, oneshot::Sender<()>) {
-    let registry = registry.build().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel();
-    tokio::spawn(serve(listener, registry, async { drop(stopped.await) }));
-    (address, stop)
+pub(crate) async fn start(registry: Builder) -> (SocketAddr, TestRegistry) {
+    let registry = TestRegistry::start_with(|_| registry).await.unwrap();
+    (registry.address(), registry)
 }
 
 fn repository(client: &Client, address: SocketAddr) -> RemoteRepository {

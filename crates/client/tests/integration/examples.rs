@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 
 use longshore::{Client, MemoryCredentials, Secret, Tag};
-use longshore_registry::{Registry, Rights, Users};
+use longshore_registry::{Registry, Rights, TestRegistry, Users};
 use longshore_testkit::fixture::Content;
 use longshore_testkit::peer::DockerRegistry;
 use longshore_testkit::v1::V1Registry;
-use tokio::sync::oneshot;
 
 use crate::docker_content::{docker_image, docker_list};
 use crate::embedded::start;
@@ -29,12 +28,12 @@ example!(moby, "../../examples/from_moby_distribution.rs");
 example!(yodle, "../../examples/from_docker_registry_client.rs");
 
 /// A registry of ours that holds nothing; it ends when what comes with it is dropped.
-async fn ours() -> (SocketAddr, oneshot::Sender<()>) {
+async fn ours() -> (SocketAddr, TestRegistry) {
     start(Registry::builder().memory()).await
 }
 
 /// The same, which asks for the password of a user.
-async fn ours_of((user, password): Login) -> (SocketAddr, oneshot::Sender<()>) {
+async fn ours_of((user, password): Login) -> (SocketAddr, TestRegistry) {
     let users = Users::new().user(user, password, Rights::ALL);
     start(Registry::builder().memory().access(users)).await
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longshore::{Client, Copier, Memory, RemoteRepository, Source as _, Tag, TagOrDigest};
-use longshore_registry::Registry;
+use longshore_registry::{Registry, TestRegistry};
 use longshore_testkit::fault::{Fault, FaultProxy};
 use longshore_testkit::fixture::{Content, Image, Layer};
 use longshore_testkit::random;
@@ -26,7 +26,7 @@ struct Setting {
     memory: Memory,
     /// Not through the proxy.
     direct: RemoteRepository,
-    _stop: tokio::sync::oneshot::Sender<()>,
+    _stop: TestRegistry,
 }
 
 impl Setting {

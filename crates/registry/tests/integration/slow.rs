@@ -31,9 +31,9 @@ fn hasty() -> Limits {
 
 /// A server on a folder, with a blob; and where the blob is.
 async fn with_blob(folder: &TempDir, limits: Limits, blob: &[u8]) -> (Server, String) {
-    let registry = Registry::builder().disk(folder.path()).limits(limits).build().unwrap();
-    let digest = Client { registry: registry.clone() }.push_blob("a", blob).await;
-    (start(registry).await, format!("/v2/a/blobs/{digest}"))
+    let server = start(Registry::builder().disk(folder.path()).limits(limits)).await;
+    let digest = Client { registry: server.registry().clone() }.push_blob("a", blob).await;
+    (server, format!("/v2/a/blobs/{digest}"))
 }
 
 fn noise(size: usize) -> Vec<u8> {
@@ -164,8 +164,8 @@ async fn an_answer_that_is_taken_too_slowly_ends_and_a_slow_one_does_not() {
 #[tokio::test]
 async fn documents_come_whole_however_they_are_taken() {
     let folder = TempDir::new().unwrap();
-    let registry = Registry::builder().disk(folder.path()).build().unwrap();
-    let client = Client { registry: registry.clone() };
+    let server = start(Registry::builder().disk(folder.path())).await;
+    let client = Client { registry: server.registry().clone() };
     client.push_blob("a", b"{}").await;
     let padding = format!(r#","annotations":{{"x":"{}"}}"#, "y".repeat(300_000));
     let large = Manifest::image_with(&[], &padding);
@@ -184,7 +184,6 @@ async fn documents_come_whole_however_they_are_taken() {
     let referrers = client.get(&format!("/v2/a/referrers/{subject}")).await.expect(200).body;
     assert!(referrers.len() > 100_000, "{}", referrers.len());
 
-    let server = start(registry).await;
     let mut connection = Connection::open(server.address, 70_000).await;
     connection.make_room(0, 1 << 30).await;
     connection.get(1, "/v2/a/manifests/large").await;
@@ -231,7 +230,7 @@ async fn streams_that_are_reset_at_once_do_no_harm() {
 async fn a_connection_waits_until_there_is_room_for_it() {
     let mut limits = Limits::default();
     limits.connections = NonZeroUsize::MIN;
-    let server = start(Registry::builder().limits(limits).build().unwrap()).await;
+    let server = start(Registry::builder().limits(limits)).await;
     let mut first = TcpStream::connect(server.address).await.unwrap();
     first.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(first.read(&mut [0; 1_000]).await.unwrap() > 0);
@@ -247,7 +246,7 @@ async fn a_connection_waits_until_there_is_room_for_it() {
 #[tokio::test]
 async fn a_connection_of_http2_is_kept_for_later_but_not_for_ever() {
     tokio::time::pause();
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let mut connection = Connection::open(server.address, 65_535).await;
     for stream in [1, 3, 5] {
         connection.get(stream, "/v2/").await;

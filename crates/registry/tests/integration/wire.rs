@@ -4,28 +4,25 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use longshore_core::Digest;
-use longshore_registry::{Registry, serve};
+use longshore_registry::{Builder, Registry, TestRegistry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<longshore_core::Result<()>>,
+    registry: TestRegistry,
 }
 
-pub(crate) async fn start(registry: Registry) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let shutdown = async { drop(stopped.await) };
-    let task = tokio::spawn(serve(listener, registry, shutdown));
-    Server { address, stop, task }
+pub(crate) async fn start(registry: Builder) -> Server {
+    let registry = TestRegistry::start_with(|_| registry).await.unwrap();
+    Server { address: registry.address(), registry }
 }
 
 impl Server {
+    pub(crate) fn registry(&self) -> &Registry {
+        self.registry.registry()
+    }
+
     /// Sends bytes, closes nothing, and reads until the server closes.
     pub(crate) async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -37,8 +34,7 @@ impl Server {
     }
 
     pub(crate) async fn stop(self) {
-        drop(self.stop);
-        self.task.await.unwrap().unwrap();
+        self.registry.stop().await.unwrap();
     }
 }
 
@@ -46,7 +42,7 @@ pub(crate) const END: &str = "Host: x\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn a_blob_travels_over_a_connection() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let digest = Digest::sha256(b"hello");
     let post = format!(
         "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nContent-Length: 5\r\n{END}hello"
@@ -73,7 +69,7 @@ async fn a_blob_travels_over_a_connection() {
 
 #[tokio::test]
 async fn malformed_requests_are_refused_and_closed() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     for request in [
         "nonsense\r\n\r\n".to_owned(),
         "GET /v2/../x HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n".into(),
@@ -102,7 +98,7 @@ async fn malformed_requests_are_refused_and_closed() {
 /// What two servers in a row could read differently gets one answer, 400, and nothing after it.
 #[tokio::test]
 async fn requests_of_doubtful_framing_are_refused_and_closed() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let put = "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\n";
     let chunked = format!("{put}Transfer-Encoding: chunked\r\n\r\n");
     let next = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -137,7 +133,7 @@ async fn requests_of_doubtful_framing_are_refused_and_closed() {
 /// What comes before a doubtful request on the same connection is answered as if nothing followed.
 #[tokio::test]
 async fn a_request_is_answered_whatever_follows_it() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let good = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
     let doubtful = "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4,4\r\n\r\nabcd";
     let reply = server.exchange(format!("{good}{good}{doubtful}{good}")).await;
@@ -149,7 +145,7 @@ async fn a_request_is_answered_whatever_follows_it() {
 /// The same where the doubt arises only after the head was taken; and what is right is taken in parts.
 #[tokio::test]
 async fn framing_is_followed_over_reads_and_requests() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let upload =
         "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let good = format!("{upload}5\r\nhello\r\n0\r\n\r\n");
@@ -179,7 +175,7 @@ async fn framing_is_followed_over_reads_and_requests() {
 /// A client that is refused early still gets to read why.
 #[tokio::test]
 async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let id = "0123456789abcdef0123456789abcdef";
     let size = 8 << 20;
     let head =
@@ -198,7 +194,7 @@ async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
 #[tokio::test]
 async fn a_head_that_does_not_come_ends_the_connection() {
     tokio::time::pause();
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     for begun in ["", "G", "GET /v2/ HT", "PRI * HT", http2] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -215,7 +211,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 #[tokio::test]
 async fn a_connection_is_kept_for_later_but_not_for_ever() {
     tokio::time::pause();
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     for _ in 0..3 {
         stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -234,7 +230,7 @@ async fn a_connection_is_kept_for_later_but_not_for_ever() {
 
 #[tokio::test]
 async fn a_request_under_way_is_finished_before_the_server_ends() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let digest = Digest::sha256(b"hello");
     let head = format!(
         "POST /v2/a/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe"
