@@ -133,18 +133,18 @@ impl Reply {
             Some(identity) => (Some(identity.who.as_str()), &identity.secrets[..]),
             None => (None, &[][..]),
         };
-        error(self.status, &self.headers, &without(text, secrets), who)
+        error(self.status, &self.headers, without(&text, secrets).as_bytes(), who)
     }
 }
 
 /// A text with every secret in it taken out, also where it is escaped as JSON does it.
-fn without(text: Vec<u8>, secrets: &[Secret]) -> Vec<u8> {
-    let Ok(mut shown) = String::from_utf8(text.clone()) else { return text };
+fn without(text: &[u8], secrets: &[Secret]) -> String {
+    let mut shown = String::from_utf8_lossy(text).into_owned();
     for secret in secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
         let escaped = Value::from(secret.expose()).to_string();
         shown = shown.replace(secret.expose(), "…").replace(escaped.trim_matches('"'), "…");
     }
-    shown.into_bytes()
+    shown
 }
 
 /// Reads the JSON document of a 200. No secret may be in it: an error quotes its start.
@@ -349,6 +349,19 @@ mod tests {
         }
         assert!(of(404, "<!DOCTYPE html>").hint().unwrap().contains("proxy"));
         assert!(of(500, &"x".repeat(1000)).to_string().contains("744 bytes more"));
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_of_any_text() {
+        let secrets = [Secret::new("a \"b\" c d")];
+        for (text, expected) in [
+            (&b"Basic a \"b\" c d"[..], "Basic \u{2026}"),
+            (br#"{"x":"a \"b\" c d"}"#, "{\"x\":\"\u{2026}\"}"),
+            (b"\xff a \"b\" c d", "\u{fffd} \u{2026}"),
+            (b"a \"b\" c d \xc3", "\u{2026} \u{fffd}"),
+        ] {
+            assert_eq!(without(text, &secrets), expected);
+        }
     }
 
     #[test]
