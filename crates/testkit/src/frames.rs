@@ -28,6 +28,10 @@ pub struct Came {
     pub ended: Vec<u32>,
     /// Streams that were reset, with the reason.
     pub reset: BTreeMap<u32, u32>,
+    /// Bytes that a new stream may send before the server makes room for more, if it says.
+    pub stream_window: Option<u32>,
+    /// Bytes of room that the server made on the connection, beyond the 65,535 of the start.
+    pub connection_room: u64,
 }
 
 /// Why a stream beyond the server's number of streams is reset.
@@ -116,7 +120,16 @@ impl Connection {
                 let reason = u32::from_be_bytes(payload.try_into().unwrap());
                 self.came.reset.insert(stream, reason);
             }
-            4 if flags & 1 == 0 => self.send(4, 1, 0, &[]).await,
+            4 if flags & 1 == 0 => {
+                let window = payload.chunks(6).find(|setting| setting[..2] == [0, 4]);
+                let window = window.map(|setting| setting[2..].try_into().unwrap());
+                self.came.stream_window = window.map(u32::from_be_bytes);
+                self.send(4, 1, 0, &[]).await;
+            }
+            8 if stream == 0 => {
+                let room = u32::from_be_bytes(payload.try_into().unwrap());
+                self.came.connection_room += u64::from(room);
+            }
             6 if flags & 1 == 0 => self.send(6, 1, 0, &payload).await,
             _ => {}
         }

@@ -99,6 +99,19 @@ async fn a_stream_that_waits_for_room_keeps_no_file_open() {
     server.stop().await;
 }
 
+/// What is sent before a request's turn comes is in memory until then.
+#[tokio::test]
+async fn a_connection_may_send_little_ahead() {
+    let server = start(Registry::builder().build().unwrap()).await;
+    let mut connection = Connection::open(server.address, 1 << 16).await;
+    connection.get(1, "/v2/").await;
+    connection.read_until(|came| came.answered.contains(&1)).await;
+    assert!(connection.came.stream_window.is_some_and(|window| window <= 1 << 20));
+    assert!(65_535 + connection.came.connection_room <= 2 << 20, "{:?}", connection.came);
+    drop(connection);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_stream_that_is_taken_too_slowly_ends_and_a_slow_one_does_not() {
     let folder = TempDir::new().unwrap();
