@@ -102,7 +102,7 @@ async fn a_stream_that_waits_for_room_keeps_no_file_open() {
 /// What is sent before a request's turn comes is in memory until then.
 #[tokio::test]
 async fn a_connection_may_send_little_ahead() {
-    let server = start(Registry::builder().build().unwrap()).await;
+    let server = start(Registry::builder()).await;
     let mut connection = Connection::open(server.address, 1 << 16).await;
     connection.get(1, "/v2/").await;
     connection.read_until(|came| came.answered.contains(&1)).await;
