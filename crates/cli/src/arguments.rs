@@ -33,22 +33,22 @@ pub(crate) enum Command {
     Namespaces(command::namespaces::Arguments),
     /// List the tags of a repository.
     Ls(command::ls::Arguments),
-    /// Print the digest that a reference stands for.
+    /// Print the digest of a reference.
     Digest(command::digest::Arguments),
     /// Read or write manifests as they are.
     #[command(subcommand)]
     Manifest(command::manifest::Command),
     /// Print an image's configuration.
     Config(command::config::Arguments),
-    /// Show what an image or artifact consists of.
+    /// Show an image or artifact and its parts.
     Inspect(command::inspect::Arguments),
-    /// List the platforms that an image is for.
+    /// List the platforms of an image.
     Platforms(command::platforms::Arguments),
     /// Show how an image was made, step by step.
     History(command::history::Arguments),
-    /// Write a layer of an image, as it travels or unpacked.
+    /// Write a layer of an image, as stored or unpacked.
     Layer(command::layer::Arguments),
-    /// Put layers on top of an image.
+    /// Add layers on top of an image.
     Append(command::append::Arguments),
     /// Store files as artifacts, and make manifests of blobs.
     #[command(subcommand)]
@@ -56,11 +56,11 @@ pub(crate) enum Command {
     /// Read, write, mount or remove blobs.
     #[command(subcommand)]
     Blob(command::blob::Command),
-    /// Give a manifest more tags.
+    /// Add tags to a manifest.
     Tag(command::tag::Arguments),
-    /// Remove one tag; the image and its other tags stay.
+    /// Remove one tag, and keep the image and its other tags.
     Untag(command::untag::Arguments),
-    /// Remove a manifest, and the tags that point at it.
+    /// Remove a manifest and all its tags.
     Rm(command::rm::Arguments),
     /// Copy images between registries, layouts and archives.
     Copy(command::copy::Arguments),
@@ -68,25 +68,25 @@ pub(crate) enum Command {
     Pull(command::pull::Arguments),
     /// Copy an image from this machine to a registry.
     Push(command::push::Arguments),
-    /// List what refers to a manifest: signatures, SBOMs, attestations.
+    /// List the referrers of a manifest: signatures, SBOMs, attestations.
     Referrers(command::referrers::Arguments),
-    /// Store credentials for a registry, once they are known to work.
+    /// Check credentials for a registry and store them.
     Login(command::login::Arguments),
     /// Remove the stored credentials of a registry.
     Logout(command::logout::Arguments),
-    /// Explain how one authenticates, or print a token.
+    /// Explain authentication, or print a token.
     #[command(subcommand)]
     Auth(command::auth::Command),
-    /// Use a registry that speaks the old v1 API and no other.
+    /// Use a registry that speaks only the old v1 API.
     #[command(subcommand)]
     V1(command::v1::Command),
-    /// Check that a registry answers, and how.
+    /// Check whether and how a registry answers.
     Ping(command::ping::Arguments),
     /// Send a request of your own to a registry.
     Request(command::request::Arguments),
     /// Run a registry.
     Serve(command::serve::Arguments),
-    /// Walk through the main job on a registry of its own.
+    /// Show the main commands on a temporary registry.
     Demo(command::demo::Arguments),
     /// Print a completion script for a shell.
     Completion(command::completion::Arguments),
@@ -98,12 +98,12 @@ Locations:
   oci:DIR[:NAME|@DIGEST]                        an OCI layout in a folder
   oci-archive:FILE[:NAME|@DIGEST]               an OCI layout in a tar file
   docker-archive:FILE[:REF|:@PLACE]             what `docker save` writes
-An archive's FILE may be -, which is standard input or output.
+An archive's FILE may be - for standard input or output.
 
 Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY, \
 LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG say otherwise.
 
-Credentials are looked for in --auth-file alone if given, else in this order:
+Credentials come from --auth-file if given, else from the first of these that has any:
   LONGSHORE_TOKEN (registry=token), LONGSHORE_AUTHORIZATION (registry=value),
   LONGSHORE_CREDENTIALS (https://user:password@registry), DOCKER_AUTH_CONFIG (JSON),
   REGISTRY_AUTH_FILE, config.json in DOCKER_CONFIG or ~/.docker,

@@ -15,11 +15,11 @@ use crate::given::Given;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options for credentials")]
 pub(crate) struct AuthenticationOptions {
-    /// The folder of Docker's config.json, for credentials [default: ~/.docker].
+    /// Folder of Docker's config.json [default: ~/.docker].
     #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
     pub(crate) config: Option<Given<PathBuf>>,
 
-    /// A file like config.json or podman's auth.json, for credentials in place of all other sources.
+    /// Credentials file like config.json or podman's auth.json, in place of all other sources.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) auth_file: Option<Given<PathBuf>>,
 
@@ -33,7 +33,8 @@ pub(crate) struct AuthenticationOptions {
     )]
     basic_auth: Vec<For<Basic>>,
 
-    /// Get tokens for this registry here, whatever it names; the URL may end in ?service=NAME.
+    /// Get tokens for this registry from this URL, which may end in ?service=NAME, in place of the
+    /// service that it names.
     #[arg(
         long,
         global = true,
@@ -44,7 +45,7 @@ pub(crate) struct AuthenticationOptions {
     )]
     token_service: Vec<For<Url>>,
 
-    /// Get tokens for this registry at this host, in place of the one that it names.
+    /// Get tokens for this registry from this host, in place of the one that it names.
     #[arg(
         long,
         global = true,

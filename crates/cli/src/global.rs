@@ -14,15 +14,15 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Print progress and long waits as JSON, an event a line, on stderr.
+    /// Print progress and long waits as JSON on stderr, one event per line.
     #[arg(long, global = true, conflicts_with = "quiet")]
     pub(crate) events: bool,
 
-    /// Print no progress, and nothing of long waits.
+    /// Hide progress and long waits.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 
-    /// Say on stderr what is asked of registries; twice for more.
+    /// Log requests to stderr and show all causes of errors (-vv logs more).
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 

@@ -15,7 +15,7 @@ pub(crate) fn laid_out(program: Command) -> Command {
             let listed = LAST.contains(&command.get_name());
             command.hide(!listed)
         })
-        .subcommand_help_heading("Get to know the program")
+        .subcommand_help_heading("Learn the program")
         .mut_args(|arg| {
             let rare = is_rare(&arg);
             arg.hide_short_help(rare)
@@ -46,7 +46,7 @@ fn list(program: &Command) -> String {
 /// Every command, in the group where someone would look for it.
 const GROUPS: [(&str, &[&str]); 5] = [
     (
-        "See what is there",
+        "Inspect",
         &[
             "catalog",
             "namespaces",
@@ -59,9 +59,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "referrers",
         ],
     ),
-    ("Move images and artifacts", &["copy", "pull", "push", "artifact"]),
-    ("Change what is there", &["tag", "untag", "rm", "append"]),
-    ("Take single parts", &["manifest", "blob", "layer"]),
+    ("Transfer", &["copy", "pull", "push", "artifact"]),
+    ("Change", &["tag", "untag", "rm", "append"]),
+    ("Work with single objects", &["manifest", "blob", "layer"]),
     ("Registries and credentials", &["login", "logout", "auth", "ping", "request", "v1", "serve"]),
 ];
 /// The commands of the last group.

@@ -26,18 +26,18 @@ pub(crate) fn stream() -> Result<std::io::Stdin> {
     if stdin.is_terminal() {
         return Err(Error::new(ErrorKind::Unsupported)
             .at("standard input")
-            .detail("expected an archive, and this is a terminal"));
+            .detail("expected an archive, found a terminal"));
     }
     Ok(stdin)
 }
 
-/// Refuses `-` among files more than once: standard input comes once, and is empty after that.
+/// Refuses `-` among files more than once: standard input can be read only once, and is empty after that.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if it is there twice.
 pub(crate) fn once<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<(), ParseError> {
     match files.into_iter().filter(|file| *file == Path::new("-")).count() {
         0 | 1 => Ok(()),
-        _ => Err(ParseError::new("file", "-", "standard input comes once")),
+        _ => Err(ParseError::new("file", "-", "standard input can be read only once")),
     }
 }

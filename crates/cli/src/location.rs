@@ -225,7 +225,7 @@ impl FromStr for Location {
             return Err(ParseError::new(
                 "location",
                 text,
-                "a path needs to say what it is: oci:DIR, oci-archive:FILE or docker-archive:FILE",
+                "a path needs a kind: oci:DIR, oci-archive:FILE or docker-archive:FILE",
             ));
         }
         defaults::reference(text).map(Self::Registry)

@@ -101,7 +101,7 @@ fn run(arguments: Arguments) -> Result<()> {
 async fn too_late(timeout: Option<std::time::Duration>) -> Error {
     let Some(timeout) = timeout else { return std::future::pending().await };
     tokio::time::sleep(timeout).await;
-    let clause = format!("the command was not done within {timeout:?}");
+    let clause = format!("the command did not finish within {timeout:?}");
     Error::new(ErrorKind::Timeout).detail(clause)
 }
 

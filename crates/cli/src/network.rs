@@ -18,8 +18,9 @@ use crate::given::Given;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options for reaching registries")]
 pub(crate) struct Network {
-    /// How to reach every registry, or one: auto, http, https, by-name, or detect, which falls back
-    /// to unchecked certificates and plain HTTP [default: auto, plain HTTP on loopback alone].
+    /// Scheme for all registries, or for one: auto, http, https, by-name, or detect, which falls
+    /// back to unchecked certificates and plain HTTP [default: auto, which uses plain HTTP only on
+    /// loopback].
     #[arg(
         long,
         global = true,
@@ -29,7 +30,7 @@ pub(crate) struct Network {
     )]
     scheme: Vec<Given<ForRegistry<Scheme>>>,
 
-    /// Speak plain HTTP with this registry, also when sending credentials. Loopback needs no asking.
+    /// Use plain HTTP with this registry, also for credentials. Loopback does not need it.
     #[arg(
         long,
         global = true,
@@ -39,8 +40,8 @@ pub(crate) struct Network {
     )]
     plain_http: Vec<Given<RegistryName>>,
 
-    /// Where a registry is, if there is more to it than its name: its scheme, and the path before
-    /// /v2/, such as https://example.org/registry.
+    /// Base URL of a registry: its scheme, and the path before /v2/, such as
+    /// https://example.org/registry.
     #[arg(
         long,
         global = true,
@@ -50,7 +51,7 @@ pub(crate) struct Network {
     )]
     registry_url: Vec<Given<BaseUrl>>,
 
-    /// Accept any certificate from this registry. Its identity is then not checked.
+    /// Accept any certificate from this registry, without checking its identity.
     #[arg(
         long,
         global = true,
@@ -60,8 +61,8 @@ pub(crate) struct Network {
     )]
     skip_tls_verify: Vec<Given<RegistryName>>,
 
-    /// Trust the certificates in this PEM file too, for every registry or for one. A registry on
-    /// loopback is then tried in TLS first.
+    /// Trust the certificates in this PEM file too, for all registries or for one. TLS is then
+    /// tried first on loopback.
     #[arg(
         long,
         global = true,
@@ -71,18 +72,17 @@ pub(crate) struct Network {
     )]
     ca_file: Vec<Given<ForRegistry<File>>>,
 
-    /// Show this certificate, with its private key, to every registry that asks, or to one. Both are
-    /// PEM files.
+    /// Client certificate and private key (PEM files), for all registries that ask or for one.
     #[arg(long, global = true, value_name = "[REGISTRY=]CERT,KEY", env = "LONGSHORE_CLIENT_CERT")]
     client_cert: Vec<Given<ForRegistry<CertificateAndKey>>>,
 
-    /// Look for certificates of registries in this folder's <host:port>/*.crt, *.cert and *.key, in
+    /// Read certificates of registries from this folder's <host:port>/*.crt, *.cert and *.key, in
     /// place of the certs.d folders of containers and Docker.
     #[arg(long, global = true, value_name = "DIR", env = "LONGSHORE_CERT_DIR")]
     cert_dir: Option<Given<PathBuf>>,
 
-    /// Go through this proxy, or through none: http, https, socks5 or socks5h
-    /// [default: what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say].
+    /// Use this proxy (http, https, socks5 or socks5h), or none [default: from HTTPS_PROXY,
+    /// HTTP_PROXY, ALL_PROXY and NO_PROXY].
     #[arg(
         long,
         global = true,
@@ -92,38 +92,38 @@ pub(crate) struct Network {
     )]
     proxy: Option<Given<Through>>,
 
-    /// Trust the certificates in this PEM file to be the proxy's.
+    /// Trust the certificates in this PEM file for the proxy.
     #[arg(long, global = true, value_name = "FILE", requires = "proxy")]
     proxy_ca_file: Option<PathBuf>,
 
-    /// Reach these without the proxy: names and all below, addresses, ranges (10.0.0.0/8), * for
-    /// all, each with :PORT or without.
+    /// Hosts to reach without the proxy: names with their subdomains, addresses, ranges
+    /// (10.0.0.0/8) or * for all, each with or without :PORT.
     #[arg(long, global = true, value_name = "HOST,…", requires = "proxy")]
     no_proxy: Option<String>,
 
-    /// Where a host is, whatever its name resolves to.
+    /// Use this address for a host, in place of name resolution.
     #[arg(long, global = true, value_name = "HOST:PORT:ADDRESS")]
     resolve: Vec<HostAddresses>,
 
-    /// Use IPv4 alone.
+    /// Use IPv4 only.
     #[arg(long, short = '4', global = true)]
     ipv4: bool,
 
-    /// Give the whole command up after this long: 90, 90s, 5m, 1h.
+    /// Time limit for the whole command: 90, 90s, 5m, 1h.
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_TIMEOUT")]
     timeout: Option<Given<Time>>,
 
-    /// Wait this long for a connection [default: 30s].
+    /// Time limit for a connection [default: 30s].
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_CONNECT_TIMEOUT")]
     connect_timeout: Option<Given<Time>>,
 
-    /// Wait this long for a reply, and for more of it [default: 60s for a reply, 30s for more].
+    /// Time limit for a reply, and for each wait within it [default: 60s, then 30s].
     ///
-    /// A wait of more than 5s is told on stderr, once, unless --quiet is given.
+    /// Waits of more than 5s are reported on stderr, unless --quiet is given.
     #[arg(long, global = true, value_name = "TIME", env = "LONGSHORE_IDLE_TIMEOUT")]
     idle_timeout: Option<Given<Time>>,
 
-    /// What to call this program in requests.
+    /// User-Agent header of requests.
     #[arg(long, global = true, value_name = "TEXT", env = "LONGSHORE_USER_AGENT")]
     user_agent: Option<Given<UserAgent>>,
 }
@@ -314,7 +314,7 @@ impl FromStr for BaseUrl {
         match url.login() {
             None => Ok(Self(url)),
             Some(_) => {
-                let reason = "a login does not belong there; use longshore login";
+                let reason = "expected no user name or password; use longshore login";
                 Err(ParseError::new("registry URL", &url.to_string(), reason))
             }
         }
@@ -353,7 +353,11 @@ impl FromStr for Time {
             milliseconds.and_then(|unit| text[..digits].parse::<u64>().ok()?.checked_mul(unit));
         match time {
             Some(time) if time > 0 => Ok(Self(Duration::from_millis(time))),
-            _ => Err(ParseError::new("time", text, "expected such as 90, 500ms, 90s, 5m or 1h")),
+            _ => Err(ParseError::new(
+                "time",
+                text,
+                "expected a time such as 90, 500ms, 90s, 5m or 1h",
+            )),
         }
     }
 }

@@ -67,7 +67,7 @@ impl Output {
     /// Shows one field of a JSON document: a text as it is, anything else as JSON.
     pub(crate) fn field(self, document: &[u8], place: &str) -> Result<()> {
         let document: serde_json::Value = serde_json::from_slice(document).map_err(|e| {
-            Error::new(ErrorKind::Invalid).detail("the document is no JSON").with_source(e)
+            Error::new(ErrorKind::Invalid).detail("the document is not JSON").with_source(e)
         })?;
         match longshore::field(&document, place)? {
             serde_json::Value::String(text) if !self.json => line(Printable(text)),
@@ -136,7 +136,7 @@ pub(crate) fn stream() -> Result<impl io::Write + Send + 'static> {
     if io::stdout().is_terminal() {
         return Err(Error::new(ErrorKind::Unsupported)
             .at(STDOUT)
-            .detail("an archive goes to a file or a pipe, and this is a terminal")
+            .detail("refusing to write an archive to a terminal")
             .with_hint("Name a file in place of -, or redirect the output."));
     }
     Ok(Stdout)
@@ -163,8 +163,8 @@ impl<S: Stream<Item = Result<Bytes>> + Send + Unpin> Blob for S {}
 fn no_terminal() -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(STDOUT)
-        .detail("a blob can hold anything, and this is a terminal")
-        .with_hint("Name a file with --output, or - to print it nevertheless.")
+        .detail("refusing to write a blob to a terminal")
+        .with_hint("Name a file with --output, or use --output - to print it anyway.")
 }
 
 async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {

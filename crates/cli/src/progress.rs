@@ -136,7 +136,7 @@ impl Bars {
                     bar.set_position((bar.position() + bytes).min(length));
                 }
             }
-            CopyEvent::Skipped { digest, .. } => finish(&blobs, digest, "there already"),
+            CopyEvent::Skipped { digest, .. } => finish(&blobs, digest, "already there"),
             CopyEvent::LeftOut { digest, .. } => finish(&blobs, digest, "left out"),
             CopyEvent::Mounted { digest, .. } => finish(&blobs, digest, "mounted"),
             CopyEvent::Sent { digest, .. } => finish(&blobs, digest, "done"),

@@ -11,16 +11,16 @@ use longshore::{Filter, Pages, Result};
 /// Which names are printed.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Print only names in which this regular expression is found; `^` and `$` anchor it.
+    /// Print only names that contain a match of this regular expression; `^` and `$` anchor it.
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true, value_parser = Filter::anywhere)]
     filter: Option<Filter>,
-    /// Print only names that this regular expression matches from their start, ignoring case.
+    /// Print only names that match this regular expression from their start, ignoring case.
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true, value_parser = Filter::at_start)]
     filter_start: Option<Filter>,
     /// Print at most this many.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Ask the registry for this many at once.
+    /// Page size to request from the registry.
     #[arg(long, value_name = "N")]
     pub(crate) page_size: Option<NonZeroUsize>,
 }

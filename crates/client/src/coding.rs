@@ -76,10 +76,10 @@ impl Coding {
 /// The error of a coding that cannot be undone.
 pub(crate) fn unasked(name: &str) -> Error {
     Error::new(ErrorKind::Protocol)
-        .detail(format!("the reply is coded in \"{name}\", which was not asked for"))
+        .detail(format!("the reply has the content coding \"{name}\", which was not requested"))
         .with_hint(
-            "A proxy on the way probably did it: it must pass on replies to \"Accept-Encoding: \
-             identity\" as they are.",
+            "Probably a proxy added it: it must pass on replies to \"Accept-Encoding: \
+             identity\" unchanged.",
         )
 }
 
@@ -185,7 +185,7 @@ impl Gunzip {
 
 fn damaged(clause: &str) -> Error {
     Error::new(ErrorKind::Protocol)
-        .detail(format!("the reply's gzip coding, which was not asked for, {clause}"))
+        .detail(format!("the reply's gzip coding, which was not requested, {clause}"))
 }
 
 /// 64 KiB of output at a time: one piece of a bomb is no larger than any other's.

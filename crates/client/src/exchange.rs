@@ -102,7 +102,7 @@ impl Exchange {
     /// The registry's URLs.
     pub(crate) fn endpoint(&self) -> Result<&Endpoint> {
         self.endpoint.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Invalid).at(&self.registry).detail("no host has that name")
+            Error::new(ErrorKind::Invalid).at(&self.registry).detail("it is not a valid host name")
         })
     }
 
@@ -238,7 +238,7 @@ impl Exchange {
 /// Who a request says to be by itself, without the registry's credentials.
 fn own_identity(headers: &HeaderMap) -> Option<Identity> {
     let value = Secret::new(headers.get(AUTHORIZATION)?.to_str().unwrap_or_default());
-    let who = "whoever the request's own Authorization names".to_owned();
+    let who = "the request's own Authorization".to_owned();
     Some(Identity { who, secrets: Credential::authorization(value, "the request").secrets() })
 }
 

@@ -71,7 +71,7 @@ fn refuse_page(reply: &Reply) -> Result<()> {
     let is_page = reply.header("content-type").is_some_and(|t| t.contains("text/html"));
     if is_page && reply.header(API_VERSION).is_none() {
         let error = Error::new(ErrorKind::Protocol).detail("answered with a web page");
-        return Err(error.with_hint("Check the address: this is no registry."));
+        return Err(error.with_hint("Check the address: this is not a registry."));
     }
     Ok(())
 }

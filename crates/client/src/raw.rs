@@ -148,8 +148,8 @@ async fn refuse_step_down(exchange: &Exchange) -> Result<()> {
         false => ("it speaks plain HTTP", format!("--plain-http {registry}")),
     };
     Err(Error::new(ErrorKind::Unauthorized)
-        .detail(format!("{clause}, and so an Authorization is not sent there unasked"))
-        .with_hint(format!("Say in its settings that this is as it should be ({way}).")))
+        .detail(format!("{clause}, so the Authorization header is not sent"))
+        .with_hint(format!("To allow it, change the registry's settings ({way}).")))
 }
 
 /// The URL of a target, which is the registry's own or an error.

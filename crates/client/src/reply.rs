@@ -154,8 +154,7 @@ fn without(text: &[u8], secrets: &[Secret]) -> String {
 pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
     refuse_web_page(uri, body)?;
     serde_json::from_slice(body).map_err(|e| {
-        let clause =
-            format!("the reply is not the JSON it should be, and starts {}", start_of(body));
+        let clause = format!("the reply is not the expected JSON; it starts {}", start_of(body));
         protocol_error(uri, clause).with_status(200).with_source(e)
     })
 }

@@ -46,8 +46,8 @@ impl AddressFamily {
     pub(crate) fn clause(self) -> &'static str {
         match self {
             Self::Any => "there is no address",
-            Self::Ipv4 => "there is no IPv4 address, and others are not to be used",
-            Self::Ipv6 => "there is no IPv6 address, and others are not to be used",
+            Self::Ipv4 => "there is no IPv4 address, and no other is allowed",
+            Self::Ipv6 => "there is no IPv6 address, and no other is allowed",
         }
     }
 }

@@ -171,10 +171,10 @@ fn below(title: &str) -> Result<PathBuf, &'static str> {
         return Err("it is empty");
     }
     if title.contains('\\') || title.chars().any(char::is_control) {
-        return Err("backslashes and control characters are no part of a safe path");
+        return Err("a safe path has no backslashes or control characters");
     }
     if cfg!(windows) && title.contains(':') {
-        return Err("a colon is no part of a path on Windows");
+        return Err("a path on Windows has no colon");
     }
     if title.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err("expected a path below the folder, without \"..\" and empty parts");

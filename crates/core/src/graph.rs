@@ -53,7 +53,7 @@ impl Successors {
         if blobs.len() + unsized_blobs.len() + manifests.len() > ENTRY_LIMIT {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(manifest.digest())
-                .detail(format!("a manifest may list {ENTRY_LIMIT} others")));
+                .detail(format!("a manifest may list at most {ENTRY_LIMIT} others")));
         }
         if successors.manifests.iter().any(|d| d.digest == *manifest.digest()) {
             return Err(Error::new(ErrorKind::Invalid)

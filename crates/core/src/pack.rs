@@ -221,8 +221,8 @@ async fn check_held(target: &(impl Target + ?Sized), descriptor: &Descriptor) ->
     match target.blob_size(&descriptor.digest).await? {
         Some(size) if size == descriptor.size => Ok(()),
         Some(size) => Err(lacks(ErrorKind::SizeMismatch)
-            .detail(format!("the target's has {size} bytes, not {}", descriptor.size))),
-        None => Err(lacks(ErrorKind::NotFound).detail("the target should hold it already")),
+            .detail(format!("the target's blob has {size} bytes, not {}", descriptor.size))),
+        None => Err(lacks(ErrorKind::NotFound).detail("the target does not have it")),
     }
 }
 

@@ -46,9 +46,7 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
     }
     let trial = placeholder(repository, tag, None).await?;
     repository.delete_manifest(&trial.digest).await.map_err(|e| {
-        e.with_hint(
-            "The registry deletes nothing, neither tags nor manifests; its owner may allow it.",
-        )
+        e.with_hint("The registry does not delete tags or manifests; its owner can allow it.")
     })?;
     let there = repository.resolve(&by_tag).await?;
     if there.digest != *original.digest() {

@@ -81,10 +81,7 @@ impl Limits {
             return too_large(format!("unpacks to more than the {} bytes allowed", self.output));
         }
         if output > RATIO_FROM && output / self.ratio > input {
-            return too_large(format!(
-                "unpacks to more than {} times its size, as no honest content does",
-                self.ratio
-            ));
+            return too_large(format!("unpacks to more than {} times its size", self.ratio));
         }
         Ok(())
     }
@@ -263,7 +260,7 @@ fn another_member(rest: &mut impl BufRead) -> io::Result<bool> {
         if bytes.iter().any(|byte| *byte != 0) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "bytes that are no gzip follow the last member",
+                "invalid data follows the last gzip member",
             ));
         }
         let n = bytes.len();

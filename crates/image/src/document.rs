@@ -21,7 +21,7 @@ impl Object {
     /// Reads a document.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is no JSON object, or names a field twice.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a JSON object, or names a field twice.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|e| invalid(&e))
     }
@@ -73,7 +73,7 @@ pub(crate) fn raw(value: &impl Serialize) -> Result<Box<RawValue>> {
 }
 
 fn invalid(e: &serde_json::Error) -> Error {
-    Error::new(ErrorKind::Invalid).detail(format!("not the JSON that it should be: {e}"))
+    Error::new(ErrorKind::Invalid).detail(format!("unexpected JSON: {e}"))
 }
 
 impl<'de> Deserialize<'de> for Object {

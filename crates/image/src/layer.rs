@@ -156,7 +156,7 @@ impl Check {
         }
         let expected = self.expected;
         Err(Error::new(ErrorKind::DigestMismatch)
-            .detail(format!("the layer should unpack to {expected}, it unpacks to {found}")))
+            .detail(format!("expected the layer to unpack to {expected}, got {found}")))
     }
 }
 

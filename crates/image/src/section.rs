@@ -43,7 +43,7 @@ impl OpenFile {
                 Ok(0) => {
                     return Err(Error::new(ErrorKind::Invalid)
                         .at(self.path.display())
-                        .detail("the file is cut short"));
+                        .detail("the file is truncated"));
                 }
                 Ok(n) => {
                     piece = &mut piece[n..];
@@ -100,7 +100,7 @@ impl Section {
         match usize::try_from(self.size) {
             Ok(size) if size <= limit => self.start(size).map(Bytes::from),
             _ => Err(Error::new(ErrorKind::TooLarge)
-                .detail(format!("{} bytes, where {limit} are allowed", self.size))),
+                .detail(format!("{} bytes, but only {limit} are allowed", self.size))),
         }
     }
 

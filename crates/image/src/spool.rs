@@ -29,7 +29,7 @@ pub(crate) fn open(path: &Path) -> Result<Spooled> {
         return Err(Error::new(ErrorKind::Invalid)
             .at(path.display())
             .detail("expected an archive, found a folder")
-            .with_hint("A layout in a folder is named oci:DIR."));
+            .with_hint("Use oci:DIR for a layout in a folder."));
     }
     let file = File::open(path).map_err(|e| not_found_or_io(path, e))?;
     if metadata.is_file() && is_plain(&file).map_err(|e| e.at(path.display()))? {

@@ -41,7 +41,7 @@ impl Stamp {
             Ok(there) if !there.is_file() && !there.is_dir() => {
                 Err(Error::new(ErrorKind::Unsupported)
                     .at(path.display())
-                    .detail("an archive is written to a file, and this is a device or pipe"))
+                    .detail("expected a regular file, found a device or pipe"))
             }
             Ok(there) => stamp(there).map(Some).map(Self).map_err(|e| Error::io(path, e)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
@@ -123,7 +123,7 @@ impl Output {
                 let stream = stream.ok_or_else(|| {
                     Error::new(ErrorKind::Unsupported)
                         .at(STREAM)
-                        .detail("the archive has been written, and a stream takes it once")
+                        .detail("the archive was already written to the stream")
                 })?;
                 write_to(stream, members).map(drop)
             }
@@ -135,7 +135,7 @@ impl Output {
 pub(crate) fn not_extensible(path: &Path) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(path.display())
-        .detail("what is there is compressed or a pipe, and cannot be extended")
+        .detail("the existing archive is compressed or a pipe, and cannot be extended")
         .with_hint("Write to another file, or decompress this one first.")
 }
 
@@ -153,7 +153,7 @@ fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()>
     if Stamp::of(path)? != before {
         return Err(Error::new(ErrorKind::Conflict)
             .at(path.display())
-            .detail("someone else wrote the archive meanwhile"));
+            .detail("another program changed the archive meanwhile"));
     }
     aside.publish(path)
 }

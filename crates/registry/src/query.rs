@@ -34,7 +34,7 @@ impl<'a> Query<'a> {
         let first = values.next();
         match values.next() {
             Some(second) => {
-                Err(ParseError::new("query", second, format!("the parameter {key:?} comes twice")))
+                Err(ParseError::new("query", second, format!("duplicate parameter {key:?}")))
             }
             None => Ok(first),
         }

@@ -225,7 +225,7 @@ impl Inner {
             Verdict::Denied => Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 ErrorCode::DENIED,
-                "these credentials do not allow it",
+                "the credentials do not allow this",
             )),
             Verdict::Later(wait) => {
                 let refusal = Refusal::new(

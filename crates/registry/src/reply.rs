@@ -111,7 +111,7 @@ impl From<Misroute> for Refusal {
             Misroute::Unknown => Self::new(
                 StatusCode::NOT_FOUND,
                 ErrorCode::UNSUPPORTED,
-                "no path of the registry API",
+                "not a path of the registry API",
             ),
             Misroute::UnknownUpload => Self::new(
                 StatusCode::NOT_FOUND,

@@ -35,6 +35,16 @@ fn no_example_is_broken_by_a_terminal_of_a_hundred_columns() {
     assert_eq!(long, [""; 0]);
 }
 
+#[test]
+fn no_line_of_the_help_breaks_a_sentence() {
+    for (command, help) in helps() {
+        // Indented lines are examples and lists.
+        for line in help.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')) {
+            assert!(line.ends_with(['.', ':']), "{command:?}: {line}");
+        }
+    }
+}
+
 /// The program and each command that has none below it: its words, and what stands below its help.
 fn helps() -> Vec<(Vec<String>, String)> {
     let mut helps = Vec::new();

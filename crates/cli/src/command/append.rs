@@ -21,31 +21,31 @@ Examples:
   longshore append ghcr.io/a/b:v1 --layer x.tar --platform linux/arm64 \\
     --created \"$(date -u +%FT%TZ)\"
 
-A layer is a tar, plain or compressed with gzip or zstd; its content says which. Layers go on top in the \
-order of files, then those from elsewhere. The image keeps everything else that it has. Of an index, the \
-image for --platform gets the layer, and the index lists it in place of the old one.")]
+A layer is a tar, plain or compressed with gzip or zstd. All --layer files are added in their \
+order, then all --layer-from layers. Everything else in the image is kept. In an index, the \
+image for --platform is replaced by the new one.")]
 pub(crate) struct Arguments {
     /// The image.
     location: Location,
-    /// A file that is a layer; `-` for standard input.
+    /// The file of a layer; `-` for standard input.
     #[arg(long, value_name = "FILE", required_unless_present = "layer_from")]
     layer: Vec<PathBuf>,
-    /// A layer that is at a registry or in a layout already, as LOCATION@DIGEST.
+    /// An existing layer in a registry or layout, as LOCATION@DIGEST.
     #[arg(long, value_name = "LOCATION@DIGEST")]
     layer_from: Vec<Location>,
-    /// Where the new image goes [default: where the old one is, whose tag it takes].
+    /// Where to store the new image [default: in place of the old one, under its tag].
     #[arg(long, short, value_name = "LOCATION")]
     to: Option<Location>,
-    /// Of an index, the image for this platform; `local` for this machine's.
+    /// Choose this platform of a multi-platform image (`local`: this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// What the image's history says made the layers.
+    /// The "created by" text in the image's history.
     #[arg(long, value_name = "TEXT")]
     created_by: Option<String>,
-    /// What the image's history says besides.
+    /// The comment in the image's history.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// When the layers and the image were made, RFC 3339 [default: the image's own time stays].
+    /// Creation time of layers and image, in RFC 3339 [default: the image's own time].
     #[arg(long, value_name = "TIME")]
     created: Option<String>,
 }

@@ -16,7 +16,7 @@ Many public registries do not list their repositories.")]
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
-    /// Begin after this repository.
+    /// Start after this repository.
     #[arg(long, visible_alias = "start", value_name = "NAME")]
     after: Option<RepositoryName>,
     /// Print only repositories in this namespace and below it.

@@ -16,10 +16,10 @@ Examples:
 pub(crate) struct Arguments {
     /// The image.
     location: Location,
-    /// Of an index, the image for this platform [default: this machine's].
+    /// Choose this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
+    /// Print only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
     #[arg(long, value_name = "FIELD")]
     field: Option<String>,
 }

@@ -14,15 +14,15 @@ Examples:
   longshore copy nginx:1.27 docker-archive:nginx.tar:nginx:1.27 --platform linux/amd64
   longshore copy a.example/x:v1 b.example/x --referrers
 
-The digest stays what it was, indexes with all their platforms included. What the target holds is not \
-sent; what its registry holds in the source's repository is mounted. A copy that was interrupted, run \
-again, sends what is missing; a blob that was on its way is sent from its start. \
-With --all-tags, a tag that fails is told on stderr and the others are copied; the exit code is 1 then, or \
-that of the failure if nothing could be copied.")]
+Digests are kept, and indexes with all their platforms. Blobs that the target has are not sent; \
+blobs in the source's repository at the same registry are mounted. After an interruption, run \
+the command again to copy the rest; an unfinished blob starts again. With --all-tags, a tag that \
+fails is reported on stderr and the others are copied; the exit code is then 1, or that of the \
+failure if nothing could be copied.")]
 pub(crate) struct Arguments {
     /// What to copy.
     source: Location,
-    /// Where to. Without a tag, it gets the source's.
+    /// Where to copy it. Without a tag, it gets the source's tag.
     target: Location,
     #[command(flatten)]
     options: Options,

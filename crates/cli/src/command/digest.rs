@@ -17,7 +17,7 @@ Examples:
 pub(crate) struct Arguments {
     /// The image or artifact.
     location: Location,
-    /// Of an index, the digest of the image for this platform; `local` for this machine's.
+    /// Choose this platform of a multi-platform image (`local`: this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
 }

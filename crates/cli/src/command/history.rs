@@ -18,16 +18,16 @@ Examples:
   longshore history nginx:1.27 --platform linux/arm64 --no-trunc
   longshore history nginx:1.27 --json --no-empty
 
-A line a step, oldest first: the layer it made, the layer's size as it travels, and the instruction \
-without what builders put around it. With --json, the step as it is written as well, and the chain ID of \
-each layer: what it is with all those below it.")]
+Prints one line per step, oldest first: its layer, the layer's stored size, and the instruction \
+without the builder's wrapping. --json adds the original text of each step and the chain ID of \
+each layer, which identifies it together with all layers below.")]
 pub(crate) struct Arguments {
     /// The image.
     location: Location,
-    /// Of an index, the image for this platform [default: this machine's].
+    /// Choose this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Leave out steps that made no layer.
+    /// Hide steps that made no layer.
     #[arg(long)]
     no_empty: bool,
     /// Print digests and instructions in full.

@@ -15,20 +15,20 @@ Examples:
   longshore layer nginx:1.27 sha256:… -o layer.tar.gz
   longshore layer nginx:1.27 2 --platform linux/arm64 --unpack -o layer.tar
 
-What is written has been verified: the layer against its digest, and unpacked against the diff ID that \
-the image's config has for it.")]
+The output is verified: against the layer's digest or, unpacked, against the diff ID in the \
+image's config.")]
 pub(crate) struct Arguments {
     /// The image.
     location: Location,
-    /// Which layer: its number, the lowest being 1, its digest, or its diff ID.
+    /// The layer: its number (from 1, the lowest), digest or diff ID.
     layer: String,
-    /// Of an index, the image for this platform [default: this machine's].
+    /// Choose this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// The plain tar, whatever the layer is compressed with.
+    /// Write the plain tar, decompressed.
     #[arg(long)]
     unpack: bool,
-    /// The file to write; shown only when all of it is there and verified.
+    /// The file to write, created once it is complete and verified.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -17,18 +17,17 @@ Examples:
   longshore login ghcr.io/my-org -u me
   echo \"$TOKEN\" | longshore login ghcr.io -u me --password-stdin
 
-The credentials are tried first, and stored only if they work: with the credential helper that \
-Docker's config.json names for the registry, else in that file, or in the one of --auth-file.
+The credentials are stored only if they work: in the credential helper that Docker's config.json \
+names for the registry, else in that file, or in the file of --auth-file.
 
-A registry on this machine (localhost or a loopback address) gets them over plain HTTP. One elsewhere \
-gets them so only if --plain-http names it: the entry then says http://, and later commands need no \
-option. What --scheme detect finds out is not enough, neither plain HTTP nor a certificate that is \
-not valid.")]
+A registry on this machine (localhost or a loopback address) gets them over plain HTTP. Any \
+other registry gets them over plain HTTP only with --plain-http; the stored entry records this \
+(http://), and later commands need no option. The results of --scheme detect never allow it.")]
 pub(crate) struct Arguments {
-    /// The registry, docker.io for Docker Hub; with a path, for the repositories below it only.
+    /// The registry (docker.io for Docker Hub); with a path, only the repositories below it.
     #[arg(value_name = "REGISTRY[/PATH]")]
     registry: CredentialKey,
-    /// The user; asked for if missing.
+    /// The user name [default: ask].
     #[arg(long, short, value_name = "NAME")]
     username: Option<String>,
     /// Read the password or token from standard input.
@@ -51,13 +50,13 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     };
     let ping = context.client()?.ping(&registry).await?;
     if ping.authentication.is_empty() {
-        warn(format_args!("{registry} asked for no credentials, so these could not be tried"));
+        warn(format_args!("{registry} asked for no credentials, so these could not be checked"));
     }
     if ping.exposed && ping.detected {
         return Err(Error::new(ErrorKind::Unauthorized)
             .at(&key)
-            .detail("it speaks plain HTTP, as was found out, and is not sent a password unasked")
-            .with_hint(format!("If that is as it should be, add --plain-http {registry}.")));
+            .detail("scheme detection found plain HTTP, over which no password is sent")
+            .with_hint(format!("To send it unencrypted, add --plain-http {registry}.")));
     }
     if ping.exposed {
         warn(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
@@ -93,7 +92,7 @@ fn from_stdin() -> Result<Secret> {
     if password.is_empty() {
         return Err(Error::new(ErrorKind::Invalid)
             .at("standard input")
-            .detail("it holds no password"));
+            .detail("it contains no password"));
     }
     Ok(Secret::new(password))
 }

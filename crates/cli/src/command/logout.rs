@@ -10,9 +10,9 @@ Examples:
   longshore logout ghcr.io
   longshore logout ghcr.io/my-org
 
-What a credential helper keeps is removed there too.")]
+Credentials in a credential helper are removed too.")]
 pub(crate) struct Arguments {
-    /// The registry, or the path below it that was logged in to.
+    /// The registry, or the path that was used for login.
     #[arg(value_name = "REGISTRY[/PATH]")]
     registry: CredentialKey,
 }

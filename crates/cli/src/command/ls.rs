@@ -17,14 +17,14 @@ Examples:
   longshore ls ghcr.io/a/b --start v1.9 --limit 10
   longshore ls ghcr.io/a/b --filter '^v[0-9]+$' --references
 
-A layout's names that are no tags are printed whole; each can follow the path: oci:dir:team/app:v1.")]
+Names in a layout that are not plain tags are printed whole; use one as oci:dir:team/app:v1.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
     location: Location,
-    /// Begin after this tag.
+    /// Start after this tag.
     #[arg(long, visible_alias = "start", value_name = "TAG")]
     after: Option<String>,
-    /// Print whole references in place of tags.
+    /// Print whole references instead of tags.
     #[arg(long)]
     references: bool,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { location, after, references, selection } = arguments;
     if references && !location.keeps_tags() {
         let text = location.to_string();
-        let reason = "tags are parts of names there; say docker-archive:FILE:REPOSITORY";
+        let reason = "tags belong to a repository; write docker-archive:FILE:REPOSITORY";
         return Err(ParseError::new("location", &text, reason).into());
     }
     if let Some(entries) = context.entries(&location).await? {

@@ -15,12 +15,13 @@ Examples:
   longshore namespaces localhost:5000
   longshore namespaces localhost:5000 --library --json
 
-A namespace is everything before the last slash of a repository's name. With --json, each comes with \
-its repositories. The whole catalog is read, which many public registries do not give.")]
+A namespace is the part before the last slash of a repository's name. --json adds the \
+repositories of each. The command reads the whole catalog, which many public registries do not \
+offer.")]
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
-    /// Count a repository whose name has one part as in `library`, as Docker does.
+    /// Put repositories with a one-part name into `library`, as Docker does.
     #[arg(long)]
     library: bool,
 }

@@ -17,7 +17,7 @@ Examples:
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
-    /// Which API to ask for; `auto` takes 1 where the registry does not know 2.
+    /// The API version to check; `auto` tries 1 if the registry does not know 2.
     #[arg(long, value_name = "VERSION", default_value = "2")]
     api: Api,
 }
@@ -99,7 +99,7 @@ struct Answer {
 impl Report for Answer {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         let authentication = match &self.authentication[..] {
-            [] => "none asked for".to_owned(),
+            [] => "none required".to_owned(),
             schemes => schemes.join(", "),
         };
         let version = self.api_version.as_deref().unwrap_or("no version stated");
@@ -109,7 +109,7 @@ impl Report for Answer {
             self.registry,
             self.scheme,
             if self.certificate == Some("not checked") { ", certificate not checked" } else { "" },
-            if self.detected { ", as was found out" } else { "" },
+            if self.detected { ", as detected" } else { "" },
             Printable(version),
             Printable(&authentication)
         )

@@ -17,8 +17,8 @@ Examples:
   longshore platforms nginx:1.27
   longshore platforms docker-archive:image.tar --json
 
-An image that is no index is a list of one. Attestations are not listed. The size is that of the layers \
-as they travel.")]
+An image without an index is a list of one. Attestations are not listed. The size is that of the \
+layers as stored.")]
 pub(crate) struct Arguments {
     /// The image.
     location: Location,

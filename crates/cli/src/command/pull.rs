@@ -15,10 +15,10 @@ Examples:
   longshore pull nginx:1.27 docker-archive:nginx.tar --platform local
   longshore pull nginx:1.27 alpine:3 docker-archive:both.tar --platform local
 
-The target comes last [default: oci:NAME, a folder named after each repository; the result says where \
-each image is]. A docker-archive takes several images, each under its own name.")]
+The target comes last [default: oci:NAME, a folder named after each repository]. The result says \
+where each image is. A docker-archive can hold several images, each under its own name.")]
 pub(crate) struct Arguments {
-    /// The images or artifacts at a registry, and where to.
+    /// The images or artifacts at a registry; then the target.
     #[arg(required = true, value_name = "REFERENCE")]
     locations: Vec<Location>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ fn ends(mut locations: Vec<Location>) -> Result<(Vec<Reference>, Option<Location
         Some(target) if references.is_empty() => bad(target, "expected a reference before it"),
         Some(target) if references.len() > 1 && !target.takes_many() => bad(
             target,
-            "several images go into docker-archive:FILE, which names them after their own",
+            "several images need the target docker-archive:FILE, which keeps their names",
         ),
         _ => Ok((references, target)),
     }

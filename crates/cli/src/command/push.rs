@@ -23,10 +23,10 @@ tag: docker.io/library/nginx:1.27 becomes localhost:5000/mirror/library/nginx:1.
 pub(crate) struct Arguments {
     /// The layout or archive.
     source: Location,
-    /// The repository at a registry. Without a tag, it gets the source's.
+    /// The repository at a registry. Without a tag, it gets the source's tag.
     #[arg(value_parser = defaults::reference)]
     reference: Reference,
-    /// Every image of a docker-archive, each under its own name below the repository.
+    /// Push every image of a docker-archive, each under its own name below the repository.
     #[arg(long, conflicts_with_all = ["all_tags", "platform"])]
     all_images: bool,
     #[command(flatten)]
@@ -62,8 +62,8 @@ async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
     if names.is_empty() {
         return Err(Error::new(ErrorKind::NotFound)
             .at(&arguments.source)
-            .detail("no image of the archive has a name to push it under")
-            .with_hint("Push one by its place: docker-archive:FILE:@0."));
+            .detail("no image in the archive has a name")
+            .with_hint("Push one by its position: docker-archive:FILE:@0."));
     }
     let mut transfers = Vec::new();
     for name in names {

@@ -15,9 +15,9 @@ Examples:
   longshore referrers ghcr.io/a/b:v1
   longshore referrers ghcr.io/a/b@sha256:… --artifact-type application/spdx+json")]
 pub(crate) struct Arguments {
-    /// The image or artifact that is referred to.
+    /// The image or artifact.
     location: Location,
-    /// Only those of this type.
+    /// Print only referrers of this type.
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<MediaType>,
 }

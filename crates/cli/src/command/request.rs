@@ -21,8 +21,8 @@ Examples:
   longshore request PUT localhost:5000 /v2/app/manifests/v1 \\
     -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data @manifest.json
 
-Credentials, redirects and repeated attempts are those of every other command. The body goes to \
-stdout whatever the status; the exit code says what the status means.")]
+Credentials, redirects and retries work as in every other command. The body is printed for every \
+status, and the exit code reflects the status.")]
 pub(crate) struct Arguments {
     /// The method: GET, HEAD, PUT, …
     method: Method,
@@ -30,14 +30,14 @@ pub(crate) struct Arguments {
     registry: RegistryName,
     /// The path and query, or a URL at the registry.
     path: String,
-    /// A header to send. One that says Authorization takes the place of the stored credentials, and
-    /// is seen by everybody on this machine; LONGSHORE_AUTHORIZATION=REGISTRY=VALUE is not.
+    /// A header to send. Authorization replaces the stored credentials, and everybody on this
+    /// machine can see it; use LONGSHORE_AUTHORIZATION=REGISTRY=VALUE to hide it.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<Header>,
     /// The body: text, @FILE, or - for standard input.
     #[arg(long, short, value_name = "TEXT|@FILE|-")]
     data: Option<String>,
-    /// What to ask a token for, such as repository:a/b:pull,push. May be repeated.
+    /// The scope of the token, such as repository:a/b:pull,push. May be repeated.
     #[arg(long, value_name = "TYPE:NAME:ACTIONS")]
     scope: Vec<String>,
     /// Print the status and headers too, on stderr.
@@ -101,7 +101,7 @@ async fn answer(context: &Context, reply: RawReply) -> Result<()> {
     let body = String::from_utf8(bytes.into()).map_err(|e| {
         Error::new(ErrorKind::Unsupported)
             .at("the reply's body")
-            .detail("is no text, which JSON cannot hold")
+            .detail("is not text, so JSON cannot contain it")
             .with_source(e)
             .with_hint("Leave out --json, and name a file with --output.")
     })?;

@@ -12,8 +12,8 @@ Examples:
   longshore rm ghcr.io/a/b:v1
   longshore rm ghcr.io/a/b@sha256:… --yes
 
-Removes the manifest, and so every tag that points at it; these are printed first. To remove one tag \
-alone, use `longshore untag`.")]
+Removes the manifest and every tag that points at it, and lists these tags first. To remove only \
+one tag, use `longshore untag`.")]
 pub(crate) struct Arguments {
     /// The image or artifact.
     location: Location,
@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     };
     say(format_args!("{} in {}", digest, store.name()));
     for tag in &tags {
-        say(format_args!("  goes with it: {tag}"));
+        say(format_args!("  also removes: {tag}"));
     }
     if !arguments.yes && !confirm("Remove it?") {
         return Err(Error::new(ErrorKind::Canceled)

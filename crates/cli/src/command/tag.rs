@@ -13,7 +13,7 @@ Examples:
 pub(crate) struct Arguments {
     /// The image or artifact.
     location: Location,
-    /// The tags to give it; in a layout, whole names too.
+    /// The new tags; in a layout, whole names too.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
 }
@@ -21,12 +21,12 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     if !arguments.location.keeps_tags() {
         let text = arguments.location.to_string();
-        let reason = "a tag needs a name there; say docker-archive:FILE:REPOSITORY[:TAG]";
+        let reason = "the tag needs a repository; write docker-archive:FILE:REPOSITORY[:TAG]";
         return Err(ParseError::new("location", &text, reason).into());
     }
     if arguments.location.is_stream() {
         let text = arguments.location.to_string();
-        let reason = "a stream cannot be extended; copy it to the name";
+        let reason = "a stream cannot be changed; copy it to a target with the new name";
         return Err(ParseError::new("location", &text, reason).into());
     }
     let (tags, names) = tags_and_names(&arguments)?;

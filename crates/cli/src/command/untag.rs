@@ -10,9 +10,9 @@ use crate::location::Location;
 Example:
   longshore untag ghcr.io/a/b:nightly
 
-Where a registry cannot delete tags, the tag is moved to a placeholder made for the purpose, and that \
-is deleted by its digest: other tags of the image are never touched. With a digest beside the tag, it is
-removed only if it still points there.")]
+If a registry cannot delete tags, the tag is moved to a placeholder manifest, which is then \
+deleted by its digest; other tags of the image are never touched. With TAG@DIGEST, the tag is \
+removed only if it still points at that digest.")]
 pub(crate) struct Arguments {
     /// The tag to remove, with its repository or layout.
     location: Location,
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Some(tag) = arguments.location.tag() else {
         let text = arguments.location.to_string();
-        return Err(ParseError::new("tag", &text, "say which tag to remove").into());
+        return Err(ParseError::new("tag", &text, "expected a tag to remove").into());
     };
     let store = context.deletable(&arguments.location).await?;
     if let Some(expected) = arguments.location.digest() {

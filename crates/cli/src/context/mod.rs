@@ -153,7 +153,7 @@ impl Context {
         let tags = match entries {
             Some(entries) => {
                 let tags = layout_listing::distinct_tags(&entries).map_err(|e| {
-                    e.at(location).with_hint("Copy each by its whole name, to a tag of its own.")
+                    e.at(location).with_hint("Copy each by its whole name to a separate tag.")
                 })?;
                 tags.into_keys().collect()
             }
@@ -219,7 +219,12 @@ impl Context {
                 Opened::DockerArchive(archive)
             }
             (_, Some(_)) if location.is_stream() => {
-                return Err(ParseError::new("location", "-", "standard input comes once").into());
+                return Err(ParseError::new(
+                    "location",
+                    "-",
+                    "standard input can be read only once",
+                )
+                .into());
             }
             (Location::OciArchive { .. }, _) => Opened::OciArchive(match location.is_stream() {
                 true => OciArchive::read(input::stream()?).await?,
@@ -304,7 +309,7 @@ impl Context {
                 Err(Error::new(ErrorKind::Unsupported)
                     .at(location)
                     .detail("nothing can be removed from an archive")
-                    .with_hint("Copy what should stay into a new one."))
+                    .with_hint("Copy the content to keep into a new archive."))
             }
         }
     }

@@ -21,27 +21,27 @@ use crate::progress;
 /// The options of copy, pull and push.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// Of an index, only the image for this platform; `local` for this machine's.
+    /// Only this platform of a multi-platform image (`local`: this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "all_tags")]
     platform: Option<Platform>,
 
-    /// Every tag of the repository; from layout to layout, every name.
+    /// Copy all tags of the repository, or all names between layouts.
     #[arg(long)]
     all_tags: bool,
 
-    /// Also everything that refers to what is copied: signatures, SBOMs, attestations.
+    /// Copy referrers too: signatures, SBOMs, attestations.
     #[arg(long)]
     referrers: bool,
 
-    /// Look at every blob, also below manifests that the target says it holds.
+    /// Check every blob, even below manifests that the target already has.
     #[arg(long)]
     recheck: bool,
 
-    /// Also layers that may not be redistributed.
+    /// Copy non-distributable layers too.
     #[arg(long)]
     nondistributable: bool,
 
-    /// Blobs on their way at once.
+    /// Number of parallel blob transfers.
     #[arg(long, value_name = "N")]
     parallel: Option<NonZeroUsize>,
 }
@@ -286,7 +286,7 @@ fn several_names(source: &Location, names: &[Reference]) -> Error {
     Error::new(ErrorKind::Conflict)
         .at(source)
         .detail(format!("the image has several names: {}", names.join(", ")))
-        .with_hint("Say which one: docker-archive:FILE:REPOSITORY:TAG; or give the target a tag.")
+        .with_hint("Choose one: docker-archive:FILE:REPOSITORY:TAG; or give the target a tag.")
 }
 
 /// What a transfer copies of its source.
@@ -295,5 +295,4 @@ enum What {
     All(Names),
 }
 
-const NO_NAMES: &str =
-    "tags need a name there; say docker-archive:FILE:REPOSITORY to name the images after";
+const NO_NAMES: &str = "tags need a repository; write docker-archive:FILE:REPOSITORY";

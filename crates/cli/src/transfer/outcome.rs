@@ -153,7 +153,7 @@ impl Report for Outcome {
             }
             write!(
                 to,
-                "{}  {} sent ({} blobs), {} mounted, {} there already",
+                "{}  {} sent ({} blobs), {} mounted, {} already there",
                 copy.root.digest,
                 size(tally.bytes_sent),
                 tally.blobs_sent,

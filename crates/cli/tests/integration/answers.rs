@@ -154,7 +154,7 @@ fn untag_leaves_siblings_and_rm_names_what_goes() {
     program.fails(3, &format!("untag {app}:v2"));
     // Without a terminal and without --yes, nothing is removed.
     let told = program.fails(1, &format!("rm {app}:v1"));
-    assert!(told.contains("goes with it: v1") && told.contains("goes with it: v3"), "{told}");
+    assert!(told.contains("also removes: v1") && told.contains("also removes: v3"), "{told}");
     assert_eq!(program.ok(&format!("ls {app}")), "v1\nv3");
     program.ok(&format!("rm {app}:v1 --yes"));
     assert_eq!(program.ok(&format!("ls {app}")), "");

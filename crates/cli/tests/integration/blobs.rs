@@ -97,7 +97,7 @@ fn a_blob_is_mounted_where_it_can_be_and_sent_where_not() {
     for (from, to, how) in [
         (&a, &b, "mounted"),
         (&a, &layout, "sent"),
-        (&a, &layout, "there already"),
+        (&a, &layout, "already there"),
         (&layout, &format!("{}/c", server.address), "sent"),
     ] {
         let told = program.ok(&format!("blob copy --quiet {from}@{digest} {to}"));

@@ -165,7 +165,10 @@ fn what_is_not_for_exactly_this_registry_of_this_machine_is_not_sent_over_plain_
     let address = &registry.address;
     write(&program, ".netrc", "machine 127.0.0.1 login ann password hunter2\n");
     let refused = program.fails(4, &format!("digest {address}/a:b"));
-    assert!(refused.contains(&format!("unless they are kept for exactly {address}")), "{refused}");
+    assert!(
+        refused.contains(&format!("unless they are stored for exactly {address}")),
+        "{refused}"
+    );
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
     std::fs::remove_file(program.path(".netrc")).unwrap();
     // Who writes the scheme means it.
@@ -177,7 +180,7 @@ fn what_is_not_for_exactly_this_registry_of_this_machine_is_not_sent_over_plain_
     let (name, at) = elsewhere(&registry);
     write(&program, ".docker/config.json", &auths(&name, "ann:hunter2"));
     let refused = program.fails(4, &format!("digest {name}/a:b {at} --scheme http"));
-    assert!(refused.contains("not sent over plain HTTP unless that is asked for"), "{refused}");
+    assert!(refused.contains("not sent over plain HTTP unless you allow it"), "{refused}");
     program.fails(3, &format!("digest {name}/a:b {at} --plain-http {name}"));
 }
 
@@ -229,16 +232,16 @@ fn auth_explain_tells_each_step_and_no_secret() {
     assert_eq!(told.code, 0, "{told:?}");
     let text = told.stdout;
     for expected in [
-        "passed over: anonymous (no entry in".to_owned(),
-        "taken: credentials from".to_owned(),
+        "skipped: anonymous (no entry in".to_owned(),
+        "used: credentials from".to_owned(),
         "containers/auth.json".to_owned(),
         "password of ann".to_owned(),
         format!("Bearer realm=\"http://{address}/token\",service=\"longshore\""),
         format!("http://{address}/token"),
         "repository:a:pull,push".to_owned(),
-        "not told".to_owned(),
+        "not stated".to_owned(),
         "300 seconds".to_owned(),
-        "no such repository (HTTP 404)".to_owned(),
+        "the repository does not exist (HTTP 404)".to_owned(),
     ] {
         assert!(text.contains(&expected), "{expected}: {text}");
     }
@@ -252,7 +255,7 @@ fn auth_explain_tells_each_step_and_no_secret() {
     // Refused: the steps before are told all the same.
     write(&program, ".config/containers/auth.json", &auths(address, "ann:wrong"));
     let told = program.ok(&format!("auth explain {address}/a"));
-    assert!(told.contains("taken:") && told.contains("refused credentials from"), "{told}");
+    assert!(told.contains("used:") && told.contains("refused credentials from"), "{told}");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn what_a_proxy_codes_in_another_way_is_told() {
     let told = scene
         .program
         .fails(5, &format!("pull -q {} {}", scene.app, scene.program.local("oci", "x")));
-    assert!(told.contains("the reply is coded in \"br\", which was not asked for"), "{told}");
+    assert!(told.contains("the content coding \"br\", which was not requested"), "{told}");
     assert!(told.contains("proxy"), "{told}");
     assert!(leftovers(&scene.program.path("x")).is_empty());
 }

@@ -243,7 +243,7 @@ fn standard_input_is_taken_for_one_file_and_no_more() {
     for line in [&append[..], &put] {
         let ended = program.run_with(line, &layer_tar(&[("a", b"a")]));
         assert_eq!(ended.code, 2, "{ended:?}");
-        assert!(ended.stderr.contains("comes once"), "{ended:?}");
+        assert!(ended.stderr.contains("only once"), "{ended:?}");
     }
     assert_eq!(program.ok(&format!("digest {packed}")), before);
 }

@@ -95,7 +95,7 @@ fn verify_names_the_keys_and_says_no_with_seven() {
         (SIGNED.replace("foo/bar", "foo/baz"), "not of this content"),
         (SIGNED.replace("\"ES256\"", "\"none\""), "not accepted"),
         (r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(), "not signed"),
-        (r#"{"schemaVersion":2,"manifests":[]}"#.to_owned(), "no schema 1"),
+        (r#"{"schemaVersion":2,"manifests":[]}"#.to_owned(), "not schema 1"),
     ] {
         let ended = program.run_with(["manifest", "verify", "-"], bad.as_bytes());
         assert_eq!(ended.code, 7, "{ended:?}");

@@ -90,7 +90,7 @@ fn an_old_registry_is_written() {
     assert_eq!(program.ok(&format!("v1 json {registry} --id step")), r#"{"id":"step"}"#);
 
     let kept = program.fails(1, &format!("v1 rm {registry}/app"));
-    assert!(kept.contains("goes with it: v2") && kept.contains("--yes"), "{kept}");
+    assert!(kept.contains("also removes: v2") && kept.contains("--yes"), "{kept}");
     program.ok(&format!("v1 rm {registry}/app --yes"));
     program.fails(3, &format!("v1 tags {registry}/app"));
 }
@@ -156,10 +156,10 @@ fn what_cannot_be_meant_at_an_old_registry_is_refused() {
         ("v1 tag r.example/a top", "tag is missing"),
         ("v1 untag r.example/a", "tag is missing"),
         ("v1 tag r.example/a:v1 ../x", "letters and digits"),
-        ("v1 tags r.example/a:v1", "leave the tag out"),
-        ("v1 images r.example/a:v1", "leave the tag out"),
+        ("v1 tags r.example/a:v1", "without a tag"),
+        ("v1 images r.example/a:v1", "without a tag"),
         // Nothing says that all the other tags are to go, too.
-        ("v1 rm r.example/a:v1 --yes", "leave the tag out"),
+        ("v1 rm r.example/a:v1 --yes", "without a tag"),
         (&format!("v1 untag r.example/a:v1@sha256:{}", "0".repeat(64)), "no digests"),
         ("v1 json r.example", "write REGISTRY/REPOSITORY"),
         ("v1 tags r.example/a --any-endpoint", "--index"),

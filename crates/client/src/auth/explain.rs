@@ -75,7 +75,7 @@ impl Auth {
         });
         let mut inquiry = Inquiry {
             looked: looked.collect(),
-            credential: Credential::anonymous("it was not found out"),
+            credential: Credential::anonymous("not checked"),
             challenge: Vec::new(),
             token_service: None,
             asked: Vec::new(),
@@ -95,8 +95,8 @@ impl Auth {
         }
         outcome?;
         let clause = match inquiry.challenge.is_empty() {
-            true => "the registry asks for no credentials, and has no tokens",
-            false => "the registry asks for a password, and has no tokens",
+            true => "the registry asks for no credentials and has no tokens",
+            false => "the registry asks for a password and has no tokens",
         };
         Err(Error::new(ErrorKind::Unsupported).detail(clause))
     }

@@ -74,7 +74,7 @@ impl TokenService {
         let bad = || {
             Error::new(ErrorKind::Invalid)
                 .at("the URL of the token service")
-                .detail("it is no http or https URL")
+                .detail("it is not an http or https URL")
         };
         let mut url = Url::parse(url).map_err(|_| bad())?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {

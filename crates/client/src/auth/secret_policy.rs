@@ -54,16 +54,16 @@ impl Danger {
     pub(crate) fn clause(self, withheld: &str, registry: &RegistryName) -> String {
         let why = match self {
             Self::Local => format!(
-                "over plain HTTP unless they are kept for exactly {registry}: log in there, or set \
-                 its scheme to http (--plain-http {registry})"
+                "over plain HTTP unless they are stored for exactly {registry}: log in there, or \
+                 set its scheme to http (--plain-http {registry})"
             ),
             Self::Plain => format!(
-                "over plain HTTP unless that is asked for: set the scheme of {registry} to http, \
-                 at best when logging in there (--plain-http {registry})"
+                "over plain HTTP unless you allow it: set the scheme of {registry} to http, \
+                 preferably when logging in (--plain-http {registry})"
             ),
             Self::Unverified => format!(
-                "past a certificate that is not valid unless that is asked for: trust its \
-                 authority (--ca-file), or skip its verification (--skip-tls-verify {registry})"
+                "to a server with an invalid certificate unless you allow it: trust its authority \
+                 (--ca-file), or skip its verification (--skip-tls-verify {registry})"
             ),
         };
         format!("{withheld} are not sent {why}")

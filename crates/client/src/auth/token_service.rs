@@ -96,7 +96,7 @@ async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential
         // What is not found there, say, is not what was asked for at the registry.
         status => Error::new(ErrorKind::Unauthorized)
             .at(name(realm))
-            .detail(format!("it gives no token to {who} (HTTP {status})"))
+            .detail(format!("it issued no token to {who} (HTTP {status})"))
             .with_registry_errors(error.registry_errors().to_vec()),
     }
 }

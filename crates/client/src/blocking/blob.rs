@@ -40,7 +40,7 @@ impl BlobReader {
         if self.descriptor.size > limit as u64 {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(&self.descriptor.digest)
-                .detail(format!("{} bytes, where {limit} are allowed", self.descriptor.size)));
+                .detail(format!("{} bytes, but only {limit} are allowed", self.descriptor.size)));
         }
         let mut all = BytesMut::new();
         while !self.stream.fill()?.is_empty() {

@@ -34,7 +34,7 @@ pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     if thread::current().id() == driver.thread {
         return Err(Error::new(ErrorKind::Unsupported)
             .detail("a blocking call from within longshore's own thread")
-            .with_hint("Call it from another thread, or use what is async."));
+            .with_hint("Call it from another thread, or use the async API."));
     }
     let _entered = driver.handle.enter();
     // Within a task of another runtime, that task's share of time must not end this wait.

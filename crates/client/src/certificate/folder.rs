@@ -109,7 +109,7 @@ fn require(there: &Path, other: &Path) -> Result<()> {
     match other.is_file() {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::Invalid).at(there.display()).detail(format!(
-            "its other half is missing: a certificate to show is a pair, and there is no {}",
+            "a client certificate needs both files, but there is no {}",
             other.display()
         ))),
     }

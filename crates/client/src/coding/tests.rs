@@ -109,7 +109,7 @@ async fn other_codings_are_named_unless_the_document_is_there() {
     let coding = Coding::Other("br".to_owned());
     let error = coding.document(pieces(b"\x0b\x02\x80{}\x03", 9), 100).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    assert!(error.to_string().contains("coded in \"br\", which was not asked for"), "{error}");
+    assert!(error.to_string().contains("coding \"br\", which was not requested"), "{error}");
     assert!(error.hint().unwrap().contains("proxy"));
     assert_eq!(coding.document(pieces(b"{\"a\":1}", 9), 100).await.unwrap(), "{\"a\":1}");
 }

@@ -61,7 +61,7 @@ impl MemoryCredentials {
         let bad = |clause: &'static str| {
             Error::new(ErrorKind::Invalid).at("the URL with credentials").detail(clause)
         };
-        let url = Url::parse(url).map_err(|_| bad("it is no URL"))?;
+        let url = Url::parse(url).map_err(|_| bad("it is not a URL"))?;
         let host = url.host_str().ok_or_else(|| bad("it has no host"))?;
         let form = || bad("it is not of the form https://user:password@registry");
         let login = user_info(&url).ok_or_else(form)?;

@@ -58,7 +58,7 @@ impl RegistryPattern {
             return Err(ParseError::new("pattern", text, "it is longer than 1 KiB"));
         }
         let regex = Regex::new(pattern)
-            .map_err(|_| ParseError::new("pattern", text, "it is no regular expression"))?;
+            .map_err(|_| ParseError::new("pattern", text, "it is not a regular expression"))?;
         Ok(Self { shown: text.to_owned(), regex })
     }
 }

@@ -35,7 +35,7 @@ impl RemoteRepository {
             }
         }
         let error = Error::new(ErrorKind::Protocol).at(self.blob_name(digest));
-        Err(error.detail("the registry does not tell the size"))
+        Err(error.detail("the registry did not state the size"))
     }
 
     /// Whether the blob is there. One of another size is not the one, and one whose size is not told

@@ -62,7 +62,7 @@ impl RemoteRepository {
         let asked: Vec<&str> = accept.iter().map(MediaType::as_str).collect();
         Err(Error::new(ErrorKind::Unsupported)
             .at(self.reference(selector))
-            .detail(format!("the registry has {found}, asked for was {}", asked.join(", "))))
+            .detail(format!("the registry has {found}, expected {}", asked.join(", "))))
     }
 
     /// Describes a manifest by its HEAD; by its GET, where HEAD does not tell enough.

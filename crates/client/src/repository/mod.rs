@@ -225,7 +225,7 @@ impl Delete for RemoteRepository {
             Err(e) if e.status() == Some(400) && e.kind() != ErrorKind::Unsupported => {
                 Err(Error::new(ErrorKind::Unsupported)
                     .at(reference)
-                    .detail("the registry does not remove tags")
+                    .detail("the registry does not delete tags")
                     .with_status(400)
                     .with_registry_errors(e.registry_errors().to_vec()))
             }

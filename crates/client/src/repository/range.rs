@@ -62,7 +62,7 @@ pub(crate) fn check_content_range(
         {
             Ok(())
         }
-        Some(_) => Err(Mismatch::Range("is another range than was asked for")),
+        Some(_) => Err(Mismatch::Range("is not the requested range")),
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn upload_offset(text: &str) -> Option<u64> {
 pub(crate) fn least_chunk(text: &str) -> Option<u64> {
     let stated = number(text.trim()).filter(|size| *size > 0);
     if stated.is_none_or(|size| size > CHUNK_LIMIT) {
-        tracing::warn!(stated = %longshore_core::Printable(text), "odd OCI-Chunk-Min-Length");
+        tracing::warn!(stated = %longshore_core::Printable(text), "invalid OCI-Chunk-Min-Length");
     }
     stated.map(|size| size.min(CHUNK_LIMIT))
 }

@@ -89,7 +89,7 @@ impl RemoteRepository {
             Ok(_) => true,
             Err(e) if lacks_listing(&e) || e.kind() == ErrorKind::Protocol => false,
             Err(error) => {
-                tracing::debug!(%registry, %error, "whether it lists referrers is not known");
+                tracing::debug!(%registry, %error, "cannot tell whether the registry lists referrers");
                 return Ok(true);
             }
         };
@@ -108,7 +108,7 @@ impl RemoteRepository {
                 Manifest::Index(index) => Ok(Some(index)),
                 _ => Err(Error::new(ErrorKind::Invalid)
                     .at(self.reference(&selector))
-                    .detail("the tag for referrers is on something other than an index")),
+                    .detail("the fallback tag for referrers is not an index")),
             },
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(Some(Index::new(Vec::new()))),
             Err(e) => Err(e),
@@ -149,8 +149,8 @@ impl RemoteRepository {
                 return Err(Error::new(ErrorKind::Unsupported)
                     .at(self.reference(&tag.into()))
                     .detail(
-                        "the manifest was pushed, but the registry lists no referrers, and reads the \
-                         tag for them as the subject itself",
+                        "the manifest was pushed, but the registry lists no referrers and takes the \
+                         fallback tag for the subject itself",
                     ));
             };
             if index.manifests.iter().any(|d| d.digest == referrer.digest) {
@@ -165,7 +165,7 @@ impl RemoteRepository {
         }
         Err(Error::new(ErrorKind::Conflict)
             .at(self.reference(&tag.into()))
-            .detail("the list of referrers keeps being overwritten by others"))
+            .detail("other clients keep overwriting the list of referrers"))
     }
 }
 

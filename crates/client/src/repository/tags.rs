@@ -92,7 +92,7 @@ fn tag(text: &str) -> Option<Tag> {
     match Tag::parse(text) {
         Ok(tag) => Some(tag),
         Err(_) => {
-            tracing::warn!("the registry lists a tag that is none: \"{}\"", Printable(text));
+            tracing::warn!("the registry lists an invalid tag: \"{}\"", Printable(text));
             None
         }
     }

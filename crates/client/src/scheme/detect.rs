@@ -129,12 +129,12 @@ impl Detector {
         match way {
             Way::Checked => {}
             Way::Unchecked => {
-                tracing::warn!("the certificate of {registry} is not valid, and is accepted");
+                tracing::warn!("accepting the invalid certificate of {registry}");
                 if let Some(origin) = Origin::of(root) {
                     self.accepted.add(origin);
                 }
             }
-            Way::Plain => tracing::warn!("{registry} speaks plain HTTP, and is spoken to so"),
+            Way::Plain => tracing::warn!("using plain HTTP with {registry}"),
         }
         let verification = match way {
             Way::Unchecked => Verification::Skip,

@@ -117,7 +117,7 @@ impl Way<'_> {
                 )
             }
             (Failure::Certificate, _) => {
-                format!("To accept it all the same, use --skip-tls-verify {name}.")
+                format!("To accept it anyway, use --skip-tls-verify {name}.")
             }
             (Failure::NotTls, _) => {
                 format!("If it speaks plain HTTP, use --plain-http {name}.")
@@ -194,7 +194,7 @@ impl fmt::Display for Invalid<'_> {
             // As after an authority was made anew under its old name.
             CertificateError::BadSignature => f.write_str("is not trusted: bad signature"),
             CertificateError::Other(other) if is_authority(other) => {
-                f.write_str("is not trusted: it is an authority's, not a server's")
+                f.write_str("is not trusted: it is a CA certificate, not a server certificate")
             }
             CertificateError::Other(other) if self.is_untrusted() => {
                 write!(f, "is not trusted: {}", other.0)
@@ -208,7 +208,7 @@ impl fmt::Display for Invalid<'_> {
                 write!(f, "becomes valid in {}, by this machine's clock", span(left))
             }
             CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-                f.write_str("is for no name (it has no subject alternative name)")
+                f.write_str("is for no host (it has no subject alternative name)")
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
                 let bare = |name: &String| {
@@ -260,8 +260,7 @@ fn says(error: &(dyn StdError + 'static), text: &str) -> bool {
 }
 
 /// What can be done where a proxy answers 407.
-pub(crate) const PROXY_LOGIN_HINT: &str =
-    "The proxy wants a user and password, or others than it was given: see the proxy's settings.";
+pub(crate) const PROXY_LOGIN_HINT: &str = "Check the user and password in the proxy's settings.";
 
 // What the HTTP library says; it has no types for these that others can see.
 

@@ -97,10 +97,8 @@ impl Repository {
         let text = std::str::from_utf8(&body).unwrap_or_default().trim();
         match ImageId::parse(text.trim_matches('"')) {
             Ok(id) => Ok(id),
-            Err(e) => {
-                Err(protocol_error(&reply.uri, "the reply is no image id".to_owned())
-                    .with_source(e))
-            }
+            Err(e) => Err(protocol_error(&reply.uri, "the reply is not an image id".to_owned())
+                .with_source(e)),
         }
     }
 

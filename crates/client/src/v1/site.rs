@@ -53,10 +53,10 @@ impl Site {
             return Err(Error::new(ErrorKind::Denied)
                 .at(exchange.registry())
                 .detail(
-                    "the index's token is not sent over plain HTTP unless that is asked for, nor \
-                     past a certificate that is not valid",
+                    "the index's token is not sent over plain HTTP or to a server with an invalid \
+                     certificate unless you allow it",
                 )
-                .with_hint("Set the scheme of this very registry to http, or skip verification."));
+                .with_hint("Set this registry's scheme to http, or skip its verification."));
         }
         Ok(Self { exchanges: Arc::clone(&self.exchanges), exchange, token: Some(token) })
     }

@@ -585,7 +585,7 @@ async fn what_a_token_service_does_wrong_is_told_of_it_and_not_of_the_reference(
         (
             token().answer(404),
             ErrorKind::Unauthorized,
-            "unauthorized: token service SERVICE: it gives no token to credentials from the caller \
+            "unauthorized: token service SERVICE: it issued no token to credentials from the caller \
              (HTTP 404)",
         ),
     ] {

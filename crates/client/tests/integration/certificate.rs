@@ -148,7 +148,7 @@ async fn nothing_but_the_very_certificate_with_its_name_and_dates_is_taken_for_i
         (past.itself(), "expired"),
         (future.itself(), "becomes valid in"),
         (twin.itself(), "is not trusted: self-signed"),
-        (below, "is not trusted: it is an authority's, not a server's"),
+        (below, "is not trusted: it is a CA certificate, not a server certificate"),
         (Authority::new().issue(&["localhost"]), "is not trusted: bad signature"),
     ] {
         let refused = shown(&pair, &named).await.unwrap_err();

@@ -205,7 +205,7 @@ async fn a_coding_that_cannot_be_undone_is_named_at_once() {
             server.expect(sent(get(&descriptor), coding, b"\x0b\x02 something"));
             let e = remote(&server).blob(&descriptor).await.unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Protocol);
-            let told = format!("the reply is coded in \"{coding}\", which was not asked for");
+            let told = format!("the content coding \"{coding}\", which was not requested");
             assert!(e.to_string().contains(&told) && e.to_string().contains("/a/b"), "{e}");
             assert!(e.hint().unwrap().contains("proxy"));
             server.finish();
@@ -339,7 +339,7 @@ async fn every_document_is_read_through_gzip() {
 async fn a_document_that_cannot_be_decoded_is_refused_clearly() {
     for (path, body, _) in documents() {
         for (coding, sent, requests, kind, told) in [
-            ("br", b"\x0b\x02\x80{}\x03".to_vec(), 1, ErrorKind::Protocol, "coded in \"br\""),
+            ("br", b"\x0b\x02\x80{}\x03".to_vec(), 1, ErrorKind::Protocol, "coding \"br\""),
             ("gzip, gzip", gzip(&gzip(body.as_bytes())), 1, ErrorKind::Protocol, "gzip, gzip"),
             ("gzip", [&gzip(b"{}")[..], b"x"].concat(), 1, ErrorKind::Protocol, "gzip coding"),
             ("gzip", gzip(body.as_bytes())[..20].to_vec(), 3, ErrorKind::Transport, "early"),
@@ -405,7 +405,7 @@ async fn tokens_are_read_through_gzip() {
         ("gzip", gzip(token), None),
         ("x-gzip", gzip(token), None),
         ("gzip", token.to_vec(), None),
-        ("br", b"\x0b\x02\x80{}\x03".to_vec(), Some("coded in \"br\"")),
+        ("br", b"\x0b\x02\x80{}\x03".to_vec(), Some("coding \"br\"")),
         ("gzip", gzip(&vec![b' '; 50 << 20]), Some("its answer has more than")),
     ] {
         let server = Script::start().await;

@@ -99,11 +99,11 @@ async fn a_proxy_that_wants_a_password_says_so_and_is_asked_once() {
     let server = Server::http(Some(BASIC)).await.route("r.example:443", hidden.front.address());
     let open = proxy("http", server.address());
     let e = hidden.ping(through(open.clone())).await.unwrap_err();
-    assert!(e.hint().is_some_and(|hint| hint.contains("proxy wants a user")), "{e:?}");
+    assert!(e.hint().is_some_and(|hint| hint.contains("user and password in the proxy")), "{e:?}");
     assert_eq!(server.asked(), ["CONNECT r.example:443"]);
     let client = through(open).default_settings(plain()).build();
     let e = client.ping(&registry("r.example")).await.unwrap_err();
-    assert!(e.hint().is_some_and(|hint| hint.contains("proxy wants a user")), "{e:?}");
+    assert!(e.hint().is_some_and(|hint| hint.contains("user and password in the proxy")), "{e:?}");
     assert_eq!((e.kind(), server.asked().len()), (ErrorKind::Unauthorized, 2));
     hidden.server.finish();
 }

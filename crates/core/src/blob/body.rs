@@ -156,7 +156,7 @@ impl Body {
             }
             Self::Nothing => Err(Error::new(ErrorKind::Unsupported)
                 .at(&descriptor.digest)
-                .detail("the blob cannot be mounted here, and there is no content to send")),
+                .detail("the blob cannot be mounted, and there is no content to send")),
             Self::Reader(_) | Self::Once(_) if offset > 0 => Err(sent_already(descriptor)),
             Self::Reader(reader) => {
                 reader.take().map(|r| BlobStream::new(*r)).ok_or_else(|| sent_already(descriptor))

@@ -194,7 +194,7 @@ impl BlobReader {
         if self.descriptor.size > limit as u64 {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(&self.descriptor.digest)
-                .detail(format!("{} bytes, where {limit} are allowed", self.descriptor.size)));
+                .detail(format!("{} bytes, but only {limit} are allowed", self.descriptor.size)));
         }
         BlobStream::new(self).bytes(limit).await
     }

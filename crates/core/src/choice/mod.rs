@@ -70,7 +70,7 @@ pub async fn images_of(
         None => Ok(listing.images),
         Some(deepest) => Err(Error::new(ErrorKind::Invalid)
             .at(deepest.digest())
-            .detail(format!("indexes in indexes, more than {DEPTH} deep"))),
+            .detail(format!("indexes are nested more than {DEPTH} deep"))),
     }
 }
 

@@ -139,7 +139,7 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
             return Ok(());
         }
         Err(Error::new(ErrorKind::TooLarge).at(digest).detail(format!(
-            "the manifests within an index may be {COUNT}, of {SIZE} bytes together"
+            "an index may contain at most {COUNT} manifests, of {SIZE} bytes in total"
         )))
     }
 }

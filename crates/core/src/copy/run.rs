@@ -293,10 +293,9 @@ impl Run {
         {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Unsupported)
-            .at(child.digest())
-            .on(Side::Target)
-            .detail("signed schema 1 is called by its bytes there, and otherwise in the index"))
+        Err(Error::new(ErrorKind::Unsupported).at(child.digest()).on(Side::Target).detail(
+            "the target names signed schema 1 by its bytes, unlike the index that lists it",
+        ))
     }
 
     async fn blob(self: Arc<Self>, copy: Arc<Copy>, blob: Descriptor) -> Result<()> {

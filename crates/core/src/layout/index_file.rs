@@ -41,9 +41,7 @@ pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
         Error::new(ErrorKind::Invalid)
             .at(path.display())
             .detail(format!("the layout's index is damaged: {e}"))
-            .with_hint(
-                "Its tags are lost. Remove it and pull again: blobs that are whole are kept.",
-            )
+            .with_hint("Its tags are lost. Remove it and pull again: complete blobs are kept.")
     })
 }
 
@@ -112,7 +110,7 @@ pub(super) fn check_marker(root: &Path) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Unsupported)
         .at(path.display())
-        .detail(format!("layout version {}, where 1 is understood", marker.version)))
+        .detail(format!("unsupported layout version {}, expected 1", marker.version)))
 }
 
 /// Refuses a folder of someone else's files, such as a site's `index.json`. A writer that is making a

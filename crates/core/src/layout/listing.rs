@@ -123,7 +123,7 @@ pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
 pub fn several<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> Error {
     Error::new(ErrorKind::Conflict)
         .detail(format!("several images: {}", shown(entries)))
-        .with_hint("Say which one, by :NAME or @DIGEST after the path.")
+        .with_hint("Choose one by :NAME or @DIGEST after the path.")
 }
 
 /// Entries with their names and digests, for people.
@@ -262,7 +262,7 @@ pub fn check_name(name: &str) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Invalid)
         .at(name)
-        .detail("not a name for an image, such as v1 or team/app:v1"))
+        .detail("not an image name, such as v1 or team/app:v1"))
 }
 
 /// Takes a name away, found as by [`named`]; the manifest stays listed. Says whether there was one.

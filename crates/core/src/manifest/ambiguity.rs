@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Unambiguous {
             let folds_case = key != "annotations";
             let folded = if self.folds_case { key.to_lowercase() } else { key.clone() };
             if !keys.insert(folded) {
-                return Err(serde::de::Error::custom(format_args!("the key {key:?} comes twice")));
+                return Err(serde::de::Error::custom(format_args!("duplicate key {key:?}")));
             }
             map.next_value_seed(Self { folds_case })?;
         }
@@ -129,11 +129,11 @@ mod tests {
             check(&json, MediaType::OCI_INDEX).unwrap();
         }
         for (json, wrong) in [
-            (index(r#","x":1,"x":1"#), "\"x\" comes twice"),
-            (index(r#","Manifests":[]"#), "\"Manifests\" comes twice"),
-            (index(r#","annotations":{"a":"1","a":"2"}"#), "\"a\" comes twice"),
-            (index(r#","annotations":{"a":"1","\u0061":"2"}"#), "\"a\" comes twice"),
-            (index(r#","x":[{"y":{"size":1,"Size":2}}]"#), "\"Size\" comes twice"),
+            (index(r#","x":1,"x":1"#), "duplicate key \"x\""),
+            (index(r#","Manifests":[]"#), "duplicate key \"Manifests\""),
+            (index(r#","annotations":{"a":"1","a":"2"}"#), "duplicate key \"a\""),
+            (index(r#","annotations":{"a":"1","\u0061":"2"}"#), "duplicate key \"a\""),
+            (index(r#","x":[{"y":{"size":1,"Size":2}}]"#), "duplicate key \"Size\""),
             (r#"{"schemaVersion":3,"manifests":[]}"#.to_owned(), "schemaVersion is 3, not 2"),
             (r#"{"schemaVersion":1,"manifests":[]}"#.to_owned(), "schemaVersion is 1, not 2"),
         ] {

@@ -75,7 +75,7 @@ fn schema1(manifest: &Schema1, found: &mut Vec<String>) {
     }
     let (layers, history) = (manifest.fs_layers.len(), manifest.history.len());
     if layers != history {
-        found.push(format!("{layers} fsLayers do not go with {history} history entries"));
+        found.push(format!("{layers} fsLayers do not match {history} history entries"));
     }
 }
 
@@ -94,7 +94,10 @@ fn stated(media_type: Option<&MediaType>, found: &mut Vec<String>) {
 fn layers(image: &ImageManifest, allowed: &[MediaType], found: &mut Vec<String>) {
     for (at, layer) in image.layers.iter().enumerate() {
         if !allowed.contains(&layer.media_type) {
-            found.push(format!("layers[{at}] is {}, no layer of such an image", layer.media_type));
+            found.push(format!(
+                "layers[{at}] is {}, not a layer type of such an image",
+                layer.media_type
+            ));
         }
     }
 }

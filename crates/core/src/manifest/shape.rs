@@ -19,7 +19,7 @@ pub(super) fn told_media_type(bytes: &[u8], stated: Option<MediaType>) -> Result
         (None, None) if shape.layers => Ok(MediaType::OCI_MANIFEST),
         (None, None) if shape.fs_layers => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
         (None, None) => Err(Error::new(ErrorKind::Invalid)
-            .detail("neither the store nor the document says what kind of manifest it is")),
+            .detail("neither the store nor the document states the media type")),
     }
 }
 
@@ -58,7 +58,7 @@ impl Shape {
         }
         if bytes.len() > MANIFEST_LIMIT {
             return Err(Error::new(ErrorKind::TooLarge).detail(format!(
-                "a manifest may have {MANIFEST_LIMIT} bytes, this has {}",
+                "a manifest may have at most {MANIFEST_LIMIT} bytes, this one has {}",
                 bytes.len()
             )));
         }

@@ -286,9 +286,8 @@ impl Suffix<'_> {
             let digest = Digest::parse(digest).map_err(|e| within(text, &e))?;
             if digest.algorithm().is_none() {
                 let name = digest.algorithm_name();
-                let reason = format!(
-                    "content cannot be held against a {name} digest; expected sha256, sha384 or sha512"
-                );
+                let reason =
+                    format!("{name} digests cannot be verified; expected sha256, sha384 or sha512");
                 return Err(ParseError::new("reference", text, reason));
             }
             reference.digest = Some(digest);
@@ -333,7 +332,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
         return Err(ParseError::new(
             "reference",
             "…",
-            "user names and passwords do not belong in it; use login",
+            "expected no user name or password; use login",
         ));
     }
     Ok(())

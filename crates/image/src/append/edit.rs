@@ -117,7 +117,7 @@ pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Resu
     if !replaced {
         return Err(Error::new(ErrorKind::Unsupported)
             .at(old)
-            .detail("the image is listed by an index within the index")
+            .detail("the image is in a nested index")
             .with_hint("Append to the inner index, by its digest."));
     }
     document.set("manifests", &entries)?;

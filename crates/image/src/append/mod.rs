@@ -148,7 +148,7 @@ impl Append {
         tag: Option<&Tag>,
     ) -> Result<Appended> {
         if self.layers.is_empty() {
-            return Err(Error::new(ErrorKind::Invalid).detail("there is no layer to append"));
+            return Err(Error::new(ErrorKind::Invalid).detail("no layer is given"));
         }
         let root = source.manifest(selector).await?;
         let base = match &self.platform {

@@ -182,8 +182,9 @@ pub(super) fn check_diff_id(found: &Digest, stated: &Digest) -> Result<()> {
     if found == stated {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::DigestMismatch)
-        .detail(format!("the config says the layer unpacks to {stated}, it unpacks to {found}")))
+    Err(Error::new(ErrorKind::DigestMismatch).detail(format!(
+        "the config says the layer unpacks to {stated}, but it unpacks to {found}"
+    )))
 }
 
 /// Checks a config against the digest that most tools name it by.

@@ -58,9 +58,9 @@ fn no_docker_archive(members: &Members) -> Result<Error> {
     let error = Error::new(ErrorKind::Invalid)
         .detail("not a docker-archive: manifest.json is missing in the archive");
     Ok(if members.find("index.json")?.is_some() {
-        error.with_hint("An OCI layout in a tar file is named oci-archive:FILE.")
+        error.with_hint("Use oci-archive:FILE for an OCI layout in a tar file.")
     } else if members.find(REPOSITORIES)?.is_some() {
-        error.with_hint("Docker before 1.10 made it: load and save it with a newer one.")
+        error.with_hint("It was made by Docker before 1.10: load and save it with a newer Docker.")
     } else {
         error
     })

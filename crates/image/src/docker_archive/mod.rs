@@ -272,4 +272,4 @@ fn read_images(members: &Members) -> Result<Vec<Image>> {
 
 /// How an image of several is named.
 const WHICH: &str =
-    "Say which one: docker-archive:FILE:REPOSITORY:TAG, or docker-archive:FILE:@0 by place.";
+    "Choose one: docker-archive:FILE:REPOSITORY:TAG, or by position docker-archive:FILE:@0.";

@@ -361,7 +361,7 @@ fn unpack(blob: &mut dyn Read, folder: &Path, limits: Limits) -> Result<Unpacked
 fn choose_a_platform(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
-        .detail("a docker-archive holds images for one platform each, and this is an index")
+        .detail("a docker-archive cannot hold an index")
         .with_hint("Choose a platform, or write an oci-archive.")
 }
 
@@ -369,13 +369,13 @@ fn choose_a_platform(digest: &Digest) -> Error {
 fn left_out(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
-        .detail("a docker-archive holds all layers, and this one may not be redistributed")
+        .detail("a docker-archive needs all layers, but this one is non-distributable")
         .with_hint("Copy such layers too (--nondistributable), or write an oci-archive.")
 }
 
 fn no_image(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
-        .detail("a docker-archive holds images only, and this is none")
+        .detail("a docker-archive can hold only images")
         .with_hint("Write an oci-archive.")
 }

@@ -101,7 +101,7 @@ impl<W: Write> Packer<W> {
     fn folder(&mut self, folder: &Path, name: &str, depth: usize) -> Result<()> {
         let at = |e| Error::io(folder, e);
         if depth > DEPTH_LIMIT {
-            let clause = format!("more than {DEPTH_LIMIT} folders within each other");
+            let clause = format!("folders are nested more than {DEPTH_LIMIT} deep");
             return Err(Error::new(ErrorKind::TooLarge).at(folder.display()).detail(clause));
         }
         if !name.is_empty() {
@@ -132,13 +132,10 @@ impl<W: Write> Packer<W> {
             return self.file(path, name);
         }
         if !metadata.is_symlink() {
-            return Err(refused(
-                path,
-                "it is a socket, pipe or device, which no artifact can hold",
-            ));
+            return Err(refused(path, "an artifact cannot contain sockets, pipes or devices"));
         }
         let to = std::fs::read_link(path).map_err(at)?;
-        let text = to.to_str().ok_or_else(|| refused(path, "what it links to is not UTF-8"))?;
+        let text = to.to_str().ok_or_else(|| refused(path, "its link target is not UTF-8"))?;
         let mut header = header(EntryType::Symlink, &metadata);
         self.builder.append_link(&mut header, name, &to).map_err(at)?;
         let below = name[self.own.len()..].trim_start_matches('/');

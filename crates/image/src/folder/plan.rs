@@ -72,11 +72,10 @@ fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     let Some(name) = named(&entry.name)? else {
         return Ok((title == ".").then(String::new));
     };
-    let path = below(&name, title).ok_or_else(|| {
-        invalid(&name, format!("an entry of the folder {title:?} is not below it"))
-    })?;
+    let path = below(&name, title)
+        .ok_or_else(|| invalid(&name, format!("an entry is outside the folder {title:?}")))?;
     if path.is_empty() && !matches!(entry.kind, Kind::Folder) {
-        return Err(invalid(&name, "the folder's own entry is no folder"));
+        return Err(invalid(&name, "the folder's own entry is not a folder"));
     }
     let above = if matches!(entry.kind, Kind::Folder) { &path } else { name::folder(&path) };
     if above.split('/').count() > DEPTH_LIMIT {
@@ -107,7 +106,7 @@ fn below(name: &str, title: &str) -> Option<String> {
 
 fn item(entry: Entry, title: &str) -> Result<Item> {
     let Entry { offset, size, .. } = entry;
-    let unclear = || Error::new(ErrorKind::Invalid).detail("an entry's mode is no number");
+    let unclear = || Error::new(ErrorKind::Invalid).detail("an entry's mode is not a number");
     let mode = || entry.mode.ok_or_else(unclear);
     Ok(match entry.kind {
         Kind::Folder => Item::Folder { mode: mode()? },
@@ -122,7 +121,7 @@ fn item(entry: Entry, title: &str) -> Result<Item> {
         ),
         Kind::Other => {
             return Err(Error::new(ErrorKind::Invalid)
-                .detail("a folder's archive holds a device, a pipe or something unknown"));
+                .detail("a folder's archive contains a device, a pipe or an unknown entry"));
         }
     })
 }
@@ -134,13 +133,13 @@ fn check(plan: &Plan) -> Result<()> {
         let mut above = name::folder(path);
         while !above.is_empty() {
             if plan.get(above).is_some_and(|item| !matches!(item, Item::Folder { .. })) {
-                return Err(invalid(above, "an entry is below one that is no folder"));
+                return Err(invalid(above, "an entry is below one that is not a folder"));
             }
             above = name::folder(above);
         }
         match item {
             Item::HardLink(to) if !matches!(plan.get(to), Some(Item::File { .. })) => {
-                return Err(invalid(path, "a hard link to what is no file of the folder"));
+                return Err(invalid(path, "a hard link whose target is not a file of the folder"));
             }
             Item::SymbolicLink(to) => drop(symbolic.insert(path.clone(), to.clone())),
             _ => {}

@@ -180,7 +180,7 @@ fn stored_size(header: &Header) -> Result<u64> {
     if field[0] & 0x80 != 0 && field[..4] != [0x80, 0, 0, 0] {
         return Err(invalid("a size out of range"));
     }
-    header.entry_size().map_err(|_| invalid("a size that is no number"))
+    header.entry_size().map_err(|_| invalid("a size that is not a number"))
 }
 
 /// Whether the first block of something is a tar's: a header with its checksum, or the end, as of an
@@ -220,7 +220,7 @@ fn header_only(kind: EntryType) -> bool {
 }
 
 fn cut_short() -> Error {
-    invalid("the tar file is cut short")
+    invalid("the tar file is truncated")
 }
 
 fn invalid(clause: &'static str) -> Error {

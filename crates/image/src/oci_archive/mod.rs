@@ -92,7 +92,7 @@ impl OciArchive {
         let bytes = members
             .require(INDEX)
             .and_then(|section| section.bytes(INDEX_LIMIT))
-            .map_err(|e| at(e.with_hint("Make the archive again.")))?;
+            .map_err(|e| at(e.with_hint("Create the archive again.")))?;
         let index: Index = serde_json::from_slice(&bytes)
             .map_err(|e| at(Error::new(ErrorKind::Invalid).detail(format!("{INDEX}: {e}"))))?;
         let (index_digest, referrers) = (Digest::sha256(&bytes), OnceLock::new());
@@ -234,7 +234,7 @@ fn check_marker(members: &Members) -> Result<()> {
     let Some(section) = members.find(MARKER)? else {
         let error = invalid(format!("not an OCI layout: {MARKER} is missing in the archive"));
         return Err(match members.find("manifest.json")? {
-            Some(_) => error.with_hint("What docker save makes is named docker-archive:FILE."),
+            Some(_) => error.with_hint("Use docker-archive:FILE for the output of docker save."),
             None => error,
         });
     };
@@ -245,7 +245,7 @@ fn check_marker(members: &Members) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Unsupported)
-        .detail(format!("layout version {}, where 1 is understood", marker.version)))
+        .detail(format!("unsupported layout version {}, expected 1", marker.version)))
 }
 
 const MARKER: &str = "oci-layout";

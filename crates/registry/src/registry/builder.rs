@@ -172,7 +172,7 @@ impl Builder {
                 None => Arc::new(Disk::open(root)?),
             },
             Storage::Backend(_) if self.limits.total_size.is_some() => {
-                let problem = "a limit on all content is set where the backend is made";
+                let problem = "set the limit on total content when you create the backend";
                 return Err(Error::new(ErrorKind::Unsupported).detail(problem));
             }
             Storage::Backend(backend) => backend,

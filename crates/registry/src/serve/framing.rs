@@ -158,7 +158,7 @@ impl Chunk {
             (Self::Trailer { length, total }, byte) if is_text(byte) && total < LINE_LIMIT => {
                 Self::Trailer { length: length + 1, total: total + 1 }
             }
-            (Self::Trailer { .. }, _) => return Err("the trailers are too long or no text"),
+            (Self::Trailer { .. }, _) => return Err("the trailers are too long or not text"),
             (Self::TrailerEnd { length: 0, .. }, b'\n') => return Ok(None),
             (Self::TrailerEnd { total, .. }, b'\n') => Self::Trailer { length: 0, total },
             (Self::SizeEnd { .. } | Self::TrailerEnd { .. }, _) => return Err(BARE_CR),
@@ -173,7 +173,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     if name.is_empty() || !name.iter().all(is_token) {
         // A name that starts with a blank would be a folded line.
-        return Err("a header's name is no token");
+        return Err("a header's name is not a token");
     }
     if !value.iter().copied().all(is_text) {
         return Err("a control character in a header");

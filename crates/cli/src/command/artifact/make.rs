@@ -15,18 +15,17 @@ Examples:
   longshore artifact make ghcr.io/a/app:v1 --image-config sha256:… \\
     sha256:…=application/vnd.oci.image.layer.v1.tar+gzip
 
-The blobs must be there: `longshore blob put` sends one. With --image-config the manifest is an image's. Equal \
-blobs make equal manifests.")]
+The blobs must exist; `longshore blob put` uploads one. Equal blobs make equal manifests.")]
 pub(crate) struct Arguments {
-    /// Where the blobs are; the tag is `latest` if none is given.
+    /// Where the blobs are; the default tag is `latest`.
     location: Location,
     /// The blobs in their order, each with its media type [default: application/octet-stream].
     #[arg(required = true, value_name = "DIGEST[=TYPE]")]
     blobs: Vec<Blob>,
-    /// The blob that is the config, where it is an image [default type: that of images' configs].
+    /// Make an image, with this blob as its config [default type: OCI image config].
     #[arg(long, value_name = "DIGEST[=TYPE]", conflicts_with = "artifact_type")]
     image_config: Option<Blob>,
-    /// What the artifact is.
+    /// The artifact's type.
     #[arg(long, value_name = "TYPE", default_value = UNKNOWN_ARTIFACT)]
     artifact_type: MediaType,
     /// An annotation of the manifest.

@@ -17,13 +17,13 @@ use crate::output::{Report, size};
 /// The commands below `longshore artifact`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Send files and folders as blobs, with a manifest and a tag.
+    /// Upload files and folders as an artifact.
     Push(push::Arguments),
-    /// Write an artifact's files and folders, each under its title.
+    /// Write the files and folders of an artifact.
     Pull(pull::Arguments),
     /// List an artifact's files, or an image's layers.
     Ls(Ls),
-    /// Make a manifest of blobs that are there already.
+    /// Make a manifest of existing blobs.
     Make(make::Arguments),
 }
 
@@ -34,7 +34,7 @@ Examples:
   longshore artifact ls ghcr.io/a/notes:v1
   longshore artifact ls ghcr.io/a/notes:v1 --quiet
 
-With --quiet: the digests alone, one a line.")]
+With --quiet, prints only the digests, one per line.")]
 pub(crate) struct Ls {
     /// The artifact.
     location: Location,

@@ -22,21 +22,21 @@ Examples:
   longshore artifact pull ghcr.io/a/notes:v1 --layer text/plain --output - | wc
   longshore artifact pull ghcr.io/a/site:v1 --no-unpack
 
-A blob without a title is written under its digest: sha256-9e89cc6f…. A folder that was stored as an archive \
-is unpacked into the folder of its name; what is there and not in the archive stays. Modes are kept, owners and \
-times are not. A title, an entry of an archive or a link that leads out of the folder is refused, and then \
-nothing of it is written; an archive may unpack to 10 GiB.")]
+A blob without a title is named by its digest: sha256-9e89cc6f…. A folder that was stored as an \
+archive is unpacked into the folder of its name; other files there are kept. Modes are kept, \
+owners and times are not. A title, archive entry or link that leads out of the folder is refused \
+before anything of it is written. An archive may unpack to at most 10 GiB.")]
 pub(crate) struct Arguments {
     /// The artifact.
     location: Location,
-    /// The folder to write to; the file, where there is one blob and no folder of that name. `-` is standard
-    /// output: one blob after the other, as they are stored.
+    /// The folder to write to, or the file for a single blob if no such folder exists. `-` writes
+    /// all blobs to standard output, one after the other, as stored.
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     output: PathBuf,
-    /// Only these: by its number in `artifact ls`, the first being 1, or all of a media type.
+    /// Only this blob, by its number in `artifact ls` (from 1), or all of a media type.
     #[arg(long, value_name = "NUMBER|TYPE")]
     layer: Vec<Which>,
-    /// Leave a folder's archive as it is, a file of the folder's name.
+    /// Keep a folder's archive packed, as a file with the folder's name.
     #[arg(long)]
     no_unpack: bool,
 }
@@ -53,7 +53,7 @@ impl std::str::FromStr for Which {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         match text.parse() {
-            Ok(0) => Err(ParseError::new("layer", text, "the first is 1")),
+            Ok(0) => Err(ParseError::new("layer", text, "numbers start at 1")),
             Ok(number) => Ok(Self::Number(number)),
             Err(_) => MediaType::parse(text).map(Self::Type),
         }

@@ -16,23 +16,23 @@ Examples:
   longshore artifact push ghcr.io/a/b:sbom bom.json --subject ghcr.io/a/b:v1
   longshore artifact push ghcr.io/a/site:v1 public/
 
-A folder is stored as ORAS stores one, as an archive that is unpacked when it is pulled: entries sorted, with \
-their modes, without owners and times, so that equal folders make equal manifests. Links within the folder stay \
-links; sockets, pipes, devices and links out of it are refused.")]
+A folder is stored as ORAS does, as an archive that is unpacked on pull. Entries are sorted and \
+keep their modes, but not owners and times, so equal folders make equal manifests. Links within \
+the folder stay links; sockets, pipes, devices and links out of it are refused.")]
 pub(crate) struct Arguments {
-    /// Where to; the tag is `latest` if none is given.
+    /// Where to store it; the default tag is `latest`.
     location: Location,
     /// The files and folders, each with its media type after a colon [default: application/octet-stream for
     /// files, application/vnd.oci.image.layer.v1.tar+gzip for folders].
     #[arg(required = true, value_name = "PATH[:TYPE]")]
     files: Vec<File>,
-    /// What the artifact is.
+    /// The artifact's type.
     #[arg(long, value_name = "TYPE", default_value = UNKNOWN_ARTIFACT)]
     artifact_type: MediaType,
     /// An annotation of the manifest.
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<Pair>,
-    /// What the artifact refers to, in the same repository.
+    /// The subject that the artifact refers to, in the same repository.
     #[arg(long, value_name = "LOCATION")]
     subject: Option<Location>,
 }
@@ -72,7 +72,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         if !names.insert(file.path.file_name().map(ToOwned::to_owned)) {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(file.path.display())
-                .detail("two files have that name, and an artifact has one folder"));
+                .detail("two files have this name"));
         }
         if !file.path.is_dir() {
             let media_type = file.media_type.unwrap_or(MediaType::OCTET_STREAM);

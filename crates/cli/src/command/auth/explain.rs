@@ -15,8 +15,8 @@ Examples:
   longshore auth explain nginx
   longshore auth explain ghcr.io/a/b --action pull,push --json
 
-No secret is shown. What the token gives access to is read out of it, without a check of its \
-signature, where it is a JSON Web Token, and is not told otherwise.")]
+No secret is shown. If the token is a JSON Web Token, its access rights are printed without \
+checking its signature.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     asked: Asked,
@@ -90,7 +90,9 @@ impl Answer {
             (_, Some(failure)) => failure.clone(),
             (Some(200), None) => "accepted (HTTP 200)".to_owned(),
             (Some(status @ (401 | 403)), None) => format!("refused (HTTP {status})"),
-            (Some(404), None) => "accepted, but there is no such repository (HTTP 404)".to_owned(),
+            (Some(404), None) => {
+                "accepted, but the repository does not exist (HTTP 404)".to_owned()
+            }
             (Some(status), None) => format!("HTTP {status}"),
             (None, None) => "not tried".to_owned(),
         }
@@ -104,8 +106,8 @@ impl Report for Answer {
         };
         line(to, "repository", &self.repository)?;
         for (i, looked) in self.looked.iter().enumerate() {
-            let mark = if looked.found { "taken:" } else { "passed over:" };
-            let name = if i == 0 { "looked for" } else { "" };
+            let mark = if looked.found { "used:" } else { "skipped:" };
+            let name = if i == 0 { "sources" } else { "" };
             line(to, name, &format!("{mark} {}", looked.told))?;
         }
         let user = match &self.credential.user {
@@ -115,17 +117,17 @@ impl Report for Answer {
         let Credential { kind, source, .. } = &self.credential;
         line(to, "credential", &format!("{kind}{user}: {source}"))?;
         match &self.challenge[..] {
-            [] => line(to, "challenge", "none: the registry asks for nothing")?,
+            [] => line(to, "challenge", "none: the registry asks for no credentials")?,
             all => all.iter().try_for_each(|challenge| line(to, "challenge", challenge))?,
         }
         if let Some(service) = &self.token_service {
             line(to, "token service", service)?;
             line(to, "asked", &scopes(&self.asked))?;
-            let granted = self.granted.as_deref().map_or_else(|| "not told".to_owned(), scopes);
+            let granted = self.granted.as_deref().map_or_else(|| "not stated".to_owned(), scopes);
             line(to, "granted", &granted)?;
         }
         if let Some(seconds) = self.expires_in {
-            line(to, "good for", &format!("{seconds} seconds"))?;
+            line(to, "valid for", &format!("{seconds} seconds"))?;
         }
         line(to, "outcome", &self.outcome())
     }

@@ -12,7 +12,7 @@ use crate::location::Location;
 /// The commands below `longshore auth`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Tell step by step how one authenticates for a repository.
+    /// Explain step by step how longshore authenticates for a repository.
     Explain(explain::Arguments),
     /// Print a token for a repository.
     Token(token::Arguments),
@@ -31,10 +31,10 @@ struct Asked {
     /// The repository; a tag or digest makes no difference.
     #[arg(value_name = "REF")]
     location: Location,
-    /// What to be allowed to do: pull, push, delete, or * for all.
+    /// The action to request: pull, push, delete, or * for all.
     #[arg(long, value_name = "ACTION", value_delimiter = ',', default_value = "pull")]
     action: Vec<String>,
-    /// A scope to ask for in place of the actions, such as repository:a/b:pull or registry:catalog:*.
+    /// The scope to request in place of actions, such as repository:a/b:pull or registry:catalog:*.
     #[arg(long, value_name = "SCOPE", conflicts_with = "action")]
     scope: Vec<Scope>,
 }
@@ -48,7 +48,7 @@ impl Asked {
         reference.map(|reference| reference.repository().clone()).ok_or_else(|| {
             longshore::Error::new(longshore::ErrorKind::Invalid)
                 .at(&self.location)
-                .detail("only registries ask who is there")
+                .detail("only registries authenticate")
         })
     }
 

@@ -17,7 +17,7 @@ Examples:
   curl -H \"Authorization: Bearer $(longshore auth token nginx)\" \\
     https://registry-1.docker.io/v2/library/nginx/tags/list
 
-The token is a secret for as long as it is good: with --json, that is told too.")]
+The token is a secret while it is valid. --json prints its lifetime too.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     asked: Asked,

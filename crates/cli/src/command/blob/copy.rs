@@ -23,12 +23,12 @@ Examples:
   longshore blob copy ghcr.io/a/b@sha256:… ghcr.io/a/c
   longshore blob copy ghcr.io/a/b@sha256:… oci:dir
 
-What is there already is left alone. Within one registry the blob is mounted; where the registry would \
-rather have the bytes, they are sent.")]
+Existing blobs are skipped. Within one registry the blob is mounted, or sent if the registry \
+declines.")]
 pub(crate) struct Arguments {
     /// The blob, as LOCATION@DIGEST.
     blob: Location,
-    /// The repository, layout or archive that is to have it too.
+    /// The target repository, layout or archive.
     target: Location,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct MountArguments {
     /// The blob, as REPOSITORY@DIGEST.
     #[arg(value_parser = defaults::reference)]
     blob: Reference,
-    /// The repository that is to have it too.
+    /// The target repository.
     #[arg(value_parser = defaults::repository)]
     repository: Repository,
 }
@@ -74,7 +74,7 @@ pub(super) async fn mount(context: &Context, arguments: MountArguments) -> Resul
         return Err(Error::new(ErrorKind::Invalid)
             .at(&arguments.repository)
             .detail(format!(
-                "a blob is mounted within one registry, and it is at {}",
+                "blobs can be mounted only within one registry; this one is at {}",
                 from.registry()
             ))
             .with_hint("Copy between registries with `longshore blob copy`."));
@@ -111,7 +111,7 @@ enum How {
 impl Report for Copied {
     fn text(&self, to: &mut dyn std::fmt::Write) -> std::fmt::Result {
         let how = match self.how {
-            How::Held => "there already",
+            How::Held => "already there",
             How::Mounted => "mounted",
             How::Sent => "sent",
         };

@@ -20,8 +20,8 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     blobs: Blobs,
-    /// The file to write, shown only when all of it is there and verified; several blobs become files
-    /// of this folder, which is made, named after their digests. `-` is standard output.
+    /// The file to write, created once it is complete and verified. Several blobs are written to
+    /// this folder, named by their digests. `-` is standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -15,7 +15,7 @@ mod put;
 /// The commands below `longshore blob`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write blobs' bytes to standard output or to files, verified.
+    /// Write verified blobs to standard output or files.
     Get(get::Arguments),
     /// Print blobs' sizes.
     #[command(after_help = "\
@@ -23,11 +23,11 @@ Examples:
   longshore blob head nginx@sha256:…
   longshore blob head ghcr.io/a/b sha256:… sha256:…")]
     Head(Blobs),
-    /// Send files, or standard input, as blobs, and print their digests.
+    /// Upload files or standard input as blobs, and print their digests.
     Put(put::Arguments),
-    /// Bring blobs to another place: by a mount where both are at one registry, else by sending them.
+    /// Copy blobs; mount them if both repositories are on one registry.
     Copy(copy::Arguments),
-    /// Take a blob over from another repository of the same registry, without sending it.
+    /// Mount a blob from another repository of the same registry, without sending it.
     Mount(copy::MountArguments),
     /// Remove blobs.
     #[command(after_help = "\

@@ -21,8 +21,8 @@ Examples:
   longshore blob put ghcr.io/a/b *.tar.gz
   tar c dir | longshore blob put ghcr.io/a/b -
 
-What is there already is not sent. Standard input is sent to a registry as it comes, without being \
-kept; should the connection break, it has to be sent again.")]
+Existing blobs are not sent. Standard input is streamed, not kept: if the \
+connection breaks, run the command again.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
     location: Location,
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { location, files, digest } = arguments;
     if digest.is_some() && files.len() > 1 {
-        let reason = "a digest is that of one file, and there are several";
+        let reason = "--digest needs a single file";
         let given = format!("{} files", files.len());
         return Err(longshore::ParseError::new("--digest", &given, reason).into());
     }

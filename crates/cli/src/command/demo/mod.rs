@@ -20,9 +20,9 @@ use crate::output::{line, size};
 Example:
   longshore demo
 
-Starts a registry on a free loopback port in a temporary folder, packs an image out of files at hand, \
-and takes it through push, catalog, ls, inspect, copy, pull, verify and untag. Each step is printed as \
-the command to type. Nothing outside the temporary folder is touched.")]
+Starts a registry on a free loopback port in a temporary folder, packs an image of local files, \
+and runs push, catalog, ls, inspect, copy, pull, verify and untag. Each step is printed as a \
+command. Nothing outside the temporary folder is changed.")]
 pub(crate) struct Arguments {}
 
 pub(crate) async fn run(context: &Context, _: &Arguments) -> Result<()> {
@@ -123,7 +123,7 @@ async fn verify(path: &Path, expected: &Digest) -> Result<()> {
         }
     }
     let count = blobs.len();
-    line(format_args!("{count} blobs, {}, all as their digests say", size(bytes)))
+    line(format_args!("{count} blobs, {}, all match their digests", size(bytes)))
 }
 
 fn differs(what: &str, expected: &Digest, found: &Digest) -> Error {

@@ -24,16 +24,16 @@ Examples:
   longshore inspect nginx:1.27 --platform linux/arm64 --json
   longshore inspect oci-archive:image.tar --unpacked
 
-What compressed layers unpack to is written nowhere: --unpacked reads all of them, and holds them against
+The manifest does not state unpacked sizes: --unpacked reads all layers, and checks them against \
 the diff IDs of the image's config.")]
 pub(crate) struct Arguments {
     /// The image or artifact.
     location: Location,
-    /// Of an index, the image for this platform; otherwise the index itself is shown.
+    /// Choose this platform of a multi-platform image; without it, the index is shown.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Read the layers for what they unpack to; of an index, those of this machine's image unless
-    /// --platform says otherwise.
+    /// Read the layers and show their unpacked sizes and digests, of this machine's image unless
+    /// --platform is given.
     #[arg(long)]
     unpacked: bool,
 }

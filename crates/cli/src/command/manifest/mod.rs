@@ -21,9 +21,9 @@ use crate::output::{self, Report};
 pub(crate) enum Command {
     /// Print a manifest's exact bytes.
     Get(Get),
-    /// Write a manifest's exact bytes; what it lists must be there.
+    /// Write a manifest's exact bytes; everything it lists must exist.
     Put(Put),
-    /// Say what a manifest in a file is, and what is wrong with it by the letter.
+    /// Validate a manifest file against its specification.
     Check(Check),
     /// Sign a Docker schema 1 manifest, and print it.
     Sign(sign::Arguments),
@@ -44,16 +44,16 @@ Examples:
 pub(crate) struct Get {
     /// The image or artifact.
     location: Location,
-    /// Of an index, the manifest of the image for this platform.
+    /// Choose this platform of a multi-platform image.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Take the manifest in this form, or in none; several, where any of them will do.
+    /// Accept the manifest only in this media type, or in one of several.
     #[arg(long, value_name = "TYPE", conflicts_with = "platform")]
     accept: Vec<MediaType>,
-    /// Write it to this file, which shows only when it is whole; `-` is standard output.
+    /// Write it to this file, once it is complete; `-` is standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only this field: names joined by dots, or a JSON Pointer (/layers/0/digest).
+    /// Print only this field: names joined by dots, or a JSON Pointer (/layers/0/digest).
     #[arg(long, value_name = "FIELD", conflicts_with = "output")]
     field: Option<String>,
 }
@@ -65,12 +65,12 @@ Examples:
   longshore manifest check manifest.json
   longshore manifest get nginx:1.27 | longshore manifest check -
 
-Prints what a strict reader would refuse, a problem a line, and ends with 1 if there is any. Nothing is \
-asked of a registry: whether what the manifest lists is there is not looked at.")]
+Prints one problem per line, and exits with 1 if there is any. The command contacts no registry \
+and does not check whether the listed content exists.")]
 pub(crate) struct Check {
-    /// The file that holds the manifest; `-` for standard input.
+    /// The manifest file; `-` for standard input.
     file: PathBuf,
-    /// What the manifest is, where it does not say so itself.
+    /// The manifest's media type, if it does not state one.
     #[arg(long, value_name = "TYPE")]
     media_type: Option<MediaType>,
 }
@@ -81,11 +81,11 @@ pub(crate) struct Check {
 Example:
   longshore manifest get a.example/x:v1 | longshore manifest put a.example/x:v2 -")]
 pub(crate) struct Put {
-    /// Where to: a tag, or the digest that the bytes have.
+    /// Where to store it: a tag, or the digest of the bytes.
     location: Location,
-    /// The file that holds the manifest; `-` for standard input.
+    /// The manifest file; `-` for standard input.
     file: PathBuf,
-    /// What the manifest is, where it does not say so itself.
+    /// The manifest's media type, if it does not state one.
     #[arg(long, value_name = "TYPE")]
     media_type: Option<MediaType>,
 }
@@ -134,7 +134,7 @@ fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
     }
     Err(Error::new(ErrorKind::Unsupported)
         .at(&get.location)
-        .detail(format!("it is {} there, and in no other form", manifest.media_type())))
+        .detail(format!("the manifest exists only as {}", manifest.media_type())))
 }
 
 async fn check(context: &Context, check: Check) -> Result<()> {
@@ -147,7 +147,7 @@ async fn check(context: &Context, check: Check) -> Result<()> {
         0 => Ok(()),
         n => Err(Error::new(ErrorKind::Invalid)
             .at(checked.descriptor.digest)
-            .detail(format!("{n} of its rules are broken"))),
+            .detail(format!("problems found: {n}"))),
     }
 }
 

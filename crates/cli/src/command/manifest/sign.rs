@@ -13,29 +13,29 @@ use crate::output::{self, Report};
 /// The arguments of `longshore manifest sign`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is signed keeps its bytes and with them its digest, unless --tag or --name edits it. Without a \
-key, one is made for this signature and thrown away: registries ask for a signature, not for whose.
+The signed content keeps its bytes and its digest, unless --tag or --name changes it. Without \
+--key, a new key is used once: registries require a signature, but no particular key.
 
 Examples:
   longshore manifest sign schema1.json --key key.pem > signed.json
   longshore manifest get r.example/a:v1 | longshore manifest sign - --tag v2 \\
     | longshore manifest put r.example/a:v2 -")]
 pub(crate) struct Arguments {
-    /// The file that holds the manifest, signed or not; `-` for standard input.
+    /// The manifest file, signed or not; `-` for standard input.
     file: PathBuf,
     /// The private key: EC (P-256, P-384) or RSA, in PEM.
     #[arg(long, value_name = "PEM", env = "LONGSHORE_SIGNING_KEY")]
     key: Option<PathBuf>,
-    /// The file with the key's password, where it has one.
+    /// The file with the key's password, if it has one.
     #[arg(long, value_name = "FILE", requires = "key")]
     password_file: Option<PathBuf>,
-    /// Edit the manifest: it is of this tag.
+    /// Set the manifest's tag before signing.
     #[arg(long)]
     tag: Option<Tag>,
-    /// Edit the manifest: it is of this repository.
+    /// Set the manifest's repository name before signing.
     #[arg(long)]
     name: Option<String>,
-    /// Write the signed manifest to this file, not to standard output.
+    /// Write the signed manifest to this file [default: standard output].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

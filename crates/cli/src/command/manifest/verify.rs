@@ -12,14 +12,14 @@ use crate::output::Report;
 /// The arguments of `longshore manifest verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every signature has to be good; exit code 7 says that one is not, or that there is none. Whether a \
-key is one to be trusted is for you to say: the keys are printed.
+All signatures must be valid; the exit code is 7 if one is not or if there is none. The keys are \
+printed; you decide whether to trust them.
 
 Examples:
   longshore manifest verify r.example/a:v1
   longshore manifest verify schema1.json --json")]
 pub(crate) struct Arguments {
-    /// The manifest: a file, where there is one of that name, `-` for standard input, else a location.
+    /// The manifest: an existing file, `-` for standard input, or a location.
     #[arg(value_name = "REF|FILE")]
     manifest: String,
 }

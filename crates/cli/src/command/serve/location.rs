@@ -7,17 +7,17 @@ use longshore_registry::Builder;
 /// unless one of these says otherwise.
 #[derive(Debug, Args)]
 pub(super) struct LocationOptions {
-    /// Start every `Location` with this URL, where clients reach the registry.
+    /// Start every `Location` with this URL, at which clients reach the registry.
     ///
-    /// Without it, the registry takes the host that the request names and the scheme of the connection.
+    /// Without it, the registry uses the host of the request and the scheme of the connection.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Believe `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto` about host and scheme.
+    /// Take host and scheme from `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
     ///
-    /// Only for a registry that can be reached through a proxy alone, and a proxy that sets these headers.
+    /// Use it only if clients can reach the registry only through a proxy that sets these headers.
     #[arg(long, conflicts_with = "public_url")]
     trust_proxy: bool,
-    /// Send every `Location` as a path, which is right behind every proxy.
+    /// Send every `Location` as a path, which works behind every proxy.
     ///
     /// Some old clients cannot follow it (docker-registry-client-async, moby-distribution).
     #[arg(long, conflicts_with_all = ["public_url", "trust_proxy"])]

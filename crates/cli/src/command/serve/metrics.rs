@@ -113,11 +113,7 @@ impl Metrics {
     fn text(&self, now: &Now) -> String {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
-        page.metric(
-            "requests_total",
-            "counter",
-            "Requests that are over; status 0: the client left.",
-        );
+        page.metric("requests_total", "counter", "Finished requests; status 0: the client left.");
         for (Kind { method, route, status }, count) in &counts.requests {
             let labels = format!(r#"{{method="{method}",route="{route}",status="{status}"}}"#);
             page.sample("requests_total", &labels, count);

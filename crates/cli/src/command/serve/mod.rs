@@ -41,9 +41,9 @@ Examples:
   longshore serve --listen 0.0.0.0:443 --users people --tls-cert host.pem --tls-key host.key
   longshore serve --public-url https://registry.example
 
-Prints the address it listens on, and ends cleanly on SIGTERM or Ctrl-C. Without --users, whoever
-reaches the address may read and write everything. -v logs each request when it is over, in one line
-on stderr.")]
+Prints its address, and ends cleanly on SIGTERM or Ctrl-C. Without --users, everyone who reaches \
+the address can read and write everything. -v logs each finished request to stderr, one line \
+each.")]
 pub(crate) struct Arguments {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
@@ -51,43 +51,43 @@ pub(crate) struct Arguments {
     /// Keep everything in this folder [default: ./registry].
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     root: Option<PathBuf>,
-    /// Keep everything in memory, until the end.
+    /// Keep everything in memory until the registry ends.
     #[arg(long)]
     memory: bool,
-    /// Let in the users of this file only, each to read and write everything: lines of NAME:HASH, as
-    /// `htpasswd -B` writes them. Read again when it changes.
+    /// Admit only the users of this htpasswd file (`htpasswd -B`), each with full access. Read
+    /// again when it changes.
     ///
-    /// Only bcrypt hashes are taken. Reading then needs a password too. Over plain HTTP, passwords
-    /// travel unencrypted: on other addresses than loopback, add --tls-cert and --tls-key.
+    /// Each line is NAME:HASH, with a bcrypt hash. Reading needs a password too. Without TLS,
+    /// passwords travel unencrypted: add --tls-cert and --tls-key on addresses other than loopback.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsOptions,
-    /// Hand out metrics at http://ADDRESS/metrics, for Prometheus; port 0 takes a free one.
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics; port 0 takes a free one.
     ///
-    /// They count requests by method, kind of path and status, and bytes in and out, and say how many
-    /// connections, uploads and stored bytes there are now. They name no repository and no user. Whoever
-    /// reaches the address may read them.
+    /// They count requests by method, kind of path and status, bytes in and out, connections,
+    /// uploads and stored bytes. They contain no repositories or users. Everyone who reaches the
+    /// address can read them.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// Refuse to delete anything.
+    /// Refuse all deletions.
     #[arg(long)]
     no_delete: bool,
-    /// Refuse to change anything.
+    /// Refuse all changes.
     #[arg(long)]
     read_only: bool,
-    /// Take manifests whose blobs or manifests are not there, such as an index of which one platform
-    /// was mirrored.
+    /// Accept manifests with missing blobs or manifests, such as an index with one mirrored
+    /// platform.
     #[arg(long)]
     allow_missing: bool,
-    /// Refuse blobs of more bytes than this, such as 500MB or 10GiB.
+    /// Refuse blobs larger than this, such as 500MB or 10GiB.
     #[arg(long, value_name = "SIZE")]
     max_blob_size: Option<Size>,
-    /// Refuse uploads and manifests that would take the stored bytes above this.
+    /// Refuse uploads and manifests that would exceed this total size.
     ///
-    /// Unfinished uploads count, and so does what a request says that it will send, until it is over: a
-    /// client that sends slowly keeps others from that space, for as long as it sends 60 KiB a minute.
-    /// --users says who may.
+    /// Unfinished uploads count, and so does the announced size of each request until it ends. A
+    /// slow client can hold that space while it sends at least 60 KiB a minute; restrict access
+    /// with --users.
     #[arg(long, value_name = "SIZE")]
     max_total_size: Option<Size>,
     #[command(flatten)]

@@ -20,7 +20,7 @@ use super::file;
 /// Where certificate and key are.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TlsOptions {
-    /// Speak only TLS, with this certificate and its intermediate certificates (PEM). Read again when
+    /// Use TLS only, with this certificate and its intermediate certificates (PEM). Read again when
     /// it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,

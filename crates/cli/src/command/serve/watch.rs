@@ -48,7 +48,7 @@ impl Watch {
                 && let Err(e) = offload(read_again).await
             {
                 let line = one_line(&e);
-                output::warn_again(format_args!("what was read before stays in use: {line}"));
+                output::warn_again(format_args!("still using the previous file: {line}"));
             }
         }
     }

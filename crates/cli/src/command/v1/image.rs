@@ -18,10 +18,10 @@ Examples:
   longshore v1 ancestry old.example:5000/busybox:latest
   longshore v1 ancestry old.example:5000 --id 9e89cc6f…")]
 pub(crate) struct Chosen {
-    /// The repository and tag; with --id, a registry will do.
+    /// The repository and tag; with --id, a registry is enough.
     #[arg(value_name = "IMAGE")]
     place: Place,
-    /// The image's id, in place of a tag.
+    /// The image's id, instead of a tag.
     #[arg(long)]
     id: Option<ImageId>,
     #[command(flatten)]
@@ -43,7 +43,7 @@ Examples:
 pub(crate) struct Json {
     #[command(flatten)]
     chosen: Chosen,
-    /// Only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
+    /// Print only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
     #[arg(long, value_name = "FIELD")]
     field: Option<String>,
 }
@@ -57,7 +57,7 @@ Examples:
 pub(crate) struct Layer {
     #[command(flatten)]
     chosen: Chosen,
-    /// The file to write; shown only when all of it is there.
+    /// The file to write, created once it is complete.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -110,8 +110,8 @@ pub(crate) struct PushJson {
 /// The arguments of `longshore v1 push-layer`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-An upload is complete once the registry knows the checksum of JSON and layer: name the JSON again, and \
-it is told.
+To complete an upload, name the JSON again: the command then sends the checksum of JSON and \
+layer.
 
 Example:
   longshore v1 push-layer old.example:5000 9e89cc6f… layer.tar.gz --image-json image.json")]

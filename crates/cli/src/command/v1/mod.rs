@@ -18,24 +18,24 @@ use crate::output::{self, Report, confirm};
 /// The commands below `longshore v1`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-A repository is REGISTRY/[NAMESPACE/]NAME, in the namespace `library` where none is given. An image is \
+A repository is REGISTRY/[NAMESPACE/]NAME; the default namespace is `library`. An image is \
 REPOSITORY[:TAG], or REGISTRY or REPOSITORY with --id.")]
 pub(crate) enum Command {
-    /// Check that a registry answers, and how.
+    /// Check whether and how a registry answers.
     Ping(Ping),
     /// Search the repositories of a registry.
     Search(Search),
-    /// List the tags of a repository, and the images they name.
+    /// List the tags of a repository and their images.
     #[command(after_help = "\
 Example:
   longshore v1 tags old.example:5000/library/busybox")]
     Tags(InRepository),
-    /// Print the id of the image that a tag names.
+    /// Print the image id of a tag.
     #[command(after_help = "\
 Example:
   longshore v1 id old.example:5000/busybox:latest")]
     Id(InRepository),
-    /// Print what the registry knows of a tag, as JSON.
+    /// Print the registry's data about a tag, as JSON.
     #[command(after_help = "\
 Example:
   longshore v1 tag-json old.example:5000/busybox:latest")]
@@ -47,11 +47,11 @@ Example:
     Images(InRepository),
     /// Print an image's JSON, or one field of it.
     Json(image::Json),
-    /// List the images that an image is made of, itself first.
+    /// List an image and its ancestors.
     Ancestry(image::Chosen),
     /// Write an image's layer to standard output or a file.
     Layer(image::Layer),
-    /// Make a tag name an image.
+    /// Point a tag at an image.
     Tag(SetTag),
     /// Remove a tag; the image stays.
     #[command(after_help = "\
@@ -87,7 +87,7 @@ Examples:
 pub(crate) struct Search {
     /// The registry.
     registry: RegistryName,
-    /// What to look for; without it, everything that the registry lists.
+    /// The words to search for [default: list everything].
     #[arg(default_value = "")]
     words: String,
     /// Print at most this many.
@@ -98,7 +98,7 @@ pub(crate) struct Search {
 /// A repository, or a tag in it.
 #[derive(Debug, Args)]
 pub(crate) struct InRepository {
-    /// The repository, with a tag where one is meant.
+    /// The repository, with a tag if the command needs one.
     #[arg(value_name = "REPOSITORY[:TAG]")]
     place: Place,
     #[command(flatten)]
@@ -207,7 +207,7 @@ async fn remove(context: &Context, remove: &Remove) -> Result<()> {
     remove.place.expect_no_tag()?;
     let repository = remove.place.repository(context, &remove.asking, Access::Write).await?;
     for tagged in repository.tags().await? {
-        output::say(format_args!("goes with it: {}", tagged.tag));
+        output::say(format_args!("also removes: {}", tagged.tag));
     }
     if !remove.yes && !confirm(&format!("Remove {repository}?")) {
         return Err(Error::new(ErrorKind::Canceled)

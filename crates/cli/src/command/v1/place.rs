@@ -18,10 +18,10 @@ pub(super) enum Place {
 /// How registries behind an index are asked.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Asking {
-    /// The registry is an index: get a token there first, and go where it says.
+    /// The registry is an index: get a token from it first, and use the endpoint that it names.
     #[arg(long)]
     index: bool,
-    /// Follow the index to any host, not to its own alone.
+    /// Follow the index to any host, not only its own.
     #[arg(long, requires = "index")]
     any_endpoint: bool,
 }
@@ -43,7 +43,7 @@ impl Place {
     /// # Errors
     /// [`ParseError`] where the text has a tag.
     pub(super) fn expect_no_tag(&self) -> Result<(), ParseError> {
-        let reason = "this is about all of the repository; leave the tag out";
+        let reason = "expected a whole repository, without a tag";
         match self.stated_tag() {
             None => Ok(()),
             Some(_) => Err(ParseError::new("repository", &self.to_string(), reason)),
@@ -127,7 +127,7 @@ impl FromStr for Place {
         let reference: Reference = text.parse()?;
         match reference.digest() {
             None => Ok(Self::Repository(reference)),
-            Some(_) => Err(ParseError::new("reference", text, "the v1 API knows no digests")),
+            Some(_) => Err(ParseError::new("reference", text, "the v1 API has no digests")),
         }
     }
 }

@@ -84,7 +84,7 @@ fn a_new_pair_is_taken_up_and_a_broken_one_is_not() {
     write(&program, &Pair { key: first.for_loopback().key, ..first.for_loopback() });
     let told = server.process.wait_for("warning", DEADLINE).unwrap();
     assert!(told.contains("host.key: not the key of host.pem"), "{told}");
-    assert!(told.contains("stays in use"), "{told}");
+    assert!(told.contains("still using the previous"), "{told}");
     assert!(is_of(&server, &second));
     // It has not given up looking.
     write(&program, &first.for_loopback());

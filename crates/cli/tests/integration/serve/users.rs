@@ -58,14 +58,14 @@ fn the_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
     std::fs::write(&people, "eve:{SHA}nonsense=\n").unwrap();
     let told = server.process.wait_for("warning", DEADLINE).unwrap();
     assert!(told.contains("people: line 1: eve has a SHA-1 hash"), "{told}");
-    assert!(told.contains("stays in use") && !told.contains("nonsense"), "{told}");
+    assert!(told.contains("still using the previous") && !told.contains("nonsense"), "{told}");
     assert_eq!(status("eve", "secret"), 200);
 
     // It is told each time, also in the same words.
     std::fs::write(&people, USERS).unwrap();
     eventually("ann is let in", || status("ann", "secret") == 200);
     std::fs::write(&people, "eve:{SHA}nonsense=\n").unwrap();
-    let warnings = || server.process.printed().matches("longshore: warning: what was").count();
+    let warnings = || server.process.printed().matches("longshore: warning: still using").count();
     eventually("the second warning", || warnings() == 2);
 }
 
@@ -76,7 +76,7 @@ fn a_file_that_is_not_all_bcrypt_is_refused_at_the_start() {
         ("ann:$apr1$a$secret\n", "people: line 1: ann has an MD5 (apr1) hash; expected a bcrypt"),
         ("\nann:secret\n", "people: line 2: ann has a plain password"),
         ("ann\n", "people: line 1: expected NAME:HASH"),
-        ("", "people: nobody is in it"),
+        ("", "people: it has no users"),
     ] {
         std::fs::write(program.path("people"), content).unwrap();
         let e = program.fails(1, "serve --root never --users people");

@@ -89,7 +89,7 @@ impl Content {
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         let io = |e| Error::io(path, e);
         if fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
-            let link = "it is a symbolic link, which is not written through";
+            let link = "it is a symbolic link, and longshore does not write through links";
             return Err(io(std::io::Error::other(link)));
         }
         let mut file = Aside::create(folder(path)?)?.private();

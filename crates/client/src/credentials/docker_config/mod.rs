@@ -64,7 +64,7 @@ impl DockerConfig {
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if it is there and cannot be read;
-    /// [`Invalid`](ErrorKind::Invalid) if it is no JSON object. Both name the file and quote nothing
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a JSON object. Both name the file and quote nothing
     /// of it.
     pub fn load_from(path: impl Into<PathBuf>) -> Result<Self> {
         let name = path.into();
@@ -121,7 +121,7 @@ impl DockerConfig {
         };
         if key.path().is_some() {
             return Err(Error::new(ErrorKind::Unsupported).at(self.name.display()).detail(format!(
-                "{} is kept by the credential helper \"{name}\", which knows whole registries only",
+                "{} is stored by the credential helper \"{name}\", which stores only whole registries",
                 key.registry()
             )));
         }

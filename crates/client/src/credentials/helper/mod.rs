@@ -91,7 +91,7 @@ impl CredentialHelper {
         let output = self.call("get", server.clone().into_bytes()).await?;
         let answer: Answer = match output {
             run::Output::Said(text) => serde_json::from_slice(text.expose().as_bytes())
-                .map_err(|_| self.broken("did not answer \"get\" with the JSON it should"))?,
+                .map_err(|_| self.broken("did not answer \"get\" with the expected JSON"))?,
             run::Output::NotFound => return Ok(None),
         };
         let secret = Secret::new(answer.secret);
@@ -142,7 +142,7 @@ impl CredentialHelper {
         let servers: std::collections::BTreeMap<String, String> =
             match self.call("list", Vec::new()).await? {
                 run::Output::Said(text) => serde_json::from_slice(text.expose().as_bytes())
-                    .map_err(|_| self.broken("did not answer \"list\" with the JSON it should"))?,
+                    .map_err(|_| self.broken("did not answer \"list\" with the expected JSON"))?,
                 run::Output::NotFound => return Ok(Vec::new()),
             };
         Ok(servers.into_iter().collect())
@@ -152,7 +152,7 @@ impl CredentialHelper {
         let Some(path) = self.find() else {
             return Err(Error::new(ErrorKind::NotFound)
                 .at(&self.program)
-                .detail("there is no such program on the PATH")
+                .detail("the program is not on the PATH")
                 .with_hint("Install the credential helper, or remove it from the configuration."));
         };
         let (program, timeout) = (self.program.clone(), self.helpers.timeout);

@@ -94,7 +94,7 @@ fn wait(
     [stdout, stderr]: &Streams,
     deadline: Instant,
 ) -> Result<(ExitStatus, Secret, String)> {
-    let late = || Error::new(ErrorKind::Timeout).detail("it took too long and was ended");
+    let late = || Error::new(ErrorKind::Timeout).detail("it took too long and was stopped");
     let left = || deadline.saturating_duration_since(Instant::now());
     let said = stdout.recv_timeout(left()).map_err(|_| late())?;
     if said.len() as u64 > OUTPUT_LIMIT {

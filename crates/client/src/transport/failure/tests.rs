@@ -134,7 +134,7 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
         (other(Arc::new(SelfSigned)), "is not trusted: self-signed", "--ca-file FILE"),
         (
             other(Arc::new(webpki::Error::CaUsedAsEndEntity)),
-            "is not trusted: it is an authority's, not a server's",
+            "is not trusted: it is a CA certificate, not a server certificate",
             "--ca-file FILE",
         ),
         (CertificateError::UnknownIssuer, "is not trusted: unknown authority", skip),
@@ -181,7 +181,7 @@ fn a_proxy_is_named_where_it_is_the_one_that_failed() {
         (
             connecting(&[PROXY_LOGIN], None),
             "the proxy http://p:1 asks for a user and password",
-            Some("see the proxy's settings"),
+            Some("in the proxy's settings"),
         ),
         (
             connecting(&[NO_PROXY], certificate(CertificateError::UnknownIssuer)),

@@ -203,7 +203,7 @@ async fn trap_23_basic_over_http_takes_an_explicit_word_unless_it_stays_on_this_
     let withheld = || client().credentials(unasked(there.registry()));
     let e = list(&withheld().build().repository(&there)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
-    assert!(e.to_string().contains("not sent over plain HTTP unless that is asked for"), "{e}");
+    assert!(e.to_string().contains("not sent over plain HTTP unless you allow it"), "{e}");
     // Nor does a token service get them.
     let challenge = bearer_at(&format!("http://{}/token", there.registry()));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -243,7 +243,7 @@ async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_
     ] {
         server.expect(basic());
         let e = list(&at(&server, client)).await.unwrap_err();
-        let exactly = format!("unless they are kept for exactly {}", name(&server));
+        let exactly = format!("unless they are stored for exactly {}", name(&server));
         assert!(e.to_string().contains(&exactly), "{e}");
     }
     let machine = format!("machine {} login username password password", name(&server));
@@ -259,7 +259,7 @@ async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_
     let through = Exchange::new("GET", url).without("authorization").answer(401);
     server.expect(through.header("www-authenticate", "Basic realm=\"r\""));
     let e = list(&at(&server, proxied)).await.unwrap_err();
-    assert!(e.to_string().contains("unless that is asked for"), "{e}");
+    assert!(e.to_string().contains("unless you allow it"), "{e}");
     server.finish();
 }
 

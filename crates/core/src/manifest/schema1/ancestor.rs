@@ -64,7 +64,7 @@ impl Ancestor {
             cmd: Option<Vec<String>>,
         }
         let image: V1Image = serde_json::from_str(json).map_err(|e| {
-            Error::new(ErrorKind::Invalid).detail(format!("v1Compatibility is no v1 image: {e}"))
+            Error::new(ErrorKind::Invalid).detail(format!("v1Compatibility is not a v1 image: {e}"))
         })?;
         let command = image.container_config.and_then(|container| container.cmd);
         let history = History {

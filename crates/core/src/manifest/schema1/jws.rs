@@ -72,7 +72,7 @@ impl RawManifest {
     /// before the end of the document, indented as the rest is.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is no schema 1, or the key is too weak to sign;
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is not schema 1, or the key is too weak to sign;
     /// [`Invalid`](ErrorKind::Invalid) if it is one and broken.
     ///
     /// Source: libtrust, `jsonsign.go`.
@@ -152,7 +152,7 @@ fn embed(payload: &[u8], key: &SigningKey) -> Result<Vec<u8>> {
     let start = end.and_then(|end| last_visible(&payload[..end]));
     let Some(start) = start.filter(|start| payload[*start] != b'{') else {
         let error = Error::new(ErrorKind::Invalid).at(Digest::sha256(payload));
-        return Err(error.detail("a document to sign is a JSON object that says something"));
+        return Err(error.detail("expected a non-empty JSON object to sign"));
     };
     let (body, tail) = payload.split_at(start + 1);
     let format = json!({ "formatLength": body.len(), "formatTail": to_base64url(tail) });

@@ -22,10 +22,11 @@ impl SigningKey {
     /// A new key on P-256, to be thrown away: registries ask for a signature, not for whose.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if the system has no random numbers.
+    /// [`Io`](ErrorKind::Io) if the system's random number generator failed.
     pub fn generate() -> Result<Self> {
-        let (signer, point) = Signer::generate()
-            .ok_or_else(|| Error::new(ErrorKind::Io).detail("the system has no random numbers"))?;
+        let (signer, point) = Signer::generate().ok_or_else(|| {
+            Error::new(ErrorKind::Io).detail("the system's random number generator failed")
+        })?;
         Ok(Self {
             signer: Some(signer),
             public: PublicKey(Public::Ec { curve: Curve::P256, point }),
@@ -66,9 +67,10 @@ impl SigningKey {
         let signer = self.signer.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported)
                 .at(format!("key {}", self.public.id()))
-                .detail("RSA keys sign from 2048 bits on")
+                .detail("RSA keys need at least 2048 bits")
         })?;
-        let refused = || Error::new(ErrorKind::Io).detail("the system has no random numbers");
+        let refused =
+            || Error::new(ErrorKind::Io).detail("the system's random number generator failed");
         signer.sign(message).ok_or_else(refused)
     }
 }

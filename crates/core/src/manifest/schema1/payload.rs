@@ -54,9 +54,9 @@ pub(in super::super) fn payload(manifest: &[u8]) -> Option<Vec<u8>> {
 /// A clause that says what does not fit.
 pub(super) fn signed(manifest: &[u8]) -> Result<Signed, &'static str> {
     let mut document: Map<String, Value> =
-        serde_json::from_slice(manifest).map_err(|_| "it is no JSON object")?;
+        serde_json::from_slice(manifest).map_err(|_| "it is not a JSON object")?;
     if document.get("schemaVersion").and_then(Value::as_u64) != Some(1) {
-        return Err("it is no schema 1");
+        return Err("it is not schema 1");
     }
     let signatures = document.remove("signatures").ok_or("it is not signed")?;
     let signatures: Vec<Signature> =
@@ -70,7 +70,7 @@ pub(super) fn signed(manifest: &[u8]) -> Result<Signed, &'static str> {
     }
     let payload = format.payload(manifest)?;
     let said: Map<String, Value> =
-        serde_json::from_slice(&payload).map_err(|_| "what is signed is no JSON object")?;
+        serde_json::from_slice(&payload).map_err(|_| "the signed content is not a JSON object")?;
     if said != document {
         return Err("it says more than what is signed, or something else");
     }
@@ -127,7 +127,7 @@ mod tests {
             (document(&other_length, ""), "disagree"),
             (document(&other_tail, ""), "disagree"),
             (document(&[signature(6628, "Cn0")], ""), "shorter"),
-            (document(&[signature(8, "Cn0")], ""), "no JSON"),
+            (document(&[signature(8, "Cn0")], ""), "not a JSON"),
             (document(&[signature(PAYLOAD.len() - 2, "!")], ""), "formatTail"),
             (one.replace("eyJ", "eyK"), "protected"),
             (one.replace("eyJ", "!"), "protected"),
@@ -135,8 +135,8 @@ mod tests {
             (document(&["1".to_owned()], ""), "unreadable"),
             (PAYLOAD.to_owned(), "not signed"),
             // A schema 2 manifest must be its bytes.
-            (one.replace("Version\": 1", "Version\": 2"), "no schema 1"),
-            (String::new(), "no JSON"),
+            (one.replace("Version\": 1", "Version\": 2"), "not schema 1"),
+            (String::new(), "not a JSON"),
         ] {
             let clause = signed(bad.as_bytes()).err().unwrap_or_else(|| panic!("took {bad}"));
             assert!(clause.contains(word), "{bad}: {clause}");

@@ -24,7 +24,7 @@ pub(super) enum Parts {
 pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static str> {
     let (label, body) = private_key(pem).ok_or("no private key in PEM is in it")?;
     if body.contains("ENCRYPTED") {
-        return Err("its encryption is OpenSSL's own; write it anew with openssl pkcs8 -topk8");
+        return Err("its encryption is OpenSSL's own; convert it with openssl pkcs8 -topk8");
     }
     let text: String = body.split_ascii_whitespace().collect();
     let der = STANDARD.decode(text).map_err(|_| "its PEM is not base64")?;
@@ -33,7 +33,7 @@ pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static 
         "EC PRIVATE KEY" => sec1(&der, None)?,
         "RSA PRIVATE KEY" => Some(Parts::Rsa { pkcs1: der }),
         "ENCRYPTED PRIVATE KEY" => {
-            let password = password.ok_or("it is encrypted, and there is no password for it")?;
+            let password = password.ok_or("it is encrypted, and no password is given")?;
             pkcs8(&decrypted(&der, password.as_bytes())?)?
         }
         _ => return Err("it is neither an EC nor an RSA key"),
@@ -83,7 +83,7 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Result<Option<Parts>, &'static str>
         Some(P384) => Curve::P384,
         _ => return Err("it is on another curve than P-256 and P-384"),
     };
-    let point = point.ok_or("its public part is missing; write it anew with openssl ec")?;
+    let point = point.ok_or("its public part is missing; add it with openssl ec")?;
     let (scalar, point) = (scalar.to_vec(), point.to_vec());
     Ok(Some(Parts::Ec { curve, scalar, point }))
 }

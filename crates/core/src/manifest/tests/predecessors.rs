@@ -113,9 +113,9 @@ fn the_kind_of_a_document_is_told_by_its_fields() {
     }
     // Others call these `application/json`, `null`, or an index: they are no manifests.
     for (text, reason) in [
-        ("{}", "neither the store nor the document says"),
+        ("{}", "neither the store nor the document states"),
         ("[]", "not a valid manifest"),
-        (r#"{"mediaType":null}"#, "neither the store nor the document says"),
+        (r#"{"mediaType":null}"#, "neither the store nor the document states"),
         (r#"{"manifests":[],"layers":[]}"#, "both \"manifests\" and \"layers\""),
     ] {
         let shown = raw(text).unwrap_err().to_string();
@@ -229,7 +229,7 @@ fn a_strict_reader_refuses_what_is_passed_on_here() {
         (document(2, docker, &oci_config, &gzip), "the config is"),
         (
             document(2, docker, &docker_config, &config("docker.image.rootfs.diff.tar")),
-            "layers[0] is application/vnd.docker.image.rootfs.diff.tar, no layer",
+            "layers[0] is application/vnd.docker.image.rootfs.diff.tar, not a layer type",
         ),
         (document(2, oci, &oci_config, &gzip), "layers[0] is"),
         (document(2, oci, &docker_config, &gzip), "the config is"),

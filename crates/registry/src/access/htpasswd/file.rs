@@ -33,7 +33,7 @@ impl Entries {
             }
         }
         let Some(any) = hashes.values().next().cloned() else {
-            return Err(invalid("nobody is in it; expected lines of NAME:HASH".to_owned()));
+            return Err(invalid("it has no users; expected lines of NAME:HASH".to_owned()));
         };
         Ok(Self { hashes, any })
     }
@@ -136,7 +136,7 @@ mod tests {
         }
         for empty in ["", "\n# nobody\n"] {
             let e = Entries::parse(empty).err().unwrap();
-            assert!(e.to_string().contains("nobody is in it"), "{e}");
+            assert!(e.to_string().contains("it has no users"), "{e}");
         }
     }
 }
