@@ -15,6 +15,7 @@ mod global;
 mod help;
 mod input;
 mod location;
+mod message;
 mod network;
 mod output;
 mod progress;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         Err(e) if output::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             if !exit::is_told(&e) {
-                output::error(&e, verbose);
+                message::error(&e, verbose);
             }
             ExitCode::from(exit::code(&e))
         }
@@ -146,12 +147,12 @@ fn log(global: &Global) {
             .with_target(false)
             .with_ansi(false)
             .with_writer(
-                (|| output::Event::Failure)
+                (|| message::Event::Failure)
                     .with_filter(|e| *e.level() == LevelFilter::ERROR)
                     .or_else(
-                        (move || output::Event::Wait { in_json })
+                        (move || message::Event::Wait { in_json })
                             .with_filter(|e| *e.level() == LevelFilter::INFO)
-                            .or_else(|| output::Event::Warning),
+                            .or_else(|| message::Event::Warning),
                     ),
             )
             .init(),

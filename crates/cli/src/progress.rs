@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use longshore::{CopyEvent, Descriptor, Digest, Printable, Progress};
 
-use crate::output::{LiveBars, say, size};
+use crate::message::{LiveBars, say};
+use crate::output::size;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use longshore::{
 };
 
 use crate::context::Context;
-use crate::output::{ask, warn};
+use crate::message::{ask, warn};
 
 /// The arguments of `longshore login`.
 #[derive(Debug, Args)]

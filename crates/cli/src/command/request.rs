@@ -10,7 +10,8 @@ use longshore::{Body, Error, ErrorKind, ParseError, RawReply, RawRequest, Regist
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::output::{self, Report, say};
+use crate::message::say;
+use crate::output::{self, Report};
 
 /// The arguments of `longshore request`.
 #[derive(Debug, Args)]

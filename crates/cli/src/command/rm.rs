@@ -3,7 +3,7 @@ use longshore::{Error, ErrorKind, Result, layout_listing};
 
 use crate::context::Context;
 use crate::location::Location;
-use crate::output::{confirm, say};
+use crate::message::{confirm, say};
 
 /// The arguments of `longshore rm`.
 #[derive(Debug, Args)]

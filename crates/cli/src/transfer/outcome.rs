@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::exit;
 use crate::location::{Entry, Location};
-use crate::output::{Report, say, size};
+use crate::message::say;
+use crate::output::{Report, size};
 
 /// What was copied, and what was not.
 #[derive(Serialize)]

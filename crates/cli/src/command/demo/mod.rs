@@ -46,7 +46,7 @@ async fn start(folder: &Path) -> Result<(String, tokio::task::JoinHandle<()>)> {
     let server = tokio::spawn(async move {
         let for_ever = std::future::pending();
         if let Err(e) = longshore_registry::serve(listener, registry, for_ever).await {
-            crate::output::error(&e, false);
+            crate::message::error(&e, false);
         }
     });
     Ok((address, server))

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::location::Location;
+use crate::message;
 use crate::output::{self, Report};
 
 /// The commands below `longshore manifest`.
@@ -162,7 +163,7 @@ struct Checked {
 impl Report for Checked {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         let Descriptor { media_type, digest, size, .. } = &self.descriptor;
-        output::say(format_args!("{digest}: {size} bytes of {media_type}"));
+        message::say(format_args!("{digest}: {size} bytes of {media_type}"));
         self.problems.iter().try_for_each(|problem| writeln!(to, "{}", Printable(problem)))
     }
 }
@@ -208,7 +209,7 @@ struct Written(Descriptor);
 
 impl Report for Written {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        output::say(format_args!("wrote {} bytes as {}", self.0.size, self.0.media_type));
+        message::say(format_args!("wrote {} bytes as {}", self.0.size, self.0.media_type));
         writeln!(to, "{}", self.0.digest)
     }
 }

@@ -8,6 +8,7 @@ use longshore::{
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::message;
 use crate::output::{self, Report};
 
 /// The arguments of `longshore manifest sign`.
@@ -56,7 +57,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     };
     match arguments.output {
         None => {
-            output::say(format_args!("signed {} with key {}", report.digest, report.key_id));
+            message::say(format_args!("signed {} with key {}", report.digest, report.key_id));
             output::bytes(signed.bytes())
         }
         Some(_) => context.output().report(&report),
@@ -102,7 +103,7 @@ struct Signed {
 
 impl Report for Signed {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        output::say(format_args!("signed by key {} ({})", self.key_id, self.algorithm));
+        message::say(format_args!("signed by key {} ({})", self.key_id, self.algorithm));
         writeln!(to, "{}", Printable(&self.digest))
     }
 }

@@ -29,7 +29,8 @@ use self::tls::{Current, TlsListener, TlsOptions};
 use self::users::Users;
 use self::watch::Watch;
 use crate::context::Context;
-use crate::output::{self, Report, say};
+use crate::message::{self, say};
+use crate::output::Report;
 use crate::signal::told_to_end;
 
 /// The arguments of `longshore serve`.
@@ -184,7 +185,7 @@ fn watched_certificate(pair: tls::Pair) -> Result<Current> {
 fn warn(arguments: &Arguments) {
     let is_encrypted = arguments.tls.pair().is_some() || arguments.location.are_behind_tls();
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {
-        output::warn(format_args!(
+        message::warn(format_args!(
             "passwords travel to {} unencrypted; add --tls-cert and --tls-key",
             arguments.listen
         ));

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use longshore::{Error, Result, blob_file, offload};
 
-use crate::output;
+use crate::message;
 
 /// Files, and how they looked when they were last read.
 ///
@@ -48,7 +48,7 @@ impl Watch {
                 && let Err(e) = offload(read_again).await
             {
                 let line = one_line(&e);
-                output::warn_again(format_args!("still using the previous file: {line}"));
+                message::warn_again(format_args!("still using the previous file: {line}"));
             }
         }
     }

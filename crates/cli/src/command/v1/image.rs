@@ -9,6 +9,7 @@ use longshore::{Body, Digest, Error, MANIFEST_LIMIT, Result, blob_file};
 
 use super::place::{Asking, Place};
 use crate::context::Context;
+use crate::message;
 use crate::output;
 
 /// An image, by tag or by id.
@@ -145,7 +146,7 @@ pub(super) async fn layer(context: &Context, layer: &Layer) -> Result<()> {
     match image.layer().await?.checked(&json) {
         Ok(checked) => output::blob(checked, to).await,
         Err(layer) => {
-            output::warn("the registry states no checksum: the layer is not verified");
+            message::warn("the registry states no checksum: the layer is not verified");
             output::blob(layer.into_stream(), to).await
         }
     }

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use self::place::{Asking, Place};
 use crate::context::Context;
-use crate::output::{self, Report, confirm};
+use crate::message::{self, confirm};
+use crate::output::{self, Report};
 
 /// The commands below `longshore v1`.
 #[derive(Debug, Subcommand)]
@@ -207,7 +208,7 @@ async fn remove(context: &Context, remove: &Remove) -> Result<()> {
     remove.place.expect_no_tag()?;
     let repository = remove.place.repository(context, &remove.asking, Access::Write).await?;
     for tagged in repository.tags().await? {
-        output::say(format_args!("also removes: {}", tagged.tag));
+        message::say(format_args!("also removes: {}", tagged.tag));
     }
     if !remove.yes && !confirm(&format!("Remove {repository}?")) {
         return Err(Error::new(ErrorKind::Canceled)
