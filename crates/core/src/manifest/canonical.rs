@@ -76,3 +76,17 @@ impl RawManifest {
         Self::of_document(&document, media_type)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_canonical_form_of_a_number_stays_what_it_is() {
+        for number in ["184467440737095516164467440737095516157", "1.5e300", "0.1", "-0"] {
+            let first = canonical_json(&serde_json::from_str::<Value>(number).unwrap()).unwrap();
+            let read: Value = serde_json::from_slice(&first).unwrap();
+            assert_eq!(canonical_json(&read).unwrap(), first, "{number}");
+        }
+    }
+}
