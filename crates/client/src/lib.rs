@@ -48,6 +48,9 @@ mod credentials;
 mod endpoint;
 mod environment;
 mod exchange;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod link;
 mod listing;
 mod origin;

@@ -43,6 +43,9 @@ mod compression;
 mod docker_archive;
 mod document;
 mod folder;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layer;
 mod members;
 mod oci_archive;

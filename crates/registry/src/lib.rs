@@ -44,6 +44,9 @@ mod access;
 mod answered;
 mod backend;
 mod budget;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod incoming;
 mod limits;

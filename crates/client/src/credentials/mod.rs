@@ -28,6 +28,8 @@ pub use helper::{CredentialHelper, Helpers};
 pub use key::CredentialKey;
 pub use memory::MemoryCredentials;
 pub use netrc::Netrc;
+#[cfg(fuzzing)]
+pub(crate) use netrc::entries as netrc_entries;
 pub use pattern::RegistryPattern;
 pub use secret::Secret;
 pub(crate) use user_info::user_info;

@@ -140,6 +140,16 @@ fn parse(text: &str) -> Vec<Entry> {
     entries
 }
 
+/// Machine, login and password of each entry, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn entries(text: &str) -> Vec<(String, String, Option<String>)> {
+    let plain = |entry: Entry| {
+        let password = entry.password.map(|password| password.expose().to_owned());
+        (entry.machine, entry.login, password)
+    };
+    parse(text).into_iter().map(plain).collect()
+}
+
 /// The words of a line, which may be quoted.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();

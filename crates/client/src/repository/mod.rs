@@ -30,6 +30,8 @@ use longshore_core::{
     Result, Source, Tag, TagOrDigest, Target,
 };
 
+#[cfg(fuzzing)]
+pub(crate) use range::{check_content_range, upload_offset};
 pub use upload::Upload;
 
 use crate::auth::{Scope, Scopes};

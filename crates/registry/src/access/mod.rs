@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use longshore_core::RepositoryName;
 
 pub use htpasswd::Htpasswd;
+#[cfg(fuzzing)]
+pub(crate) use htpasswd::entries as htpasswd_entries;
 pub use open::Open;
 pub use tokens::Tokens;
 pub use users::{Rights, Users};

@@ -162,6 +162,14 @@ impl fmt::Debug for Htpasswd {
     }
 }
 
+/// Names and hashes, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn entries(text: &str) -> Result<Vec<(String, String)>> {
+    let entries = Entries::parse(text)?;
+    let pair = |name: &str| (name.to_owned(), entries.hash(name).0.to_owned());
+    Ok(entries.names().map(pair).collect())
+}
+
 /// 5 minutes: a push of many layers costs one check.
 const KNOWN_TIME: Duration = Duration::from_secs(300);
 /// 4,096 users at a time, less than 1 MB; the next one is checked each time.

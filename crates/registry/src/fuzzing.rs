@@ -1,0 +1,36 @@
+//! Doors to the private parsers of foreign text, for the fuzz targets in `fuzz/`.
+//!
+//! Only under `cfg(fuzzing)`, which cargo-fuzz sets; the client's module of this name says why.
+
+use std::ops::Range;
+
+use longshore_core::{ParseError, Result};
+
+use crate::access::htpasswd_entries;
+use crate::range::{Wanted, of_chunk};
+
+/// The bytes that a `Range` header asks for, of a blob of `size` bytes; `None` for 416.
+#[must_use]
+pub fn wanted(header: &str, size: u64) -> Option<Range<u64>> {
+    match Wanted::parse(header, size) {
+        Wanted::Whole => Some(0..size),
+        Wanted::Part(range) => Some(range),
+        Wanted::Nothing => None,
+    }
+}
+
+/// The bytes that the `Content-Range` of an upload's chunk covers.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn chunk_range(header: &str) -> Result<Range<u64>, ParseError> {
+    of_chunk(header)
+}
+
+/// Names and hashes of a password file, by name.
+///
+/// # Errors
+/// The line, and what is wrong with it.
+pub fn htpasswd(text: &str) -> Result<Vec<(String, String)>> {
+    htpasswd_entries(text)
+}
