@@ -32,7 +32,7 @@ pub(crate) fn missing() -> Vec<&'static Ability> {
 /// What to say of it.
 pub(crate) fn left_out(ability: &Ability) -> String {
     format!(
-        "left out: this machine lacks {}: tests with `{}` in their name did not run",
+        "this machine lacks {}: tests with `{}` in their name did not run",
         ability.name, ability.in_test_names
     )
 }

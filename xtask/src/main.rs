@@ -12,15 +12,17 @@
 mod abilities;
 mod bench;
 mod failure;
+mod fuzz;
 mod layers;
 mod licences;
 mod metadata;
 mod peers;
 mod python_clients;
-mod rust_version;
+mod setup;
 mod step;
 mod summary;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -43,13 +45,12 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     // The tasks name files from the workspace's root, wherever they are called from.
     std::env::set_current_dir(metadata::root()).map_err(|e| Failure::new(e.to_string()))?;
     match task {
-        "test" | "ci" => test::run(),
+        "setup" => setup::run(),
+        "test" => test::run(arguments),
+        "fuzz" => fuzz::run(arguments),
         "bench" => bench::run(arguments),
         "fix" => fix(),
-        "predecessors" => python_clients::set_up(),
         "layers" => layers::run(),
-        "licences" => licences::run(),
-        "rust-version" => rust_version::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
@@ -61,22 +62,27 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
 /// Formats, and applies what clippy proposes, also to files that are not committed yet.
 fn fix() -> Result<(), Failure> {
     let mut steps = Steps::default();
-    steps.cargo("fmt", &["fmt", "--all"])?;
+    format(&mut steps)?;
     let clippy = "clippy --workspace --all-targets --fix --allow-dirty --allow-staged";
     steps.cargo("clippy", &clippy.split(' ').collect::<Vec<_>>())?;
-    steps.cargo("fmt", &["fmt", "--all"])
+    format(&mut steps)
+}
+
+fn format(steps: &mut Steps) -> Result<(), Failure> {
+    steps.cargo("fmt", &["fmt", "--all"])?;
+    steps.cargo("fmt of the fuzz targets", &["fmt", "--manifest-path", "fuzz/Cargo.toml"])
 }
 
 const HELP: &str = "\
 cargo xtask TASK
 
-  test          everything: set-up, format, clippy, layers, licences, build, tests, documentation
-  ci            the same: exactly what continuous integration runs
-  bench [N]     measure longshore beside skopeo and oci-client, N rounds [default: 5]
-  fix           format, and apply what clippy proposes
-  layers        hold the imports in the sources against the tables in docs/design.md
-  licences      hold the dependencies against deny.toml
-  predecessors  install the earlier clients, in Python, that tests compare longshore with
-  rust-version  hold the dependencies against the workspace's rust-version
-  help          this text
+  setup          install what tests need: other programs (Debian, as root), Python clients, rustfmt, clippy
+  test [PART]... run all checks and tests, set-up included where it may, or only the parts named:
+                 format, layers, licences, clippy, features, tests, docs
+  fuzz [TARGET] [--seconds N] [--seed N]
+                 run all fuzz targets, or one, for N seconds each [default: 60]
+  bench [N]      measure longshore beside skopeo and oci-client, N rounds [default: 5]
+  fix            format, and apply what clippy proposes
+  layers         hold the imports in the sources against the tables in docs/design.md
+  help           this text
 ";

@@ -34,7 +34,6 @@ pub(crate) struct Package {
     id: String,
     pub(crate) name: String,
     pub(crate) version: String,
-    pub(crate) rust_version: Option<String>,
     /// An SPDX expression.
     pub(crate) license: Option<String>,
     pub(crate) manifest_path: PathBuf,
@@ -144,7 +143,7 @@ mod tests {
     fn metadata() -> Metadata {
         let package = |name: &str| {
             serde_json::json!({"id": name, "name": name, "version": "1.0.0",
-                "rust_version": null, "license": "MIT", "manifest_path": "Cargo.toml"})
+                "license": "MIT", "manifest_path": "Cargo.toml"})
         };
         let on = |name: &str, kind: Option<&str>| serde_json::json!({"pkg": name, "dep_kinds": [{"kind": kind}]});
         let packages = ["own", "near", "far", "testing"].map(package);

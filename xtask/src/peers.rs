@@ -79,12 +79,13 @@ pub(crate) fn set_up() -> Vec<&'static Peer> {
     self::missing()
 }
 
-fn missing() -> Vec<&'static Peer> {
+/// The peers that are not here.
+pub(crate) fn missing() -> Vec<&'static Peer> {
     PEERS.iter().filter(|peer| !peer.is_here()).collect()
 }
 
 /// Whether packages may be installed here, or why not.
-fn may_install() -> Result<(), &'static str> {
+pub(crate) fn may_install() -> Result<(), &'static str> {
     if !Path::new("/usr/bin/apt-get").exists() {
         return Err("there is no apt-get on this system");
     }
@@ -164,28 +165,9 @@ pub(crate) fn do_not_start() -> Result<Vec<&'static Peer>, Failure> {
 pub(crate) fn left_out(peer: &Peer) -> String {
     let why = if peer.is_here() { "does not start here" } else { "is not here" };
     format!(
-        "left out: {} {why} (Debian: {}): tests with `{}` in their name did not run",
+        "{} {why} (Debian: {}): tests with `{}` in their name did not run",
         peer.program,
         peer.packages.join(" "),
         peer.in_test_names
     )
 }
-
-/// Installs rustup's components that the checks need, if they are missing and rustup is there.
-/// Returns those that are missing still.
-pub(crate) fn components() -> Vec<&'static str> {
-    let missing = |component: &&str| !works("cargo", &[component, "--version"]);
-    for (command, component) in COMPONENTS {
-        if missing(&command) && works("rustup", &["--version"]) {
-            let mut rustup = Command::new("rustup");
-            if let Err(failure) = succeed(rustup.args(["component", "add", component])) {
-                println!("{failure}");
-            }
-        }
-    }
-    let commands = COMPONENTS.iter().map(|(command, _)| *command);
-    commands.filter(missing).collect()
-}
-
-/// Subcommands of cargo, and the components of rustup that they come in.
-const COMPONENTS: [(&str, &str); 2] = [("fmt", "rustfmt"), ("clippy", "clippy")];

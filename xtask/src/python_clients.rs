@@ -17,9 +17,7 @@ pub(crate) const NAME: &str = "predecessors";
 
 /// Makes the environment, unless it is there and has what is asked for.
 pub(crate) fn set_up() -> Result<(), Failure> {
-    let folder = Metadata::load()?.target_directory.join(NAME);
-    let wanted =
-        fs::read_to_string(REQUIREMENTS).map_err(|e| Failure::io(Path::new(REQUIREMENTS), &e))?;
+    let (folder, wanted) = (folder()?, requirements()?);
     if is_current(&folder, &wanted) {
         println!("the earlier clients are here");
         return Ok(());
@@ -31,11 +29,29 @@ pub(crate) fn set_up() -> Result<(), Failure> {
     fs::write(&stamp, wanted).map_err(|e| Failure::io(&stamp, &e))
 }
 
+/// Checks that they are here.
+///
+/// # Errors
+/// How to get them.
+pub(crate) fn check() -> Result<(), Failure> {
+    let (folder, wanted) = (folder()?, requirements()?);
+    if is_current(&folder, &wanted) {
+        return Ok(());
+    }
+    Err(Failure::new("not installed; `cargo xtask setup` does it"))
+}
+
 /// What to say where they are not.
 pub(crate) fn left_out(reason: &Failure) -> String {
-    format!(
-        "left out: the earlier clients, in Python ({reason}): the test target `{NAME}` did not run"
-    )
+    format!("the earlier clients, in Python ({reason}): the test target `{NAME}` did not run")
+}
+
+fn folder() -> Result<PathBuf, Failure> {
+    Ok(Metadata::load()?.target_directory.join(NAME))
+}
+
+fn requirements() -> Result<String, Failure> {
+    fs::read_to_string(REQUIREMENTS).map_err(|e| Failure::io(Path::new(REQUIREMENTS), &e))
 }
 
 /// Whether the environment was made of these requirements, and its interpreter is still there.

@@ -1,73 +1,138 @@
-//! `cargo xtask test`: everything, in the order in which failures are cheapest.
+//! `cargo xtask test [PART]...`: checks and tests, in the order in which failures are cheapest.
 
 use crate::abilities::{self, Ability};
 use crate::failure::Failure;
 use crate::peers::{self, PEERS, Peer};
 use crate::step::{Steps, cargo, follow, succeed};
 use crate::summary::Summary;
-use crate::{layers, licences, python_clients, rust_version};
+use crate::tools::{self, Tool};
+use crate::{layers, licences, python_clients, setup};
 
-/// Runs every check and test. The last line printed is `N passed, N failed`.
-pub(crate) fn run() -> Result<(), Failure> {
-    let mut steps = Steps::default();
-    let mut report = Report::default();
-    let outcome = all(&mut steps, &mut report);
-    steps.print_times();
+/// What can be run by itself, here and as a job of continuous integration.
+struct Part {
+    name: &'static str,
+    /// What it needs besides cargo.
+    tool: Option<Tool>,
+    work: fn(&mut Run) -> Result<(), Failure>,
+}
+
+const PARTS: [Part; 7] = [
+    Part { name: "format", tool: Some(tools::FMT), work: format },
+    Part { name: "layers", tool: None, work: |run| run.steps.step("layers", layers::run) },
+    Part { name: "licences", tool: None, work: |run| run.steps.step("licences", licences::run) },
+    Part { name: "clippy", tool: Some(tools::CLIPPY), work: clippy },
+    Part { name: "features", tool: Some(tools::HACK), work: features },
+    Part { name: "tests", tool: None, work: build_and_test },
+    Part { name: "docs", tool: None, work: |run| run.steps.step("docs", documentation) },
+];
+
+/// Runs the parts of these names; all of them, after the set-up, if there are none.
+///
+/// The last line printed is `N passed, N failed`.
+pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
+    let mut run = Run::default();
+    let outcome = if names.is_empty() { run.everything() } else { run.only(names) };
+    run.steps.print_times();
     println!();
-    for line in &report.left_out {
-        println!("{line}");
+    for line in &run.left_out {
+        println!("left out: {line}");
     }
-    for name in &report.summary.failures {
+    for name in &run.summary.failures {
         println!("failed: {name}");
     }
     if let Err(failure) = &outcome {
         println!("{failure}");
         // A step that failed before any test did is a failure that the closing line must show.
-        report.summary.failed = report.summary.failed.max(1);
+        run.summary.failed = run.summary.failed.max(1);
     }
-    println!("\n{}", report.summary);
+    println!("\n{}", run.summary);
     outcome
 }
 
-/// What is told at the end.
+/// What has run, and what is told of it at the end.
 #[derive(Debug, Default)]
-struct Report {
+struct Run {
+    steps: Steps,
     summary: Summary,
     /// A line for each thing that did not run, and why.
     left_out: Vec<String>,
 }
 
-fn all(steps: &mut Steps, report: &mut Report) -> Result<(), Failure> {
-    let (mut missing, components) =
-        steps.step("set-up", || Ok((Missing::after_set_up(), peers::components())))?;
-    report.left_out.extend(missing.abilities.iter().map(|ability| abilities::left_out(ability)));
-    report.left_out.extend(missing.predecessors.iter().map(python_clients::left_out));
-    report.left_out.extend(components.iter().map(|component| {
-        format!("left out: cargo {component} is not installed, and rustup could not add it")
-    }));
-    if !components.contains(&"fmt") {
-        steps.cargo("format", &["fmt", "--all", "--check"])?;
+impl Run {
+    /// Runs all parts. One whose tool is missing is left out.
+    fn everything(&mut self) -> Result<(), Failure> {
+        self.steps.step("set-up", || {
+            let outcome = peers::may_install().map_err(Failure::new).and_then(|()| setup::run());
+            if let Err(failure) = outcome {
+                println!("not everything is set up: {failure}");
+            }
+            Ok(())
+        })?;
+        for part in &PARTS {
+            match part.tool.as_ref().map_or(Ok(()), Tool::check) {
+                Ok(()) => (part.work)(self)?,
+                Err(failure) => self.left_out.push(format!("{}: {failure}", part.name)),
+            }
+        }
+        Ok(())
     }
-    steps.step("layers", layers::run)?;
-    steps.step("rust-version", rust_version::run)?;
-    steps.step("licences", licences::run)?;
-    // All targets: so the dependencies have the features that the tests build them with, and are
-    // built once. The comparison with the earlier clients is not among them.
-    let all = ["--workspace", "--all-targets", "--test", python_clients::NAME];
-    if !components.contains(&"clippy") {
-        steps.cargo("clippy", &[&["clippy"], &all[..], &["--", "-D", "warnings"]].concat())?;
+
+    /// Runs what was asked for. A tool that is missing is a failure.
+    fn only(&mut self, names: &[String]) -> Result<(), Failure> {
+        for part in chosen(names)? {
+            part.tool.as_ref().map_or(Ok(()), Tool::check)?;
+            (part.work)(self)?;
+        }
+        Ok(())
     }
-    steps.cargo("build", &[&["build"], &all[..]].concat())?;
-    steps.step("engines", || {
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Part>, Failure> {
+    let find = |name: &String| {
+        PARTS.iter().find(|part| part.name == *name).ok_or_else(|| {
+            let known: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
+            Failure::new(format!("there is no part {name}; the parts are {}", known.join(", ")))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+fn format(run: &mut Run) -> Result<(), Failure> {
+    run.steps.cargo("format", &["fmt", "--all", "--check"])?;
+    let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+    run.steps.cargo("format of the fuzz targets", &fuzz)
+}
+
+/// All targets: so the dependencies have the features that the tests build them with, and are built
+/// once. The comparison with the earlier clients is not among them.
+const ALL: [&str; 4] = ["--workspace", "--all-targets", "--test", python_clients::NAME];
+
+fn clippy(run: &mut Run) -> Result<(), Failure> {
+    run.steps.cargo("clippy", &[&["clippy"], &ALL[..], &["--", "-D", "warnings"]].concat())
+}
+
+/// Each feature by itself, and none.
+fn features(run: &mut Run) -> Result<(), Failure> {
+    let each = ["hack", "clippy", "--workspace", "--each-feature", "--", "-D", "warnings"];
+    run.steps.cargo("features", &each)
+}
+
+fn build_and_test(run: &mut Run) -> Result<(), Failure> {
+    run.steps.cargo("build", &[&["build"], &ALL[..]].concat())?;
+    let mut missing = Missing::find();
+    run.steps.step("engines", || {
         missing.peers.extend(peers::do_not_start()?);
         Ok(())
     })?;
-    report.left_out.extend(missing.peers.iter().map(|peer| peers::left_out(peer)));
-    steps.step("tests", || tests(&missing, report))?;
-    steps.step("documentation", documentation)
+    run.left_out.extend(missing.told());
+    run.steps.step("tests", || tests(&missing, &mut run.summary))?;
+    if run.summary.left_out > 0 {
+        run.left_out.push(format!("{} tests in all, by name", run.summary.left_out));
+    }
+    Ok(())
 }
 
-/// What others made, that tests need and that could not be had.
+/// What others made, that tests need and that is not here.
 #[derive(Debug)]
 struct Missing {
     peers: Vec<&'static Peer>,
@@ -77,11 +142,11 @@ struct Missing {
 }
 
 impl Missing {
-    fn after_set_up() -> Self {
+    fn find() -> Self {
         Self {
-            peers: peers::set_up(),
+            peers: peers::missing(),
             abilities: abilities::missing(),
-            predecessors: python_clients::set_up().err(),
+            predecessors: python_clients::check().err(),
         }
     }
 
@@ -90,13 +155,20 @@ impl Missing {
         let abilities = self.abilities.iter().map(|ability| ability.in_test_names);
         self.peers.iter().map(|peer| peer.in_test_names).chain(abilities)
     }
+
+    /// A line for each.
+    fn told(&self) -> Vec<String> {
+        let abilities = self.abilities.iter().map(|ability| abilities::left_out(ability));
+        let peers = self.peers.iter().map(|peer| peers::left_out(peer));
+        let predecessors = self.predecessors.iter().map(python_clients::left_out);
+        abilities.chain(peers).chain(predecessors).collect()
+    }
 }
 
 /// Runs all tests, also those of the documentation, except those that need what is missing.
-fn tests(missing: &Missing, report: &mut Report) -> Result<(), Failure> {
+fn tests(missing: &Missing, summary: &mut Summary) -> Result<(), Failure> {
     let here = PEERS.iter().filter(|peer| !missing.peers.contains(peer));
     let here: Vec<&str> = here.map(|peer| peer.program).collect();
-    let summary = &mut report.summary;
     let mut run = |targets: &[&str]| {
         let mut command = cargo();
         command
@@ -110,9 +182,6 @@ fn tests(missing: &Missing, report: &mut Report) -> Result<(), Failure> {
     let mut succeeded = run(&[])?;
     if missing.predecessors.is_none() {
         succeeded &= run(&["--test", python_clients::NAME])?;
-    }
-    if summary.left_out > 0 {
-        report.left_out.push(format!("left out: {} tests in all, by name", summary.left_out));
     }
     verdict(summary, succeeded)
 }
@@ -143,6 +212,18 @@ mod tests {
         let missing = Missing { peers: vec![&PEERS[0]], ..all_here };
         let parts: Vec<_> = missing.in_test_names().collect();
         assert_eq!(parts, [PEERS[0].in_test_names]);
+    }
+
+    #[test]
+    fn parts_are_found_by_name_in_the_order_given() {
+        let found = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let parts = chosen(&names).map_err(|e| e.to_string())?;
+            Ok::<_, String>(parts.iter().map(|part| part.name).collect::<Vec<_>>())
+        };
+        assert_eq!(found(&["docs", "format"]).unwrap(), ["docs", "format"]);
+        let unknown = found(&["format", "lint"]).unwrap_err();
+        assert!(unknown.starts_with("there is no part lint; the parts are format, "), "{unknown}");
     }
 
     #[test]

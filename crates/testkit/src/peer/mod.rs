@@ -86,7 +86,7 @@ fn command(program: &str) -> Command {
 fn require(program: &str) {
     assert!(
         available(program),
-        "{program} is not here; `cargo xtask test` installs it, or leaves out the tests that need it"
+        "{program} is not here; `cargo xtask setup` installs it, and `cargo xtask test` leaves out the tests that need it"
     );
 }
 

@@ -23,7 +23,7 @@ impl Predecessor {
     /// Starts one with these variables in its environment.
     ///
     /// # Panics
-    /// If the virtual environment is not there: `cargo xtask predecessors` makes it.
+    /// If the virtual environment is not there: `cargo xtask setup` makes it.
     #[must_use]
     pub fn start(environment: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -155,7 +155,7 @@ fn python() -> PathBuf {
     let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let mut places = own.ancestors().map(|folder| folder.join("predecessors").join(inside));
     places.find(|python| python.exists()).expect(
-        "the earlier clients are not here; `cargo xtask predecessors` installs them, and `cargo \
-         xtask test` too, or leaves out the tests that need them",
+        "the earlier clients are not here; `cargo xtask setup` installs them, and `cargo xtask test` \
+         leaves out the tests that need them",
     )
 }

@@ -1,0 +1,20 @@
+//! `cargo xtask setup`: installs what checks and tests need and cargo does not bring.
+
+use crate::failure::Failure;
+use crate::{peers, python_clients, tools};
+
+/// Installs everything, as far as it may.
+///
+/// # Errors
+/// What is missing still, a line each.
+pub(crate) fn run() -> Result<(), Failure> {
+    let tools = [tools::FMT.set_up(), tools::CLIPPY.set_up()];
+    let tools = tools.into_iter().filter_map(Result::err);
+    let peers = peers::set_up();
+    let peers = peers.iter().map(|peer| Failure::new(format!("{} is not here", peer.program)));
+    let mut missing: Vec<Failure> = tools.chain(peers).collect();
+    if let Err(failure) = python_clients::set_up() {
+        missing.push(Failure::new(format!("the earlier clients, in Python: {failure}")));
+    }
+    Failure::unless_empty(&missing)
+}
