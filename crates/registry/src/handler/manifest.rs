@@ -151,7 +151,8 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
 
 /// Refuses a manifest whose content is not all here. What may not be redistributed need not be;
 /// a subject may come later or never; schema 1 states no sizes, and is taken as it is. An index may
-/// list blobs, as the ones that BuildKit keeps its cache in do (before 0.21, 2025).
+/// list blobs under media types that are no manifest's, as the ones that BuildKit keeps its cache in do
+/// (before 0.21, 2025).
 async fn check_successors(
     call: &Call<'_>,
     store: &dyn RepositoryStore,
@@ -175,8 +176,12 @@ async fn check_successors(
         let size = match store.resolve(&child.digest.clone().into()).await {
             Ok(found) => Some(found.size),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DigestMismatch) => {
-                let size = store.blob_size(&child.digest).await;
-                size.map_err(|e| About::Blob.refuse(&e))?
+                match child.media_type.is_manifest() {
+                    true => None,
+                    false => {
+                        store.blob_size(&child.digest).await.map_err(|e| About::Blob.refuse(&e))?
+                    }
+                }
             }
             Err(e) => return Err(About::Manifest.refuse(&e)),
         };

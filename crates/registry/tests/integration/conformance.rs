@@ -358,6 +358,12 @@ async fn an_index_may_list_blobs() {
         let json = format!(r#"{{"schemaVersion":2,"manifests":[{layer}]}}"#);
         let index = Manifest { media_type: crate::harness::INDEX, json };
         client.put_manifest("a", "cache", &index).await.expect(201);
+        // What is called a manifest has to be one.
+        let layer = crate::harness::descriptor(IMAGE, b"layer");
+        let json = format!(r#"{{"schemaVersion":2,"manifests":[{layer}]}}"#);
+        let index = Manifest { media_type: crate::harness::INDEX, json };
+        let put = client.put_manifest("a", "cache", &index).await;
+        put.expect_error(404, "MANIFEST_BLOB_UNKNOWN");
     })
     .await;
 }
