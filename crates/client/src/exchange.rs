@@ -10,10 +10,10 @@ use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
 use crate::auth::{Access, Danger, Scopes};
 use crate::config::{Limits, Resolved};
-use crate::credentials::{Credential, Secret};
+use crate::credentials::Credential;
 use crate::endpoint::Endpoint;
 use crate::origin::Origin;
-use crate::reply::{Identity, Reply};
+use crate::reply::{Identity, Reply, Secrets};
 use crate::scheme::Rule;
 use crate::scheme::detect::{Detector, Reached, with_scheme};
 use crate::transport::deadline::{Deadline, is_late};
@@ -237,9 +237,9 @@ impl Exchange {
 
 /// Who a request says to be by itself, without the registry's credentials.
 fn own_identity(headers: &HeaderMap) -> Option<Identity> {
-    let value = Secret::new(headers.get(AUTHORIZATION)?.to_str().unwrap_or_default());
+    let value = headers.get(AUTHORIZATION)?.clone();
     let who = "the request's own Authorization".to_owned();
-    Some(Identity { who, secrets: Credential::authorization(value, "the request").secrets() })
+    Some(Identity { who, secrets: Secrets::new(move || Credential::of_header(&value).secrets()) })
 }
 
 /// Whether a body broke on its way, so that asking again may help.

@@ -1,5 +1,8 @@
 //! Replies: what is read from them, and the one mapping of a status and body to an [`Error`].
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, Uri};
@@ -21,7 +24,23 @@ pub(crate) struct Identity {
     /// A clause.
     pub(crate) who: String,
     /// What errors must not show, should the server send it back.
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: Secrets,
+}
+
+/// Tells secrets when they are wanted: most replies have no text in which one could show.
+#[derive(Clone)]
+pub(crate) struct Secrets(Arc<dyn Fn() -> Vec<Secret> + Send + Sync>);
+
+impl Secrets {
+    pub(crate) fn new(tell: impl Fn() -> Vec<Secret> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(..)")
+    }
 }
 
 /// The head of a reply, its body still to be read.
@@ -129,11 +148,12 @@ impl Reply {
         if !coding.shows(&text) {
             text.clear();
         }
-        let (who, secrets) = match &self.identity {
-            Some(identity) => (Some(identity.who.as_str()), &identity.secrets[..]),
-            None => (None, &[][..]),
-        };
-        error(self.status, &self.headers, without(&text, secrets).as_bytes(), who)
+        let identity = self.identity.as_ref().filter(|_| !text.is_empty());
+        if let Some(Identity { secrets: Secrets(tell), .. }) = identity {
+            text = without(&text, &tell()).into_bytes();
+        }
+        let who = self.identity.as_ref().map(|identity| identity.who.as_str());
+        error(self.status, &self.headers, &text, who)
     }
 }
 
@@ -285,11 +305,35 @@ const ENTRY_LIMIT: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     fn of(status: u16, body: &str) -> Error {
         let status = StatusCode::from_u16(status).unwrap();
         error(status, &HeaderMap::new(), body.as_bytes(), Some("nobody"))
+    }
+
+    #[tokio::test]
+    async fn secrets_are_told_for_a_body_only() {
+        let uri = "https://r.example/v2/".parse().unwrap();
+        let error = async |body: Body, told: &Arc<AtomicU32>| {
+            let mut reply = Response::new(body);
+            *reply.status_mut() = StatusCode::FORBIDDEN;
+            let counter = Arc::clone(told);
+            let secrets = Secrets::new(move || {
+                counter.fetch_add(1, Ordering::Relaxed);
+                vec![Secret::new("s3cret")]
+            });
+            reply.extensions_mut().insert(Identity { who: "me".to_owned(), secrets });
+            Reply::new(reply, &uri).into_error().await.to_string()
+        };
+        let told = Arc::new(AtomicU32::new(0));
+        assert_eq!(error(Body::Empty, &told).await, "denied: asked as me (HTTP 403)");
+        assert_eq!(told.load(Ordering::Relaxed), 0);
+        let body = Body::Bytes(Bytes::from_static(b"not with s3cret"));
+        assert_eq!(error(body, &told).await, "denied: not with …; asked as me (HTTP 403)");
+        assert_eq!(told.load(Ordering::Relaxed), 1);
     }
 
     #[test]

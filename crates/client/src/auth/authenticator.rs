@@ -14,7 +14,7 @@ use super::method::{Method, Service, choose, wants_catalog};
 use super::policy::{Authentication, BasicUse, Opening};
 use super::scope::Scopes;
 use super::token::Token;
-use super::token_cache::{Grant, Identity, Preset, TokenCache};
+use super::token_cache::{Preset, TokenCache};
 use super::token_service::{self, Asked};
 use super::{Access, Setup};
 use crate::config::Config;
@@ -45,7 +45,7 @@ impl Authenticator {
             store: Arc::clone(&setup.credentials),
             config: Arc::clone(&setup.config),
             settings,
-            cache: Mutex::new(TokenCache { presets, ..TokenCache::default() }),
+            cache: Mutex::new(TokenCache::new(presets)),
             asking: tokio::sync::Mutex::default(),
         }
     }
@@ -53,11 +53,8 @@ impl Authenticator {
     /// As whom requests are sent, in a clause for errors.
     pub(crate) fn identity(&self, access: &Access) -> String {
         let cache = self.cache();
-        let identity = cache.who.get(&access.scopes.repository());
-        match identity.and_then(|index| cache.identities.get(*index)) {
-            Some(identity) => identity.credential.source().to_owned(),
-            None => "anonymous (the registry asked for no credentials)".to_owned(),
-        }
+        let source = cache.source(&access.scopes.repository());
+        source.unwrap_or("anonymous (the registry asked for no credentials)").to_owned()
     }
 
     /// What must not show in errors.
@@ -90,14 +87,14 @@ impl Authenticator {
                 None => return Ok(None),
             },
         };
-        let (index, credential) = self.credential(access).await?;
+        let credential = self.credential(access).await?;
         if let Some(bearer) = credential.bearer() {
             return Ok(Some(bearer));
         }
         match method {
             Method::Basic if self.settings.basic == BasicUse::Never => Ok(None),
             Method::Basic => Ok(credential.basic()),
-            Method::Bearer(service) => self.token(access, &service, index, &wanted).await,
+            Method::Bearer(service) => self.token(access, &service, &credential, &wanted).await,
         }
     }
 
@@ -168,34 +165,19 @@ impl Authenticator {
     }
 
     /// As whom a repository is asked for. What may not be sent unencrypted is withheld here.
-    pub(crate) async fn credential(&self, access: &Access) -> Result<(usize, Arc<Credential>)> {
+    pub(crate) async fn credential(&self, access: &Access) -> Result<Arc<Credential>> {
         let repository = access.scopes.repository();
-        let known = |own: &Self| {
-            let cache = own.cache();
-            let index = *cache.who.get(&repository)?;
-            Some((index, Arc::clone(&cache.identities.get(index)?.credential)))
-        };
-        if let Some(found) = known(self) {
+        if let Some(found) = self.cache().credential(&repository) {
             return Ok(found);
         }
         let _one_at_a_time = self.asking.lock().await;
-        if let Some(found) = known(self) {
+        if let Some(found) = self.cache().credential(&repository) {
             return Ok(found);
         }
         let found = self.store.get(&access.registry, repository.as_ref()).await?;
-        let found = self.held_back(access, found);
-        let mut cache = self.cache();
-        let same = cache.identities.iter().position(|identity| *identity.credential == found);
-        let index = same.unwrap_or_else(|| {
-            cache.identities.push(Identity {
-                credential: Arc::new(found),
-                refresh: None,
-                taken: false,
-            });
-            cache.identities.len() - 1
-        });
-        cache.who.insert(repository, index);
-        Ok((index, Arc::clone(&cache.identities[index].credential)))
+        let found = Arc::new(self.held_back(access, found));
+        self.cache().keep(repository, &found);
+        Ok(found)
     }
 
     /// A credential, if it may be sent to the registry; nobody else, for the reason that it may not.
@@ -266,19 +248,17 @@ impl Authenticator {
         &self,
         access: &Access,
         service: &Service,
-        index: usize,
+        credential: &Arc<Credential>,
         wanted: &Scopes,
     ) -> Result<Option<HeaderValue>, TransportError> {
-        let key = (index, access.scopes.clone());
-        let gate = Arc::clone(self.cache().gates.entry(key.clone()).or_default());
+        let key = (Arc::clone(credential), access.scopes.clone());
+        let gate = self.cache().gate(&key);
         let _one_at_a_time = gate.lock().await;
-        let identity = self.cache().identities.get(index).cloned();
-        let Some(identity) = identity else { return Ok(None) };
-        let basic = identity.credential.basic().filter(|_| service.basic_too);
+        let basic = credential.basic().filter(|_| service.basic_too);
         let now = Instant::now();
         {
-            let cache = self.cache();
-            if let Some(header) = cache.current(index, wanted) {
+            let mut cache = self.cache();
+            if let Some(header) = cache.token(credential, wanted) {
                 return Ok(Some(header));
             }
             if let (Some(basic), Some(until)) = (&basic, cache.basic_until)
@@ -287,30 +267,23 @@ impl Authenticator {
                 return Ok(Some(basic.clone()));
             }
         }
-        let asked = match self.cache().grants.get(&key) {
-            Some(grant) => grant.asked.and(wanted),
-            None => wanted.clone(),
+        let (asked, refresh) = {
+            let cache = self.cache();
+            (cache.asked(&key).and(wanted), cache.refresh(credential))
         };
-        match self.fetch(access, service, &identity, &asked).await {
+        match self.fetch(access, service, credential, refresh, &asked).await {
             Ok(token) => {
                 let header = token.header();
-                let expires = now + token.lifetime;
-                let grant = Grant { asked, header: header.clone(), expires, taken: false };
-                let mut cache = self.cache();
-                cache.grants.insert(key, grant);
-                if let (Some(refresh), Some(identity)) =
-                    (token.refresh, cache.identities.get_mut(index))
-                {
-                    identity.refresh = Some(refresh);
-                }
+                self.cache().keep_token(key, asked, &token, now);
                 Ok(header)
             }
             Err(error) => {
-                self.cache().who.retain(|_, other| *other != index);
+                self.cache().drop_credential(credential);
                 let Some(basic) = basic else { return Err(error) };
                 tracing::debug!(error = %error.into_error(), "falling back to Basic");
-                self.cache().who.insert(access.scopes.repository(), index);
-                self.cache().basic_until = Some(Instant::now() + FALL_BACK);
+                let mut cache = self.cache();
+                cache.keep(access.scopes.repository(), credential);
+                cache.basic_until = Some(Instant::now() + FALL_BACK);
                 Ok(Some(basic))
             }
         }
@@ -323,31 +296,30 @@ impl Authenticator {
         service: &Service,
         wanted: &Scopes,
     ) -> Result<Token, TransportError> {
-        let (_, credential) = self.credential(access).await?;
-        self.fetch(access, service, &Identity { credential, refresh: None, taken: false }, wanted)
-            .await
+        let credential = self.credential(access).await?;
+        self.fetch(access, service, &credential, None, wanted).await
     }
 
     async fn fetch(
         &self,
         access: &Access,
         service: &Service,
-        identity: &Identity,
+        own: &Arc<Credential>,
+        refresh: Option<Secret>,
         wanted: &Scopes,
     ) -> Result<Token, TransportError> {
-        let own = self.for_service(access, service, &identity.credential);
-        let credential = match (&service.login, &identity.refresh) {
+        let allowed = self.for_service(access, service, own);
+        let credential = match (&service.login, &refresh) {
             (Some(login), _) => Arc::new(Credential::login(
                 login.user.as_str(),
                 login.password.clone(),
                 "the URL of the token service",
             )),
             (None, Some(refresh)) => {
-                let (user, source) =
-                    (identity.credential.user().unwrap_or_default(), "the token service");
+                let (user, source) = (own.user().unwrap_or_default(), "the token service");
                 Arc::new(Credential::identity_token(user, refresh.clone(), source))
             }
-            (None, None) => Arc::clone(&own),
+            (None, None) => Arc::clone(&allowed),
         };
         let wanted = match wanted.is_empty() && wants_catalog(&access.registry) {
             true => Scopes::new([super::Scope::catalog()]),
@@ -358,8 +330,8 @@ impl Authenticator {
         let fetched = token_service::fetch(&*self.transport, asked, &self.settings).await;
         match fetched {
             // The refresh token has ended before the credentials it was given for.
-            Err(_) if identity.refresh.is_some() && service.login.is_none() => {
-                let asked = Asked { credential: &own, ..asked };
+            Err(_) if refresh.is_some() && service.login.is_none() => {
+                let asked = Asked { credential: &allowed, ..asked };
                 token_service::fetch(&*self.transport, asked, &self.settings).await
             }
             fetched => fetched,

@@ -105,7 +105,7 @@ impl Auth {
         let access = &question.access;
         let authenticator = self.fresh(&access.registry);
         let asked = self.challenge(&authenticator, question, inquiry).await;
-        if let Ok((_, credential)) = authenticator.credential(access).await {
+        if let Ok(credential) = authenticator.credential(access).await {
             inquiry.credential = (*credential).clone();
         }
         let also = asked?;

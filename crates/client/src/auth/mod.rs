@@ -6,6 +6,7 @@
 //! request is for beyond its [`Access`].
 
 mod authenticator;
+mod bounded;
 mod challenge;
 mod claims;
 mod explain;
@@ -40,9 +41,9 @@ pub(crate) use self::secret_policy::Danger;
 pub use self::token::Token;
 use self::token_cache::Preset;
 use crate::config::Config;
-use crate::credentials::{CredentialStore, Secret};
+use crate::credentials::{Credential, CredentialStore, Secret};
 use crate::origin::Origin;
-use crate::reply::Identity;
+use crate::reply::{Identity, Secrets};
 use crate::transport::redirect::FinalUri;
 use crate::transport::{Body, Transport, TransportError, replay};
 
@@ -115,6 +116,7 @@ impl Auth {
         authenticator: &Authenticator,
         access: &Access,
         refused: Refused,
+        sent: &mut Vec<HeaderValue>,
     ) -> Result<Response<Body>, TransportError> {
         let Refused { header, was_taken, reply, again } = refused;
         let was_taken = authenticator.forget(header.as_ref()) || was_taken;
@@ -131,7 +133,7 @@ impl Auth {
         let given = || header.clone().filter(|header| was_taken && authenticator.is_given(header));
         let renewed = renewed.or_else(given);
         let before = header.filter(|_| !was_taken);
-        self.send_again(authenticator, again, reply, before, renewed).await
+        self.send_again(authenticator, again, reply, before, renewed, sent).await
     }
 
     /// Asks how to authenticate after a 403 to nobody: some registries never ask by themselves.
@@ -140,18 +142,19 @@ impl Auth {
         authenticator: &Authenticator,
         access: &Access,
         refused: Refused,
+        sent: &mut Vec<HeaderValue>,
     ) -> Result<Response<Body>, TransportError> {
         let Refused { header, reply, again, .. } = refused;
         let Some(again) = again.filter(|_| header.is_none() && authenticator.may_probe()) else {
             return Ok(reply);
         };
         // Whoever is nobody would be told the same once more.
-        if !authenticator.credential(access).await.is_ok_and(|(_, found)| !found.is_anonymous()) {
+        if !authenticator.credential(access).await.is_ok_and(|found| !found.is_anonymous()) {
             return Ok(reply);
         }
         authenticator.probe(access).await?;
         let renewed = authenticator.authorization(access, &Scopes::default()).await?;
-        self.send_again(authenticator, again, reply, header, renewed).await
+        self.send_again(authenticator, again, reply, header, renewed, sent).await
     }
 
     /// Sends a request once more if there is something new to send it with.
@@ -162,11 +165,13 @@ impl Auth {
         reply: Response<Body>,
         before: Option<HeaderValue>,
         now: Option<HeaderValue>,
+        sent: &mut Vec<HeaderValue>,
     ) -> Result<Response<Body>, TransportError> {
         if now.is_none() || now == before {
             return Ok(reply);
         }
         reply.into_body().drain().await;
+        sent.extend(now.clone());
         authorize(&mut again, now.clone());
         let reply = self.inner.send(again).await?;
         note(authenticator, now.as_ref(), &reply);
@@ -196,7 +201,7 @@ impl Transport for Auth {
         let header = authenticator.authorization(&access, &Scopes::default()).await?;
         let again = replay(&request);
         // What is refused is forgotten, and must not show in the refusal all the same.
-        let sent = header.as_ref().and_then(token::of_header);
+        let mut sent: Vec<_> = header.iter().cloned().collect();
         let was_taken = header.as_ref().is_some_and(|header| authenticator.has_taken(header));
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
@@ -206,14 +211,21 @@ impl Transport for Auth {
             let status = reply.status();
             let refused = Refused { header, was_taken, reply, again };
             reply = match status {
-                StatusCode::UNAUTHORIZED => self.answer(&authenticator, &access, refused).await?,
-                StatusCode::FORBIDDEN => self.introduce(&authenticator, &access, refused).await?,
+                StatusCode::UNAUTHORIZED => {
+                    self.answer(&authenticator, &access, refused, &mut sent).await?
+                }
+                StatusCode::FORBIDDEN => {
+                    self.introduce(&authenticator, &access, refused, &mut sent).await?
+                }
                 _ => refused.reply,
             };
         }
         if reply.status().is_client_error() {
-            let (who, mut secrets) = (authenticator.identity(&access), authenticator.secrets());
-            secrets.extend(sent);
+            let who = authenticator.identity(&access);
+            let secrets = Secrets::new(move || {
+                let sent = sent.iter().flat_map(|header| Credential::of_header(header).secrets());
+                sent.chain(authenticator.secrets()).collect()
+            });
             reply.extensions_mut().insert(Identity { who, secrets });
         }
         Ok(reply)

@@ -1,6 +1,8 @@
 //! What is kept of one registry: how it authenticates, who one is there, and the tokens it gave.
+//!
+//! Credentials and tokens are kept by value and up to a limit, so that a client that runs for months
+//! and whose passwords change does not grow.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,48 +10,57 @@ use http::HeaderValue;
 use longshore_core::RepositoryName;
 use tokio::time::Instant;
 
+use super::bounded::BoundedMap;
 use super::method::Method;
 use super::scope::Scopes;
-use super::token;
+use super::token::{self, Token};
 use crate::credentials::{Credential, Secret};
 
 /// What is known of a registry so far.
-#[derive(Default)]
 pub(super) struct TokenCache {
     pub(super) method: Option<Method>,
     /// Until when Basic takes the place of a token service that failed.
     pub(super) basic_until: Option<Instant>,
     /// Whether it was asked how to authenticate after a 403 to nobody.
     pub(super) probed: bool,
-    /// Everybody that one is there; tokens belong to one of them.
-    pub(super) identities: Vec<Identity>,
-    /// As whom each repository is asked for, and the registry itself.
-    pub(super) who: HashMap<Option<RepositoryName>, usize>,
-    /// By identity and what requests want; the grant may be for more.
-    pub(super) grants: HashMap<(usize, Scopes), Grant>,
-    /// One request for a token at a time, for each of what is wanted.
-    pub(super) gates: HashMap<(usize, Scopes), Arc<tokio::sync::Mutex<()>>>,
     pub(super) presets: Vec<Preset>,
+    /// The credential of each repository, and of the registry itself.
+    repositories: BoundedMap<Option<RepositoryName>, Arc<Credential>>,
+    /// Every credential that the store gave, also those that were refused since: errors must not show
+    /// them.
+    credentials: BoundedMap<Arc<Credential>, Use>,
+    grants: BoundedMap<GrantKey, Grant>,
 }
 
-/// Somebody that one is.
-#[derive(Clone)]
-pub(super) struct Identity {
-    pub(super) credential: Arc<Credential>,
+/// Whose token it is, and what requests want; the token may be for more.
+pub(super) type GrantKey = (Arc<Credential>, Scopes);
+
+/// What is known of a credential.
+struct Use {
+    /// What it sends to the registry.
+    header: Option<HeaderValue>,
     /// The refresh token that the service gave in place of the credential.
-    pub(super) refresh: Option<Secret>,
+    refresh: Option<Secret>,
     /// Whether the registry has taken it, and not refused it since; so too below.
-    pub(super) taken: bool,
+    taken: bool,
 }
 
-/// A token, and what was asked of the service.
-#[derive(Clone)]
-pub(super) struct Grant {
-    pub(super) asked: Scopes,
-    /// Gone once it was refused; what was asked is still worth knowing.
-    pub(super) header: Option<HeaderValue>,
-    pub(super) expires: Instant,
-    pub(super) taken: bool,
+/// The tokens for one purpose, one at a time.
+#[derive(Default)]
+struct Grant {
+    /// One request to the token service at a time.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// What was asked of the service last. Worth knowing without the token, too.
+    asked: Scopes,
+    /// Gone once it was refused or has expired.
+    token: Option<Held>,
+}
+
+/// A token that is good until it expires.
+struct Held {
+    header: HeaderValue,
+    expires: Instant,
+    taken: bool,
 }
 
 /// A token that the caller gave, for one scope or for everything.
@@ -62,29 +73,124 @@ pub(crate) struct Preset {
     pub(crate) refused: bool,
 }
 
-impl Identity {
-    /// Whether this is what it sends to the registry.
-    fn sends(&self, header: &HeaderValue) -> bool {
-        let Self { credential, .. } = self;
-        credential.basic().as_ref() == Some(header) || credential.bearer().as_ref() == Some(header)
-    }
-}
-
 impl TokenCache {
+    pub(super) fn new(presets: Vec<Preset>) -> Self {
+        Self {
+            method: None,
+            basic_until: None,
+            probed: false,
+            presets,
+            repositories: BoundedMap::new(LIMIT),
+            credentials: BoundedMap::new(LIMIT),
+            grants: BoundedMap::new(LIMIT),
+        }
+    }
+
+    /// The credential of a repository, if the store gave one and it was not refused.
+    pub(super) fn credential(
+        &mut self,
+        repository: &Option<RepositoryName>,
+    ) -> Option<Arc<Credential>> {
+        let found = Arc::clone(self.repositories.get(repository)?);
+        self.credentials.get(&found);
+        Some(found)
+    }
+
+    /// Where the credential of a repository is from.
+    pub(super) fn source(&self, repository: &Option<RepositoryName>) -> Option<&str> {
+        self.repositories.peek(repository).map(|credential| credential.source())
+    }
+
+    /// Keeps what the store gave for a repository.
+    pub(super) fn keep(
+        &mut self,
+        repository: Option<RepositoryName>,
+        credential: &Arc<Credential>,
+    ) {
+        self.repositories.insert(repository, Arc::clone(credential));
+        if self.credentials.get(credential).is_some() {
+            return;
+        }
+        let header = credential.bearer().or_else(|| credential.basic());
+        let new = Use { header, refresh: None, taken: false };
+        if let Some(dropped) = self.credentials.insert(Arc::clone(credential), new) {
+            self.drop_credential(&dropped);
+            self.grants.retain(|(owner, _), _| *owner != dropped);
+        }
+    }
+
+    /// Makes the store be asked again wherever this credential is used.
+    pub(super) fn drop_credential(&mut self, credential: &Arc<Credential>) {
+        self.repositories.retain(|_, used| used != credential);
+    }
+
+    /// The refresh token that the service gave in place of a credential.
+    pub(super) fn refresh(&self, credential: &Arc<Credential>) -> Option<Secret> {
+        self.credentials.peek(credential)?.refresh.clone()
+    }
+
+    /// Who asks for a token waits here, so that one request is made for all.
+    pub(super) fn gate(&mut self, key: &GrantKey) -> Arc<tokio::sync::Mutex<()>> {
+        if let Some(grant) = self.grants.get(key) {
+            return Arc::clone(&grant.gate);
+        }
+        let grant = Grant::default();
+        let gate = Arc::clone(&grant.gate);
+        self.grants.insert(key.clone(), grant);
+        gate
+    }
+
     /// A token that covers what is wanted, and does not expire on its way.
-    pub(super) fn current(&self, index: usize, wanted: &Scopes) -> Option<HeaderValue> {
-        let now = Instant::now();
-        let good = |grant: &Grant| grant.expires > now + EARLY && grant.asked.cover(wanted);
-        let own = self.grants.iter().filter(|((owner, _), grant)| *owner == index && good(grant));
-        own.filter_map(|(_, grant)| grant.header.clone()).next()
+    pub(super) fn token(
+        &mut self,
+        owner: &Arc<Credential>,
+        wanted: &Scopes,
+    ) -> Option<HeaderValue> {
+        self.drop_expired();
+        let covers = |key: &GrantKey, grant: &Grant| {
+            grant.token.is_some() && key.0 == *owner && grant.asked.cover(wanted)
+        };
+        let key = self.grants.iter().find(|(key, grant)| covers(key, grant))?.0.clone();
+        Some(self.grants.get(&key)?.token.as_ref()?.header.clone())
+    }
+
+    /// What the service was asked for last, for this purpose.
+    pub(super) fn asked(&self, key: &GrantKey) -> Scopes {
+        self.grants.peek(key).map(|grant| grant.asked.clone()).unwrap_or_default()
+    }
+
+    /// Keeps what the service gave to somebody who asked for these scopes at this time.
+    pub(super) fn keep_token(&mut self, key: GrantKey, asked: Scopes, token: &Token, at: Instant) {
+        self.drop_expired();
+        if let (Some(refresh), Some(credential)) =
+            (token.refresh.clone(), self.credentials.get(&key.0))
+        {
+            credential.refresh = Some(refresh);
+        }
+        let held = token.header().map(|header| Held {
+            header,
+            expires: at + token.lifetime,
+            taken: false,
+        });
+        let gate = self.gate(&key);
+        self.grants.insert(key, Grant { gate, asked, token: held });
+    }
+
+    /// Drops every token that is not sent any more, as it would expire on its way.
+    fn drop_expired(&mut self) {
+        let soon = Instant::now() + EARLY;
+        self.grants.values_mut().for_each(|grant| {
+            grant.token.take_if(|token| token.expires <= soon);
+        });
     }
 
     /// What must not show in errors.
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        let credentials = self.identities.iter().flat_map(|i| i.credential.secrets());
-        let refresh = self.identities.iter().filter_map(|i| i.refresh.clone());
-        let grants = self.grants.values().filter_map(|grant| grant.header.as_ref());
-        let headers = grants.chain(self.presets.iter().map(|preset| &preset.header));
+        let credentials = self.credentials.iter().flat_map(|(credential, _)| credential.secrets());
+        let refresh = self.credentials.iter().filter_map(|(_, known)| known.refresh.clone());
+        let tokens = self.grants.iter().filter_map(|(_, grant)| grant.token.as_ref());
+        let headers = tokens.map(|token| &token.header);
+        let headers = headers.chain(self.presets.iter().map(|preset| &preset.header));
         credentials.chain(refresh).chain(headers.filter_map(token::of_header)).collect()
     }
 
@@ -97,33 +203,30 @@ impl TokenCache {
 
     /// Where it is kept whether this was taken.
     pub(super) fn marks(&mut self, header: &HeaderValue) -> impl Iterator<Item = &mut bool> {
-        let Self { identities, grants, presets, .. } = self;
-        let identities = identities.iter_mut().filter(|identity| identity.sends(header));
-        let grants = grants.values_mut().filter(|grant| grant.header.as_ref() == Some(header));
+        let Self { credentials, grants, presets, .. } = self;
+        let credentials = credentials.values_mut().filter(|c| c.header.as_ref() == Some(header));
+        let tokens = grants.values_mut().filter_map(|grant| grant.token.as_mut());
+        let tokens = tokens.filter(|token| token.header == *header);
         let presets = presets.iter_mut().filter(|preset| preset.header == *header);
-        let own = identities.map(|identity| &mut identity.taken);
-        own.chain(grants.map(|g| &mut g.taken)).chain(presets.map(|preset| &mut preset.taken))
+        let own = credentials.map(|credential| &mut credential.taken);
+        own.chain(tokens.map(|token| &mut token.taken)).chain(presets.map(|p| &mut p.taken))
     }
 
     /// Drops what was refused: a token, or the credentials, which the store is asked for again. Says
     /// whether the registry had taken it before.
     pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
         let was_taken = self.marks(refused).fold(false, |was, taken| was | std::mem::take(taken));
-        for grant in self.grants.values_mut() {
-            if grant.header.as_ref() == Some(refused) {
-                grant.header = None;
-            }
-        }
+        self.grants.values_mut().for_each(|grant| {
+            grant.token.take_if(|token| token.header == *refused);
+        });
         let presets = self.presets.iter_mut().filter(|preset| preset.header == *refused);
         presets.for_each(|preset| preset.refused = true);
-        let Self { who, identities, basic_until, .. } = self;
-        let mut was_credential = false;
-        who.retain(|_, index| {
-            let sent = identities.get(*index).is_some_and(|identity| identity.sends(refused));
-            was_credential |= sent;
-            !sent
-        });
-        if was_credential {
+        let Self { repositories, credentials, basic_until, .. } = self;
+        let sends = |credential: &Arc<Credential>| {
+            credentials.peek(credential).is_some_and(|c| c.header.as_ref() == Some(refused))
+        };
+        if repositories.iter().any(|(_, credential)| sends(credential)) {
+            repositories.retain(|_, credential| !sends(credential));
             *basic_until = None;
         }
         was_taken
@@ -132,3 +235,106 @@ impl TokenCache {
 
 /// 5 s: a token that is about to expire would do so on its way. Less than any real lifetime.
 const EARLY: Duration = Duration::from_secs(5);
+
+/// 1024 repositories, credentials and tokens are kept for each registry. A token has a few KiB.
+const LIMIT: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credential(number: usize) -> Arc<Credential> {
+        Arc::new(Credential::login("user", Secret::new(format!("password-{number}")), "a test"))
+    }
+
+    fn repository(number: usize) -> Option<RepositoryName> {
+        Some(format!("a/{number}").parse().unwrap())
+    }
+
+    fn pull(number: usize) -> Scopes {
+        Scopes::parse(&format!("repository:a/{number}:pull"))
+    }
+
+    fn token(number: usize, seconds: u64) -> Token {
+        let body = format!("{{\"token\":\"token-{number}\",\"expires_in\":{seconds}}}");
+        token::parse(body.as_bytes()).unwrap()
+    }
+
+    fn texts(cache: &TokenCache) -> Vec<String> {
+        cache.secrets().iter().map(|secret| secret.expose().to_owned()).collect()
+    }
+
+    #[test]
+    fn passwords_that_change_do_not_fill_the_cache() {
+        let mut cache = TokenCache::new(Vec::new());
+        cache.keep(repository(0), &credential(0));
+        for number in 1..=3 * LIMIT {
+            let credential = credential(number);
+            cache.keep(repository(1), &credential);
+            cache.keep_token(
+                (Arc::clone(&credential), pull(1)),
+                pull(1),
+                &token(1, 300),
+                Instant::now(),
+            );
+            assert!(cache.token(&credential, &pull(1)).is_some());
+            assert!(!cache.forget(&credential.basic().unwrap()));
+        }
+        assert_eq!(cache.credentials.iter().count(), LIMIT);
+        assert_eq!(cache.grants.iter().count(), LIMIT);
+        assert_eq!(cache.credential(&repository(0)), None, "it goes with the credential");
+        let shown = texts(&cache);
+        assert!(shown.contains(&format!("password-{}", 3 * LIMIT)));
+        assert!(!shown.contains(&"password-1".to_owned()));
+    }
+
+    #[test]
+    fn what_is_used_stays_however_many_repositories_there_are() {
+        let mut cache = TokenCache::new(Vec::new());
+        let user = credential(0);
+        for number in 0..3 * LIMIT {
+            cache.keep(repository(number), &user);
+            cache.keep_token(
+                (Arc::clone(&user), pull(number)),
+                pull(number),
+                &token(number, 300),
+                Instant::now(),
+            );
+            assert!(cache.token(&user, &pull(0)).is_some());
+            assert!(cache.credential(&repository(0)).is_some());
+        }
+        assert_eq!(cache.repositories.iter().count(), LIMIT);
+        assert_eq!(cache.grants.iter().count(), LIMIT);
+        assert_eq!(cache.token(&user, &pull(1)), None);
+    }
+
+    #[test]
+    fn equal_credentials_share_their_tokens() {
+        let mut cache = TokenCache::new(Vec::new());
+        cache.keep(repository(0), &credential(7));
+        cache.keep(repository(1), &credential(7));
+        assert_eq!(cache.credentials.iter().count(), 1);
+        cache.keep_token((credential(7), pull(0)), pull(0), &token(0, 300), Instant::now());
+        assert!(cache.token(&credential(7), &pull(0)).is_some());
+        assert_eq!(cache.token(&credential(8), &pull(0)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_token_is_dropped_and_what_was_asked_is_kept() {
+        let mut cache = TokenCache::new(Vec::new());
+        let user = credential(0);
+        for (number, seconds) in [(0, 60), (1, 300)] {
+            cache.keep_token(
+                (Arc::clone(&user), pull(number)),
+                pull(number),
+                &token(number, seconds),
+                Instant::now(),
+            );
+        }
+        assert_eq!(texts(&cache).len(), 2);
+        tokio::time::advance(Duration::from_secs(56)).await;
+        assert!(cache.token(&user, &pull(1)).is_some());
+        assert_eq!(texts(&cache), ["token-1"]);
+        assert_eq!(cache.asked(&(user, pull(0))), pull(0));
+    }
+}

@@ -11,7 +11,7 @@ use super::token_request::{self, Wanted, Way};
 use crate::credentials::{Credential, Login};
 use crate::origin::Origin;
 use crate::redact::redacted;
-use crate::reply::{Identity, Reply};
+use crate::reply::{Identity, Reply, Secrets};
 use crate::transport::trial::ValidCertificate;
 use crate::transport::{Body, Transport, TransportError};
 
@@ -86,7 +86,8 @@ fn name(realm: &Uri) -> String {
 async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential) -> Error {
     let status = reply.status();
     let who = credential.source();
-    let secrets = credential.secrets();
+    let credential = credential.clone();
+    let secrets = Secrets::new(move || credential.secrets());
     reply.extensions_mut().insert(Identity { who: who.to_owned(), secrets });
     let error = Reply::new(reply, realm).into_error().await;
     match status.as_u16() {

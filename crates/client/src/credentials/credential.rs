@@ -5,11 +5,12 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderValue;
+use zeroize::Zeroizing;
 
 use super::Secret;
 
 /// Who to be at a registry, and how that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Credential {
     proof: Proof,
     source: String,
@@ -30,7 +31,7 @@ pub(crate) enum Leave {
 }
 
 /// What proves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Proof {
     Nothing,
     Login(Login),
@@ -41,7 +42,7 @@ enum Proof {
 }
 
 /// A user name and password.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Login {
     /// The user.
     pub user: String,
@@ -110,6 +111,12 @@ impl Credential {
     #[must_use]
     pub fn authorization(value: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Authorization(value), source)
+    }
+
+    /// What a request's own `Authorization` header says.
+    pub(crate) fn of_header(header: &HeaderValue) -> Self {
+        let value = header.to_str().unwrap_or_default();
+        Self::authorization(Secret::new(value), "the request")
     }
 
     /// The same, which may be sent to this registry unencrypted, or to whoever shows any certificate.
@@ -223,8 +230,11 @@ impl Credential {
         let mut secrets = vec![secret.clone()];
         let encoded = header.as_ref().and_then(|header| header.to_str().ok());
         secrets.extend(encoded.map(|text| Secret::new(text.trim_start_matches("Basic "))));
-        if let Some((_, value)) = secret.expose().split_once(' ') {
+        if let Some((scheme, value)) = secret.expose().split_once(' ') {
             secrets.push(Secret::new(value));
+            if scheme.eq_ignore_ascii_case("basic") {
+                secrets.extend(password_in(value));
+            }
         }
         secrets
     }
@@ -250,6 +260,13 @@ fn sensitive(value: String) -> Option<HeaderValue> {
     Some(header)
 }
 
+/// The password in the value of Basic authentication.
+fn password_in(value: &str) -> Option<Secret> {
+    let pair = Zeroizing::new(BASE64.decode(value.trim()).ok()?);
+    let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some(Secret::new(password))
+}
+
 fn is_bearer(value: &str) -> bool {
     value.split(' ').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
 }
@@ -260,6 +277,17 @@ mod tests {
 
     fn header(header: Option<HeaderValue>) -> Option<String> {
         header.map(|header| header.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_basic_header_has_the_password_among_its_secrets() {
+        for value in ["Basic dXNlcjpzM2M6cmV0", "basic dXNlcjpzM2M6cmV0"] {
+            let secrets = Credential::authorization(Secret::new(value), "x").secrets();
+            let secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
+            assert_eq!(secrets, [value, "dXNlcjpzM2M6cmV0", "s3c:ret"]);
+        }
+        let secrets = Credential::authorization(Secret::new("Basic ?"), "x").secrets();
+        assert_eq!(secrets.len(), 2);
     }
 
     #[test]

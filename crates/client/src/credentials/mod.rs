@@ -42,7 +42,8 @@ pub trait CredentialStore: fmt::Debug + Send + Sync {
     /// Who to be at this registry, for this repository of it; for none, where the request is about the
     /// registry itself.
     ///
-    /// Asked once a repository and client, and again after what it gave was refused.
+    /// Asked once a repository and client, and again after what it gave was refused. A client remembers
+    /// the 1024 repositories of a registry that it used last.
     ///
     /// # Errors
     /// Whatever keeps the store from telling. That it knows nothing is

@@ -1,11 +1,12 @@
 //! Stores of the caller's own, and whose credentials and tokens are used for what.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use longshore::{
-    Credential, CredentialStore, MemoryCredentials, RegistryName, RegistryPattern, RepositoryName,
-    Result, Secret,
+    Body, Client, Credential, CredentialStore, MemoryCredentials, RegistryName, RegistryPattern,
+    RepositoryName, Result, Secret, Transport, TransportError,
 };
 use longshore_testkit::script::{Exchange, Script};
 
@@ -76,6 +77,56 @@ async fn tokens_of_one_user_are_not_used_for_another() {
         list(&client.repository(&repository)).await.unwrap();
     }
     server.finish();
+}
+
+/// Counts how often it is asked.
+#[derive(Clone, Debug, Default)]
+struct Counting(Arc<AtomicU32>);
+
+#[async_trait]
+impl CredentialStore for Counting {
+    async fn get(&self, _: &RegistryName, _: Option<&RepositoryName>) -> Result<Credential> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Credential::login(format!("user{number}"), Secret::new("password"), "a test"))
+    }
+}
+
+/// A registry that wants a user and a password, whoever it is.
+#[derive(Debug)]
+struct AnyUser;
+
+#[async_trait]
+impl Transport for AnyUser {
+    async fn send(
+        &self,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, TransportError> {
+        let mut reply = http::Response::new(Body::Bytes(listed().into()));
+        if !request.headers().contains_key("authorization") {
+            *reply.status_mut() = http::StatusCode::UNAUTHORIZED;
+            let challenge = http::HeaderValue::from_static("Basic realm=\"r\"");
+            reply.headers_mut().insert("www-authenticate", challenge);
+        }
+        Ok(reply)
+    }
+}
+
+#[tokio::test]
+async fn a_client_forgets_the_repositories_that_it_used_least_recently() {
+    let store = Counting::default();
+    let client = Client::builder().transport(AnyUser).credentials(store.clone()).build();
+    let ask = async |number: u32| {
+        let repository = format!("r.example/a/{number}").parse().unwrap();
+        list(&client.repository(&repository)).await.unwrap();
+        store.0.load(Ordering::Relaxed)
+    };
+    for number in 0..1024 {
+        assert_eq!(ask(number).await, number + 1);
+    }
+    assert_eq!(ask(0).await, 1024, "it is remembered");
+    assert_eq!(ask(1024).await, 1025);
+    assert_eq!(ask(0).await, 1025, "it was used since");
+    assert_eq!(ask(1).await, 1026, "it had to go");
 }
 
 #[tokio::test]
