@@ -1,13 +1,15 @@
-//! The client whose answers are waited for.
+//! The client whose answers are waited for, and the replies to requests of one's own.
 
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Uri};
 use longshore_core::{
-    Descriptor, ManifestReference, Namespaces, RawManifest, RegistryName, Repository,
+    Descriptor, Error, ManifestReference, Namespaces, RawManifest, RegistryName, Repository,
     RepositoryName, Result,
 };
 
-use super::cached::Cached;
-use super::listing::Listing;
-use super::raw::RawReply;
+use super::blob::BlobStream;
+use super::forward::forward;
+use super::listing::{Cached, Listing};
 use super::runtime::wait;
 use super::store::Store;
 use crate::auth::{Inquiry, Scope, Token};
@@ -15,7 +17,7 @@ use crate::client::{Client as AsyncClient, ClientBuilder};
 use crate::config::Limits;
 use crate::listing::ListOptions;
 use crate::ping::Ping;
-use crate::raw::RawRequest;
+use crate::raw::{RawReply as AsyncReply, RawRequest};
 use crate::repository::RemoteRepository;
 use crate::v1::ApiVersion;
 
@@ -61,37 +63,28 @@ impl Client {
         Store::new(self.inner.repository(repository))
     }
 
-    /// Resolves a reference to the descriptor of its manifest.
-    ///
-    /// # Errors
-    /// As [`Client::resolve`](AsyncClient::resolve).
-    pub fn resolve(&self, reference: &ManifestReference) -> Result<Descriptor> {
-        wait(self.inner.resolve(reference))
-    }
-
-    /// Fetches the manifest of a reference, checked against its digest.
-    ///
-    /// # Errors
-    /// As [`Client::manifest`](AsyncClient::manifest).
-    pub fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest> {
-        wait(self.inner.manifest(reference))
-    }
-
-    /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token> {
-        wait(self.inner.token(repository, scopes))
-    }
-
-    /// Finds out how this client authenticates for a repository; see
-    /// [`Client::explain`](AsyncClient::explain).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn explain(&self, repository: &Repository, scopes: &[Scope]) -> Result<Inquiry> {
-        wait(self.inner.explain(repository, scopes))
+    forward! { AsyncClient:
+        /// Resolves a reference to the descriptor of its manifest.
+        pub fn resolve(&self, reference: &ManifestReference) -> Result<Descriptor>;
+        /// Fetches the manifest of a reference, checked against its digest.
+        pub fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest>;
+        /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).
+        pub fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token>;
+        /// Finds out how this client authenticates for a repository; see
+        /// [`Client::explain`](AsyncClient::explain).
+        pub fn explain(&self, repository: &Repository, scopes: &[Scope]) -> Result<Inquiry>;
+        /// The repositories of a registry, by namespace.
+        pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces>;
+        /// Asks which API a registry speaks: [`repository`](Self::repository) is v2,
+        /// [`v1`](Self::v1) is
+        /// v1.
+        pub fn api_version(&self, registry: &RegistryName) -> Result<ApiVersion>;
+        /// Sends a request of one's own.
+        pub fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply>;
+        /// Asks a registry what it is, without credentials.
+        pub fn ping(&self, registry: &RegistryName) -> Result<Ping>;
+        /// Checks that a registry accepts the credentials it would be given.
+        pub fn authenticate(&self, registry: &RegistryName) -> Result<()>;
     }
 
     /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).
@@ -113,47 +106,6 @@ impl Client {
     pub fn cached_catalog(&self, registry: &RegistryName) -> Cached<RepositoryName> {
         self.inner.cached_catalog(registry).into()
     }
-
-    /// The repositories of a registry, by namespace.
-    ///
-    /// # Errors
-    /// As [`Client::namespaces`](AsyncClient::namespaces).
-    pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces> {
-        wait(self.inner.namespaces(registry))
-    }
-
-    /// Asks which API a registry speaks: [`repository`](Self::repository) is v2, [`v1`](Self::v1) is
-    /// v1.
-    ///
-    /// # Errors
-    /// As [`Client::api_version`](AsyncClient::api_version).
-    pub fn api_version(&self, registry: &RegistryName) -> Result<ApiVersion> {
-        wait(self.inner.api_version(registry))
-    }
-
-    /// Sends a request of one's own.
-    ///
-    /// # Errors
-    /// As [`Client::request`](AsyncClient::request).
-    pub fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply> {
-        wait(self.inner.request(registry, request)).map(RawReply::from)
-    }
-
-    /// Asks a registry what it is, without credentials.
-    ///
-    /// # Errors
-    /// As [`Client::ping`](AsyncClient::ping).
-    pub fn ping(&self, registry: &RegistryName) -> Result<Ping> {
-        wait(self.inner.ping(registry))
-    }
-
-    /// Checks that a registry accepts the credentials it would be given.
-    ///
-    /// # Errors
-    /// As [`Client::authenticate`](AsyncClient::authenticate).
-    pub fn authenticate(&self, registry: &RegistryName) -> Result<()> {
-        wait(self.inner.authenticate(registry))
-    }
 }
 
 impl From<AsyncClient> for Client {
@@ -167,5 +119,57 @@ impl ClientBuilder {
     #[must_use]
     pub fn build_blocking(self) -> Client {
         self.build().into()
+    }
+}
+
+/// The reply to a [`RawRequest`](crate::RawRequest), whatever its status.
+#[derive(Debug)]
+pub struct RawReply {
+    inner: AsyncReply,
+}
+
+impl RawReply {
+    /// The URL that answered, after redirects.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.inner.uri
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.inner.status
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.inner.headers
+    }
+
+    /// The body, to be read as it comes.
+    #[must_use]
+    pub fn into_reader(self) -> BlobStream {
+        self.inner.into_stream().into()
+    }
+
+    /// The whole body, of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`RawReply::bytes`](AsyncReply::bytes).
+    pub fn bytes(self, limit: usize) -> Result<Bytes> {
+        wait(self.inner.bytes(limit))
+    }
+
+    /// What the reply says went wrong, as every other operation tells it. Reads the body.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        wait(async { Ok(self.inner.into_error().await) }).unwrap_or_else(|error| error)
+    }
+}
+
+impl From<AsyncReply> for RawReply {
+    fn from(inner: AsyncReply) -> Self {
+        Self { inner }
     }
 }

@@ -4,6 +4,7 @@ use longshore_core::{
     Copier as AsyncCopier, CopySummary, Descriptor, Result, Tag, TagOrDigest, TagOutcome, Tally,
 };
 
+use super::forward::forward;
 use super::runtime::wait;
 
 /// Copies from one repository to another, and remembers what it has dealt with.
@@ -24,12 +25,11 @@ pub struct Copier {
 }
 
 impl Copier {
-    /// Copies what `selector` names, and points `tag` at it, if given.
-    ///
-    /// # Errors
-    /// As [`Copier::copy`](AsyncCopier::copy).
-    pub fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
-        wait(self.inner.copy(selector, tag))
+    forward! { AsyncCopier:
+        /// Copies what `selector` names, and points `tag` at it, if given.
+        pub fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary>;
+        /// Copies one blob.
+        pub fn copy_blob(&self, blob: &Descriptor) -> Result<Tally>;
     }
 
     /// Copies these tags, each to the same tag; several at once. Returns one outcome a tag, as
@@ -39,14 +39,6 @@ impl Copier {
     /// As every call here from within another one; never because of a tag.
     pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<TagOutcome>> {
         wait(async { Ok(self.inner.copy_tags(tags).await) })
-    }
-
-    /// Copies one blob.
-    ///
-    /// # Errors
-    /// As [`Copier::copy_blob`](AsyncCopier::copy_blob).
-    pub fn copy_blob(&self, blob: &Descriptor) -> Result<Tally> {
-        wait(self.inner.copy_blob(blob))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use longshore_core::{RegistryName, RepositoryName, Result};
 
+use super::forward::forward;
 use super::runtime::wait;
 use crate::credentials::{
     Credential, CredentialHelper, CredentialKey, CredentialStore as AsyncStore, DockerConfig, Kept,
@@ -33,16 +34,13 @@ impl<S> CredentialStore<S> {
 }
 
 impl<S: AsyncStore> CredentialStore<S> {
-    /// Who to be at this registry, for this repository of it.
-    ///
-    /// # Errors
-    /// As [`CredentialStore::get`](AsyncStore::get).
-    pub fn get(
-        &self,
-        registry: &RegistryName,
-        repository: Option<&RepositoryName>,
-    ) -> Result<Credential> {
-        wait(self.inner.get(registry, repository))
+    forward! { AsyncStore:
+        /// Who to be at this registry, for this repository of it.
+        pub fn get(
+            &self,
+            registry: &RegistryName,
+            repository: Option<&RepositoryName>,
+        ) -> Result<Credential>;
     }
 
     /// What [`get`](Self::get) finds, and everything that it passes over on the way, in order; see
@@ -58,54 +56,24 @@ impl<S: AsyncStore> CredentialStore<S> {
 }
 
 impl CredentialStore<DockerConfig> {
-    /// Keeps a user and password for a registry, in place of what was there.
-    ///
-    /// # Errors
-    /// As [`DockerConfig::set`].
-    pub fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<Kept> {
-        wait(self.inner.set(key, login))
-    }
-
-    /// Forgets what is kept for a registry or a path below it; says whether there was anything.
-    ///
-    /// # Errors
-    /// As [`DockerConfig::remove`].
-    pub fn remove(&mut self, key: &CredentialKey) -> Result<bool> {
-        wait(self.inner.remove(key))
+    forward! { DockerConfig:
+        /// Keeps a user and password for a registry, in place of what was there.
+        pub fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<Kept>;
+        /// Forgets what is kept for a registry or a path below it; says whether there was anything.
+        pub fn remove(&mut self, key: &CredentialKey) -> Result<bool>;
     }
 }
 
 impl CredentialStore<CredentialHelper> {
-    /// What the helper keeps for a registry; `None` if that is nothing.
-    ///
-    /// # Errors
-    /// As [`CredentialHelper::credential`].
-    pub fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>> {
-        wait(self.inner.credential(registry))
-    }
-
-    /// Has the helper keep a user and password for a registry.
-    ///
-    /// # Errors
-    /// As [`CredentialHelper::store`].
-    pub fn store(&self, registry: &RegistryName, login: &Login) -> Result<()> {
-        wait(self.inner.store(registry, login))
-    }
-
-    /// Has the helper forget a registry; says whether it knew it.
-    ///
-    /// # Errors
-    /// As [`CredentialHelper::erase`].
-    pub fn erase(&self, registry: &RegistryName) -> Result<bool> {
-        wait(self.inner.erase(registry))
-    }
-
-    /// What the helper keeps: servers, each with its user, ordered by server.
-    ///
-    /// # Errors
-    /// As [`CredentialHelper::list`].
-    pub fn list(&self) -> Result<Vec<(String, String)>> {
-        wait(self.inner.list())
+    forward! { CredentialHelper:
+        /// What the helper keeps for a registry; `None` if that is nothing.
+        pub fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>>;
+        /// Has the helper keep a user and password for a registry.
+        pub fn store(&self, registry: &RegistryName, login: &Login) -> Result<()>;
+        /// Has the helper forget a registry; says whether it knew it.
+        pub fn erase(&self, registry: &RegistryName) -> Result<bool>;
+        /// What the helper keeps: servers, each with its user, ordered by server.
+        pub fn list(&self) -> Result<Vec<(String, String)>>;
     }
 }
 

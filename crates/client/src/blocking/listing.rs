@@ -1,10 +1,12 @@
-//! Listings as iterators.
+//! Listings: iterators, and those that are kept.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use longshore_core::{Page, Pages, Result};
+use longshore_core::{Cached as AsyncCached, Page, Pages, Result};
 
+use super::forward::forward;
 use super::runtime::wait;
 
 /// A listing: an iterator that asks for a page when it has none left.
@@ -61,5 +63,26 @@ impl<T: Send + 'static> Iterator for Listing<T> {
 impl<T> From<Pages<T>> for Listing<T> {
     fn from(pages: Pages<T>) -> Self {
         Self { pages, at_hand: VecDeque::new(), ended: false }
+    }
+}
+
+/// A listing, fetched when it is first asked for and kept until it is refreshed.
+#[derive(Debug)]
+pub struct Cached<T> {
+    inner: AsyncCached<T>,
+}
+
+impl<T: Send + Sync + 'static> Cached<T> {
+    forward! { AsyncCached:
+        /// All items: those that are kept, or else those that are there now.
+        pub fn all(&self) -> Result<Arc<[T]>>;
+        /// All items that are there now, in place of those kept.
+        pub fn refresh(&self) -> Result<Arc<[T]>>;
+    }
+}
+
+impl<T> From<AsyncCached<T>> for Cached<T> {
+    fn from(inner: AsyncCached<T>) -> Self {
+        Self { inner }
     }
 }

@@ -60,32 +60,24 @@
 
 mod blob;
 pub mod blob_file;
-mod cached;
 mod client;
 mod copier;
 mod credentials;
-mod image;
-mod layout;
+mod forward;
 mod listing;
-mod raw;
 mod remote;
 mod runtime;
 mod store;
-mod tagging;
-mod upload;
 pub mod v1;
 
 pub use blob::{BlobReader, BlobStream, body, stream};
-pub use cached::Cached;
-pub use client::Client;
+pub use client::{Client, RawReply};
 pub use copier::Copier;
 pub use credentials::CredentialStore;
-pub use image::file_at;
-pub use listing::Listing;
-pub use raw::RawReply;
+pub use listing::{Cached, Listing};
+pub use remote::Upload;
 pub use runtime::wait;
-pub use store::Store;
-pub use upload::Upload;
+pub use store::{Store, file_at};
 
 /// A repository at a registry, its operations waited for.
 pub type RemoteRepository = Store<crate::RemoteRepository>;

@@ -3,16 +3,19 @@
 use std::fmt;
 use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Descriptor, Digest, Holding, MediaType, Node, Pack, Pushed, RawManifest,
-    Repository, Result, Source, Tag, TagOrDigest, Target, Untagged, blob_file, untag,
+    BlobBody, Delete, Deleted, Descriptor, Digest, Holding, Image, Layout, MediaType, Node, Pack,
+    Placed, Platform, Pushed, RawManifest, Repository, Result, Source, Tag, TagOrDigest, Target,
+    Untagged, blob_file, delete_with_tags, image_for, images_of, pull_files, put_tags, tags_of,
+    untag,
 };
 
 use super::blob::{BlobReader, BlobStream, stream};
+use super::forward::forward;
 use super::listing::Listing;
 use super::runtime::wait;
 
@@ -33,7 +36,7 @@ use super::runtime::wait;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Store<S: ?Sized> {
-    inner: Arc<S>,
+    pub(super) inner: Arc<S>,
 }
 
 impl<S> Store<S> {
@@ -51,12 +54,6 @@ impl<S: ?Sized> Store<S> {
     }
 }
 
-impl<S: ?Sized> Store<S> {
-    pub(super) fn inner(&self) -> &S {
-        &self.inner
-    }
-}
-
 impl<S: Source + ?Sized> Store<S> {
     /// What to call it to a person: `ghcr.io/a/b`, `oci:dir`.
     #[must_use]
@@ -70,36 +67,36 @@ impl<S: Source + ?Sized> Store<S> {
         self.inner.origin()
     }
 
-    /// Media type, digest and size of a manifest.
-    ///
-    /// # Errors
-    /// As [`Source::resolve`].
-    pub fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
-        wait(self.inner.resolve(selector))
-    }
-
-    /// A manifest. One asked for by digest has that digest.
-    ///
-    /// # Errors
-    /// As [`Source::manifest`].
-    pub fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        wait(self.inner.manifest(selector))
-    }
-
-    /// Opens a blob, verified as it is read.
-    ///
-    /// # Errors
-    /// As [`Source::blob`]; what is wrong with the content, before the reader's end.
-    pub fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
-        wait(self.inner.blob(descriptor)).map(BlobReader::from)
-    }
-
-    /// Opens a part of a blob, in bytes from its start, the end not included. Not verified.
-    ///
-    /// # Errors
-    /// As [`Source::blob_range`].
-    pub fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
-        wait(self.inner.blob_range(descriptor, range)).map(BlobStream::from)
+    forward! { Source:
+        /// Media type, digest and size of a manifest.
+        pub fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor>;
+        /// A manifest. One asked for by digest has that digest.
+        pub fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest>;
+        /// Opens a blob, verified as it is read.
+        pub fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader>;
+        /// Opens a part of a blob, in bytes from its start, the end not included. Not verified.
+        pub fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream>;
+        /// The size in bytes of a blob, or `None` if it is not there.
+        pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
+        /// Digest and size of a blob that is there, as a descriptor to open it by.
+        pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
+        /// The tags that point at a manifest.
+        pub fn tags_of(&self, digest: &Digest) -> Result<Vec<Tag>> = fn tags_of;
+        /// Reads an image's configuration, which tells of its layers and history. Of an index,
+        /// [`image_for`](Self::image_for) chooses the manifest before.
+        pub fn image(&self, manifest: RawManifest) -> Result<Image> = fn Image::read;
+        /// The image for a platform: of an index, the one that it lists for it.
+        pub fn image_for(&self, manifest: RawManifest, platform: &Platform) -> Result<RawManifest>
+            = fn image_for;
+        /// The images that a manifest offers, each with its platform.
+        pub fn images_of(&self, manifest: &RawManifest) -> Result<Vec<Descriptor>> = fn images_of;
+        /// Writes the blobs that a manifest lists to a folder, each under its title, or if it has
+        /// none, under its digest; returns their paths.
+        pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
+            = fn pull_files;
+        /// A manifest in the making whose config this store holds already; see [`Pack::of_held`].
+        pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
+            = fn Pack::of_held;
     }
 
     /// Writes a blob to a file, which shows only when all of it is there and verified.
@@ -108,22 +105,6 @@ impl<S: Source + ?Sized> Store<S> {
     /// As [`Source::blob`] and [`blob_file::write`]; nothing is left behind.
     pub fn blob_to_file(&self, descriptor: &Descriptor, path: &Path) -> Result<()> {
         wait(async { blob_file::write(path, self.inner.blob(descriptor).await?).await })
-    }
-
-    /// The size in bytes of a blob, or `None` if it is not there.
-    ///
-    /// # Errors
-    /// As [`Source::blob_size`].
-    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        wait(self.inner.blob_size(digest))
-    }
-
-    /// Digest and size of a blob that is there, as a descriptor to open it by.
-    ///
-    /// # Errors
-    /// As [`Source::describe_blob`].
-    pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor> {
-        wait(self.inner.describe_blob(digest))
     }
 
     /// The tags, ordered by text where the store has a say; only those after `after`, if given.
@@ -139,23 +120,47 @@ impl<S: Source + ?Sized> Store<S> {
     ) -> Listing<Descriptor> {
         self.inner.referrers(subject, artifact_type).into()
     }
+
+    /// Writes one file that a manifest lists below a folder; returns its path.
+    ///
+    /// # Errors
+    /// As [`Placed::write`].
+    pub fn write_placed(&self, file: &Placed, folder: &Path) -> Result<PathBuf> {
+        wait(file.write(&*self.inner, folder))
+    }
 }
 
 impl<S: Target + ?Sized> Store<S> {
-    /// Whether the content is there and right, so that it need not be sent.
-    ///
-    /// # Errors
-    /// As [`Target::holds`].
-    pub fn holds(&self, node: Node<'_>) -> Result<Holding> {
-        wait(self.inner.holds(node))
-    }
-
-    /// Writes a blob: bytes, a file, another store's blob, or a [reader's](super::body).
-    ///
-    /// # Errors
-    /// As [`Target::push_blob`].
-    pub fn push_blob(&self, descriptor: &Descriptor, body: impl Into<BlobBody>) -> Result<Pushed> {
-        wait(self.inner.push_blob(descriptor, body.into()))
+    forward! { Target:
+        /// Whether the content is there and right, so that it need not be sent.
+        pub fn holds(&self, node: Node<'_>) -> Result<Holding>;
+        /// Writes a blob: bytes, a file, another store's blob, or a [reader's](super::body).
+        pub fn push_blob(
+            &self,
+            descriptor: &Descriptor,
+            body: impl Into<BlobBody>,
+        ) -> Result<Pushed> = push_blob(descriptor, body.into());
+        /// Writes a blob unless it is there already; says whether it had to be written.
+        pub fn ensure_blob(
+            &self,
+            descriptor: &Descriptor,
+            body: impl Into<BlobBody>,
+        ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
+        /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over the
+        /// reader, and tells what it is called.
+        pub fn push_reader(
+            &self,
+            reader: impl Read + Send + 'static,
+            digest: Option<&Digest>,
+        ) -> Result<Descriptor> = push_stream(stream(reader), digest);
+        /// Writes a manifest's exact bytes, and points `tag` at it, if given.
+        pub fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
+        /// Publishes what was written, in a store that appears as a whole: an archive writes its
+        /// file.
+        pub fn finish(&self) -> Result<()>;
+        /// Gives a manifest that is there more tags.
+        pub fn put_tags(&self, selector: &TagOrDigest, tags: &[Tag]) -> Result<Descriptor>
+            = fn put_tags;
     }
 
     /// Writes bytes as a blob, and tells what they are called.
@@ -184,47 +189,6 @@ impl<S: Target + ?Sized> Store<S> {
         Ok(descriptor)
     }
 
-    /// Writes a blob unless it is there already; says whether it had to be written.
-    ///
-    /// # Errors
-    /// As [`Target::ensure_blob`].
-    pub fn ensure_blob(
-        &self,
-        descriptor: &Descriptor,
-        body: impl Into<BlobBody>,
-    ) -> Result<Pushed> {
-        wait(self.inner.ensure_blob(descriptor, body.into()))
-    }
-
-    /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over the reader,
-    /// and tells what it is called.
-    ///
-    /// # Errors
-    /// As [`Target::push_stream`].
-    pub fn push_reader(
-        &self,
-        reader: impl Read + Send + 'static,
-        digest: Option<&Digest>,
-    ) -> Result<Descriptor> {
-        wait(self.inner.push_stream(stream(reader), digest))
-    }
-
-    /// Writes a manifest's exact bytes, and points `tag` at it, if given.
-    ///
-    /// # Errors
-    /// As [`Target::push_manifest`].
-    pub fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
-        wait(self.inner.push_manifest(manifest, tag))
-    }
-
-    /// Publishes what was written, in a store that appears as a whole: an archive writes its file.
-    ///
-    /// # Errors
-    /// As [`Target::finish`].
-    pub fn finish(&self) -> Result<()> {
-        wait(self.inner.finish())
-    }
-
     /// Writes a manifest in the making, with its blobs, and tells what it is called.
     ///
     /// # Errors
@@ -235,36 +199,57 @@ impl<S: Target + ?Sized> Store<S> {
 }
 
 impl<S: Delete + ?Sized> Store<S> {
-    /// Removes a blob.
+    forward! { Delete:
+        /// Removes a blob.
+        pub fn delete_blob(&self, digest: &Digest) -> Result<()>;
+        /// Removes a manifest, and with it every tag that points at it.
+        pub fn delete_manifest(&self, digest: &Digest) -> Result<()>;
+        /// Removes one tag, where the store can do that.
+        pub fn delete_tag(&self, tag: &Tag) -> Result<()>;
+        /// Removes one tag and nothing beside it, also where the store cannot.
+        pub fn untag(&self, tag: &Tag) -> Result<Untagged> = fn untag;
+        /// Deletes the manifest that a tag or digest stands for, with every tag that points at it.
+        pub fn delete_with_tags(&self, selector: &TagOrDigest) -> Result<Deleted>
+            = fn delete_with_tags;
+    }
+}
+
+impl Store<Layout> {
+    /// Opens a layout that exists.
     ///
     /// # Errors
-    /// As [`Delete::delete_blob`].
-    pub fn delete_blob(&self, digest: &Digest) -> Result<()> {
-        wait(self.inner.delete_blob(digest))
+    /// As [`Layout::open`].
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        wait(Layout::open(root)).map(Self::new)
     }
 
-    /// Removes a manifest, and with it every tag that points at it.
+    /// Opens a layout, making the folder and the files that a layout has where they are missing.
     ///
     /// # Errors
-    /// As [`Delete::delete_manifest`].
-    pub fn delete_manifest(&self, digest: &Digest) -> Result<()> {
-        wait(self.inner.delete_manifest(digest))
+    /// As [`Layout::create`].
+    pub fn create(root: impl Into<PathBuf>) -> Result<Self> {
+        wait(Layout::create(root)).map(Self::new)
     }
 
-    /// Removes one tag, where the store can do that.
+    /// Checks that [`create`](Self::create) would find a layout or an empty place; makes nothing.
     ///
     /// # Errors
-    /// As [`Delete::delete_tag`].
-    pub fn delete_tag(&self, tag: &Tag) -> Result<()> {
-        wait(self.inner.delete_tag(tag))
+    /// As [`Layout::can_create`].
+    pub fn can_create(root: impl Into<PathBuf>) -> Result<()> {
+        wait(Layout::can_create(root))
     }
 
-    /// Removes one tag and nothing beside it, also where the store cannot.
-    ///
-    /// # Errors
-    /// As [`untag`](fn@untag).
-    pub fn untag(&self, tag: &Tag) -> Result<Untagged> {
-        wait(untag(&*self.inner, tag))
+    /// The same layout for one entry: see [`Layout::under`].
+    #[must_use]
+    pub fn under(&self, name: &str) -> Self {
+        Self::new(self.inner.under(name))
+    }
+
+    forward! { Layout:
+        /// The entries of `index.json`: every manifest that is listed, named or not.
+        pub fn entries(&self) -> Result<Vec<Descriptor>>;
+        /// The only manifest of the layout, if there is but one.
+        pub fn only_manifest(&self) -> Result<TagOrDigest>;
     }
 }
 
@@ -284,4 +269,13 @@ impl<S: fmt::Debug + ?Sized> fmt::Debug for Store<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
     }
+}
+
+/// Adds a file of any size to a manifest in the making, as a layer under its own name; see
+/// [`Pack::file_at`].
+///
+/// # Errors
+/// As there.
+pub fn file_at(pack: Pack, path: &Path, media_type: MediaType) -> Result<Pack> {
+    wait(pack.file_at(path, media_type))
 }

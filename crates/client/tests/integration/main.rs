@@ -18,7 +18,6 @@ mod docker_registry;
 mod embedded;
 mod endpoint;
 mod examples;
-mod facade;
 mod fault;
 mod listing;
 mod manifest;

@@ -1,0 +1,104 @@
+//! The methods that do nothing but wait for an async function.
+
+/// Writes the methods of a table. Each calls one async function and waits for it with
+/// [`wait`](super::wait), so that an entry whose async function is gone or has changed does not
+/// compile.
+///
+/// A table stands in an `impl` of a type that keeps the async value in its field `inner`. It begins
+/// with that value's type or trait. An entry is a signature with its description; the macro adds the
+/// section on errors. The forms, by what is called:
+///
+/// ```text
+/// forward! { Target:
+///     /// The method of the same name, with the same arguments.
+///     pub fn holds(&self, node: Node<'_>) -> Result<Holding>;
+///     /// Another method, or other arguments.
+///     pub fn push_reader(&self, reader: R) -> Result<Descriptor> = push_stream(stream(reader));
+///     /// A function whose first argument is a store.
+///     pub fn put_tags(&self, tags: &[Tag]) -> Result<Descriptor> = fn put_tags;
+/// }
+/// ```
+///
+/// What is returned is converted, such as an async upload to a blocking one.
+macro_rules! forward {
+    ($owner:ident:) => {};
+    (
+        $owner:ident: $(#[$doc:meta])*
+        pub fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>;
+        $($rest:tt)*
+    ) => {
+        forward! {
+            @method [$(#[$doc])*] pub fn $name([&self] self $(, $arg: $type)*) -> $ok =
+            $owner::$name($($arg),*)
+        }
+        forward! { $owner: $($rest)* }
+    };
+    (
+        $owner:ident: $(#[$doc:meta])*
+        pub fn $name:ident(&mut self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>;
+        $($rest:tt)*
+    ) => {
+        forward! {
+            @method [$(#[$doc])*] pub fn $name([&mut self] self $(, $arg: $type)*) -> $ok =
+            $owner::$name($($arg),*)
+        }
+        forward! { $owner: $($rest)* }
+    };
+    (
+        $owner:ident: $(#[$doc:meta])*
+        pub fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>
+            = $call:ident($($sent:expr),*);
+        $($rest:tt)*
+    ) => {
+        forward! {
+            @method [$(#[$doc])*] pub fn $name([&self] self $(, $arg: $type)*) -> $ok =
+            $owner::$call($($sent),*)
+        }
+        forward! { $owner: $($rest)* }
+    };
+    (
+        $owner:ident: $(#[$doc:meta])*
+        pub fn $name:ident(&mut self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>
+            = $call:ident($($sent:expr),*);
+        $($rest:tt)*
+    ) => {
+        forward! {
+            @method [$(#[$doc])*] pub fn $name([&mut self] self $(, $arg: $type)*) -> $ok =
+            $owner::$call($($sent),*)
+        }
+        forward! { $owner: $($rest)* }
+    };
+    (
+        $owner:ident: $(#[$doc:meta])*
+        pub fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>
+            = fn $function:path;
+        $($rest:tt)*
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        #[doc = concat!("As [`", stringify!($function), "`](fn@", stringify!($function), ").")]
+        pub fn $name(&self, $($arg: $type),*) -> Result<$ok> {
+            wait($function(&*self.inner, $($arg),*))
+        }
+        forward! { $owner: $($rest)* }
+    };
+    (
+        @method [$(#[$doc:meta])*]
+        pub fn $name:ident([$($receiver:tt)*] $this:ident $(, $arg:ident: $type:ty)*) -> $ok:ty =
+        $owner:ident::$call:ident($($sent:expr),*)
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        #[doc = concat!(
+            "As the async [`", stringify!($call), "`]",
+            "(method@", stringify!($owner), "::", stringify!($call), ").",
+        )]
+        pub fn $name($($receiver)*, $($arg: $type),*) -> Result<$ok> {
+            wait($this.inner.$call($($sent),*)).map(Into::into)
+        }
+    };
+}
+
+pub(super) use forward;

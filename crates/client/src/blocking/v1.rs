@@ -1,0 +1,224 @@
+//! The v1 API, waited for: see [`v1`](crate::v1).
+//!
+//! ```no_run
+//! # fn example() -> longshore::Result<()> {
+//! let client = longshore::blocking::Client::new();
+//! let registry = client.v1(&"old.example:5000".parse()?);
+//! for found in registry.search("busybox") {
+//!     println!("{}", found?.name);
+//! }
+//! let repository = registry.repository(&"library/busybox".parse()?)?;
+//! let id = repository.tag(&longshore::Tag::latest())?;
+//! println!("{:?}", repository.image(&id).ancestry()?);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+
+use bytes::Bytes;
+use longshore_core::{Digest, ParseError, RegistryName, RepositoryName, Result, Tag};
+use serde_json::Value;
+
+use super::blob::BlobStream;
+use super::client::Client;
+use super::forward::forward;
+use super::listing::Listing;
+use super::runtime::wait;
+use crate::transport::Body;
+use crate::v1::{
+    Access, Endpoints, Found, Image as AsyncImage, ImageId, ImageJson, Layer as AsyncLayer, Listed,
+    Ping, Registry as AsyncRegistry, Repository as AsyncRepository, Tagged,
+};
+
+/// A registry or index that speaks the v1 API. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    inner: AsyncRegistry,
+}
+
+impl Client {
+    /// A registry by the v1 API, for those that know no other. Sends nothing.
+    #[must_use]
+    pub fn v1(&self, registry: &RegistryName) -> Registry {
+        self.shared().v1(registry).into()
+    }
+}
+
+impl Registry {
+    forward! { AsyncRegistry:
+        /// Asks the registry what it is.
+        pub fn ping(&self) -> Result<Ping>;
+    }
+
+    /// Searches the registry's repositories; without words, it lists them all, where it does. See
+    /// [`Registry::search`](AsyncRegistry::search).
+    pub fn search(&self, words: &str) -> Listing<Found> {
+        self.inner.search(words).into()
+    }
+
+    /// A repository; a name of one part is in the namespace `library`. Sends nothing.
+    ///
+    /// # Errors
+    /// As [`Registry::repository`](AsyncRegistry::repository).
+    pub fn repository(&self, name: &RepositoryName) -> Result<Repository, ParseError> {
+        self.inner.repository(name).map(Repository::from)
+    }
+
+    /// An image. Sends nothing.
+    #[must_use]
+    pub fn image(&self, id: &ImageId) -> Image {
+        self.inner.image(id).into()
+    }
+}
+
+impl From<AsyncRegistry> for Registry {
+    fn from(inner: AsyncRegistry) -> Self {
+        Self { inner }
+    }
+}
+
+/// A repository of a v1 registry: tags that name images. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    inner: AsyncRepository,
+}
+
+impl Repository {
+    /// The namespace, `library` where none was given.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.inner.namespace()
+    }
+
+    /// The name within the namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    forward! { AsyncRepository:
+        /// The tags, ordered by name.
+        pub fn tags(&self) -> Result<Vec<Tagged>>;
+        /// The image that a tag names.
+        pub fn tag(&self, tag: &Tag) -> Result<ImageId>;
+        /// What the registry knows of a tag: when it was set, and by what.
+        pub fn tag_json(&self, tag: &Tag) -> Result<Value>;
+        /// Makes a tag name an image.
+        pub fn set_tag(&self, tag: &Tag, id: &ImageId) -> Result<()>;
+        /// Removes a tag; the image stays.
+        pub fn delete_tag(&self, tag: &Tag) -> Result<()>;
+        /// Removes the repository with all of its tags.
+        pub fn delete(&self) -> Result<()>;
+        /// The images that the index lists for the repository.
+        pub fn images(&self) -> Result<Vec<Listed>>;
+        /// The same repository with a token from its index, at the registry that the index names; see
+        /// [`Repository::authorize`](AsyncRepository::authorize).
+        pub fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self>;
+    }
+
+    /// An image, read and written with this repository's token if it has one. Sends nothing.
+    #[must_use]
+    pub fn image(&self, id: &ImageId) -> Image {
+        self.inner.image(id).into()
+    }
+}
+
+impl From<AsyncRepository> for Repository {
+    fn from(inner: AsyncRepository) -> Self {
+        Self { inner }
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// An image of a v1 registry: a JSON document and one layer. Cheap to clone.
+///
+/// A layer to be pushed is a [`Body`]: bytes, or the [`stream`](crate::blocking::stream) of a reader.
+#[derive(Clone, Debug)]
+pub struct Image {
+    inner: AsyncImage,
+}
+
+impl Image {
+    /// The identifier.
+    #[must_use]
+    pub fn id(&self) -> &ImageId {
+        self.inner.id()
+    }
+
+    forward! { AsyncImage:
+        /// The image's JSON.
+        pub fn json(&self) -> Result<ImageJson>;
+        /// One field of the image's JSON.
+        pub fn field(&self, name: &str) -> Result<Value>;
+        /// The images that it is made of: itself, its parent, and so on.
+        pub fn ancestry(&self) -> Result<Vec<ImageId>>;
+        /// Opens the image's layer.
+        pub fn layer(&self) -> Result<Layer>;
+        /// Puts the image's JSON, which begins an upload.
+        pub fn push_json(&self, json: impl Into<Bytes>) -> Result<()>;
+        /// Puts the image's layer, whose JSON is there.
+        pub fn push_layer(&self, layer: Body) -> Result<()>;
+        /// Tells the registry the checksum of JSON and layer, which completes an upload.
+        pub fn push_checksum(&self, checksum: &Digest) -> Result<()>;
+        /// Puts the image's layer, whose JSON is there and is this one, and the checksum of both,
+        /// which is returned.
+        pub fn complete(&self, json: &[u8], layer: Body) -> Result<Digest>;
+        /// Uploads an image: its JSON, its layer, and the checksum of both, which is returned.
+        pub fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest>;
+    }
+}
+
+impl From<AsyncImage> for Image {
+    fn from(inner: AsyncImage) -> Self {
+        Self { inner }
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// The layer of a v1 image on its way: a tar, mostly of gzip.
+///
+/// Dropping it, or its reader, closes the connection.
+#[derive(Debug)]
+pub struct Layer {
+    inner: AsyncLayer,
+}
+
+impl Layer {
+    /// Its size in bytes, where the registry states it.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.inner.size()
+    }
+
+    /// The bytes, as they come. Nothing tells whether they are right: see [`checked`](Self::checked).
+    #[must_use]
+    pub fn into_reader(self) -> BlobStream {
+        self.inner.into_stream().into()
+    }
+
+    /// The bytes, held against the checksum that came with the image's JSON: their end is not shown
+    /// before they are right. See [`Layer::checked`](AsyncLayer::checked).
+    ///
+    /// # Errors
+    /// The layer itself, where no checksum came that can be computed.
+    pub fn checked(self, json: &ImageJson) -> Result<BlobStream, Self> {
+        self.inner.checked(json).map(BlobStream::from).map_err(Self::from)
+    }
+}
+
+impl From<AsyncLayer> for Layer {
+    fn from(inner: AsyncLayer) -> Self {
+        Self { inner }
+    }
+}
