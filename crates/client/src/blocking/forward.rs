@@ -27,9 +27,8 @@ macro_rules! forward {
         pub fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>;
         $($rest:tt)*
     ) => {
-        forward! {
-            @method [$(#[$doc])*] pub fn $name([&self] self $(, $arg: $type)*) -> $ok =
-            $owner::$name($($arg),*)
+        forward! { $owner: $(#[$doc])*
+            pub fn $name(&self $(, $arg: $type)*) -> Result<$ok> = $name($($arg),*);
         }
         forward! { $owner: $($rest)* }
     };
@@ -38,9 +37,8 @@ macro_rules! forward {
         pub fn $name:ident(&mut self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>;
         $($rest:tt)*
     ) => {
-        forward! {
-            @method [$(#[$doc])*] pub fn $name([&mut self] self $(, $arg: $type)*) -> $ok =
-            $owner::$name($($arg),*)
+        forward! { $owner: $(#[$doc])*
+            pub fn $name(&mut self $(, $arg: $type)*) -> Result<$ok> = $name($($arg),*);
         }
         forward! { $owner: $($rest)* }
     };

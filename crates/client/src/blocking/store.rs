@@ -140,7 +140,7 @@ impl<S: Target + ?Sized> Store<S> {
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = push_blob(descriptor, body.into());
-        /// Writes a blob unless it is there already; says whether it had to be written.
+        /// Writes a blob unless the store holds it, and returns which it was.
         pub fn ensure_blob(
             &self,
             descriptor: &Descriptor,
