@@ -39,6 +39,7 @@
 
 mod auth;
 pub mod blocking;
+mod bounded;
 mod catalog;
 mod certificate;
 mod client;

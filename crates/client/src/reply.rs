@@ -159,10 +159,14 @@ impl Reply {
 
 /// A text with every secret in it taken out, also where it is escaped as JSON does it.
 fn without(text: &[u8], secrets: &[Secret]) -> String {
+    let mut secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
+    secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+    // A secret may contain another, whose removal would leave the rest of it to be read.
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut shown = String::from_utf8_lossy(text).into_owned();
-    for secret in secrets.iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET) {
-        let escaped = Value::from(secret.expose()).to_string();
-        shown = shown.replace(secret.expose(), "…").replace(escaped.trim_matches('"'), "…");
+    for secret in secrets {
+        let escaped = Value::from(secret).to_string();
+        shown = shown.replace(secret, "…").replace(escaped.trim_matches('"'), "…");
     }
     shown
 }
@@ -312,6 +316,18 @@ mod tests {
     fn of(status: u16, body: &str) -> Error {
         let status = StatusCode::from_u16(status).unwrap();
         error(status, &HeaderMap::new(), body.as_bytes(), Some("nobody"))
+    }
+
+    #[test]
+    fn a_secret_goes_whole_also_where_it_contains_another() {
+        let secrets = ["pass", "pass\"word", "it", "words"].map(Secret::new);
+        for (text, expected) in [
+            ("it is pass\"word", "it is …"),
+            (r#"{"said":"pass\"word"}"#, r#"{"said":"…"}"#),
+            ("pass", "…"),
+        ] {
+            assert_eq!(without(text.as_bytes(), &secrets), expected);
+        }
     }
 
     #[tokio::test]

@@ -149,6 +149,11 @@ impl Authenticator {
         refused.is_some_and(|refused| self.cache().forget(refused))
     }
 
+    /// Whether the store may have another credential than the one that was denied with this header.
+    pub(crate) fn may_renew(&self, access: &Access, denied: &HeaderValue) -> bool {
+        self.cache().may_renew(&access.scopes.repository(), denied)
+    }
+
     /// Whether this is a token that the caller gave.
     pub(crate) fn is_given(&self, header: &HeaderValue) -> bool {
         self.cache().presets.iter().any(|preset| preset.header == *header)

@@ -6,7 +6,6 @@
 //! request is for beyond its [`Access`].
 
 mod authenticator;
-mod bounded;
 mod challenge;
 mod claims;
 mod explain;
@@ -19,9 +18,8 @@ mod token_cache;
 mod token_request;
 mod token_service;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::AUTHORIZATION;
@@ -40,6 +38,7 @@ pub(crate) use self::scope::Scopes;
 pub(crate) use self::secret_policy::Danger;
 pub use self::token::Token;
 use self::token_cache::Preset;
+use crate::bounded::BoundedCache;
 use crate::config::Config;
 use crate::credentials::{Credential, CredentialStore, Secret};
 use crate::origin::Origin;
@@ -77,22 +76,21 @@ pub(crate) struct PresetToken {
     pub(crate) token: Secret,
 }
 
-/// The layer that adds credentials and answers a 401 once.
+/// The layer that adds credentials, and answers a 401 or 403 once.
 pub(crate) struct Auth {
     inner: Arc<dyn Transport>,
     setup: Setup,
-    authenticators: Mutex<HashMap<RegistryName, Arc<Authenticator>>>,
+    authenticators: BoundedCache<RegistryName, Arc<Authenticator>>,
 }
 
 impl Auth {
     pub(crate) fn new(inner: Arc<dyn Transport>, setup: Setup) -> Self {
-        Self { inner, setup, authenticators: Mutex::default() }
+        Self { inner, setup, authenticators: BoundedCache::default() }
     }
 
     fn authenticator(&self, registry: &RegistryName) -> Arc<Authenticator> {
-        let mut authenticators = self.authenticators.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(self.fresh(registry));
-        Arc::clone(authenticators.entry(registry.clone()).or_insert_with(new))
+        self.authenticators.get_or_insert_with(registry.clone(), new)
     }
 
     /// An authenticator that knows nothing of its registry yet.
@@ -136,8 +134,9 @@ impl Auth {
         self.send_again(authenticator, again, reply, before, renewed, sent).await
     }
 
-    /// Asks how to authenticate after a 403 to nobody: some registries never ask by themselves.
-    async fn introduce(
+    /// Answers a 403 where other credentials may help: those that were sent may have expired (ECR
+    /// says 403 then), or none were sent, because some registries never ask for them.
+    async fn answer_denial(
         &self,
         authenticator: &Authenticator,
         access: &Access,
@@ -145,14 +144,19 @@ impl Auth {
         sent: &mut Vec<HeaderValue>,
     ) -> Result<Response<Body>, TransportError> {
         let Refused { header, reply, again, .. } = refused;
-        let Some(again) = again.filter(|_| header.is_none() && authenticator.may_probe()) else {
-            return Ok(reply);
+        let may_help = match &header {
+            Some(header) => authenticator.may_renew(access, header),
+            None => again.is_some() && authenticator.may_probe(),
         };
-        // Whoever is nobody would be told the same once more.
-        if !authenticator.credential(access).await.is_ok_and(|found| !found.is_anonymous()) {
-            return Ok(reply);
+        // A body that was streamed cannot be sent again: the next request has the newer credential.
+        let Some(again) = again.filter(|_| may_help) else { return Ok(reply) };
+        if header.is_none() {
+            // Whoever is nobody would be told the same once more.
+            if !authenticator.credential(access).await.is_ok_and(|found| !found.is_anonymous()) {
+                return Ok(reply);
+            }
+            authenticator.probe(access).await?;
         }
-        authenticator.probe(access).await?;
         let renewed = authenticator.authorization(access, &Scopes::default()).await?;
         self.send_again(authenticator, again, reply, header, renewed, sent).await
     }
@@ -215,7 +219,7 @@ impl Transport for Auth {
                     self.answer(&authenticator, &access, refused, &mut sent).await?
                 }
                 StatusCode::FORBIDDEN => {
-                    self.introduce(&authenticator, &access, refused, &mut sent).await?
+                    self.answer_denial(&authenticator, &access, refused, &mut sent).await?
                 }
                 _ => refused.reply,
             };

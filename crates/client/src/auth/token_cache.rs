@@ -10,10 +10,10 @@ use http::HeaderValue;
 use longshore_core::RepositoryName;
 use tokio::time::Instant;
 
-use super::bounded::BoundedMap;
 use super::method::Method;
 use super::scope::Scopes;
 use super::token::{self, Token};
+use crate::bounded::BoundedMap;
 use crate::credentials::{Credential, Secret};
 
 /// What is known of a registry so far.
@@ -37,6 +37,8 @@ pub(super) type GrantKey = (Arc<Credential>, Scopes);
 
 /// What is known of a credential.
 struct Use {
+    /// When the store gave it last.
+    given: Instant,
     /// What it sends to the registry.
     header: Option<HeaderValue>,
     /// The refresh token that the service gave in place of the credential.
@@ -86,12 +88,17 @@ impl TokenCache {
         }
     }
 
-    /// The credential of a repository, if the store gave one and it was not refused.
+    /// The credential of a repository, if the store gave one that was not refused and does not expire
+    /// on its way.
     pub(super) fn credential(
         &mut self,
         repository: &Option<RepositoryName>,
     ) -> Option<Arc<Credential>> {
         let found = Arc::clone(self.repositories.get(repository)?);
+        if found.is_expired(Instant::now() + EARLY) {
+            self.drop_credential(&found);
+            return None;
+        }
         self.credentials.get(&found);
         Some(found)
     }
@@ -108,11 +115,13 @@ impl TokenCache {
         credential: &Arc<Credential>,
     ) {
         self.repositories.insert(repository, Arc::clone(credential));
-        if self.credentials.get(credential).is_some() {
+        let given = Instant::now();
+        if let Some(known) = self.credentials.get(credential) {
+            known.given = given;
             return;
         }
         let header = credential.bearer().or_else(|| credential.basic());
-        let new = Use { header, refresh: None, taken: false };
+        let new = Use { given, header, refresh: None, taken: false };
         if let Some(dropped) = self.credentials.insert(Arc::clone(credential), new) {
             self.drop_credential(&dropped);
             self.grants.retain(|(owner, _), _| *owner != dropped);
@@ -122,6 +131,39 @@ impl TokenCache {
     /// Makes the store be asked again wherever this credential is used.
     pub(super) fn drop_credential(&mut self, credential: &Arc<Credential>) {
         self.repositories.retain(|_, used| used != credential);
+    }
+
+    /// Whether another credential may help where this header was denied: the repository has another
+    /// one since, or the store is asked for it next, as this one may have expired.
+    pub(super) fn may_renew(
+        &mut self,
+        repository: &Option<RepositoryName>,
+        denied: &HeaderValue,
+    ) -> bool {
+        let Some(owner) = self.owner(denied) else { return false };
+        if self.repositories.peek(repository) != Some(&owner) {
+            return true;
+        }
+        let now = Instant::now();
+        let given = self.credentials.peek(&owner).map(|known| known.given);
+        let is_old = given.is_none_or(|given| now - given >= MAY_HAVE_EXPIRED);
+        let may_have_expired = is_old || owner.is_expired(now);
+        if may_have_expired {
+            self.drop_credential(&owner);
+        }
+        may_have_expired
+    }
+
+    /// The credential that a header was made of, or that its token was got with.
+    fn owner(&self, header: &HeaderValue) -> Option<Arc<Credential>> {
+        let own =
+            self.credentials.iter().filter(|(_, known)| known.header.as_ref() == Some(header));
+        let of_token = |(key, grant): (&'_ GrantKey, &'_ Grant)| {
+            let is_its = grant.token.as_ref().is_some_and(|token| token.header == *header);
+            is_its.then(|| Arc::clone(&key.0))
+        };
+        let mut own = own.map(|(credential, _)| Arc::clone(credential));
+        own.next().or_else(|| self.grants.iter().find_map(of_token))
     }
 
     /// The refresh token that the service gave in place of a credential.
@@ -233,8 +275,12 @@ impl TokenCache {
     }
 }
 
-/// 5 s: a token that is about to expire would do so on its way. Less than any real lifetime.
+/// 5 s: what is about to expire would do so on its way. Less than any real lifetime.
 const EARLY: Duration = Duration::from_secs(5);
+
+/// 10 min: no cloud's credentials live for less (AWS: 15 min), and a store that asks a person or runs a
+/// program is not asked after each of many denials.
+const MAY_HAVE_EXPIRED: Duration = Duration::from_secs(600);
 
 /// 1024 repositories, credentials and tokens are kept for each registry. A token has a few KiB.
 const LIMIT: usize = 1024;

@@ -1,20 +1,26 @@
 //! Who to be at a registry, and how that is known.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderValue;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::Secret;
 
 /// Who to be at a registry, and how that is known.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// Two are equal if they prove the same and come from the same source, whenever they expire.
+#[derive(Clone, Debug)]
 pub struct Credential {
     proof: Proof,
     source: String,
     leave: Leave,
+    expires: Option<Instant>,
 }
 
 /// How far a credential may go unencrypted.
@@ -74,6 +80,7 @@ impl Credential {
             proof: Proof::Nothing,
             source: format!("anonymous ({reason})"),
             leave: Leave::Nowhere,
+            expires: None,
         }
     }
 
@@ -137,6 +144,25 @@ impl Credential {
     pub(crate) fn with_leave(mut self, leave: Leave) -> Self {
         self.leave = self.leave.max(leave);
         self
+    }
+
+    /// The same, which expires this long from now. Without it, a credential does not say how long it
+    /// is good for.
+    ///
+    /// A client asks the store again before it uses an expired one. A 403 is answered by asking
+    /// again, too, if the credential has expired or the store gave it more than 10 minutes ago; the
+    /// request is sent once more if the store then has another one.
+    ///
+    /// For stores that know it: the passwords of AWS ECR are good for 12 hours, for example.
+    #[must_use]
+    pub fn expires_in(mut self, lifetime: Duration) -> Self {
+        self.expires = Instant::now().checked_add(lifetime);
+        self
+    }
+
+    /// Whether it has expired at this time.
+    pub(crate) fn is_expired(&self, at: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= at)
     }
 
     /// What it consists of.
@@ -240,7 +266,27 @@ impl Credential {
     }
 
     fn from(proof: Proof, source: impl fmt::Display) -> Self {
-        Self { proof, source: format!("credentials from {source}"), leave: Leave::Nowhere }
+        let source = format!("credentials from {source}");
+        Self { proof, source, leave: Leave::Nowhere, expires: None }
+    }
+
+    /// What makes two equal. A token for a credential stays good when only the time is another.
+    fn essence(&self) -> impl Eq + Hash + '_ {
+        (&self.proof, &self.source, self.leave)
+    }
+}
+
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        self.essence() == other.essence()
+    }
+}
+
+impl Eq for Credential {}
+
+impl Hash for Credential {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.essence().hash(state);
     }
 }
 

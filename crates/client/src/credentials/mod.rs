@@ -42,8 +42,9 @@ pub trait CredentialStore: fmt::Debug + Send + Sync {
     /// Who to be at this registry, for this repository of it; for none, where the request is about the
     /// registry itself.
     ///
-    /// Asked once a repository and client, and again after what it gave was refused. A client remembers
-    /// the 1024 repositories of a registry that it used last.
+    /// Asked once a repository and client, and again after what it gave was refused or has expired
+    /// ([`Credential::expires_in`]). A client remembers the 1024 repositories of a registry that it
+    /// used last, and 1024 registries.
     ///
     /// # Errors
     /// Whatever keeps the store from telling. That it knows nothing is

@@ -1,14 +1,14 @@
 //! Bounds how many requests wait for one host at the same time.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Request, Response};
 use tokio::sync::Semaphore;
 
 use super::{Body, Transport, TransportError};
+use crate::bounded::BoundedCache;
 use crate::origin::Origin;
 
 /// The layer that bounds requests per origin.
@@ -20,10 +20,10 @@ use crate::origin::Origin;
 pub(crate) struct Limit {
     inner: Arc<dyn Transport>,
     places: NonZeroUsize,
-    hosts: Mutex<HashMap<Key, Arc<Semaphore>>>,
+    hosts: BoundedCache<Key, Arc<Semaphore>>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     origin: Option<Origin>,
     streams: bool,
@@ -31,15 +31,13 @@ struct Key {
 
 impl Limit {
     pub(crate) fn new(inner: Arc<dyn Transport>, places: NonZeroUsize) -> Self {
-        Self { inner, places, hosts: Mutex::default() }
+        Self { inner, places, hosts: BoundedCache::default() }
     }
 
     fn places_of(&self, request: &Request<Body>) -> Arc<Semaphore> {
         let streams = matches!(request.body(), Body::Stream { .. });
         let key = Key { origin: Origin::of(request.uri()), streams };
-        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = hosts.entry(key).or_insert_with(|| Semaphore::new(self.places.get()).into());
-        Arc::clone(places)
+        self.hosts.get_or_insert_with(key, || Semaphore::new(self.places.get()).into())
     }
 }
 

@@ -108,6 +108,7 @@ impl Retry {
         let end = Instant::now().checked_add(wait);
         let (Some(origin), Some(end)) = (Origin::of(uri), end) else { return };
         let mut pauses = self.pauses();
+        pauses.retain(|_, end| *end > Instant::now());
         let known = pauses.entry(origin).or_insert(end);
         *known = end.max(*known);
     }

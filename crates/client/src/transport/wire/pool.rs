@@ -1,7 +1,6 @@
 //! Pools of connections: one for each origin and way of reaching it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use longshore_core::{Error, ErrorKind, ParseError, RegistryName, Result};
@@ -9,6 +8,7 @@ use longshore_core::{Error, ErrorKind, ParseError, RegistryName, Result};
 use super::super::tls::{self, SystemRoots};
 use super::connect::Noting;
 use super::resolve;
+use crate::bounded::BoundedCache;
 use crate::certificate::RootCertificates;
 use crate::config::{Config, Verification};
 use crate::credentials::Login;
@@ -31,7 +31,7 @@ pub(super) struct Pools {
     config: Arc<Config>,
     system_roots: SystemRoots,
     of_environment: OnceLock<Result<Proxies, ParseError>>,
-    made: Mutex<HashMap<Key, reqwest::Client>>,
+    made: BoundedCache<Key, reqwest::Client>,
 }
 
 impl Pools {
@@ -42,13 +42,11 @@ impl Pools {
 
     /// The pool for an origin; made when it is first met, so that nothing is loaded unused.
     pub(super) async fn get(&self, key: Key) -> Result<reqwest::Client> {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(pool) = made {
+        if let Some(pool) = self.made.get(&key) {
             return Ok(pool);
         }
         let pool = self.make(&key).await?;
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(made.entry(key).or_insert(pool).clone())
+        Ok(self.made.get_or_insert_with(key, || pool))
     }
 
     /// The proxy for an origin, as it is shown.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream;
 use longshore::{
-    Body, Client, Credential, CredentialStore, MemoryCredentials, RegistryName, RegistryPattern,
-    RepositoryName, Result, Secret, Transport, TransportError,
+    BlobStream, Body, Client, Credential, CredentialStore, ErrorKind, MemoryCredentials,
+    RegistryName, RegistryPattern, RepositoryName, Result, Secret, Transport, TransportError,
 };
 use longshore_testkit::script::{Exchange, Script};
 
-use super::{BASIC, at, list, listed, tags};
+use super::{BASIC, PULL, at, challenged, list, listed, tags};
 use crate::quick;
 
 /// Gives each organisation its own user, and another password each time.
@@ -109,6 +111,165 @@ impl Transport for AnyUser {
         }
         Ok(reply)
     }
+}
+
+/// Gives these one after the other, and the last one for ever. Counts how often it is asked.
+#[derive(Clone, Debug)]
+struct Rotating(Arc<[Credential]>, Arc<AtomicU32>);
+
+impl Rotating {
+    fn new(credentials: impl IntoIterator<Item = Credential>) -> Self {
+        let local = credentials.into_iter().map(Credential::over_plain_http);
+        Self(local.collect(), Arc::default())
+    }
+
+    fn asked(&self) -> u32 {
+        self.1.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl CredentialStore for Rotating {
+    async fn get(&self, _: &RegistryName, _: Option<&RepositoryName>) -> Result<Credential> {
+        let number = self.1.fetch_add(1, Ordering::Relaxed) as usize;
+        Ok(self.0[number.min(self.0.len() - 1)].clone())
+    }
+}
+
+fn password(password: &str) -> Credential {
+    Credential::login("u", Secret::new(password), "a test")
+}
+
+const OLD: &str = "Basic dTpvbGQ=";
+const NEW: &str = "Basic dTpuZXc=";
+
+/// Sets the clock of the client forward. The server's requests and replies need it to run.
+async fn advance(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+fn asks_for_basic() -> Exchange {
+    tags().without("authorization").answer(401).header("www-authenticate", "Basic realm=\"r\"")
+}
+
+#[tokio::test]
+async fn an_expired_credential_is_asked_for_again_before_it_is_used() {
+    let server = Script::start().await;
+    server.expect(asks_for_basic());
+    server.expect(tags().with("authorization", OLD).body(listed()));
+    server.expect(tags().with("authorization", OLD).body(listed()));
+    server.expect(tags().with("authorization", NEW).body(listed()));
+    server.expect(tags().with("authorization", NEW).body(listed()));
+    let twelve_hours = Duration::from_secs(12 * 60 * 60);
+    let store = Rotating::new([password("old").expires_in(twelve_hours), password("new")]);
+    let repository = at(&server, quick().credentials(store.clone()));
+    list(&repository).await.unwrap();
+    advance(twelve_hours - Duration::from_secs(10)).await;
+    list(&repository).await.unwrap();
+    assert_eq!(store.asked(), 1);
+    // It would expire on its way.
+    advance(Duration::from_secs(6)).await;
+    list(&repository).await.unwrap();
+    advance(twelve_hours).await;
+    list(&repository).await.unwrap();
+    assert_eq!(store.asked(), 2, "the new one does not say when it expires");
+    server.finish();
+}
+
+#[tokio::test]
+async fn tokens_outlive_the_renewal_of_a_credential_that_stays_the_same() {
+    let server = Script::start().await;
+    server.expect(challenged(&server));
+    let token = Exchange::new("GET", PULL).with("authorization", OLD);
+    server.expect(token.body("{\"token\":\"t\",\"expires_in\":3600}"));
+    server.expect(tags().with("authorization", "Bearer t").body(listed()));
+    server.expect(tags().with("authorization", "Bearer t").body(listed()));
+    let minute = Duration::from_secs(60);
+    let store = Rotating::new([
+        password("old").expires_in(minute),
+        password("old").expires_in(60 * minute),
+    ]);
+    let repository = at(&server, quick().credentials(store.clone()));
+    list(&repository).await.unwrap();
+    advance(minute).await;
+    list(&repository).await.unwrap();
+    assert_eq!(store.asked(), 2);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_403_is_answered_once_with_a_newer_credential() {
+    let server = Script::start().await;
+    server.expect(asks_for_basic());
+    server.expect(tags().with("authorization", OLD).body(listed()));
+    // Fresh from the store: a 403 is the last word.
+    server.expect(tags().with("authorization", OLD).answer(403));
+    // ECR's answer to a password that expired.
+    server.expect(tags().with("authorization", OLD).answer(403));
+    server.expect(tags().with("authorization", NEW).body(listed()));
+    // The store has nothing newer: nothing is sent again.
+    server.expect(tags().with("authorization", NEW).answer(403));
+    // Nor is it asked again so soon.
+    server.expect(tags().with("authorization", NEW).answer(403));
+    let store = Rotating::new([password("old"), password("new")]);
+    let repository = at(&server, quick().credentials(store.clone()));
+    let denied = async || list(&repository).await.unwrap_err().kind() == ErrorKind::Denied;
+    list(&repository).await.unwrap();
+    assert!(denied().await);
+    assert_eq!(store.asked(), 1);
+    advance(Duration::from_secs(601)).await;
+    list(&repository).await.unwrap();
+    assert_eq!(store.asked(), 2);
+    advance(Duration::from_secs(601)).await;
+    assert!(denied().await);
+    assert_eq!(store.asked(), 3);
+    assert!(denied().await);
+    assert_eq!(store.asked(), 3);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_403_to_a_token_is_answered_with_a_token_for_a_newer_credential() {
+    let server = Script::start().await;
+    server.expect(challenged(&server));
+    let token = |basic: &str, token: &str| {
+        let body = format!("{{\"token\":\"{token}\",\"expires_in\":3600}}");
+        Exchange::new("GET", PULL).with("authorization", basic).body(body)
+    };
+    server.expect(token(OLD, "t1"));
+    server.expect(tags().with("authorization", "Bearer t1").body(listed()));
+    server.expect(tags().with("authorization", "Bearer t1").answer(403));
+    server.expect(token(NEW, "t2"));
+    server.expect(tags().with("authorization", "Bearer t2").body(listed()));
+    let store = Rotating::new([password("old"), password("new")]);
+    let repository = at(&server, quick().credentials(store));
+    list(&repository).await.unwrap();
+    advance(Duration::from_secs(601)).await;
+    list(&repository).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_403_to_a_stream_is_not_answered_and_the_next_request_has_the_newer_credential() {
+    let server = Script::start().await;
+    let begin = || Exchange::new("POST", "/v2/a/b/blobs/uploads/");
+    let challenge = "Basic realm=\"r\"";
+    server.expect(begin().answer(401).header("www-authenticate", challenge));
+    server.expect(begin().with("authorization", OLD).answer(202).header("location", "/v2/u/1"));
+    let append = Exchange::new("PATCH", "/v2/u/1").with("authorization", OLD).sending("hello");
+    server.expect(append.answer(403));
+    server.expect(tags().with("authorization", NEW).body(listed()));
+    let store = Rotating::new([password("old"), password("new")]);
+    let repository = at(&server, quick().credentials(store));
+    let mut upload = repository.begin_upload().await.unwrap();
+    advance(Duration::from_secs(601)).await;
+    let stream = BlobStream::new(stream::iter([Ok("hello".into())]));
+    let e = upload.append(stream, 5).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Denied);
+    list(&repository).await.unwrap();
+    server.finish();
 }
 
 #[tokio::test]

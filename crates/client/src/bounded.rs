@@ -1,0 +1,132 @@
+//! Maps with a limit, for what is remembered as long as a process runs. Know nothing of what is in them.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A map of at most `limit` entries: a new one replaces the one that was not used for the longest time.
+#[derive(Debug)]
+pub(crate) struct BoundedMap<K, V> {
+    entries: HashMap<K, Entry<V>>,
+    limit: usize,
+    /// Counts uses; an entry's own count says when it was used last.
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    value: V,
+    used: u64,
+}
+
+impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { entries: HashMap::new(), limit, uses: 0 }
+    }
+
+    /// Uses an entry.
+    pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
+        self.uses += 1;
+        let entry = self.entries.get_mut(key)?;
+        entry.used = self.uses;
+        Some(&mut entry.value)
+    }
+
+    /// Uses an entry, or adds it.
+    pub(crate) fn get_or_insert_with(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
+        self.make_room(&key);
+        self.uses += 1;
+        let entry = self.entries.entry(key).or_insert_with(|| Entry { value: new(), used: 0 });
+        entry.used = self.uses;
+        &mut entry.value
+    }
+
+    /// Reads an entry, which is no use of it.
+    pub(crate) fn peek(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|entry| &entry.value)
+    }
+
+    /// Adds an entry; returns the key of the one that it replaced to stay within the limit.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<K> {
+        let oldest = self.make_room(&key);
+        self.uses += 1;
+        self.entries.insert(key, Entry { value, used: self.uses });
+        oldest
+    }
+
+    /// Drops the oldest entry if a new one would be too many.
+    fn make_room(&mut self, key: &K) -> Option<K> {
+        if self.entries.len() < self.limit || self.entries.contains_key(key) {
+            return None;
+        }
+        let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used)?.0.clone();
+        self.entries.remove(&oldest);
+        Some(oldest)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, entry)| (key, &entry.value))
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.values_mut().map(|entry| &mut entry.value)
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K, &V) -> bool) {
+        self.entries.retain(|key, entry| keep(key, &entry.value));
+    }
+}
+
+/// What is known of each registry or origin, shared by threads. Bounded as a [`BoundedMap`].
+#[derive(Debug)]
+pub(crate) struct BoundedCache<K, V>(Mutex<BoundedMap<K, V>>);
+
+impl<K: Clone + Eq + Hash, V: Clone> BoundedCache<K, V> {
+    pub(crate) fn get(&self, key: &K) -> Option<V> {
+        self.lock().get(key).cloned()
+    }
+
+    pub(crate) fn get_or_insert_with(&self, key: K, new: impl FnOnce() -> V) -> V {
+        self.lock().get_or_insert_with(key, new).clone()
+    }
+
+    pub(crate) fn insert(&self, key: K, value: V) {
+        self.lock().insert(key, value);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BoundedMap<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Default for BoundedCache<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(CACHED)))
+    }
+}
+
+/// 1024 registries, or origins of them and of what they redirect to.
+const CACHED: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_entry_replaces_the_one_not_used_for_the_longest_time() {
+        let mut map = BoundedMap::new(2);
+        assert_eq!(map.insert("a", 1), None);
+        assert_eq!(map.insert("b", 2), None);
+        assert_eq!(map.insert("b", 3), None, "the same entry needs no room");
+        assert_eq!(map.get(&"a"), Some(&mut 1));
+        assert_eq!(map.peek(&"b"), Some(&3));
+        assert_eq!(map.insert("c", 4), Some("b"));
+        assert_eq!(map.peek(&"b"), None);
+        assert_eq!(map.get_or_insert_with("a", || 5), &1);
+        assert_eq!(map.get_or_insert_with("d", || 5), &5);
+        assert_eq!(map.peek(&"c"), None);
+        let mut left: Vec<_> = map.iter().collect();
+        left.sort_unstable();
+        assert_eq!(left, [(&"a", &1), (&"d", &5)]);
+    }
+}
