@@ -80,7 +80,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
 
 fn layers(dxf: &blocking::RemoteRepository, alias: &Tag) -> Result<Vec<Descriptor>> {
     match dxf.manifest(&alias.clone().into())?.parse()? {
-        Manifest::Image(image) => Ok(image.layers),
+        Manifest::Image(image) => Ok(image.layers.clone()),
         _ => Err("more than one image".into()),
     }
 }

@@ -26,8 +26,8 @@ use crate::store::Source;
 /// [`Unsupported`](ErrorKind::Unsupported) if it is an index or of an unknown kind.
 pub fn files_of(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
     match manifest.parse()? {
-        Manifest::Image(image) => Ok(image.layers),
-        Manifest::Artifact(artifact) => Ok(artifact.blobs),
+        Manifest::Image(image) => Ok(image.layers.clone()),
+        Manifest::Artifact(artifact) => Ok(artifact.blobs.clone()),
         _ => Err(Error::new(ErrorKind::Unsupported)
             .at(manifest.digest())
             .detail(format!("{} lists no files", manifest.media_type()))),

@@ -37,14 +37,17 @@ impl Successors {
     pub fn of(manifest: &RawManifest) -> Result<Self> {
         let mut successors = match manifest.parse()? {
             Manifest::Image(image) => {
-                let mut blobs = vec![image.config];
-                blobs.extend(image.layers);
-                Self { blobs, ..Self::default() }
+                let blobs = std::iter::once(&image.config).chain(&image.layers);
+                Self { blobs: blobs.cloned().collect(), ..Self::default() }
             }
-            Manifest::Index(index) => Self { manifests: index.manifests, ..Self::default() },
-            Manifest::Artifact(artifact) => Self { blobs: artifact.blobs, ..Self::default() },
+            Manifest::Index(index) => {
+                Self { manifests: index.manifests.clone(), ..Self::default() }
+            }
+            Manifest::Artifact(artifact) => {
+                Self { blobs: artifact.blobs.clone(), ..Self::default() }
+            }
             Manifest::Schema1(schema1) => {
-                let blobs = schema1.fs_layers.into_iter().map(|layer| layer.blob_sum).collect();
+                let blobs = schema1.fs_layers.iter().map(|layer| layer.blob_sum.clone()).collect();
                 Self { unsized_blobs: blobs, ..Self::default() }
             }
             Manifest::Opaque => Self::default(),
@@ -105,8 +108,8 @@ async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> R
         }
     }
     let manifest = RawManifest::new(content.into(), None, blob.digest.clone());
-    let parsed = manifest.and_then(|manifest| manifest.parse());
-    Ok(parsed.is_ok_and(|manifest| !matches!(manifest, Manifest::Opaque)))
+    Ok(manifest
+        .is_ok_and(|manifest| manifest.parse().is_ok_and(|parsed| *parsed != Manifest::Opaque)))
 }
 
 /// How a manifest is listed among the referrers of its subject: the subject's digest, and the

@@ -62,7 +62,7 @@ impl Image {
     /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be read; the source's error.
     pub async fn read(source: &(impl Source + ?Sized), manifest: RawManifest) -> Result<Self> {
         let parsed = match manifest.parse()? {
-            Manifest::Image(parsed) if parsed.is_container_image() => parsed,
+            Manifest::Image(parsed) if parsed.is_container_image() => parsed.clone(),
             Manifest::Index(_) => {
                 return Err(no_image(&manifest).with_hint("Choose a platform of the index."));
             }

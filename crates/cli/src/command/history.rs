@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let named = context.named(&arguments.location).await?;
     let manifest = named.image(arguments.platform.as_ref()).await?;
     let mut history = match manifest.parse()? {
-        Manifest::Schema1(schema1) => of_schema1(&schema1)?,
+        Manifest::Schema1(schema1) => of_schema1(schema1)?,
         Manifest::Image(_) => of_image(&Image::read(&*named.source, manifest).await?),
         _ => {
             return Err(Error::new(ErrorKind::Unsupported)

@@ -104,8 +104,8 @@ impl RemoteRepository {
         match self.raw_manifest(&selector).await {
             Ok(manifest) if manifest.digest() == subject => Ok(None),
             Ok(manifest) => match manifest.parse()? {
-                Manifest::Index(index) if self.lists_children(&index, subject).await? => Ok(None),
-                Manifest::Index(index) => Ok(Some(index)),
+                Manifest::Index(index) if self.lists_children(index, subject).await? => Ok(None),
+                Manifest::Index(index) => Ok(Some(index.clone())),
                 _ => Err(Error::new(ErrorKind::Invalid)
                     .at(self.reference(&selector))
                     .detail("the fallback tag for referrers is not an index")),

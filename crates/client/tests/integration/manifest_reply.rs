@@ -274,9 +274,8 @@ async fn trap_13_a_config_is_as_long_as_its_bytes_not_its_characters() {
     config.author = Some("Ünï Cödé ✓ 漢字".to_owned());
     let pack = longshore::Pack::image(&config).unwrap();
     pack.push(&repository, tag().tag()).await.unwrap();
-    let Manifest::Image(image) = repository.manifest(&tag()).await.unwrap().parse().unwrap() else {
-        panic!("an image");
-    };
+    let manifest = repository.manifest(&tag()).await.unwrap();
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("an image") };
     let stored = repository.blob(&image.config).await.unwrap().bytes(1 << 20).await.unwrap();
     let text = std::str::from_utf8(&stored).unwrap();
     assert!(text.contains("漢字") && text.chars().count() < stored.len());

@@ -95,7 +95,7 @@ impl<S: Source + ?Sized> Listing<'_, S> {
                 // What else its configuration says is nothing of the platform.
                 Platform { extra: Map::new(), ..image.platform().clone() }
             }
-            Manifest::Schema1(schema1) => platform_of(&schema1)?,
+            Manifest::Schema1(schema1) => platform_of(schema1)?,
             _ => return Ok(()),
         };
         descriptor.platform = Some(platform);
@@ -106,15 +106,15 @@ impl<S: Source + ?Sized> Listing<'_, S> {
     /// Adds what an index lists.
     async fn add_listed(&mut self, index: &RawManifest) -> Result<()> {
         let Manifest::Index(index) = index.parse()? else { return Ok(()) };
-        for descriptor in index.manifests {
+        for descriptor in &index.manifests {
             let is_index = descriptor.media_type.is_index();
             match &descriptor.platform {
-                _ if is_attestation(&descriptor) => {}
+                _ if is_attestation(descriptor) => {}
                 Some(platform) if !is_index && platform.os == "unknown" => {}
-                Some(_) if !is_index => self.images.push(descriptor),
+                Some(_) if !is_index => self.images.push(descriptor.clone()),
                 _ => {
-                    if let Some(manifest) = self.below.manifest(&descriptor).await? {
-                        self.add(manifest, Some(descriptor)).await?;
+                    if let Some(manifest) = self.below.manifest(descriptor).await? {
+                        self.add(manifest, Some(descriptor.clone())).await?;
                     }
                 }
             }

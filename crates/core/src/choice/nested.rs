@@ -19,18 +19,18 @@ use crate::store::Source;
 /// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
 pub(crate) async fn image_in(
     source: &(impl Source + ?Sized),
-    index: Index,
+    index: &Index,
     platform: &Platform,
 ) -> Result<Descriptor> {
     let mut search = Search { platform, best: None, there: Vec::new(), unsaid: Vec::new() };
-    let (mut level, mut below) = (vec![index], Below::new(source));
+    let (mut level, mut below) = (vec![index.clone()], Below::new(source));
     for _ in 0..DEPTH {
         let mut next = Vec::new();
         for entry in search.look_at(&level) {
             if let Some(manifest) = below.manifest(entry).await?
                 && let Manifest::Index(index) = manifest.parse()?
             {
-                next.push(index);
+                next.push(index.clone());
             }
         }
         level = next;

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-use super::shape::Shape;
 use super::{RawManifest, invalid};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,7 +23,7 @@ impl RawManifest {
     /// Source: RFC 8259, section 4; image-spec v1.1.1, "Image Manifest" and "Image Index".
     pub fn check_unambiguous(&self) -> Result<()> {
         self.check_keys()?;
-        let shape = Shape::of(self.bytes())?;
+        let shape = self.shape();
         let media_type = self.media_type();
         let is_version_2 = !media_type.is_schema1() && (shape.manifests || shape.layers);
         match shape.schema_version {

@@ -1,11 +1,12 @@
 //! A manifest as it is: bytes, and what they are called.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::shape::{Shape, told_media_type};
+use super::shape::{Shape, told};
 use super::{Manifest, invalid, schema1};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Verifier};
@@ -13,10 +14,14 @@ use crate::error::{ErrorKind, Result};
 use crate::media_type::MediaType;
 
 /// A manifest as its exact bytes, checked against its digest.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// It is read once ([`parse`](Self::parse)). Clones share the bytes and the parsed view.
+#[derive(Clone)]
 pub struct RawManifest {
     descriptor: Descriptor,
     bytes: Bytes,
+    shape: Shape,
+    parsed: Arc<OnceLock<Manifest>>,
 }
 
 impl RawManifest {
@@ -33,8 +38,8 @@ impl RawManifest {
     pub fn new(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
         match verify(&bytes, &digest) {
             Err(e) if e.kind() == ErrorKind::DigestMismatch => {
-                let told = told_media_type(&bytes, media_type.clone());
-                let schema1 = told.is_ok_and(|media_type| media_type.is_schema1());
+                let told = told(&bytes, media_type.clone());
+                let schema1 = told.is_ok_and(|(media_type, _)| media_type.is_schema1());
                 let payload = schema1.then(|| schema1::payload(&bytes)).flatten();
                 if !payload.is_some_and(|payload| digest_matches(&payload, &digest)) {
                     return Err(e);
@@ -57,9 +62,9 @@ impl RawManifest {
 
     /// Bytes that are what the digest says.
     fn described(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
-        let media_type = told_media_type(&bytes, media_type).map_err(|e| e.at(&digest))?;
+        let (media_type, shape) = told(&bytes, media_type).map_err(|e| e.at(&digest))?;
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
-        Ok(Self { descriptor, bytes })
+        Ok(Self { descriptor, bytes, shape, parsed: Arc::default() })
     }
 
     /// The same, by the digest of its very bytes: what a store of files calls it, in which every name
@@ -87,9 +92,9 @@ impl RawManifest {
     }
 
     fn called(&self, digest: Digest) -> Self {
-        let mut descriptor = self.descriptor.clone();
-        descriptor.digest = digest;
-        Self { descriptor, bytes: self.bytes.clone() }
+        let mut called = self.clone();
+        called.descriptor.digest = digest;
+        called
     }
 
     /// Media type, digest and size; nothing else.
@@ -110,22 +115,33 @@ impl RawManifest {
         &self.descriptor.media_type
     }
 
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// The exact bytes.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Reads the bytes into a view. Unknown media types are read by shape, or kept
+    /// Reads the bytes into a view, once. Unknown media types are read by shape, or kept
     /// [`Opaque`](Manifest::Opaque).
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) where the document breaks its format: the field, the line and
     /// what was expected.
-    pub fn parse(&self) -> Result<Manifest> {
-        let shape = Shape::of(&self.bytes).map_err(|e| e.at(self.digest()))?;
-        let media_type = self.media_type();
-        let parsed = if media_type.is_index() {
+    pub fn parse(&self) -> Result<&Manifest> {
+        if let Some(parsed) = self.parsed.get() {
+            return Ok(parsed);
+        }
+        let parsed = self.read().map_err(|e| invalid(&e).at(self.digest()))?;
+        Ok(self.parsed.get_or_init(|| parsed))
+    }
+
+    fn read(&self) -> Result<Manifest, serde_json::Error> {
+        let (media_type, shape) = (self.media_type(), self.shape);
+        if media_type.is_index() {
             self.typed().map(Manifest::Index)
         } else if *media_type == MediaType::OCI_MANIFEST
             || *media_type == MediaType::DOCKER_MANIFEST
@@ -140,15 +156,22 @@ impl RawManifest {
         } else if shape.layers && shape.config {
             self.typed().map(Manifest::Image)
         } else {
-            return Ok(Manifest::Opaque);
-        };
-        parsed.map_err(|e| invalid(&e).at(self.digest()))
+            Ok(Manifest::Opaque)
+        }
     }
 
     fn typed<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.bytes)
     }
 }
+
+impl PartialEq for RawManifest {
+    fn eq(&self, other: &Self) -> bool {
+        self.descriptor == other.descriptor && self.bytes == other.bytes
+    }
+}
+
+impl Eq for RawManifest {}
 
 impl fmt::Debug for RawManifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

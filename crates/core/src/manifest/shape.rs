@@ -7,26 +7,31 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 
 /// Decides what a document is, from what the store said and what it says itself.
-pub(super) fn told_media_type(bytes: &[u8], stated: Option<MediaType>) -> Result<MediaType> {
+pub(super) fn told(bytes: &[u8], stated: Option<MediaType>) -> Result<(MediaType, Shape)> {
     let stated = stated.filter(|media_type| !media_type.is_generic());
-    let shape = Shape::of(bytes)?;
-    match (stated, shape.media_type) {
-        (Some(stated), Some(own)) if stated != own => Err(Error::new(ErrorKind::Invalid)
-            .detail(format!("the document says it is {own}, the store says {stated}"))),
-        (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
-        (None, None) if shape.schema_version == Some(1) => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
-        (None, None) if shape.manifests => Ok(MediaType::OCI_INDEX),
-        (None, None) if shape.layers => Ok(MediaType::OCI_MANIFEST),
-        (None, None) if shape.fs_layers => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
-        (None, None) => Err(Error::new(ErrorKind::Invalid)
-            .detail("neither the store nor the document states the media type")),
-    }
+    let (shape, own) = Shape::of(bytes)?;
+    let media_type = match (stated, own) {
+        (Some(stated), Some(own)) if stated != own => {
+            return Err(Error::new(ErrorKind::Invalid)
+                .detail(format!("the document says it is {own}, the store says {stated}")));
+        }
+        (Some(media_type), _) | (None, Some(media_type)) => media_type,
+        (None, None) if shape.schema_version == Some(1) => MediaType::DOCKER_SCHEMA1_SIGNED,
+        (None, None) if shape.manifests => MediaType::OCI_INDEX,
+        (None, None) if shape.layers => MediaType::OCI_MANIFEST,
+        (None, None) if shape.fs_layers => MediaType::DOCKER_SCHEMA1_SIGNED,
+        (None, None) => {
+            return Err(Error::new(ErrorKind::Invalid)
+                .detail("neither the store nor the document states the media type"));
+        }
+    };
+    Ok((media_type, shape))
 }
 
 /// The fields that tell one kind of document from another.
+#[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) schema_version: Option<u64>,
-    media_type: Option<MediaType>,
     pub(super) manifests: bool,
     pub(super) layers: bool,
     fs_layers: bool,
@@ -34,13 +39,13 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Looks at the top level of a document.
+    /// Looks at the top level of a document; also returns the media type that it states.
     ///
     /// A document that is image and index at once is refused: the two readings are how one digest
     /// is made to mean two things.
     ///
     /// Source: image-spec v1.1.1, manifest and image index; advisory GHSA-77vh-xpmg-72qh.
-    pub(super) fn of(bytes: &[u8]) -> Result<Self> {
+    fn of(bytes: &[u8]) -> Result<(Self, Option<MediaType>)> {
         #[derive(Deserialize)]
         struct Top {
             #[serde(rename = "schemaVersion")]
@@ -74,7 +79,6 @@ impl Shape {
         })?;
         let shape = Self {
             schema_version: top.schema_version,
-            media_type: top.media_type,
             manifests: top.manifests.0,
             layers: top.layers.0,
             fs_layers: top.fs_layers.0,
@@ -84,7 +88,7 @@ impl Shape {
             return Err(Error::new(ErrorKind::Invalid)
                 .detail("the document has both \"manifests\" and \"layers\" or \"config\""));
         }
-        Ok(shape)
+        Ok((shape, top.media_type))
     }
 }
 

@@ -89,7 +89,17 @@ fn what_is_no_manifest_is_named() {
 fn an_unknown_kind_is_passed_on() {
     let bytes = Bytes::from_static(br#"{"mediaType":"application/x","y":1}"#);
     let manifest = RawManifest::of(bytes, None).unwrap();
-    assert_eq!(manifest.parse().unwrap(), Manifest::Opaque);
+    assert_eq!(*manifest.parse().unwrap(), Manifest::Opaque);
+}
+
+#[test]
+fn a_manifest_is_parsed_once_for_all_its_clones() {
+    let manifest =
+        RawManifest::of(Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#), None)
+            .unwrap();
+    let clone = manifest.clone();
+    assert!(std::ptr::eq(clone.parse().unwrap(), manifest.parse().unwrap()));
+    assert!(std::ptr::eq(clone.by_bytes().parse().unwrap(), manifest.parse().unwrap()));
 }
 
 #[test]

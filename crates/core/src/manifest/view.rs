@@ -6,7 +6,7 @@ use crate::media_type::MediaType;
 /// A parsed view of a manifest: to read, never to write back.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "one is read at a time; none are kept")]
+#[expect(clippy::large_enum_variant, reason = "it stands beside the bytes, which are larger")]
 pub enum Manifest {
     /// An OCI image manifest or Docker schema 2 manifest.
     Image(ImageManifest),

@@ -51,10 +51,8 @@ fn shared(store: &Memory) -> Arc<Memory> {
 }
 
 async fn config_text(store: &Memory, name: &str) -> String {
-    let Manifest::Image(image) = store.manifest(&by_tag(name)).await.unwrap().parse().unwrap()
-    else {
-        panic!("no image");
-    };
+    let manifest = store.manifest(&by_tag(name)).await.unwrap();
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
     let bytes = store.blob(&image.config).await.unwrap().bytes(1 << 20).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -180,10 +178,8 @@ async fn of_an_index_one_image_gets_the_layer_and_the_others_stay() {
     assert_eq!(target.manifest_count(), 0, "nothing is written before that is known");
     let append = Append::new().file(&path).await.unwrap().platform(arm.clone());
     let appended = push(append).await.unwrap();
-    let Manifest::Index(index) = target.manifest(&by_tag("v1")).await.unwrap().parse().unwrap()
-    else {
-        panic!("no index");
-    };
+    let manifest = target.manifest(&by_tag("v1")).await.unwrap();
+    let Manifest::Index(index) = manifest.parse().unwrap() else { panic!("no index") };
     assert_eq!(index.for_platform(&arm).unwrap().digest, appended.image.digest);
     let amd = index.for_platform(&Platform::new("linux", "amd64", None)).unwrap();
     assert_eq!(amd.digest, *content.manifests[0].digest());

@@ -74,13 +74,12 @@ async fn identity(
     source: &dyn Source,
     selector: &TagOrDigest,
 ) -> (ImageManifest, Digest, Vec<Digest>) {
-    let Manifest::Image(image) = source.manifest(selector).await.unwrap().parse().unwrap() else {
-        panic!("no image");
-    };
+    let manifest = source.manifest(selector).await.unwrap();
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
     let config = source.blob(&image.config).await.unwrap().bytes(1 << 20).await.unwrap();
     let config: ImageConfig = serde_json::from_slice(&config).unwrap();
     let digest = image.config.digest.clone();
-    (image, digest, config.rootfs.diff_ids)
+    (image.clone(), digest, config.rootfs.diff_ids)
 }
 
 /// A memory store that holds an image under the tag `v1`.

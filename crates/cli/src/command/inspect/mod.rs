@@ -92,7 +92,7 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
         digest: manifest.digest().to_string(),
         media_type: manifest.media_type().clone(),
         size: manifest.descriptor().size,
-        artifact_type: None,
+        artifact_type: parsed.artifact_type().cloned(),
         subject: parsed.subject().cloned(),
         annotations: parsed.annotations().cloned().unwrap_or_default(),
         manifests: Vec::new(),
@@ -108,25 +108,17 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
                 let bytes = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
                 inspection.config = ImageConfig::parse(&bytes).ok();
                 inspection.unpacked_size = plain_size(&image.layers);
-            } else {
-                inspection.artifact_type =
-                    Some(image.artifact_type.unwrap_or(image.config.media_type));
+                inspection.artifact_type = None;
             }
             let sizes = image.layers.iter().map(|layer| layer.size);
             inspection.layers_size = Some(sizes.fold(0, u64::saturating_add));
-            inspection.layers = image.layers;
+            inspection.layers = image.layers.clone();
         }
-        Manifest::Index(index) => {
-            inspection.artifact_type = index.artifact_type;
-            inspection.manifests = index.manifests;
-        }
-        Manifest::Artifact(artifact) => {
-            inspection.artifact_type = artifact.artifact_type;
-            inspection.layers = artifact.blobs;
-        }
+        Manifest::Index(index) => inspection.manifests = index.manifests.clone(),
+        Manifest::Artifact(artifact) => inspection.layers = artifact.blobs.clone(),
         Manifest::Schema1(schema1) => {
             inspection.config = schema1.config();
-            inspection.layers = schema1_layers(named, &schema1).await?;
+            inspection.layers = schema1_layers(named, schema1).await?;
         }
         _ => {}
     }

@@ -78,11 +78,12 @@ fn signed(manifest: &RawManifest, key: &SigningKey, arguments: &Arguments) -> Re
     if arguments.tag.is_none() && arguments.name.is_none() {
         return manifest.sign(key);
     }
-    let Manifest::Schema1(mut schema1) = manifest.parse()? else {
+    let Manifest::Schema1(schema1) = manifest.parse()? else {
         return Err(Error::new(ErrorKind::Unsupported)
             .at(arguments.file.display())
             .detail(format!("{} has no signatures", manifest.media_type())));
     };
+    let mut schema1 = schema1.clone();
     if let Some(tag) = &arguments.tag {
         schema1.tag = tag.to_string();
     }

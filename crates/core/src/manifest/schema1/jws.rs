@@ -77,12 +77,9 @@ impl RawManifest {
     ///
     /// Source: libtrust, `jsonsign.go`.
     pub fn sign(&self, key: &SigningKey) -> Result<Self> {
-        let schema1: Schema1 = match self.parse()? {
-            super::super::Manifest::Schema1(schema1) => schema1,
-            _ => {
-                let error = Error::new(ErrorKind::Unsupported).at(self.digest());
-                return Err(error.detail(format!("{} has no signatures", self.media_type())));
-            }
+        let super::super::Manifest::Schema1(schema1) = self.parse()? else {
+            let error = Error::new(ErrorKind::Unsupported).at(self.digest());
+            return Err(error.detail(format!("{} has no signatures", self.media_type())));
         };
         let payload = match payload(self.bytes()) {
             Some(payload) => payload,

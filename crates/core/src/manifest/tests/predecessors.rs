@@ -257,7 +257,8 @@ fn trap_22_attestations_and_entries_without_a_platform_are_no_platforms() {
         entry(r#","platform":{"os":"linux","architecture":"arm64"}"#),
     ];
     let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
-    let Manifest::Index(index) = raw(&text).unwrap().parse().unwrap() else { panic!("an index") };
+    let index = raw(&text).unwrap();
+    let Manifest::Index(index) = index.parse().unwrap() else { panic!("an index") };
     assert_eq!(index.manifests.len(), 5);
     let platforms: Vec<_> = index.platforms().map(ToString::to_string).collect();
     assert_eq!(platforms, ["linux/arm64"]);

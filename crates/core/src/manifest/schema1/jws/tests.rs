@@ -138,7 +138,8 @@ fn the_example_of_the_specification_does_not_verify() {
     assert!(refusal(&text).contains("shorter than what was signed"));
     // With signatures that are none, it can be read all the same.
     let text = text.replace(&protected, "protected");
-    let schema1 = manifest(&text).parse().unwrap();
+    let manifest = manifest(&text);
+    let schema1 = manifest.parse().unwrap();
     assert!(matches!(schema1, crate::Manifest::Schema1(s) if s.signatures.len() == 1));
     assert!(refusal(&text).contains("protected header"));
 }
@@ -181,7 +182,9 @@ fn what_is_signed_keeps_its_bytes() {
 #[test]
 fn an_edited_document_is_signed_anew() {
     let key = SigningKey::generate().unwrap();
-    let crate::Manifest::Schema1(mut schema1) = manifest(A).parse().unwrap() else { panic!() };
+    let original = manifest(A);
+    let crate::Manifest::Schema1(schema1) = original.parse().unwrap() else { panic!() };
+    let mut schema1 = schema1.clone();
     assert_eq!(schema1.config().unwrap().platform.to_string(), "linux/amd64");
     schema1.tag = "t2".to_owned();
     schema1.extra.insert("x".to_owned(), json!([1]));
