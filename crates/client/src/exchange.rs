@@ -2,22 +2,25 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
+use crate::attempts::{Series, is_broken};
 use crate::auth::{Access, Danger, Scopes};
-use crate::config::{Limits, Resolved};
+use crate::config::{Limits, Resolved, RetryPolicy};
 use crate::credentials::Credential;
 use crate::endpoint::Endpoint;
 use crate::origin::Origin;
 use crate::reply::{Identity, Reply, Secrets};
 use crate::scheme::Rule;
 use crate::scheme::detect::{Detector, Reached, with_scheme};
-use crate::transport::deadline::{Deadline, is_late};
+use crate::transport::deadline::Deadline;
 use crate::transport::{Body, Transport, TransportError, replay};
+use crate::waiting::{Again, pause};
 
 /// A registry, ready to be asked.
 #[derive(Clone)]
@@ -97,6 +100,23 @@ impl Exchange {
 
     pub(crate) fn registry(&self) -> &RegistryName {
         &self.registry
+    }
+
+    /// When something is tried again here.
+    pub(crate) fn retry(&self) -> &RetryPolicy {
+        &self.detector.config().retry
+    }
+
+    /// Waits before something is tried again. `failed` is the reply, if one came.
+    pub(crate) async fn pause(&self, wait: Duration, failed: Option<&Error>, next: &'static str) {
+        let status = failed.and_then(Error::status);
+        let why = Again {
+            host: &self.registry,
+            status: status.and_then(|status| StatusCode::from_u16(status).ok()),
+            asked: failed.is_some_and(|error| error.retry_after().is_some()),
+            next,
+        };
+        pause(wait, why).await;
     }
 
     /// The registry's URLs.
@@ -215,22 +235,22 @@ impl Exchange {
         ask: Ask,
         limit: usize,
     ) -> Result<Result<(Reply, Bytes)>> {
-        let (mut ask, mut attempt) = (ask, 1);
+        let (mut ask, mut series) = (ask, Series::default());
         let deadline = self.deadline();
         loop {
             let (about, again) = (ask.about.clone(), ask.again());
             let mut reply = self.expect_by(ask, &[200], deadline).await?;
             let body = reply.document(limit).await;
-            ask = match (body, again) {
+            let (error, next) = match (body, again) {
                 (Ok(body), _) => return Ok(Ok((reply, body))),
                 (Err(e), _) if e.kind() == ErrorKind::TooLarge => return Ok(Err(e.at(about))),
-                (Err(e), Some(again)) if attempt < FETCH_ATTEMPTS && is_broken(&e) => {
-                    tracing::debug!(error = %e, "asking again for a reply that broke off");
-                    again
-                }
+                (Err(e), Some(again)) if is_broken(&e) => (e, again),
                 (Err(e), _) => return Err(e.at(about)),
             };
-            attempt += 1;
+            let Some(wait) = series.fail(self.retry(), None) else { return Err(error.at(about)) };
+            tracing::debug!(%error, "asking again for a reply that broke off");
+            self.pause(wait, None, "the request is sent again").await;
+            ask = next;
         }
     }
 }
@@ -241,12 +261,3 @@ fn own_identity(headers: &HeaderMap) -> Option<Identity> {
     let who = "the request's own Authorization".to_owned();
     Some(Identity { who, secrets: Secrets::new(move || Credential::of_header(&value).secrets()) })
 }
-
-/// Whether a body broke on its way, so that asking again may help.
-pub(crate) fn is_broken(error: &Error) -> bool {
-    let broke = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout);
-    error.status().is_none() && broke && !is_late(error)
-}
-
-/// 3 attempts at small bodies.
-const FETCH_ATTEMPTS: usize = 3;

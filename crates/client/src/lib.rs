@@ -32,11 +32,12 @@
 //! | `transport` | the seam to HTTP, and the layers around it: retry, limit, redirect, log, wire |
 //! | `reply` | what a reply means |
 //! | `auth` | the layer that answers challenges |
-//! | `exchange`, `listing`, `shared`, `waiting` | what all operations have in common |
+//! | `attempts`, `exchange`, `listing`, `shared`, `waiting` | what all operations have in common |
 //! | `repository`, `catalog`, `ping`, `raw`, `v1` | the operations |
 //! | `client` | puts it all together |
 //! | [`blocking`] | the same without async |
 
+mod attempts;
 mod auth;
 pub mod blocking;
 mod bounded;

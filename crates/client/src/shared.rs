@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use longshore_core::RegistryName;
 
 use crate::bounded::BoundedCache;
-use crate::config::{RetryPolicy, UploadForm};
+use crate::config::UploadForm;
 
 /// Settings of operations, and what was learnt of registries.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) page_size: Option<NonZeroUsize>,
-    pub(crate) retry: RetryPolicy,
     upload_form: UploadForm,
     /// The forms that registries turned out to want.
     learnt_forms: BoundedCache<RegistryName, UploadForm>,
@@ -22,14 +21,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        page_size: Option<NonZeroUsize>,
-        retry: RetryPolicy,
-        upload_form: UploadForm,
-    ) -> Self {
+    pub(crate) fn new(page_size: Option<NonZeroUsize>, upload_form: UploadForm) -> Self {
         Self {
             page_size,
-            retry,
             upload_form,
             learnt_forms: BoundedCache::default(),
             lists_referrers: BoundedCache::default(),

@@ -167,11 +167,11 @@ impl ClientBuilder {
         let detector = Arc::new(Detector::new(asking, once, Arc::clone(&config), accepted));
         let redirect = Arc::new(Redirect::new(log));
         let limit = Arc::new(Limit::new(redirect, limits.requests_per_host));
-        let retried = Arc::new(Retry::new(limit, retry.clone()));
+        let retried = Arc::new(Retry::new(limit, retry));
         let Self { credentials, policies, presets, .. } = self;
         let setup = Setup { config: Arc::clone(&config), credentials, policies, presets };
         let auth = Arc::new(Auth::new(retried, setup));
-        let shared = Arc::new(Shared::new(self.page_size, retry, self.upload_form));
+        let shared = Arc::new(Shared::new(self.page_size, self.upload_form));
         Client { auth, detector, config, limits, shared }
     }
 }

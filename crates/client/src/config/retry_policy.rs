@@ -12,7 +12,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How often a request is sent in all. Default: 5.
+    /// How often a request is sent in all. The same counts for replies, downloads and uploads that
+    /// break off; one that came 1 MiB further begins to count anew. Default: 5.
     pub attempts: NonZeroUsize,
     /// The bound of the first wait. Default: 0.2 s.
     pub first_wait: Duration,

@@ -10,10 +10,9 @@ use super::RemoteRepository;
 use super::blob::whole_size;
 use super::range::{Mismatch, check_content_range, refused};
 use super::reading::{self, Reading};
+use crate::attempts::{Series, is_broken};
 use crate::coding::Coding;
-use crate::exchange::is_broken;
 use crate::reply::Reply;
-use crate::waiting::{Again, pause};
 
 /// Starts a download of part of a blob, or of all of it: a stream that goes on where it broke off.
 ///
@@ -35,14 +34,13 @@ pub(super) async fn start(
         repository: repository.clone(),
         descriptor: descriptor.clone(),
         position: range.start,
-        failed_at: range.start,
         range,
         body: BlobStream::new(stream::empty()),
         skip: 0,
         ends_the_blob: false,
         ranges_fail: false,
         reading: None,
-        failures: 0,
+        series: Series::default(),
     };
     download.open().await?;
     Ok(BlobStream::new(stream::try_unfold(download, |mut download| async move {
@@ -65,9 +63,7 @@ struct Download {
     ranges_fail: bool,
     /// How coded replies are read, once that is known.
     reading: Option<Reading>,
-    failures: usize,
-    /// Where the last failure was.
-    failed_at: u64,
+    series: Series,
 }
 
 impl Download {
@@ -198,10 +194,6 @@ impl Download {
 
     /// Opens the rest after a failure; gives up after several without progress.
     async fn recover(&mut self, error: Error) -> Result<()> {
-        if self.position - self.failed_at >= PROGRESS {
-            self.failures = 0;
-        }
-        self.failed_at = self.position;
         // What ends with the last byte in place has not failed.
         if self.position >= self.range.end && is_broken(&error) {
             self.body = BlobStream::new(stream::empty());
@@ -216,16 +208,15 @@ impl Download {
     /// # Errors
     /// The failure, if it is not, or if there were too many.
     async fn pause_after(&mut self, error: Error) -> Result<()> {
-        let policy = &self.repository.shared().retry;
-        self.failures += 1;
-        if !is_broken(&error) || self.failures >= policy.attempts.get() {
-            return Err(error);
-        }
-        let wait = policy.wait(self.failures, fastrand::f64());
+        self.series.reach(self.position - self.range.start);
+        let exchange = self.repository.exchange();
+        let wait = match is_broken(&error) {
+            true => self.series.fail(exchange.retry(), None),
+            false => None,
+        };
+        let Some(wait) = wait else { return Err(error) };
         tracing::debug!(digest = %self.descriptor.digest, position = self.position, %error, "resuming");
-        let host = self.repository.exchange().registry();
-        let why = Again { host, status: None, asked: false, next: "the download goes on" };
-        pause(wait, why).await;
+        exchange.pause(wait, None, "the download goes on").await;
         Ok(())
     }
 
@@ -233,6 +224,3 @@ impl Download {
         self.repository.blob_name(&self.descriptor.digest)
     }
 }
-
-/// 1 MiB: with less than this between failures, they count as one series.
-const PROGRESS: u64 = 1 << 20;

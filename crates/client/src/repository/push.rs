@@ -5,8 +5,8 @@
 //! and acknowledged; after a failure the registry is asked.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
-use http::StatusCode;
 use longshore_core::{
     BlobBody, BlobStream, Descriptor, Error, ErrorCode, ErrorKind, Pushed, Result, Side,
 };
@@ -15,10 +15,10 @@ use super::mount::Mount;
 use super::parts::Rest;
 use super::session::Session;
 use super::{RemoteRepository, Upload};
+use crate::attempts::{Series, is_broken, is_transient};
 use crate::config::UploadForm;
-use crate::exchange::is_broken;
+use crate::exchange::Exchange;
 use crate::transport::redirect::moved;
-use crate::waiting::{Again, pause};
 
 /// Pushes a blob. Where another repository of the registry has it, the push begins with a mount.
 pub(super) async fn push(
@@ -60,8 +60,8 @@ async fn send(
         UploadForm::Single if !body.is_replayable() => UploadForm::Whole,
         form => form,
     };
-    let state = State { form, switched: false, lost: 0, failures: 0, reached: 0 };
-    let mut push = Push { repository, descriptor, body, state };
+    let state = State { form, switched: false, lost: 0 };
+    let mut push = Push { repository, descriptor, body, state, series: Series::default() };
     push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     if push.state.form != form {
         repository.shared().learn_upload_form(registry, push.state.form);
@@ -74,6 +74,7 @@ struct Push<'a> {
     descriptor: &'a Descriptor,
     body: BlobBody,
     state: State,
+    series: Series,
 }
 
 /// What the rule has to know of the push so far.
@@ -84,10 +85,6 @@ struct State {
     switched: bool,
     /// Sessions lost.
     lost: usize,
-    /// Failures since the last progress.
-    failures: usize,
-    /// The furthest the registry was.
-    reached: u64,
 }
 
 /// What the rule has to know of a failure.
@@ -100,6 +97,17 @@ struct Failure {
     moved: bool,
     /// The registry's code says that it does not do this.
     unsupported: bool,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        Self {
+            status: error.status(),
+            broken: is_broken(error),
+            moved: moved(error).is_some(),
+            unsupported: error.has_code(&ErrorCode::UNSUPPORTED),
+        }
+    }
 }
 
 /// How to go on.
@@ -118,15 +126,13 @@ enum Step {
 }
 
 /// Decides how to go on after a failure of a body that can be sent again.
-fn step(failure: Failure, state: State, attempts: usize) -> Step {
-    if state.failures >= attempts {
-        return Step::GiveUp;
-    }
+fn step(failure: Failure, state: State) -> Step {
     let switch = |form| if state.switched { Step::GiveUp } else { Step::Switch(form) };
     match failure.status {
         _ if failure.moved => Step::Follow,
         _ if failure.broken => Step::Resume,
-        Some(401 | 408 | 429 | 500 | 502..=504 | 520..=524) => Step::Resume,
+        Some(401) => Step::Resume,
+        Some(status) if is_transient(status) => Step::Resume,
         Some(404) if state.lost < 2 => Step::Restart,
         Some(404 | 405 | 411 | 501) => switch(other(state.form)),
         Some(_) if failure.unsupported => switch(other(state.form)),
@@ -165,15 +171,14 @@ impl Push<'_> {
                 session.forget();
                 return Ok(());
             };
-            let next = self.next(&error);
+            let (next, wait) = self.next(&error);
             tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the upload failed");
             if next == Step::GiveUp {
                 session.cancel().await;
                 return Err(self.explained(error));
             }
-            self.state.failures += 1;
             if next != Step::Follow {
-                self.pause(&error, "the upload goes on").await;
+                self.exchange().pause(wait, Some(&error), "the upload goes on").await;
             }
             match next {
                 Step::Resume => begun = self.resume(session).await,
@@ -198,9 +203,8 @@ impl Push<'_> {
                 }
                 Err(error) => error,
             };
-            let next = self.next(&error);
+            let (next, wait) = self.next(&error);
             tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the single request failed");
-            self.state.failures += 1;
             match next {
                 Step::GiveUp => return Err(self.explained(error)),
                 Step::Switch(form) => (self.state.form, self.state.switched) = (form, true),
@@ -209,7 +213,7 @@ impl Push<'_> {
                 Step::Follow => self.state.form = UploadForm::Whole,
                 Step::Resume => {}
             }
-            self.pause(&error, "the upload begins again").await;
+            self.exchange().pause(wait, Some(&error), "the upload begins again").await;
         }
         Ok(Some(Session::of(self.repository.begin_upload().await?)))
     }
@@ -238,35 +242,23 @@ impl Push<'_> {
         upload.finish(digest).await
     }
 
-    fn next(&self, error: &Error) -> Step {
-        let policy = &self.repository.shared().retry;
-        let asks_too_much = error.retry_after().is_some_and(|w| w > policy.longest_asked_wait);
+    /// Decides how to go on after a failure, and after how long.
+    fn next(&mut self, error: &Error) -> (Step, Duration) {
         // What the source could not give after its own attempts is no failure of this end.
         let is_own = error.side() != Some(Side::Source);
-        if !self.body.is_replayable() || asks_too_much || !is_own {
-            return Step::GiveUp;
-        }
-        let failure = Failure {
-            status: error.status(),
-            broken: is_broken(error),
-            moved: moved(error).is_some(),
-            unsupported: error.has_code(&ErrorCode::UNSUPPORTED),
+        let step = match self.body.is_replayable() && is_own {
+            true => step(Failure::of(error), self.state),
+            false => Step::GiveUp,
         };
-        step(failure, self.state, policy.attempts.get())
+        let policy = self.repository.exchange().retry();
+        match self.series.fail(policy, error.retry_after()) {
+            Some(wait) => (step, wait),
+            None => (Step::GiveUp, Duration::ZERO),
+        }
     }
 
-    /// Waits before the next attempt, as long as the registry asks or the policy says.
-    fn pause(&self, error: &Error, next: &'static str) -> impl Future<Output = ()> + Send + use<> {
-        let policy = &self.repository.shared().retry;
-        let (asked, status) = (error.retry_after(), error.status());
-        let why = Again {
-            host: self.repository.exchange().registry().clone(),
-            status: status.and_then(|status| StatusCode::from_u16(status).ok()),
-            asked: asked.is_some(),
-            next,
-        };
-        let wait = asked.unwrap_or_else(|| policy.wait(self.state.failures, fastrand::f64()));
-        pause(wait, why)
+    fn exchange(&self) -> &Exchange {
+        self.repository.exchange()
     }
 
     /// Finds out where to go on; `None` if that needs a new session, as where the registry does not
@@ -274,10 +266,7 @@ impl Push<'_> {
     async fn resume(&mut self, mut session: Session) -> Option<Session> {
         match session.upload.status().await {
             Ok(Some(offset)) if offset <= self.descriptor.size => {
-                if offset >= self.state.reached + PROGRESS {
-                    self.state.failures = 0;
-                }
-                self.state.reached = self.state.reached.max(offset);
+                self.series.reach(offset);
                 Some(session)
             }
             Ok(_) => {
@@ -308,15 +297,12 @@ impl Push<'_> {
 
 /// 4 MiB: what GHCR accepts at once.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
-/// 1 MiB: with less than this between failures, they count as one series.
-const PROGRESS: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const START: State =
-        State { form: UploadForm::Whole, switched: false, lost: 0, failures: 0, reached: 0 };
+    const START: State = State { form: UploadForm::Whole, switched: false, lost: 0 };
 
     fn status(status: u16) -> Failure {
         Failure { status: Some(status), broken: false, moved: false, unsupported: false }
@@ -334,19 +320,15 @@ mod tests {
         let chunks = State { form: small, ..START };
         let switched = State { form: small, switched: true, ..START };
         let single = State { form: UploadForm::Single, ..START };
-        let tired = State { failures: 5, ..START };
         for (failure, state, expected) in [
             (broken, START, Step::Resume),
-            (broken, tired, Step::GiveUp),
             (local, START, Step::GiveUp),
             (moved, START, Step::Follow),
-            (moved, tired, Step::GiveUp),
             (status(401), START, Step::Resume),
             (status(403), START, Step::GiveUp),
             (status(429), START, Step::Resume),
             (status(500), START, Step::Resume),
             (status(503), START, Step::Resume),
-            (status(503), tired, Step::GiveUp),
             (status(404), START, Step::Restart),
             (status(404), lost, Step::Switch(one_chunk)),
             (status(404), State { lost: 2, ..switched }, Step::GiveUp),
@@ -364,7 +346,7 @@ mod tests {
             (status(416), START, Step::Switch(small)),
             (status(416), switched, Step::Resume),
         ] {
-            assert_eq!(step(failure, state, 5), expected, "{failure:?} {state:?}");
+            assert_eq!(step(failure, state), expected, "{failure:?} {state:?}");
         }
     }
 }

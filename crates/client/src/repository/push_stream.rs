@@ -7,6 +7,7 @@ use longshore_core::{BlobStream, Descriptor, Digest, Error, Result};
 use super::parts::Rest;
 use super::session::Session;
 use super::{RemoteRepository, Upload};
+use crate::attempts::is_broken;
 use crate::config::UploadForm;
 
 /// Pushes a stream of any length.
@@ -74,7 +75,7 @@ async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStr
 }
 
 fn explained(error: Error) -> Error {
-    match crate::exchange::is_broken(&error) {
+    match is_broken(&error) {
         true => error.with_hint("The blob came from a stream, which cannot be sent again."),
         false => error,
     }

@@ -1,7 +1,7 @@
-//! Sends again what failed in passing.
+//! Sends again what failed in passing. `attempts` has the rule, this the loop around it.
 //!
-//! Owns the rule ([`RetryPolicy`], pure) and the loop around it. A reply that is not worth another
-//! attempt is handed on as it is, so that its error body is still read.
+//! A reply that is not worth another attempt is handed on as it is, so that its error body is still
+//! read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,74 +12,11 @@ use http::{Method, Request, Response, Uri};
 use tokio::time::{Instant, sleep_until};
 
 use super::retry_after::asked_wait;
-use super::{Body, Fault, Transport, TransportError, replay};
+use super::{Body, Transport, TransportError, replay};
+use crate::attempts::{Attempt, Outcome};
 use crate::config::RetryPolicy;
 use crate::origin::Origin;
 use crate::waiting::{Again, pause};
-
-/// What came of an attempt.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Outcome {
-    /// A reply with this status.
-    Status(u16),
-    /// No reply.
-    Fault(Fault),
-}
-
-/// The attempt that was made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt {
-    /// Which one it was, from 1.
-    pub(crate) number: usize,
-    /// Whether the request can be sent once more.
-    pub(crate) replayable: bool,
-    /// Whether acting on it twice does no harm.
-    pub(crate) safe: bool,
-}
-
-/// What to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Wait, then send it again.
-    RetryAfter(Duration),
-    /// Hand on what came.
-    Deliver,
-}
-
-impl RetryPolicy {
-    /// Decides about an outcome. `jitter` is from 0 to 1.
-    pub(crate) fn judge(
-        &self,
-        outcome: Outcome,
-        attempt: Attempt,
-        asked: Option<Duration>,
-        jitter: f64,
-    ) -> Verdict {
-        let transient = match outcome {
-            Outcome::Status(408 | 429 | 499 | 502 | 503 | 504 | 520..=524) => true,
-            Outcome::Status(500) | Outcome::Fault(Fault::Lost) => attempt.safe,
-            Outcome::Status(_) | Outcome::Fault(Fault::Final) => false,
-            Outcome::Fault(Fault::NotSent) => true,
-            // Each costs the whole wait: once more is enough to tell a hiccup from an outage.
-            Outcome::Fault(Fault::TimedOut) => attempt.safe && attempt.number == 1,
-        };
-        if !transient || !attempt.replayable || attempt.number >= self.attempts.get() {
-            return Verdict::Deliver;
-        }
-        match asked {
-            Some(wait) if wait > self.longest_asked_wait => Verdict::Deliver,
-            Some(wait) => Verdict::RetryAfter(wait),
-            None => Verdict::RetryAfter(self.wait(attempt.number, jitter)),
-        }
-    }
-
-    /// The wait after attempt `number`, counted from 1.
-    pub(crate) fn wait(&self, number: usize, jitter: f64) -> Duration {
-        let doublings = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
-        let bound = self.first_wait.saturating_mul(1 << doublings).min(self.longest_wait);
-        bound.mul_f64(jitter.clamp(0.0, 1.0))
-    }
-}
 
 /// The layer that sends again. What one request was asked to wait (429), all others to the same
 /// origin wait too.
@@ -137,7 +74,7 @@ impl Transport for Retry {
                 Err(error) => (Outcome::Fault(error.fault()), None),
             };
             match (self.policy.judge(outcome, attempt, asked, fastrand::f64()), again) {
-                (Verdict::RetryAfter(wait), Some(again)) => {
+                (Some(wait), Some(again)) => {
                     tracing::debug!(?outcome, attempt = number, ?wait, "sending again");
                     if matches!(outcome, Outcome::Status(429)) && asked.is_some() {
                         self.hold_off(again.uri(), wait);
@@ -171,59 +108,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-
-    const FIRST: Attempt = Attempt { number: 1, replayable: true, safe: true };
-
-    fn is_retried(outcome: Outcome, attempt: Attempt) -> bool {
-        RetryPolicy::default().judge(outcome, attempt, None, 0.5) != Verdict::Deliver
-    }
-
-    #[test]
-    fn what_is_transient_is_sent_again() {
-        let unsafe_ = Attempt { safe: false, ..FIRST };
-        let once = Attempt { replayable: false, ..FIRST };
-        let second = Attempt { number: 2, ..FIRST };
-        let last = Attempt { number: 5, ..FIRST };
-        for (outcome, attempt, expected) in [
-            (Outcome::Status(200), FIRST, false),
-            (Outcome::Status(401), FIRST, false),
-            (Outcome::Status(404), FIRST, false),
-            (Outcome::Status(408), FIRST, true),
-            (Outcome::Status(416), FIRST, false),
-            (Outcome::Status(429), FIRST, true),
-            (Outcome::Status(429), unsafe_, true),
-            (Outcome::Status(500), FIRST, true),
-            (Outcome::Status(500), unsafe_, false),
-            (Outcome::Status(501), FIRST, false),
-            (Outcome::Status(503), FIRST, true),
-            (Outcome::Status(503), once, false),
-            (Outcome::Status(503), last, false),
-            (Outcome::Status(522), FIRST, true),
-            (Outcome::Fault(Fault::NotSent), unsafe_, true),
-            (Outcome::Fault(Fault::NotSent), once, false),
-            (Outcome::Fault(Fault::Lost), FIRST, true),
-            (Outcome::Fault(Fault::Lost), unsafe_, false),
-            (Outcome::Fault(Fault::TimedOut), FIRST, true),
-            (Outcome::Fault(Fault::TimedOut), second, false),
-            (Outcome::Fault(Fault::Final), FIRST, false),
-        ] {
-            assert_eq!(is_retried(outcome, attempt), expected, "{outcome:?} {attempt:?}");
-        }
-    }
-
-    #[test]
-    fn waits_double_up_to_their_bound_and_what_is_asked_for_wins() {
-        let policy = RetryPolicy::default();
-        let bounds: Vec<_> = (1..=10).map(|n| policy.wait(n, 1.0).as_millis()).collect();
-        assert_eq!(bounds, [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
-        assert_eq!(policy.wait(3, 0.0), Duration::ZERO);
-        let judge = |asked| {
-            policy.judge(Outcome::Status(429), FIRST, Some(Duration::from_secs(asked)), 0.5)
-        };
-        assert_eq!(judge(0), Verdict::RetryAfter(Duration::ZERO));
-        assert_eq!(judge(60), Verdict::RetryAfter(Duration::from_secs(60)));
-        assert_eq!(judge(61), Verdict::Deliver);
-    }
+    use crate::transport::Fault;
 
     #[derive(Clone, Copy, Debug)]
     enum Answer {

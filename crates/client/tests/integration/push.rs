@@ -263,7 +263,7 @@ async fn failures_without_end_end() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
-    for _ in 0..5 {
+    for _ in 0..4 {
         server.expect(put("/v2/u/1", &descriptor, CONTENT).answer(503));
         server.expect(Exchange::new("GET", "/v2/u/1").answer(204).header("range", "0--1"));
     }

@@ -1,0 +1,194 @@
+//! When something is tried again: what is worth it, how often, and after how long.
+//!
+//! The one rule for requests (`transport::retry`), small replies (`exchange`), downloads and uploads
+//! (`repository`). They keep to one [`RetryPolicy`]. Pure, but for the dice.
+
+use std::time::Duration;
+
+use longshore_core::{Error, ErrorKind};
+
+use crate::config::RetryPolicy;
+use crate::transport::Fault;
+use crate::transport::deadline::is_late;
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    /// A reply with this status.
+    Status(u16),
+    /// No reply.
+    Fault(Fault),
+}
+
+/// The attempt that was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    /// Which one it was, from 1.
+    pub(crate) number: usize,
+    /// Whether the request can be sent once more.
+    pub(crate) replayable: bool,
+    /// Whether acting on it twice does no harm.
+    pub(crate) safe: bool,
+}
+
+impl RetryPolicy {
+    /// The wait before a request is sent again; `None` to hand on what came. `jitter` is from 0 to 1.
+    pub(crate) fn judge(
+        &self,
+        outcome: Outcome,
+        attempt: Attempt,
+        asked: Option<Duration>,
+        jitter: f64,
+    ) -> Option<Duration> {
+        let transient = match outcome {
+            Outcome::Status(500) | Outcome::Fault(Fault::Lost) => attempt.safe,
+            Outcome::Status(status) => is_transient(status),
+            Outcome::Fault(Fault::Final) => false,
+            Outcome::Fault(Fault::NotSent) => true,
+            // Each costs the whole wait: once more is enough to tell a hiccup from an outage.
+            Outcome::Fault(Fault::TimedOut) => attempt.safe && attempt.number == 1,
+        };
+        match transient && attempt.replayable {
+            true => self.wait_after(attempt.number, asked, jitter),
+            false => None,
+        }
+    }
+
+    /// The wait after failure `number`, counted from 1; `None` if it was the last attempt, or if the
+    /// other end asks for too long a wait.
+    fn wait_after(&self, number: usize, asked: Option<Duration>, jitter: f64) -> Option<Duration> {
+        if number >= self.attempts.get() {
+            return None;
+        }
+        match asked {
+            Some(wait) => (wait <= self.longest_asked_wait).then_some(wait),
+            None => Some(self.wait(number, jitter)),
+        }
+    }
+
+    fn wait(&self, number: usize, jitter: f64) -> Duration {
+        let doublings = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+        let bound = self.first_wait.saturating_mul(1 << doublings).min(self.longest_wait);
+        bound.mul_f64(jitter.clamp(0.0, 1.0))
+    }
+}
+
+/// Whether a reply says that the same may work soon. An upload asks how far it is, then.
+///
+/// 499 and 520 to 524 are those of nginx and Cloudflare for a connection that broke behind them.
+pub(crate) fn is_transient(status: u16) -> bool {
+    matches!(status, 408 | 429 | 499 | 500 | 502..=504 | 520..=524)
+}
+
+/// Whether a body broke on its way, so that asking again may help.
+pub(crate) fn is_broken(error: &Error) -> bool {
+    let broke = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout);
+    error.status().is_none() && broke && !is_late(error)
+}
+
+/// Failures in a row of one transfer. One that came further begins a new series.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Series {
+    failures: usize,
+    /// The furthest byte that was reached.
+    reached: u64,
+}
+
+impl Series {
+    /// Notes how far the transfer is.
+    pub(crate) fn reach(&mut self, position: u64) {
+        if position >= self.reached.saturating_add(PROGRESS) {
+            self.failures = 0;
+        }
+        self.reached = self.reached.max(position);
+    }
+
+    /// Counts a failure; returns the wait before the next attempt, if there is one. `asked` is the
+    /// wait that the other end asks for.
+    pub(crate) fn fail(
+        &mut self,
+        policy: &RetryPolicy,
+        asked: Option<Duration>,
+    ) -> Option<Duration> {
+        self.failures += 1;
+        policy.wait_after(self.failures, asked, fastrand::f64())
+    }
+}
+
+/// 1 MiB: with less than this between failures, they count as one series.
+const PROGRESS: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Attempt = Attempt { number: 1, replayable: true, safe: true };
+
+    fn is_retried(outcome: Outcome, attempt: Attempt) -> bool {
+        RetryPolicy::default().judge(outcome, attempt, None, 0.5).is_some()
+    }
+
+    #[test]
+    fn what_is_transient_is_sent_again() {
+        let unsafe_ = Attempt { safe: false, ..FIRST };
+        let once = Attempt { replayable: false, ..FIRST };
+        let second = Attempt { number: 2, ..FIRST };
+        let last = Attempt { number: 5, ..FIRST };
+        for (outcome, attempt, expected) in [
+            (Outcome::Status(200), FIRST, false),
+            (Outcome::Status(401), FIRST, false),
+            (Outcome::Status(404), FIRST, false),
+            (Outcome::Status(408), FIRST, true),
+            (Outcome::Status(416), FIRST, false),
+            (Outcome::Status(429), FIRST, true),
+            (Outcome::Status(429), unsafe_, true),
+            (Outcome::Status(500), FIRST, true),
+            (Outcome::Status(500), unsafe_, false),
+            (Outcome::Status(501), FIRST, false),
+            (Outcome::Status(503), FIRST, true),
+            (Outcome::Status(503), once, false),
+            (Outcome::Status(503), last, false),
+            (Outcome::Status(522), FIRST, true),
+            (Outcome::Fault(Fault::NotSent), unsafe_, true),
+            (Outcome::Fault(Fault::NotSent), once, false),
+            (Outcome::Fault(Fault::Lost), FIRST, true),
+            (Outcome::Fault(Fault::Lost), unsafe_, false),
+            (Outcome::Fault(Fault::TimedOut), FIRST, true),
+            (Outcome::Fault(Fault::TimedOut), second, false),
+            (Outcome::Fault(Fault::Final), FIRST, false),
+        ] {
+            assert_eq!(is_retried(outcome, attempt), expected, "{outcome:?} {attempt:?}");
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_their_bound_and_what_is_asked_for_wins() {
+        let policy = RetryPolicy::default();
+        let bounds: Vec<_> = (1..=10).map(|n| policy.wait(n, 1.0).as_millis()).collect();
+        assert_eq!(bounds, [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
+        assert_eq!(policy.wait(3, 0.0), Duration::ZERO);
+        let judge = |asked| {
+            policy.judge(Outcome::Status(429), FIRST, Some(Duration::from_secs(asked)), 0.5)
+        };
+        assert_eq!(judge(0), Some(Duration::ZERO));
+        assert_eq!(judge(60), Some(Duration::from_secs(60)));
+        assert_eq!(judge(61), None);
+    }
+
+    #[test]
+    fn failures_without_progress_are_counted_as_one_series() {
+        let policy = RetryPolicy::default();
+        let mut series = Series::default();
+        for number in 1..5 {
+            assert!(series.fail(&policy, None).is_some(), "{number}");
+            series.reach(number * PROGRESS / 8);
+        }
+        series.reach(PROGRESS);
+        assert_eq!(series.fail(&policy, None), None, "half a MiB is no progress");
+        series.reach(2 * PROGRESS);
+        assert!(series.fail(&policy, None).is_some());
+        let asked = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(series.fail(&policy, asked(60)), asked(60));
+        assert_eq!(series.fail(&policy, asked(61)), None);
+    }
+}
