@@ -87,6 +87,13 @@ impl Tokens {
         let now = Instant::now();
         let mut issued = self.issued();
         issued.retain(|_, token| token.expires > now);
+        // Whoever had the oldest is challenged, and gets another.
+        if issued.len() >= ISSUED_LIMIT
+            && let Some(oldest) = issued.iter().min_by_key(|(_, token)| token.expires)
+        {
+            let oldest = oldest.0.clone();
+            issued.remove(&oldest);
+        }
         let expires = now + self.lifetime;
         issued.insert(token.clone(), Token { user, scopes, expires });
         Issued::Document(json!({ "token": token, "expires_in": self.lifetime.as_secs() }))
@@ -195,6 +202,8 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
+/// 10,000 tokens at a time: some MiB, whoever asks for however many.
+const ISSUED_LIMIT: usize = 10_000;
 /// 5 minutes: what public registries give.
 const LIFETIME: Duration = Duration::from_secs(300);
 
@@ -222,6 +231,18 @@ mod tests {
         let name = RepositoryName::parse(name).unwrap();
         let on = Resource::Repository(&name);
         tokens.judge(Some(token), &Need { right, on }).await
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_tokens_replaces_the_oldest() {
+        let tokens = tokens();
+        let mut issued =
+            (0..=ISSUED_LIMIT).map(|_| issue(&tokens, "scope=repository:c:pull", None));
+        let (oldest, second) = (issued.next().unwrap(), issued.next().unwrap());
+        issued.for_each(drop);
+        assert_eq!(tokens.issued().len(), ISSUED_LIMIT);
+        assert_ne!(judge(&tokens, &oldest, "c", Right::Pull).await, Verdict::Granted);
+        assert_eq!(judge(&tokens, &second, "c", Right::Pull).await, Verdict::Granted);
     }
 
     #[tokio::test]
