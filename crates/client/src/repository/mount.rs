@@ -1,7 +1,7 @@
 //! Blobs that the registry has elsewhere: a push begins by asking for a mount.
 
 use http::Method;
-use longshore_core::{Descriptor, ErrorKind, Pushed, Repository, Result};
+use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, Result};
 
 use super::session::Session;
 use super::{RemoteRepository, Upload};
@@ -13,6 +13,8 @@ pub(super) enum Mount {
     Done(Pushed),
     /// The registry declined. It may have begun an upload session instead.
     Declined(Option<Box<Session>>),
+    /// The registry failed at it. It may take the content all the same.
+    Failed(Error),
 }
 
 impl RemoteRepository {
@@ -24,26 +26,30 @@ impl RemoteRepository {
         let uri = self.endpoint()?.mount(self.path(), &descriptor.digest, from.name());
         let scopes = self.push_from(from.name());
         let ask = Ask::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
-        let session = match self.exchange().send(ask).await {
+        let (mut session, mut failure) = (None, None);
+        match self.exchange().send(ask).await {
             // No token for both repositories.
-            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => None,
+            Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {}
             Err(e) => return Err(e),
             Ok(reply) => match reply.status.as_u16() {
                 201 => {
                     reply.body.drain().await;
                     return Ok(Mount::Done(Pushed::Mounted));
                 }
-                202 => Upload::of(self, reply).await.ok().map(Session::of).map(Box::new),
-                // Whatever a registry has against a mount, it may take the content: Quay says 400.
-                400..=428 | 430..=499 | 501 => {
-                    reply.body.drain().await;
-                    None
+                202 => {
+                    session = Upload::of(self, reply).await.ok().map(Session::of).map(Box::new);
                 }
+                // Whatever a registry has against a mount, it may take the content: Quay says 400.
+                400..=428 | 430..=499 | 501 => reply.body.drain().await,
+                500..=599 => failure = Some(reply.into_error().await),
                 _ => return Err(reply.into_error().await.at(self.blob_name(&descriptor.digest))),
             },
-        };
+        }
         if !self.has(descriptor).await? {
-            return Ok(Mount::Declined(session));
+            return Ok(match failure {
+                Some(error) => Mount::Failed(error.at(self.blob_name(&descriptor.digest))),
+                None => Mount::Declined(session),
+            });
         }
         if let Some(session) = session {
             session.cancel().await;

@@ -33,6 +33,8 @@ pub(super) async fn push(
         Some(from) => match repository.mount(descriptor, from).await? {
             Mount::Done(pushed) => return Ok(pushed),
             Mount::Declined(session) => session.map(|session| *session),
+            Mount::Failed(error) if !body.has_content() => return Err(error),
+            Mount::Failed(_) => None,
         },
     };
     if !body.has_content() {

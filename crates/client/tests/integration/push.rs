@@ -398,6 +398,37 @@ async fn a_declined_mounts_session_is_used_for_the_push_or_given_up() {
 }
 
 #[tokio::test]
+async fn a_mount_that_fails_is_followed_by_an_upload() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
+    let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
+    for status in [500, 503] {
+        for _ in 0..5 {
+            server.expect(mount(&descriptor, status));
+        }
+        server.expect(Exchange::new("HEAD", blob_path(&descriptor)).answer(404));
+        server.expect(begin("/v2/u/1"));
+        server.expect(put("/v2/u/1", &descriptor, CONTENT));
+        let pushed =
+            remote(&server).push_blob(&descriptor, body().with_origin(source.clone())).await;
+        assert_eq!(pushed.unwrap(), Pushed::Sent, "{status}");
+    }
+    // Where there is no content to send, the error is that of the mount.
+    for _ in 0..5 {
+        server.expect(mount(&descriptor, 500));
+    }
+    server.expect(Exchange::new("HEAD", blob_path(&descriptor)).answer(404));
+    let mount_alone = BlobBody::mount(source.clone());
+    let e = remote(&server).push_blob(&descriptor, mount_alone).await.unwrap_err();
+    assert_eq!(e.status(), Some(500));
+    // Who asks to wait is not asked for more.
+    server.expect(mount(&descriptor, 429).header("retry-after", "86400"));
+    let e = remote(&server).push_blob(&descriptor, body().with_origin(source)).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::RateLimited);
+    server.finish();
+}
+
+#[tokio::test]
 async fn the_single_requests_can_be_made_by_hand() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
