@@ -27,6 +27,8 @@ pub enum Fault {
     LoseReply,
     /// The connection is reset after so many bytes of the request's body.
     ResetRequest(u64),
+    /// Nothing more of the request's body is passed on after so many bytes; the connections stay open.
+    StallRequest(u64),
     /// The proxy answers in the server's place, with this status and these headers.
     Reply(u16, Vec<(&'static str, &'static str)>),
     /// The reply's body is compressed in gzip, its `Content-Encoding` is this, and its length untold.
@@ -180,11 +182,15 @@ async fn exchange(
         let (mut client_read, mut client_write) = client.split();
         let (mut upstream_read, mut upstream_write) = upstream.split();
         let sent_limit = match fault {
-            Some(Fault::ResetRequest(limit)) => limit,
+            Some(Fault::ResetRequest(limit) | Fault::StallRequest(limit)) => limit,
             _ => u64::MAX,
         };
+        let unsent = match fault {
+            Some(Fault::StallRequest(_)) => End::Hang,
+            _ => End::Reset,
+        };
         tokio::select! {
-            () = send(&mut client_read, &mut upstream_write, &head.rest, sent_limit) => End::Reset,
+            () = send(&mut client_read, &mut upstream_write, &head.rest, sent_limit) => unsent,
             ended = answer(&mut upstream_read, &mut client_write, fault.as_ref()) => ended?,
         }
     };

@@ -109,6 +109,16 @@ async fn a_fault_meets_only_the_requests_it_fits() {
 }
 
 #[tokio::test]
+async fn a_request_that_stalls_is_not_answered() {
+    let proxy = FaultProxy::start(server().await).await;
+    proxy.inject("PUT", "/uploads/", 1, Fault::StallRequest(4));
+    let stalled = tokio::time::timeout(Duration::from_millis(100), ask(&proxy, PUT)).await;
+    assert!(stalled.is_err(), "{stalled:?}");
+    assert_eq!(proxy.faults_made(), 1);
+    assert!(ask(&proxy, PUT).await.0.ends_with("0123456789"));
+}
+
+#[tokio::test]
 async fn a_stall_keeps_the_connection_open() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("GET", "/blobs/", 1, Fault::Stall(4));

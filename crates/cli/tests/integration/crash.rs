@@ -1,8 +1,9 @@
-//! `kill -9` of either end, at any moment: nothing incomplete is ever seen.
+//! `kill -9` of either end in the middle of a transfer: nothing incomplete is ever seen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore::{Layout, Tag};
+use longshore_testkit::fault::{Fault, FaultProxy};
 use longshore_testkit::fixture::{Image, Layer};
 use longshore_testkit::process::Process;
 use longshore_testkit::random;
@@ -13,7 +14,7 @@ use crate::program::{DEADLINE, Program};
 fn packed(program: &Program) -> String {
     let mut image = Image::new("linux/amd64".parse().unwrap());
     for seed in 0..4 {
-        image = image.layer(Layer::plain(&random::bytes(seed, 4 << 20)));
+        image = image.layer(Layer::plain(&random::bytes(seed, SIZE)));
     }
     let path = program.path("packed");
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -23,26 +24,42 @@ fn packed(program: &Program) -> String {
     format!("oci:{}:v1", path.display())
 }
 
+/// A runtime for a proxy, and what goes on while this thread waits for programs.
+fn background() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// Starts the program and waits until its transfer has come to the fault, where it stays.
+fn start_up_to_the_fault(program: &Program, proxy: &FaultProxy, line: &str) -> Process {
+    let process = Process::start(program.command().args(line.split_whitespace()));
+    let start = Instant::now();
+    while proxy.faults_made() == 0 {
+        assert!(start.elapsed() < DEADLINE, "nothing was transferred: {}", process.printed());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // What comes before the fault passes meanwhile.
+    std::thread::sleep(Duration::from_millis(20));
+    process
+}
+
 #[test]
 fn a_killed_pull_leaves_no_tag_and_the_next_one_completes() {
-    let program = Program::new();
+    let (program, runtime) = (Program::new(), background());
     let server = program.serve(None);
     let app = format!("{}/app:v1", server.address);
     program.ok(&format!("push -q {} {app}", packed(&program)));
     let digest = program.ok(&format!("digest {app}"));
     let target = program.local("oci", "pulled");
-    for milliseconds in [1, 3, 6, 10, 15, 20, 30, 45] {
-        let mut command = program.command();
-        let mut pull = Process::start(command.args(["pull", "-q", &app, &format!("{target}:v1")]));
-        std::thread::sleep(Duration::from_millis(milliseconds));
-        pull.kill();
-        if !program.path("pulled/index.json").exists() {
-            continue;
-        }
-        // What is listed is whole: it can be pushed, which reads and checks everything.
-        for tag in program.ok(&format!("ls {target}")).lines() {
-            program.ok(&format!("push -q {target}:{tag} {}/check:{tag}", server.address));
-        }
+    let _guard = runtime.enter();
+    for (part, before) in
+        [("/manifests/", 0), ("/blobs/", 0), ("/blobs/", 1), ("/blobs/", HALF), ("/blobs/", LAST)]
+    {
+        let proxy = runtime.block_on(FaultProxy::start(server.address.parse().unwrap()));
+        proxy.inject("GET", part, 1, Fault::Stall(before));
+        let pull = format!("pull -q {}/app:v1 {target}:v1", proxy.address());
+        start_up_to_the_fault(&program, &proxy, &pull).kill();
+        let listed = program.run(["ls", target.as_str()]).stdout;
+        assert_eq!(listed, "", "the image is not complete after {before} bytes of {part}");
     }
     program.ok(&format!("pull -q {app} {target}:v1"));
     assert_eq!(program.ok(&format!("digest {target}:v1")), digest);
@@ -50,37 +67,38 @@ fn a_killed_pull_leaves_no_tag_and_the_next_one_completes() {
 
 #[test]
 fn a_killed_registry_has_everything_it_acknowledged() {
-    let program = Program::new();
+    let (program, runtime) = (Program::new(), background());
     let source = packed(&program);
     let digest = program.ok(&format!("digest {source}"));
-    for milliseconds in [5, 20, 40, 80] {
+    let _guard = runtime.enter();
+    let stalls = [("/blobs/", 0), ("/blobs/", 1), ("/blobs/", HALF), ("/blobs/", LAST)];
+    for (number, (part, before)) in stalls.into_iter().chain([("/manifests/", 1)]).enumerate() {
         let mut server = program.serve(Some("registry"));
-        let app = format!("{}/app", server.address);
-        let mut command = program.command();
-        let mut push = Process::start(command.args([
-            "push",
-            "-q",
-            &source,
-            &format!("{app}:m{milliseconds}"),
-        ]));
-        std::thread::sleep(Duration::from_millis(milliseconds));
+        let proxy = runtime.block_on(FaultProxy::start(server.address.parse().unwrap()));
+        proxy.inject("PUT", part, 1, Fault::StallRequest(before));
+        // Each goes to a repository of its own, or it would find the layers of the one before.
+        let push = format!("push -q {source} {}/app{number}:killed", proxy.address());
+        let mut push = start_up_to_the_fault(&program, &proxy, &push);
         server.process.kill();
         push.kill();
         let server = program.serve(Some("registry"));
-        let app = format!("{}/app", server.address);
-        // A tag that shows stands for an image that is all there.
-        for tag in program.run(["ls", app.as_str()]).stdout.lines() {
-            let target = program.local("oci", &format!("check-{milliseconds}"));
-            program.ok(&format!("pull -q {app}:{tag} {target}"));
-        }
-        // And the next push completes.
-        program.ok(&format!("push -q {source} {app}:acknowledged-{milliseconds}"));
+        let app = format!("{}/app{number}", server.address);
+        assert_eq!(program.run(["ls", app.as_str()]).stdout, "", "the push was not complete");
+        // The next push completes, and the next registry has it.
+        program.ok(&format!("push -q {source} {app}:acknowledged"));
     }
     let mut server = program.serve(Some("registry"));
-    let tags = program.ok(&format!("ls {}/app", server.address));
-    assert_eq!(tags.matches("acknowledged-").count(), 4, "{tags}");
-    for tag in tags.lines() {
-        assert_eq!(program.ok(&format!("digest {}/app:{tag}", server.address)), digest);
+    for number in 0..=stalls.len() {
+        let app = format!("{}/app{number}", server.address);
+        assert_eq!(program.ok(&format!("ls {app}")), "acknowledged");
+        assert_eq!(program.ok(&format!("digest {app}:acknowledged")), digest);
+        let target = program.local("oci", &format!("check-{number}"));
+        program.ok(&format!("pull -q {app}:acknowledged {target}"));
     }
     assert!(server.process.terminate(DEADLINE).success(), "SIGTERM ends it cleanly");
 }
+
+/// 4 MiB: a layer takes many pieces.
+const SIZE: usize = 4 << 20;
+const HALF: u64 = SIZE as u64 / 2;
+const LAST: u64 = SIZE as u64 - 1;

@@ -44,8 +44,13 @@ impl Guarded {
     }
 }
 
-/// Runs a line of words with these variables and this on standard input.
-fn run(program: &Program, line: &str, variables: &[(&str, &str)], stdin: &str) -> Ended {
+/// Runs a line of words with these variables and this on standard input; the password must not show.
+fn run_without_leaking(
+    program: &Program,
+    line: &str,
+    variables: &[(&str, &str)],
+    stdin: &str,
+) -> Ended {
     let mut command = program.command();
     command.envs(variables.iter().copied());
     let ended = run_command(command.args(line.split_whitespace()), stdin.as_bytes());
@@ -80,10 +85,10 @@ fn a_login_is_tried_then_stored_then_used_and_on_this_machine_nothing_more_is_as
     for registry in [Guarded::by_password(), Guarded::by_token()] {
         let address = &registry.address;
         let login = format!("login {address} -u ann --password-stdin");
-        let wrong = run(&program, &login, &[], "wrong\n");
+        let wrong = run_without_leaking(&program, &login, &[], "wrong\n");
         assert_eq!(wrong.code, 4, "{wrong:?}");
         assert!(!program.path(".docker/config.json").exists(), "a wrong password is not stored");
-        let right = run(&program, &login, &[], "hunter2\n");
+        let right = run_without_leaking(&program, &login, &[], "hunter2\n");
         assert_eq!(right.code, 0, "{right:?}");
         assert_eq!(right.stderr.lines().count(), 1, "no warning: {right:?}");
         let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
@@ -103,18 +108,20 @@ fn a_login_over_plain_http_elsewhere_takes_a_word_and_says_that_it_is_plain() {
     let (name, at) = elsewhere(&registry);
     let login = format!("login {name} {at} -u ann --password-stdin");
     // What is found out is no such word.
-    let refused = run(&program, &format!("{login} --scheme detect"), &[], "hunter2\n");
+    let refused =
+        run_without_leaking(&program, &format!("{login} --scheme detect"), &[], "hunter2\n");
     assert_eq!(refused.code, 4, "{refused:?}");
     assert!(refused.stderr.contains(&format!("--plain-http {name}")), "{refused:?}");
     assert!(!program.path(".docker/config.json").exists());
-    let said = run(&program, &format!("{login} --plain-http {name}"), &[], "hunter2\n");
+    let said =
+        run_without_leaking(&program, &format!("{login} --plain-http {name}"), &[], "hunter2\n");
     assert!(said.code == 0 && said.stderr.contains("is sent unencrypted"), "{said:?}");
     let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
     assert!(stored.contains(&format!("\"http://{name}\"")), "{stored}");
     program.fails(3, &format!("digest {name}/a:b {at} --scheme http"));
     // Within this machine, the login itself is.
     let detect = format!("login {} -u ann --password-stdin --scheme detect", registry.address);
-    assert_eq!(run(&program, &detect, &[], "hunter2\n").code, 0);
+    assert_eq!(run_without_leaking(&program, &detect, &[], "hunter2\n").code, 0);
 }
 
 #[test]
@@ -125,11 +132,15 @@ fn help_shows_no_secret_of_the_environment() {
         ("LONGSHORE_PROXY", "http://ann:hunter2@proxy.example"),
         ("LONGSHORE_TOKEN", "r.example=hunter2"),
     ];
-    let help = run(&program, "digest --help", &variables, "");
+    let help = run_without_leaking(&program, "digest --help", &variables, "");
     assert!(help.stdout.contains("LONGSHORE_TOKEN_SERVICE"), "{help:?}");
     for wrong in ["r.example=https://ann:hunter2", "r.example=ftp://ann:hunter2@auth.example/"] {
         let variables = [("LONGSHORE_TOKEN_SERVICE", wrong)];
-        assert_eq!(run(&program, "digest nginx", &variables, "").code, 2, "{wrong}");
+        assert_eq!(
+            run_without_leaking(&program, "digest nginx", &variables, "").code,
+            2,
+            "{wrong}"
+        );
     }
 }
 
@@ -155,7 +166,7 @@ fn what_docker_and_podman_stored_for_this_machine_is_used_over_plain_http() {
         }
         let variable = format!("https://ann:hunter2@{address}");
         let named = [("LONGSHORE_CREDENTIALS", variable.as_str())];
-        assert_eq!(run(&program, &digest, &named, "").code, 3);
+        assert_eq!(run_without_leaking(&program, &digest, &named, "").code, 3);
     }
 }
 
@@ -189,7 +200,8 @@ fn the_environment_beats_files_and_the_named_file_beats_all() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     let line = format!("digest {address}/a:b --plain-http {address}");
-    let code = |variables: &[(&str, &str)]| run(&program, &line, variables, "").code;
+    let code =
+        |variables: &[(&str, &str)]| run_without_leaking(&program, &line, variables, "").code;
     assert_eq!(code(&[]), 4);
     let good = auths(address, "ann:hunter2");
     let bad = auths(address, "ann:wrong");
@@ -213,7 +225,7 @@ fn the_environment_beats_files_and_the_named_file_beats_all() {
     write(&program, ".docker/config.json", &good);
     assert_eq!(code(&[]), 3, "Docker's file comes before podman's");
     assert_eq!(code(&[("DOCKER_AUTH_CONFIG", &bad)]), 4, "the environment comes before files");
-    let given = run(
+    let given = run_without_leaking(
         &program,
         &format!("{line} --auth-file bad.json"),
         &[("DOCKER_AUTH_CONFIG", &good)],
@@ -228,7 +240,12 @@ fn auth_explain_tells_each_step_and_no_secret() {
     let address = &registry.address;
     write(&program, ".docker/config.json", &auths("other.example", "x:y"));
     write(&program, ".config/containers/auth.json", &auths(address, "ann:hunter2"));
-    let told = run(&program, &format!("auth explain {address}/a --action pull,push"), &[], "");
+    let told = run_without_leaking(
+        &program,
+        &format!("auth explain {address}/a --action pull,push"),
+        &[],
+        "",
+    );
     assert_eq!(told.code, 0, "{told:?}");
     let text = told.stdout;
     for expected in [
@@ -245,7 +262,8 @@ fn auth_explain_tells_each_step_and_no_secret() {
     ] {
         assert!(text.contains(&expected), "{expected}: {text}");
     }
-    let json = run(&program, &format!("auth explain {address}/a --json"), &[], "").stdout;
+    let json =
+        run_without_leaking(&program, &format!("auth explain {address}/a --json"), &[], "").stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["credential"]["user"], "ann");
     assert_eq!(json["asked"], serde_json::json!(["repository:a:pull"]));
@@ -274,7 +292,7 @@ fn auth_token_prints_a_token_that_works() {
     let line = format!("digest {address}/a:b --plain-http {address}");
     program.fails(4, &line);
     let preset = format!("{address}={token}");
-    assert_eq!(run(&program, &line, &[("LONGSHORE_TOKEN", &preset)], "").code, 3);
+    assert_eq!(run_without_leaking(&program, &line, &[("LONGSHORE_TOKEN", &preset)], "").code, 3);
 
     let basic = Guarded::by_password();
     write(&program, ".docker/config.json", &auths(&basic.address, "ann:hunter2"));
@@ -301,15 +319,15 @@ fn a_login_goes_to_the_helper_that_is_configured_and_a_logout_leaves_it() {
     write(&program, ".docker/config.json", "{\"credsStore\":\"kept\",\"detachKeys\":\"x\"}");
 
     let login = format!("login {address} -u ann --password-stdin");
-    let ended = run(&program, &login, &variables, "hunter2\n");
+    let ended = run_without_leaking(&program, &login, &variables, "hunter2\n");
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.stderr.contains("in docker-credential-kept"), "{ended:?}");
     let config = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
     assert!(config.contains("detachKeys") && !config.contains("auth\""), "{config}");
     let digest = format!("digest {address}/a:b");
-    assert_eq!(run(&program, &digest, &variables, "").code, 3);
-    assert_eq!(run(&program, &format!("logout {address}"), &variables, "").code, 0);
-    assert_eq!(run(&program, &digest, &variables, "").code, 4);
+    assert_eq!(run_without_leaking(&program, &digest, &variables, "").code, 3);
+    assert_eq!(run_without_leaking(&program, &format!("logout {address}"), &variables, "").code, 0);
+    assert_eq!(run_without_leaking(&program, &digest, &variables, "").code, 4);
     let left = std::fs::read_dir(program.path("bin")).unwrap().count();
     assert_eq!(left, 1, "the helper has forgotten it");
 }
@@ -319,7 +337,7 @@ fn a_login_for_a_path_is_used_below_it_alone() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     let login = format!("login {address}/team -u ann --password-stdin");
-    assert_eq!(run(&program, &login, &[], "hunter2\n").code, 0);
+    assert_eq!(run_without_leaking(&program, &login, &[], "hunter2\n").code, 0);
     program.fails(3, &format!("digest {address}/team/app:v1"));
     program.fails(4, &format!("digest {address}/other:v1"));
     program.ok(&format!("logout {address}/team"));

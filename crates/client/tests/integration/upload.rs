@@ -470,12 +470,23 @@ async fn trap_05_a_relative_location_is_followed_its_query_kept_and_the_digest_a
     upload.append(bytes(b"01234"), 5).await.unwrap();
     upload.append(bytes(b"56789"), 5).await.unwrap();
     upload.finish(&digest).await.unwrap();
-    // What would mean something else in a query is written in percents.
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_location_that_is_no_http_url_is_refused() {
+    let server = Script::start().await;
     server.expect(begin("ftp://elsewhere/u"));
-    server.expect(begin(&server.url("/v2/u/9")));
-    server.expect(Exchange::new("PUT", "/v2/u/9?digest=a%2Bb:c").answer(201));
     let broken = remote(&server).begin_upload().await;
     assert_eq!(broken.unwrap_err().kind(), ErrorKind::Protocol);
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_digest_is_percent_encoded_in_an_absolute_location() {
+    let server = Script::start().await;
+    server.expect(begin(&server.url("/v2/u/9")));
+    server.expect(Exchange::new("PUT", "/v2/u/9?digest=a%2Bb:c").answer(201));
     let mut upload = remote(&server).begin_upload().await.unwrap();
     upload.finish(&"a+b:c".parse().unwrap()).await.unwrap();
     server.finish();

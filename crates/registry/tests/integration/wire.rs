@@ -70,26 +70,30 @@ async fn a_blob_travels_over_a_connection() {
 #[tokio::test]
 async fn malformed_requests_are_refused_and_closed() {
     let server = start(Registry::builder()).await;
-    for request in [
-        "nonsense\r\n\r\n".to_owned(),
-        "GET /v2/../x HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n".into(),
-        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab".into(),
-        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n".into(),
-        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n".into(),
-        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n".into(),
-        "GET /v2/ HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n".into(),
-        format!("GET /v2/ HTTP/1.1\r\nHost: x\r\n{}\r\n", "x-y: z\r\n".repeat(101)),
-        format!("GET /v2/{} HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n", "x".repeat(20 << 10)),
-        format!("GET /v2/ HTTP/1.1\r\nConnection: close\r\nHost: x\r\nx: {}\r\n\r\n", "x".repeat(65 << 10)),
-        "GET /v2/ HTTP/1.1\r\n\r\n".into(),
-        "GET /v2/ HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".into(),
-        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
-        "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n".into(),
-        "CONNECT a:1 HTTP/1.1\r\nConnection: close\r\nHost: x\r\n\r\n".into(),
+    let get = "GET /v2/ HTTP/1.1\r\n";
+    let put = "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\n";
+    let long = "x".repeat(65 << 10);
+    for (request, status) in [
+        ("nonsense\r\n\r\n".to_owned(), 400),
+        (format!("GET /v2/../x HTTP/1.1\r\n{END}"), 404),
+        (format!("{put}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab"), 400),
+        (format!("{put}Content-Length: -1\r\n\r\n"), 400),
+        (format!("{put}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400),
+        (format!("{put}Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n"), 400),
+        (format!("{put}Transfer-Encoding: xchunked\r\n\r\n"), 400),
+        (format!("{put}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\nzz\r\n"), 400),
+        (format!("{get}Host: x\r\n folded: y\r\n\r\n"), 400),
+        (format!("{get}\r\n"), 400),
+        (format!("{get}Host: x\r\nHost: y\r\n\r\n"), 400),
+        (format!("{get}Host: x\r\n{}\r\n", "x-y: z\r\n".repeat(101)), 431),
+        (format!("{get}x: {long}\r\n{END}"), 431),
+        (format!("GET /v2/{} HTTP/1.1\r\n{END}", &long[..20 << 10]), 414),
+        (format!("CONNECT a:1 HTTP/1.1\r\n{END}"), 404),
     ] {
         let reply = server.exchange(&request).await;
         let shown = &request[..request.len().min(80)];
-        assert!(reply.starts_with("HTTP/1.1 4") || reply.is_empty(), "{shown}: {reply}");
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {reply}");
+        assert_eq!(reply.matches("HTTP/1.1 ").count(), 1, "{shown}: {reply}");
     }
     assert!(server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await.contains(" 200 "));
     server.stop().await;
@@ -239,8 +243,13 @@ async fn a_request_under_way_is_finished_before_the_server_ends() {
     stream.write_all(head.as_bytes()).await.unwrap();
     // Another request has been answered, so the first one has been taken, too.
     server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await;
+    let address = server.address;
     let stopping = tokio::spawn(server.stop());
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // It has begun to stop when it takes no more connections.
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!stopping.is_finished());
     stream.write_all(b"llo").await.unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.unwrap();
