@@ -16,21 +16,6 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     Ok(spooled)
 }
 
-/// Standard input, for an archive to be read from.
-///
-/// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) if it is a terminal.
-pub(crate) fn stream() -> Result<std::io::Stdin> {
-    use std::io::IsTerminal as _;
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        return Err(Error::new(ErrorKind::Unsupported)
-            .at("standard input")
-            .detail("expected an archive, found a terminal"));
-    }
-    Ok(stdin)
-}
-
 /// Refuses `-` among files more than once: standard input can be read only once, and is empty after that.
 ///
 /// # Errors

@@ -14,7 +14,6 @@ mod given;
 mod global;
 mod help;
 mod input;
-mod location;
 mod message;
 mod network;
 mod output;

@@ -126,33 +126,6 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
     }
 }
 
-/// Standard output, for an archive to be written to.
-///
-/// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) if it is a terminal.
-pub(crate) fn stream() -> Result<impl io::Write + Send + 'static> {
-    if io::stdout().is_terminal() {
-        return Err(Error::new(ErrorKind::Unsupported)
-            .at(STDOUT)
-            .detail("refusing to write an archive to a terminal")
-            .with_hint("Name a file in place of -, or redirect the output."));
-    }
-    Ok(Stdout)
-}
-
-/// Standard output, whose errors are told from those of what is written there.
-struct Stdout;
-
-impl io::Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stdout().write(bytes).map_err(|e| io::Error::other(stdout_error(e)))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush().map_err(|e| io::Error::other(stdout_error(e)))
-    }
-}
-
 /// The bytes of a blob, with its check at their end.
 pub(crate) trait Blob: Stream<Item = Result<Bytes>> + Send + Unpin {}
 

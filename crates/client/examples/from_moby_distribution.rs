@@ -7,11 +7,11 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use longshore::{Append, DockerArchive, DockerArchiveWriter};
 use longshore::{
     BlobBody, Client, Copier, Manifest, MediaType, Pack, Pushed, Reference, Tag, TagOrDigest,
     blocking,
 };
-use longshore_image::{Append, DockerArchive, DockerArchiveWriter};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 

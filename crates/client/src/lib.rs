@@ -1,26 +1,113 @@
 //! A client for container registries: loads and unloads images and other OCI artifacts.
 //!
+//! Everything is written over a few types: a [`Location`] says where an image is, [`Client`] and
+//! [`Stores`] open it, and a store is a [`Source`], a [`Target`], or both, wherever it is. Everything of
+//! `longshore-core` and `longshore-image` is here too. [`blocking`] has the same without async.
+//!
+//! Copy an image, with the credentials of `docker login`:
+//!
 //! ```no_run
-//! use std::sync::Arc;
-//! use longshore::{Client, Copier, DockerConfig, Reference};
-//!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let client = Client::builder().credentials(DockerConfig::load()?).build();
-//! let from = Reference::familiar("ghcr.io/example/app:v1")?.or_latest();
-//! let to: Reference = "localhost:5000/app:v1".parse()?;
+//! use longshore::{Client, CopyOptions, DockerConfig};
 //!
-//! let copier = Copier::new(
-//!     Arc::new(client.repository(from.repository())),
-//!     Arc::new(client.repository(to.repository())),
-//! );
-//! let copied = copier.copy(from.selector(), to.tag()).await?;
-//! println!("{copied:?}");
+//! let client = Client::builder().credentials(DockerConfig::load()?).build();
+//! let (source, target) = ("nginx:1.27".parse()?, "localhost:5000/nginx".parse()?);
+//! let copied = client.copy(&source, &target, CopyOptions::default()).await?;
+//! println!("{}: {} bytes sent", copied.root.digest, copied.tally.bytes_sent);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Everything of [`longshore_core`] is here too: a [`RemoteRepository`] is a store like the layout
-//! and the memory there, and what is done with stores is written once, over their traits.
+//! # Examples
+//!
+//! A registry for a test, and a file pushed to it as an artifact:
+//!
+//! ```
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//! use longshore::{Client, Pack, Tag};
+//! use longshore_registry::TestRegistry;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("notes.txt");
+//! # std::fs::write(&path, "hello")?;
+//! let registry = TestRegistry::start().await?;
+//! let notes = format!("{}/notes", registry.address()).parse()?;
+//! let repository = Client::new().repository(&notes);
+//! let pack = Pack::artifact("application/vnd.example.notes".parse()?);
+//! let pack = pack.file_at(&path, "text/plain".parse()?).await?;
+//! println!("{}", pack.push(&repository, Some(&Tag::parse("v1")?)).await?.digest);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The digest of a tag:
+//!
+//! ```no_run
+//! # async fn example() -> longshore::Result<()> {
+//! use longshore::{Client, Reference};
+//!
+//! let nginx = Reference::familiar("nginx:1.27")?.or_latest();
+//! println!("{}", Client::new().resolve(&nginx).await?.digest);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The tags that match a pattern:
+//!
+//! ```no_run
+//! # async fn example() -> longshore::Result<()> {
+//! use longshore::{Client, Filter, Source as _};
+//!
+//! let nginx = Client::new().repository(&"docker.io/library/nginx".parse()?);
+//! let stable = Filter::anywhere(r"^1\.\d+$")?;
+//! let tags = nginx.tags(None).filter(move |tag| stable.matches(tag.as_str()));
+//! println!("{:?}", tags.all().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A file out of an image, here without async: of several layers that have it, the last one counts.
+//!
+//! ```
+//! # use longshore::{Descriptor, ImageConfig, MediaType, Memory, Pack, RawManifest, Tag, wait};
+//! # fn image() -> Result<(blocking::Store<Memory>, RawManifest), Box<dyn std::error::Error>> {
+//! #     let mut tar = tar::Builder::new(Vec::new());
+//! #     let mut header = tar::Header::new_ustar();
+//! #     header.set_size(14);
+//! #     header.set_mode(0o644);
+//! #     tar.append_data(&mut header, "etc/os-release", &b"ID=example-os\n"[..])?;
+//! #     let layer = tar.into_inner()?;
+//! #     let layer_of = Descriptor::of(MediaType::OCI_LAYER, &layer);
+//! #     let mut config = ImageConfig::default();
+//! #     config.rootfs.diff_ids.push(layer_of.digest.clone());
+//! #     let store = blocking::Store::new(Memory::new());
+//! #     let pack = Pack::image(&config)?.layer(layer_of, layer.into());
+//! #     let digest = store.push_pack(pack, Some(&Tag::latest()))?.digest;
+//! #     let manifest = store.manifest(&digest.into())?;
+//! #     Ok((store, manifest))
+//! # }
+//! use std::io::Read as _;
+//! use longshore::{UnpackLimits, blocking, unpack};
+//!
+//! # let (store, manifest) = image()?;
+//! let mut release = String::new();
+//! for layer in store.image(manifest)?.layers() {
+//!     let blob = blocking::wait(store.shared().blob(layer.descriptor))?;
+//!     let tar = unpack(blob, layer.diff_id.cloned(), UnpackLimits::default())?;
+//!     let mut tar = tar::Archive::new(blocking::BlobStream::from(tar));
+//!     for entry in tar.entries()? {
+//!         let mut entry = entry?;
+//!         if entry.path()?.ends_with("etc/os-release") {
+//!             release.clear();
+//!             entry.read_to_string(&mut release)?;
+//!         }
+//!     }
+//! }
+//! # use longshore::Source as _;
+//! assert_eq!(release, "ID=example-os\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! From the bottom up; a module uses only those above it:
 //!
@@ -35,6 +122,7 @@
 //! | `attempts`, `exchange`, `listing`, `shared`, `waiting` | what all operations have in common |
 //! | `repository`, `catalog`, `ping`, `raw`, `v1` | the operations |
 //! | `client` | puts it all together |
+//! | `location`, `stores`, `transfer` | where images are; stores of all kinds, opened; copies between them |
 //! | [`blocking`] | the same without async |
 
 mod attempts;
@@ -55,6 +143,7 @@ mod exchange;
 pub mod fuzzing;
 mod link;
 mod listing;
+mod location;
 mod origin;
 mod ping;
 mod proxy;
@@ -65,6 +154,8 @@ mod repository;
 mod resolver;
 mod scheme;
 mod shared;
+mod stores;
+mod transfer;
 mod transport;
 pub mod v1;
 mod waiting;
@@ -72,16 +163,21 @@ mod waiting;
 pub use http;
 pub use longshore_core::{
     Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
-    CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopierBuilder, CopyEvent, CopyOptions,
+    CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopierBuilder, CopyEvent, CopyOptions, CopyPlan,
     CopySummary, Defaults, Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode,
     ErrorKind, Filter, Folders, History, Holding, Image, ImageConfig, ImageLayer, ImageManifest,
     Index, Layout, MANIFEST_LIMIT, Manifest, ManifestReference, Measure, MediaType, Memory,
-    Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Placed, Platform, Printable,
-    Progress, Pushed, RawManifest, Reference, RegistryError, RegistryName, Repository,
-    RepositoryName, Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, Step, Tag,
-    TagOrDigest, TagOutcome, Tally, Target, Untagged, Verifier, blob_file, canonical_json,
-    delete_with_tags, field, files_of, graph, image_for, images_of, offload, placed, pull_files,
-    put_tags, tags_of, untag, wait,
+    Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Placed, PlannedAction,
+    PlannedStep, Platform, Printable, Progress, Pushed, RawManifest, Reference, RegistryError,
+    RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
+    Schema1Layer, Side, Source, Step, Tag, TagOrDigest, TagOutcome, Tally, Target, Untagged,
+    Verifier, blob_file, canonical_json, delete_with_tags, field, files_of, graph, image_for,
+    images_of, offload, placed, pull_files, put_tags, tags_of, untag, wait,
+};
+
+pub use longshore_image::{
+    Append, Appended, Compression, Decoder, DockerArchive, DockerArchiveWriter, FolderArchive,
+    OciArchive, OciArchiveWriter, UnpackLimits, Unpacked, measure, unpack, unpack_folder,
 };
 
 /// The names in a layout's `index.json`.
@@ -102,12 +198,15 @@ pub use credentials::{
 };
 pub use environment::Environment;
 pub use listing::ListOptions;
+pub use location::{ImageName, Location, Place};
 pub use ping::Ping;
 pub use proxy::{NoProxy, Proxies, Proxy};
 pub use raw::{RawReply, RawRequest};
 pub use repository::{RemoteRepository, Upload};
 pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
+pub use stores::{Located, Named, Stores};
+pub use transfer::{Copied, CopyFailure, Observer, Transfer, TransferReport};
 pub use transport::{Body, Fault, Transport, TransportError};
 pub use v1::ApiVersion;
 

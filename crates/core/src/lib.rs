@@ -70,7 +70,10 @@ pub use annotations::Annotations;
 pub use blob::{BlobBody, BlobReader, BlobStream, Measure, PIECE, Progress};
 pub use cached::Cached;
 pub use choice::{image_for, images_of};
-pub use copy::{Copier, CopierBuilder, CopyEvent, CopyOptions, CopySummary, TagOutcome, Tally};
+pub use copy::{
+    Copier, CopierBuilder, CopyEvent, CopyOptions, CopyPlan, CopySummary, PlannedAction,
+    PlannedStep, TagOutcome, Tally,
+};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};

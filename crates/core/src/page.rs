@@ -73,6 +73,19 @@ impl<T: Send + 'static> Pages<T> {
         Self(kept.boxed())
     }
 
+    /// Changes every item, page by page.
+    #[must_use]
+    pub fn map<U>(self, mut change: impl FnMut(T) -> U + Send + 'static) -> Pages<U>
+    where
+        U: Send + 'static,
+    {
+        let changed = self.0.map(move |page| {
+            let Page { items, next } = page?;
+            Ok(Page { items: items.into_iter().map(&mut change).collect(), next })
+        });
+        Pages(changed.boxed())
+    }
+
     /// The items of all pages, one after another.
     pub fn items(self) -> impl Stream<Item = Result<T>> + Send + Unpin + 'static {
         self.0

@@ -59,21 +59,21 @@ impl fmt::Display for Compression {
 /// How much decompressed content is believed to be honest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct UnpackLimits {
     /// Bytes of output.
     pub output: u64,
     /// Bytes of output for each byte of input, once there are more than 64 MiB of output.
     pub ratio: u64,
 }
 
-impl Default for Limits {
+impl Default for UnpackLimits {
     /// 10 GiB, and 1,000 to one: gzip's own limit is 1,032, which only made-up content reaches.
     fn default() -> Self {
         Self { output: 10 << 30, ratio: 1_000 }
     }
 }
 
-impl Limits {
+impl UnpackLimits {
     /// Decides whether this much output of this much input is too much.
     fn check(self, input: u64, output: u64) -> Result<()> {
         let too_large = |why: String| Err(Error::new(ErrorKind::TooLarge).detail(why));
@@ -98,7 +98,7 @@ impl Limits {
 /// where the content is damaged or cut short, [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
 pub struct Decoder<R: Read> {
     format: Format<R>,
-    limits: Limits,
+    limits: UnpackLimits,
     input: Arc<AtomicU64>,
     output: u64,
 }
@@ -114,7 +114,7 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// As [`Compression::detect`]; [`Io`](ErrorKind::Io) if the start cannot be read.
-    pub fn new(mut reader: R, limits: Limits) -> Result<Self> {
+    pub fn new(mut reader: R, limits: UnpackLimits) -> Result<Self> {
         let mut start = Vec::with_capacity(START);
         reader.by_ref().take(START as u64).read_to_end(&mut start).map_err(error_of)?;
         let compression = Compression::detect(&start)?;

@@ -8,7 +8,7 @@ use longshore_core::{Algorithm, BlobReader, BlobStream, Digest, Error, ErrorKind
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::compression::{Compression, Decoder, Limits, error_of};
+use crate::compression::{Compression, Decoder, UnpackLimits, error_of};
 use crate::members;
 use crate::staging::{Pieces, work_over};
 
@@ -30,7 +30,7 @@ pub struct Unpacked {
 /// # Errors
 /// The reader's error; [`Invalid`](ErrorKind::Invalid) if the compression is damaged;
 /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
-pub async fn measure(reader: BlobReader, limits: Limits) -> Result<Unpacked> {
+pub async fn measure(reader: BlobReader, limits: UnpackLimits) -> Result<Unpacked> {
     measure_if(reader, limits, |_| true).await
 }
 
@@ -38,13 +38,13 @@ pub async fn measure(reader: BlobReader, limits: Limits) -> Result<Unpacked> {
 ///
 /// # Errors
 /// As [`measure`]; [`Invalid`](ErrorKind::Invalid) if it begins as no tar does.
-pub(crate) async fn measure_tar(reader: BlobReader, limits: Limits) -> Result<Unpacked> {
+pub(crate) async fn measure_tar(reader: BlobReader, limits: UnpackLimits) -> Result<Unpacked> {
     measure_if(reader, limits, members::begins).await
 }
 
 async fn measure_if(
     reader: BlobReader,
-    limits: Limits,
+    limits: UnpackLimits,
     fits: fn(&[u8]) -> bool,
 ) -> Result<Unpacked> {
     let digest = reader.descriptor().digest.clone();
@@ -77,7 +77,11 @@ async fn measure_if(
 ///
 /// # Cancellation
 /// Dropping the stream ends the reading.
-pub fn unpack(reader: BlobReader, diff_id: Option<Digest>, limits: Limits) -> Result<BlobStream> {
+pub fn unpack(
+    reader: BlobReader,
+    diff_id: Option<Digest>,
+    limits: UnpackLimits,
+) -> Result<BlobStream> {
     let check = diff_id.map(Check::new).transpose()?;
     let digest = reader.descriptor().digest.clone();
     let (sender, receiver) = mpsc::channel(AHEAD);
@@ -105,7 +109,7 @@ pub fn unpack(reader: BlobReader, diff_id: Option<Digest>, limits: Limits) -> Re
 fn send(
     pieces: &mut Pieces,
     mut check: Option<Check>,
-    limits: Limits,
+    limits: UnpackLimits,
     sender: &mpsc::Sender<Bytes>,
 ) -> Result<()> {
     let gone = |_| Error::new(ErrorKind::Canceled);

@@ -23,8 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Without async, `longshore::blocking::wait` waits for each of these, and `longshore::blocking::Store`
-//! takes the archives as it takes every store.
+//! The crate `longshore` re-exports all of this, and its `blocking::wait` waits for each of these without
+//! async.
 //!
 //! From the bottom up; a module uses only those above it:
 //!
@@ -55,7 +55,7 @@ mod staging;
 mod tar_file;
 
 pub use append::{Append, Appended};
-pub use compression::{Compression, Decoder, Limits, error_of};
+pub use compression::{Compression, Decoder, UnpackLimits, error_of};
 pub use docker_archive::{DockerArchive, DockerArchiveWriter};
 pub use folder::{FolderArchive, unpack_folder};
 pub use layer::{Unpacked, measure, unpack};

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use longshore_core::{Error, ErrorKind, PIECE, Result};
 
-use crate::compression::{Compression, Decoder, Limits, START, error_of};
+use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::section::OpenFile;
 
 /// An archive's file, and whether it is the plain file that its path names.
@@ -56,7 +56,7 @@ fn is_plain(mut file: &File) -> Result<bool> {
 }
 
 fn unpack(stream: impl Read) -> Result<File> {
-    let mut limits = Limits::default();
+    let mut limits = UnpackLimits::default();
     limits.output = OUTPUT_LIMIT;
     let mut decoder = Decoder::new(stream, limits)?;
     let unpacked = tempfile::tempfile().map_err(|e| Error::io(&std::env::temp_dir(), e))?;

@@ -1,14 +1,14 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use longshore::{Descriptor, Digest, Platform, Reference, Result, Tag};
+use longshore::{Append, Descriptor, Digest, Location, Platform, Reference, Result, Tag};
 use serde::Serialize;
 
-use crate::context::{Append, Context};
+use crate::context::Context;
+use crate::defaults;
 use crate::input;
-use crate::location::Location;
 use crate::output::Report;
 
 /// The arguments of `longshore append`.
@@ -26,15 +26,16 @@ order, then all --layer-from layers. Everything else in the image is kept. In an
 image for --platform is replaced by the new one.")]
 pub(crate) struct Arguments {
     /// The image.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The file of a layer; `-` for standard input.
     #[arg(long, value_name = "FILE", required_unless_present = "layer_from")]
     layer: Vec<PathBuf>,
     /// An existing layer in a registry or layout, as LOCATION@DIGEST.
-    #[arg(long, value_name = "LOCATION@DIGEST")]
+    #[arg(long, value_name = "LOCATION@DIGEST", value_parser = defaults::location)]
     layer_from: Vec<Location>,
     /// Where to store the new image [default: in place of the old one, under its tag].
-    #[arg(long, short, value_name = "LOCATION")]
+    #[arg(long, short, value_name = "LOCATION", value_parser = defaults::location)]
     to: Option<Location>,
     /// Choose this platform of a multi-platform image (`local`: this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -53,9 +54,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     // An archive from standard input counts once, however many images and layers are in it.
     let mut locations = std::iter::once(&arguments.location).chain(&arguments.layer_from);
-    let stream = locations.find(|location| location.is_stream()).and_then(Location::archive);
+    let stream = locations.any(|location| location.place().is_stream()).then_some(Path::new("-"));
     input::once(arguments.layer.iter().map(PathBuf::as_path).chain(stream))?;
-    let named = context.named(&arguments.location).await?;
+    let located = context.locate(&arguments.location).await?;
     let mut append = Append::new();
     let mut spooled = None;
     for file in &arguments.layer {
@@ -68,7 +69,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     for layer in &arguments.layer_from {
         let digest = layer.digest().ok_or_else(|| no_digest(layer))?;
-        append = append.blob(context.open(layer).await?, &digest).await?;
+        append = append.blob(context.open(layer).await?, digest).await?;
     }
     if let Some(platform) = arguments.platform {
         append = append.platform(platform);
@@ -83,10 +84,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         append = append.created(created)?;
     }
     let to = arguments.to.unwrap_or_else(|| arguments.location.clone());
-    let tag = tag(&to, named.selector.tag());
-    let target = context.target(&to.clone().named_after(&arguments.location)).await?;
-    let store = Arc::clone(&target.store);
-    let appended = append.push(named.source, &named.selector, store, tag.as_ref()).await?;
+    let tag = tag(&to, located.selector.tag());
+    let target = context.create(&to.named_after(&arguments.location)).await?;
+    let store = Arc::clone(&target);
+    let appended = append.push(located.source, &located.selector, store, tag.as_ref()).await?;
     target.finish().await?;
     context.output().report(&Answer {
         target: to.to_string(),

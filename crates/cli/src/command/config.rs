@@ -1,8 +1,8 @@
 use clap::Args;
-use longshore::{CONFIG_LIMIT, Error, ErrorKind, Manifest, Platform, Result};
+use longshore::{CONFIG_LIMIT, Error, ErrorKind, Location, Manifest, Platform, Result};
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output;
 
 /// The arguments of `longshore config`.
@@ -15,6 +15,7 @@ Examples:
   longshore config nginx:1.27 --field '.config.Labels[\"org.opencontainers.image.version\"]'")]
 pub(crate) struct Arguments {
     /// The image.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Choose this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -25,8 +26,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
-    let manifest = named.image(arguments.platform.as_ref()).await?;
+    let located = context.locate(&arguments.location).await?;
+    let manifest = located.image(arguments.platform.as_ref()).await?;
     let image = match manifest.parse()? {
         Manifest::Image(image) => image,
         // The newest v1 image's JSON is what schema 1 has in place of a config.
@@ -39,7 +40,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
                 .detail(format!("{} has no config", manifest.media_type())));
         }
     };
-    let config = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
+    let config = located.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
     match &arguments.field {
         None => output::bytes(&config),
         Some(field) => context.output().field(&config, field),

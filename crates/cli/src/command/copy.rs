@@ -1,9 +1,9 @@
 use clap::Args;
-use longshore::Result;
+use longshore::{Location, Result};
 
 use crate::context::Context;
-use crate::location::Location;
-use crate::transfer::{Options, Transfer};
+use crate::defaults;
+use crate::transfer::{self, Options};
 
 /// The arguments of `longshore copy`.
 #[derive(Debug, Args)]
@@ -21,13 +21,17 @@ fails is reported on stderr and the others are copied; the exit code is then 1, 
 failure if nothing could be copied.")]
 pub(crate) struct Arguments {
     /// What to copy.
+    #[arg(value_parser = defaults::location)]
     source: Location,
     /// Where to copy it. Without a tag, it gets the source's tag.
+    #[arg(value_parser = defaults::location)]
     target: Location,
     #[command(flatten)]
     options: Options,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    Transfer::new(arguments.source, arguments.target, arguments.options).run(context).await
+    let Arguments { source, target, options } = arguments;
+    let shown = target.to_string();
+    transfer::run(context, &[options.transfer(source, target)], shown).await
 }

@@ -1,11 +1,11 @@
 use std::fmt;
 
 use clap::Args;
-use longshore::{Descriptor, Platform, Result};
+use longshore::{Descriptor, Location, Platform, Result};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output::Report;
 
 /// The arguments of `longshore digest`.
@@ -16,6 +16,7 @@ Examples:
   longshore digest nginx:1.27 --platform linux/arm64")]
 pub(crate) struct Arguments {
     /// The image or artifact.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Choose this platform of a multi-platform image (`local`: this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -23,10 +24,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
+    let located = context.locate(&arguments.location).await?;
     let descriptor = match &arguments.platform {
-        None => named.source.resolve(&named.selector).await?,
-        Some(_) => named.image(arguments.platform.as_ref()).await?.descriptor().clone(),
+        None => located.source.resolve(&located.selector).await?,
+        Some(_) => located.image(arguments.platform.as_ref()).await?.descriptor().clone(),
     };
     context.output().report(&Answer(descriptor))
 }

@@ -2,12 +2,13 @@ use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Digest, Error, ErrorKind, History, Image, Manifest, Platform, Printable, Result, Schema1,
+    Digest, Error, ErrorKind, History, Image, Location, Manifest, Platform, Printable, Result,
+    Schema1,
 };
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output::{Report, size};
 
 /// The arguments of `longshore history`.
@@ -23,6 +24,7 @@ without the builder's wrapping. --json adds the original text of each step and t
 each layer, which identifies it together with all layers below.")]
 pub(crate) struct Arguments {
     /// The image.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Choose this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -36,11 +38,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
-    let manifest = named.image(arguments.platform.as_ref()).await?;
+    let located = context.locate(&arguments.location).await?;
+    let manifest = located.image(arguments.platform.as_ref()).await?;
     let mut history = match manifest.parse()? {
         Manifest::Schema1(schema1) => of_schema1(schema1)?,
-        Manifest::Image(_) => of_image(&Image::read(&*named.source, manifest).await?),
+        Manifest::Image(_) => of_image(&Image::read(&*located.source, manifest).await?),
         _ => {
             return Err(Error::new(ErrorKind::Unsupported)
                 .at(&arguments.location)

@@ -1,10 +1,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use longshore::{Digest, Error, ErrorKind, Image, ImageLayer, Platform, Result};
+use longshore::{
+    Digest, Error, ErrorKind, Image, ImageLayer, Location, Platform, Result, UnpackLimits, unpack,
+};
 
-use crate::context::{Context, Limits, unpack};
-use crate::location::Location;
+use crate::context::Context;
+use crate::defaults;
 use crate::output;
 
 /// The arguments of `longshore layer`.
@@ -19,6 +21,7 @@ The output is verified: against the layer's digest or, unpacked, against the dif
 image's config.")]
 pub(crate) struct Arguments {
     /// The image.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The layer: its number (from 1, the lowest), digest or diff ID.
     layer: String,
@@ -34,13 +37,13 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
-    let manifest = named.image(arguments.platform.as_ref()).await?;
-    let image = Image::read(&*named.source, manifest).await?;
+    let located = context.locate(&arguments.location).await?;
+    let manifest = located.image(arguments.platform.as_ref()).await?;
+    let image = Image::read(&*located.source, manifest).await?;
     let layer = choose(&image, &arguments.layer)?;
-    let reader = named.source.blob(layer.descriptor).await?;
+    let reader = located.source.blob(layer.descriptor).await?;
     if arguments.unpack {
-        let content = unpack(reader, layer.diff_id.cloned(), Limits::default())?;
+        let content = unpack(reader, layer.diff_id.cloned(), UnpackLimits::default())?;
         return output::blob(content, arguments.output.as_deref()).await;
     }
     output::blob(reader, arguments.output.as_deref()).await

@@ -2,10 +2,10 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use futures_util::TryStreamExt as _;
-use longshore::{ListOptions, Pages, ParseError, Result, Tag, layout_listing};
+use longshore::{ImageName, ListOptions, Location, Pages, ParseError, Result, Tag};
 
 use crate::context::Context;
-use crate::location::{Entry, Location};
+use crate::defaults;
 use crate::selection::Selection;
 
 /// The arguments of `longshore ls`.
@@ -20,6 +20,7 @@ Examples:
 Names in a layout that are not plain tags are printed whole; use one as oci:dir:team/app:v1.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Start after this tag.
     #[arg(long, visible_alias = "start", value_name = "TAG")]
@@ -33,47 +34,45 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { location, after, references, selection } = arguments;
-    if references && !location.keeps_tags() {
-        let text = location.to_string();
+    if references && !location.has_tags() {
         let reason = "tags belong to a repository; write docker-archive:FILE:REPOSITORY";
-        return Err(ParseError::new("location", &text, reason).into());
+        return Err(ParseError::new("location", &location.to_string(), reason).into());
     }
-    if let Some(entries) = context.entries(&location).await? {
-        let names = layout_listing::names(&entries).into_keys().map(str::to_owned);
-        let names = names.filter(|name| after.as_ref().is_none_or(|after| name > after)).collect();
-        let names = selection.of(Pages::of(names));
-        return match references {
-            false => context.output().list("tags", names).await,
-            true => {
-                let located = move |name| location.with_entry(Some(Entry::Named(name)));
-                context.output().list("references", names.map_ok(located)).await
-            }
-        };
-    }
-    let after = after.map(|after| Tag::parse(&after)).transpose()?;
-    let tags = listed(context, &location, after, selection.page_size).await?;
-    let tags = selection.of(tags);
+    let names = names(context, &location, after, selection.page_size).await?;
+    let names = selection.of(names);
     match references {
-        false => context.output().list("tags", tags).await,
+        false => context.output().list("tags", names).await,
         true => {
-            let references = tags.map_ok(move |tag| location.with_tag(&tag));
+            let references = names.map_ok(move |name: ImageName| match name.tag() {
+                Some(tag) if !location.place().has_entries() => location.with_tag(&tag),
+                _ => location.with_name(Some(name)),
+            });
             context.output().list("references", references).await
         }
     }
 }
 
-/// The tags, in pages of the size asked for where they come from a registry.
-async fn listed(
+/// The names after `after`, in pages of the size asked for where they come from a registry.
+async fn names(
     context: &Context,
     location: &Location,
-    after: Option<Tag>,
+    after: Option<String>,
     page_size: Option<NonZeroUsize>,
-) -> Result<Pages<Tag>> {
-    let Location::Registry(reference) = location else {
-        return Ok(context.open(location).await?.tags(after.as_ref()));
+) -> Result<Pages<ImageName>> {
+    if location.place().has_entries() {
+        let names = context.stores().names(location).await?.into_iter().map(|(name, _)| name);
+        let is_after = |name: &ImageName| after.as_ref().is_none_or(|a| name.to_string() > *a);
+        return Ok(Pages::of(names.filter(is_after).collect()));
+    }
+    let after = after.map(|after| Tag::parse(&after)).transpose()?;
+    let tags = match location.place().repository() {
+        None => context.open(location).await?.tags(after.as_ref()),
+        Some(repository) => {
+            let mut options = ListOptions::default();
+            options.after = after;
+            options.page_size = page_size;
+            context.client()?.repository(repository).tags_with(options)
+        }
     };
-    let mut options = ListOptions::default();
-    options.after = after;
-    options.page_size = page_size;
-    Ok(context.client()?.repository(reference.repository()).tags_with(options))
+    Ok(tags.map(ImageName::Tag))
 }

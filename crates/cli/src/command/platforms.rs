@@ -2,12 +2,12 @@ use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Descriptor, Digest, Image, Manifest, Platform, Printable, Result, Source, images_of,
+    Descriptor, Digest, Image, Location, Manifest, Platform, Printable, Result, Source, images_of,
 };
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output::{Report, size};
 
 /// The arguments of `longshore platforms`.
@@ -21,15 +21,16 @@ An image without an index is a list of one. Attestations are not listed. The siz
 layers as stored.")]
 pub(crate) struct Arguments {
     /// The image.
+    #[arg(value_parser = defaults::location)]
     location: Location,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
-    let manifest = named.source.manifest(&named.selector).await?;
+    let located = context.locate(&arguments.location).await?;
+    let manifest = located.source.manifest(&located.selector).await?;
     let mut platforms = Vec::new();
-    for descriptor in images_of(&*named.source, &manifest).await? {
-        platforms.push(Row::of(&*named.source, descriptor).await?);
+    for descriptor in images_of(&*located.source, &manifest).await? {
+        platforms.push(Row::of(&*located.source, descriptor).await?);
     }
     context.output().report(&Answer { platforms })
 }

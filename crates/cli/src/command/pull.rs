@@ -1,9 +1,9 @@
 use clap::Args;
-use longshore::{ParseError, Reference, Result};
+use longshore::{Location, ParseError, Place, Repository, Result};
 
 use crate::context::Context;
-use crate::location::Location;
-use crate::transfer::{self, Options, Transfer};
+use crate::defaults;
+use crate::transfer::{self, Options};
 
 /// The arguments of `longshore pull`.
 #[derive(Debug, Args)]
@@ -19,54 +19,48 @@ The target comes last [default: oci:NAME, a folder named after each repository].
 where each image is. A docker-archive can hold several images, each under its own name.")]
 pub(crate) struct Arguments {
     /// The images or artifacts at a registry; then the target.
-    #[arg(required = true, value_name = "REFERENCE")]
+    #[arg(required = true, value_name = "REFERENCE", value_parser = defaults::location)]
     locations: Vec<Location>,
     #[command(flatten)]
     options: Options,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let (references, target) = ends(arguments.locations)?;
-    let shown = target.as_ref().map(ToString::to_string);
-    let transfers: Vec<Transfer> = references
-        .into_iter()
-        .map(|reference| {
-            let target = target.clone().unwrap_or_else(|| beside(&reference));
-            Transfer::new(Location::Registry(reference), target, arguments.options.clone())
-        })
-        .collect();
-    let shown = shown.unwrap_or_else(|| transfer::targets(&transfers));
-    transfer::run_all(context, transfers, shown).await
+    let (sources, target) = ends(arguments.locations)?;
+    let targets: Vec<Location> = match target {
+        Some(target) => vec![target; sources.len()],
+        None => sources.iter().filter_map(|s| s.place().repository()).map(beside).collect(),
+    };
+    let mut shown: Vec<String> = targets.iter().map(ToString::to_string).collect();
+    shown.dedup();
+    let pairs = sources.into_iter().zip(targets);
+    let transfers: Vec<_> = pairs.map(|(s, t)| arguments.options.transfer(s, t)).collect();
+    transfer::run(context, &transfers, shown.join(", ")).await
 }
 
 /// What is to be pulled, and where to if that was said.
-fn ends(mut locations: Vec<Location>) -> Result<(Vec<Reference>, Option<Location>), ParseError> {
-    let target = locations.pop_if(|last| !matches!(last, Location::Registry(_)));
+fn ends(mut locations: Vec<Location>) -> Result<(Vec<Location>, Option<Location>), ParseError> {
+    let is_at_registry = |location: &Location| location.place().repository().is_some();
+    let target = locations.pop_if(|last| !is_at_registry(last));
     let bad = |location: &Location, reason: &'static str| {
         Err(ParseError::new("location", &location.to_string(), reason))
     };
-    let mut references = Vec::new();
-    for location in locations {
-        match location {
-            Location::Registry(reference) => references.push(reference),
-            other => {
-                return bad(&other, "expected a reference at a registry; the target comes last");
-            }
-        }
+    if let Some(other) = locations.iter().find(|location| !is_at_registry(location)) {
+        return bad(other, "expected a reference at a registry; the target comes last");
     }
     match &target {
-        Some(target) if references.is_empty() => bad(target, "expected a reference before it"),
-        Some(target) if references.len() > 1 && !target.takes_many() => bad(
+        Some(target) if locations.is_empty() => bad(target, "expected a reference before it"),
+        Some(target) if locations.len() > 1 && !target.takes_many() => bad(
             target,
             "several images need the target docker-archive:FILE, which keeps their names",
         ),
-        _ => Ok((references, target)),
+        _ => Ok((locations, target)),
     }
 }
 
 /// A layout in a folder of the repository's own name.
-fn beside(reference: &Reference) -> Location {
-    Location::Layout { path: reference.name().image().into(), entry: None }
+fn beside(repository: &Repository) -> Location {
+    Location::new(Place::Layout(repository.name().image().into()))
 }
 
 #[cfg(test)]
@@ -75,8 +69,8 @@ mod tests {
 
     fn parsed(words: &str) -> Result<(usize, Option<String>), String> {
         let locations = words.split(' ').map(|word| word.parse().unwrap()).collect();
-        let (references, target) = ends(locations).map_err(|e| e.to_string())?;
-        Ok((references.len(), target.map(|target| target.to_string())))
+        let (sources, target) = ends(locations).map_err(|e| e.to_string())?;
+        Ok((sources.len(), target.map(|target| target.to_string())))
     }
 
     #[test]

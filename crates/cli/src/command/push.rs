@@ -1,10 +1,12 @@
 use clap::Args;
-use longshore::{Error, ErrorKind, ParseError, Reference, Repository, RepositoryName, Result};
+use longshore::{
+    Error, ErrorKind, ImageName, Location, ParseError, Reference, Repository, RepositoryName,
+    Result,
+};
 
 use crate::context::Context;
 use crate::defaults;
-use crate::location::{Location, Saved};
-use crate::transfer::{self, Options, Transfer};
+use crate::transfer::{self, Options};
 
 /// The arguments of `longshore push`.
 #[derive(Debug, Args)]
@@ -22,6 +24,7 @@ With --all-images, every image of a docker-archive goes below the repository und
 tag: docker.io/library/nginx:1.27 becomes localhost:5000/mirror/library/nginx:1.27.")]
 pub(crate) struct Arguments {
     /// The layout or archive.
+    #[arg(value_parser = defaults::location)]
     source: Location,
     /// The repository at a registry. Without a tag, it gets the source's tag.
     #[arg(value_parser = defaults::reference)]
@@ -34,8 +37,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    if let Location::Registry(reference) = &arguments.source {
-        let text = reference.to_string();
+    if arguments.source.place().repository().is_some() {
+        let text = arguments.source.to_string();
         let reason = "expected oci:DIR, oci-archive:FILE or docker-archive:FILE; \
                       between registries, use `longshore copy`";
         return Err(ParseError::new("local location", &text, reason).into());
@@ -43,36 +46,36 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     if arguments.all_images {
         return all_images(context, arguments).await;
     }
-    let target = Location::Registry(arguments.reference);
-    Transfer::new(arguments.source, target, arguments.options).run(context).await
+    let target: Location = arguments.reference.into();
+    let shown = target.to_string();
+    transfer::run(context, &[arguments.options.transfer(arguments.source, target)], shown).await
 }
 
 async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
-    let Location::DockerArchive { path, image: None } = &arguments.source else {
-        let text = arguments.source.to_string();
+    let source = &arguments.source;
+    if !source.takes_many() {
         let reason = "with --all-images, expected docker-archive:FILE";
-        return Err(ParseError::new("location", &text, reason).into());
-    };
+        return Err(ParseError::new("location", &source.to_string(), reason).into());
+    }
     if arguments.reference.tag().is_some() || arguments.reference.digest().is_some() {
         let text = arguments.reference.to_string();
         let reason = "with --all-images, every image keeps its own tag";
         return Err(ParseError::new("repository", &text, reason).into());
     }
-    let names = context.names_in(&arguments.source).await?;
+    let names = context.stores().references(source).await?;
     if names.is_empty() {
         return Err(Error::new(ErrorKind::NotFound)
-            .at(&arguments.source)
+            .at(source)
             .detail("no image in the archive has a name")
             .with_hint("Push one by its position: docker-archive:FILE:@0."));
     }
     let mut transfers = Vec::new();
     for name in names {
-        let target = Location::Registry(below(arguments.reference.repository(), &name)?);
-        let source =
-            Location::DockerArchive { path: path.clone(), image: Some(Saved::Named(name)) };
-        transfers.push(Transfer::new(source, target, arguments.options.clone()));
+        let target = below(arguments.reference.repository(), &name)?.into();
+        let image = source.with_name(Some(ImageName::Reference(name)));
+        transfers.push(arguments.options.transfer(image, target));
     }
-    transfer::run_all(context, transfers, arguments.reference.to_string()).await
+    transfer::run(context, &transfers, arguments.reference.to_string()).await
 }
 
 /// The same name and tag, below a repository.

@@ -1,11 +1,11 @@
 use std::fmt;
 
 use clap::Args;
-use longshore::{Descriptor, MediaType, Result};
+use longshore::{Descriptor, Location, MediaType, Result};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output::Report;
 
 /// The arguments of `longshore referrers`.
@@ -16,6 +16,7 @@ Examples:
   longshore referrers ghcr.io/a/b@sha256:… --artifact-type application/spdx+json")]
 pub(crate) struct Arguments {
     /// The image or artifact.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Print only referrers of this type.
     #[arg(long, value_name = "TYPE")]
@@ -23,12 +24,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
-    let subject = match named.selector.digest() {
+    let located = context.locate(&arguments.location).await?;
+    let subject = match located.selector.digest() {
         Some(digest) => digest.clone(),
-        None => named.source.resolve(&named.selector).await?.digest,
+        None => located.source.resolve(&located.selector).await?.digest,
     };
-    let pages = named.source.referrers(&subject, arguments.artifact_type.as_ref());
+    let pages = located.source.referrers(&subject, arguments.artifact_type.as_ref());
     let referrers = pages.all().await?;
     context.output().report(&Found { subject: subject.to_string(), referrers })
 }

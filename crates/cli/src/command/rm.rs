@@ -1,8 +1,8 @@
 use clap::Args;
-use longshore::{Error, ErrorKind, Result, layout_listing};
+use longshore::{Error, ErrorKind, Location, Result};
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::message::{confirm, say};
 
 /// The arguments of `longshore rm`.
@@ -16,6 +16,7 @@ Removes the manifest and every tag that points at it, and lists these tags first
 one tag, use `longshore untag`.")]
 pub(crate) struct Arguments {
     /// The image or artifact.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Do not ask.
     #[arg(long, short)]
@@ -23,19 +24,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
-    let digest = named.source.resolve(&named.selector).await?.digest;
-    let store = context.deletable(&arguments.location).await?;
-    let tags: Vec<String> = match context.entries(&arguments.location).await? {
-        Some(entries) => layout_listing::names(&entries)
-            .into_iter()
-            .filter(|(_, entry)| entry.digest == digest)
-            .map(|(name, _)| name.to_owned())
-            .collect(),
-        None => {
-            let tags = longshore::tags_of(&*store, &digest).await?;
-            tags.iter().map(ToString::to_string).collect()
-        }
+    let located = context.locate(&arguments.location).await?;
+    let digest = located.source.resolve(&located.selector).await?.digest;
+    let store = context.stores().open_to_delete(&arguments.location).await?;
+    let tags: Vec<String> = if arguments.location.place().has_entries() {
+        let names = context.stores().names(&arguments.location).await?.into_iter();
+        names.filter(|(_, of)| of.as_ref() == Some(&digest)).map(|(n, _)| n.to_string()).collect()
+    } else {
+        let tags = longshore::tags_of(&*store, &digest).await?;
+        tags.iter().map(ToString::to_string).collect()
     };
     say(format_args!("{} in {}", digest, store.name()));
     for tag in &tags {

@@ -1,8 +1,8 @@
 use clap::Args;
-use longshore::{Error, ErrorKind, ParseError, Result, Untagged};
+use longshore::{Error, ErrorKind, Location, ParseError, Result, Untagged};
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 
 /// The arguments of `longshore untag`.
 #[derive(Debug, Args)]
@@ -15,6 +15,7 @@ deleted by its digest; other tags of the image are never touched. With TAG@DIGES
 removed only if it still points at that digest.")]
 pub(crate) struct Arguments {
     /// The tag to remove, with its repository or layout.
+    #[arg(value_parser = defaults::location)]
     location: Location,
 }
 
@@ -23,17 +24,17 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let text = arguments.location.to_string();
         return Err(ParseError::new("tag", &text, "expected a tag to remove").into());
     };
-    let store = context.deletable(&arguments.location).await?;
+    let store = context.stores().open_to_delete(&arguments.location).await?;
     if let Some(expected) = arguments.location.digest() {
         let there = store.resolve(&tag.clone().into()).await?.digest;
-        if there != expected {
+        if there != *expected {
             return Err(Error::new(ErrorKind::Conflict)
                 .at(&arguments.location)
                 .detail(format!("the tag now points at {there}")));
         }
     }
     let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
-    let tag = arguments.location.entry_name().unwrap_or(tag.as_str());
+    let tag = arguments.location.name().map_or(tag.to_string(), ToString::to_string);
     let told = match how {
         Untagged::Directly => format!("removed the tag {tag}"),
         Untagged::ByPlaceholder => format!("removed the tag {tag} by way of a placeholder"),

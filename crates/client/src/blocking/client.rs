@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use longshore_core::{
-    Descriptor, Error, ManifestReference, Namespaces, RawManifest, RegistryName, Repository,
-    RepositoryName, Result,
+    CopyOptions, CopySummary, Descriptor, Error, ManifestReference, Namespaces, RawManifest,
+    RegistryName, Repository, RepositoryName, Result,
 };
 
 use super::blob::BlobStream;
@@ -16,6 +16,7 @@ use crate::auth::{Inquiry, Scope, Token};
 use crate::client::{Client as AsyncClient, ClientBuilder};
 use crate::config::Limits;
 use crate::listing::ListOptions;
+use crate::location::Location;
 use crate::ping::Ping;
 use crate::raw::{RawReply as AsyncReply, RawRequest};
 use crate::repository::RemoteRepository;
@@ -68,6 +69,13 @@ impl Client {
         pub fn resolve(&self, reference: &ManifestReference) -> Result<Descriptor>;
         /// Fetches the manifest of a reference, checked against its digest.
         pub fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest>;
+        /// Copies one image from a location to another.
+        pub fn copy(
+            &self,
+            source: &Location,
+            target: &Location,
+            options: CopyOptions,
+        ) -> Result<CopySummary>;
         /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).
         pub fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token>;
         /// Finds out how this client authenticates for a repository; see

@@ -1,7 +1,8 @@
 //! Copies that return when they are done.
 
 use longshore_core::{
-    Copier as AsyncCopier, CopySummary, Descriptor, Result, Tag, TagOrDigest, TagOutcome, Tally,
+    Copier as AsyncCopier, CopyPlan, CopySummary, Descriptor, Result, Tag, TagOrDigest, TagOutcome,
+    Tally,
 };
 
 use super::forward::forward;
@@ -28,6 +29,8 @@ impl Copier {
     forward! { AsyncCopier:
         /// Copies what `selector` names, and points `tag` at it, if given.
         pub fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary>;
+        /// Finds out what [`copy`](Self::copy) would do, and writes nothing.
+        pub fn plan(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopyPlan>;
         /// Copies one blob.
         pub fn copy_blob(&self, blob: &Descriptor) -> Result<Tally>;
     }

@@ -28,6 +28,7 @@
 //! | async | here |
 //! |---|---|
 //! | `Client`, `ClientBuilder::build` | [`Client`], [`build_blocking`](crate::ClientBuilder::build_blocking) |
+//! | `Stores` | [`Stores`] |
 //! | a store, and the functions over stores: `put_tags(&store, ..)` | [`Store`], its methods: `store.put_tags(..)` |
 //! | `Pages` | [`Listing`], an iterator |
 //! | `BlobReader`, `BlobStream` | [`BlobReader`], [`BlobStream`], both [`Read`](std::io::Read) |
@@ -37,14 +38,12 @@
 //! | [`v1`](crate::v1), [`blob_file`](crate::blob_file) | [`v1`], [`blob_file`] |
 //!
 //! Owns the one thread that drives all connections, started by the first call, and the wait for it.
-//! Whatever has no function of its own here is reached by [`wait`], also what other crates make over
-//! stores, such as the archives of `longshore-image`: [`Store::new`] takes them, [`Listing::from`]
-//! makes listings iterators, [`BlobStream::from`] makes streams readers.
+//! Whatever has no function of its own here is reached by [`wait`]: [`Store::new`] takes every store,
+//! [`Listing::from`] makes listings iterators, [`BlobStream::from`] makes streams readers.
 //!
 //! ```
 //! use longshore::blocking::{Store, wait};
-//! use longshore::{Pack, Tag};
-//! use longshore_image::{OciArchive, OciArchiveWriter};
+//! use longshore::{OciArchive, OciArchiveWriter, Pack, Tag};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("notes.tar");
@@ -68,6 +67,7 @@ mod listing;
 mod remote;
 mod runtime;
 mod store;
+mod stores;
 pub mod v1;
 
 pub use blob::{BlobReader, BlobStream, body, stream};
@@ -78,6 +78,7 @@ pub use listing::{Cached, Listing};
 pub use remote::Upload;
 pub use runtime::wait;
 pub use store::{Store, file_at};
+pub use stores::Stores;
 
 /// A repository at a registry, its operations waited for.
 pub type RemoteRepository = Store<crate::RemoteRepository>;

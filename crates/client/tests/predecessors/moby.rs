@@ -2,10 +2,10 @@
 
 use super::*;
 
+use longshore::{Append, DockerArchive, DockerArchiveWriter};
 use longshore::{
     BlobBody, Copier, Delete as _, Descriptor, Image, Manifest, MediaType, Pushed, Target as _,
 };
-use longshore_image::{Append, DockerArchive, DockerArchiveWriter};
 use longshore_testkit::fixture::{Layer, layer_tar};
 use serde_json::json;
 

@@ -7,6 +7,7 @@
 mod event;
 mod once;
 mod plan;
+mod preview;
 mod run;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt as _;
 
 pub use event::{CopyEvent, CopySummary, TagOutcome, Tally};
+pub use preview::{CopyPlan, PlannedAction, PlannedStep};
 
 use self::plan::Series;
 use crate::descriptor::Descriptor;
@@ -132,6 +134,15 @@ impl Copier {
     /// then stays, so that running it again goes on from there.
     pub async fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
         Arc::clone(&self.run).copy(selector.clone(), tag.cloned()).await
+    }
+
+    /// Finds out what [`copy`](Self::copy) would do, and writes nothing. Reads every manifest that would
+    /// be sent, and asks the target for each blob.
+    ///
+    /// # Errors
+    /// Those of the reading half of [`copy`](Self::copy).
+    pub async fn plan(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopyPlan> {
+        self.run.plan(selector.clone(), tag.cloned()).await
     }
 
     /// Copies these tags, each to the same tag; several at once. A tag that fails does not keep the

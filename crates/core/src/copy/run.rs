@@ -92,7 +92,7 @@ impl Run {
     }
 
     /// The manifest to copy: what was asked for, or the image of it for the platform asked for.
-    async fn root(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+    pub(super) async fn root(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let manifest = self.read(selector).await?;
         let Some(platform) = &self.options.platform else {
             return Ok(manifest);
@@ -135,7 +135,7 @@ impl Run {
     }
 
     /// Referrers hang on children too, which have to be walked over for them to be found.
-    fn walk(&self, holding: Holding) -> Walk {
+    pub(super) fn walk(&self, holding: Holding) -> Walk {
         let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
         plan::walk(holding, recheck || referrers, nondistributable)
     }
@@ -200,21 +200,7 @@ impl Run {
         walk: Walk,
         depth: usize,
     ) -> Result<()> {
-        if depth >= DEPTH_LIMIT {
-            return Err(Error::new(ErrorKind::TooLarge)
-                .at(manifest.digest())
-                .on(Side::Source)
-                .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
-        }
-        let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
-        if self.options.referrers {
-            let children = successors.manifests.iter().map(|child| child.digest.clone());
-            self.listed().insert(manifest.digest().clone(), children.collect());
-        }
-        if walk == Walk::Foreign {
-            successors.blobs.retain(|blob| blob.media_type.is_nondistributable());
-            successors.unsized_blobs.clear();
-        }
+        let successors = self.successors(manifest, walk, depth)?;
         let mut tasks = JoinSet::new();
         for blob in successors.blobs {
             (self.observer)(&CopyEvent::Found { blob: blob.clone() });
@@ -246,6 +232,31 @@ impl Run {
         result
     }
 
+    /// What has to be dealt with below a manifest.
+    pub(super) fn successors(
+        &self,
+        manifest: &RawManifest,
+        walk: Walk,
+        depth: usize,
+    ) -> Result<Successors> {
+        if depth >= DEPTH_LIMIT {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .at(manifest.digest())
+                .on(Side::Source)
+                .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
+        }
+        let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
+        if self.options.referrers {
+            let children = successors.manifests.iter().map(|child| child.digest.clone());
+            self.listed().insert(manifest.digest().clone(), children.collect());
+        }
+        if walk == Walk::Foreign {
+            successors.blobs.retain(|blob| blob.media_type.is_nondistributable());
+            successors.unsized_blobs.clear();
+        }
+        Ok(successors)
+    }
+
     /// Brings over what an index lists. Boxed: its children may be indexes.
     fn child(
         self: Arc<Self>,
@@ -270,6 +281,13 @@ impl Run {
         child: &Descriptor,
         depth: usize,
     ) -> Result<()> {
+        let manifest = self.read_listed(child).await?;
+        self.once_below(copy, manifest.clone(), depth).await?;
+        self.check_name(&manifest).await
+    }
+
+    /// Reads a manifest that is listed by an index or as a referrer.
+    pub(super) async fn read_listed(&self, child: &Descriptor) -> Result<RawManifest> {
         let manifest = self.read(&child.digest.clone().into()).await?;
         if manifest.descriptor().size != child.size {
             return Err(Error::new(ErrorKind::SizeMismatch)
@@ -281,8 +299,7 @@ impl Run {
                     manifest.descriptor().size
                 )));
         }
-        self.once_below(copy, manifest.clone(), depth).await?;
-        self.check_name(&manifest).await
+        Ok(manifest)
     }
 
     /// Checks that signed schema 1, which has two names, is called at the target as in the index.
@@ -302,23 +319,26 @@ impl Run {
         self.blobs.run(&blob.digest, || self.move_blob(&copy, &blob)).await
     }
 
-    /// Schema 1 states no sizes: the source is asked.
     async fn unsized_blob(self: Arc<Self>, copy: Arc<Copy>, digest: Digest) -> Result<()> {
+        let blob = self.with_size(digest).await?;
+        (self.observer)(&CopyEvent::Found { blob: blob.clone() });
+        self.blob(copy, blob).await
+    }
+
+    /// Schema 1 states no sizes: the source is asked.
+    pub(super) async fn with_size(&self, digest: Digest) -> Result<Descriptor> {
         let size = self.blob_size(&digest).await?;
         let size = size.ok_or_else(|| {
             Error::new(ErrorKind::NotFound).at(format!("blob {digest}")).on(Side::Source)
         })?;
-        let blob = Descriptor::new(crate::MediaType::DOCKER_LAYER_GZIP, digest, size);
-        (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-        self.blob(copy, blob).await
+        Ok(Descriptor::new(crate::MediaType::DOCKER_LAYER_GZIP, digest, size))
     }
 
     async fn move_blob(&self, copy: &Copy, blob: &Descriptor) -> Result<()> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         let (digest, size) = (blob.digest.clone(), blob.size);
-        let (source, target) = (self.source.origin(), self.target.origin());
         let body = || self.body_of(blob);
-        let pushed = match plan::blob_step(blob, self.options.nondistributable, source, target) {
+        let pushed = match self.step(blob) {
             Step::LeaveOut => {
                 copy.count(|t| t.blobs_left_out += 1);
                 copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
@@ -329,7 +349,7 @@ impl Run {
             Step::Push => self.target.push_blob(blob, body()).await,
             Step::LookThenPush => self.target.ensure_blob(blob, body()).await,
         };
-        match (pushed.map_err(|e| e.on(Side::Target))?, source) {
+        match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
             (Pushed::Existing, _) => {
                 copy.count(|t| t.blobs_held += 1);
                 (self.observer)(&CopyEvent::Skipped { digest, size });
@@ -347,6 +367,11 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn step(&self, blob: &Descriptor) -> Step {
+        let (source, target) = (self.source.origin(), self.target.origin());
+        plan::blob_step(blob, self.options.nondistributable, source, target)
     }
 
     /// The source's blob, which reports its progress.
@@ -367,7 +392,7 @@ impl Run {
         self.source.blob_size(digest).await.map_err(|e| e.on(Side::Source))
     }
 
-    async fn is_blob(&self, listed: &Descriptor) -> Result<bool> {
+    pub(super) async fn is_blob(&self, listed: &Descriptor) -> Result<bool> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         graph::is_blob(&*self.source, listed).await.map_err(|e| e.on(Side::Source))
     }
@@ -377,41 +402,81 @@ impl Run {
         self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
     }
 
-    async fn target_holds(&self, node: Node<'_>) -> Result<Holding> {
+    pub(super) async fn target_holds(&self, node: Node<'_>) -> Result<Holding> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }
 
-    /// Everything that refers to the root or to what is below it, and to that in turn.
-    ///
-    /// What is below is looked up, not what this copy brought over itself: another copy may have
-    /// brought a manifest that both have, and failed after that.
+    /// Brings over everything that refers to the root or to what is below it, and to that in turn.
     async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>, root: &Digest) -> Result<()> {
-        let mut known = HashSet::from([root.clone()]);
-        let mut subjects = VecDeque::from([root.clone()]);
-        while let Some(subject) = subjects.pop_front() {
-            // A blob that an index lists is never a key.
-            let below = self.listed().get(&subject).cloned();
-            let Some(below) = below else { continue };
-            subjects.extend(below.into_iter().filter(|child| known.insert(child.clone())));
-            let mut found = 0;
-            let mut referrers = self.source.referrers(&subject, None).items();
-            while let Some(referrer) = referrers.try_next().await.map_err(|e| e.on(Side::Source))? {
-                found += 1;
-                if found > REFERRER_LIMIT || known.len() > MANIFEST_COUNT_LIMIT {
-                    return Err(too_many(&subject, found));
-                }
-                if known.insert(referrer.digest.clone()) {
-                    self.listed_manifest(copy, &referrer, 0).await?;
-                    subjects.push_back(referrer.digest);
-                }
+        let mut subjects = Subjects::of(root);
+        while let Some(subject) = self.next_subject(&mut subjects) {
+            for referrer in self.referrers_of(&subject, &mut subjects).await? {
+                self.listed_manifest(copy, &referrer, 0).await?;
             }
         }
         Ok(())
     }
 
+    /// The next manifest whose referrers are to be found; what it lists are subjects too.
+    ///
+    /// That is looked up, not what this copy brought over itself: another copy may have brought a
+    /// manifest that both have, and failed after that. A blob that an index lists is never a key.
+    pub(super) fn next_subject(&self, subjects: &mut Subjects) -> Option<Digest> {
+        let listed = self.listed();
+        loop {
+            let subject = subjects.waiting.pop_front()?;
+            if let Some(children) = listed.get(&subject) {
+                children.iter().for_each(|child| {
+                    subjects.add(child);
+                });
+                return Some(subject);
+            }
+        }
+    }
+
+    /// The referrers of a subject that were not met before. They are subjects too.
+    pub(super) async fn referrers_of(
+        &self,
+        subject: &Digest,
+        subjects: &mut Subjects,
+    ) -> Result<Vec<Descriptor>> {
+        let (mut listed, mut new) = (0, Vec::new());
+        let mut referrers = self.source.referrers(subject, None).items();
+        while let Some(referrer) = referrers.try_next().await.map_err(|e| e.on(Side::Source))? {
+            listed += 1;
+            if listed > REFERRER_LIMIT || subjects.known.len() > MANIFEST_COUNT_LIMIT {
+                return Err(too_many(subject, listed));
+            }
+            if subjects.add(&referrer.digest) {
+                new.push(referrer);
+            }
+        }
+        Ok(new)
+    }
+
     fn listed(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Digest>>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The manifests whose referrers are still to be found.
+pub(super) struct Subjects {
+    known: HashSet<Digest>,
+    waiting: VecDeque<Digest>,
+}
+
+impl Subjects {
+    pub(super) fn of(root: &Digest) -> Self {
+        Self { known: HashSet::from([root.clone()]), waiting: VecDeque::from([root.clone()]) }
+    }
+
+    fn add(&mut self, digest: &Digest) -> bool {
+        let is_new = self.known.insert(digest.clone());
+        if is_new {
+            self.waiting.push_back(digest.clone());
+        }
+        is_new
     }
 }
 

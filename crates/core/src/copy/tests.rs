@@ -91,6 +91,38 @@ async fn what_is_there_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_plan_lists_what_the_copy_then_does() {
+    let (source, index, signature) = fixture().await;
+    let (source, target) = (Arc::new(source), Memory::new());
+    let planned = |copier: Copier| async move {
+        let plan = copier.plan(&tag("v1").into(), Some(&tag("v2"))).await.unwrap();
+        let count = |action| plan.steps.iter().filter(|step| step.action == action).count() as u64;
+        let counts = (count(PlannedAction::Send), count(PlannedAction::Skip));
+        (plan, counts)
+    };
+    let copier = || {
+        let mut options = CopyOptions::default();
+        options.referrers = true;
+        let target = Arc::new(target.clone());
+        Copier::builder(Arc::<Memory>::clone(&source), target).options(options).build()
+    };
+    let (plan, counts) = planned(copier()).await;
+    assert_eq!((&plan.root.digest, &plan.tag), (&index.digest, &Some(tag("v2"))));
+    let at = |digest: &Digest| plan.steps.iter().position(|s| s.content.digest == *digest).unwrap();
+    assert!(at(&index.digest) < at(&signature.digest));
+    let digests: HashSet<_> = plan.steps.iter().map(|step| &step.content.digest).collect();
+    assert_eq!(digests.len(), plan.steps.len(), "a digest is planned twice");
+    assert!(target.resolve(&tag("v2").into()).await.is_err(), "the plan wrote something");
+
+    let tally = copier().copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap().tally;
+    assert_eq!(counts, (tally.blobs_sent + tally.manifests_sent, 0));
+    let sent: u64 = plan.steps.iter().map(|step| step.content.size).sum();
+    assert_eq!(plan.bytes_to_send(), sent);
+    let (again, counts) = planned(copier()).await;
+    assert_eq!((counts.0, again.bytes_to_send()), (0, 0));
+}
+
+#[tokio::test]
 async fn one_platform_has_the_digest_of_its_image() {
     let (source, index, _) = fixture().await;
     let target = Memory::new();

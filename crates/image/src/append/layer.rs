@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use longshore_core::{BlobBody, Descriptor, Digest, MediaType, Result, Source, Target, blob_file};
 
-use crate::compression::{Compression, Limits};
+use crate::compression::{Compression, UnpackLimits};
 use crate::layer::{Unpacked, measure_tar};
 
 /// A layer that was read once.
@@ -22,7 +22,7 @@ enum From {
 }
 
 impl NewLayer {
-    pub(super) async fn of_file(path: &Path, limits: Limits) -> Result<Self> {
+    pub(super) async fn of_file(path: &Path, limits: UnpackLimits) -> Result<Self> {
         let descriptor = blob_file::describe(path, MediaType::OCTET_STREAM, None).await?;
         let reader = BlobBody::file(path).open(&descriptor).await?;
         let unpacked = measure_tar(reader, limits).await.map_err(|e| e.at(path.display()))?;
@@ -32,7 +32,7 @@ impl NewLayer {
     pub(super) async fn of_blob(
         source: Arc<dyn Source>,
         digest: &Digest,
-        limits: Limits,
+        limits: UnpackLimits,
     ) -> Result<Self> {
         let descriptor = source.describe_blob(digest).await?;
         let unpacked = measure_tar(source.blob(&descriptor).await?, limits).await?;

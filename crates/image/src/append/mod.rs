@@ -17,7 +17,7 @@ use longshore_core::{
     TagOrDigest, Target, image_for,
 };
 
-use crate::compression::Limits;
+use crate::compression::UnpackLimits;
 use layer::NewLayer;
 
 /// Layers to be put on top of an image, and what its history is to say of them.
@@ -51,7 +51,7 @@ pub struct Append {
     layers: Vec<NewLayer>,
     history: edit::Entry,
     platform: Option<Platform>,
-    limits: Limits,
+    limits: UnpackLimits,
 }
 
 /// What came of it.
@@ -125,7 +125,7 @@ impl Append {
     }
 
     /// Sets how much a layer that is added after this may unpack to.
-    pub fn limits(mut self, limits: Limits) -> Self {
+    pub fn limits(mut self, limits: UnpackLimits) -> Self {
         self.limits = limits;
         self
     }

@@ -13,10 +13,10 @@ fn zstd(content: &[u8]) -> Vec<u8> {
 }
 
 fn decode(bytes: &[u8]) -> std::result::Result<Vec<u8>, ErrorKind> {
-    decode_within(bytes, Limits::default())
+    decode_within(bytes, UnpackLimits::default())
 }
 
-fn decode_within(bytes: &[u8], limits: Limits) -> std::result::Result<Vec<u8>, ErrorKind> {
+fn decode_within(bytes: &[u8], limits: UnpackLimits) -> std::result::Result<Vec<u8>, ErrorKind> {
     let mut content = Vec::new();
     Decoder::new(bytes, limits)
         .map_err(|e| e.kind())?
@@ -80,7 +80,7 @@ fn whole_content_comes_out_and_damage_is_an_error() {
 #[test]
 fn a_bomb_stops_at_the_size_and_at_the_ratio() {
     let bomb = gzip(&vec![0; 80 << 20]);
-    let mut limits = Limits::default();
+    let mut limits = UnpackLimits::default();
     limits.output = 1 << 20;
     assert_eq!(decode_within(&bomb, limits), Err(ErrorKind::TooLarge));
     assert_eq!(decode(&bomb), Err(ErrorKind::TooLarge));

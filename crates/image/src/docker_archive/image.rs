@@ -12,7 +12,7 @@ use longshore_core::{
 use serde_json::Map;
 
 use super::manifest_json::Item;
-use crate::compression::{Compression, Decoder, Limits, START, error_of};
+use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::members::Members;
 use crate::section::Section;
 
@@ -171,7 +171,7 @@ fn describe(section: &Section, diff_id: &Digest) -> Result<Descriptor> {
 fn digests(section: &Section, diff_id: &Digest) -> Result<(Digest, Digest)> {
     let mut reader = Hashing::new(section.reader());
     let mut unpacked = diff_id.algorithm().unwrap_or_default().digester();
-    let mut decoder = Decoder::new(&mut reader, Limits::default())?;
+    let mut decoder = Decoder::new(&mut reader, UnpackLimits::default())?;
     io::copy(&mut decoder, &mut unpacked).map_err(error_of)?;
     drop(decoder);
     Ok((reader.finish(), unpacked.finish()))

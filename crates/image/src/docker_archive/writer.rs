@@ -17,7 +17,7 @@ use longshore_core::{
 use super::DockerArchive;
 use super::image::{self, Hashing, Image, Stored};
 use super::saved::{self, Member, Saved};
-use crate::compression::{Compression, Decoder, Limits};
+use crate::compression::{Compression, Decoder, UnpackLimits};
 use crate::section::Section;
 use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
@@ -37,7 +37,7 @@ use crate::tar_file::{self, Output, Part};
 pub struct DockerArchiveWriter {
     work: Arc<Work>,
     repository: Option<Repository>,
-    limits: Limits,
+    limits: UnpackLimits,
 }
 
 struct Work {
@@ -101,7 +101,7 @@ impl DockerArchiveWriter {
         let state =
             State { images: kept.iter().map(Saved::kept).collect(), blobs: BTreeMap::new() };
         let work = Work { output, before, staging, state: Mutex::new(state) };
-        Ok(Self { work: Arc::new(work), repository, limits: Limits::default() })
+        Ok(Self { work: Arc::new(work), repository, limits: UnpackLimits::default() })
     }
 
     /// The same archive, naming images after another repository: one file takes the images of many.
@@ -112,7 +112,7 @@ impl DockerArchiveWriter {
 
     /// Sets how much a layer may unpack to.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
+    pub fn limits(mut self, limits: UnpackLimits) -> Self {
         self.limits = limits;
         self
     }
@@ -350,7 +350,7 @@ impl fmt::Debug for DockerArchiveWriter {
 }
 
 /// Writes what a blob unpacks to into a file in `folder`.
-fn unpack(blob: &mut dyn Read, folder: &Path, limits: Limits) -> Result<Unpacked> {
+fn unpack(blob: &mut dyn Read, folder: &Path, limits: UnpackLimits) -> Result<Unpacked> {
     let decoder = Decoder::new(blob, limits)?;
     let was = decoder.compression();
     let mut content = Hashing::new(decoder);

@@ -7,7 +7,7 @@ use longshore_core::{
 use tar::{Builder, EntryType, Header};
 
 use super::*;
-use crate::compression::{Limits, gzip};
+use crate::compression::{UnpackLimits, gzip};
 
 /// An entry as oras-go writes it: `<title>/…`, without a slash at a folder's end.
 type Written<'a> = (&'a str, EntryType, &'a str);
@@ -45,7 +45,7 @@ async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) ->
     let store = Memory::new();
     store.push_blob(&blob, bytes::Bytes::from(bytes).into()).await.unwrap();
     let file = placed(vec![blob], Folders::Unpacked)?.remove(0);
-    unpack_folder(&store, &file, root, Limits::default()).await.map(drop)
+    unpack_folder(&store, &file, root, UnpackLimits::default()).await.map(drop)
 }
 
 /// Everything below a folder: paths, with what files hold and links say.
@@ -165,7 +165,7 @@ async fn the_deepest_folder_that_is_packed_is_unpacked() {
     store.push_blob(&blob, archive.body()).await.unwrap();
     let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let back = root.path().join("back");
-    unpack_folder(&store, &file, &back, Limits::default()).await.unwrap();
+    unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("d")), listed(&folder));
 
     std::fs::create_dir(deepest.join("d")).unwrap();
@@ -214,7 +214,7 @@ async fn folders_within_folders_end_somewhere() {
 #[tokio::test]
 async fn a_bomb_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
-    let mut limits = Limits::default();
+    let mut limits = UnpackLimits::default();
     limits.output = 1 << 20;
     let bytes = {
         let mut gzip = gzip(Vec::new());
@@ -287,7 +287,7 @@ async fn a_packed_folder_says_nothing_of_when_and_whose() {
     store.push_blob(&blob, archive.body()).await.unwrap();
     let content = store.blob(&blob).await.unwrap().bytes(1 << 20).await.unwrap();
     let mut plain = Vec::new();
-    let mut decoder = crate::Decoder::new(&content[..], Limits::default()).unwrap();
+    let mut decoder = crate::Decoder::new(&content[..], UnpackLimits::default()).unwrap();
     std::io::Read::read_to_end(&mut decoder, &mut plain).unwrap();
     let unpacked = Digest::sha256(&plain).to_string();
     assert_eq!(blob.annotations.get(Annotations::UNPACKED_DIGEST), Some(unpacked.as_str()));
@@ -313,7 +313,7 @@ async fn a_packed_folder_says_nothing_of_when_and_whose() {
     assert_eq!(names, expected);
     let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let back = root.path().join("back");
-    unpack_folder(&store, &file, &back, Limits::default()).await.unwrap();
+    unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("site")), listed(&folder));
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::merge;
 use super::plan::{self, Item, Plan};
-use crate::compression::Limits;
+use crate::compression::UnpackLimits;
 use crate::layer::unpack;
 use crate::section::{OpenFile, Section};
 
@@ -43,7 +43,7 @@ pub async fn unpack_folder(
     source: &(impl Source + ?Sized),
     file: &Placed,
     root: &Path,
-    limits: Limits,
+    limits: UnpackLimits,
 ) -> Result<PathBuf> {
     let blob = &file.blob;
     let title = blob.annotations.get(Annotations::TITLE).unwrap_or(".").to_owned();

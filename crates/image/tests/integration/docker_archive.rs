@@ -2,7 +2,7 @@ use longshore_core::{
     Copier, CopyOptions, ErrorKind, MediaType, Memory, Platform, Reference, Repository,
     Source as _, Target as _,
 };
-use longshore_image::{DockerArchive, DockerArchiveWriter, Limits};
+use longshore_image::{DockerArchive, DockerArchiveWriter, UnpackLimits};
 use longshore_testkit::fixture::{Content, Image, Layer, layer_tar};
 use std::path::Path;
 use std::sync::Arc;
@@ -154,7 +154,7 @@ async fn what_is_no_image_or_lies_about_its_layers_is_refused() {
 async fn a_layer_that_unpacks_to_too_much_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
-    let mut limits = Limits::default();
+    let mut limits = UnpackLimits::default();
     limits.output = 1 << 20;
     let writer = DockerArchiveWriter::create(&path, None).await.unwrap().limits(limits);
     for layer in [Layer::gzip(&vec![0; 2 << 20]), Layer::zstd(&vec![0; 2 << 20])] {

@@ -9,7 +9,7 @@ use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, ErrorKind, MediaType, Memory, Source as _,
     Target as _,
 };
-use longshore_image::{Compression, Limits, measure, unpack};
+use longshore_image::{Compression, UnpackLimits, measure, unpack};
 use longshore_testkit::fixture::{Layer, layer_tar};
 
 async fn open(layer: &Layer) -> BlobReader {
@@ -28,9 +28,9 @@ async fn every_compression_unpacks_to_the_same_verified_tar() {
     let tar = tar();
     for layer in [Layer::plain(&tar), Layer::gzip(&tar), Layer::zstd(&tar)] {
         let diff_id = Some(layer.diff_id.clone());
-        let stream = unpack(open(&layer).await, diff_id, Limits::default()).unwrap();
+        let stream = unpack(open(&layer).await, diff_id, UnpackLimits::default()).unwrap();
         assert!(stream.bytes(8 << 20).await.unwrap() == tar);
-        let measured = measure(open(&layer).await, Limits::default()).await.unwrap();
+        let measured = measure(open(&layer).await, UnpackLimits::default()).await.unwrap();
         assert_eq!((measured.size, &measured.diff_id), (tar.len() as u64, &layer.diff_id));
         let plain = layer.descriptor.media_type.is_plain_layer();
         assert_eq!(measured.compression == Compression::None, plain);
@@ -42,7 +42,7 @@ async fn the_last_piece_is_held_back_until_the_diff_id_is_right() {
     let tar = tar();
     let layer = Layer::gzip(&tar);
     let wrong = Some(Digest::sha256(b"another"));
-    let mut stream = unpack(open(&layer).await, wrong, Limits::default()).unwrap();
+    let mut stream = unpack(open(&layer).await, wrong, UnpackLimits::default()).unwrap();
     let mut came = 0;
     let error = loop {
         match stream.next().await.unwrap() {
@@ -62,10 +62,10 @@ async fn a_damaged_layer_is_never_whole() {
     let pieces = BlobStream::new(futures_util::stream::iter([Ok(content)]));
     let reader =
         BlobReader::new(Descriptor { digest: other.digest, ..layer.descriptor.clone() }, pieces);
-    let stream = unpack(reader.unwrap(), None, Limits::default()).unwrap();
+    let stream = unpack(reader.unwrap(), None, UnpackLimits::default()).unwrap();
     assert_eq!(stream.bytes(1 << 20).await.unwrap_err().kind(), ErrorKind::DigestMismatch);
 
-    let mut limits = Limits::default();
+    let mut limits = UnpackLimits::default();
     limits.output = 100;
     let stream = unpack(open(&layer).await, None, limits).unwrap();
     assert_eq!(stream.bytes(1 << 20).await.unwrap_err().kind(), ErrorKind::TooLarge);
@@ -85,7 +85,7 @@ async fn a_stream_that_is_dropped_reads_no_further() {
     });
     let descriptor = Descriptor::of(MediaType::OCI_LAYER, &all);
     let reader = BlobReader::new(descriptor, BlobStream::new(pieces)).unwrap();
-    let mut stream = unpack(reader, None, Limits::default()).unwrap();
+    let mut stream = unpack(reader, None, UnpackLimits::default()).unwrap();
     assert!(!stream.next().await.unwrap().unwrap().is_empty());
     drop(stream);
     // The source goes with whatever read it: then nothing can be read any more.

@@ -1,9 +1,9 @@
 use clap::Args;
-use longshore::{Descriptor, Digest, MediaType, Pack, ParseError, Result};
+use longshore::{Descriptor, Digest, Location, MediaType, Pack, ParseError, Result};
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 
 /// The arguments of `longshore artifact make`.
 #[derive(Debug, Args)]
@@ -18,6 +18,7 @@ Examples:
 The blobs must exist; `longshore blob put` uploads one. Equal blobs make equal manifests.")]
 pub(crate) struct Arguments {
     /// Where the blobs are; the default tag is `latest`.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The blobs in their order, each with its media type [default: application/octet-stream].
     #[arg(required = true, value_name = "DIGEST[=TYPE]")]
@@ -56,9 +57,9 @@ impl std::str::FromStr for Blob {
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let tag = arguments.location.tag_or_latest()?;
-    let target = context.target(&arguments.location).await?;
-    let store = &*target.store;
+    let tag = arguments.location.tag_or(&defaults::tag())?;
+    let target = context.create(&arguments.location).await?;
+    let store = &*target;
     let mut pack = match arguments.image_config {
         None => Pack::artifact(arguments.artifact_type),
         Some(config) => {

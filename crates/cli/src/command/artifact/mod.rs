@@ -7,11 +7,11 @@ mod push;
 use std::fmt;
 
 use clap::{Args, Subcommand};
-use longshore::{Annotations, Descriptor, MediaType, Printable, Result, files_of};
+use longshore::{Annotations, Descriptor, Location, MediaType, Printable, Result, files_of};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output::{Report, size};
 
 /// The commands below `longshore artifact`.
@@ -37,6 +37,7 @@ Examples:
 With --quiet, prints only the digests, one per line.")]
 pub(crate) struct Ls {
     /// The artifact.
+    #[arg(value_parser = defaults::location)]
     location: Location,
 }
 
@@ -46,8 +47,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Pull(arguments) => pull::run(context, arguments).await,
         Command::Make(arguments) => make::run(context, arguments).await,
         Command::Ls(arguments) => {
-            let named = context.named(&arguments.location).await?;
-            let manifest = named.source.manifest(&named.selector).await?;
+            let located = context.locate(&arguments.location).await?;
+            let manifest = located.source.manifest(&located.selector).await?;
             let files = files_of(&manifest)?;
             context.output().report(&Files { files, quiet: context.is_quiet() })
         }

@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{
-    Descriptor, Digest, Error, ErrorKind, Folders, MediaType, ParseError, Placed, Printable,
-    RawManifest, Result, Source, files_of, placed,
+    Descriptor, Digest, Error, ErrorKind, Folders, Location, MediaType, ParseError, Placed,
+    Printable, RawManifest, Result, Source, UnpackLimits, files_of, placed, unpack_folder,
 };
 use serde::Serialize;
 
-use crate::context::{Context, Limits, unpack_folder};
-use crate::location::Location;
+use crate::context::Context;
+use crate::defaults;
 use crate::output::{self, Report};
 
 /// The arguments of `longshore artifact pull`.
@@ -28,6 +28,7 @@ owners and times are not. A title, archive entry or link that leads out of the f
 before anything of it is written. An archive may unpack to at most 10 GiB.")]
 pub(crate) struct Arguments {
     /// The artifact.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The folder to write to, or the file for a single blob if no such folder exists. `-` writes
     /// all blobs to standard output, one after the other, as stored.
@@ -80,10 +81,10 @@ impl fmt::Display for Which {
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { location, output, layer, no_unpack } = arguments;
-    let named = context.named(&location).await?;
-    let manifest = named.source.manifest(&named.selector).await?;
+    let located = context.locate(&location).await?;
+    let manifest = located.source.manifest(&located.selector).await?;
     let blobs = chosen(&manifest, &layer)?;
-    let source = &*named.source;
+    let source = &*located.source;
     if output == Path::new("-") {
         for blob in &blobs {
             output::blob(source.blob(blob).await?, Some(&output)).await?;
@@ -133,7 +134,7 @@ async fn write(source: &dyn Source, file: &Placed, folder: &Path) -> Result<Path
     if !file.folder {
         return file.write(source, folder).await;
     }
-    let unpacked = unpack_folder(source, file, folder, Limits::default()).await;
+    let unpacked = unpack_folder(source, file, folder, UnpackLimits::default()).await;
     unpacked.map_err(|e| match e.kind() {
         ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported => {
             e.with_hint("`--no-unpack` writes the archive as it is.")

@@ -1,11 +1,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use longshore::{Error, ErrorKind, Folders, MediaType, Pack, ParseError, Result, placed};
+use longshore::{
+    Error, ErrorKind, FolderArchive, Folders, Location, MediaType, Pack, ParseError, Result, placed,
+};
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
-use crate::context::{Context, FolderArchive};
-use crate::location::Location;
+use crate::context::Context;
+use crate::defaults;
 
 /// The arguments of `longshore artifact push`.
 #[derive(Debug, Args)]
@@ -21,6 +23,7 @@ keep their modes, but not owners and times, so equal folders make equal manifest
 the folder stay links; sockets, pipes, devices and links out of it are refused.")]
 pub(crate) struct Arguments {
     /// Where to store it; the default tag is `latest`.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The files and folders, each with its media type after a colon [default: application/octet-stream for
     /// files, application/vnd.oci.image.layer.v1.tar+gzip for folders].
@@ -33,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<Pair>,
     /// The subject that the artifact refers to, in the same repository.
-    #[arg(long, value_name = "LOCATION")]
+    #[arg(long, value_name = "LOCATION", value_parser = defaults::location)]
     subject: Option<Location>,
 }
 
@@ -90,12 +93,12 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         pack = pack.annotation(key, value);
     }
     if let Some(subject) = &arguments.subject {
-        let named = context.named(subject).await?;
-        pack = pack.subject(named.source.resolve(&named.selector).await?);
+        let located = context.locate(subject).await?;
+        pack = pack.subject(located.source.resolve(&located.selector).await?);
     }
-    let tag = arguments.location.tag_or_latest()?;
-    let target = context.target(&arguments.location).await?;
-    let packed = pack.push(&*target.store, Some(&tag)).await?;
+    let tag = arguments.location.tag_or(&defaults::tag())?;
+    let target = context.create(&arguments.location).await?;
+    let packed = pack.push(&*target, Some(&tag)).await?;
     drop(archives);
     target.finish().await?;
     context.output().report(&Made(packed))

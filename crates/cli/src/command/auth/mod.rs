@@ -4,10 +4,10 @@ mod explain;
 mod token;
 
 use clap::Subcommand;
-use longshore::{Reference, Repository, Result, Scope};
+use longshore::{Location, Repository, Result, Scope};
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 
 /// The commands below `longshore auth`.
 #[derive(Debug, Subcommand)]
@@ -29,7 +29,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
 #[derive(Debug, clap::Args)]
 struct Asked {
     /// The repository; a tag or digest makes no difference.
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", value_parser = defaults::location)]
     location: Location,
     /// The action to request: pull, push, delete, or * for all.
     #[arg(long, value_name = "ACTION", value_delimiter = ',', default_value = "pull")]
@@ -41,11 +41,7 @@ struct Asked {
 
 impl Asked {
     fn repository(&self) -> Result<Repository> {
-        let reference: Option<&Reference> = match &self.location {
-            Location::Registry(reference) => Some(reference),
-            _ => None,
-        };
-        reference.map(|reference| reference.repository().clone()).ok_or_else(|| {
+        self.location.place().repository().cloned().ok_or_else(|| {
             longshore::Error::new(longshore::ErrorKind::Invalid)
                 .at(&self.location)
                 .detail("only registries authenticate")

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use longshore::{
-    BlobBody, Copier, Digest, Error, ErrorKind, Reference, Repository, Result, Source as _,
-    Target as _,
+    BlobBody, Copier, Digest, Error, ErrorKind, Location, Reference, Repository, Result,
+    Source as _, Target as _,
 };
 use serde::Serialize;
 
 use super::{Stored, no_digest};
 use crate::context::Context;
 use crate::defaults;
-use crate::location::Location;
 use crate::output::{Report, size};
 use crate::progress;
 
@@ -27,8 +26,10 @@ Existing blobs are skipped. Within one registry the blob is mounted, or sent if 
 declines.")]
 pub(crate) struct Arguments {
     /// The blob, as LOCATION@DIGEST.
+    #[arg(value_parser = defaults::location)]
     blob: Location,
     /// The target repository, layout or archive.
+    #[arg(value_parser = defaults::location)]
     target: Location,
 }
 
@@ -48,13 +49,13 @@ pub(crate) struct MountArguments {
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { blob, target: location } = arguments;
-    let digest = blob.digest().ok_or_else(|| no_digest(&blob))?;
+    let digest = blob.digest().ok_or_else(|| no_digest(&blob))?.clone();
     let source = context.open(&blob).await?;
     let found = source.describe_blob(&digest).await.map_err(|e| e.on(longshore::Side::Source))?;
-    let target = context.target(&location).await?;
+    let target = context.create(&location).await?;
     let observer = progress::observer(context.style());
     let copier =
-        Copier::builder(source, Arc::clone(&target.store)).on_event(move |e| observer(e)).build();
+        Copier::builder(source, Arc::clone(&target)).on_event(move |e| observer(e)).build();
     let tally = copier.copy_blob(&found).await?;
     target.finish().await?;
     let how = match (tally.blobs_sent, tally.blobs_mounted) {

@@ -1,11 +1,11 @@
 use std::fmt;
 
 use clap::{Args, Subcommand};
-use longshore::{Descriptor, Digest, Result};
+use longshore::{Descriptor, Digest, Location, Result};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output::Report;
 
 mod copy;
@@ -41,6 +41,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct Blobs {
     /// Where the blobs are; a single one may be named here, as LOCATION@DIGEST.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The blobs' digests.
     #[arg(value_name = "DIGEST")]
@@ -50,7 +51,8 @@ pub(crate) struct Blobs {
 impl Blobs {
     /// All digests that were given, of which there is at least one.
     fn digests(&self) -> Result<Vec<Digest>> {
-        let all: Vec<_> = self.location.digest().into_iter().chain(self.digests.clone()).collect();
+        let all: Vec<_> =
+            self.location.digest().into_iter().chain(&self.digests).cloned().collect();
         if all.is_empty() {
             return Err(no_digest(&self.location));
         }
@@ -81,7 +83,7 @@ async fn head(context: &Context, blobs: &Blobs) -> Result<()> {
 
 async fn remove(context: &Context, blobs: &Blobs) -> Result<()> {
     let digests = blobs.digests()?;
-    let store = context.deletable(&blobs.location).await?;
+    let store = context.stores().open_to_delete(&blobs.location).await?;
     for digest in digests {
         store.delete_blob(&digest).await?;
         let change = serde_json::json!({ "digest": digest });

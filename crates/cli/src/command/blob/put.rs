@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{
-    BlobBody, BlobStream, Descriptor, Digest, MediaType, Pushed, Result, Target, blob_file,
+    BlobBody, BlobStream, Descriptor, Digest, Location, MediaType, Pushed, Result, Target,
+    blob_file,
 };
 
 use super::{All, Stored};
 use crate::context::Context;
+use crate::defaults;
 use crate::input;
-use crate::location::Location;
 use crate::progress::{self, Single};
 
 /// The arguments of `longshore blob put`.
@@ -25,6 +26,7 @@ Existing blobs are not sent. Standard input is streamed, not kept: if the \
 connection breaks, run the command again.")]
 pub(crate) struct Arguments {
     /// The repository, layout or archive.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The files; `-` for standard input.
     #[arg(required = true)]
@@ -42,12 +44,12 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         return Err(longshore::ParseError::new("--digest", &given, reason).into());
     }
     input::once(files.iter().map(PathBuf::as_path))?;
-    let target = context.target(&location).await?;
+    let target = context.create(&location).await?;
     let mut stored = Vec::new();
     for file in &files {
         let blob = match file == Path::new("-") {
-            true => from_stdin(context, &*target.store, digest.as_ref()).await?,
-            false => from_file(context, &*target.store, file, digest.as_ref()).await?,
+            true => from_stdin(context, &*target, digest.as_ref()).await?,
+            false => from_file(context, &*target, file, digest.as_ref()).await?,
         };
         stored.push(Stored(blob));
     }

@@ -12,6 +12,7 @@ use longshore_registry::Registry;
 
 use crate::arguments;
 use crate::context::Context;
+use crate::defaults;
 use crate::output::{line, size};
 
 /// The arguments of `longshore demo`.
@@ -93,8 +94,8 @@ fn step(command: &str) -> Result<()> {
 
 /// Fails loudly unless a reference stands for this digest.
 async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<()> {
-    let named = context.named(&reference.parse()?).await?;
-    let found = named.source.resolve(&named.selector).await?.digest;
+    let located = context.locate(&defaults::location(reference)?).await?;
+    let found = located.source.resolve(&located.selector).await?.digest;
     if found == *expected {
         return Ok(());
     }

@@ -6,13 +6,13 @@ use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Annotations, CONFIG_LIMIT, Descriptor, Image, ImageConfig, Manifest, MediaType, Platform,
-    Printable, RawManifest, Result, Schema1,
+    Annotations, CONFIG_LIMIT, Descriptor, Image, ImageConfig, Located, Location, Manifest,
+    MediaType, Platform, Printable, RawManifest, Result, Schema1,
 };
 use serde::Serialize;
 
-use crate::context::{Context, Named};
-use crate::location::Location;
+use crate::context::Context;
+use crate::defaults;
 use crate::output::{Report, size};
 use unpacked::Unpacked;
 
@@ -28,6 +28,7 @@ The manifest does not state unpacked sizes: --unpacked reads all layers, and che
 the diff IDs of the image's config.")]
 pub(crate) struct Arguments {
     /// The image or artifact.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Choose this platform of a multi-platform image; without it, the index is shown.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -39,15 +40,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let named = context.named(&arguments.location).await?;
+    let located = context.locate(&arguments.location).await?;
     let manifest = match &arguments.platform {
-        None if !arguments.unpacked => named.source.manifest(&named.selector).await?,
-        platform => named.image(platform.as_ref()).await?,
+        None if !arguments.unpacked => located.source.manifest(&located.selector).await?,
+        platform => located.image(platform.as_ref()).await?,
     };
-    let mut inspection = inspect(&named, &arguments.location, &manifest).await?;
+    let mut inspection = inspect(&located, &arguments.location, &manifest).await?;
     if arguments.unpacked {
-        let image = Image::read(&*named.source, manifest).await?;
-        let layers = unpacked::measure_all(context, &named, image.layers()).await?;
+        let image = Image::read(&*located.source, manifest).await?;
+        let layers = unpacked::measure_all(context, &located, image.layers()).await?;
         inspection.unpacked_size = Some(unpacked::total(&layers));
         inspection.unpacked = layers;
     }
@@ -85,7 +86,11 @@ struct Inspection {
     config: Option<ImageConfig>,
 }
 
-async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> Result<Inspection> {
+async fn inspect(
+    located: &Located,
+    location: &Location,
+    manifest: &RawManifest,
+) -> Result<Inspection> {
     let parsed = manifest.parse()?;
     let mut inspection = Inspection {
         name: location.to_string(),
@@ -105,7 +110,7 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
     match parsed {
         Manifest::Image(image) => {
             if image.is_container_image() {
-                let bytes = named.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
+                let bytes = located.source.blob(&image.config).await?.bytes(CONFIG_LIMIT).await?;
                 inspection.config = ImageConfig::parse(&bytes).ok();
                 inspection.unpacked_size = plain_size(&image.layers);
                 inspection.artifact_type = None;
@@ -118,7 +123,7 @@ async fn inspect(named: &Named, location: &Location, manifest: &RawManifest) -> 
         Manifest::Artifact(artifact) => inspection.layers = artifact.blobs.clone(),
         Manifest::Schema1(schema1) => {
             inspection.config = schema1.config();
-            inspection.layers = schema1_layers(named, schema1).await?;
+            inspection.layers = schema1_layers(located, schema1).await?;
         }
         _ => {}
     }
@@ -133,10 +138,10 @@ fn plain_size(layers: &[Descriptor]) -> Option<u64> {
 }
 
 /// The layers, lowest first as elsewhere. Schema 1 states no sizes: the store is asked.
-async fn schema1_layers(named: &Named, schema1: &Schema1) -> Result<Vec<Descriptor>> {
+async fn schema1_layers(located: &Located, schema1: &Schema1) -> Result<Vec<Descriptor>> {
     let mut layers = Vec::new();
     for layer in schema1.fs_layers.iter().rev() {
-        let size = named.source.blob_size(&layer.blob_sum).await?;
+        let size = located.source.blob_size(&layer.blob_sum).await?;
         let (digest, size) = (layer.blob_sum.clone(), size.unwrap_or_default());
         layers.push(Descriptor::new(MediaType::DOCKER_LAYER_GZIP, digest, size));
     }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use longshore::{Descriptor, Digest, ImageLayer, Result};
+use longshore::{Descriptor, Digest, ImageLayer, Located, Result, UnpackLimits, measure};
 use serde::Serialize;
 
-use crate::context::{Context, Limits, Named, measure};
+use crate::context::Context;
 use crate::output::size;
 use crate::progress::Single;
 
@@ -28,15 +28,15 @@ pub(super) struct Unpacked {
 /// more than is believed.
 pub(super) async fn measure_all(
     context: &Context,
-    named: &Named,
+    located: &Located,
     layers: impl Iterator<Item = ImageLayer<'_>>,
 ) -> Result<Vec<Unpacked>> {
     let mut all = Vec::new();
     for layer in layers {
         let Descriptor { digest, .. } = layer.descriptor.clone();
         let progress = Single::begin(context.style(), layer.descriptor.clone());
-        let reader = named.source.blob(layer.descriptor).await?.on_progress(progress.listener());
-        let found = measure(reader, Limits::default()).await?;
+        let reader = located.source.blob(layer.descriptor).await?.on_progress(progress.listener());
+        let found = measure(reader, UnpackLimits::default()).await?;
         progress.done();
         // One of another algorithm cannot be compared.
         let same = |diff_id: &&Digest| diff_id.algorithm_name() == found.diff_id.algorithm_name();

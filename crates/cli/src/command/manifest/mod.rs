@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use longshore::{
-    BlobReader, BlobStream, Descriptor, Error, ErrorKind, MANIFEST_LIMIT, MediaType, Platform,
-    Printable, RawManifest, Result, Tag, offload,
+    BlobReader, BlobStream, Descriptor, Error, ErrorKind, Location, MANIFEST_LIMIT, MediaType,
+    Platform, Printable, RawManifest, Result, offload,
 };
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::message;
 use crate::output::{self, Report};
 
@@ -44,6 +44,7 @@ Examples:
   longshore manifest get nginx:1.27 --platform local --field .config.digest")]
 pub(crate) struct Get {
     /// The image or artifact.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// Choose this platform of a multi-platform image.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
@@ -83,6 +84,7 @@ Example:
   longshore manifest get a.example/x:v1 | longshore manifest put a.example/x:v2 -")]
 pub(crate) struct Put {
     /// Where to store it: a tag, or the digest of the bytes.
+    #[arg(value_parser = defaults::location)]
     location: Location,
     /// The manifest file; `-` for standard input.
     file: PathBuf,
@@ -102,18 +104,13 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 }
 
 async fn get(context: &Context, get: Get) -> Result<()> {
-    let manifest = match (&get.location, &get.platform) {
-        (Location::Registry(reference), None) => {
-            let repository = context.client()?.repository(reference.repository());
-            let selector = get.location.selector().unwrap_or_else(|| Tag::latest().into());
-            repository.manifest_as(&selector, &get.accept).await?
-        }
-        (location, platform) => {
-            let named = context.named(location).await?;
-            match platform {
-                None => in_form(named.source.manifest(&named.selector).await?, &get)?,
-                platform => named.image(platform.as_ref()).await?,
-            }
+    let located = context.locate(&get.location).await?;
+    let manifest = match (get.location.place().repository(), &get.platform) {
+        (_, Some(platform)) => located.image(Some(platform)).await?,
+        (None, None) => in_form(located.source.manifest(&located.selector).await?, &get)?,
+        (Some(repository), None) => {
+            let repository = context.client()?.repository(repository);
+            repository.manifest_as(&located.selector, &get.accept).await?
         }
     };
     match (&get.output, &get.field) {
@@ -172,16 +169,16 @@ async fn put(context: &Context, put: Put) -> Result<()> {
     let file = put.file;
     let bytes = offload(move || read(&file)).await?;
     let manifest = match put.location.digest() {
-        Some(digest) => RawManifest::new(bytes, put.media_type, digest)?,
+        Some(digest) => RawManifest::new(bytes, put.media_type, digest.clone())?,
         None => RawManifest::of(bytes, put.media_type)?,
     };
     manifest.check_unambiguous()?;
-    let tag = match put.location.digest() {
-        Some(_) => put.location.tag(),
-        None => put.location.selector().and_then(|selector| selector.tag().cloned()),
+    let tag = match (put.location.tag(), put.location.digest(), put.location.place().repository()) {
+        (None, None, Some(_)) => Some(defaults::tag()),
+        (tag, ..) => tag,
     };
-    let target = context.target(&put.location).await?;
-    target.store.push_manifest(&manifest, tag.as_ref()).await?;
+    let target = context.create(&put.location).await?;
+    target.push_manifest(&manifest, tag.as_ref()).await?;
     target.finish().await?;
     context.output().report(&Written(manifest.descriptor().clone()))
 }

@@ -6,7 +6,7 @@ use longshore::{Printable, RawManifest, Result, offload};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::location::Location;
+use crate::defaults;
 use crate::output::Report;
 
 /// The arguments of `longshore manifest verify`.
@@ -29,8 +29,8 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let manifest = if arguments.manifest == "-" || path.is_file() {
         RawManifest::of(offload(move || super::read(&path)).await?, None)?
     } else {
-        let named = context.named(&arguments.manifest.parse::<Location>()?).await?;
-        named.source.manifest(&named.selector).await?
+        let located = context.locate(&defaults::location(&arguments.manifest)?).await?;
+        located.source.manifest(&located.selector).await?
     };
     let verified = manifest.verify_signatures()?;
     let signers = verified

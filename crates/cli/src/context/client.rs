@@ -1,0 +1,58 @@
+//! The client, as the command line, the environment and stored credentials set it up.
+
+use std::path::Path;
+
+use longshore::{
+    Client, ClientBuilder, CredentialStore, Credentials, DockerConfig, Environment, Result,
+};
+
+use crate::global::Global;
+
+impl Global {
+    /// Makes a client with the stored credentials.
+    pub(super) fn client(&self) -> Result<Client> {
+        Ok(self.builder()?.credentials(self.credentials()?).build())
+    }
+
+    /// Makes a client with other credentials, and everything else the same.
+    pub(super) fn client_with(&self, store: impl CredentialStore + 'static) -> Result<Client> {
+        Ok(self.builder()?.credentials(store).build())
+    }
+
+    fn builder(&self) -> Result<ClientBuilder> {
+        Ok(self.authentication.apply(self.network.builder()?))
+    }
+
+    /// Reads the file that logging in writes.
+    pub(super) fn config(&self) -> Result<DockerConfig> {
+        match self.auth_file() {
+            Some(file) => DockerConfig::load_from(file),
+            None => DockerConfig::from_environment(&self.environment()),
+        }
+    }
+
+    /// All places where people keep credentials, or the one file that was named.
+    fn credentials(&self) -> Result<Credentials> {
+        let environment = self.environment();
+        match self.auth_file() {
+            Some(file) => Ok(Credentials::from_file(file, &environment)),
+            None => {
+                // Reports a damaged file before anything is sent, whatever the registry asks for.
+                self.config()?;
+                Credentials::from_environment(&environment)
+            }
+        }
+    }
+
+    fn auth_file(&self) -> Option<&Path> {
+        self.authentication.auth_file.as_ref()?.0.as_deref()
+    }
+
+    fn environment(&self) -> Environment {
+        let environment = Environment::of_process();
+        match self.authentication.config.as_ref().and_then(|given| given.0.as_ref()) {
+            Some(folder) => environment.with("DOCKER_CONFIG", folder),
+            None => environment,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What copy, pull and push share: the options, and what they print.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use clap::Args;
+use longshore::{
+    CopyFailure, Digest, Location, Platform, Printable, Result, Tag, Transfer, TransferReport,
+};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::exit;
+use crate::message::say;
+use crate::output::{Report, size};
+
+/// The options of copy, pull and push.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// Only this platform of a multi-platform image (`local`: this machine).
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "all_tags")]
+    platform: Option<Platform>,
+
+    /// Copy all tags of the repository, or all names between layouts.
+    #[arg(long)]
+    all_tags: bool,
+
+    /// Copy referrers too: signatures, SBOMs, attestations.
+    #[arg(long)]
+    referrers: bool,
+
+    /// Check every blob, even below manifests that the target already has.
+    #[arg(long)]
+    recheck: bool,
+
+    /// Copy non-distributable layers too.
+    #[arg(long)]
+    nondistributable: bool,
+
+    /// Number of parallel blob transfers.
+    #[arg(long, value_name = "N")]
+    parallel: Option<NonZeroUsize>,
+}
+
+impl Options {
+    /// Makes a transfer with these options.
+    pub(crate) fn transfer(&self, source: Location, target: Location) -> Transfer {
+        let mut transfer = Transfer::new(source, target);
+        transfer.all_tags = self.all_tags;
+        transfer.options.platform.clone_from(&self.platform);
+        transfer.options.referrers = self.referrers;
+        transfer.options.recheck = self.recheck;
+        transfer.options.nondistributable = self.nondistributable;
+        transfer.options.parallel = self.parallel.unwrap_or(transfer.options.parallel);
+        transfer
+    }
+}
+
+/// Carries out transfers, and prints what was done; each failure is a line on stderr.
+///
+/// - `target`: what the result calls the targets as a whole.
+pub(crate) async fn run(context: &Context, transfers: &[Transfer], target: String) -> Result<()> {
+    let outcome = Outcome { target, report: context.transfer(transfers).await? };
+    outcome.say_failures();
+    context.output().report(&outcome)?;
+    outcome.verdict()
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    target: String,
+    #[serde(flatten)]
+    report: TransferReport,
+}
+
+impl Outcome {
+    fn tried(&self) -> impl Iterator<Item = &CopyFailure> {
+        self.report.failures.iter().filter(|failure| failure.is_tried())
+    }
+
+    /// Prints each failure in a line, and the number of images that were not tried.
+    fn say_failures(&self) {
+        for failure in self.tried() {
+            say(format_args!("longshore: {failure}"));
+        }
+        match self.report.failures.len() - self.tried().count() {
+            0 => {}
+            left => say(format_args!("longshore: {left} more not tried, for the same reason")),
+        }
+    }
+
+    /// Fails if part of the work is not done: with the code of the failures, if nothing was copied and
+    /// all have the same.
+    fn verdict(&self) -> Result<()> {
+        let mut codes = self.tried().map(|failure| exit::code(&failure.error));
+        match codes.next() {
+            None => Ok(()),
+            Some(code) if self.report.copies.is_empty() && codes.all(|c| c == code) => {
+                Err(exit::told(code))
+            }
+            Some(_) => Err(exit::told(exit::NEGATIVE)),
+        }
+    }
+}
+
+impl Report for Outcome {
+    fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
+        for copied in &self.report.copies {
+            let (summary, tally) = (&copied.summary, &copied.summary.tally);
+            let name = copied.name.as_deref().or_else(|| summary.tag.as_ref().map(Tag::as_str));
+            if let Some(name) = name {
+                write!(to, "{} ", Printable(name))?;
+            }
+            write!(
+                to,
+                "{}  {} sent ({} blobs), {} mounted, {} already there",
+                summary.root.digest,
+                size(tally.bytes_sent),
+                tally.blobs_sent,
+                tally.blobs_mounted,
+                tally.blobs_held,
+            )?;
+            if !summary.left_out.is_empty() {
+                let digests: Vec<&str> = summary.left_out.iter().map(Digest::as_str).collect();
+                write!(to, ", {} left out: {}", digests.len(), digests.join(" "))?;
+            }
+            writeln!(to, ", in {}", Printable(&copied.target.to_string()))?;
+        }
+        Ok(())
+    }
+}

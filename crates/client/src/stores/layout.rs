@@ -1,0 +1,61 @@
+//! Layouts in folders.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use longshore_core::{
+    Delete, Descriptor, Layout, Result, Source, Tag, TagOrDigest, Target, listing,
+};
+
+use super::{Named, Reader, Writer};
+use crate::location::ImageName;
+
+#[async_trait]
+impl Reader for Layout {
+    fn source(&self, name: Option<&ImageName>) -> Arc<dyn Source> {
+        Arc::new(view(self, name))
+    }
+
+    fn delete(&self, name: Option<&ImageName>) -> Option<Arc<dyn Delete>> {
+        Some(Arc::new(view(self, name)))
+    }
+
+    async fn find(&self, _: Option<&ImageName>) -> Result<Option<TagOrDigest>> {
+        self.only_manifest().await.map(Some)
+    }
+
+    async fn tags(&self, _: Option<&ImageName>) -> Result<Vec<Tag>> {
+        tags(&self.entries().await?)
+    }
+
+    async fn names(&self, _: Option<&ImageName>) -> Result<Vec<Named>> {
+        Ok(names(&self.entries().await?))
+    }
+}
+
+impl Writer for Layout {
+    fn target(&self, name: Option<&ImageName>) -> Arc<dyn Target> {
+        Arc::new(view(self, name))
+    }
+}
+
+/// The layout in which every tag stands for the entry of this name, if there is one.
+fn view(layout: &Layout, name: Option<&ImageName>) -> Layout {
+    match name {
+        Some(name) => layout.under(&name.to_string()),
+        None => layout.clone(),
+    }
+}
+
+/// The tags of entries, no two of which have the same.
+pub(super) fn tags(entries: &[Descriptor]) -> Result<Vec<Tag>> {
+    let tags = listing::distinct_tags(entries)
+        .map_err(|e| e.with_hint("Copy each by its whole name to a separate tag."))?;
+    Ok(tags.into_keys().collect())
+}
+
+/// The names of entries, and what they point at.
+pub(super) fn names(entries: &[Descriptor]) -> Vec<Named> {
+    let names = listing::names(entries).into_iter();
+    names.map(|(name, entry)| (ImageName::entry(name), Some(entry.digest.clone()))).collect()
+}

@@ -1,0 +1,317 @@
+//! Copies from location to location: single images, all tags, and lists of both.
+
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use longshore_core::{
+    Copier, CopyEvent, CopyOptions, CopySummary, Digest, Error, ErrorKind, ParseError, Reference,
+    Result, Side, Tag, TagOrDigest,
+};
+
+pub use self::report::{Copied, CopyFailure, TransferReport};
+use crate::client::Client;
+use crate::location::{ImageName, Location, Place};
+use crate::stores::{Located, Named, Stores, Writer};
+
+/// A copy from one location to another. Make one with [`new`](Self::new) and set fields.
+///
+/// A target without a tag gets the tag of the source, unless a digest says at either end which manifest
+/// is meant. A target with a digest only takes the manifest of that digest.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Transfer {
+    /// What to copy.
+    pub source: Location,
+    /// Where to copy it.
+    pub target: Location,
+    /// How to copy it.
+    pub options: CopyOptions,
+    /// Copies all tags of the source, each to the same tag; all names between layouts. Neither location
+    /// has a tag or digest then.
+    pub all_tags: bool,
+}
+
+/// An observer of the events of transfers; see [`CopyEvent`].
+pub type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
+
+impl Client {
+    /// Opens the stores that locations lead to by this client, for one piece of work.
+    #[must_use]
+    pub fn stores(&self) -> Stores {
+        Stores::new(self.clone())
+    }
+
+    /// Copies one image from a location to another, and returns what was done. To copy all tags or
+    /// several images, use [`Stores::transfer`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> longshore::Result<()> {
+    /// use longshore::{Client, CopyOptions};
+    ///
+    /// let (source, target) = ("nginx:1.27".parse()?, "oci:backup".parse()?);
+    /// Client::new().copy(&source, &target, CopyOptions::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The first error of either store, with its [side](Error::side).
+    /// [`Conflict`](ErrorKind::Conflict) if the source has several images and the location does not say
+    /// which; [`Invalid`](ErrorKind::Invalid) for locations that do not fit each other.
+    pub async fn copy(
+        &self,
+        source: &Location,
+        target: &Location,
+        options: CopyOptions,
+    ) -> Result<CopySummary> {
+        let mut transfer = Transfer::new(source.clone(), target.clone());
+        transfer.options = options;
+        let report = self.stores().transfer(&[transfer], Arc::new(|_| {})).await?;
+        match report.copies.into_iter().next() {
+            Some(copied) => Ok(copied.summary),
+            None => Err(Error::new(ErrorKind::NotFound).at(source)),
+        }
+    }
+}
+
+impl Stores {
+    /// Carries out transfers, one after another. All that go to one archive write it at once, at the
+    /// end.
+    ///
+    /// An image that fails does not keep the others from being copied: the report names it. An archive
+    /// gets what succeeded, and is not made if nothing did. A list of one transfer of one image is the
+    /// exception: its error is returned.
+    ///
+    /// # Errors
+    /// That of the only transfer, if no image of it could be tried. [`Invalid`](ErrorKind::Invalid) for
+    /// any transfer whose locations do not fit each other, before anything is copied. The error of an
+    /// archive that cannot be finished.
+    ///
+    /// # Cancellation
+    /// Dropping the future leaves whole images at registries and in layouts, and archives as they were.
+    pub async fn transfer(
+        &self,
+        transfers: &[Transfer],
+        observer: Observer,
+    ) -> Result<TransferReport> {
+        for transfer in transfers {
+            transfer.check()?;
+            self.check_target(&transfer.target).await?;
+        }
+        let mut run = Run { stores: self, observer, writers: HashMap::new() };
+        let mut report = TransferReport::default();
+        for transfer in transfers {
+            match run.copy(transfer).await {
+                Ok(copies) => copies.into_iter().for_each(|copy| report.add(copy)),
+                Err(e) if transfers.len() == 1 => return Err(e),
+                Err(error) => report.add(Err(CopyFailure::new(&transfer.source, None, error))),
+            }
+        }
+        let mut finished = Ok(());
+        for open in run.writers.into_values().filter(|open| open.is_used) {
+            finished = finished.and(open.writer.target(None).finish().await);
+        }
+        finished.map(|()| report)
+    }
+}
+
+impl Transfer {
+    /// Copies what `source` names, with every option at its default.
+    #[must_use]
+    pub fn new(source: Location, target: Location) -> Self {
+        Self { source, target, options: CopyOptions::default(), all_tags: false }
+    }
+
+    /// Checks what can be seen in the locations.
+    fn check(&self) -> Result<()> {
+        let invalid = |location: &Location, reason: &'static str| {
+            Err(ParseError::new("location", &location.to_string(), reason).into())
+        };
+        if self.all_tags {
+            for location in [&self.source, &self.target] {
+                if location.tag().is_some() || location.digest().is_some() {
+                    return invalid(location, "with --all-tags, neither end has a tag or digest");
+                }
+            }
+            if !self.target.named_after(&self.source).has_tags() {
+                let reason = "tags need a repository; write docker-archive:FILE:REPOSITORY";
+                return invalid(&self.target, reason);
+            }
+        }
+        if self.source == self.target && !self.source.place().is_stream() {
+            return invalid(&self.target, "source and target are the same");
+        }
+        match (self.target.digest(), self.source.digest()) {
+            (Some(target), Some(source)) if target != source => Err(Error::new(ErrorKind::Invalid)
+                .at(&self.target)
+                .detail(format!("a copy of {source} cannot have that digest"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Chooses the tag at the target: the one in its text; else the source's, unless a digest says which
+    /// manifest is meant at either end. A name in a docker-archive always has one.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) with the names of an image that has several.
+    fn tag(&self, located: &Located) -> Result<Option<Tag>> {
+        let own = match &located.names[..] {
+            [name] => name.tag().cloned(),
+            _ => located.selector.tag().cloned().or_else(|| self.source.tag()),
+        };
+        match (self.target.tag(), self.target.digest()) {
+            (Some(tag), _) => Ok(Some(tag)),
+            (None, Some(_)) => Ok(None),
+            (None, None) if located.names.len() > 1 && self.target.has_tags() => {
+                Err(several_names(&self.source, &located.names))
+            }
+            (None, None) => Ok(own.or_else(|| self.target.reference().map(|_| Tag::latest()))),
+        }
+    }
+
+    /// Checks that the source has what is to be copied, before a layout or archive is made for it, and
+    /// that it has the digest that the target states.
+    async fn check_source(&self, located: &Located) -> Result<()> {
+        let stated = self.target.digest();
+        if stated.is_none() && self.target.place().repository().is_some() {
+            return Ok(());
+        }
+        let found = match &self.options.platform {
+            None => located.source.resolve(&located.selector).await,
+            platform => located.image(platform.as_ref()).await.map(|m| m.descriptor().clone()),
+        };
+        let found = found.map_err(|e| e.on(Side::Source))?.digest;
+        match stated {
+            Some(stated) if *stated != found => Err(Error::new(ErrorKind::DigestMismatch)
+                .at(&self.target)
+                .on(Side::Target)
+                .detail(format!("expected {stated}, got {found}"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Transfers under way: the places that they have opened for writing.
+struct Run<'a> {
+    stores: &'a Stores,
+    observer: Observer,
+    writers: HashMap<Place, OpenWriter>,
+}
+
+struct OpenWriter {
+    writer: Arc<dyn Writer>,
+    /// Whether there is something to finish.
+    is_used: bool,
+}
+
+type Outcome = Result<Copied, CopyFailure>;
+
+impl Run<'_> {
+    async fn copy(&mut self, transfer: &Transfer) -> Result<Vec<Outcome>> {
+        let target = transfer.target.named_after(&transfer.source);
+        let copies = match transfer.all_tags {
+            true => self.copy_names(transfer, &target).await?,
+            false => vec![Ok(self.copy_one(transfer, &target).await?)],
+        };
+        if let Some(open) = self.writers.get_mut(target.place()) {
+            open.is_used |= copies.is_empty() || copies.iter().any(Result::is_ok);
+        }
+        Ok(copies)
+    }
+
+    async fn copy_one(&mut self, transfer: &Transfer, target: &Location) -> Result<Copied> {
+        let located = self.stores.locate(&transfer.source).await?;
+        let tag = transfer.tag(&located)?;
+        transfer.check_source(&located).await?;
+        // Where the target states a digest, nothing else is copied.
+        let stated = target.digest().cloned().map(TagOrDigest::from);
+        let selector = stated.unwrap_or(located.selector.clone());
+        let copier = self.copier(transfer, located.source, target).await?;
+        Ok(Copied::new(target, copier.copy(&selector, tag.as_ref()).await?))
+    }
+
+    async fn copy_names(&mut self, transfer: &Transfer, target: &Location) -> Result<Vec<Outcome>> {
+        let (stores, source) = (self.stores, &transfer.source);
+        let (tags, entries) = match target.place().has_entries() {
+            true => tags_and_entries(stores.names(source).await?),
+            false => (stores.tags(source).await?, Vec::new()),
+        };
+        let copier = self.copier(transfer, stores.open(source).await?, target).await?;
+        let mut copies = Vec::new();
+        for outcome in copier.copy_tags(tags).await {
+            let failed = |e| CopyFailure::new(source, Some(ImageName::Tag(outcome.tag)), e);
+            copies.push(outcome.result.map(|copy| Copied::new(target, copy)).map_err(failed));
+        }
+        for (name, digest) in entries {
+            let target = target.with_name(Some(name.clone()));
+            let copy = self.copy_entry(&copier, source, &target, digest).await;
+            let failed = |e| CopyFailure::new(source, Some(name), e);
+            copies.push(copy.map(|copy| Copied::new(&target, copy)).map_err(failed));
+        }
+        Ok(copies)
+    }
+
+    /// Copies an entry of a layout whose name is not a tag, then lists it under this name.
+    async fn copy_entry(
+        &mut self,
+        copier: &Copier,
+        source: &Location,
+        target: &Location,
+        digest: Digest,
+    ) -> Result<CopySummary> {
+        let selector = digest.into();
+        let copy = copier.copy(&selector, None).await?;
+        let manifest = self.stores.open(source).await?.manifest(&selector).await;
+        let manifest = manifest.map_err(|e| e.on(Side::Source))?;
+        let target = self.writer(target.place()).await?.target(target.name());
+        // In this view, every tag stands for the name.
+        let pushed = target.push_manifest(&manifest, Some(&Tag::latest())).await;
+        pushed.map(|()| copy).map_err(|e| e.on(Side::Target))
+    }
+
+    async fn copier(
+        &mut self,
+        transfer: &Transfer,
+        source: Arc<dyn longshore_core::Source>,
+        target: &Location,
+    ) -> Result<Copier> {
+        let target = self.writer(target.place()).await?.target(target.name());
+        let observer = Arc::clone(&self.observer);
+        Ok(Copier::builder(source, target)
+            .options(transfer.options.clone())
+            .on_event(move |event| observer(event))
+            .build())
+    }
+
+    /// The writer of a place, which stays open until the end.
+    async fn writer(&mut self, place: &Place) -> Result<&dyn Writer> {
+        if !self.writers.contains_key(place) {
+            let writer = self.stores.writer(place).await?;
+            self.writers.insert(place.clone(), OpenWriter { writer, is_used: false });
+        }
+        Ok(&*self.writers[place].writer)
+    }
+}
+
+/// Separates names that are tags from those that are not, which have a digest.
+fn tags_and_entries(names: Vec<Named>) -> (Vec<Tag>, Vec<(ImageName, Digest)>) {
+    let (mut tags, mut entries) = (Vec::new(), Vec::new());
+    for named in names {
+        match named {
+            (ImageName::Tag(tag), _) => tags.push(tag),
+            (name, Some(digest)) => entries.push((name, digest)),
+            (_, None) => {}
+        }
+    }
+    (tags, entries)
+}
+
+fn several_names(source: &Location, names: &[Reference]) -> Error {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    Error::new(ErrorKind::Conflict)
+        .at(source)
+        .detail(format!("the image has several names: {}", names.join(", ")))
+        .with_hint("Choose one: docker-archive:FILE:REPOSITORY:TAG; or give the target a tag.")
+}

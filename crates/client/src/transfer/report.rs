@@ -1,0 +1,120 @@
+//! What transfers did.
+
+use std::fmt;
+
+use longshore_core::{CopySummary, Error, ErrorKind, Printable};
+use serde::{Serialize, Serializer};
+
+use crate::location::{ImageName, Location};
+
+/// What transfers copied, and what failed.
+#[derive(Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct TransferReport {
+    /// The images that were copied.
+    pub copies: Vec<Copied>,
+    /// The images that were not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<CopyFailure>,
+}
+
+/// An image that was copied.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct Copied {
+    /// What the copy did.
+    #[serde(flatten)]
+    pub summary: CopySummary,
+    /// The name of its entry in the target layout, if it is not a tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the image is now.
+    #[serde(serialize_with = "as_text")]
+    pub target: Location,
+}
+
+/// An image that was not copied.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct CopyFailure {
+    /// The location of the image, or of all images that were to be copied.
+    #[serde(serialize_with = "as_text")]
+    pub source: Location,
+    /// The tag or name of the image, if it was one of several.
+    #[serde(flatten, serialize_with = "tag_or_name")]
+    pub name: Option<ImageName>,
+    /// What went wrong. [`Canceled`](ErrorKind::Canceled): the image was not tried, because others had
+    /// failed for a reason that would meet every image.
+    #[serde(serialize_with = "as_text")]
+    pub error: Error,
+}
+
+impl TransferReport {
+    pub(super) fn add(&mut self, copy: Result<Copied, CopyFailure>) {
+        match copy {
+            Ok(copied) => self.copies.push(copied),
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+}
+
+impl Copied {
+    pub(super) fn new(target: &Location, summary: CopySummary) -> Self {
+        let (name, target) = match (&summary.tag, target.name()) {
+            (Some(tag), None | Some(ImageName::Reference(_))) => (None, target.with_tag(tag)),
+            (None, Some(ImageName::Entry(name))) => (Some(name.clone()), target.clone()),
+            _ => (None, target.clone()),
+        };
+        Self { summary, name, target }
+    }
+}
+
+impl CopyFailure {
+    pub(super) fn new(source: &Location, name: Option<ImageName>, error: Error) -> Self {
+        Self { source: source.clone(), name, error }
+    }
+
+    /// Returns whether the image was tried.
+    #[must_use]
+    pub fn is_tried(&self) -> bool {
+        self.error.kind() != ErrorKind::Canceled
+    }
+
+    /// The error's text, without the image's name, which comes before it.
+    fn reason(&self) -> String {
+        let image = match &self.name {
+            Some(name) => format!("{}:{name}", self.source),
+            None => self.source.to_string(),
+        };
+        let text = self.error.to_string();
+        match self.error.thing() {
+            Some(thing) if thing == image => {
+                text.replacen(&format!(": {}", Printable(thing)), "", 1)
+            }
+            _ => text,
+        }
+    }
+}
+
+impl fmt::Display for CopyFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(ImageName::Tag(tag)) => write!(f, "tag {tag} of ")?,
+            Some(name) => write!(f, "{} of ", Printable(&name.to_string()))?,
+            None => {}
+        }
+        write!(f, "{}: {}", Printable(&self.source.to_string()), self.reason())
+    }
+}
+
+fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// Writes `"tag": …` or `"name": …`, or nothing.
+fn tag_or_name<S: Serializer>(name: &Option<ImageName>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(name.iter().map(|name| match name {
+        ImageName::Tag(tag) => ("tag", tag.to_string()),
+        name => ("name", name.to_string()),
+    }))
+}

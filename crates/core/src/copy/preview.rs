@@ -1,0 +1,147 @@
+//! What a copy would do, found out without writing anything.
+
+use std::collections::HashSet;
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use super::plan::{Step, Walk};
+use super::run::{Run, Subjects};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::manifest::RawManifest;
+use crate::reference::{Tag, TagOrDigest};
+use crate::store::{Holding, Node};
+
+/// What a copy would do; see [`Copier::plan`](super::Copier::plan).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CopyPlan {
+    /// The root manifest of the copy.
+    pub root: Descriptor,
+    /// The tag that would point at it.
+    pub tag: Option<Tag>,
+    /// The content, in an order in which it can be sent: children before their parents, and each digest
+    /// once. Without [`recheck`](super::CopyOptions::recheck), nothing below a manifest that the target
+    /// vouches for is listed.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// What would be done with a manifest or blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PlannedStep {
+    /// The manifest or blob.
+    pub content: Descriptor,
+    /// What would be done with it.
+    pub action: PlannedAction,
+}
+
+/// What would be done with a manifest or blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PlannedAction {
+    /// It would be sent.
+    Send,
+    /// The registry would be asked to mount it from the source's repository. If it declines, the blob
+    /// would be sent.
+    Mount,
+    /// Nothing: the target holds it.
+    Skip,
+    /// Nothing: it may not be redistributed.
+    LeaveOut,
+}
+
+impl CopyPlan {
+    /// Returns the bytes of all blobs that would be sent.
+    #[must_use]
+    pub fn bytes_to_send(&self) -> u64 {
+        let sent = self.steps.iter().filter(|step| step.action == PlannedAction::Send);
+        sent.map(|step| step.content.size).fold(0, u64::saturating_add)
+    }
+}
+
+impl Run {
+    pub(super) async fn plan(&self, selector: TagOrDigest, tag: Option<Tag>) -> Result<CopyPlan> {
+        let root = self.root(&selector).await?;
+        let mut planner = Planner { run: self, known: HashSet::new(), steps: Vec::new() };
+        planner.manifest(&root, 0).await?;
+        if self.options.referrers {
+            let mut subjects = Subjects::of(root.digest());
+            while let Some(subject) = self.next_subject(&mut subjects) {
+                for referrer in self.referrers_of(&subject, &mut subjects).await? {
+                    planner.manifest(&self.read_listed(&referrer).await?, 0).await?;
+                }
+            }
+        }
+        Ok(CopyPlan { root: root.descriptor().clone(), tag, steps: planner.steps })
+    }
+}
+
+struct Planner<'a> {
+    run: &'a Run,
+    known: HashSet<Digest>,
+    steps: Vec<PlannedStep>,
+}
+
+impl Planner<'_> {
+    /// Plans a manifest, after what hangs below it. Boxed: its children may be indexes.
+    fn manifest<'a>(
+        &'a mut self,
+        manifest: &'a RawManifest,
+        depth: usize,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if !self.known.insert(manifest.digest().clone()) {
+                return Ok(());
+            }
+            let holding = self.run.target_holds(Node::Manifest(manifest.descriptor())).await?;
+            let walk = self.run.walk(holding);
+            if walk != Walk::Stop {
+                let below = self.run.successors(manifest, walk, depth)?;
+                for blob in below.blobs {
+                    self.blob(blob).await?;
+                }
+                for digest in below.unsized_blobs {
+                    self.blob(self.run.with_size(digest).await?).await?;
+                }
+                for child in below.manifests {
+                    if self.run.is_blob(&child).await? {
+                        self.blob(child).await?;
+                    } else {
+                        self.manifest(&self.run.read_listed(&child).await?, depth + 1).await?;
+                    }
+                }
+            }
+            self.add(manifest.descriptor().clone(), held(holding));
+            Ok(())
+        })
+    }
+
+    async fn blob(&mut self, blob: Descriptor) -> Result<()> {
+        if !self.known.insert(blob.digest.clone()) {
+            return Ok(());
+        }
+        let action = match self.run.step(&blob) {
+            Step::Skip => PlannedAction::Skip,
+            Step::LeaveOut => PlannedAction::LeaveOut,
+            Step::Push => PlannedAction::Mount,
+            Step::LookThenPush => held(self.run.target_holds(Node::Blob(&blob)).await?),
+        };
+        self.add(blob, action);
+        Ok(())
+    }
+
+    fn add(&mut self, content: Descriptor, action: PlannedAction) {
+        self.steps.push(PlannedStep { content, action });
+    }
+}
+
+fn held(holding: Holding) -> PlannedAction {
+    match holding {
+        Holding::Absent => PlannedAction::Send,
+        Holding::Alone | Holding::Complete => PlannedAction::Skip,
+    }
+}
