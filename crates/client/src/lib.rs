@@ -77,7 +77,7 @@
 //! #     header.set_size(14);
 //! #     header.set_mode(0o644);
 //! #     tar.append_data(&mut header, "etc/os-release", &b"ID=example-os\n"[..])?;
-//! #     let layer = tar.into_inner()?;
+//! #     let layer = bytes::Bytes::from(tar.into_inner()?);
 //! #     let layer_of = Descriptor::of(MediaType::OCI_LAYER, &layer);
 //! #     let mut config = ImageConfig::default();
 //! #     config.rootfs.diff_ids.push(layer_of.digest.clone());

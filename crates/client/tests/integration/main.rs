@@ -20,6 +20,7 @@ mod endpoint;
 mod examples;
 mod fault;
 mod listing;
+mod locations;
 mod manifest;
 mod manifest_reply;
 mod ping;
