@@ -70,7 +70,7 @@
 //! A file out of an image, here without async: of several layers that have it, the last one counts.
 //!
 //! ```
-//! # use longshore::{Descriptor, ImageConfig, MediaType, Memory, Pack, RawManifest, Tag, wait};
+//! # use longshore::{Descriptor, ImageConfig, MediaType, Memory, Pack, RawManifest, Tag};
 //! # fn image() -> Result<(blocking::Store<Memory>, RawManifest), Box<dyn std::error::Error>> {
 //! #     let mut tar = tar::Builder::new(Vec::new());
 //! #     let mut header = tar::Header::new_ustar();
@@ -88,15 +88,13 @@
 //! #     Ok((store, manifest))
 //! # }
 //! use std::io::Read as _;
-//! use longshore::{UnpackLimits, blocking, unpack};
+//! use longshore::{UnpackLimits, blocking};
 //!
 //! # let (store, manifest) = image()?;
 //! let mut release = String::new();
 //! for layer in store.image(manifest)?.layers() {
-//!     let blob = blocking::wait(store.shared().blob(layer.descriptor))?;
-//!     let tar = unpack(blob, layer.diff_id.cloned(), UnpackLimits::default())?;
-//!     let mut tar = tar::Archive::new(blocking::BlobStream::from(tar));
-//!     for entry in tar.entries()? {
+//!     let plain = store.unpack_layer(layer, UnpackLimits::default())?;
+//!     for entry in tar::Archive::new(plain).entries()? {
 //!         let mut entry = entry?;
 //!         if entry.path()?.ends_with("etc/os-release") {
 //!             release.clear();
@@ -104,7 +102,6 @@
 //!         }
 //!     }
 //! }
-//! # use longshore::Source as _;
 //! assert_eq!(release, "ID=example-os\n");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Deleted, Descriptor, Digest, Holding, Image, Layout, MediaType, Node, Pack,
-    Placed, Platform, Pushed, RawManifest, Repository, Result, Source, Tag, TagOrDigest, Target,
-    Untagged, blob_file, delete_with_tags, image_for, images_of, pull_files, put_tags, tags_of,
-    untag,
+    BlobBody, Delete, Deleted, Descriptor, Digest, Holding, Image, ImageLayer, Layout, MediaType,
+    Node, Pack, Placed, Platform, Pushed, RawManifest, Repository, Result, Source, Tag,
+    TagOrDigest, Target, Untagged, blob_file, delete_with_tags, image_for, images_of, pull_files,
+    put_tags, tags_of, untag,
 };
+use longshore_image::{UnpackLimits, unpack};
 
 use super::blob::{BlobReader, BlobStream, stream};
 use super::forward::forward;
@@ -119,6 +120,17 @@ impl<S: Source + ?Sized> Store<S> {
         artifact_type: Option<&MediaType>,
     ) -> Listing<Descriptor> {
         self.inner.referrers(subject, artifact_type).into()
+    }
+
+    /// Opens a layer as a plain tar: decompressed within limits, and checked against its diff ID, if it
+    /// has one.
+    ///
+    /// # Errors
+    /// As [`Source::blob`] and [`unpack`](longshore_image::unpack).
+    pub fn unpack_layer(&self, layer: ImageLayer<'_>, limits: UnpackLimits) -> Result<BlobStream> {
+        let diff_id = layer.diff_id.cloned();
+        wait(async { unpack(self.inner.blob(layer.descriptor).await?, diff_id, limits) })
+            .map(BlobStream::from)
     }
 
     /// Writes one file that a manifest lists below a folder; returns its path.
