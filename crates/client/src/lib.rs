@@ -93,7 +93,7 @@
 //! # let (store, manifest) = image()?;
 //! let mut release = String::new();
 //! for layer in store.image(manifest)?.layers() {
-//!     let plain = store.unpack_layer(layer, UnpackLimits::default())?;
+//!     let plain = store.unpack_layer(&layer, UnpackLimits::default())?;
 //!     for entry in tar::Archive::new(plain).entries()? {
 //!         let mut entry = entry?;
 //!         if entry.path()?.ends_with("etc/os-release") {

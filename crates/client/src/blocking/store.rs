@@ -127,7 +127,7 @@ impl<S: Source + ?Sized> Store<S> {
     ///
     /// # Errors
     /// As [`Source::blob`] and [`unpack`](longshore_image::unpack).
-    pub fn unpack_layer(&self, layer: ImageLayer<'_>, limits: UnpackLimits) -> Result<BlobStream> {
+    pub fn unpack_layer(&self, layer: &ImageLayer<'_>, limits: UnpackLimits) -> Result<BlobStream> {
         let diff_id = layer.diff_id.cloned();
         wait(async { unpack(self.inner.blob(layer.descriptor).await?, diff_id, limits) })
             .map(BlobStream::from)
