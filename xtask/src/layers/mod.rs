@@ -5,6 +5,7 @@
 
 mod source;
 mod table;
+mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,17 +1,15 @@
 //! What the sources of a crate name: their own modules, and the crates of others.
 //!
-//! Owns a reader of Rust that is just good enough: it knows comments, strings and `#[cfg(test)]`,
-//! follows `use` trees and `pub use`, and expands no macro.
-
-mod token;
+//! Follows paths, `use` trees and `pub use` through a file's tokens. A syntax tree would not show what is
+//! named in the arguments of macros; none is expanded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use super::table::is_within;
+use super::token::{Token, tokens};
 use crate::failure::Failure;
-use token::{Token, tokens};
 
 /// The sources of a crate, without their tests.
 #[derive(Debug)]
@@ -63,17 +61,17 @@ impl CrateSource {
     pub(super) fn read(folder: &Path) -> Result<Self, Failure> {
         let mut files = Vec::new();
         collect(folder, folder, &mut files)?;
-        Ok(Self::new(files))
+        Self::new(files)
     }
 
     /// Takes files, each a path for messages, the path below `src`, and the text.
-    pub(super) fn new(files: Vec<(String, String, String)>) -> Self {
-        let files = files.into_iter().map(|(path, below, text)| SourceFile {
-            path,
-            module: module(&below),
-            tokens: tokens(&text),
+    pub(super) fn new(files: Vec<(String, String, String)>) -> Result<Self, Failure> {
+        let files = files.into_iter().map(|(path, below, text)| {
+            let tokens = tokens(&text).map_err(|e| Failure::new(format!("{path}: {e}")))?;
+            Ok(SourceFile { path, module: module(&below), tokens })
         });
-        let files: Vec<SourceFile> = files.filter(|file| !file.is_test()).collect();
+        let mut files = files.collect::<Result<Vec<_>, Failure>>()?;
+        files.retain(|file| !file.is_test());
         let modules: BTreeSet<String> = files.iter().map(|file| file.module.clone()).collect();
         let mut reexports = BTreeMap::new();
         for file in &files {
@@ -83,7 +81,7 @@ impl CrateSource {
                 }
             }
         }
-        Self { files, modules, reexports }
+        Ok(Self { files, modules, reexports })
     }
 
     /// The files, without those that hold tests.

@@ -48,7 +48,7 @@ fn complaints(files: &[(&str, &str)]) -> Vec<String> {
         let shown = format!("src/{path}");
         (shown, (*path).to_owned(), (*text).to_owned())
     });
-    let source = CrateSource::new(files.collect());
+    let source = CrateSource::new(files.collect()).unwrap();
     let found = modules("client", &table().crates["client"], &source);
     found.iter().map(ToString::to_string).collect()
 }
@@ -126,7 +126,7 @@ fn a_reexport_is_followed_to_where_the_thing_is() {
 
 #[test]
 fn a_listed_module_must_exist() {
-    let source = CrateSource::new(vec![("lib.rs".into(), "lib.rs".into(), String::new())]);
+    let source = CrateSource::new(vec![("lib.rs".into(), "lib.rs".into(), String::new())]).unwrap();
     let layers = Table::parse("```layers crates\na ->\n```\n```layers a\n0  gone\n```\n").unwrap();
     let found = modules("a", &layers.crates["a"], &source);
     assert_eq!(found, [Complaint::of_table("a has no module gone".to_owned())]);
