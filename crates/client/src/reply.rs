@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, Uri};
-use longshore_core::{Error, ErrorCode, ErrorKind, Printable, RegistryError, Result};
+use longshore_core::{Digest, Error, ErrorCode, ErrorKind, Printable, RegistryError, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -66,6 +66,11 @@ impl Reply {
     /// The value of a header, if it comes once and is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
+    }
+
+    /// The digest that the registry states of what it sent or stored, if it can be read.
+    pub(crate) fn stated_digest(&self) -> Option<Digest> {
+        self.header(DOCKER_CONTENT_DIGEST)?.parse().ok()
     }
 
     /// Whether the status is one of these.
@@ -291,6 +296,8 @@ fn start_of(body: &[u8]) -> String {
 fn is_web_page(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
 }
+
+const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// 4 characters: a shorter one would be taken out of ordinary words.
 const SHORTEST_SECRET: usize = 4;

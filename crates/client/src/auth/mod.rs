@@ -7,7 +7,6 @@
 
 mod authenticator;
 mod challenge;
-mod claims;
 mod explain;
 mod method;
 mod policy;

@@ -4,12 +4,8 @@
 //! [`Config::of`] about every address it meets, be it a registry's, a token service's or a
 //! storage's.
 
-mod limits;
 mod registry_url;
-mod retry_policy;
 mod settings;
-mod upload_form;
-mod user_agent;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,12 +13,10 @@ use std::sync::Arc;
 
 use longshore_core::RegistryName;
 
-pub use self::limits::Limits;
 pub use self::registry_url::{PathPrefix, RegistryUrl};
-pub use self::retry_policy::RetryPolicy;
-pub use self::settings::{RegistrySettings, Verification};
-pub use self::upload_form::UploadForm;
-pub use self::user_agent::UserAgent;
+pub use self::settings::{
+    Limits, RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification,
+};
 use crate::certificate::{CertificateFolders, ClientCertificate, RootCertificates};
 use crate::proxy::Proxies;
 use crate::resolver::{AddressFamily, Resolver, SetAddresses};

@@ -9,7 +9,6 @@ use longshore_core::{
 };
 
 use super::RemoteRepository;
-use super::stated::{agree, stated_digest};
 use crate::coding::Coding;
 use crate::exchange::Ask;
 use crate::reply::{Reply, refuse_web_page};
@@ -79,7 +78,7 @@ impl RemoteRepository {
         if reply.is(&[200])
             && let Some(descriptor) = described(&reply, selector)
         {
-            check_stated(&descriptor.digest, stated_digest(&reply), selector)
+            check_stated(&descriptor.digest, reply.stated_digest(), selector)
                 .map_err(|e| e.at(self.reference(selector)))?;
             return Ok(descriptor);
         }
@@ -194,7 +193,7 @@ fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
     }
     let digest = match selector {
         TagOrDigest::Digest(digest) => digest.clone(),
-        TagOrDigest::Tag(_) => stated_digest(reply).filter(|d| d.algorithm().is_some())?,
+        TagOrDigest::Tag(_) => reply.stated_digest().filter(|d| d.algorithm().is_some())?,
     };
     Some(Descriptor::new(media_type, digest, size))
 }
@@ -217,7 +216,7 @@ fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawMan
 /// others.
 fn as_stated(manifest: RawManifest, reply: &Reply) -> RawManifest {
     let by_bytes = manifest.by_bytes();
-    match stated_digest(reply) {
+    match reply.stated_digest() {
         Some(stated) if stated == *by_bytes.digest() => by_bytes,
         _ => manifest,
     }
@@ -234,9 +233,19 @@ fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest)
 
 /// The digest that a registry states of a manifest, unless it is one of the two of signed schema 1.
 fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
-    let stated = stated_digest(reply)?;
+    let stated = reply.stated_digest()?;
     let ours = [manifest.by_bytes(), manifest.by_payload()];
     (!ours.iter().any(|m| *m.digest() == stated)).then_some(stated)
+}
+
+/// Holds one digest against another that it should be; of another algorithm, it says nothing.
+///
+/// Source: distribution-spec v1.1.1, "Pulling manifests": the client SHOULD verify it.
+pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {
+    match expected.algorithm_name() == found.algorithm_name() {
+        true => expected.check(found),
+        false => Ok(()),
+    }
 }
 
 /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".

@@ -13,8 +13,6 @@ mod push_stream;
 mod range;
 mod reading;
 mod referrers;
-mod session;
-mod stated;
 mod tags;
 mod upload;
 

@@ -3,7 +3,7 @@
 use http::Method;
 use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, Result};
 
-use super::session::Session;
+use super::upload::Session;
 use super::{RemoteRepository, Upload};
 use crate::exchange::Ask;
 

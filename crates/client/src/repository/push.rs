@@ -13,7 +13,7 @@ use longshore_core::{
 
 use super::mount::Mount;
 use super::parts::Rest;
-use super::session::Session;
+use super::upload::Session;
 use super::{RemoteRepository, Upload};
 use crate::attempts::{Series, is_broken, is_transient};
 use crate::config::UploadForm;

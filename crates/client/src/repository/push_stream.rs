@@ -5,7 +5,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use longshore_core::{BlobStream, Descriptor, Digest, Error, Result};
 
 use super::parts::Rest;
-use super::session::Session;
+use super::upload::Session;
 use super::{RemoteRepository, Upload};
 use crate::attempts::is_broken;
 use crate::config::UploadForm;

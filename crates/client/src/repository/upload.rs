@@ -10,8 +10,8 @@ use http::{HeaderValue, Method, Uri};
 use longshore_core::{BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
 
 use super::RemoteRepository;
+use super::manifest::agree;
 use super::range::{least_chunk, upload_offset};
-use super::stated::{agree, stated_digest};
 use crate::endpoint::with_digest;
 use crate::exchange::Ask;
 use crate::origin::{check_hop, resolve};
@@ -336,7 +336,7 @@ impl Upload {
 /// Ends with the reply to a blob's last request, and holds what it says was stored against the
 /// digest of what was sent.
 async fn stored(reply: Reply, digest: &Digest) -> Result<()> {
-    let stated = stated_digest(&reply);
+    let stated = reply.stated_digest();
     reply.body.drain().await;
     stated.map_or(Ok(()), |stated| agree(digest, &stated))
 }
@@ -345,6 +345,40 @@ impl fmt::Debug for Upload {
     /// Without the location, whose query is a secret of sorts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Upload({:?}, {} bytes)", self.repository, self.offset)
+    }
+}
+
+/// An upload session that is given up if the push is dropped before its end.
+pub(super) struct Session {
+    pub(super) upload: Upload,
+    /// Whether there is something to give up.
+    open: bool,
+}
+
+impl Session {
+    pub(super) fn of(upload: Upload) -> Self {
+        Self { upload, open: true }
+    }
+
+    /// Leaves the session alone: it is complete, or gone.
+    pub(super) fn forget(mut self) {
+        self.open = false;
+    }
+
+    /// Gives the session up; whether that worked matters to nobody.
+    pub(super) async fn cancel(mut self) {
+        self.open = false;
+        drop(self.upload.cancellation().await);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.open
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(self.upload.cancellation());
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod body;
 mod measure;
-mod progress;
 
 use std::fmt;
 use std::fs::File;
@@ -16,6 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
+use serde::Serialize;
 
 use crate::descriptor::Descriptor;
 use crate::digest::Verifier;
@@ -24,7 +24,6 @@ use crate::offload::offload;
 
 pub use self::body::BlobBody;
 pub use self::measure::Measure;
-pub use self::progress::Progress;
 
 /// Pieces of a blob, in order, not verified.
 pub struct BlobStream(BoxStream<'static, Result<Bytes>>);
@@ -249,6 +248,18 @@ impl fmt::Debug for BlobReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BlobReader({})", self.descriptor.digest)
     }
+}
+
+/// How far a blob is that is being read or sent, after one more piece of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Progress {
+    /// The size in bytes of the piece that just went by.
+    pub piece: u64,
+    /// The bytes so far, with this piece.
+    pub done: u64,
+    /// The bytes in all, where that is known.
+    pub size: Option<u64>,
 }
 
 /// The error of a reader, whose own may be one of ours.

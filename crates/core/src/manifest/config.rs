@@ -1,13 +1,13 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::annotations::Annotations;
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::null_is_default;
-use crate::manifest::history::History;
-use crate::manifest::rootfs::RootFs;
 use crate::platform::Platform;
 
 /// An image's configuration: how to run it, and how it came to be.
@@ -95,4 +95,139 @@ pub struct ContainerConfig {
     /// Fields unknown to longshore: Docker's `Healthcheck`, `OnBuild`, `Shell`, …
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// The digests of an image's layers, unpacked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFs {
+    /// Always `layers`.
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    /// The digest of each layer's plain tar, lowest first.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub diff_ids: Vec<Digest>,
+}
+
+impl RootFs {
+    /// What each layer is with all those below it: the chain IDs, lowest layer first.
+    ///
+    /// The chain ID of the lowest layer is its diff ID; that of every other is the digest of the text
+    /// of the chain ID below, a space, and the layer's diff ID. The last names the whole file system.
+    /// Digests are computed with the algorithm of the layer's diff ID, sha256 where that is unknown.
+    ///
+    /// Source: image-spec v1.1.1, "Layer ChainID".
+    #[must_use]
+    pub fn chain_ids(&self) -> Vec<Digest> {
+        let mut chain: Vec<Digest> = Vec::with_capacity(self.diff_ids.len());
+        for diff_id in &self.diff_ids {
+            let id = match chain.last() {
+                None => diff_id.clone(),
+                Some(below) => {
+                    let algorithm = diff_id.algorithm().unwrap_or_default();
+                    algorithm.digest(format!("{below} {diff_id}").as_bytes())
+                }
+            };
+            chain.push(id);
+        }
+        chain
+    }
+}
+
+/// One step of an image's making.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// When, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// By what command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// What for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whether it made no layer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty_layer: bool,
+    /// Fields unknown to longshore.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl History {
+    /// The step as its author wrote it, or nearly: without the shell and the marks that builders put
+    /// around it. `None` where the image does not say.
+    ///
+    /// ```
+    /// # use longshore_core::History;
+    /// let step = History {
+    ///     created_by: Some("/bin/sh -c #(nop)  CMD [\"bash\"]".to_owned()),
+    ///     ..History::default()
+    /// };
+    /// assert_eq!(step.instruction().as_deref(), Some("CMD [\"bash\"]"));
+    /// ```
+    #[must_use]
+    pub fn instruction(&self) -> Option<Cow<'_, str>> {
+        self.created_by.as_deref().map(clean)
+    }
+}
+
+/// Takes off what the classic builder and BuildKit add to an instruction.
+fn clean(created_by: &str) -> Cow<'_, str> {
+    let text = created_by.trim();
+    let text = text.strip_prefix(NO_OPERATION).unwrap_or(text);
+    let text = text.strip_suffix(BUILDKIT).unwrap_or(text).trim();
+    let command = text.strip_prefix("RUN ").unwrap_or(text).strip_prefix(SHELL);
+    match command {
+        Some(command) => Cow::Owned(format!("RUN {}", command.trim())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// The shell that both builders run commands with.
+const SHELL: &str = "/bin/sh -c";
+/// What the classic builder puts before instructions that run nothing.
+const NO_OPERATION: &str = "/bin/sh -c #(nop)";
+/// What BuildKit puts after instructions.
+const BUILDKIT: &str = "# buildkit";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_lose_what_builders_put_around_them() {
+        for (written, shown) in [
+            ("/bin/sh -c #(nop) ADD file:abc in / ", "ADD file:abc in /"),
+            ("/bin/sh -c #(nop)  CMD [\"bash\"]", "CMD [\"bash\"]"),
+            ("RUN /bin/sh -c apt-get update # buildkit", "RUN apt-get update"),
+            ("/bin/sh -c apt-get update", "RUN apt-get update"),
+            ("COPY a b # buildkit", "COPY a b"),
+            ("RUN |1 A=b /bin/sh -c echo hi # buildkit", "RUN |1 A=b /bin/sh -c echo hi"),
+            ("", ""),
+        ] {
+            let step = History { created_by: Some(written.to_owned()), ..History::default() };
+            assert_eq!(step.instruction().unwrap(), shown, "{written}");
+        }
+        assert_eq!(History::default().instruction(), None);
+    }
+
+    /// Computed with `printf '%s %s' … | sha256sum` over the digests of "a", "b" and "c".
+    #[test]
+    fn chain_ids_are_those_computed_by_hand() {
+        let diff_ids: Vec<Digest> = [b"a", b"b", b"c"].iter().map(|c| Digest::sha256(*c)).collect();
+        let rootfs = RootFs { kind: "layers".to_owned(), diff_ids };
+        let chain: Vec<String> = rootfs.chain_ids().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            chain,
+            [
+                "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+                "sha256:51c0c8ace48498d6f5fee6b0592cc06f2da0f3cbe09c5a34a97dce85c3889676",
+                "sha256:2fce7f8ce91bcf0a1428b36e1024639fdbd9469eea762dba98aa749631885106",
+            ]
+        );
+        assert!(RootFs::default().chain_ids().is_empty());
+    }
 }

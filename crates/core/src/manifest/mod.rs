@@ -8,24 +8,20 @@ mod artifact;
 mod canonical;
 mod check;
 mod config;
-mod history;
 mod image;
 mod index;
 mod raw;
-mod rootfs;
 mod schema1;
 mod shape;
 mod view;
 
 pub use artifact::ArtifactManifest;
 pub use canonical::canonical_json;
-pub use config::{CONFIG_LIMIT, ContainerConfig, ImageConfig};
-pub use history::History;
+pub use config::{CONFIG_LIMIT, ContainerConfig, History, ImageConfig, RootFs};
 pub use image::ImageManifest;
 pub use index::Index;
 pub(crate) use index::{is_attestation, missing};
 pub use raw::RawManifest;
-pub use rootfs::RootFs;
 pub use schema1::{Ancestor, Schema1, Schema1History, Schema1Layer};
 #[cfg(feature = "signatures")]
 pub use schema1::{PublicKey, Signer, SigningKey, Verified};
