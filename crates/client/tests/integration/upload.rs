@@ -234,7 +234,7 @@ async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_redirected_is_sent_there() {
+async fn a_single_request_that_is_redirected_becomes_a_session_there() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     // A single request becomes a session, whose first request has no body.
@@ -249,7 +249,13 @@ async fn an_upload_that_is_redirected_is_sent_there() {
     );
     server.expect(finish("/v2/c/d/blobs/uploads/7", &descriptor, CONTENT));
     single.push_blob(&descriptor, Bytes::from_static(CONTENT).into()).await.unwrap();
-    // By hand, it is the caller who has the content once more.
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_upload_by_hand_is_repeated_where_it_was_redirected() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
     server.expect(patch("/v2/u/1", b"01234").answer(308).header("location", "/v2/w/1"));
     server.expect(patch("/v2/w/1", b"01234").header("location", "/v2/w/2"));
@@ -264,7 +270,13 @@ async fn an_upload_that_is_redirected_is_sent_there() {
     upload.append(bytes(b"01234"), 5).await.unwrap();
     upload.finish_with(&descriptor.digest, bytes(b"56789"), 5).await.unwrap_err();
     upload.finish_with(&descriptor.digest, bytes(b"56789"), 5).await.unwrap();
-    // One that leads in circles ends.
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_upload_that_is_redirected_in_circles_ends() {
+    let server = Script::start().await;
+    let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
     for _ in 0..5 {
         let put = finish("/v2/u/1", &descriptor, CONTENT).answer(307);

@@ -281,8 +281,7 @@ async fn a_stream_under_way_is_finished_before_the_server_ends() {
     let mut connection = Connection::open(server.address, 1_000).await;
     connection.get(1, &path).await;
     connection.read_until(|came| came.data.contains_key(&1)).await;
-    let stopping = tokio::spawn(server.stop());
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let stopping = server.begin_to_stop().await;
     connection.make_room(0, 1 << 20).await;
     connection.make_room(1, 1 << 20).await;
     connection.read_to_end().await;

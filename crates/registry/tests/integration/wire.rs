@@ -7,6 +7,7 @@ use longshore_core::Digest;
 use longshore_registry::{Builder, Registry, TestRegistry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -35,6 +36,17 @@ impl Server {
 
     pub(crate) async fn stop(self) {
         self.registry.stop().await.unwrap();
+    }
+
+    /// Begins to stop, and waits until it takes no more connections. The task ends when it has stopped.
+    pub(crate) async fn begin_to_stop(self) -> JoinHandle<()> {
+        let address = self.address;
+        let stopping = tokio::spawn(self.stop());
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!stopping.is_finished(), "it waits for nothing");
+        stopping
     }
 }
 
@@ -243,13 +255,7 @@ async fn a_request_under_way_is_finished_before_the_server_ends() {
     stream.write_all(head.as_bytes()).await.unwrap();
     // Another request has been answered, so the first one has been taken, too.
     server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await;
-    let address = server.address;
-    let stopping = tokio::spawn(server.stop());
-    // It has begun to stop when it takes no more connections.
-    while TcpStream::connect(address).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    assert!(!stopping.is_finished());
+    let stopping = server.begin_to_stop().await;
     stream.write_all(b"llo").await.unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).await.unwrap();
