@@ -94,8 +94,24 @@ impl Authenticator {
         match method {
             Method::Basic if self.settings.basic == BasicUse::Never => Ok(None),
             Method::Basic => Ok(credential.basic()),
-            Method::Bearer(service) => self.token(access, &service, &credential, &wanted).await,
+            Method::Bearer(service) => {
+                match self.token(access, &service, &credential, &wanted).await {
+                    Err(refusal) if self.may_have_expired(&credential, &refusal) => {
+                        match self.credential(access).await? {
+                            same if same == credential => Err(refusal),
+                            newer => self.token(access, &service, &newer, &wanted).await,
+                        }
+                    }
+                    outcome => outcome,
+                }
+            }
         }
+    }
+
+    /// Whether a token service may have refused a credential because it has expired.
+    fn may_have_expired(&self, credential: &Arc<Credential>, refusal: &TransportError) -> bool {
+        let refused = matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Denied);
+        refused && self.cache().may_have_expired(credential)
     }
 
     /// Learns from a 401 how the registry authenticates; returns the scopes that it names.

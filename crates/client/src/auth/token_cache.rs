@@ -144,14 +144,19 @@ impl TokenCache {
         if self.repositories.peek(repository) != Some(&owner) {
             return true;
         }
-        let now = Instant::now();
-        let given = self.credentials.peek(&owner).map(|known| known.given);
-        let is_old = given.is_none_or(|given| now - given >= MAY_HAVE_EXPIRED);
-        let may_have_expired = is_old || owner.is_expired(now);
+        let may_have_expired = self.may_have_expired(&owner);
         if may_have_expired {
             self.drop_credential(&owner);
         }
         may_have_expired
+    }
+
+    /// Whether a credential has expired, or is old enough that it may have without saying so.
+    pub(super) fn may_have_expired(&self, credential: &Arc<Credential>) -> bool {
+        let now = Instant::now();
+        let given = self.credentials.peek(credential).map(|known| known.given);
+        let is_old = given.is_none_or(|given| now - given >= MAY_HAVE_EXPIRED);
+        is_old || credential.is_expired(now)
     }
 
     /// The credential that a header was made of, or that its token was got with.

@@ -149,9 +149,9 @@ impl Credential {
     /// The same, which expires this long from now. Without it, a credential does not say how long it
     /// is good for.
     ///
-    /// A client asks the store again before it uses an expired one. A 403 is answered by asking
-    /// again, too, if the credential has expired or the store gave it more than 10 minutes ago; the
-    /// request is sent once more if the store then has another one.
+    /// A client asks the store again before it uses an expired one. It also asks again after a 403,
+    /// or the refusal of a token service, if the credential has expired or the store gave it more than
+    /// 10 minutes ago; the request is sent once more if the store then has another one.
     ///
     /// For stores that know it: the passwords of AWS ECR are good for 12 hours, for example.
     #[must_use]

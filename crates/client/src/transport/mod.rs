@@ -141,6 +141,11 @@ impl TransportError {
         self.fault
     }
 
+    /// The kind of what to tell people.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
     /// What to tell people.
     #[must_use]
     pub fn into_error(self) -> Error {

@@ -252,6 +252,33 @@ async fn a_403_to_a_token_is_answered_with_a_token_for_a_newer_credential() {
 }
 
 #[tokio::test]
+async fn a_token_service_that_refuses_an_old_credential_is_asked_with_a_newer_one() {
+    let server = Script::start().await;
+    let token = |basic: &str| Exchange::new("GET", PULL).with("authorization", basic);
+    let good = |token: &str| format!("{{\"token\":\"{token}\",\"expires_in\":60}}");
+    server.expect(challenged(&server));
+    server.expect(token(OLD).body(good("t1")));
+    server.expect(tags().with("authorization", "Bearer t1").body(listed()));
+    server.expect(token(OLD).answer(401));
+    server.expect(token(NEW).body(good("t2")));
+    server.expect(tags().with("authorization", "Bearer t2").body(listed()));
+    // The store has nothing newer, and what it gave is new, then.
+    server.expect(token(NEW).answer(401));
+    server.expect(token(NEW).answer(401));
+    let store = Rotating::new([password("old"), password("new")]);
+    let repository = at(&server, quick().credentials(store.clone()));
+    let refused = async || list(&repository).await.unwrap_err().kind() == ErrorKind::Unauthorized;
+    list(&repository).await.unwrap();
+    advance(Duration::from_secs(601)).await;
+    list(&repository).await.unwrap();
+    assert_eq!(store.asked(), 2);
+    advance(Duration::from_secs(601)).await;
+    assert!(refused().await);
+    assert!(refused().await);
+    server.finish();
+}
+
+#[tokio::test]
 async fn a_403_to_a_stream_is_not_answered_and_the_next_request_has_the_newer_credential() {
     let server = Script::start().await;
     let begin = || Exchange::new("POST", "/v2/a/b/blobs/uploads/");
