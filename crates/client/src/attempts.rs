@@ -1,7 +1,7 @@
-//! When something is tried again: what is worth it, how often, and after how long.
+//! Decides what is tried again, how often, and after how long.
 //!
-//! The one rule for requests (`transport::retry`), small replies (`exchange`), downloads and uploads
-//! (`repository`). They keep to one [`RetryPolicy`]. Pure, but for the dice.
+//! Requests (`transport::retry`), small replies (`exchange`), downloads and uploads (`repository`)
+//! share these rules and one [`RetryPolicy`]. Pure, except for the random part of a wait.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::config::RetryPolicy;
 use crate::transport::Fault;
 use crate::transport::deadline::is_late;
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
     /// A reply with this status.
@@ -23,16 +23,17 @@ pub(crate) enum Outcome {
 /// The attempt that was made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// Which one it was, from 1.
+    /// Its number, from 1.
     pub(crate) number: usize,
-    /// Whether the request can be sent once more.
+    /// Whether the request can be sent again.
     pub(crate) replayable: bool,
-    /// Whether acting on it twice does no harm.
+    /// Whether processing the request twice is harmless.
     pub(crate) safe: bool,
 }
 
 impl RetryPolicy {
-    /// The wait before a request is sent again; `None` to hand on what came. `jitter` is from 0 to 1.
+    /// Returns the wait before a request is sent again; `None` to pass the outcome on. `jitter` is
+    /// from 0 to 1.
     pub(crate) fn judge(
         &self,
         outcome: Outcome,
@@ -54,8 +55,8 @@ impl RetryPolicy {
         }
     }
 
-    /// The wait after failure `number`, counted from 1; `None` if it was the last attempt, or if the
-    /// other end asks for too long a wait.
+    /// Returns the wait after failure `number`, counted from 1; `None` after the last attempt, or if
+    /// the server asks for too long a wait.
     fn wait_after(&self, number: usize, asked: Option<Duration>, jitter: f64) -> Option<Duration> {
         if number >= self.attempts.get() {
             return None;
@@ -73,20 +74,20 @@ impl RetryPolicy {
     }
 }
 
-/// Whether a reply says that the same may work soon. An upload asks how far it is, then.
+/// Whether a status is transient: the same request may soon succeed.
 ///
-/// 499 and 520 to 524 are those of nginx and Cloudflare for a connection that broke behind them.
+/// nginx (499) and Cloudflare (520 to 524) answer so if the connection behind them broke.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 499 | 500 | 502..=504 | 520..=524)
 }
 
-/// Whether a body broke on its way, so that asking again may help.
+/// Whether a connection broke or timed out, so that another attempt may help.
 pub(crate) fn is_broken(error: &Error) -> bool {
     let broke = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout);
     error.status().is_none() && broke && !is_late(error)
 }
 
-/// Failures in a row of one transfer. One that came further begins a new series.
+/// The failures in a row of one transfer. Progress begins a new series.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Series {
     failures: usize,
@@ -95,7 +96,7 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// Notes how far the transfer is.
+    /// Records how far the transfer is.
     pub(crate) fn reach(&mut self, position: u64) {
         if position >= self.reached.saturating_add(PROGRESS) {
             self.failures = 0;
@@ -103,8 +104,8 @@ impl Series {
         self.reached = self.reached.max(position);
     }
 
-    /// Counts a failure; returns the wait before the next attempt, if there is one. `asked` is the
-    /// wait that the other end asks for.
+    /// Counts a failure, and returns the wait before the next attempt, if there is one. `asked` is
+    /// the wait that the server asks for.
     pub(crate) fn fail(
         &mut self,
         policy: &RetryPolicy,
@@ -115,7 +116,7 @@ impl Series {
     }
 }
 
-/// 1 MiB: with less than this between failures, they count as one series.
+/// 1 MiB: failures with less progress between them count as one series.
 const PROGRESS: u64 = 1 << 20;
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! Maps with a limit, for what is remembered as long as a process runs. Know nothing of what is in them.
+//! Maps with a limit, for what a client remembers as long as it exists.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A map of at most `limit` entries: a new one replaces the one that was not used for the longest time.
+/// A map of at most `limit` entries. A new entry replaces the least recently used one.
 #[derive(Debug)]
 pub(crate) struct BoundedMap<K, V> {
     entries: HashMap<K, Entry<V>>,
     limit: usize,
-    /// Counts uses; an entry's own count says when it was used last.
+    /// Counts uses. Each entry keeps the count of its last use.
     uses: u64,
 }
 
@@ -24,7 +24,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         Self { entries: HashMap::new(), limit, uses: 0 }
     }
 
-    /// Uses an entry.
+    /// Returns an entry, which counts as a use.
     pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
         self.uses += 1;
         let entry = self.entries.get_mut(key)?;
@@ -32,7 +32,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         Some(&mut entry.value)
     }
 
-    /// Uses an entry, or adds it.
+    /// Returns an entry, added if it is missing. Counts as a use.
     pub(crate) fn get_or_insert_with(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         self.make_room(&key);
         self.uses += 1;
@@ -41,12 +41,12 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         &mut entry.value
     }
 
-    /// Reads an entry, which is no use of it.
+    /// Returns an entry without counting a use.
     pub(crate) fn peek(&self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    /// Adds an entry; returns the key of the one that it replaced to stay within the limit.
+    /// Adds an entry, and returns the key of the entry that was dropped for it, if any.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<K> {
         let oldest = self.make_room(&key);
         self.uses += 1;
@@ -54,7 +54,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         oldest
     }
 
-    /// Drops the oldest entry if a new one would be too many.
+    /// Drops the least recently used entry if a new one would exceed the limit.
     fn make_room(&mut self, key: &K) -> Option<K> {
         if self.entries.len() < self.limit || self.entries.contains_key(key) {
             return None;
@@ -77,7 +77,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
     }
 }
 
-/// What is known of each registry or origin, shared by threads. Bounded as a [`BoundedMap`].
+/// A [`BoundedMap`] by registry or origin, shared by threads.
 #[derive(Debug)]
 pub(crate) struct BoundedCache<K, V>(Mutex<BoundedMap<K, V>>);
 

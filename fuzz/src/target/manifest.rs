@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::texts;
 
-/// A manifest that was read has its own digest; its view, written and read again, is the same, and so
-/// it is after an edit that changes nothing.
+/// A manifest that was read has its own digest; its view, written and read again, is the same, and
+/// so it is after an edit that changes nothing.
 pub fn run(data: &[u8]) -> bool {
     if let Ok(document) = serde_json::from_slice::<Value>(data) {
         canonical_form_is_stable(&document);
@@ -25,17 +25,17 @@ pub fn run(data: &[u8]) -> bool {
         return false;
     };
     let media_type = Some(raw.media_type().clone());
-    let written = match &parsed {
+    let written = match parsed {
         Manifest::Image(image) => RawManifest::of_document(image, media_type),
         Manifest::Index(index) => RawManifest::of_document(index, media_type),
         _ => return false,
     };
     let written = written.expect("what was read can be written");
-    assert_eq!(written.parse().ok().as_ref(), Some(&parsed), "written");
+    assert_eq!(written.parse().ok(), Some(parsed), "written");
     // With a key twice, readers may differ.
     if raw.check_unambiguous().is_ok() {
         let edited = raw.edited(|_| {}).expect("what was read can be edited");
-        assert_eq!(edited.parse().ok().as_ref(), Some(&parsed), "edited");
+        assert_eq!(edited.parse().ok(), Some(parsed), "edited");
     }
     true
 }

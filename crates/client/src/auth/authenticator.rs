@@ -1,6 +1,7 @@
 //! Authenticates at one registry: learns its method, asks for credentials and gets tokens.
 //!
-//! Keeps all of that in its [`TokenCache`]. [`Auth`](super::Auth) decides when a request is sent again.
+//! Keeps all of that in its [`TokenCache`]. [`Auth`](super::Auth) decides when a request is sent
+//! again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(crate) struct Authenticator {
     config: Arc<Config>,
     settings: Authentication,
     cache: Mutex<TokenCache>,
-    /// One question to the store at a time: it may be one to a person.
+    /// Allows one question to the store at a time, because the store may ask a person.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -50,26 +51,26 @@ impl Authenticator {
         }
     }
 
-    /// As whom requests are sent, in a clause for errors.
+    /// Names the identity that requests are sent with, as a clause for errors.
     pub(crate) fn identity(&self, access: &Access) -> String {
         let cache = self.cache();
         let source = cache.source(&access.scopes.repository());
         source.unwrap_or("anonymous (the registry asked for no credentials)").to_owned()
     }
 
-    /// What must not show in errors.
+    /// Returns all secrets that must not show in errors.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         self.cache().secrets()
     }
 
-    /// How the registry authenticates, as far as that is cache.
+    /// Returns how the registry authenticates, if that is known.
     pub(crate) fn method(&self) -> Option<Method> {
         self.cache().method.clone()
     }
 
-    /// What to put into the `Authorization` header, as far as the registry's ways are cache.
+    /// Returns the `Authorization` header for a request, if the registry is known to need one.
     ///
-    /// Gets a token if there is none that covers what is wanted. `also` are scopes that the registry
+    /// Gets a token if none is kept that covers the scopes. `also` are scopes that the registry
     /// asked for itself.
     pub(crate) async fn authorization(
         &self,
@@ -121,7 +122,7 @@ impl Authenticator {
         };
         let challenges = Challenge::all(headers).map_err(unusable)?;
         self.credential(access).await?;
-        // Google's registries answer some requests without saying how: then as before.
+        // Google's registries answer some requests without a challenge: nothing changes then.
         if challenges.is_empty() {
             return Ok(Scopes::default());
         }
@@ -151,7 +152,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whether a 403 to nobody may be for want of being asked who one is; true once.
+    /// Whether a 403 to an anonymous request may mean that credentials are missing. True once.
     pub(crate) fn may_probe(&self) -> bool {
         let mut cache = self.cache();
         let may = cache.method.is_none() && !cache.probed;
@@ -159,13 +160,13 @@ impl Authenticator {
         may
     }
 
-    /// Drops what was refused: a token, or the credentials, which the store is asked for again. Says
-    /// whether the registry had taken it before.
+    /// Drops a refused token, or refused credentials, which the store is asked for again. Returns
+    /// whether the registry had accepted it before.
     pub(crate) fn forget(&self, refused: Option<&HeaderValue>) -> bool {
         refused.is_some_and(|refused| self.cache().forget(refused))
     }
 
-    /// Whether the store may have another credential than the one that was denied with this header.
+    /// Whether the store may have another credential than the one in this denied header.
     pub(crate) fn may_renew(&self, access: &Access, denied: &HeaderValue) -> bool {
         self.cache().may_renew(&access.scopes.repository(), denied)
     }
@@ -175,17 +176,17 @@ impl Authenticator {
         self.cache().presets.iter().any(|preset| preset.header == *header)
     }
 
-    /// Whether the registry took this, and has not refused it since.
+    /// Whether the registry accepted this header, and has not refused it since.
     pub(crate) fn has_taken(&self, header: &HeaderValue) -> bool {
         self.cache().marks(header).any(|taken| *taken)
     }
 
-    /// Keeps that the registry took this.
+    /// Records that the registry accepted this header.
     pub(crate) fn take(&self, header: &HeaderValue) {
         self.cache().take(header);
     }
 
-    /// As whom a repository is asked for. What may not be sent unencrypted is withheld here.
+    /// Returns the credential for a repository. One that must not be sent unencrypted is withheld.
     pub(crate) async fn credential(&self, access: &Access) -> Result<Arc<Credential>> {
         let repository = access.scopes.repository();
         if let Some(found) = self.cache().credential(&repository) {
@@ -201,7 +202,8 @@ impl Authenticator {
         Ok(found)
     }
 
-    /// A credential, if it may be sent to the registry; nobody else, for the reason that it may not.
+    /// Returns the credential if it may be sent to the registry, else an anonymous one that says
+    /// why.
     fn held_back(&self, access: &Access, found: Credential) -> Credential {
         let Some(danger) = access.danger.filter(|d| !d.is_accepted(found.leave())) else {
             return found;
@@ -217,15 +219,15 @@ impl Authenticator {
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
         let cache = self.cache();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
-        // The caller named the registry that it is for.
+        // The caller gave it for exactly this registry.
         let may_go = access.danger.is_none_or(|danger| danger.is_accepted(Leave::ThisMachine));
         let mut presets = cache.presets.iter().filter(|preset| may_go && !preset.refused);
         let preset = presets.find(covers)?;
         Some(preset.header.clone())
     }
 
-    /// A credential, if it may be sent to the token service that the registry names; nobody else. A
-    /// service that the caller set is meant as it is written.
+    /// Returns the credential if it may be sent to the token service that the registry names, else
+    /// an anonymous one. A service that the caller set gets it in any case.
     fn for_service(
         &self,
         access: &Access,
@@ -245,7 +247,7 @@ impl Authenticator {
         }
     }
 
-    /// What is done before the registry has asked for anything.
+    /// Authenticates before the registry has asked, as far as the settings say so.
     async fn open(&self, access: &Access) -> Result<Option<Method>, TransportError> {
         if let Some(service) = &self.settings.token_service {
             let method = Method::Bearer(Service::configured(service));
@@ -263,8 +265,8 @@ impl Authenticator {
         }
     }
 
-    /// A token that covers what is wanted, kept or new; Basic where the service fails and that is
-    /// offered too.
+    /// Returns a kept or new token that covers the scopes; Basic if the service fails and the
+    /// registry offers that too.
     async fn token(
         &self,
         access: &Access,
@@ -310,7 +312,7 @@ impl Authenticator {
         }
     }
 
-    /// Gets a token for a repository from the service, whatever is kept.
+    /// Gets a new token for a repository from the service.
     pub(crate) async fn fetch_token(
         &self,
         access: &Access,
@@ -350,7 +352,7 @@ impl Authenticator {
         let asked = Asked { registry, service, scopes: &wanted, credential: &credential };
         let fetched = token_service::fetch(&*self.transport, asked, &self.settings).await;
         match fetched {
-            // The refresh token has ended before the credentials it was given for.
+            // The refresh token expired before the credentials that it was given for.
             Err(_) if refresh.is_some() && service.login.is_none() => {
                 let asked = Asked { credential: &allowed, ..asked };
                 token_service::fetch(&*self.transport, asked, &self.settings).await
@@ -364,5 +366,5 @@ impl Authenticator {
     }
 }
 
-/// 5 minutes, then a token service that failed is asked again.
+/// 5 minutes. Then a token service that failed is asked again.
 const FALL_BACK: Duration = Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! How one would authenticate for a repository, found out step by step, and told.
+//! Finds out, step by step, how a client would authenticate for a repository.
 
 use std::sync::Arc;
 
@@ -15,48 +15,49 @@ use crate::credentials::Credential;
 use crate::redact::redacted;
 use crate::transport::{Body, TransportError};
 
-/// How a client authenticates for a repository. Holds no secret but the token, which does not show.
+/// How a client authenticates for a repository. Holds no secret but the token, which `Debug` hides.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inquiry {
-    /// What each source of credentials answered, in order: the last is the one that counts.
+    /// The answers of the sources of credentials, in order. The last one counts.
     pub looked: Vec<Looked>,
-    /// Who to be. Nobody, if the one found may not be sent there unencrypted.
+    /// The credential that is used; anonymous if the one found must not be sent there unencrypted.
     pub credential: Credential,
-    /// The `WWW-Authenticate` headers by which the registry asked; none if it asks for nothing.
+    /// The `WWW-Authenticate` headers of the registry; none if it asks for nothing.
     pub challenge: Vec<String>,
     /// The URL of the token service, if there is one.
     pub token_service: Option<String>,
-    /// What a token was asked for.
+    /// The scopes that a token was asked for.
     pub asked: Vec<Scope>,
     /// The token, if there is one.
     pub token: Option<Token>,
-    /// Why it came to an end before its time; the steps before are told all the same.
+    /// The error that ended the inquiry early. The results of the steps before are kept.
     pub failure: Option<Arc<Error>>,
-    /// The status of a request for the repository's tags with all that.
+    /// The status of an authenticated request for the repository's tags.
     pub status: Option<u16>,
 }
 
-/// One answer of a source of credentials.
+/// The answer of a source of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Looked {
-    /// Whether it gave credentials.
+    /// Whether it had credentials.
     pub found: bool,
-    /// Where they are from, or why there are none: one clause.
+    /// The source of the credentials, or why there are none, as one clause.
     pub told: String,
 }
 
-/// What an inquiry is about.
+/// The subject of an inquiry.
 pub(crate) struct Question {
-    /// The registry, and the scopes to ask for; the first says whose credentials to take.
+    /// The registry, and the scopes to ask for. The first scope names the repository whose
+    /// credentials are used.
     pub(crate) access: Access,
-    /// A URL to try, beside the registry's root.
+    /// A URL to try besides the registry's root.
     pub(crate) page: Option<Uri>,
 }
 
 impl Auth {
-    /// Finds out how one authenticates, without regard to what is known already.
+    /// Finds out how to authenticate, ignoring what is already known.
     pub(crate) async fn inquire(&self, question: &Question) -> Inquiry {
         let (mut inquiry, outcome) = self.look_and_go(question).await;
         inquiry.failure = outcome.err().map(Arc::new);
@@ -136,7 +137,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Asks the registry's root, and then the page, until one of them asks who is there.
+    /// Asks the registry's root, and then the page, until one of them sends a challenge.
     async fn challenge(
         &self,
         authenticator: &Authenticator,

@@ -1,4 +1,4 @@
-//! How a registry authenticates: the choice among what it offers. Pure.
+//! Chooses among the ways to authenticate that a registry offers. Pure.
 
 use http::Uri;
 use longshore_core::RegistryName;
@@ -16,29 +16,29 @@ pub(crate) enum Method {
     Bearer(Service),
 }
 
-/// A token service that may be given the credentials.
+/// A token service that may get the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
     pub(crate) realm: Uri,
     pub(crate) service: Option<String>,
-    /// Who to be there, in place of whom one is at the registry.
+    /// The login to use there in place of the registry's.
     pub(crate) login: Option<Login>,
-    /// Whether the registry takes Basic in place of its tokens.
+    /// Whether the registry also accepts Basic.
     pub(crate) basic_too: bool,
 }
 
 impl Service {
-    /// The one that was set by hand.
+    /// The service that the caller set.
     pub(crate) fn configured(service: &TokenService) -> Self {
         let TokenService { realm, service, login } = service.clone();
         Self { realm, service, login, basic_too: false }
     }
 }
 
-/// Chooses among challenges: a token service that may be used, else Basic.
+/// Chooses among challenges: a usable token service, else Basic.
 ///
 /// # Errors
-/// A clause that says why none of them will do.
+/// A clause that says why none of them can be used.
 pub(crate) fn choose(
     challenges: &[Challenge],
     registry: &Uri,
@@ -70,7 +70,7 @@ pub(crate) fn choose(
     Err(format!("the registry offers {} only, which is {why}", schemes.join(", ")))
 }
 
-/// The token service of a challenge, or the one that was set in its place.
+/// Returns the token service of a challenge, or the one that the caller set.
 fn service(
     bearer: &Bearer,
     registry: &Uri,
@@ -87,7 +87,7 @@ fn service(
     Ok(Service { realm, service, login: None, basic_too: false })
 }
 
-/// Whether a registry's token service wants a scope even where none is needed.
+/// Whether a registry's token service demands a scope even if none is needed.
 ///
 /// Google's refuses a request without one (2017, dxf's issue 28). Docker Hub's refuses this one.
 pub(crate) fn wants_catalog(registry: &RegistryName) -> bool {

@@ -1,9 +1,9 @@
 //! Answers challenges: the outermost layer of the transport.
 //!
-//! Owns who is told what: credentials go to the registry's own origin and to the token service it
-//! names, nowhere else. What a registry asked for once is remembered, so that later requests carry a
-//! token from the start. It does not know where credentials come from (`credentials`) nor what a
-//! request is for beyond its [`Access`].
+//! Sends credentials to the registry's own origin and to the token service that it names, and
+//! nowhere else. Remembers how a registry authenticates, so that later requests carry a token from
+//! the start. Does not know where credentials come from (`credentials`), nor what a request is for
+//! beyond its [`Access`].
 
 mod authenticator;
 mod challenge;
@@ -45,20 +45,21 @@ use crate::reply::{Identity, Secrets};
 use crate::transport::redirect::FinalUri;
 use crate::transport::{Body, Transport, TransportError, replay};
 
-/// What a request wants to do, carried in its extensions. One without it is sent as it is.
+/// The access that a request needs, carried in its extensions. A request without it is sent as it
+/// is.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
-    /// Whose credentials to use.
+    /// The registry whose credentials are used.
     pub(crate) registry: RegistryName,
-    /// The registry's root URL: credentials go to its origin only.
+    /// The registry's root URL. Credentials go to its origin only.
     pub(crate) root: Uri,
-    /// What keeps secrets from being sent there.
+    /// The reason not to send secrets there, if there is one.
     pub(crate) danger: Option<Danger>,
-    /// What a token is asked for.
+    /// The scopes of the token to ask for.
     pub(crate) scopes: Scopes,
 }
 
-/// How to authenticate, and with what.
+/// The settings and credentials of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) config: Arc<Config>,
@@ -67,7 +68,7 @@ pub(crate) struct Setup {
     pub(crate) presets: Vec<PresetToken>,
 }
 
-/// A token that the caller gives for a registry, for one scope or for everything there.
+/// A token that the caller gives for a registry, for one scope or for all.
 #[derive(Clone, Debug)]
 pub(crate) struct PresetToken {
     pub(crate) registry: RegistryName,
@@ -92,7 +93,7 @@ impl Auth {
         self.authenticators.get_or_insert_with(registry.clone(), new)
     }
 
-    /// An authenticator that knows nothing of its registry yet.
+    /// Makes an authenticator that knows nothing of its registry yet.
     fn fresh(&self, registry: &RegistryName) -> Authenticator {
         let own = self.setup.presets.iter().filter(|preset| preset.registry == *registry);
         let presets = own.filter_map(|preset| {
@@ -104,10 +105,10 @@ impl Auth {
         Authenticator::new(Arc::clone(&self.inner), &self.setup, settings, presets.collect())
     }
 
-    /// Renews what a 401 refused, and sends the request again if it can be.
+    /// Renews what a 401 refused, and sends the request again if possible.
     ///
-    /// What the registry took before, and now refuses, is sent once more as it is where there is
-    /// nothing newer: registries and the proxies before them refuse a good password now and then.
+    /// If there is nothing newer, an authorization that the registry accepted before is sent once
+    /// more: registries, and proxies in front of them, sometimes refuse a good password.
     async fn answer(
         &self,
         authenticator: &Authenticator,
@@ -118,13 +119,13 @@ impl Auth {
         let Refused { header, was_taken, reply, again } = refused;
         let was_taken = authenticator.forget(header.as_ref()) || was_taken;
         let asked = match authenticator.learn(access, reply.headers()).await {
-            // Whoever refused it does not know how this registry authenticates.
+            // What refused it, such as a proxy, does not know how this registry authenticates.
             Err(_) if was_taken && authenticator.method() == Some(Method::Basic) => {
                 Scopes::default()
             }
             asked => asked?,
         };
-        // A body that was streamed cannot be sent again: whoever sent it goes on from here.
+        // A streamed body cannot be sent again: the caller goes on from here.
         let Some(again) = again else { return Ok(reply) };
         let renewed = authenticator.authorization(access, &asked).await?;
         let given = || header.clone().filter(|header| was_taken && authenticator.is_given(header));
@@ -133,8 +134,8 @@ impl Auth {
         self.send_again(authenticator, again, reply, before, renewed, sent).await
     }
 
-    /// Answers a 403 where other credentials may help: those that were sent may have expired (ECR
-    /// says 403 then), or none were sent, because some registries never ask for them.
+    /// Answers a 403 if other credentials may help: the ones sent may have expired (ECR answers 403
+    /// then), or none were sent, because some registries never ask for them.
     async fn answer_denial(
         &self,
         authenticator: &Authenticator,
@@ -147,10 +148,10 @@ impl Auth {
             Some(header) => authenticator.may_renew(access, header),
             None => again.is_some() && authenticator.may_probe(),
         };
-        // A body that was streamed cannot be sent again: the next request has the newer credential.
+        // A streamed body cannot be sent again. The next request gets the newer credential.
         let Some(again) = again.filter(|_| may_help) else { return Ok(reply) };
         if header.is_none() {
-            // Whoever is nobody would be told the same once more.
+            // An anonymous request would get the same answer.
             if !authenticator.credential(access).await.is_ok_and(|found| !found.is_anonymous()) {
                 return Ok(reply);
             }
@@ -160,7 +161,7 @@ impl Auth {
         self.send_again(authenticator, again, reply, header, renewed, sent).await
     }
 
-    /// Sends a request once more if there is something new to send it with.
+    /// Sends a request once more if there is a new authorization for it.
     async fn send_again(
         &self,
         authenticator: &Authenticator,
@@ -185,8 +186,9 @@ impl Auth {
 /// A request that was refused.
 struct Refused {
     header: Option<HeaderValue>,
-    /// Whether the registry had taken the header before the request was sent. Requests that are
-    /// refused at the same time each know it: the first refusal makes the authenticator forget it.
+    /// Whether the registry had accepted the header before this request was sent. Each of several
+    /// requests that are refused at the same time keeps it, because the first refusal clears the
+    /// authenticator's own record.
     was_taken: bool,
     reply: Response<Body>,
     again: Option<Request<Body>>,
@@ -203,13 +205,13 @@ impl Transport for Auth {
         let authenticator = self.authenticator(&access.registry);
         let header = authenticator.authorization(&access, &Scopes::default()).await?;
         let again = replay(&request);
-        // What is refused is forgotten, and must not show in the refusal all the same.
+        // Kept here because a refused authorization is forgotten, but must not show in the error.
         let mut sent: Vec<_> = header.iter().cloned().collect();
         let was_taken = header.as_ref().is_some_and(|header| authenticator.has_taken(header));
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
         note(&authenticator, header.as_ref(), &reply);
-        // A storage behind a redirect has no business asking for the registry's credentials.
+        // A storage server behind a redirect must not get the registry's credentials.
         if reply.extensions().get::<FinalUri>().is_none_or(|uri| own(&access, &uri.0)) {
             let status = reply.status();
             let refused = Refused { header, was_taken, reply, again };
@@ -241,8 +243,8 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// Keeps what the registry took: with it, it did what was asked, or said that something is not there,
-/// as it does of every blob of a first push.
+/// Records that the registry accepted an authorization. A 404 counts as well: it is the answer for
+/// every blob of a first push.
 fn note(authenticator: &Authenticator, sent: Option<&HeaderValue>, reply: &Response<Body>) {
     let took = reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND;
     if let Some(sent) = sent.filter(|_| took) {

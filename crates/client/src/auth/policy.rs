@@ -1,4 +1,4 @@
-//! Settings: how one authenticates at a registry. Pure values.
+//! Settings of authentication, by registry. Pure values.
 
 use std::collections::HashMap;
 
@@ -8,36 +8,35 @@ use url::Url;
 
 use crate::credentials::{Login, user_info};
 
-/// How to authenticate at a registry; the default answers whatever it asks for.
+/// How to authenticate at a registry. The default answers whatever challenge comes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Authentication {
-    /// What is done before the registry has asked for anything.
+    /// How to begin, before the registry has sent a challenge.
     pub opening: Opening,
     /// Whether a user name and password may be sent to the registry itself.
     pub basic: BasicUse,
-    /// The token service to use, whatever the registry names. Then a token is there from the first
-    /// request on.
+    /// The token service to use in place of the one that the registry names. The first request then
+    /// already carries a token.
     pub token_service: Option<TokenService>,
-    /// The host to use in place of the one in the address of the token service that the registry names.
+    /// The host that replaces the one in the URL of the token service that the registry names.
     pub token_host: Option<RegistryName>,
-    /// What this client calls itself at token services. Without it, nothing; where OAuth2 wants a
-    /// name, `longshore`.
+    /// The `client_id` for token services. Default: none, or `longshore` if OAuth2 requires one.
     pub client_id: Option<String>,
-    /// Whether to ask for a refresh token too. It is used in place of the password from then on.
+    /// Whether to ask for a refresh token too, which then replaces the password.
     pub offline_token: bool,
 }
 
-/// What is done before a registry has asked for credentials.
+/// How to begin, before a registry has sent a challenge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Opening {
-    /// The first request goes out as nobody's, and its challenge is answered.
+    /// Send the first request anonymously, and answer its challenge.
     #[default]
     Anonymous,
-    /// `GET /v2/` is asked first how to authenticate.
+    /// Send `GET /v2/` first, to get a challenge.
     Probe,
-    /// User name and password, or the token in their place, go with the first request.
+    /// Send user name and password, or the token in their place, with the first request.
     Basic,
 }
 
@@ -45,14 +44,14 @@ pub enum Opening {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BasicUse {
-    /// Where it is all the registry offers, or where its token service fails.
+    /// Use it if the registry offers nothing else, or if its token service fails.
     #[default]
     Allowed,
-    /// Never: passwords go to token services only.
+    /// Never use it: passwords go to token services only.
     Never,
 }
 
-/// A token service that is set by hand.
+/// A token service that the caller sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenService {
     pub(crate) realm: Uri,
@@ -61,15 +60,15 @@ pub struct TokenService {
 }
 
 impl TokenService {
-    /// The token service at an http or https URL.
+    /// Takes the http or https URL of a token service.
     ///
-    /// User information in the URL is used there in place of other credentials. An http URL is a word
-    /// for sending credentials unencrypted.
+    /// User information in the URL replaces other credentials there. An http URL permits sending
+    /// credentials unencrypted.
     ///
-    /// - `service`: what the registry is called there, if the service wants to know.
+    /// - `service`: the registry's name there, if the service needs it.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is no such URL; the error quotes nothing of it.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not such a URL; the error does not quote it.
     pub fn new(url: &str, service: Option<&str>) -> Result<Self> {
         let bad = || {
             Error::new(ErrorKind::Invalid)
@@ -97,7 +96,7 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    /// The settings that hold for a registry.
+    /// Returns the settings for a registry.
     pub(crate) fn of(&self, registry: &RegistryName) -> &Authentication {
         self.registries.get(registry).unwrap_or(&self.default)
     }

@@ -1,4 +1,4 @@
-//! Tokens, and the reading of a service's reply.
+//! Tokens, and the parser of a token service's reply.
 
 use std::time::Duration;
 
@@ -12,28 +12,29 @@ use serde_json::Value;
 use super::scope::{Scope, Scopes};
 use crate::credentials::Secret;
 
-/// What a token service gave.
+/// A token that a token service issued.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Token {
     /// The token itself.
     pub secret: Secret,
-    /// How long it is good for, from its receipt on.
+    /// How long it is valid, counted from its receipt.
     pub lifetime: Duration,
-    /// What it gives access to, as the service or the token itself tells; `None` where neither does.
+    /// The access that it grants, as stated by the service or the token itself; `None` if neither
+    /// states it.
     pub granted: Option<Vec<Scope>>,
-    /// A refresh token, where one was asked for and given.
+    /// A refresh token, if one was asked for and given.
     pub refresh: Option<Secret>,
 }
 
 impl Token {
-    /// What goes into the `Authorization` header; `None` if no header can hold it.
+    /// Makes the `Authorization` header; `None` if no header can hold the token.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         header(&self.secret)
     }
 }
 
-/// A token as it goes into the `Authorization` header; `None` if no header can hold it.
+/// Makes the `Authorization` header of a token; `None` if no header can hold it.
 pub(crate) fn header(token: &Secret) -> Option<HeaderValue> {
     let text = Secret::new(format!("Bearer {}", token.expose()));
     let mut header = HeaderValue::from_str(text.expose()).ok()?;
@@ -41,18 +42,18 @@ pub(crate) fn header(token: &Secret) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// The token or password in an `Authorization` header, as it was sent.
+/// Returns the token or encoded password in an `Authorization` header.
 pub(crate) fn of_header(header: &HeaderValue) -> Option<Secret> {
     Some(Secret::new(header.to_str().ok()?.split_once(' ')?.1))
 }
 
-/// Reads the service's reply.
+/// Parses the service's reply.
 ///
-/// `token` is taken before `access_token`, where both are there. `issued_at` is not looked at: the
-/// lifetime counts from the receipt, whatever the service's clock says.
+/// `token` is preferred to `access_token`. `issued_at` is ignored: the lifetime counts from the
+/// receipt, whatever the service's clock says.
 ///
 /// # Errors
-/// A clause that says what is wrong with it, and quotes nothing.
+/// A clause that says what is wrong and quotes nothing.
 pub(crate) fn parse(body: &[u8]) -> Result<Token, &'static str> {
     #[derive(Deserialize)]
     struct Reply {
@@ -80,9 +81,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<Token, &'static str> {
     Ok(Token { secret: Secret::new(token), lifetime, granted, refresh })
 }
 
-/// The access that a token claims to give, if it is a JSON Web Token that tells.
+/// Returns the access that a token claims, if it is a JSON Web Token that states it.
 ///
-/// Its signature is not looked at: this is for people to read, and decides nothing.
+/// The signature is not checked: the result is for people to read, and decides nothing.
 ///
 /// Source: Docker Registry v2, "Token Authentication Implementation"; RFC 7519.
 fn access(token: &str) -> Option<Vec<Scope>> {
@@ -105,9 +106,9 @@ fn access(token: &str) -> Option<Vec<Scope>> {
     Some(access.map(|a| Scope::new(a.kind, a.name, a.actions.unwrap_or_default())).collect())
 }
 
-/// 60 s, as the specification has it where nothing is said.
+/// 60 s: the specification's default.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// A day: whatever is said, a token is renewed then.
+/// A day: a token is renewed then at the latest.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
 /// 128 KiB: the longest real tokens have a few KiB.
 pub(crate) const REPLY_LIMIT: usize = 128 << 10;

@@ -1,7 +1,7 @@
-//! What is kept of one registry: how it authenticates, who one is there, and the tokens it gave.
+//! The state of authentication at one registry: its method, the credentials and the tokens.
 //!
-//! Credentials and tokens are kept by value and up to a limit, so that a client that runs for months
-//! and whose passwords change does not grow.
+//! Credentials and tokens are kept by value and up to a limit, so that a client with changing
+//! passwords does not grow over months.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,62 +16,61 @@ use super::token::{self, Token};
 use crate::bounded::BoundedMap;
 use crate::credentials::{Credential, Secret};
 
-/// What is known of a registry so far.
+/// The state of authentication at one registry.
 pub(super) struct TokenCache {
     pub(super) method: Option<Method>,
-    /// Until when Basic takes the place of a token service that failed.
+    /// Until then, Basic replaces a token service that failed.
     pub(super) basic_until: Option<Instant>,
-    /// Whether it was asked how to authenticate after a 403 to nobody.
+    /// Whether the registry was asked how to authenticate after a 403 to an anonymous request.
     pub(super) probed: bool,
     pub(super) presets: Vec<Preset>,
-    /// The credential of each repository, and of the registry itself.
+    /// The credential for each repository, and for the registry itself.
     repositories: BoundedMap<Option<RepositoryName>, Arc<Credential>>,
-    /// Every credential that the store gave, also those that were refused since: errors must not show
-    /// them.
+    /// Every credential that the store gave, including refused ones: errors must not show them.
     credentials: BoundedMap<Arc<Credential>, Use>,
     grants: BoundedMap<GrantKey, Grant>,
 }
 
-/// Whose token it is, and what requests want; the token may be for more.
+/// A token's owner, and the scopes of the requests. The token may be for more.
 pub(super) type GrantKey = (Arc<Credential>, Scopes);
 
-/// What is known of a credential.
+/// The state of one credential.
 struct Use {
-    /// When the store gave it last.
+    /// When the store last gave it.
     given: Instant,
-    /// What it sends to the registry.
+    /// The header that it makes for the registry.
     header: Option<HeaderValue>,
     /// The refresh token that the service gave in place of the credential.
     refresh: Option<Secret>,
-    /// Whether the registry has taken it, and not refused it since; so too below.
+    /// Whether the registry accepted it, and has not refused it since. The same below.
     taken: bool,
 }
 
-/// The tokens for one purpose, one at a time.
+/// The current token for one purpose.
 #[derive(Default)]
 struct Grant {
-    /// One request to the token service at a time.
+    /// Allows one request to the token service at a time.
     gate: Arc<tokio::sync::Mutex<()>>,
-    /// What was asked of the service last. Worth knowing without the token, too.
+    /// The scopes last asked for. Kept when the token is gone.
     asked: Scopes,
-    /// Gone once it was refused or has expired.
+    /// `None` after it was refused or has expired.
     token: Option<Held>,
 }
 
-/// A token that is good until it expires.
+/// A token and its state.
 struct Held {
     header: HeaderValue,
     expires: Instant,
     taken: bool,
 }
 
-/// A token that the caller gave, for one scope or for everything.
+/// A token that the caller gave, for one scope or for all.
 #[derive(Clone)]
 pub(crate) struct Preset {
     pub(crate) scopes: Option<Scopes>,
     pub(crate) header: HeaderValue,
     pub(crate) taken: bool,
-    /// Refused, and not taken since: it is not sent of itself any more.
+    /// Whether it was refused, and not accepted since. It is then sent only as a last resort.
     pub(crate) refused: bool,
 }
 
@@ -88,8 +87,7 @@ impl TokenCache {
         }
     }
 
-    /// The credential of a repository, if the store gave one that was not refused and does not expire
-    /// on its way.
+    /// Returns the credential for a repository, unless it was refused or is about to expire.
     pub(super) fn credential(
         &mut self,
         repository: &Option<RepositoryName>,
@@ -103,12 +101,12 @@ impl TokenCache {
         Some(found)
     }
 
-    /// Where the credential of a repository is from.
+    /// Returns where the credential for a repository comes from.
     pub(super) fn source(&self, repository: &Option<RepositoryName>) -> Option<&str> {
         self.repositories.peek(repository).map(|credential| credential.source())
     }
 
-    /// Keeps what the store gave for a repository.
+    /// Keeps the credential that the store gave for a repository.
     pub(super) fn keep(
         &mut self,
         repository: Option<RepositoryName>,
@@ -128,13 +126,13 @@ impl TokenCache {
         }
     }
 
-    /// Makes the store be asked again wherever this credential is used.
+    /// Drops a credential everywhere it is used, so that the store is asked again.
     pub(super) fn drop_credential(&mut self, credential: &Arc<Credential>) {
         self.repositories.retain(|_, used| used != credential);
     }
 
-    /// Whether another credential may help where this header was denied: the repository has another
-    /// one since, or the store is asked for it next, as this one may have expired.
+    /// Whether another credential may help after this header was denied: the repository already has
+    /// another one, or this one may have expired and is dropped.
     pub(super) fn may_renew(
         &mut self,
         repository: &Option<RepositoryName>,
@@ -151,7 +149,7 @@ impl TokenCache {
         may_have_expired
     }
 
-    /// Whether a credential has expired, or is old enough that it may have without saying so.
+    /// Whether a credential has expired, or states no expiry and is old enough to have expired.
     pub(super) fn may_have_expired(&self, credential: &Arc<Credential>) -> bool {
         let now = Instant::now();
         let given = self.credentials.peek(credential).map(|known| known.given);
@@ -159,7 +157,7 @@ impl TokenCache {
         is_old || credential.is_expired(now)
     }
 
-    /// The credential that a header was made of, or that its token was got with.
+    /// Finds the credential that a header was made from, or that its token was issued for.
     fn owner(&self, header: &HeaderValue) -> Option<Arc<Credential>> {
         let own =
             self.credentials.iter().filter(|(_, known)| known.header.as_ref() == Some(header));
@@ -171,12 +169,12 @@ impl TokenCache {
         own.next().or_else(|| self.grants.iter().find_map(of_token))
     }
 
-    /// The refresh token that the service gave in place of a credential.
+    /// Returns the refresh token that the service gave in place of a credential.
     pub(super) fn refresh(&self, credential: &Arc<Credential>) -> Option<Secret> {
         self.credentials.peek(credential)?.refresh.clone()
     }
 
-    /// Who asks for a token waits here, so that one request is made for all.
+    /// Returns the lock under which a token is asked for, so that one request serves all who wait.
     pub(super) fn gate(&mut self, key: &GrantKey) -> Arc<tokio::sync::Mutex<()>> {
         if let Some(grant) = self.grants.get(key) {
             return Arc::clone(&grant.gate);
@@ -187,7 +185,7 @@ impl TokenCache {
         gate
     }
 
-    /// A token that covers what is wanted, and does not expire on its way.
+    /// Finds a token that covers the scopes and is not about to expire.
     pub(super) fn token(
         &mut self,
         owner: &Arc<Credential>,
@@ -201,12 +199,12 @@ impl TokenCache {
         Some(self.grants.get(&key)?.token.as_ref()?.header.clone())
     }
 
-    /// What the service was asked for last, for this purpose.
+    /// Returns the scopes last asked for, for this purpose.
     pub(super) fn asked(&self, key: &GrantKey) -> Scopes {
         self.grants.peek(key).map(|grant| grant.asked.clone()).unwrap_or_default()
     }
 
-    /// Keeps what the service gave to somebody who asked for these scopes at this time.
+    /// Keeps the token that the service gave for these scopes at this time.
     pub(super) fn keep_token(&mut self, key: GrantKey, asked: Scopes, token: &Token, at: Instant) {
         self.drop_expired();
         if let (Some(refresh), Some(credential)) =
@@ -223,7 +221,7 @@ impl TokenCache {
         self.grants.insert(key, Grant { gate, asked, token: held });
     }
 
-    /// Drops every token that is not sent any more, as it would expire on its way.
+    /// Drops every token that has expired or is about to.
     fn drop_expired(&mut self) {
         let soon = Instant::now() + EARLY;
         self.grants.values_mut().for_each(|grant| {
@@ -231,7 +229,7 @@ impl TokenCache {
         });
     }
 
-    /// What must not show in errors.
+    /// Returns all secrets that must not show in errors.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let credentials = self.credentials.iter().flat_map(|(credential, _)| credential.secrets());
         let refresh = self.credentials.iter().filter_map(|(_, known)| known.refresh.clone());
@@ -241,14 +239,14 @@ impl TokenCache {
         credentials.chain(refresh).chain(headers.filter_map(token::of_header)).collect()
     }
 
-    /// Keeps that the registry took this.
+    /// Records that the registry accepted this header.
     pub(super) fn take(&mut self, header: &HeaderValue) {
         self.marks(header).for_each(|taken| *taken = true);
         let presets = self.presets.iter_mut().filter(|preset| preset.header == *header);
         presets.for_each(|preset| preset.refused = false);
     }
 
-    /// Where it is kept whether this was taken.
+    /// Finds every record of whether this header was accepted.
     pub(super) fn marks(&mut self, header: &HeaderValue) -> impl Iterator<Item = &mut bool> {
         let Self { credentials, grants, presets, .. } = self;
         let credentials = credentials.values_mut().filter(|c| c.header.as_ref() == Some(header));
@@ -259,8 +257,8 @@ impl TokenCache {
         own.chain(tokens.map(|token| &mut token.taken)).chain(presets.map(|p| &mut p.taken))
     }
 
-    /// Drops what was refused: a token, or the credentials, which the store is asked for again. Says
-    /// whether the registry had taken it before.
+    /// Drops a refused token, or refused credentials, which the store is asked for again. Returns
+    /// whether the registry had accepted it before.
     pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
         let was_taken = self.marks(refused).fold(false, |was, taken| was | std::mem::take(taken));
         self.grants.values_mut().for_each(|grant| {
@@ -280,11 +278,12 @@ impl TokenCache {
     }
 }
 
-/// 5 s: what is about to expire would do so on its way. Less than any real lifetime.
+/// 5 s: a token or credential that expires sooner might expire in transit. Less than any real
+/// lifetime.
 const EARLY: Duration = Duration::from_secs(5);
 
-/// 10 min: no cloud's credentials live for less (AWS: 15 min), and a store that asks a person or runs a
-/// program is not asked after each of many denials.
+/// 10 min: no cloud's credentials live for less (AWS: 15 min). A store that asks a person or runs a
+/// program is asked no more often after denials.
 const MAY_HAVE_EXPIRED: Duration = Duration::from_secs(600);
 
 /// 1024 repositories, credentials and tokens are kept for each registry. A token has a few KiB.

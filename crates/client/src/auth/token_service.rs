@@ -1,4 +1,4 @@
-//! Asking a token service.
+//! Gets tokens from a token service.
 
 use http::{Response, StatusCode, Uri};
 use longshore_core::{Error, ErrorKind};
@@ -15,7 +15,7 @@ use crate::reply::{Identity, Reply, Secrets};
 use crate::transport::trial::ValidCertificate;
 use crate::transport::{Body, Transport, TransportError};
 
-/// What is asked, where, and as whom.
+/// A request for a token: the service, the scopes and the credential.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     /// The root of the registry that the token is for.
@@ -25,7 +25,7 @@ pub(super) struct Asked<'a> {
     pub(super) credential: &'a Credential,
 }
 
-/// Gets a token, by the first way that the service knows.
+/// Gets a token in the first way that the service supports.
 pub(super) async fn fetch(
     transport: &dyn Transport,
     asked: Asked<'_>,
@@ -47,7 +47,7 @@ pub(super) async fn fetch(
             Error::new(ErrorKind::Unauthorized)
                 .detail(format!("the address of the token service {host} cannot be used"))
         })?;
-        // What was accepted of another registry was not for this one's secrets.
+        // A certificate accepted for another registry is not good enough for this one's secrets.
         if Origin::of(registry) != Origin::of(&service.realm) {
             request.extensions_mut().insert(ValidCertificate);
         }
@@ -57,7 +57,7 @@ pub(super) async fn fetch(
         }
         let unknown = way.is_unknown(reply.status().as_u16());
         let error = refused(reply, &service.realm, credential).await;
-        // The first refusal is the one to tell: the other ways were second best.
+        // The first refusal is reported: the other ways are fallbacks.
         refusal.get_or_insert(error);
         if !unknown {
             break;
@@ -66,7 +66,7 @@ pub(super) async fn fetch(
     Err(refusal.unwrap_or_else(|| Error::new(ErrorKind::Unauthorized)).into())
 }
 
-/// A failure on the way to a token service, which may be at another host than the registry.
+/// Names the token service in a failure, because it may be at another host than the registry.
 fn asking(error: TransportError) -> TransportError {
     let (fault, error) = (error.fault(), error.into_error());
     TransportError::new(fault, blamed(error))
@@ -77,12 +77,12 @@ fn blamed(error: Error) -> Error {
     error.with_clause(clause)
 }
 
-/// The thing that an error is about.
+/// Names the token service in errors.
 fn name(realm: &Uri) -> String {
     format!("token service {}", redacted(realm))
 }
 
-/// What a reply without a token says went wrong.
+/// Makes an error of a reply without a token.
 async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential) -> Error {
     let status = reply.status();
     let who = credential.source();
@@ -91,10 +91,10 @@ async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential
     reply.extensions_mut().insert(Identity { who: who.to_owned(), secrets });
     let error = Reply::new(reply, realm).into_error().await;
     match status.as_u16() {
-        // It is about what was asked for, too.
+        // This is about the thing asked for at the registry, too.
         401 | 403 => error.detail(format!("the {} refused {who}", name(realm))),
         408 | 429 | 500 | 502..=599 => error.at(name(realm)),
-        // What is not found there, say, is not what was asked for at the registry.
+        // A 404 there, for example, does not mean that the thing asked for at the registry is missing.
         status => Error::new(ErrorKind::Unauthorized)
             .at(name(realm))
             .detail(format!("it issued no token to {who} (HTTP {status})"))

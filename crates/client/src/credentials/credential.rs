@@ -1,4 +1,4 @@
-//! Who to be at a registry, and how that is known.
+//! A credential for a registry, and where it comes from.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use super::Secret;
 
-/// Who to be at a registry, and how that is known.
+/// A credential for a registry, and where it comes from.
 ///
-/// Two are equal if they prove the same and come from the same source, whenever they expire.
+/// The time of expiry does not count when two are compared.
 #[derive(Clone, Debug)]
 pub struct Credential {
     proof: Proof,
@@ -23,25 +23,25 @@ pub struct Credential {
     expires: Option<Instant>,
 }
 
-/// How far a credential may go unencrypted.
+/// How far a credential may be sent unencrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Leave {
-    /// Nowhere: it was not made for exactly this host and port, but for a pattern, for a host on any
-    /// port, or for all registries; or it was made for `https://`.
+    /// Nowhere: it was not stored for exactly this host and port, but for a pattern, a host on any
+    /// port, or all registries; or it was stored for `https://`.
     #[default]
     Nowhere,
-    /// Within this machine: it was made for exactly this host and port.
+    /// Within this machine: it was stored for exactly this host and port.
     ThisMachine,
-    /// Anywhere: whoever made it said so.
+    /// Anywhere: the caller or the entry says so.
     Anywhere,
 }
 
-/// What proves it.
+/// The content of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Proof {
     Nothing,
     Login(Login),
-    /// An OAuth2 refresh token, and the user it came with.
+    /// An OAuth2 refresh token and its user.
     Identity(Login),
     Token(Secret),
     Authorization(Secret),
@@ -56,11 +56,11 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// What a [`Credential`] consists of.
+/// The kind of a [`Credential`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CredentialKind {
-    /// Nothing: nobody in particular.
+    /// No credential: requests are anonymous.
     Anonymous,
     /// A user name and a password.
     Login,
@@ -73,7 +73,7 @@ pub enum CredentialKind {
 }
 
 impl Credential {
-    /// Nobody. `reason` is a clause that says why, such as "no entry in config.json".
+    /// Makes an anonymous credential. `reason` is a clause, such as "no entry in config.json".
     #[must_use]
     pub fn anonymous(reason: impl fmt::Display) -> Self {
         Self {
@@ -84,16 +84,16 @@ impl Credential {
         }
     }
 
-    /// A user with a password. `source` says where it is from, and becomes part of errors:
+    /// Takes a user name and a password. `source` says where they come from, and is part of errors:
     /// "credentials from `source`".
     #[must_use]
     pub fn login(user: impl Into<String>, password: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Login(Login { user: user.into(), password }), source)
     }
 
-    /// A refresh token for the registry's token service.
+    /// Takes a refresh token for the registry's token service.
     ///
-    /// - `user`: who it was given to; where that is not known, any name, or none.
+    /// - `user`: the user that it was issued to; any name, or none, if that is unknown.
     ///
     /// Source: Docker Registry v2, "Authenticate with OAuth2".
     #[must_use]
@@ -105,55 +105,54 @@ impl Credential {
         Self::from(Proof::Identity(Login { user: user.into(), password: token }), source)
     }
 
-    /// A token that the registry takes as it is: `Authorization: Bearer <token>`.
+    /// Takes a token that is sent to the registry as it is: `Authorization: Bearer <token>`.
     #[must_use]
     pub fn registry_token(token: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Token(token), source)
     }
 
-    /// The whole value of an `Authorization` header, such as `Basic dTpw`.
+    /// Takes the whole value of an `Authorization` header, such as `Basic dTpw`.
     ///
-    /// It takes the place of Basic at the registry and at its token service; a `Bearer` value goes to
-    /// the registry alone.
+    /// It replaces Basic at the registry and at its token service. A `Bearer` value goes to the
+    /// registry only.
     #[must_use]
     pub fn authorization(value: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Authorization(value), source)
     }
 
-    /// What a request's own `Authorization` header says.
+    /// Takes a request's own `Authorization` header.
     pub(crate) fn of_header(header: &HeaderValue) -> Self {
         let value = header.to_str().unwrap_or_default();
         Self::authorization(Secret::new(value), "the request")
     }
 
-    /// The same, which may be sent to this registry unencrypted, or to whoever shows any certificate.
+    /// Permits sending it to this registry unencrypted, or to a server with any certificate.
     ///
-    /// Files say it by an entry under `http://host`, which is for that very registry, be it on this
-    /// machine or not: it is what logging in there over plain HTTP writes. TLS is still used where the
-    /// settings have it.
+    /// In files, an entry under `http://host` says the same for exactly that registry, on this
+    /// machine or not. Logging in over plain HTTP writes such an entry. TLS is still used where the
+    /// settings say so.
     ///
-    /// The other way to ask for that is to set the registry's scheme to
-    /// [`Scheme::Http`](crate::Scheme::Http). Within this machine (`localhost` and loopback addresses,
-    /// reached without a proxy) an entry for exactly that host and port needs neither.
+    /// The other way is to set the registry's scheme to [`Scheme::Http`](crate::Scheme::Http).
+    /// Within this machine (`localhost` and loopback addresses, reached without a proxy) an entry
+    /// for exactly that host and port needs neither.
     #[must_use]
     pub fn over_plain_http(self) -> Self {
         self.with_leave(Leave::Anywhere)
     }
 
-    /// The same, which may go this far unencrypted, if it might not go farther already.
+    /// Permits sending it this far unencrypted, unless it may already go farther.
     pub(crate) fn with_leave(mut self, leave: Leave) -> Self {
         self.leave = self.leave.max(leave);
         self
     }
 
-    /// The same, which expires this long from now. Without it, a credential does not say how long it
-    /// is good for.
+    /// Sets the time of expiry, counted from now. Default: unknown.
     ///
-    /// A client asks the store again before it uses an expired one. It also asks again after a 403,
-    /// or the refusal of a token service, if the credential has expired or the store gave it more than
-    /// 10 minutes ago; the request is sent once more if the store then has another one.
+    /// A client asks the store again before it uses an expired credential. It also asks again after
+    /// a 403, or the refusal of a token service, if the credential has expired or the store gave it
+    /// more than 10 minutes ago; the request is sent once more if the store then has another one.
     ///
-    /// For stores that know it: the passwords of AWS ECR are good for 12 hours, for example.
+    /// For stores that know it. The passwords of AWS ECR, for example, are valid for 12 hours.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.expires = Instant::now().checked_add(lifetime);
@@ -165,7 +164,7 @@ impl Credential {
         self.expires.is_some_and(|expires| expires <= at)
     }
 
-    /// What it consists of.
+    /// Returns its kind.
     #[must_use]
     pub fn kind(&self) -> CredentialKind {
         match &self.proof {
@@ -177,7 +176,7 @@ impl Credential {
         }
     }
 
-    /// User name and password, if it is these.
+    /// Returns user name and password, if it consists of these.
     #[must_use]
     pub fn as_login(&self) -> Option<&Login> {
         match &self.proof {
@@ -186,7 +185,7 @@ impl Credential {
         }
     }
 
-    /// The user, where one is known.
+    /// Returns the user, if one is known.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         match &self.proof {
@@ -196,24 +195,24 @@ impl Credential {
         .filter(|user| !user.is_empty())
     }
 
-    /// Where it is from, as one clause that holds no secret.
+    /// Returns its source, as one clause without secrets.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether it is nobody's.
+    /// Whether it is anonymous.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.proof == Proof::Nothing
     }
 
-    /// How far it may go unencrypted, whatever the registry's settings.
+    /// Returns how far it may be sent unencrypted, whatever the registry's settings.
     pub(crate) fn leave(&self) -> Leave {
         self.leave
     }
 
-    /// The identity token, with its user.
+    /// Returns the identity token with its user.
     pub(crate) fn identity(&self) -> Option<&Login> {
         match &self.proof {
             Proof::Identity(identity) => Some(identity),
@@ -221,7 +220,7 @@ impl Credential {
         }
     }
 
-    /// What goes to the registry as it is, whatever the registry asks for.
+    /// Makes the header that is sent to the registry whatever its challenge.
     pub(crate) fn bearer(&self) -> Option<HeaderValue> {
         match &self.proof {
             Proof::Token(token) => sensitive(format!("Bearer {}", token.expose())),
@@ -232,7 +231,7 @@ impl Credential {
         }
     }
 
-    /// The header of Basic authentication, or what was given in its place.
+    /// Makes the header of Basic authentication, or returns the one given in its place.
     ///
     /// Source: RFC 7617, section 2.
     pub(crate) fn basic(&self) -> Option<HeaderValue> {
@@ -245,7 +244,7 @@ impl Credential {
         }
     }
 
-    /// What must never show, in the forms in which a server may send it back.
+    /// Returns the secrets in it, in all forms in which a server may echo them.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let (secret, header) = match &self.proof {
             Proof::Nothing => return Vec::new(),
@@ -270,7 +269,7 @@ impl Credential {
         Self { proof, source, leave: Leave::Nowhere, expires: None }
     }
 
-    /// What makes two equal. A token for a credential stays good when only the time is another.
+    /// The parts that are compared. Tokens stay with a credential that is renewed unchanged.
     fn essence(&self) -> impl Eq + Hash + '_ {
         (&self.proof, &self.source, self.leave)
     }
@@ -291,14 +290,14 @@ impl Hash for Credential {
 }
 
 impl Login {
-    /// The header of Basic authentication.
+    /// Makes the header of Basic authentication.
     pub(crate) fn basic(&self) -> Option<HeaderValue> {
         let pair = Secret::new(format!("{}:{}", self.user, self.password.expose()));
         sensitive(format!("Basic {}", BASE64.encode(pair.expose())))
     }
 }
 
-/// A header that is not shown.
+/// Makes a header that `Debug` hides.
 fn sensitive(value: String) -> Option<HeaderValue> {
     let value = Secret::new(value);
     let mut header = HeaderValue::from_str(value.expose()).ok()?;
@@ -306,7 +305,7 @@ fn sensitive(value: String) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// The password in the value of Basic authentication.
+/// Decodes the password in a value of Basic authentication.
 fn password_in(value: &str) -> Option<Secret> {
     let pair = Zeroizing::new(BASE64.decode(value.trim()).ok()?);
     let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;

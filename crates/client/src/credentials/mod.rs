@@ -1,7 +1,7 @@
-//! Who to be at a registry.
+//! Credentials for registries.
 //!
 //! Owns [`Credential`], [`Secret`], the stores they come from and the order in which these are asked
-//! ([`Credentials`]). Sends nothing: `auth` asks a store when a registry wants to know.
+//! ([`Credentials`]). Sends nothing: `auth` asks a store when a registry sends a challenge.
 
 mod chain;
 mod credential;
@@ -34,31 +34,29 @@ pub use pattern::RegistryPattern;
 pub use secret::Secret;
 pub(crate) use user_info::user_info;
 
-/// Where credentials come from.
+/// A source of credentials.
 ///
 /// Implement it to get them from anywhere else: a vault, a cloud's metadata service, a prompt.
 #[async_trait]
 pub trait CredentialStore: fmt::Debug + Send + Sync {
-    /// Who to be at this registry, for this repository of it; for none, where the request is about the
-    /// registry itself.
+    /// Returns the credential for a repository of this registry, or for the registry itself if
+    /// `repository` is `None`.
     ///
-    /// Asked once a repository and client, and again after what it gave was refused or has expired
-    /// ([`Credential::expires_in`]). A client remembers the 1024 repositories of a registry that it
-    /// used last, and 1024 registries.
+    /// A client calls this once per repository, and again after the credential was refused or has
+    /// expired ([`Credential::expires_in`]). It remembers the 1024 registries used last, and as many
+    /// repositories of each.
     ///
     /// # Errors
-    /// Whatever keeps the store from telling. That it knows nothing is
-    /// [`Credential::anonymous`], no error.
+    /// The store's error. A store without a credential returns [`Credential::anonymous`] instead.
     async fn get(
         &self,
         registry: &RegistryName,
         repository: Option<&RepositoryName>,
     ) -> Result<Credential>;
 
-    /// What [`get`](Self::get) finds, and everything that it passes over on the way, in order.
+    /// Returns the answers of all sources that [`get`](Self::get) asks, in order.
     ///
-    /// The last is what [`get`](Self::get) gives. A store that asks others says what each of them
-    /// answered; the default is one answer.
+    /// The last one is the result of [`get`](Self::get). The default is a single answer.
     async fn look(
         &self,
         registry: &RegistryName,

@@ -1,4 +1,4 @@
-//! Blobs that the registry has elsewhere: a push begins by asking for a mount.
+//! Mounts a blob from another repository of the registry: the beginning of a push.
 
 use http::Method;
 use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, Result};
@@ -13,13 +13,13 @@ pub(super) enum Mount {
     Done(Pushed),
     /// The registry declined. It may have begun an upload session instead.
     Declined(Option<Box<Session>>),
-    /// The registry failed at it. It may take the content all the same.
+    /// The registry failed to mount. It may still accept the content.
     Failed(Error),
 }
 
 impl RemoteRepository {
-    /// Asks the registry to mount a blob from another of its repositories; after a refusal, looks for
-    /// the blob here.
+    /// Asks the registry to mount a blob from another of its repositories. If it declines, checks
+    /// whether this repository already has the blob.
     ///
     /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
     pub(super) async fn mount(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
@@ -39,7 +39,7 @@ impl RemoteRepository {
                 202 => {
                     session = Upload::of(self, reply).await.ok().map(Session::of).map(Box::new);
                 }
-                // Whatever a registry has against a mount, it may take the content: Quay says 400.
+                // A registry that refuses to mount may still accept the content: Quay answers 400.
                 400..=428 | 430..=499 | 501 => reply.body.drain().await,
                 500..=599 => failure = Some(reply.into_error().await),
                 _ => return Err(reply.into_error().await.at(self.blob_name(&descriptor.digest))),

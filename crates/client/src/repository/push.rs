@@ -1,8 +1,8 @@
-//! Pushing a blob: the loop around upload sessions, and the rule of how to go on after a failure.
+//! Pushes a blob: the loop around upload sessions, and the rule how to go on after a failure.
 //!
-//! A push goes on from the byte the registry has, in a new session where the old one is lost, and in
-//! another form where the registry refuses the first. What is known of the offset is what was sent
-//! and acknowledged; after a failure the registry is asked.
+//! A push resumes at the byte that the registry has, in a new session if the old one is lost, and in
+//! another form if the registry refuses the first. After a failure the registry is asked for the
+//! offset.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::config::UploadForm;
 use crate::exchange::Exchange;
 use crate::transport::redirect::moved;
 
-/// Pushes a blob. Where another repository of the registry has it, the push begins with a mount.
+/// Pushes a blob. If another repository of the registry has it, the push begins with a mount.
 pub(super) async fn push(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -49,7 +49,7 @@ pub(super) async fn push(
     Ok(Pushed::Sent)
 }
 
-/// Sends the content of a blob, in a session that was begun, if one was.
+/// Sends the content of a blob, in the session that a declined mount began, if there is one.
 async fn send(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -79,25 +79,25 @@ struct Push<'a> {
     series: Series,
 }
 
-/// What the rule has to know of the push so far.
+/// The state of a push, as far as the rule needs it.
 #[derive(Clone, Copy, Debug)]
 struct State {
     form: UploadForm,
-    /// Whether the form is not the first one any more.
+    /// Whether the form was switched.
     switched: bool,
-    /// Sessions lost.
+    /// The number of lost sessions.
     lost: usize,
 }
 
-/// What the rule has to know of a failure.
+/// A failure, as far as the rule needs it.
 #[derive(Clone, Copy, Debug)]
 struct Failure {
     status: Option<u16>,
-    /// No reply came, or not all of it.
+    /// Whether the connection broke.
     broken: bool,
-    /// It is to be sent elsewhere.
+    /// Whether the request was redirected.
     moved: bool,
-    /// The registry's code says that it does not do this.
+    /// Whether the registry's error code is `UNSUPPORTED`.
     unsupported: bool,
 }
 
@@ -115,15 +115,15 @@ impl Failure {
 /// How to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Ask the session how far it is, and go on there.
+    /// Ask for the session's offset, and continue there.
     Resume,
-    /// Send the same once more, which goes where the registry wants it.
+    /// Send the same to the new location.
     Follow,
     /// Begin a new session.
     Restart,
     /// Begin a new session, in another form.
     Switch(UploadForm),
-    /// Tell the failure.
+    /// Return the failure.
     GiveUp,
 }
 
@@ -147,7 +147,7 @@ fn step(failure: Failure, state: State) -> Step {
     }
 }
 
-/// The form to try where one is not known to a registry: a single chunk, or everything at once.
+/// Returns the form to try if a registry does not support one: a single chunk, or all at once.
 fn other(form: UploadForm) -> UploadForm {
     match form {
         UploadForm::Whole => UploadForm::Chunks(NonZeroU64::MAX),
@@ -160,7 +160,7 @@ impl Push<'_> {
         loop {
             let mut session = match begun.take() {
                 Some(session) => session,
-                // The reply to the last request may be what was lost: then all is done.
+                // If only the reply to the last request was lost, the push is done.
                 None if self.state.lost > 0 && self.repository.has(self.descriptor).await? => {
                     return Ok(());
                 }
@@ -225,7 +225,7 @@ impl Push<'_> {
         self.repository.post_blob(self.descriptor, content).await
     }
 
-    /// Sends what the session does not have yet, and completes it.
+    /// Sends the rest to a session, and completes it.
     async fn send(&mut self, upload: &mut Upload) -> Result<()> {
         let Descriptor { digest, size, .. } = self.descriptor;
         let rest = match upload.offset() {
@@ -246,7 +246,7 @@ impl Push<'_> {
 
     /// Decides how to go on after a failure, and after how long.
     fn next(&mut self, error: &Error) -> (Step, Duration) {
-        // What the source could not give after its own attempts is no failure of this end.
+        // The source has made its own attempts: its failure is not retried here.
         let is_own = error.side() != Some(Side::Source);
         let step = match self.body.is_replayable() && is_own {
             true => step(Failure::of(error), self.state),
@@ -263,8 +263,7 @@ impl Push<'_> {
         self.repository.exchange()
     }
 
-    /// Finds out where to go on; `None` if that needs a new session, as where the registry does not
-    /// tell.
+    /// Asks for the offset to continue at; `None` if a new session is needed.
     async fn resume(&mut self, mut session: Session) -> Option<Session> {
         match session.upload.status().await {
             Ok(Some(offset)) if offset <= self.descriptor.size => {
@@ -288,7 +287,7 @@ impl Push<'_> {
         self.state.lost += 1;
     }
 
-    /// Says what can be done about it, where the cause is not the registry's alone.
+    /// Adds a hint if the push failed because its body cannot be sent again.
     fn explained(&self, error: Error) -> Error {
         if !self.body.is_replayable() && is_broken(&error) {
             return error.with_hint("The blob came from a stream, which cannot be sent again.");

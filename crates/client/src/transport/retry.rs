@@ -1,7 +1,6 @@
-//! Sends again what failed in passing. `attempts` has the rule, this the loop around it.
+//! Sends requests again after transient failures: the loop around the rule in `attempts`.
 //!
-//! A reply that is not worth another attempt is handed on as it is, so that its error body is still
-//! read.
+//! Any other reply is passed on as it is, so that its error body is still read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +17,8 @@ use crate::config::RetryPolicy;
 use crate::origin::Origin;
 use crate::waiting::{Again, pause};
 
-/// The layer that sends again. What one request was asked to wait (429), all others to the same
-/// origin wait too.
+/// The layer that sends requests again. If a reply asks to wait (429), all requests to its origin
+/// wait.
 #[derive(Debug)]
 pub(crate) struct Retry {
     inner: Arc<dyn Transport>,
@@ -58,7 +57,7 @@ impl Retry {
 #[async_trait]
 impl Transport for Retry {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        // A chunk that was lost may have been stored: its upload asks before it goes on.
+        // A lost chunk may have been stored: its upload asks for the offset before it goes on.
         let safe = request.method() != Method::PATCH;
         let mut number = 1;
         loop {
