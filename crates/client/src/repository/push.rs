@@ -173,6 +173,7 @@ impl Push<'_> {
                 session.forget();
                 return Ok(());
             };
+            self.series.reach(session.upload.offset());
             let (next, wait) = self.next(&error);
             tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the upload failed");
             if next == Step::GiveUp {

@@ -275,6 +275,26 @@ async fn failures_without_end_end() {
 }
 
 #[tokio::test]
+async fn every_chunk_may_be_redirected() {
+    const CHUNK: u64 = 1 << 20;
+    let server = Script::start().await;
+    let content = vec![7; 7 * CHUNK as usize];
+    let descriptor = blob(&content);
+    server.expect(begin("/v2/u/1"));
+    for start in (0..7).map(|chunk| chunk * CHUNK) {
+        let range = format!("{start}-{}", start + CHUNK - 1);
+        let chunk = &content[..CHUNK as usize];
+        let redirect = Exchange::new("PATCH", "/v2/u/1").answer(307).header("location", "/v2/w/1");
+        server.expect(redirect);
+        server.expect(patch("/v2/w/1", &range, chunk).header("location", "/v2/u/1"));
+    }
+    server.expect(put("/v2/u/1", &descriptor, b""));
+    let body = BlobBody::from(Bytes::from(content));
+    in_chunks(&server, CHUNK).push_blob(&descriptor, body).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
 async fn a_stream_is_sent_once_and_the_error_is_the_first_one() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
