@@ -89,23 +89,32 @@ impl Authenticator {
             },
         };
         let credential = self.credential(access).await?;
+        match self.header(access, &method, &credential, &wanted).await {
+            Err(refusal) if self.may_have_expired(&credential, &refusal) => {
+                match self.credential(access).await? {
+                    same if same == credential => Err(refusal),
+                    newer => self.header(access, &method, &newer, &wanted).await,
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Returns the header that a credential makes, or the token that it gets.
+    async fn header(
+        &self,
+        access: &Access,
+        method: &Method,
+        credential: &Arc<Credential>,
+        wanted: &Scopes,
+    ) -> Result<Option<HeaderValue>, TransportError> {
         if let Some(bearer) = credential.bearer() {
             return Ok(Some(bearer));
         }
         match method {
             Method::Basic if self.settings.basic == BasicUse::Never => Ok(None),
             Method::Basic => Ok(credential.basic()),
-            Method::Bearer(service) => {
-                match self.token(access, &service, &credential, &wanted).await {
-                    Err(refusal) if self.may_have_expired(&credential, &refusal) => {
-                        match self.credential(access).await? {
-                            same if same == credential => Err(refusal),
-                            newer => self.token(access, &service, &newer, &wanted).await,
-                        }
-                    }
-                    outcome => outcome,
-                }
-            }
+            Method::Bearer(service) => self.token(access, service, credential, wanted).await,
         }
     }
 
