@@ -124,6 +124,7 @@
 
 mod attempts;
 mod auth;
+#[cfg(feature = "blocking")]
 pub mod blocking;
 mod bounded;
 mod catalog;
@@ -167,11 +168,12 @@ pub use longshore_core::{
     Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Placed, PlannedAction,
     PlannedStep, Platform, Printable, Progress, Pushed, RawManifest, Reference, RegistryError,
     RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
-    Schema1Layer, Side, Source, Step, Tag, TagOrDigest, TagOutcome, Tally, Target, Untagged,
-    Verifier, blob_file, canonical_json, delete_with_tags, field, files_of, graph, image_for,
-    images_of, offload, placed, pull_files, put_tags, tags_of, untag, wait,
+    Schema1Layer, Side, Source, SourceExt, Step, Tag, TagOrDigest, TagOutcome, Tally, Target,
+    TargetExt, Untagged, Verifier, blob_file, canonical_json, delete_with_tags, field, files_of,
+    graph, image_for, images_of, offload, placed, pull_files, put_tags, tags_of, untag, wait,
 };
 
+#[cfg(feature = "archive")]
 pub use longshore_image::{
     Append, Appended, Compression, Decoder, DockerArchive, DockerArchiveWriter, FolderArchive,
     OciArchive, OciArchiveWriter, UnpackLimits, Unpacked, measure, unpack, unpack_folder,
@@ -179,6 +181,10 @@ pub use longshore_image::{
 
 /// The names in a layout's `index.json`.
 pub use longshore_core::listing as layout_listing;
+/// The embedded registry.
+#[cfg(feature = "registry")]
+pub use longshore_registry as registry;
+
 /// The keys and signatures of Docker schema 1.
 pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
 

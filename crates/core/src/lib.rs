@@ -101,6 +101,6 @@ pub use reference::{
     Defaults, ManifestReference, Reference, RegistryName, Repository, RepositoryName, Tag,
     TagOrDigest,
 };
-pub use store::{Delete, Holding, Node, Pushed, Source, Target};
+pub use store::{Delete, Holding, Node, Pushed, Source, SourceExt, Target, TargetExt};
 pub use tagging::{Deleted, delete_with_tags, put_tags, tags_of};
 pub use untag::{Untagged, untag};

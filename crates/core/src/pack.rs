@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{ImageConfig, ImageManifest, Index, RawManifest};
 use crate::media_type::MediaType;
 use crate::reference::Tag;
-use crate::store::{Source, Target};
+use crate::store::{Source, SourceExt as _, Target, TargetExt as _};
 
 /// A manifest in the making, and the blobs that go with it.
 ///

@@ -69,17 +69,6 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Whatever keeps the store from telling.
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
 
-    /// Digest and size of a blob that is there, as a descriptor to open it by.
-    ///
-    /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if it is not; whatever keeps the store from telling.
-    async fn describe_blob(&self, digest: &Digest) -> Result<Descriptor> {
-        match self.blob_size(digest).await? {
-            Some(size) => Ok(Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size)),
-            None => Err(Error::new(ErrorKind::NotFound).at(format!("{}@{digest}", self.name()))),
-        }
-    }
-
     /// The tags, ordered by text where the store has a say; only those after `after`, if given.
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag>;
 
@@ -110,17 +99,6 @@ pub trait Target: Source {
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the body is not what the descriptor
     /// says; nothing is left behind then.
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed>;
-
-    /// Writes a blob unless the store holds it.
-    ///
-    /// # Errors
-    /// Those of [`holds`](Self::holds) and [`push_blob`](Self::push_blob).
-    async fn ensure_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
-        match self.holds(Node::Blob(descriptor)).await? {
-            Holding::Absent => self.push_blob(descriptor, body).await,
-            Holding::Alone | Holding::Complete => Ok(Pushed::Existing),
-        }
-    }
 
     /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over it, and
     /// tells what it is called.
@@ -181,6 +159,48 @@ pub trait Delete: Target {
     /// As [`delete_blob`](Self::delete_blob).
     async fn delete_tag(&self, tag: &Tag) -> Result<()>;
 }
+
+/// What every store that can be read can do, made of its methods.
+pub trait SourceExt: Source {
+    /// Finds the size of a blob, and returns a descriptor to open it by.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if it is not there; as [`blob_size`](Source::blob_size).
+    fn describe_blob(&self, digest: &Digest) -> impl Future<Output = Result<Descriptor>> + Send {
+        async move {
+            match self.blob_size(digest).await? {
+                Some(size) => Ok(Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size)),
+                None => {
+                    Err(Error::new(ErrorKind::NotFound).at(format!("{}@{digest}", self.name())))
+                }
+            }
+        }
+    }
+}
+
+impl<S: Source + ?Sized> SourceExt for S {}
+
+/// What every store that can be written can do, made of its methods.
+pub trait TargetExt: Target {
+    /// Writes a blob unless the store holds it.
+    ///
+    /// # Errors
+    /// Those of [`holds`](Target::holds) and [`push_blob`](Target::push_blob).
+    fn ensure_blob(
+        &self,
+        descriptor: &Descriptor,
+        body: BlobBody,
+    ) -> impl Future<Output = Result<Pushed>> + Send {
+        async move {
+            match self.holds(Node::Blob(descriptor)).await? {
+                Holding::Absent => self.push_blob(descriptor, body).await,
+                Holding::Alone | Holding::Complete => Ok(Pushed::Existing),
+            }
+        }
+    }
+}
+
+impl<S: Target + ?Sized> TargetExt for S {}
 
 /// A piece of content within a graph: what it is follows from where its parent lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Deleted, Descriptor, Digest, Holding, Image, ImageLayer, Layout, MediaType,
-    Node, Pack, Placed, Platform, Pushed, RawManifest, Repository, Result, Source, Tag,
-    TagOrDigest, Target, Untagged, blob_file, delete_with_tags, image_for, images_of, pull_files,
+    BlobBody, Delete, Deleted, Descriptor, Digest, Holding, Image, Layout, MediaType, Node, Pack,
+    Placed, Platform, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag, TagOrDigest,
+    Target, TargetExt, Untagged, blob_file, delete_with_tags, image_for, images_of, pull_files,
     put_tags, tags_of, untag,
 };
+#[cfg(feature = "archive")]
 use longshore_image::{UnpackLimits, unpack};
 
 use super::blob::{BlobReader, BlobStream, stream};
@@ -127,7 +128,12 @@ impl<S: Source + ?Sized> Store<S> {
     ///
     /// # Errors
     /// As [`Source::blob`] and [`unpack`](longshore_image::unpack).
-    pub fn unpack_layer(&self, layer: &ImageLayer<'_>, limits: UnpackLimits) -> Result<BlobStream> {
+    #[cfg(feature = "archive")]
+    pub fn unpack_layer(
+        &self,
+        layer: &longshore_core::ImageLayer<'_>,
+        limits: UnpackLimits,
+    ) -> Result<BlobStream> {
         let diff_id = layer.diff_id.cloned();
         wait(async { unpack(self.inner.blob(layer.descriptor).await?, diff_id, limits) })
             .map(BlobStream::from)

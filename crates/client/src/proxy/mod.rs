@@ -40,7 +40,7 @@ impl Proxy {
     /// Reads `[scheme://][user:password@]host[:port]`; without a scheme it is an HTTP proxy.
     ///
     /// # Errors
-    /// [`ParseError`] if it has no host, or another scheme; it quotes nothing that may be a password.
+    /// [`ParseError`] if it has no host, or another scheme (SOCKS takes the feature `socks`); it quotes nothing that may be a password.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let quoted = if text.contains('@') { "…" } else { text };
         let bad = |reason: &'static str| ParseError::new("proxy", quoted, reason);
@@ -48,6 +48,9 @@ impl Proxy {
         let kinds = [Kind::Http, Kind::Https, Kind::Socks5, Kind::Socks5h];
         let kind = kinds.into_iter().find(|kind| kind.scheme().eq_ignore_ascii_case(scheme));
         let kind = kind.ok_or_else(|| bad("expected http, https, socks5 or socks5h"))?;
+        if kind.is_socks() && !cfg!(feature = "socks") {
+            return Err(bad("this program was built without the feature `socks` of longshore"));
+        }
         // Read as http: a `Url` knows no default port, and so no `host:80`, of the others.
         let url = url::Url::parse(&format!("http://{rest}")).map_err(|_| bad("is not a URL"))?;
         let host = url.host_str().filter(|host| !host.is_empty());
@@ -98,7 +101,7 @@ impl Proxy {
     }
 
     pub(crate) fn is_socks(&self) -> bool {
-        matches!(self.kind, Kind::Socks5 | Kind::Socks5h)
+        self.kind.is_socks()
     }
 
     /// The host that shows a certificate, where it is one that does.
@@ -116,6 +119,10 @@ impl Proxy {
 }
 
 impl Kind {
+    fn is_socks(self) -> bool {
+        matches!(self, Self::Socks5 | Self::Socks5h)
+    }
+
     fn scheme(self) -> &'static str {
         match self {
             Self::Http => "http",

@@ -3,10 +3,13 @@
 //! Each kind of place has a file, which reads it as a [`Reader`] and writes it as a [`Writer`]. The two
 //! matches over [`Place`] here are all that knows every kind.
 
+#[cfg(feature = "archive")]
 mod docker_archive;
 mod layout;
+#[cfg(feature = "archive")]
 mod oci_archive;
 mod registry;
+#[cfg(feature = "archive")]
 mod standard_streams;
 
 use std::collections::HashMap;
@@ -210,8 +213,12 @@ impl Stores {
         let reader: Arc<dyn Reader> = match place {
             Place::Registry(repository) => Arc::new((self.client)()?.repository(repository)),
             Place::Layout(path) => Arc::new(Layout::open(path).await?),
+            #[cfg(feature = "archive")]
             Place::OciArchive(path) => Arc::new(oci_archive::open(path).await?),
+            #[cfg(feature = "archive")]
             Place::DockerArchive(path) => Arc::new(docker_archive::open(path).await?),
+            #[cfg(not(feature = "archive"))]
+            Place::OciArchive(_) | Place::DockerArchive(_) => return Err(without_archives(place)),
         };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(open.entry(place.clone()).or_insert(reader)))
@@ -235,8 +242,12 @@ impl Stores {
         Ok(match place {
             Place::Registry(repository) => Arc::new((self.client)()?.repository(repository)),
             Place::Layout(path) => Arc::new(Layout::create(path).await?),
+            #[cfg(feature = "archive")]
             Place::OciArchive(path) => Arc::new(oci_archive::create(path).await?),
+            #[cfg(feature = "archive")]
             Place::DockerArchive(path) => Arc::new(docker_archive::create(path).await?),
+            #[cfg(not(feature = "archive"))]
+            Place::OciArchive(_) | Place::DockerArchive(_) => return Err(without_archives(place)),
         })
     }
 }
@@ -259,6 +270,13 @@ impl Located {
             None => Ok(manifest),
         }
     }
+}
+
+#[cfg(not(feature = "archive"))]
+fn without_archives(place: &Place) -> Error {
+    Error::new(ErrorKind::Unsupported)
+        .at(place)
+        .detail("this program was built without the feature `archive` of longshore")
 }
 
 /// A place that is read: its images by their names.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use longshore::{
     Algorithm, BlobBody, BlobStream, Body, Descriptor, ErrorKind, Pushed, RawRequest, Repository,
-    Source as _, Target as _, UploadForm,
+    Source as _, SourceExt as _, Target as _, TargetExt as _, UploadForm,
 };
 use longshore_registry::Registry;
 use longshore_testkit::script::{Exchange, Script};

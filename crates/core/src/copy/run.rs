@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::graph::{self, Successors};
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Holding, Node, Pushed, Source, Target};
+use crate::store::{Holding, Node, Pushed, Source, Target, TargetExt as _};
 
 /// Everything that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {

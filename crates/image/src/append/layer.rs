@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longshore_core::{BlobBody, Descriptor, Digest, MediaType, Result, Source, Target, blob_file};
+use longshore_core::{
+    BlobBody, Descriptor, Digest, MediaType, Result, Source, SourceExt as _, Target,
+    TargetExt as _, blob_file,
+};
 
 use crate::compression::{Compression, UnpackLimits};
 use crate::layer::{Unpacked, measure_tar};

@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use futures_util::stream;
 use longshore_core::{
     Algorithm, BlobBody, BlobStream, Descriptor, Error, ErrorKind, Holding, MediaType, Memory,
-    Node, PIECE, Pushed, Repository, Source as _, Tag, Target,
+    Node, PIECE, Pushed, Repository, Source as _, Tag, Target, TargetExt as _,
 };
 
 use super::tag;

@@ -1,5 +1,7 @@
 use clap::Args;
-use longshore::{Descriptor, Digest, Location, MediaType, Pack, ParseError, Result};
+use longshore::{
+    Descriptor, Digest, Location, MediaType, Pack, ParseError, Result, SourceExt as _,
+};
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
 use crate::context::Context;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use longshore::{
     BlobBody, Copier, Digest, Error, ErrorKind, Location, Reference, Repository, Result,
-    Source as _, Target as _,
+    SourceExt as _, Target as _,
 };
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use longshore::{Descriptor, Digest, Error, Result};
+use longshore::{Descriptor, Digest, Error, Result, SourceExt as _};
 
 use super::Blobs;
 use crate::context::Context;

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use clap::{Args, Subcommand};
-use longshore::{Descriptor, Digest, Location, Result};
+use longshore::{Descriptor, Digest, Location, Result, SourceExt as _};
 use serde::Serialize;
 
 use crate::context::Context;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use longshore::{
     BlobBody, BlobStream, Descriptor, Digest, Location, MediaType, Pushed, Result, Target,
-    blob_file,
+    TargetExt as _, blob_file,
 };
 
 use super::{All, Stored};
