@@ -13,6 +13,7 @@ use crate::platform::Platform;
 /// Source: image-spec v1.1.1, "Content Descriptors".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Descriptor {
     /// What the content is.
     pub media_type: MediaType,

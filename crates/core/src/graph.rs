@@ -13,6 +13,7 @@ use crate::store::Source;
 
 /// What a manifest needs: everything that must be in a store before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Successors {
     /// Configs, layers and other blobs, in the order listed, each digest once.
     pub blobs: Vec<Descriptor>,

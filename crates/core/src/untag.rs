@@ -8,6 +8,7 @@ use crate::store::Delete;
 
 /// How a tag was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Untagged {
     /// The store removed the tag as such.
     Directly,

@@ -14,6 +14,7 @@ use longshore_core::{Error, ErrorKind, PIECE, Result};
 
 /// How some bytes are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Compression {
     /// Not at all.
     None,

@@ -14,6 +14,7 @@ use crate::staging::{Pieces, work_over};
 
 /// What a layer unpacks to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unpacked {
     /// How it was compressed.
     pub compression: Compression,

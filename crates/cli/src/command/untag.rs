@@ -35,11 +35,11 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
     let tag = arguments.location.name().map_or(tag.to_string(), ToString::to_string);
-    let told = match how {
-        Untagged::Directly => format!("removed the tag {tag}"),
-        Untagged::ByPlaceholder => format!("removed the tag {tag} by way of a placeholder"),
-    };
     let by_placeholder = how == Untagged::ByPlaceholder;
+    let told = match by_placeholder {
+        false => format!("removed the tag {tag}"),
+        true => format!("removed the tag {tag} by way of a placeholder"),
+    };
     let change = serde_json::json!({ "tag": tag, "byPlaceholder": by_placeholder });
     context.output().changed(told, &change)
 }

@@ -33,6 +33,7 @@ pub struct RegistrySettings {
 
 /// What is checked of a server's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Verification {
     /// That it is valid, for this host, and signed by a trusted authority.
     #[default]

@@ -340,7 +340,8 @@ fn dreg_cleans_the_same_steps_of_a_history() {
         "RUN |1 A=b /bin/sh -c echo hi # buildkit",
         "",
     ] {
-        let ours = History { created_by: Some(written.to_owned()), ..History::default() };
+        let mut ours = History::default();
+        ours.created_by = Some(written.to_owned());
         let item = format!("ImageHistoryItem('', {}, False, '')", json!(written));
         let theirs = dreg.gives(&format!("{item}.clean_created_by"));
         assert_eq!(theirs, json!(ours.instruction()), "{written}");

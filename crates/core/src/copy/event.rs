@@ -104,6 +104,7 @@ pub struct TagOutcome {
 
 /// Counts of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Tally {
     /// Manifests that were sent.
     pub manifests_sent: u64,

@@ -14,6 +14,7 @@ use crate::platform::Platform;
 ///
 /// Source: image-spec v1.1.1, "Image Configuration"; Docker image specification v1.2.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImageConfig {
     /// When the image was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +60,7 @@ impl ImageConfig {
 /// How a container of the image runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
 pub struct ContainerConfig {
     /// The user, by name or number.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -99,6 +101,7 @@ pub struct ContainerConfig {
 
 /// The digests of an image's layers, unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RootFs {
     /// Always `layers`.
     #[serde(default, rename = "type")]
@@ -135,6 +138,7 @@ impl RootFs {
 
 /// One step of an image's making.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct History {
     /// When, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use crate::media_type::MediaType;
 /// Source: image-spec v1.1.1, "Image Manifest"; Docker image manifest version 2, schema 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct ImageManifest {
     /// Always 2.
     pub schema_version: u64,
@@ -36,6 +37,21 @@ pub struct ImageManifest {
 }
 
 impl ImageManifest {
+    /// Makes an OCI image manifest of a configuration and its layers, lowest first.
+    #[must_use]
+    pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(MediaType::OCI_MANIFEST),
+            artifact_type: None,
+            config,
+            layers,
+            subject: None,
+            annotations: Annotations::default(),
+            extra: Map::new(),
+        }
+    }
+
     /// Whether it is a container image: its config is of the type that images have.
     #[must_use]
     pub fn is_container_image(&self) -> bool {

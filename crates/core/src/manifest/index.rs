@@ -12,6 +12,7 @@ use crate::platform::{Fit, Platform};
 /// Source: image-spec v1.1.1, "Image Index"; Docker "Manifest List".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Index {
     /// Always 2.
     pub schema_version: u64,

@@ -18,6 +18,7 @@ use crate::error::{ParseError, Result};
 ///
 /// Source: image-spec v1.1.1, image index, "platform".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Platform {
     /// The operating system, such as `linux`.
     #[serde(default)]

@@ -68,12 +68,10 @@ fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     let mut history: Vec<Box<RawValue>> = config.get("history")?.unwrap_or_default();
     // A history that never told of the layers below would take the new steps for theirs.
     if image.config().non_empty_history().count() == image.layers().count() {
-        let step = History {
-            created: entry.created.clone(),
-            created_by: Some(entry.created_by.clone()),
-            comment: entry.comment.clone(),
-            ..History::default()
-        };
+        let mut step = History::default();
+        step.created.clone_from(&entry.created);
+        step.created_by = Some(entry.created_by.clone());
+        step.comment.clone_from(&entry.comment);
         for _ in diff_ids {
             history.push(raw(&step)?);
         }

@@ -32,7 +32,8 @@ use layer::NewLayer;
 /// # tokio::runtime::Builder::new_multi_thread().build()?.block_on(async {
 /// # let (store, v1, v2) = (Memory::new(), Tag::parse("v1")?, Tag::parse("v2")?);
 /// # let platform = Platform::new("linux", "amd64", None);
-/// # let config = ImageConfig { platform, ..ImageConfig::default() };
+/// # let mut config = ImageConfig::default();
+/// # config.platform = platform;
 /// # Pack::image(&config)?.push(&store, Some(&v1)).await?;
 /// # let folder = tempfile::tempdir()?;
 /// # let tar = folder.path().join("layer.tar");

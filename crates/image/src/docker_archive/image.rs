@@ -9,7 +9,6 @@ use longshore_core::{
     Algorithm, CONFIG_LIMIT, Descriptor, Digest, Digester, Error, ErrorKind, ImageConfig,
     ImageManifest, MediaType, RawManifest, Reference, Result,
 };
-use serde_json::Map;
 
 use super::manifest_json::Item;
 use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
@@ -138,16 +137,8 @@ pub(super) fn check_count(layers: usize, diff_ids: usize) -> Result<()> {
 
 /// The Docker schema 2 manifest of what is stored: the same content always has the same bytes.
 fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Result<RawManifest> {
-    let manifest = ImageManifest {
-        schema_version: 2,
-        media_type: Some(MediaType::DOCKER_MANIFEST),
-        artifact_type: None,
-        config,
-        layers,
-        subject: None,
-        annotations: longshore_core::Annotations::default(),
-        extra: Map::new(),
-    };
+    let mut manifest = ImageManifest::new(config, layers);
+    manifest.media_type = Some(MediaType::DOCKER_MANIFEST);
     let bytes =
         serde_json::to_vec(&manifest).map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))?;
     RawManifest::of(Bytes::from(bytes), Some(MediaType::DOCKER_MANIFEST))

@@ -60,8 +60,9 @@ async fn a_damaged_layer_is_never_whole() {
     let other = Descriptor::of(layer.descriptor.media_type.clone(), b"other");
     let content = layer.content.clone();
     let pieces = BlobStream::new(futures_util::stream::iter([Ok(content)]));
-    let reader =
-        BlobReader::new(Descriptor { digest: other.digest, ..layer.descriptor.clone() }, pieces);
+    let mut descriptor = layer.descriptor.clone();
+    descriptor.digest = other.digest;
+    let reader = BlobReader::new(descriptor, pieces);
     let stream = unpack(reader.unwrap(), None, UnpackLimits::default()).unwrap();
     assert_eq!(stream.bytes(1 << 20).await.unwrap_err().kind(), ErrorKind::DigestMismatch);
 

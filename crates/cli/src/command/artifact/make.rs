@@ -1,7 +1,5 @@
 use clap::Args;
-use longshore::{
-    Descriptor, Digest, Location, MediaType, Pack, ParseError, Result, SourceExt as _,
-};
+use longshore::{Digest, Location, MediaType, Pack, ParseError, Result, SourceExt as _};
 
 use super::{Made, Pair, UNKNOWN_ARTIFACT};
 use crate::context::Context;
@@ -70,8 +68,9 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         }
     };
     for blob in arguments.blobs {
-        let media_type = blob.media_type.unwrap_or(MediaType::OCTET_STREAM);
-        pack = pack.held(Descriptor { media_type, ..store.describe_blob(&blob.digest).await? });
+        let mut descriptor = store.describe_blob(&blob.digest).await?;
+        descriptor.media_type = blob.media_type.unwrap_or(MediaType::OCTET_STREAM);
+        pack = pack.held(descriptor);
     }
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);

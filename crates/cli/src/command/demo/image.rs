@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use longshore::{
     ContainerConfig, Descriptor, Digest, Error, ErrorKind, History, ImageConfig, Layout, MediaType,
-    Pack, Platform, Result, RootFs, Tag,
+    Pack, Platform, Result, Tag,
 };
 
 /// 256 MiB: more than any layer made here, and than the program itself.
@@ -65,23 +65,20 @@ fn layer(made_by: &'static str, files: &[(PathBuf, Bytes)]) -> Result<Layer> {
 }
 
 fn config(platform: Platform, layers: &[Layer]) -> ImageConfig {
-    ImageConfig {
-        platform,
-        config: Some(ContainerConfig {
-            entrypoint: vec!["/usr/bin/longshore".into()],
-            cmd: vec!["--help".into()],
-            ..ContainerConfig::default()
-        }),
-        rootfs: RootFs {
-            kind: "layers".into(),
-            diff_ids: layers.iter().map(|layer| layer.diff_id.clone()).collect(),
-        },
-        history: layers
-            .iter()
-            .map(|layer| History { created_by: Some(layer.made_by.into()), ..History::default() })
-            .collect(),
-        ..ImageConfig::default()
+    let mut container = ContainerConfig::default();
+    container.entrypoint = vec!["/usr/bin/longshore".into()];
+    container.cmd = vec!["--help".into()];
+    let mut config = ImageConfig::default();
+    config.platform = platform;
+    config.config = Some(container);
+    config.rootfs.kind = "layers".into();
+    for layer in layers {
+        let mut step = History::default();
+        step.created_by = Some(layer.made_by.into());
+        config.history.push(step);
+        config.rootfs.diff_ids.push(layer.diff_id.clone());
     }
+    config
 }
 
 /// This program's own file.
