@@ -19,7 +19,8 @@ use crate::store::Source;
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// # let (store, v1) = (Memory::new(), Tag::parse("v1")?);
 /// # let platform = Platform::new("linux", "amd64", None);
-/// # let config = ImageConfig { platform, ..ImageConfig::default() };
+/// # let mut config = ImageConfig::default();
+/// # config.platform = platform;
 /// # Pack::image(&config)?.push(&store, Some(&v1)).await?;
 /// let image = Image::read(&store, store.manifest(&v1.into()).await?).await?;
 /// assert_eq!(image.platform().to_string(), "linux/amd64");

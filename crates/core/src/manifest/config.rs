@@ -166,10 +166,8 @@ impl History {
     ///
     /// ```
     /// # use longshore_core::History;
-    /// let step = History {
-    ///     created_by: Some("/bin/sh -c #(nop)  CMD [\"bash\"]".to_owned()),
-    ///     ..History::default()
-    /// };
+    /// let mut step = History::default();
+    /// step.created_by = Some("/bin/sh -c #(nop)  CMD [\"bash\"]".to_owned());
     /// assert_eq!(step.instruction().as_deref(), Some("CMD [\"bash\"]"));
     /// ```
     #[must_use]
