@@ -78,6 +78,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Auth(command::auth::Command),
     /// Use a registry that speaks only the old v1 API.
+    #[cfg(feature = "legacy")]
     #[command(subcommand)]
     V1(command::v1::Command),
     /// Check whether and how a registry answers.

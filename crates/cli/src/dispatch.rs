@@ -32,6 +32,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
         Command::Login(arguments) => command::login::run(context, arguments).await,
         Command::Logout(arguments) => command::logout::run(context, arguments).await,
         Command::Auth(what) => command::auth::run(context, what).await,
+        #[cfg(feature = "legacy")]
         Command::V1(what) => command::v1::run(context, what).await,
         Command::Ping(arguments) => command::ping::run(context, arguments).await,
         Command::Request(arguments) => command::request::run(context, arguments).await,

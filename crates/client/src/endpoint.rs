@@ -91,7 +91,8 @@ impl Endpoint {
         self.below(name, ["referrers", subject.as_str()], query.as_slice())
     }
 
-    /// A path of the registry's own, its query included, below the base URL.
+    /// A path of the registry's own, its query included, below the base URL. Docker Hub has what is
+    /// left of its v1 API at its index.
     ///
     /// # Errors
     /// A clause that says why it is none.
@@ -100,10 +101,13 @@ impl Endpoint {
             return Err("does not start with a single '/'");
         }
         let text = format!("{}{path_and_query}", self.base.as_str().trim_end_matches('/'));
-        let url = Url::parse(&text).map_err(|_| "is not a path")?;
+        let mut url = Url::parse(&text).map_err(|_| "is not a path")?;
         // Reading a URL takes `..` out of it: it may lead out of the prefix.
         if !url.path().starts_with(self.base.path()) {
             return Err("leads out of the registry's base URL");
+        }
+        if url.host_str() == Some(DOCKER_HUB) && url.path().starts_with("/v1/") {
+            url.set_host(Some(INDEX)).map_err(|_| "is not a path")?;
         }
         url.as_str().parse().map_err(|_| "is not a path")
     }
@@ -115,19 +119,6 @@ impl Endpoint {
         query: &[(&str, &str)],
     ) -> Uri {
         self.uri(["v2"].into_iter().chain(name.components()).chain(rest), query)
-    }
-
-    /// A URL of the v1 API. Docker Hub has it, or what is left of it, at its index.
-    pub(crate) fn v1<'a>(
-        &self,
-        path: impl IntoIterator<Item = &'a str>,
-        query: &[(&str, &str)],
-    ) -> Uri {
-        let mut index = self.clone();
-        if index.base.host_str() == Some(DOCKER_HUB) && index.base.set_host(Some(INDEX)).is_err() {
-            return Uri::default();
-        }
-        index.uri(["v1"].into_iter().chain(path), query)
     }
 
     fn uri<'a>(&self, path: impl IntoIterator<Item = &'a str>, query: &[(&str, &str)]) -> Uri {
@@ -253,6 +244,10 @@ mod tests {
             None
         );
         assert_eq!(endpoint("[::1]:5000").root(), "https://[::1]:5000/v2/");
+        let hub = endpoint("docker.io");
+        assert_eq!(hub.path("/v1/search?q=a").unwrap(), "https://index.docker.io/v1/search?q=a");
+        assert_eq!(hub.path("/v2/a").unwrap(), "https://registry-1.docker.io/v2/a");
+        assert_eq!(endpoint("r.example").path("/v1/_ping").unwrap(), "https://r.example/v1/_ping");
     }
 
     #[test]

@@ -54,15 +54,14 @@ impl Ask {
         Self { request, scopes, about: about.to_string() }
     }
 
+    /// What errors name.
+    pub(crate) fn about(&self) -> &str {
+        &self.about
+    }
+
     /// The same with a header.
     pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
         self.request.headers_mut().insert(name, value);
-        self
-    }
-
-    /// The same with an authorization of its own, in place of the registry's credentials.
-    pub(crate) fn authorized(mut self, value: HeaderValue) -> Self {
-        self.request.headers_mut().insert(AUTHORIZATION, value);
         self
     }
 

@@ -117,7 +117,7 @@
 //! | `reply` | what a reply means |
 //! | `auth` | the layer that answers challenges |
 //! | `attempts`, `exchange`, `listing`, `shared`, `waiting` | what all operations have in common |
-//! | `repository`, `catalog`, `ping`, `raw`, `v1` | the operations |
+//! | `repository`, `catalog`, `ping`, `raw` | the operations |
 //! | `client` | puts it all together |
 //! | `location`, `stores`, `transfer` | where images are; stores of all kinds, opened; copies between them |
 //! | [`blocking`] | the same without async |
@@ -155,7 +155,6 @@ mod shared;
 mod stores;
 mod transfer;
 mod transport;
-pub mod v1;
 mod waiting;
 
 pub use http;
@@ -204,14 +203,13 @@ pub use listing::ListOptions;
 pub use location::{ImageName, Location, Place};
 pub use ping::Ping;
 pub use proxy::{NoProxy, Proxies, Proxy};
-pub use raw::{RawReply, RawRequest};
+pub use raw::{RawDocument, RawReply, RawRequest};
 pub use repository::{RemoteRepository, Upload};
 pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
 pub use stores::{Located, Named, Stores};
 pub use transfer::{Copied, CopyFailure, Observer, Transfer, TransferReport};
 pub use transport::{Body, Fault, Transport, TransportError};
-pub use v1::ApiVersion;
 
 /// The page that newcomers read: its example is compiled with the others.
 #[cfg(doctest)]

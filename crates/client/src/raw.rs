@@ -1,14 +1,20 @@
-//! Requests of one's own, through the same layers as all others.
+//! Requests of one's own, through the same layers as all others: also the door for protocols that this
+//! crate does not speak.
+
+use std::fmt;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
-use longshore_core::{BlobStream, Error, ErrorKind, ParseError, Result};
+use longshore_core::{BlobStream, Error, ErrorKind, ParseError, RegistryName, Result};
+use serde::de::DeserializeOwned;
 
 use crate::auth::Scopes;
+use crate::coding::Coding;
+use crate::credentials::Leave;
 use crate::exchange::{Ask, Exchange};
 use crate::origin::{Origin, resolve};
-use crate::reply::Reply;
+use crate::reply::{Reply, json, refuse_web_page};
 use crate::scheme::detect::with_scheme;
 use crate::transport::Body;
 
@@ -33,6 +39,8 @@ pub struct RawRequest {
     headers: HeaderMap,
     body: Body,
     scopes: Scopes,
+    issuer: Option<RegistryName>,
+    about: Option<String>,
 }
 
 impl RawRequest {
@@ -42,8 +50,15 @@ impl RawRequest {
     ///   the registry, such as one that it answered with.
     #[must_use]
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        let (headers, body, scopes) = <_>::default();
-        Self { method, target: target.into(), headers, body, scopes }
+        let (headers, body, scopes, issuer, about) = <_>::default();
+        Self { method, target: target.into(), headers, body, scopes, issuer, about }
+    }
+
+    /// The same with a name for what is asked for. Errors show it in place of method and URL.
+    #[must_use]
+    pub fn about(mut self, thing: impl fmt::Display) -> Self {
+        self.about = Some(thing.to_string());
+        self
     }
 
     /// The same with one header more. With an `Authorization` of one's own, the client's credentials
@@ -55,6 +70,18 @@ impl RawRequest {
         value.set_sensitive(secret || value.is_sensitive());
         self.headers.append(name, value);
         self
+    }
+
+    /// The same with an `Authorization` that `issuer` gave, in place of the client's credentials.
+    ///
+    /// It is withheld as credentials are: it goes over plain HTTP or past an invalid certificate only
+    /// to a registry whose settings say so, or back to `issuer` within this machine. Otherwise the
+    /// request fails with [`Denied`](ErrorKind::Denied).
+    #[must_use]
+    pub fn authorized_by(mut self, issuer: &RegistryName, value: HeaderValue) -> Self {
+        self.issuer = Some(issuer.clone());
+        self.headers.remove(AUTHORIZATION);
+        self.header(AUTHORIZATION, value)
     }
 
     /// The same with a body. One that is a stream is sent once, and not again after a failure.
@@ -89,14 +116,43 @@ pub struct RawReply {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
+    about: String,
     reply: Reply,
 }
 
 impl RawReply {
+    /// Passes the reply on if its status is one of these.
+    ///
+    /// # Errors
+    /// Same as [`into_error`](Self::into_error) for any other status.
+    pub async fn expect(self, statuses: &[u16]) -> Result<Self> {
+        match statuses.contains(&self.status.as_u16()) {
+            true => Ok(self),
+            false => Err(self.into_error().await),
+        }
+    }
+
+    /// Whether the body has a content coding, which no request asks for.
+    #[must_use]
+    pub fn is_coded(&self) -> bool {
+        self.reply.coding() != Coding::Identity
+    }
+
     /// The body, as it comes: a content coding that a proxy put on it, unasked, is not undone.
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
         self.reply.body.into_stream()
+    }
+
+    /// The body, with gzip undone that a proxy put on it unasked.
+    #[must_use]
+    pub fn into_decoded(self) -> BlobStream {
+        self.reply.coding().undo(self.reply.body.into_stream())
+    }
+
+    /// Reads the rest of a small body, so that the connection can be used again.
+    pub async fn drain(self) {
+        self.reply.body.drain().await;
     }
 
     /// The whole body, as it comes, of at most `limit` bytes.
@@ -111,29 +167,88 @@ impl RawReply {
 
     /// What the reply says went wrong, as every other operation tells it. Reads the body.
     pub async fn into_error(self) -> Error {
-        let uri = self.uri;
-        self.reply.into_error().await.at(crate::redact::redacted(&uri))
+        let about = self.about;
+        self.reply.into_error().await.at(about)
+    }
+}
+
+/// A document that answered a [`RawRequest`], read as a whole.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RawDocument {
+    /// The URL that answered, after redirects.
+    pub uri: Uri,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The document, with its content coding undone.
+    pub bytes: Bytes,
+}
+
+impl RawDocument {
+    /// Reads the document as JSON.
+    ///
+    /// # Errors
+    /// [`Protocol`](ErrorKind::Protocol) if it is something else; the error quotes its start.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        json(&self.uri, &self.bytes)
     }
 }
 
 /// Sends a request.
 pub(crate) async fn send(exchange: &Exchange, request: RawRequest) -> Result<RawReply> {
-    let RawRequest { method, target, headers, body, scopes } = request;
+    let ask = ask(exchange, request).await?;
+    let about = ask.about().to_owned();
+    let reply = exchange.send(ask).await?;
+    let (uri, headers) = (reply.uri.clone(), reply.headers.clone());
+    Ok(RawReply { uri, status: reply.status, headers, about, reply })
+}
+
+/// Sends a request and reads the whole body of its 200.
+pub(crate) async fn fetch(
+    exchange: &Exchange,
+    request: RawRequest,
+    limit: usize,
+) -> Result<RawDocument> {
+    let ask = ask(exchange, request).await?;
+    let (reply, bytes) = exchange.fetch(ask, limit).await?;
+    refuse_web_page(&reply.uri, &bytes)?;
+    Ok(RawDocument { uri: reply.uri, headers: reply.headers, bytes })
+}
+
+/// The request as the registry is to get it, if its secrets may go there.
+async fn ask(exchange: &Exchange, request: RawRequest) -> Result<Ask> {
+    let RawRequest { method, target, headers, body, scopes, issuer, about } = request;
     let uri = uri(exchange, &target).await?;
-    let about = format!("{method} {}", crate::redact::redacted(&uri));
-    let own_credentials = headers.contains_key(AUTHORIZATION);
-    if own_credentials {
-        refuse_step_down(exchange).await.map_err(|e| e.at(&about))?;
+    let about = about.unwrap_or_else(|| format!("{method} {}", crate::redact::redacted(&uri)));
+    match issuer {
+        Some(issuer) => refuse_exposure(exchange, &issuer).await?,
+        None if headers.contains_key(AUTHORIZATION) => {
+            refuse_step_down(exchange).await.map_err(|e| e.at(&about))?;
+        }
+        None => {}
     }
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
-    let ask = Ask::of(request, scopes, about);
-    let reply = match own_credentials {
-        true => exchange.send_anonymously(ask).await?,
-        false => exchange.send(ask).await?,
+    Ok(Ask::of(request, scopes, about))
+}
+
+/// Checks that what `issuer` gave may be sent to a registry: back where it came from as credentials
+/// are, elsewhere only where its settings say so.
+async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<()> {
+    let leave = match exchange.registry() == issuer {
+        true => Leave::ThisMachine,
+        false => Leave::Nowhere,
     };
-    let (uri, headers) = (reply.uri.clone(), reply.headers.clone());
-    Ok(RawReply { uri, status: reply.status, headers, reply })
+    match exchange.danger().await? {
+        Some(danger) if !danger.is_accepted(leave) => Err(Error::new(ErrorKind::Denied)
+            .at(exchange.registry())
+            .detail(format!(
+                "the authorization from {issuer} is not sent over plain HTTP or to a server with an \
+                 invalid certificate unless you allow it"
+            ))
+            .with_hint("Set this registry's scheme to http, or skip its verification.")),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that nothing less than was said of a registry is what secrets would go through.

@@ -29,4 +29,5 @@ pub(crate) mod rm;
 pub(crate) mod serve;
 pub(crate) mod tag;
 pub(crate) mod untag;
+#[cfg(feature = "legacy")]
 pub(crate) mod v1;

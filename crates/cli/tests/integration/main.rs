@@ -27,5 +27,6 @@ mod schema1;
 mod serve;
 mod streams;
 mod transfers;
+#[cfg(feature = "legacy")]
 mod v1;
 mod waits;

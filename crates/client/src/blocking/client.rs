@@ -18,9 +18,8 @@ use crate::config::Limits;
 use crate::listing::ListOptions;
 use crate::location::Location;
 use crate::ping::Ping;
-use crate::raw::{RawReply as AsyncReply, RawRequest};
+use crate::raw::{RawDocument, RawReply as AsyncReply, RawRequest};
 use crate::repository::RemoteRepository;
-use crate::v1::ApiVersion;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
@@ -83,12 +82,15 @@ impl Client {
         pub fn explain(&self, repository: &Repository, scopes: &[Scope]) -> Result<Inquiry>;
         /// The repositories of a registry, by namespace.
         pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces>;
-        /// Asks which API a registry speaks: [`repository`](Self::repository) is v2,
-        /// [`v1`](Self::v1) is
-        /// v1.
-        pub fn api_version(&self, registry: &RegistryName) -> Result<ApiVersion>;
         /// Sends a request of one's own.
         pub fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply>;
+        /// Sends a request of one's own, and reads the document that answers it.
+        pub fn fetch(
+            &self,
+            registry: &RegistryName,
+            request: RawRequest,
+            limit: usize,
+        ) -> Result<RawDocument>;
         /// Asks a registry what it is, without credentials.
         pub fn ping(&self, registry: &RegistryName) -> Result<Ping>;
         /// Checks that a registry accepts the credentials it would be given.

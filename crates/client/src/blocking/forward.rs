@@ -1,4 +1,4 @@
-//! The methods that do nothing but wait for an async function.
+//! The methods that do nothing but wait for an async function: here, and in crates that extend this one.
 
 /// Writes the methods of a table. Each calls one async function and waits for it with
 /// [`wait`](super::wait), so that an entry whose async function is gone or has changed does not
@@ -20,6 +20,8 @@
 /// ```
 ///
 /// What is returned is converted, such as an async upload to a blocking one.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! forward {
     ($owner:ident:) => {};
     (
@@ -27,20 +29,20 @@ macro_rules! forward {
         pub fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>;
         $($rest:tt)*
     ) => {
-        forward! { $owner: $(#[$doc])*
+        $crate::forward! { $owner: $(#[$doc])*
             pub fn $name(&self $(, $arg: $type)*) -> Result<$ok> = $name($($arg),*);
         }
-        forward! { $owner: $($rest)* }
+        $crate::forward! { $owner: $($rest)* }
     };
     (
         $owner:ident: $(#[$doc:meta])*
         pub fn $name:ident(&mut self $(, $arg:ident: $type:ty)* $(,)?) -> Result<$ok:ty>;
         $($rest:tt)*
     ) => {
-        forward! { $owner: $(#[$doc])*
+        $crate::forward! { $owner: $(#[$doc])*
             pub fn $name(&mut self $(, $arg: $type)*) -> Result<$ok> = $name($($arg),*);
         }
-        forward! { $owner: $($rest)* }
+        $crate::forward! { $owner: $($rest)* }
     };
     (
         $owner:ident: $(#[$doc:meta])*
@@ -48,11 +50,11 @@ macro_rules! forward {
             = $call:ident($($sent:expr),*);
         $($rest:tt)*
     ) => {
-        forward! {
+        $crate::forward! {
             @method [$(#[$doc])*] pub fn $name([&self] self $(, $arg: $type)*) -> $ok =
             $owner::$call($($sent),*)
         }
-        forward! { $owner: $($rest)* }
+        $crate::forward! { $owner: $($rest)* }
     };
     (
         $owner:ident: $(#[$doc:meta])*
@@ -60,11 +62,11 @@ macro_rules! forward {
             = $call:ident($($sent:expr),*);
         $($rest:tt)*
     ) => {
-        forward! {
+        $crate::forward! {
             @method [$(#[$doc])*] pub fn $name([&mut self] self $(, $arg: $type)*) -> $ok =
             $owner::$call($($sent),*)
         }
-        forward! { $owner: $($rest)* }
+        $crate::forward! { $owner: $($rest)* }
     };
     (
         $owner:ident: $(#[$doc:meta])*
@@ -77,9 +79,9 @@ macro_rules! forward {
         /// # Errors
         #[doc = concat!("As [`", stringify!($function), "`](fn@", stringify!($function), ").")]
         pub fn $name(&self, $($arg: $type),*) -> Result<$ok> {
-            wait($function(&*self.inner, $($arg),*))
+            $crate::blocking::wait($function(&*self.inner, $($arg),*))
         }
-        forward! { $owner: $($rest)* }
+        $crate::forward! { $owner: $($rest)* }
     };
     (
         @method [$(#[$doc:meta])*]
@@ -94,7 +96,7 @@ macro_rules! forward {
             "(method@", stringify!($owner), "::", stringify!($call), ").",
         )]
         pub fn $name($($receiver)*, $($arg: $type),*) -> Result<$ok> {
-            wait($this.inner.$call($($sent),*)).map(Into::into)
+            $crate::blocking::wait($this.inner.$call($($sent),*)).map(Into::into)
         }
     };
 }

@@ -35,7 +35,7 @@
 //! | a stream to be sent | a reader: `push_reader` for `push_stream`; [`body`], [`stream`] |
 //! | `Copier`, `Upload`, `Cached`, `RawReply` | the same names |
 //! | credential stores and helpers | [`CredentialStore`] |
-//! | [`v1`](crate::v1), [`blob_file`](crate::blob_file) | [`v1`], [`blob_file`] |
+//! | [`blob_file`](crate::blob_file) | [`blob_file`] |
 //!
 //! Owns the one thread that drives all connections, started by the first call, and the wait for it.
 //! Whatever has no function of its own here is reached by [`wait`]: [`Store::new`] takes every store,
@@ -68,7 +68,6 @@ mod remote;
 mod runtime;
 mod store;
 mod stores;
-pub mod v1;
 
 pub use blob::{BlobReader, BlobStream, body, stream};
 pub use client::{Client, RawReply};

@@ -5,7 +5,6 @@ use longshore_core::{Delete, Descriptor, Reference, Result, Source, Tag, Target}
 use super::Store;
 use super::client::Client;
 use super::forward::forward;
-use super::runtime::wait;
 use crate::location::{ImageName, Location};
 use crate::stores::{Located, Named, Stores as AsyncStores};
 use crate::transfer::{Observer, Transfer, TransferReport};

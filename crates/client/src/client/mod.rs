@@ -17,11 +17,10 @@ use crate::config::{Config, Limits};
 use crate::exchange::Exchange;
 use crate::listing::ListOptions;
 use crate::ping::Ping;
-use crate::raw::{RawReply, RawRequest};
+use crate::raw::{RawDocument, RawReply, RawRequest};
 use crate::repository::RemoteRepository;
 use crate::scheme::detect::Detector;
 use crate::shared::Shared;
-use crate::v1::{self, ApiVersion};
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
@@ -139,24 +138,6 @@ impl Client {
         Ok(self.catalog(registry).all().await?.into_iter().collect())
     }
 
-    /// A registry by the v1 API, for those that know no other. Sends nothing.
-    #[must_use]
-    pub fn v1(&self, registry: &RegistryName) -> v1::Registry {
-        let client = self.clone();
-        v1::Registry::new(Arc::new(move |registry| client.exchange(registry)), registry)
-    }
-
-    /// Asks which API a registry speaks. Whoever knows it already need not ask:
-    /// [`repository`](Self::repository) is v2, [`v1`](Self::v1) is v1.
-    ///
-    /// Sends `GET /v2/`. Not found (404), and that alone, means v1; success and 401 mean v2.
-    ///
-    /// # Errors
-    /// Those of [`ping`](Self::ping): no other answer says which API it is.
-    pub async fn api_version(&self, registry: &RegistryName) -> Result<ApiVersion> {
-        v1::detect(&self.exchange(registry)).await
-    }
-
     /// Asks a registry what it is, without credentials.
     ///
     /// Sends `GET /v2/`. That it wants credentials is an answer, not an error.
@@ -192,6 +173,21 @@ impl Client {
     /// whatever keeps a reply from coming.
     pub async fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply> {
         crate::raw::send(&self.exchange(registry), request).await
+    }
+
+    /// Sends a request of the caller's own, as [`request`](Self::request), and reads the document that
+    /// answers it: a 200 of at most `limit` bytes. A document that breaks off is requested again.
+    ///
+    /// # Errors
+    /// What another status means; [`TooLarge`](longshore_core::ErrorKind::TooLarge) for a longer
+    /// document; [`Protocol`](longshore_core::ErrorKind::Protocol) for a web page.
+    pub async fn fetch(
+        &self,
+        registry: &RegistryName,
+        request: RawRequest,
+        limit: usize,
+    ) -> Result<RawDocument> {
+        crate::raw::fetch(&self.exchange(registry), request, limit).await
     }
 
     fn exchange(&self, registry: &RegistryName) -> Exchange {

@@ -4,20 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
 
 mod auth;
-mod aysa;
 mod blob;
 mod blocking;
 mod blocking_image;
-mod blocking_v1;
 mod certificate;
 mod clients;
 mod coding;
 mod credentials;
-mod docker_content;
 mod docker_registry;
 mod embedded;
 mod endpoint;
-mod examples;
 mod fault;
 mod listing;
 mod locations;
@@ -36,7 +32,6 @@ mod stores;
 mod told;
 mod upload;
 mod upload_end;
-mod v1;
 
 use std::time::Duration;
 

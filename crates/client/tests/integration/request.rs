@@ -2,7 +2,7 @@
 
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
-use longshore::{Body, Client, ErrorKind, RawReply, RawRequest, Result};
+use longshore::{Body, Client, ErrorKind, RawReply, RawRequest, RegistrySettings, Result, Scheme};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::{place, quick};
@@ -81,5 +81,53 @@ async fn a_request_begins_at_the_registry_or_not_at_all() {
     server.expect(Exchange::new("DELETE", "/session?id=1").answer(204));
     let target = server.url("/session?id=1");
     send(&server, RawRequest::new(Method::DELETE, target)).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn an_authorization_from_another_registry_is_not_sent_over_plain_http_unless_that_is_allowed()
+{
+    let server = Script::start().await;
+    let (registry, other) = (place(&server).registry().clone(), "index.example".parse().unwrap());
+    let from = |issuer| {
+        let request = RawRequest::new(Method::GET, "/v1/x").about("x");
+        request.authorized_by(issuer, HeaderValue::from_static("Token t"))
+    };
+    let client = quick().build();
+    let e = client.request(&registry, from(&other)).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Denied, "{e}");
+    // Back to where it came from, within this machine; or where plain HTTP is set.
+    let mut plain = RegistrySettings::default();
+    plain.scheme = Some(Scheme::Http);
+    let plainly = quick().settings(registry.clone(), plain).build();
+    for (client, issuer) in [(client, &registry), (plainly, &other)] {
+        server.expect(Exchange::new("GET", "/v1/x").with("authorization", "Token t").answer(404));
+        let reply = client.request(&registry, from(issuer)).await.unwrap();
+        let e = reply.expect(&[200]).await.unwrap_err();
+        assert_eq!(
+            (e.kind(), e.to_string()),
+            (ErrorKind::NotFound, "not found: x (HTTP 404)".to_owned())
+        );
+    }
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_document_is_fetched_whole_and_again_where_it_breaks_off() {
+    let server = Script::start().await;
+    let ask = || Exchange::new("GET", "/v1/x");
+    let fetch = async || {
+        let request = RawRequest::new(Method::GET, "/v1/x").about("x");
+        client(&server).fetch(place(&server).registry(), request, 10).await
+    };
+    server.expect(ask().body("[1, 2]").cut(3));
+    server.expect(ask().body("[1, 2]"));
+    assert_eq!(fetch().await.unwrap().json::<Vec<u8>>().unwrap(), [1, 2]);
+    server.expect(ask().body("0123456789_"));
+    assert_eq!(fetch().await.unwrap_err().kind(), ErrorKind::TooLarge);
+    server.expect(ask().body("<html>"));
+    assert_eq!(fetch().await.unwrap_err().kind(), ErrorKind::Protocol);
+    server.expect(ask().answer(404));
+    assert_eq!(fetch().await.unwrap_err().to_string(), "not found: x (HTTP 404)");
     server.finish();
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use clap::Args;
-use longshore::v1::{Access, Image, ImageId};
 use longshore::{Body, Digest, Error, MANIFEST_LIMIT, Result, blob_file};
+use longshore_legacy::v1::{Access, Image, ImageId};
 
 use super::place::{Asking, Place};
 use crate::context::Context;

@@ -7,8 +7,8 @@ use std::fmt;
 
 use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
-use longshore::v1::{Access, Found, ImageId, Tagged};
 use longshore::{Error, ErrorKind, Printable, RegistryName, Result};
+use longshore_legacy::v1::{Access, Found, ImageId, Registry, Tagged};
 use serde::Serialize;
 
 use self::place::{Asking, Place};
@@ -170,12 +170,12 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 }
 
 async fn ping(context: &Context, ping: &Ping) -> Result<()> {
-    let answer = context.client()?.v1(&ping.registry).ping().await?;
+    let answer = Registry::new(context.client()?, &ping.registry).ping().await?;
     context.output().report(&Answer { version: answer.version, standalone: answer.standalone })
 }
 
 async fn search(context: &Context, search: &Search) -> Result<()> {
-    let found = context.client()?.v1(&search.registry).search(&search.words).items();
+    let found = Registry::new(context.client()?, &search.registry).search(&search.words).items();
     let found = found.take(search.limit.unwrap_or(usize::MAX));
     let all: Vec<Result<Found>> = found.collect().await;
     let results = all.into_iter().collect::<Result<_>>()?;

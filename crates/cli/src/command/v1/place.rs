@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use clap::Args;
-use longshore::v1::{Access, Endpoints, Image, ImageId, Registry, Repository};
 use longshore::{ParseError, Reference, RegistryName, Result, Tag};
+use longshore_legacy::v1::{Access, Endpoints, Image, ImageId, Registry, Repository};
 
 use crate::context::Context;
 
@@ -62,7 +62,7 @@ impl Place {
             Self::Registry(registry) => registry,
             Self::Repository(reference) => reference.repository().registry(),
         };
-        Ok(context.client()?.v1(registry))
+        Ok(Registry::new(context.client()?, registry))
     }
 
     /// The repository, with a token for it if its registry is an index.

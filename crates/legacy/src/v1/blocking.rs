@@ -1,9 +1,11 @@
-//! The v1 API, waited for: see [`v1`](crate::v1).
+//! The v1 API without async: see [`v1`](super).
 //!
 //! ```no_run
 //! # fn example() -> longshore::Result<()> {
-//! let client = longshore::blocking::Client::new();
-//! let registry = client.v1(&"old.example:5000".parse()?);
+//! use longshore::blocking::Client;
+//! use longshore_legacy::v1::blocking::Registry;
+//!
+//! let registry = Registry::new(&Client::new(), &"old.example:5000".parse()?);
 //! for found in registry.search("busybox") {
 //!     println!("{}", found?.name);
 //! }
@@ -17,18 +19,14 @@
 use std::fmt;
 
 use bytes::Bytes;
-use longshore_core::{Digest, ParseError, RegistryName, RepositoryName, Result, Tag};
+use longshore::blocking::{BlobStream, Client, Listing, wait};
+use longshore::{Body, Digest, ParseError, RegistryName, RepositoryName, Result, Tag, forward};
 use serde_json::Value;
 
-use super::blob::BlobStream;
-use super::client::Client;
-use super::forward::forward;
-use super::listing::Listing;
-use super::runtime::wait;
-use crate::transport::Body;
-use crate::v1::{
-    Access, Endpoints, Found, Image as AsyncImage, ImageId, ImageJson, Layer as AsyncLayer, Listed,
-    Ping, Registry as AsyncRegistry, Repository as AsyncRepository, Tagged,
+use super::{
+    Access, ApiVersion, Endpoints, Found, Image as AsyncImage, ImageId, ImageJson,
+    Layer as AsyncLayer, Listed, Ping, Registry as AsyncRegistry, Repository as AsyncRepository,
+    Tagged,
 };
 
 /// A registry or index that speaks the v1 API. Cheap to clone.
@@ -37,15 +35,21 @@ pub struct Registry {
     inner: AsyncRegistry,
 }
 
-impl Client {
-    /// A registry by the v1 API, for those that know no other. Sends nothing.
-    #[must_use]
-    pub fn v1(&self, registry: &RegistryName) -> Registry {
-        self.shared().v1(registry).into()
-    }
+/// Asks which API a registry speaks.
+///
+/// # Errors
+/// As the async [`api_version`](super::api_version).
+pub fn api_version(client: &Client, registry: &RegistryName) -> Result<ApiVersion> {
+    wait(super::api_version(&client.shared(), registry))
 }
 
 impl Registry {
+    /// A registry, reached as the client reaches it. Sends nothing.
+    #[must_use]
+    pub fn new(client: &Client, registry: &RegistryName) -> Self {
+        AsyncRegistry::new(&client.shared(), registry).into()
+    }
+
     forward! { AsyncRegistry:
         /// Asks the registry what it is.
         pub fn ping(&self) -> Result<Ping>;
@@ -138,7 +142,7 @@ impl fmt::Display for Repository {
 
 /// An image of a v1 registry: a JSON document and one layer. Cheap to clone.
 ///
-/// A layer to be pushed is a [`Body`]: bytes, or the [`stream`](crate::blocking::stream) of a reader.
+/// A layer to be pushed is a [`Body`]: bytes, or the [`stream`](longshore::blocking::stream) of a reader.
 #[derive(Clone, Debug)]
 pub struct Image {
     inner: AsyncImage,

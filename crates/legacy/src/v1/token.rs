@@ -1,7 +1,7 @@
 //! Tokens of an index: what it gives for one repository, and where it may be used.
 
-use http::{HeaderMap, HeaderValue};
-use longshore_core::RegistryName;
+use longshore::RegistryName;
+use longshore::http::{HeaderMap, HeaderValue};
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! The README of moby-distribution, call by call, in longshore.
 //!
 //! ```sh
-//! cargo run -p longshore --example from_moby_distribution -- localhost:5000
+//! cargo run -p longshore-legacy --example from_moby_distribution -- localhost:5000
 //! ```
 
 use std::io::Write;

@@ -1,13 +1,15 @@
 //! The README of docker-registry-client (yodle's), call by call, in longshore.
 //!
 //! ```sh
-//! cargo run -p longshore --example from_docker_registry_client -- localhost:5000
+//! cargo run -p longshore-legacy --example from_docker_registry_client -- localhost:5000
 //! ```
 
 use std::io::Write;
 
-use longshore::blocking::{Client, v1};
-use longshore::{ApiVersion, RegistryName, Tag, TagOrDigest};
+use longshore::blocking::Client;
+use longshore::{RegistryName, Tag, TagOrDigest};
+use longshore_legacy::v1::ApiVersion;
+use longshore_legacy::v1::blocking::{Registry, api_version};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -22,8 +24,8 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let client = Client::new();
     let registry = registry.parse()?;
     // client.api_version
-    match client.api_version(&registry)? {
-        ApiVersion::V1 => version_1(&client.v1(&registry), out),
+    match api_version(&client, &registry)? {
+        ApiVersion::V1 => version_1(&Registry::new(&client, &registry), out),
         _ => version_2(&client, &registry, out),
     }
 }
@@ -62,7 +64,7 @@ fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> 
     Ok(())
 }
 
-fn version_1(registry: &v1::Registry, out: &mut impl Write) -> Result {
+fn version_1(registry: &Registry, out: &mut impl Write) -> Result {
     writeln!(out, "version: 1")?;
     // client.repositories()                                  a search, there as here
     let found = registry.search("").all()?;

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
 
-#[path = "../integration/clients.rs"]
+#[path = "../../../client/tests/integration/clients.rs"]
 mod clients;
 mod crashvb;
 mod crashvb_credentials;

@@ -15,7 +15,7 @@ use longshore_testkit::script::{Exchange, Script};
 use serde_json::Value;
 
 use crate::docker_content::docker_list;
-use crate::embedded::start;
+use crate::start;
 
 /// What came back to it.
 struct Reply {

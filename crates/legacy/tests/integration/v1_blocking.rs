@@ -3,12 +3,13 @@
 use std::io::Read as _;
 
 use bytes::Bytes;
-use longshore::blocking::{self, v1};
-use longshore::v1::{Access, Endpoints, ImageId};
+use longshore::blocking;
 use longshore::{
-    ApiVersion, Body, Digest, Error, ErrorKind, MemoryCredentials, RegistryName, RegistrySettings,
-    Scheme, Secret, Tag,
+    Body, Digest, Error, ErrorKind, MemoryCredentials, RegistryName, RegistrySettings, Scheme,
+    Secret, Tag,
 };
+use longshore_legacy::v1::blocking::{Registry, Repository, api_version};
+use longshore_legacy::v1::{Access, ApiVersion, Endpoints, ImageId};
 use longshore_testkit::v1::{Settings, V1Registry};
 
 use crate::quick;
@@ -32,7 +33,7 @@ fn id(text: &str) -> ImageId {
     ImageId::parse(text).unwrap()
 }
 
-fn repository(registry: &v1::Registry) -> v1::Repository {
+fn repository(registry: &Registry) -> Repository {
     registry.repository(&"lib/img".parse().unwrap()).unwrap()
 }
 
@@ -43,8 +44,8 @@ fn tags_are_listed_read_set_and_removed_without_async() {
     let server = filled(settings);
     server.put_tag("lib/other", "latest", "base");
     let client = quick().build_blocking();
-    assert_eq!(client.api_version(&name(&server)).unwrap(), ApiVersion::V1);
-    let registry = client.v1(&name(&server));
+    assert_eq!(api_version(&client, &name(&server)).unwrap(), ApiVersion::V1);
+    let registry = Registry::new(&client, &name(&server));
     assert!(registry.ping().unwrap().standalone);
     server.requests();
     let mut found = registry.search("lib");
@@ -71,7 +72,7 @@ fn tags_are_listed_read_set_and_removed_without_async() {
 #[test]
 fn a_layer_is_a_reader_which_shows_no_end_before_it_is_right() {
     let server = filled(Settings::default());
-    let image = quick().build_blocking().v1(&name(&server)).image(&id("top"));
+    let image = Registry::new(&quick().build_blocking(), &name(&server)).image(&id("top"));
     let json = image.json().unwrap();
     assert_eq!((image.id(), image.field("parent").unwrap()), (&id("top"), "base".into()));
     assert_eq!(image.ancestry().unwrap(), [id("top"), id("base")]);
@@ -101,7 +102,7 @@ fn a_layer_is_a_reader_which_shows_no_end_before_it_is_right() {
 #[test]
 fn an_image_is_pushed_from_bytes_and_from_a_reader() {
     let server = filled(Settings::default());
-    let registry = quick().build_blocking().v1(&name(&server));
+    let registry = Registry::new(&quick().build_blocking(), &name(&server));
     let of_reader = |size| Body::Stream { stream: blocking::stream(LAYER), size };
     let checksum = |json: &str| Digest::sha256(&[json.as_bytes(), b"\n", LAYER].concat());
     let bodies = [
@@ -142,9 +143,9 @@ fn a_token_of_the_index_is_had_without_async() {
     let client = client.settings(name(&index), plain.clone()).settings(name(&registry), plain);
     let client = client.build_blocking();
 
-    let refused = repository(&client.v1(&name(&registry))).tags().unwrap_err();
+    let refused = repository(&Registry::new(&client, &name(&registry))).tags().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unauthorized);
-    let asked = repository(&client.v1(&name(&index)));
+    let asked = repository(&Registry::new(&client, &name(&index)));
     let authorized = asked.authorize(Access::Write, Endpoints::SameSite).unwrap();
     authorized.set_tag(&"v2".parse().unwrap(), &id("base")).unwrap();
     assert_eq!(authorized.tags().unwrap().len(), 2);

@@ -3,16 +3,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method};
-use longshore_core::{BlobStream, Digest, Digester, Error, ErrorKind, Result};
+use longshore::http::header::CONTENT_TYPE;
+use longshore::http::{HeaderName, HeaderValue, Method};
+use longshore::{BlobStream, Body, Digest, Digester, Error, ErrorKind, RawRequest, Result};
 use serde_json::Value;
 
 use super::image_id::ImageId;
 use super::layer::{Layer, checksum_of};
-use super::site::{Site, with_json};
-use crate::reply::json;
-use crate::transport::Body;
+use super::site::{Site, header, with_json};
 
 /// An image of a v1 registry: a JSON document and one layer. Cheap to clone.
 #[derive(Clone)]
@@ -66,15 +64,14 @@ impl Image {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if it is no JSON.
     pub async fn json(&self) -> Result<ImageJson> {
-        let ask = self.site.ask(Method::GET, self.path("json"), self)?;
-        let (reply, bytes) = self.site.fetch(ask).await?;
-        json::<Value>(&reply.uri, &bytes)?;
-        let text = |name| reply.header(name).map(str::to_owned);
+        let document = self.site.fetch(self.ask(Method::GET, "json")).await?;
+        document.json::<Value>()?;
+        let text = |name| header(&document.headers, name).map(str::to_owned);
         Ok(ImageJson {
             size: text("x-docker-size").and_then(|size| size.parse().ok()),
             checksum: text("x-docker-checksum-payload").and_then(|sum| sum.parse().ok()),
             tarsum: text("x-docker-checksum"),
-            bytes,
+            bytes: document.bytes,
         })
     }
 
@@ -99,7 +96,7 @@ impl Image {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn ancestry(&self) -> Result<Vec<ImageId>> {
-        self.site.get(self.path("ancestry"), self).await
+        self.site.get(&self.path("ancestry"), self).await
     }
 
     /// Opens the image's layer.
@@ -112,10 +109,8 @@ impl Image {
     /// # Cancellation
     /// Dropping the layer closes the connection; nothing is left behind.
     pub async fn layer(&self) -> Result<Layer> {
-        let ask = self.site.ask(Method::GET, self.path("layer"), self)?;
-        let reply = self.site.expect(ask).await?;
-        let length = reply.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
-        Ok(Layer::new(reply.coding(), length, reply.body.into_stream()))
+        let reply = self.site.send(self.ask(Method::GET, "layer")).await?;
+        reply.expect(&[200]).await.map(Layer::new)
     }
 
     /// Puts the image's JSON, which begins an upload.
@@ -125,8 +120,8 @@ impl Image {
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) if the image is there already.
     pub async fn push_json(&self, json: impl Into<Bytes>) -> Result<()> {
-        let ask = self.site.ask(Method::PUT, self.path("json"), self)?;
-        self.site.change(with_json(ask, json.into())).await.map(drop)
+        let ask = with_json(self.ask(Method::PUT, "json"), json.into());
+        self.site.change(ask).await.map(drop)
     }
 
     /// Puts the image's layer, whose JSON is there.
@@ -138,12 +133,10 @@ impl Image {
     /// [`NotFound`](ErrorKind::NotFound) if the JSON is not there.
     pub async fn push_layer(&self, layer: Body) -> Result<()> {
         if matches!(layer, Body::Stream { .. }) && !self.site.has_token() {
-            let ask = self.site.ask(Method::GET, self.path("json"), self)?;
-            self.site.send(ask).await?.body.drain().await;
+            self.site.send(self.ask(Method::GET, "json")).await?.drain().await;
         }
-        let ask = self.site.ask(Method::PUT, self.path("layer"), self)?;
         let octets = HeaderValue::from_static("application/octet-stream");
-        let ask = ask.header(CONTENT_TYPE.as_str(), octets).body(layer);
+        let ask = self.ask(Method::PUT, "layer").header(CONTENT_TYPE, octets).body(layer);
         self.site.change(ask).await.map(drop)
     }
 
@@ -156,8 +149,8 @@ impl Image {
     pub async fn push_checksum(&self, checksum: &Digest) -> Result<()> {
         let value = HeaderValue::from_str(checksum.as_str())
             .map_err(|e| Error::new(ErrorKind::Invalid).at(checksum).with_source(e))?;
-        let ask = self.site.ask(Method::PUT, self.path("checksum"), self)?;
-        self.site.change(ask.header("x-docker-checksum-payload", value)).await.map(drop)
+        let name = HeaderName::from_static("x-docker-checksum-payload");
+        self.site.change(self.ask(Method::PUT, "checksum").header(name, value)).await.map(drop)
     }
 
     /// Puts the image's layer, whose JSON is there and is this one, and the checksum of both, which is
@@ -186,6 +179,10 @@ impl Image {
         let json = json.into();
         self.push_json(json.clone()).await?;
         self.complete(&json, layer).await
+    }
+
+    fn ask(&self, method: Method, what: &'static str) -> RawRequest {
+        self.site.ask(method, &self.path(what), self)
     }
 
     fn path(&self, what: &'static str) -> [&str; 3] {

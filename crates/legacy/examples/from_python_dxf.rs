@@ -1,7 +1,7 @@
 //! The README of python-dxf, call by call, in longshore.
 //!
 //! ```sh
-//! cargo run -p longshore --example from_python_dxf -- localhost:5000
+//! cargo run -p longshore-legacy --example from_python_dxf -- localhost:5000
 //! ```
 
 use std::io::{Read as _, Write};

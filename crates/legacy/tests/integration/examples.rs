@@ -9,7 +9,7 @@ use longshore_testkit::peer::DockerRegistry;
 use longshore_testkit::v1::V1Registry;
 
 use crate::docker_content::{docker_image, docker_list};
-use crate::embedded::start;
+use crate::start;
 
 /// Takes an example in, as a module.
 macro_rules! example {

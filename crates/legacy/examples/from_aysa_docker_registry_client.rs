@@ -1,7 +1,7 @@
 //! The README of aysa's docker-registry-client, call by call, in longshore.
 //!
 //! ```sh
-//! cargo run -p longshore --example from_aysa_docker_registry_client -- localhost:5000
+//! cargo run -p longshore-legacy --example from_aysa_docker_registry_client -- localhost:5000
 //! ```
 
 use std::io::Write;

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use http::Method;
-use longshore_core::{Error, ErrorKind, ParseError, Printable, RepositoryName, Result, Tag};
+use longshore::http::{HeaderName, HeaderValue, Method};
+use longshore::{Error, ErrorKind, ParseError, Printable, RawRequest, RepositoryName, Result, Tag};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +11,6 @@ use super::image::Image;
 use super::image_id::ImageId;
 use super::site::{Site, with_json};
 use super::token::{self, Access, Endpoints};
-use crate::transport::protocol_error;
 
 /// A repository of a v1 registry: tags that name images. Cheap to clone.
 #[derive(Clone)]
@@ -76,7 +75,7 @@ impl Repository {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such repository.
     pub async fn tags(&self) -> Result<Vec<Tagged>> {
-        let tags: Tags = self.site.get(self.path(&["tags"]), self).await?;
+        let tags: Tags = self.site.get(&self.path(&["tags"]), self).await?;
         let mut tags: Vec<Tagged> = tags.pairs().iter().filter_map(Tagged::of).collect();
         tags.sort_by(|a, b| a.tag.cmp(&b.tag));
         Ok(tags)
@@ -90,16 +89,13 @@ impl Repository {
     /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if the answer is no
     /// identifier.
     pub async fn tag(&self, tag: &Tag) -> Result<ImageId> {
-        let ask =
-            self.site.ask(Method::GET, self.path(&["tags", tag.as_str()]), self.tagged(tag))?;
-        let (reply, body) = self.site.fetch(ask).await?;
+        let document = self.site.fetch(self.ask_tag(Method::GET, tag)).await?;
         // Some write the bare identifier, which is no JSON.
-        let text = std::str::from_utf8(&body).unwrap_or_default().trim();
-        match ImageId::parse(text.trim_matches('"')) {
-            Ok(id) => Ok(id),
-            Err(e) => Err(protocol_error(&reply.uri, "the reply is not an image id".to_owned())
-                .with_source(e)),
-        }
+        let text = std::str::from_utf8(&document.bytes).unwrap_or_default().trim();
+        ImageId::parse(text.trim_matches('"')).map_err(|e| {
+            let error = Error::new(ErrorKind::Protocol).at(self.tagged(tag));
+            error.detail("the reply is not an image id").with_source(e)
+        })
     }
 
     /// What the registry knows of a tag: when it was set, and by what.
@@ -109,7 +105,7 @@ impl Repository {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn tag_json(&self, tag: &Tag) -> Result<Value> {
-        self.site.get(self.path(&["tags", tag.as_str(), "json"]), self.tagged(tag)).await
+        self.site.get(&self.path(&["tags", tag.as_str(), "json"]), self.tagged(tag)).await
     }
 
     /// Makes a tag name an image.
@@ -119,10 +115,8 @@ impl Repository {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the image is not there.
     pub async fn set_tag(&self, tag: &Tag, id: &ImageId) -> Result<()> {
-        let ask =
-            self.site.ask(Method::PUT, self.path(&["tags", tag.as_str()]), self.tagged(tag))?;
-        let body = Bytes::from(format!("\"{id}\""));
-        self.site.change(with_json(ask, body)).await.map(drop)
+        let ask = with_json(self.ask_tag(Method::PUT, tag), format!("\"{id}\"").into());
+        self.site.change(ask).await.map(drop)
     }
 
     /// Removes a tag; the image stays.
@@ -132,9 +126,7 @@ impl Repository {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete_tag(&self, tag: &Tag) -> Result<()> {
-        let path = self.path(&["tags", tag.as_str()]);
-        let ask = self.site.ask(Method::DELETE, path, self.tagged(tag))?;
-        self.site.change(ask).await.map(drop)
+        self.site.change(self.ask_tag(Method::DELETE, tag)).await.map(drop)
     }
 
     /// Removes the repository with all of its tags.
@@ -144,8 +136,7 @@ impl Repository {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn delete(&self) -> Result<()> {
-        let ask = self.site.ask(Method::DELETE, self.path(&[""]), self)?;
-        self.site.change(ask).await.map(drop)
+        self.site.change(self.ask(Method::DELETE, "")).await.map(drop)
     }
 
     /// The images that the index lists for the repository.
@@ -155,7 +146,7 @@ impl Repository {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound).
     pub async fn images(&self) -> Result<Vec<Listed>> {
-        self.site.get(self.path(&["images"]), self).await
+        self.site.get(&self.path(&["images"]), self).await
     }
 
     /// An image, read and written with this repository's token if it has one. Sends nothing.
@@ -170,33 +161,39 @@ impl Repository {
     /// /v1/repositories/<namespace>/<name>/images` to read, `PUT /v1/repositories/<namespace>/<name>/`
     /// to write, with `X-Docker-Token: true`. The token then takes the credentials' place, and goes to
     /// no host but the one chosen by `endpoints`; over plain HTTP only where the scheme of that very
-    /// registry is set to http, or back to the index itself within this machine.
+    /// registry is set to http, or back to the index itself within this machine. Elsewhere the requests
+    /// of the repository fail with [`Denied`](ErrorKind::Denied).
     ///
     /// # Errors
-    /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses,
-    /// or the token would go over plain HTTP unasked;
+    /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses;
     /// [`Unsupported`](ErrorKind::Unsupported) if it gives no token.
     ///
     /// Source: Docker Registry and Index API v1, "Token".
     pub async fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self> {
         let ask = match access {
-            Access::Read => self.site.ask(Method::GET, self.path(&["images"]), self)?,
-            Access::Write => {
-                let ask = self.site.ask(Method::PUT, self.path(&[""]), self)?;
-                with_json(ask, Bytes::from_static(b"[]"))
-            }
+            Access::Read => self.ask(Method::GET, "images"),
+            Access::Write => with_json(self.ask(Method::PUT, ""), Bytes::from_static(b"[]")),
         };
-        let ask = ask.header("x-docker-token", http::HeaderValue::from_static("true"));
-        let reply = self.site.change(ask).await?;
-        let token = token::authorization(&reply.headers).ok_or_else(|| {
+        let name = HeaderName::from_static("x-docker-token");
+        let ask = ask.header(name, HeaderValue::from_static("true"));
+        let headers = self.site.change(ask).await?;
+        let token = token::authorization(&headers).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported)
                 .at(self)
                 .detail("the index gives no token")
                 .with_hint("A standalone registry needs none.")
         })?;
-        let endpoint = token::endpoint(&reply.headers, self.site.registry(), endpoints);
-        let site = self.site.with_token(token, endpoint.as_ref()).await?;
+        let endpoint = token::endpoint(&headers, self.site.registry(), endpoints);
+        let site = self.site.with_token(token, endpoint);
         Ok(Self { site, namespace: self.namespace.clone(), name: self.name.clone() })
+    }
+
+    fn ask(&self, method: Method, what: &str) -> RawRequest {
+        self.site.ask(method, &self.path(&[what]), self)
+    }
+
+    fn ask_tag(&self, method: Method, tag: &Tag) -> RawRequest {
+        self.site.ask(method, &self.path(&["tags", tag.as_str()]), self.tagged(tag))
     }
 
     fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {

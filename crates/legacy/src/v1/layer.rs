@@ -1,36 +1,35 @@
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use longshore_core::{Algorithm, BlobStream, Digest, Digester, Error, ErrorKind, Result};
+use longshore::http::header::CONTENT_LENGTH;
+use longshore::{Algorithm, BlobStream, Digest, Digester, Error, ErrorKind, RawReply, Result};
 
 use super::image::ImageJson;
-use crate::coding::Coding;
+use super::site::header;
 
 /// The layer of a v1 image on its way: a tar, mostly of gzip.
 ///
 /// Gzip that a proxy put around it, unasked, is undone.
 #[derive(Debug)]
 pub struct Layer {
-    coding: Coding,
-    /// The reply's, coded as it is.
-    length: Option<u64>,
-    body: BlobStream,
+    /// Boxed, because [`checked`](Self::checked) may give the layer back as its error.
+    reply: Box<RawReply>,
 }
 
 impl Layer {
-    pub(super) fn new(coding: Coding, length: Option<u64>, body: BlobStream) -> Self {
-        Self { coding, length, body }
+    pub(super) fn new(reply: RawReply) -> Self {
+        Self { reply: Box::new(reply) }
     }
 
     /// Its size in bytes, where the registry states it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.length.filter(|_| self.coding == Coding::Identity)
+        self.length().filter(|_| !self.reply.is_coded())
     }
 
     /// The bytes, in order. Nothing tells whether they are right: see [`checked`](Self::checked).
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
-        self.coding.undo(self.body)
+        self.reply.into_decoded()
     }
 
     /// The bytes, held against the checksum that came with the image's JSON.
@@ -47,8 +46,8 @@ impl Layer {
         let mut digester = algorithm.digester();
         start(&mut digester, &json.bytes);
         // A storage may only label a gzip layer as coded: then it has its own size.
-        let stream = match json.size.is_some() && json.size == self.length {
-            true => self.body,
+        let stream = match json.size.is_some() && json.size == self.length() {
+            true => self.reply.into_stream(),
             false => self.into_stream(),
         };
         let check = Check { stream, digester, expected, held: None, done: false };
@@ -56,6 +55,11 @@ impl Layer {
             let item = check.next().await?;
             Some((item, check))
         })))
+    }
+
+    /// The length of the body as it comes, coded or not.
+    fn length(&self) -> Option<u64> {
+        header(&self.reply.headers, CONTENT_LENGTH.as_str())?.parse().ok()
     }
 }
 

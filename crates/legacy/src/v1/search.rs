@@ -1,14 +1,11 @@
 //! Search: words in, repositories out, page by page.
 
-use http::Method;
-use longshore_core::{Page, PageToken, Pages, Result};
+use longshore::{Page, PageToken, Pages, Result};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use super::site::Site;
-use crate::auth::Scopes;
-use crate::exchange::Ask;
-use crate::reply::json;
 
 /// A repository that a search found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,11 +48,12 @@ async fn page(site: &Site, words: &str, token: Option<PageToken>) -> Result<Page
     if let Some(token) = &token {
         query.push(("page", &token.0));
     }
-    let uri = site.uri(["search"], &query)?;
-    let about = format!("search at {}", site.registry());
-    let (_, body) =
-        site.fetch(Ask::new(Method::GET, uri.clone(), Scopes::default(), about)).await?;
-    let results: Results = json(&uri, &body)?;
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let path = match query.as_str() {
+        "" => "search".to_owned(),
+        query => format!("search?{query}"),
+    };
+    let results: Results = site.get(&[&path], format!("search at {}", site.registry())).await?;
     let items = results.results.unwrap_or_default();
     // An index counts pages that it does not have: one without results is the last.
     let more = results.num_pages.is_some_and(|pages| number < pages) && !items.is_empty();

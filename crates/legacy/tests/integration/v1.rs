@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
-use longshore::v1::{Access, Endpoints, Image, ImageId, Repository};
 use longshore::{
-    ApiVersion, BlobStream, Body, Client, Digest, ErrorKind, MemoryCredentials, RegistryName,
-    RegistrySettings, RetryPolicy, Scheme, Secret, Source as _, Tag, TagOrDigest,
+    BlobStream, Body, Client, Digest, ErrorKind, MemoryCredentials, RegistryName, RegistrySettings,
+    RetryPolicy, Scheme, Secret, Source as _, Tag, TagOrDigest,
 };
-use longshore_registry::Registry;
+use longshore_legacy::v1::{
+    Access, ApiVersion, Endpoints, Image, ImageId, Registry, Repository, api_version,
+};
+use longshore_registry::Registry as Embedded;
+use longshore_testkit::fixture::Layer;
 use longshore_testkit::script::{Exchange, Script};
 use longshore_testkit::v1::{Settings, V1Registry};
 
-use crate::embedded::start;
+use crate::start;
 
 const BASE: &str = r#"{"id": "base", "architecture": "amd64"}"#;
 const TOP: &str = r#"{"id": "top", "parent": "base", "created": "2015-01-02T03:04:05Z"}"#;
@@ -31,11 +34,11 @@ fn name(server: &V1Registry) -> RegistryName {
 }
 
 fn repository(client: &Client, server: &V1Registry) -> Repository {
-    client.v1(&name(server)).repository(&"lib/img".parse().unwrap()).unwrap()
+    Registry::new(client, &name(server)).repository(&"lib/img".parse().unwrap()).unwrap()
 }
 
 fn image(client: &Client, server: &V1Registry, id: &str) -> Image {
-    client.v1(&name(server)).image(&ImageId::parse(id).unwrap())
+    Registry::new(client, &name(server)).image(&ImageId::parse(id).unwrap())
 }
 
 fn tag(text: &str) -> Tag {
@@ -68,7 +71,7 @@ fn impatient() -> Client {
 #[tokio::test]
 async fn requests_are_those_that_v1_registries_know() {
     let server = Script::start().await;
-    let registry = Client::new().v1(&server.address().to_string().parse().unwrap());
+    let registry = Registry::new(&Client::new(), &server.address().to_string().parse().unwrap());
     let repository = registry.repository(&"lib/img".parse().unwrap()).unwrap();
     let path = "/v1/repositories/lib/img/tags/newtag";
     let ask = |method: &str, path: &str| Exchange::new(method, path).with("accept", "*/*");
@@ -87,7 +90,7 @@ async fn requests_are_those_that_v1_registries_know() {
 #[tokio::test]
 async fn the_mock_registry_of_yodle_is_understood() {
     let server = Script::start().await;
-    let registry = Client::new().v1(&server.address().to_string().parse().unwrap());
+    let registry = Registry::new(&Client::new(), &server.address().to_string().parse().unwrap());
     server.expect(Exchange::new("GET", "/v1/_ping").without("authorization"));
     let ping = registry.ping().await.unwrap();
     assert_eq!((ping.version, ping.standalone), (None, true));
@@ -126,7 +129,9 @@ async fn a_registry_says_what_it_is() {
             exchange = exchange.header("x-docker-registry-standalone", value);
         }
         server.expect(exchange);
-        let ping = Client::new().v1(&server.address().to_string().parse().unwrap()).ping().await;
+        let ping = Registry::new(&Client::new(), &server.address().to_string().parse().unwrap())
+            .ping()
+            .await;
         let ping = ping.unwrap();
         assert_eq!((ping.version.as_deref(), ping.standalone), (Some("0.9.1"), standalone));
         server.finish();
@@ -141,7 +146,7 @@ async fn a_search_goes_through_all_pages_and_escapes_its_words() {
     for repository in ["a/1", "a/2", "a/3", "b/1"] {
         server.put_tag(repository, "latest", "x");
     }
-    let registry = Client::new().v1(&name(&server));
+    let registry = Registry::new(&Client::new(), &name(&server));
     let found = registry.search("a").all().await.unwrap();
     let names: Vec<&str> = found.iter().map(|found| found.name.as_str()).collect();
     assert_eq!(names, ["a/1", "a/2", "a/3"]);
@@ -197,6 +202,35 @@ async fn an_image_is_read_and_its_layer_is_binary() {
 }
 
 #[tokio::test]
+async fn v1_layers_are_read_whether_coded_or_labelled() {
+    let json = r#"{"id":"abc"}"#;
+    let zipped = |content| Vec::from(Layer::gzip(content).content);
+    let layer = zipped(b"a layer");
+    let checksum = Digest::sha256(&[json.as_bytes(), b"\n", &layer].concat());
+    for (coding, body) in
+        [("gzip", zipped(&layer)), ("x-gzip", zipped(&layer)), ("gzip", layer.clone())]
+    {
+        let server = Script::start().await;
+        let registry = server.address().to_string().parse().unwrap();
+        let image = Registry::new(&Client::new(), &registry).image(&id("abc"));
+        server.expect(
+            Exchange::new("GET", "/v1/images/abc/json")
+                .header("x-docker-size", layer.len().to_string())
+                .header("x-docker-checksum-payload", checksum.as_str())
+                .body(json),
+        );
+        let described = image.json().await.unwrap();
+        let coded = Exchange::new("GET", "/v1/images/abc/layer").header("content-encoding", coding);
+        server.expect(coded.body(body));
+        let found = image.layer().await.unwrap();
+        assert_eq!(found.size(), None);
+        let content = found.checked(&described).unwrap().bytes(1 << 20).await.unwrap();
+        assert_eq!(content, layer);
+        server.finish();
+    }
+}
+
+#[tokio::test]
 async fn tags_are_set_and_removed_and_repositories_too() {
     let server = filled(Settings::default()).await;
     let repository = repository(&Client::new(), &server);
@@ -249,7 +283,7 @@ async fn an_image_is_pushed_whole() {
 async fn what_is_not_there_or_not_right_is_an_error() {
     let server = filled(Settings::default()).await;
     let client = impatient();
-    let registry = client.v1(&name(&server));
+    let registry = Registry::new(&client, &name(&server));
     let (here, nowhere) =
         (repository(&client, &server), registry.repository(&"lib/none".parse().unwrap()).unwrap());
     let none = image(&client, &server, "none");
@@ -272,7 +306,7 @@ async fn what_is_not_there_or_not_right_is_an_error() {
     assert_eq!(e.kind(), ErrorKind::Invalid);
 
     let server = Script::start().await;
-    let registry = client.v1(&server.address().to_string().parse().unwrap());
+    let registry = Registry::new(&client, &server.address().to_string().parse().unwrap());
     let repository = registry.repository(&"a/b".parse().unwrap()).unwrap();
     for (path, body) in [("tags", "<html>"), ("tags", "[1]"), ("tags", r#"{"a":{}}"#)] {
         server.expect(Exchange::new("GET", format!("/v1/repositories/a/b/{path}")).body(body));
@@ -320,7 +354,7 @@ async fn a_token_of_the_index_takes_the_credentials_place() {
     settings.authorization = Some("Basic dXNlcjpwYXNz".to_owned());
     let index = filled(settings).await;
     let client = trusting(&[&index, &registry]);
-    assert!(!client.v1(&name(&index)).ping().await.unwrap().standalone);
+    assert!(!Registry::new(&client, &name(&index)).ping().await.unwrap().standalone);
 
     let e = repository(&client, &registry).tags().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
@@ -344,13 +378,15 @@ async fn a_token_of_the_index_takes_the_credentials_place() {
         assert_eq!(sent.len(), 3);
         assert!(sent.iter().all(|r| r.header("authorization") == Some(token.as_str())));
     }
-    let e = client.v1(&name(&registry)).repository(&"lib/img".parse().unwrap()).unwrap();
+    let e =
+        Registry::new(&client, &name(&registry)).repository(&"lib/img".parse().unwrap()).unwrap();
     let e = e.authorize(Access::Write, Endpoints::SameSite).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     // Where its credentials may go says nothing of where the token may.
     let unasked = self::repository(&trusting(&[&index]), &index);
     registry.requests();
-    let e = unasked.authorize(Access::Read, Endpoints::SameSite).await.unwrap_err();
+    let authorized = unasked.authorize(Access::Read, Endpoints::SameSite).await.unwrap();
+    let e = authorized.tags().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Denied);
     assert!(e.to_string().contains("plain HTTP"), "{e}");
     assert!(registry.requests().is_empty());
@@ -373,7 +409,7 @@ async fn a_token_goes_back_to_its_own_index_within_this_machine() {
     server.expect(basic.header("x-docker-token", "signature=1").body("[]"));
     let tags = Exchange::new("GET", "/v1/repositories/lib/img/tags");
     server.expect(tags.with("authorization", "Token signature=1").body("{}"));
-    let repository = client.v1(&name).repository(&"lib/img".parse().unwrap()).unwrap();
+    let repository = Registry::new(&client, &name).repository(&"lib/img".parse().unwrap()).unwrap();
     let authorized = repository.authorize(Access::Read, Endpoints::SameSite).await.unwrap();
     assert!(authorized.tags().await.unwrap().is_empty());
     server.finish();
@@ -406,7 +442,7 @@ async fn trap_25_only_a_404_of_v2_means_v1_and_401_means_v2() {
         let server = Script::start().await;
         server.expect(exchange.clone().without("authorization"));
         let registry = server.address().to_string().parse().unwrap();
-        let found = client.api_version(&registry).await.map_err(|e| e.kind());
+        let found = api_version(&client, &registry).await.map_err(|e| e.kind());
         assert_eq!(found, expected, "{exchange:?}");
         server.finish();
     }
@@ -416,16 +452,16 @@ async fn trap_25_only_a_404_of_v2_means_v1_and_401_means_v2() {
 async fn a_version_is_found_or_forced() {
     let client = impatient();
     let old = filled(Settings::default()).await;
-    let (new, _stop) = start(Registry::builder().memory()).await;
+    let (new, _stop) = start(Embedded::builder().memory()).await;
     let (old, new) = (name(&old), new.to_string().parse::<RegistryName>().unwrap());
     for (registry, version) in [(&old, ApiVersion::V1), (&new, ApiVersion::V2)] {
-        assert_eq!(client.api_version(registry).await.unwrap(), version);
+        assert_eq!(api_version(&client, registry).await.unwrap(), version);
         // Forced, the other API is not there.
-        let v1 = client.v1(registry).repository(&"lib/img".parse().unwrap()).unwrap();
+        let v1 = Registry::new(&client, registry).repository(&"lib/img".parse().unwrap()).unwrap();
         let v2 = client.repository(&format!("{registry}/lib/img").parse().unwrap());
         let answers = [
             v1.tags().await.map(drop).map_err(|e| e.kind()),
-            client.v1(registry).ping().await.map(drop).map_err(|e| e.kind()),
+            Registry::new(&client, registry).ping().await.map(drop).map_err(|e| e.kind()),
             client.ping(registry).await.map(drop).map_err(|e| e.kind()),
         ];
         let (yes, no) = (Ok(()), Err(ErrorKind::NotFound));

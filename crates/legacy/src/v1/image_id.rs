@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use longshore_core::ParseError;
+use longshore::ParseError;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a v1 registry calls an image: 64 hex digits, or the start of them.

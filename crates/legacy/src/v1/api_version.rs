@@ -1,18 +1,15 @@
 use std::fmt;
 
-use longshore_core::Result;
-
-use crate::exchange::Exchange;
-use crate::ping::ping;
+use longshore::{Client, RegistryName, Result};
 
 /// Which API a registry speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ApiVersion {
-    /// Docker's Registry API v1: [`Client::v1`](crate::Client::v1).
+    /// Docker's Registry API v1: [`Registry`](super::Registry).
     V1,
     /// Docker's Registry API v2, which the OCI distribution specification goes on with:
-    /// [`Client::repository`](crate::Client::repository).
+    /// [`Client::repository`].
     V2,
 }
 
@@ -25,10 +22,15 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// Asks for the root of v2. Not found means v1, and that alone: a registry that wants credentials, or
-/// is out of order, must not be taken for an old one.
-pub(crate) async fn detect(exchange: &Exchange) -> Result<ApiVersion> {
-    match ping(exchange).await {
+/// Asks which API a registry speaks. Whoever knows it already need not ask.
+///
+/// Sends `GET /v2/`. Not found (404), and that alone, means v1: a registry that wants credentials, or
+/// is out of order, must not be taken for an old one. Success and 401 mean v2.
+///
+/// # Errors
+/// Those of [`Client::ping`]: no other answer says which API it is.
+pub async fn api_version(client: &Client, registry: &RegistryName) -> Result<ApiVersion> {
+    match client.ping(registry).await {
         Ok(_) => Ok(ApiVersion::V2),
         Err(e) => match e.status() {
             Some(404) => Ok(ApiVersion::V1),

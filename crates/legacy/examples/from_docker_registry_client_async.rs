@@ -1,7 +1,7 @@
 //! The README of docker-registry-client-async, call by call, in longshore.
 //!
 //! ```sh
-//! cargo run -p longshore --example from_docker_registry_client_async -- localhost:5000
+//! cargo run -p longshore-legacy --example from_docker_registry_client_async -- localhost:5000
 //! ```
 
 use std::io::Write;

@@ -2,8 +2,8 @@
 
 use super::*;
 
-use longshore::v1::{self, ImageId};
-use longshore::{ApiVersion, Body};
+use longshore::Body;
+use longshore_legacy::v1::{self, ApiVersion, ImageId, api_version};
 use longshore_testkit::v1::V1Registry;
 
 const TOP: &str = r#"{"id": "top", "parent": "base", "created": "2015-01-02T03:04:05Z"}"#;
@@ -28,7 +28,7 @@ async fn old() -> Old {
     yodle.run("client = DockerRegistryClient(host); base = BaseClient(host)");
     yodle.run("repository = client.repository('img', 'lib')");
     let name: RegistryName = server.address().parse().unwrap();
-    let registry = quick().build().v1(&name);
+    let registry = v1::Registry::new(&quick().build(), &name);
     Old { _server: server, name, yodle, registry }
 }
 
@@ -51,7 +51,7 @@ impl Old {
 async fn yodle_finds_a_v1_registry_as_longshore_does() {
     let mut old = old().await;
     assert_eq!(old.yodle.gives("client.api_version"), 1);
-    let version = quick().build().api_version(&old.name).await.unwrap();
+    let version = api_version(&quick().build(), &old.name).await.unwrap();
     assert!(matches!(version, ApiVersion::V1), "{version:?}");
     drop(old.yodle.gives("base.check_status()"));
     old.registry.ping().await.unwrap();

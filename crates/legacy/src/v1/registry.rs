@@ -1,14 +1,13 @@
 use std::fmt;
 
-use http::Method;
-use longshore_core::{Pages, ParseError, RegistryName, RepositoryName, Result};
+use longshore::http::Method;
+use longshore::{Client, Pages, ParseError, RegistryName, RepositoryName, Result};
 
 use super::image::Image;
 use super::image_id::ImageId;
 use super::repository::Repository;
 use super::search::{self, Found};
-use super::site::{Exchanges, Site};
-use crate::reply::refuse_web_page;
+use super::site::{Site, header};
 
 /// A registry or index that speaks the v1 API. Cheap to clone.
 #[derive(Clone)]
@@ -28,8 +27,10 @@ pub struct Ping {
 }
 
 impl Registry {
-    pub(crate) fn new(exchanges: Exchanges, registry: &RegistryName) -> Self {
-        Self { site: Site::new(exchanges, registry) }
+    /// A registry, reached as the client reaches it. Sends nothing.
+    #[must_use]
+    pub fn new(client: &Client, registry: &RegistryName) -> Self {
+        Self { site: Site::new(client, registry) }
     }
 
     /// Asks the registry what it is.
@@ -37,17 +38,16 @@ impl Registry {
     /// Sends `GET /v1/_ping`.
     ///
     /// # Errors
-    /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no v1 API;
-    /// [`Protocol`](longshore_core::ErrorKind::Protocol) if a web page answers.
+    /// [`NotFound`](longshore::ErrorKind::NotFound) if there is no v1 API;
+    /// [`Protocol`](longshore::ErrorKind::Protocol) if a web page answers.
     ///
     /// Source: Docker Registry API v1, "Status".
     pub async fn ping(&self) -> Result<Ping> {
         let about = format!("registry {}", self.site.registry());
-        let (reply, body) = self.site.fetch(self.site.ask(Method::GET, ["_ping"], &about)?).await?;
-        refuse_web_page(&reply.uri, &body)?;
-        let standalone = reply.header("x-docker-registry-standalone");
+        let answer = self.site.fetch(self.site.ask(Method::GET, &["_ping"], about)).await?;
+        let standalone = header(&answer.headers, "x-docker-registry-standalone");
         Ok(Ping {
-            version: reply.header("x-docker-registry-version").map(str::to_owned),
+            version: header(&answer.headers, "x-docker-registry-version").map(str::to_owned),
             standalone: standalone.is_none_or(|s| s == "1" || s.eq_ignore_ascii_case("true")),
         })
     }

@@ -6,8 +6,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> longshore::Result<()> {
-//! let client = longshore::Client::new();
-//! let registry = client.v1(&"old.example:5000".parse()?);
+//! use longshore_legacy::v1::Registry;
+//!
+//! let registry = Registry::new(&longshore::Client::new(), &"old.example:5000".parse()?);
 //! let repository = registry.repository(&"library/busybox".parse()?)?;
 //! for tagged in repository.tags().await? {
 //!     println!("{} {:?}", tagged.tag, tagged.id);
@@ -18,7 +19,8 @@
 //! # }
 //! ```
 
-mod detect;
+mod api_version;
+pub mod blocking;
 mod image;
 mod image_id;
 mod layer;
@@ -28,8 +30,7 @@ mod search;
 mod site;
 mod token;
 
-pub use detect::ApiVersion;
-pub(crate) use detect::detect;
+pub use api_version::{ApiVersion, api_version};
 pub use image::{Image, ImageJson};
 pub use image_id::ImageId;
 pub use layer::Layer;

@@ -1,0 +1,100 @@
+//! Where requests of the v1 API go, and with which token.
+
+use std::fmt;
+
+use bytes::Bytes;
+use longshore::http::header::CONTENT_TYPE;
+use longshore::http::{HeaderMap, HeaderValue, Method};
+use longshore::{Body, Client, RawDocument, RawReply, RawRequest, RegistryName, Result};
+use serde::de::DeserializeOwned;
+
+/// A v1 registry, ready to be asked.
+#[derive(Clone)]
+pub(super) struct Site {
+    client: Client,
+    registry: RegistryName,
+    /// What an index gave for one repository; without it, credentials go as everywhere.
+    token: Option<Token>,
+}
+
+/// A token, and the index that gave it.
+#[derive(Clone)]
+struct Token {
+    index: RegistryName,
+    value: HeaderValue,
+}
+
+impl Site {
+    pub(super) fn new(client: &Client, registry: &RegistryName) -> Self {
+        Self { client: client.clone(), registry: registry.clone(), token: None }
+    }
+
+    /// The registry that an index names, or the index itself, with the index's token.
+    pub(super) fn with_token(&self, value: HeaderValue, endpoint: Option<RegistryName>) -> Self {
+        let index = self.registry.clone();
+        let registry = endpoint.unwrap_or_else(|| index.clone());
+        Self { client: self.client.clone(), registry, token: Some(Token { index, value }) }
+    }
+
+    pub(super) fn registry(&self) -> &RegistryName {
+        &self.registry
+    }
+
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// A request to a path below `/v1/`. `about` names the thing asked for in errors.
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        about: impl fmt::Display,
+    ) -> RawRequest {
+        let request = RawRequest::new(method, format!("/v1/{}", path.join("/"))).about(about);
+        match &self.token {
+            Some(Token { index, value }) => request.authorized_by(index, value.clone()),
+            None => request,
+        }
+    }
+
+    pub(super) async fn send(&self, request: RawRequest) -> Result<RawReply> {
+        self.client.request(&self.registry, request).await
+    }
+
+    /// Sends a request that changes something. Returns the headers of its reply.
+    pub(super) async fn change(&self, request: RawRequest) -> Result<HeaderMap> {
+        let mut reply = self.send(request).await?.expect(&[200, 201, 202, 204]).await?;
+        let headers = std::mem::take(&mut reply.headers);
+        reply.drain().await;
+        Ok(headers)
+    }
+
+    pub(super) async fn fetch(&self, request: RawRequest) -> Result<RawDocument> {
+        self.client.fetch(&self.registry, request, REPLY_LIMIT).await
+    }
+
+    /// Reads a JSON document.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        about: impl fmt::Display,
+    ) -> Result<T> {
+        self.fetch(self.ask(Method::GET, path, about)).await?.json()
+    }
+}
+
+/// The value of a header that is text.
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The same request with a JSON body.
+pub(super) fn with_json(request: RawRequest, body: Bytes) -> RawRequest {
+    request
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .body(Body::Bytes(body))
+}
+
+/// 8 MiB: as the pages of other listings.
+const REPLY_LIMIT: usize = 8 << 20;

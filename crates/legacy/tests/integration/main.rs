@@ -1,0 +1,24 @@
+//! The oldest protocols against registries that speak them, and the examples for users of the earlier
+//! clients.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
+
+mod aysa;
+#[path = "../../../client/tests/integration/clients.rs"]
+mod clients;
+mod docker_content;
+mod examples;
+mod v1;
+mod v1_blocking;
+
+use std::net::SocketAddr;
+
+use longshore_registry::{Builder, TestRegistry};
+
+use self::clients::{login, quick, remote};
+
+/// A registry on a free port that ends when what comes with the address is dropped.
+async fn start(registry: Builder) -> (SocketAddr, TestRegistry) {
+    let registry = TestRegistry::start_with(|_| registry).await.unwrap();
+    (registry.address(), registry)
+}
