@@ -13,11 +13,11 @@ use super::{
 };
 use crate::environment::Environment;
 
-/// All places where people keep credentials, asked in order until one has some.
+/// The usual sources of credentials, asked in order until one has some.
 ///
-/// What the caller gives beats the environment, and that beats files:
+/// The caller's credentials win over the environment, and the environment over files:
 ///
-/// 1. what was put [`before`](Self::before) the rest;
+/// 1. sources added with [`before`](Self::before);
 /// 2. `LONGSHORE_TOKEN` (`registry=token`), `LONGSHORE_AUTHORIZATION` (`registry=value`) and
 ///    `LONGSHORE_CREDENTIALS` (`https://user:password@registry[/path]`), each several separated by
 ///    spaces, by commas too in `LONGSHORE_TOKEN`, by line ends in `LONGSHORE_AUTHORIZATION`;
@@ -28,27 +28,26 @@ use crate::environment::Environment;
 ///    `${XDG_CONFIG_HOME}/containers/auth.json`, where that is `~/.config` unless it is set;
 /// 7. the file that `NETRC` names, else `~/.netrc`.
 ///
-/// Within one source the entry that fits a repository most closely is taken. A source that has nothing
-/// passes the question on; one that is broken is an error, so that nobody is somebody else by accident.
-/// Files are read when they are asked, so that a client that lives long sees a new login.
+/// Within a source, the entry that fits a repository most closely wins. A source without an entry is
+/// skipped. A broken source is an error, so that no other identity is used by accident. Files are
+/// read on each lookup, so that a long-lived client sees a new login.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     stores: Vec<Arc<dyn CredentialStore>>,
 }
 
 impl Credentials {
-    /// No source yet.
+    /// Makes a chain without sources.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All sources of these environment variables and of the files they lead to.
+    /// Takes all sources in these environment variables and in the files that they name.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if one of `LONGSHORE_TOKEN`, `LONGSHORE_AUTHORIZATION`,
-    /// `LONGSHORE_CREDENTIALS` and `DOCKER_AUTH_CONFIG` is set and cannot be read; it quotes nothing
-    /// of them.
+    /// [`Invalid`](ErrorKind::Invalid) if `LONGSHORE_TOKEN`, `LONGSHORE_AUTHORIZATION`,
+    /// `LONGSHORE_CREDENTIALS` or `DOCKER_AUTH_CONFIG` is malformed; the error does not quote it.
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         let helpers = Helpers::of(environment);
         let mut all = Self::new();
@@ -75,20 +74,20 @@ impl Credentials {
         }
     }
 
-    /// One file in the format of `config.json` or `auth.json`, and nothing else.
+    /// Takes a single file in the format of `config.json` or `auth.json`.
     #[must_use]
     pub fn from_file(path: &Path, environment: &Environment) -> Self {
         Self::new().after(DockerFile::new(path, Helpers::of(environment)))
     }
 
-    /// The same, with this asked first.
+    /// Adds a source that is asked first.
     #[must_use]
     pub fn before(mut self, store: impl CredentialStore + 'static) -> Self {
         self.stores.insert(0, Arc::new(store));
         self
     }
 
-    /// The same, with this asked last.
+    /// Adds a source that is asked last.
     #[must_use]
     pub fn after(mut self, store: impl CredentialStore + 'static) -> Self {
         self.stores.push(Arc::new(store));
@@ -130,12 +129,13 @@ impl CredentialStore for Credentials {
     }
 }
 
-/// Nobody, for the reason that tells most: that of the only source, else that there is none.
+/// Makes the anonymous credential with the most helpful reason: that of the only source, else that
+/// no source has an entry.
 fn summed_up(mut nothing: Vec<Credential>) -> Credential {
     match nothing.len() {
         1 => nothing.remove(0),
         _ => {
-            // A helper that is named and cannot be asked is worth a word; an absent file is not.
+            // A named helper that cannot be asked is mentioned; an absent file is not.
             let telling = nothing.into_iter().find(|c| c.source().contains("docker-credential-"));
             telling.unwrap_or_else(|| {
                 Credential::anonymous("no credentials for it in the environment or in any file")
@@ -144,7 +144,7 @@ fn summed_up(mut nothing: Vec<Credential>) -> Credential {
     }
 }
 
-/// What stands in the variables themselves.
+/// Reads the credentials in the variables themselves.
 fn given(environment: &Environment) -> Result<Option<MemoryCredentials>> {
     let mut given = MemoryCredentials::new();
     let mut any = false;
@@ -180,7 +180,7 @@ fn unreadable(variable: &str) -> Error {
         .with_hint("Its value is not shown, because it may be a secret.")
 }
 
-/// Where podman looks, besides Docker's file.
+/// Returns podman's files, besides Docker's.
 ///
 /// Source: containers-auth.json(5).
 fn podman_files(environment: &Environment) -> Vec<std::path::PathBuf> {

@@ -1,4 +1,4 @@
-//! What a credential is kept under: a registry, or part of one.
+//! The keys of stored credentials: a registry, or a path below one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use longshore_core::{ParseError, RegistryName, RepositoryName};
 
 use super::Leave;
 
-/// What a credential is kept under in a file: `host[:port]`, and below it perhaps a path.
+/// The key of a stored credential: `host[:port]`, optionally with a path.
 ///
-/// Read as Docker and podman write it: with a scheme or without, and with the path of an API
-/// (`https://index.docker.io/v1/`), which means nothing. Any other path narrows the key to the
-/// repositories below it; where several keys fit, the longest wins.
+/// Parsed as Docker and podman write it: with or without a scheme, and with the path of an API
+/// (`https://index.docker.io/v1/`), which is ignored. Any other path restricts the key to the
+/// repositories below it. If several keys fit, the longest wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialKey {
     registry: RegistryName,
@@ -20,10 +20,10 @@ pub struct CredentialKey {
 }
 
 impl CredentialKey {
-    /// Reads a key.
+    /// Parses a key.
     ///
     /// # Errors
-    /// [`ParseError`] where the registry or the path breaks its grammar.
+    /// [`ParseError`] if the registry or the path is malformed.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let leave = match text.split_once("://") {
             Some(("http", _)) => Leave::Anywhere,
@@ -40,38 +40,39 @@ impl CredentialKey {
         Ok(Self { registry, path, leave })
     }
 
-    /// The registry.
+    /// Returns the registry.
     #[must_use]
     pub fn registry(&self) -> &RegistryName {
         &self.registry
     }
 
-    /// The part of the registry that it is for; all of it, if there is none.
+    /// Returns the path that it is restricted to, if there is one.
     #[must_use]
     pub fn path(&self) -> Option<&RepositoryName> {
         self.path.as_ref()
     }
 
-    /// The same, for use over plain HTTP, which its text then says: `http://localhost:5000`.
+    /// Permits use over plain HTTP, which its text then states: `http://localhost:5000`.
     #[must_use]
     pub fn over_plain_http(mut self) -> Self {
         self.leave = Leave::Anywhere;
         self
     }
 
-    /// Whether it says to be for plain HTTP.
+    /// Whether it permits plain HTTP.
     #[must_use]
     pub fn is_plain_http(&self) -> bool {
         self.leave == Leave::Anywhere
     }
 
-    /// How far what is kept under it may go unencrypted to the registry that it fits. One that says
-    /// `https://` is for TLS alone.
+    /// Returns how far the credential under it may be sent unencrypted. A key with `https://` is for
+    /// TLS only.
     pub(crate) fn leave(&self) -> Leave {
         self.leave
     }
 
-    /// How closely the key fits a repository, in components of its path; `None` if it does not.
+    /// Returns how closely the key fits a repository, in components of its path; `None` if it does
+    /// not.
     ///
     /// Without a repository, a key with a path does not fit.
     #[must_use]
@@ -90,13 +91,13 @@ impl CredentialKey {
             .then(|| path.components().count())
     }
 
-    /// Whether both are for the same repositories, however they are written.
+    /// Whether both keys are for the same repositories.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.registry == other.registry && self.path == other.path
     }
 
-    /// The text that Docker writes for it.
+    /// Returns the text that Docker writes for it.
     #[must_use]
     pub fn canonical(&self) -> String {
         let scheme = if self.is_plain_http() { "http://" } else { "" };
@@ -131,7 +132,7 @@ impl fmt::Display for CredentialKey {
     }
 }
 
-/// The one key that Docker keeps Docker Hub under.
+/// Docker's key for Docker Hub.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 #[cfg(test)]

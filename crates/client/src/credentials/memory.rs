@@ -5,10 +5,10 @@ use url::Url;
 use super::{Credential, CredentialKey, CredentialStore, Secret, user_info};
 use crate::credentials::RegistryPattern;
 
-/// Credentials that the caller gives; nobody for every other registry.
+/// Credentials that the caller gives. Other registries are asked anonymously.
 ///
-/// A registry that is named beats a pattern, a longer path a shorter one, and what was given later
-/// what was given under the same name before. Of patterns, the first that matches counts.
+/// A named registry wins over a pattern, and a longer path over a shorter one. A later entry
+/// replaces an earlier one of the same name. The first pattern that matches counts.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCredentials {
     named: Vec<(CredentialKey, Credential)>,
@@ -16,19 +16,19 @@ pub struct MemoryCredentials {
 }
 
 impl MemoryCredentials {
-    /// None yet.
+    /// Makes an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same, with this user for one registry.
+    /// Adds a user for one registry.
     #[must_use]
     pub fn with(self, registry: RegistryName, user: impl Into<String>, password: Secret) -> Self {
         self.with_credential(registry, Credential::login(user, password, SOURCE))
     }
 
-    /// The same, with any kind of credential for a registry, or for a path below it.
+    /// Adds any kind of credential for a registry, or for a path below it.
     #[must_use]
     pub fn with_credential(
         mut self,
@@ -42,21 +42,20 @@ impl MemoryCredentials {
         self
     }
 
-    /// The same, with a credential for all registries of a pattern.
+    /// Adds a credential for all registries that match a pattern.
     #[must_use]
     pub fn with_pattern(mut self, pattern: RegistryPattern, credential: Credential) -> Self {
         self.patterns.push((pattern, credential));
         self
     }
 
-    /// The same, with the user information of a URL: `https://user:password@registry[/path]`.
+    /// Adds the user information of a URL: `https://user:password@registry[/path]`.
     ///
-    /// An `http` URL is a word for sending them unencrypted; an `https` URL says no more than the
-    /// registry's name would. Percent-encoded characters are decoded.
-    /// `source` says where the URL is from.
+    /// An `http` URL permits sending it unencrypted; an `https` URL says no more than the registry's
+    /// name would. Percent-encoded characters are decoded. `source` says where the URL comes from.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is no such URL; the error quotes nothing of it.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not such a URL; the error does not quote it.
     pub fn with_url(self, url: &str, source: &str) -> Result<Self> {
         let bad = |clause: &'static str| {
             Error::new(ErrorKind::Invalid).at("the URL with credentials").detail(clause)
@@ -94,7 +93,7 @@ impl CredentialStore for MemoryCredentials {
     }
 }
 
-/// What errors call it.
+/// Its name in errors.
 const SOURCE: &str = "the caller";
 
 #[cfg(test)]

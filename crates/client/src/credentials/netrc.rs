@@ -13,8 +13,8 @@ use crate::environment::Environment;
 
 /// The logins in a `.netrc` file, by host.
 ///
-/// An entry for `host:port` is taken before one for `host`. The `default` entry is not used: it would
-/// give its password to every registry that asks.
+/// An entry for `host:port` wins over one for `host`. The `default` entry is ignored: it would send
+/// its password to every registry that asks.
 ///
 /// Source: the GNU inetutils manual, "The .netrc file".
 #[derive(Clone, Debug)]
@@ -23,13 +23,13 @@ pub struct Netrc {
 }
 
 impl Netrc {
-    /// The file at `path`, read when it is asked. A missing file has nobody.
+    /// Takes the path of a file, which is read on each lookup. A missing file has no entries.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Where the file is: where `NETRC` says, else in the user's home.
+    /// Returns the path of the file: `NETRC` if set, else `.netrc` in the user's home.
     #[must_use]
     pub fn path_in(environment: &Environment) -> Option<PathBuf> {
         environment.path("NETRC").or_else(|| Some(environment.home()?.join(".netrc")))
@@ -75,7 +75,7 @@ struct Entry {
     password: Option<Secret>,
 }
 
-/// The text of the file, if it is there.
+/// Reads the file, if it exists.
 fn read(path: &Path) -> Result<Option<String>> {
     let io = |e| Error::io(path, e);
     let metadata = match fs::metadata(path) {
@@ -83,7 +83,7 @@ fn read(path: &Path) -> Result<Option<String>> {
         Err(e) if e.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(e)),
     };
-    // Opening a pipe would wait for whoever writes to it.
+    // Opening a pipe would wait for its writer.
     if !metadata.is_file() {
         return Err(io(std::io::Error::other("not a file")));
     }
@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// The entries, in order; macros and whatever else there is are passed over.
+/// Parses the entries, in order. Macros and unknown words are skipped.
 fn parse(text: &str) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut named = false;
@@ -150,7 +150,7 @@ pub(crate) fn entries(text: &str) -> Vec<(String, String, Option<String>)> {
     parse(text).into_iter().map(plain).collect()
 }
 
-/// The words of a line, which may be quoted.
+/// Splits a line into words, which may be quoted.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();

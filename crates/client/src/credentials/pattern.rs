@@ -5,9 +5,9 @@ use std::fmt;
 use longshore_core::{ParseError, RegistryName};
 use regex_lite::Regex;
 
-/// Registries by a pattern over `host[:port]`.
+/// A pattern of registry addresses, `host[:port]`.
 ///
-/// The whole of the address must match, in lower case; Docker Hub's is `docker.io`.
+/// It must match the whole address, in lower case. Docker Hub's address is `docker.io`.
 #[derive(Clone)]
 pub struct RegistryPattern {
     shown: String,
@@ -15,10 +15,10 @@ pub struct RegistryPattern {
 }
 
 impl RegistryPattern {
-    /// A glob: `*` stands for any characters, `?` for one; everything else for itself.
+    /// Parses a glob: `*` matches any characters, `?` matches one.
     ///
-    /// `*.example.com` matches `a.example.com` and `a.b.example.com`, and not `example.com`. Where the
-    /// glob names no port, an address with any port matches.
+    /// `*.example.com` matches `a.example.com` and `a.b.example.com`, but not `example.com`. A glob
+    /// without a port matches any port.
     ///
     /// # Errors
     /// [`ParseError`] if it is empty or longer than 1 KiB.
@@ -39,15 +39,15 @@ impl RegistryPattern {
         Self::compile(text, &format!("^(?:{pattern}){port}$"))
     }
 
-    /// A regular expression that must match the whole address, anchored or not.
+    /// Parses a regular expression. It must match the whole address, anchored or not.
     ///
     /// # Errors
-    /// [`ParseError`] if it is none, is longer than 1 KiB, or would take too much memory.
+    /// [`ParseError`] if it is malformed, longer than 1 KiB, or would take too much memory.
     pub fn regex(text: &str) -> Result<Self, ParseError> {
         Self::compile(text, &format!("^(?:{text})$"))
     }
 
-    /// Whether a registry is one of these.
+    /// Whether a registry matches.
     #[must_use]
     pub fn matches(&self, registry: &RegistryName) -> bool {
         self.regex.is_match(registry.as_str())

@@ -1,10 +1,10 @@
-//! Who else can read a file with secrets in it.
+//! The check of who can read a file with secrets.
 
 use std::fs::Metadata;
 use std::path::Path;
 
-/// Warns if everybody on this machine can read a file that holds secrets, once in the life of the
-/// process: files are read again and again.
+/// Warns if everybody on this machine can read a file with secrets. Warns once per process and file,
+/// because files are read again and again.
 #[cfg(unix)]
 pub(super) fn warn_if_open(path: &Path, metadata: &Metadata) {
     use std::collections::BTreeSet;

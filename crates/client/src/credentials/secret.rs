@@ -3,9 +3,9 @@ use std::hash::{Hash, Hasher};
 
 use zeroize::Zeroizing;
 
-/// A password or token. Never shown: there is no `Display`, and `Debug` prints `Secret(..)`.
+/// A password or token. It has no `Display`, and `Debug` prints `Secret(..)`.
 ///
-/// Its memory is overwritten when it is dropped.
+/// Its memory is overwritten on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -16,7 +16,7 @@ impl Secret {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The secret itself.
+    /// Returns the secret.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

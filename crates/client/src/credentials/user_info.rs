@@ -4,7 +4,8 @@ use url::Url;
 
 use super::{Login, Secret};
 
-/// The user and password in a URL, percent-decoded; `None` if it names no user, or they are not text.
+/// Returns the user and password in a URL, percent-decoded; `None` if there is no user, or if they
+/// are not text.
 pub(crate) fn user_info(url: &Url) -> Option<Login> {
     if url.username().is_empty() {
         return None;
@@ -13,7 +14,7 @@ pub(crate) fn user_info(url: &Url) -> Option<Login> {
     Some(Login { user: decode(url.username())?, password: Secret::new(password) })
 }
 
-/// A user or password as it is in a URL, in plain text; `None` where that is no text.
+/// Percent-decodes a user or password of a URL; `None` if the result is not text.
 ///
 /// Source: RFC 3986, sections 2.1 and 3.2.1.
 pub(crate) fn decode(text: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! The document: its reading and writing, and the finding of what fits.
+//! The document: parsing, writing, and finding the entries that fit.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::credentials::{CredentialKey, Leave, RegistryPattern};
 #[derive(Clone)]
 pub(super) struct Content {
     root: Map<String, Value>,
-    /// Whether there was a file.
+    /// Whether the file exists.
     exists: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) enum Place<'a> {
     Helper { name: &'a str, everything: bool, leave: Leave },
 }
 
-/// Of places that fit as closely as each other, which is asked first.
+/// The order of places that fit equally closely.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Helper,
@@ -48,7 +48,7 @@ impl Content {
             }
             Err(e) => return Err(io(e)),
         };
-        // Opening a pipe would wait for whoever writes to it.
+        // Opening a pipe would wait for its writer.
         if !metadata.is_file() {
             return Err(io(std::io::Error::other("not a file")));
         }
@@ -62,7 +62,7 @@ impl Content {
         Ok(content)
     }
 
-    /// Reads the document; `name` is what errors call it.
+    /// Parses the document; `name` is its name in errors.
     pub(super) fn parse(text: &[u8], name: &Path) -> Result<Self> {
         let invalid =
             |clause: String| Error::new(ErrorKind::Invalid).at(name.display()).detail(clause);
@@ -99,7 +99,7 @@ impl Content {
         file.publish(path)
     }
 
-    /// Where a credential for a repository may be, the closest first.
+    /// Returns the places where a credential for a repository may be, the closest first.
     pub(super) fn places(
         &self,
         registry: &RegistryName,
@@ -107,7 +107,7 @@ impl Content {
     ) -> Vec<Place<'_>> {
         let mut places = Vec::new();
         let keys = self.auths().filter_map(|(key, _)| CredentialKey::parse(key).ok());
-        // Of a part of the registry it says nothing about what a helper has for all of it.
+        // An entry for a path says nothing about what a helper has for the whole registry.
         let whole = keys.filter(|key| key.fits(registry, None).is_some());
         let leave = whole.map(|key| key.leave()).max().unwrap_or_default();
         for (key, name) in self.helpers() {
@@ -124,7 +124,7 @@ impl Content {
         for (key, entry) in self.auths() {
             let Ok(parsed) = CredentialKey::parse(key) else { continue };
             let Some(fit) = parsed.fits(registry, repository) else { continue };
-            // An empty one says that the helper for everything has it.
+            // An empty entry says that the helper for all registries has the login.
             if !entry::is_used(entry) && self.everything().is_some() {
                 continue;
             }
@@ -144,7 +144,7 @@ impl Content {
         places.into_iter().map(|(.., place)| place).collect()
     }
 
-    /// Why there is nothing, in a clause.
+    /// Returns the reason why there is no entry, as a clause.
     pub(super) fn absence(&self, name: &Path) -> String {
         match self.exists {
             true => format!("no entry in {}", name.display()),
@@ -152,7 +152,7 @@ impl Content {
         }
     }
 
-    /// The helper that keeps a registry's credentials.
+    /// Returns the helper that stores a registry's credentials.
     pub(super) fn helper_for(&self, registry: &RegistryName) -> Option<&str> {
         let own = || self.helpers().find(|(key, _)| fit(key, registry, None).is_some());
         let wildcard = || self.helpers().find(|(key, _)| is_wildcard_of(key, registry));
@@ -160,12 +160,12 @@ impl Content {
         named.or_else(|| self.everything())
     }
 
-    /// Whether there is an entry under this key or another way to write it.
+    /// Whether there is an entry under this key, in any spelling.
     pub(super) fn has(&self, key: &CredentialKey) -> bool {
         self.auths().any(|(known, _)| is_same(known, key))
     }
 
-    /// Puts an entry in place of those under the same key.
+    /// Adds an entry, replacing those under the same key.
     pub(super) fn put(&mut self, key: &CredentialKey, entry: Value) {
         self.remove(key);
         let mut auths = self.take_auths();
@@ -217,12 +217,12 @@ fn is_same(known: &str, key: &CredentialKey) -> bool {
     CredentialKey::parse(known).is_ok_and(|known| known.is_same(key))
 }
 
-/// Whether a key such as `*.example.com` stands for this registry too.
+/// Whether a key such as `*.example.com` matches this registry.
 fn is_wildcard_of(key: &str, registry: &RegistryName) -> bool {
     key.starts_with("*.") && RegistryPattern::glob(key).is_ok_and(|glob| glob.matches(registry))
 }
 
-/// The folder of a file that is to be written, made for its owner alone where it is not there.
+/// Returns the folder of a file, created for its owner only if it is missing.
 pub(super) fn folder(path: &Path) -> Result<&Path> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_private(folder).map_err(|e| Error::io(path, e))?;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::credentials::helper::TOKEN_USER;
 use crate::credentials::{Credential, Login, Secret};
 
-/// Who an entry says to be. An identity token comes before what stands beside it, which is a
-/// placeholder then (Azure's user is all zeros). The error quotes nothing.
+/// Returns the credential in an entry. An identity token wins over the login beside it, which is
+/// then a placeholder (Azure's user is all zeros). The error does not quote the entry.
 pub(super) fn credential(entry: &Value, source: &str) -> Result<Credential, &'static str> {
     let found = if let Some(token) = text(entry, "identitytoken") {
         let user = login(entry).ok().flatten().map(|login| login.user).unwrap_or_default();
@@ -30,13 +30,13 @@ pub(super) fn credential(entry: &Value, source: &str) -> Result<Credential, &'st
     Ok(found)
 }
 
-/// The entry for a user and password, as Docker writes it.
+/// Makes the entry for a user and password, as Docker writes it.
 pub(super) fn of(login: &Login) -> Value {
     let pair = Secret::new(format!("{}:{}", login.user, login.password.expose()));
     serde_json::json!({ "auth": BASE64.encode(pair.expose()) })
 }
 
-/// Whether there is anything in an entry.
+/// Whether an entry has any credential.
 pub(super) fn is_used(entry: &Value) -> bool {
     FIELDS.iter().any(|field| text(entry, field).is_some())
 }
@@ -45,7 +45,7 @@ fn text<'a>(entry: &'a Value, field: &str) -> Option<&'a str> {
     entry.get(field).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// The user and password of an entry, if it has them. The error quotes nothing.
+/// Returns the user and password of an entry, if it has them. The error does not quote the entry.
 fn login(entry: &Value) -> Result<Option<Login>, &'static str> {
     let (user, password) = match (text(entry, "auth"), text(entry, "username")) {
         (Some(auth), _) => {
@@ -70,5 +70,5 @@ fn login(entry: &Value) -> Result<Option<Login>, &'static str> {
     Ok(Some(Login { user, password }))
 }
 
-/// The fields that say who to be.
+/// The fields that hold credentials.
 const FIELDS: [&str; 4] = ["auth", "username", "identitytoken", "registrytoken"];

@@ -1,4 +1,5 @@
-//! Docker's `config.json` and podman's `auth.json`, read for credentials, written by logging in and out.
+//! Docker's `config.json` and podman's `auth.json`: read for credentials, changed by login and
+//! logout.
 
 mod content;
 mod entry;
@@ -15,27 +16,27 @@ use crate::environment::Environment;
 
 /// The credentials in a `config.json` or `auth.json`.
 ///
-/// Read once, when loaded. A missing file is no error: everybody is anonymous then. Of its entries the
-/// one that fits a repository most closely is taken: the longest path, an entry of `credHelpers` before
-/// one of `auths`, a helper for `*.example.com` after both, and the helper for everything
-/// (`credsStore`) last. A helper that has nothing passes the question on.
+/// The file is read once. A missing file has no entries. The entry that fits a repository most
+/// closely wins: the longest path first; for the same path `credHelpers`, then `auths`, then a
+/// helper for `*.example.com`; and `credsStore`, the helper for all registries, last. A helper
+/// without an entry is skipped.
 ///
 /// Source: Docker CLI, "docker login", configuration file; containers-auth.json(5).
 #[derive(Clone, Debug)]
 pub struct DockerConfig {
-    /// The file, or the variable that held the text.
+    /// The file, or the variable with the text.
     name: PathBuf,
     content: Content,
     helpers: Helpers,
 }
 
-/// Where a login is kept.
+/// The place where a login is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kept {
-    /// In the file itself.
+    /// The file itself.
     File,
-    /// With this credential helper.
+    /// This credential helper.
     Helper(String),
 }
 
@@ -55,7 +56,7 @@ impl DockerConfig {
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         match Self::path_in(environment) {
             Some(path) => Self::load_from(path),
-            // Without a home there is no file; writing it would say so.
+            // Without a home there is no file. Writing it would fail with that reason.
             None => Self::from_json(b"", FILE_NAME),
         }
     }
@@ -63,18 +64,17 @@ impl DockerConfig {
     /// Loads the file at `path`.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it is there and cannot be read;
-    /// [`Invalid`](ErrorKind::Invalid) if it is not a JSON object. Both name the file and quote nothing
-    /// of it.
+    /// [`Io`](ErrorKind::Io) if it exists and cannot be read; [`Invalid`](ErrorKind::Invalid) if it
+    /// is not a JSON object. Both name the file and do not quote it.
     pub fn load_from(path: impl Into<PathBuf>) -> Result<Self> {
         let name = path.into();
         let content = Content::read(&name)?;
         Ok(Self { name, content, helpers: Helpers::of(&Environment::of_process()) })
     }
 
-    /// Reads the text of a `config.json` from elsewhere, such as `DOCKER_AUTH_CONFIG`.
+    /// Parses the text of a `config.json` from elsewhere, such as `DOCKER_AUTH_CONFIG`.
     ///
-    /// - `name`: what errors call it.
+    /// - `name`: its name in errors.
     ///
     /// # Errors
     /// As [`load_from`](Self::load_from).
@@ -84,7 +84,8 @@ impl DockerConfig {
         Ok(Self { name, content, helpers: Helpers::of(&Environment::of_process()) })
     }
 
-    /// Where Docker keeps the file: in the folder that `DOCKER_CONFIG` names, else in `~/.docker`.
+    /// Returns the path of Docker's file: in the folder that `DOCKER_CONFIG` names, else in
+    /// `~/.docker`.
     #[must_use]
     pub fn path_in(environment: &Environment) -> Option<PathBuf> {
         let folder = environment.path("DOCKER_CONFIG");
@@ -92,27 +93,27 @@ impl DockerConfig {
         folder.map(|folder| folder.join(FILE_NAME))
     }
 
-    /// The same, with credential helpers from another place than this process's `PATH`.
+    /// Sets where credential helpers are found. Default: the `PATH` of this process.
     #[must_use]
     pub fn with_helpers(mut self, helpers: Helpers) -> Self {
         self.helpers = helpers;
         self
     }
 
-    /// The file.
+    /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.name
     }
 
-    /// Keeps a user and password for a registry, in place of what was there: with the credential helper
+    /// Stores a user and password for a registry, replacing the old entry: in the credential helper
     /// that the file names for it, else in the file.
     ///
-    /// The file is replaced as a whole, readable by its owner only; all its other content stays.
+    /// The file is replaced as a whole, readable by its owner only. All its other content stays.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if a helper should keep a path below a registry;
-    /// [`Io`](ErrorKind::Io) if the file cannot be written, and whatever keeps the helper from storing.
+    /// [`Unsupported`](ErrorKind::Unsupported) if a helper would have to store a path below a
+    /// registry; [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
     pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<Kept> {
         let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
             let entry = entry::of(login);
@@ -127,16 +128,16 @@ impl DockerConfig {
         }
         let helper = self.helper(&name)?;
         helper.store(key.registry(), login).await?;
-        // As Docker does: an empty entry says that the helper has one.
+        // As Docker does: an empty entry says that the helper has the login.
         self.change(|content| content.put(key, serde_json::json!({}))).await?;
         Ok(Kept::Helper(helper.program().to_owned()))
     }
 
-    /// Forgets what is kept for a registry or a path below it, under any of its names, here and with
-    /// its credential helper; says whether there was anything.
+    /// Removes the entry of a registry, or of a path below it, under any of its names, from the file
+    /// and from its credential helper. Returns whether there was one.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if the file cannot be written, and whatever keeps the helper from erasing.
+    /// [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
     pub async fn remove(&mut self, key: &CredentialKey) -> Result<bool> {
         let mut known = self.content.has(key);
         if key.path().is_none()
@@ -150,7 +151,7 @@ impl DockerConfig {
         Ok(known)
     }
 
-    /// Changes the file as it is now, which may not be as it was loaded.
+    /// Changes the file as it is now: it may differ from the loaded content.
     async fn change(&mut self, change: impl FnOnce(&mut Content)) -> Result<()> {
         let folder = content::folder(&self.name)?;
         let _turn = turn::turn(folder).await?;
@@ -176,8 +177,7 @@ impl DockerConfig {
             }
             Place::Helper { name, everything, leave } => {
                 let helper = self.helper(name)?;
-                // One that is named for all registries and is not there must not keep anybody from
-                // what everybody may read.
+                // A missing helper for all registries must not prevent anonymous requests.
                 if *everything && !helper.is_installed() {
                     return Ok(Credential::anonymous(format_args!(
                         "{helper}, which {file} names for all registries, is not on the PATH"
@@ -234,7 +234,7 @@ impl CredentialStore for DockerConfig {
     }
 }
 
-/// A file of that kind, read each time that it is asked.
+/// A file of this kind that is read on each lookup.
 #[derive(Clone, Debug)]
 pub(super) struct DockerFile {
     path: PathBuf,

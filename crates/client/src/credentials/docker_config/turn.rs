@@ -1,4 +1,4 @@
-//! One login at a time: whoever changes the file reads it, changes it and replaces it undisturbed.
+//! The lock under which a file is read, changed and replaced: one login at a time.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::waiting::told;
 
-/// The turn to change files of a folder, until it is dropped; none where folders cannot be locked.
+/// The lock on the files of a folder, held until dropped; empty where folders cannot be locked.
 pub(super) struct Turn(#[expect(dead_code, reason = "holding it is its use")] Option<File>);
 
-/// Waits for the turn, which other programs built on this honour. It is the folder that is locked:
-/// the file itself is replaced, and another one beside it would stay.
+/// Waits for the lock, which other programs that use this library honour. The folder is locked,
+/// because the file itself is replaced, and a lock file would be left behind.
 ///
 /// # Errors
 /// [`Timeout`](ErrorKind::Timeout) after ten seconds.
@@ -46,7 +46,7 @@ async fn wait_for(file: File, folder: &Path) -> Result<Turn> {
 
 /// 10 s: a change takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// 5 ms: a change's own length.
+/// 5 ms: about as long as a change takes.
 const PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Credential helpers: programs that keep passwords where a file should not.
+//! Credential helpers: programs that store passwords outside of files.
 //!
-//! Owns the protocol of `docker-credential-<name>` and the running of one, without a shell.
+//! Owns the protocol of `docker-credential-<name>`, and runs it without a shell.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::waiting::told;
 
 mod run;
 
-/// Where credential helpers are found, and how long one may take.
+/// The search path of credential helpers, and the time limit of a call.
 #[derive(Clone, Debug)]
 pub struct Helpers {
     path: OsString,
@@ -25,14 +25,15 @@ pub struct Helpers {
 }
 
 impl Helpers {
-    /// Those on the `PATH` of these variables, with 30 s for each call: some of them ask a person.
+    /// Takes the `PATH` of these variables, and 30 s for each call, because some helpers ask a
+    /// person.
     #[must_use]
     pub fn of(environment: &Environment) -> Self {
         let path = environment.var("PATH").unwrap_or_default().to_owned();
         Self { path, timeout: TIMEOUT }
     }
 
-    /// The same, with another limit on the time that a call takes.
+    /// Sets the time limit of a call.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -40,10 +41,10 @@ impl Helpers {
     }
 }
 
-/// One credential helper, `docker-credential-<name>`.
+/// A credential helper, `docker-credential-<name>`.
 ///
-/// It is run once for each call, without a shell; what it reads and writes goes through its standard
-/// input and output. It is ended when it takes too long, and its output is read up to 64 KiB.
+/// It is run once per call, without a shell, and uses standard input and output. It is killed when
+/// it takes too long. Its output is read up to 64 KiB.
 ///
 /// Source: docker-credential-helpers, "Development".
 #[derive(Clone)]
@@ -53,10 +54,11 @@ pub struct CredentialHelper {
 }
 
 impl CredentialHelper {
-    /// The helper of this name.
+    /// Takes the name of a helper.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the name is not 1 to 128 letters, digits, `.`, `_` and `-`.
+    /// [`Invalid`](ErrorKind::Invalid) if the name is not 1 to 128 letters, digits, `.`, `_` and
+    /// `-`.
     pub fn new(name: &str, helpers: &Helpers) -> Result<Self> {
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(good) {
@@ -67,20 +69,20 @@ impl CredentialHelper {
         Ok(Self { program: format!("docker-credential-{name}"), helpers: helpers.clone() })
     }
 
-    /// The program's file name.
+    /// Returns the program's file name.
     #[must_use]
     pub fn program(&self) -> &str {
         &self.program
     }
 
-    /// Whether the program is there.
+    /// Whether the program exists.
     #[must_use]
     pub fn is_installed(&self) -> bool {
         self.find().is_some()
     }
 
-    /// What the helper keeps for a registry; `None` if that is nothing. The user name `<token>` marks
-    /// an identity token.
+    /// Gets the credential for a registry; `None` if the helper has none. The user name `<token>`
+    /// marks an identity token.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such program;
@@ -109,7 +111,7 @@ impl CredentialHelper {
         }))
     }
 
-    /// Has the helper keep a user and password for a registry.
+    /// Stores a user and password for a registry.
     ///
     /// # Errors
     /// As [`credential`](Self::credential).
@@ -122,7 +124,7 @@ impl CredentialHelper {
         self.call("store", document.to_string().into_bytes()).await.map(drop)
     }
 
-    /// Has the helper forget a registry; says whether it knew it.
+    /// Erases the entry of a registry. Returns whether there was one.
     ///
     /// # Errors
     /// As [`credential`](Self::credential).
@@ -134,7 +136,7 @@ impl CredentialHelper {
         Ok(true)
     }
 
-    /// What the helper keeps: servers, each with its user, ordered by server.
+    /// Lists the stored servers with their users, ordered by server.
     ///
     /// # Errors
     /// As [`credential`](Self::credential).
@@ -164,7 +166,7 @@ impl CredentialHelper {
         .await
     }
 
-    /// The program's file, on the PATH and nowhere else.
+    /// Finds the program's file on the PATH.
     fn find(&self) -> Option<PathBuf> {
         let folders = std::env::split_paths(&self.helpers.path).filter(|f| f.is_absolute());
         let file = format!("{}{}", self.program, std::env::consts::EXE_SUFFIX);
@@ -197,7 +199,7 @@ impl fmt::Debug for CredentialHelper {
     }
 }
 
-/// What a registry is called towards a helper: as Docker calls it.
+/// Returns the name of a registry for helpers, which is Docker's.
 fn server(registry: &RegistryName) -> String {
     match registry.is_docker_hub() {
         true => "https://index.docker.io/v1/".to_owned(),
@@ -214,9 +216,9 @@ struct Answer {
     secret: String,
 }
 
-/// The user name that says that the secret is an identity token.
+/// The user name that marks an identity token.
 pub(crate) const TOKEN_USER: &str = "<token>";
-/// 30 s.
+/// 30 s: some helpers ask a person.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NAME_LIMIT: usize = 128;
 

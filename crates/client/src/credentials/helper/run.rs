@@ -1,4 +1,4 @@
-//! Running one helper: input in, output out, within a time and a size.
+//! Runs a helper, within limits of time and output.
 
 use std::io::{ErrorKind as IoErrorKind, Read, Write as _};
 use std::path::Path;
@@ -10,15 +10,15 @@ use longshore_core::{Error, ErrorKind, Printable, Result};
 
 use crate::credentials::Secret;
 
-/// What a helper had to say.
+/// The answer of a helper.
 pub(super) enum Output {
-    /// It succeeded, with this.
+    /// It succeeded with this output.
     Said(Secret),
-    /// It has no credentials for what it was asked.
+    /// It has no credentials for this registry.
     NotFound,
 }
 
-/// Runs a helper to its end, or ends it.
+/// Runs a helper to its end, or kills it.
 pub(super) fn run(
     program: &Path,
     action: &'static str,
@@ -50,7 +50,7 @@ fn start(program: &Path, action: &'static str) -> Result<Child> {
             .spawn();
         match started {
             Ok(child) => return Ok(child),
-            // It is being replaced by a new version of itself.
+            // The file is just being replaced by a new version.
             Err(e) if e.kind() == IoErrorKind::ExecutableFileBusy && attempts < BUSY_ATTEMPTS => {
                 attempts += 1;
                 std::thread::sleep(BETWEEN_LOOKS);
@@ -60,8 +60,8 @@ fn start(program: &Path, action: &'static str) -> Result<Child> {
     }
 }
 
-/// Writes the input beside the wait: a helper that does not read it may well have an answer all the
-/// same, or is to be ended.
+/// Writes the input concurrently with the wait: a helper that does not read it may still answer, or
+/// has to be killed.
 fn hand_over(child: &mut Child, input: Vec<u8>) {
     if let Some(mut stdin) = child.stdin.take() {
         std::thread::spawn(move || stdin.write_all(&input).ok());
@@ -71,14 +71,14 @@ fn hand_over(child: &mut Child, input: Vec<u8>) {
 /// Either stream of a helper, read to its end or to the limit.
 type Streams = [mpsc::Receiver<Vec<u8>>; 2];
 
-/// Reads both streams beside the wait, so that neither blocks the helper.
+/// Reads both streams concurrently with the wait, so that neither blocks the helper.
 fn collect(child: &mut Child) -> Streams {
     fn reader(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
         let (done, read) = mpsc::channel();
         std::thread::spawn(move || {
             let mut text = Vec::new();
             if let Some(stream) = stream {
-                // What broke off is judged by what came and by how the program ended.
+                // A broken stream is judged by what was read and by the exit status.
                 stream.take(OUTPUT_LIMIT + 1).read_to_end(&mut text).ok();
             }
             done.send(text).ok();
@@ -88,7 +88,7 @@ fn collect(child: &mut Child) -> Streams {
     [reader(child.stdout.take()), reader(child.stderr.take())]
 }
 
-/// Waits for the end of the helper, and of what it says.
+/// Waits for the helper's exit and the end of its output.
 fn wait(
     child: &mut Child,
     [stdout, stderr]: &Streams,
@@ -115,10 +115,10 @@ fn wait(
     }
 }
 
-/// What the way a helper ended means.
+/// Interprets a helper's exit status and output.
 ///
-/// A failure is told by its first line. That may come with `get`, and never holds a secret then: a
-/// helper that fails has none to give. What follows `store` might repeat what it was given.
+/// An error shows the first line of output of a failed `get` or `list`, which holds no secret: a
+/// helper that fails has none to give. A failed `store` might repeat its input, which is not shown.
 fn judge(
     status: ExitStatus,
     said: Secret,
@@ -140,7 +140,7 @@ fn judge(
     Err(Error::new(ErrorKind::Io).detail(format!("\"{action}\" failed ({status}){told}")))
 }
 
-/// The sentences of the helpers' own library, and of `pass`, for that there is nothing.
+/// The messages of the helpers' own library, and of `pass`, for a missing entry.
 const NOTHING_THERE: [&str; 2] = ["credentials not found", "no credentials server URL"];
 /// 64 KiB: a credential has a few.
 const OUTPUT_LIMIT: u64 = 64 << 10;
@@ -148,5 +148,5 @@ const OUTPUT_LIMIT: u64 = 64 << 10;
 const TEXT_SHOWN: usize = 256;
 /// 10 ms: a helper takes longer than that to start.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-/// A second in all.
+/// 1 s in all.
 const BUSY_ATTEMPTS: usize = 100;
