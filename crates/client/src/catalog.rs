@@ -20,12 +20,13 @@ pub(crate) fn pages(
     Pages::new(move |token| {
         let (exchange, after) = (exchange.clone(), options.after.clone());
         async move {
-            let first = exchange.endpoint()?.catalog(size, after.as_ref());
+            let first = exchange.endpoint().await?.catalog(size, after.as_ref());
             let may_be_cut = token.is_none() && size.is_none();
             match page(&exchange, page_uri(token, first)?).await? {
                 Err(_) if may_be_cut => {
                     let size = Some(FALLBACK_PAGE_SIZE);
-                    page(&exchange, exchange.endpoint()?.catalog(size, after.as_ref())).await?
+                    page(&exchange, exchange.endpoint().await?.catalog(size, after.as_ref()))
+                        .await?
                 }
                 page => page,
             }

@@ -248,6 +248,9 @@ mod tests {
         assert_eq!(hub.path("/v1/search?q=a").unwrap(), "https://index.docker.io/v1/search?q=a");
         assert_eq!(hub.path("/v2/a").unwrap(), "https://registry-1.docker.io/v2/a");
         assert_eq!(endpoint("r.example").path("/v1/_ping").unwrap(), "https://r.example/v1/_ping");
+        // A port that was written out stays, also that of the other scheme.
+        let plain = Endpoint::new(&"r:443".parse().unwrap(), false, &PathPrefix::default());
+        assert_eq!(plain.unwrap().root(), "http://r:443/v2/");
     }
 
     #[test]

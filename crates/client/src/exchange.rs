@@ -10,14 +10,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use longshore_core::{Error, ErrorKind, RegistryName, Result};
 
 use crate::attempts::{Series, is_broken};
-use crate::auth::{Access, Danger, Scopes};
-use crate::config::{Limits, Resolved, RetryPolicy};
+use crate::auth::Scopes;
+use crate::config::{Limits, RetryPolicy};
 use crate::credentials::Credential;
 use crate::endpoint::Endpoint;
-use crate::origin::Origin;
+use crate::host::{Host, Hosts};
 use crate::reply::{Identity, Reply, Secrets};
-use crate::scheme::Rule;
-use crate::scheme::detect::{Detector, Reached, with_scheme};
 use crate::transport::deadline::Deadline;
 use crate::transport::{Body, Transport, TransportError, replay};
 use crate::waiting::{Again, pause};
@@ -25,11 +23,8 @@ use crate::waiting::{Again, pause};
 /// A registry, ready to be asked.
 #[derive(Clone)]
 pub(crate) struct Exchange {
-    transport: Arc<dyn Transport>,
+    hosts: Arc<Hosts>,
     registry: RegistryName,
-    /// `None` where the registry's host is none after all.
-    endpoint: Option<Endpoint>,
-    detector: Arc<Detector>,
     limits: Arc<Limits>,
 }
 
@@ -79,17 +74,8 @@ impl Ask {
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        transport: Arc<dyn Transport>,
-        detector: Arc<Detector>,
-        limits: Arc<Limits>,
-        registry: RegistryName,
-        settings: &Resolved,
-    ) -> Self {
-        // Where the scheme is still to be found out, URLs are written with https until then.
-        let https = !matches!(settings.rule, Rule::Plain | Rule::Local);
-        let endpoint = Endpoint::new(&registry, https, &settings.prefix);
-        Self { transport, registry, endpoint, detector, limits }
+    pub(crate) fn new(hosts: Arc<Hosts>, registry: RegistryName, limits: Arc<Limits>) -> Self {
+        Self { hosts, registry, limits }
     }
 
     /// The same with other limits.
@@ -103,7 +89,7 @@ impl Exchange {
 
     /// When something is tried again here.
     pub(crate) fn retry(&self) -> &RetryPolicy {
-        &self.detector.config().retry
+        &self.hosts.config().retry
     }
 
     /// Waits before something is tried again. `failed` is the reply, if one came.
@@ -118,53 +104,14 @@ impl Exchange {
         pause(wait, why).await;
     }
 
+    /// The registry, as it is reached.
+    pub(crate) async fn host(&self) -> Result<Arc<Host>> {
+        self.deadline().bound(self.hosts.get(&self.registry)).await?
+    }
+
     /// The registry's URLs.
-    pub(crate) fn endpoint(&self) -> Result<&Endpoint> {
-        self.endpoint.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Invalid).at(&self.registry).detail("it is not a valid host name")
-        })
-    }
-
-    /// How the registry is reached.
-    pub(crate) async fn reached(&self) -> Result<Reached> {
-        let root = self.endpoint()?.root();
-        self.detector.reach(&self.registry, &root).await
-    }
-
-    /// What keeps secrets from being sent to the registry.
-    pub(crate) async fn danger(&self) -> Result<Option<Danger>> {
-        Ok(self.danger_at(self.reached().await?))
-    }
-
-    /// A leave to send secrets unencrypted is one to send them to whoever shows any certificate.
-    fn danger_at(&self, reached: Reached) -> Option<Danger> {
-        let asked_for = self.detector.config().asks_for_plain_http(&self.registry);
-        self.danger_unasked(reached).filter(|_| !asked_for)
-    }
-
-    fn danger_unasked(&self, reached: Reached) -> Option<Danger> {
-        Danger::to(reached, self.detector.config().stays_here(&self.registry))
-    }
-
-    /// Whether what is sent to the registry can be read on its way.
-    pub(crate) fn is_exposed(&self, reached: Reached) -> bool {
-        self.danger_unasked(reached) == Some(Danger::Plain)
-    }
-
-    /// A URL of the registry's with the scheme that it is reached by.
-    pub(crate) async fn reachable(&self, uri: &Uri) -> Result<Uri> {
-        Ok(with_scheme(uri, self.reached().await?.https))
-    }
-
-    /// What a request for these scopes wants, at the registry as it is reached.
-    pub(crate) async fn access(&self, scopes: Scopes) -> Result<Access> {
-        let reached = self.reached().await?;
-        let root = with_scheme(&self.endpoint()?.root(), reached.https);
-        Ok(self.access_at(reached, root, scopes))
-    }
-
-    fn access_at(&self, reached: Reached, root: Uri, scopes: Scopes) -> Access {
-        Access { registry: self.registry.clone(), root, danger: self.danger_at(reached), scopes }
+    pub(crate) async fn endpoint(&self) -> Result<Endpoint> {
+        Ok(self.host().await?.endpoint.clone())
     }
 
     /// Sends a request. Any status is a reply.
@@ -184,21 +131,14 @@ impl Exchange {
     async fn send_by(&self, ask: Ask, identified: bool, deadline: Deadline) -> Result<Reply> {
         let Ask { mut request, scopes, about } = ask;
         let work = async {
-            let root = self.endpoint()?.root();
-            let reached = self.detector.reach(&self.registry, &root).await?;
-            // What the registry named itself has the scheme that it wrote.
-            if Origin::of(request.uri()) == Origin::of(&root) {
-                *request.uri_mut() = with_scheme(request.uri(), reached.https);
-            }
+            let host = self.hosts.get(&self.registry).await?;
             let own = own_identity(request.headers());
             if identified && own.is_none() {
-                let root = with_scheme(&root, reached.https);
-                request.extensions_mut().insert(self.access_at(reached, root, scopes));
+                request.extensions_mut().insert(host.access(scopes));
             }
             request.extensions_mut().insert(Arc::clone(&self.limits));
             let uri = request.uri().clone();
-            let mut response =
-                self.transport.send(request).await.map_err(TransportError::into_error)?;
+            let mut response = host.auth.send(request).await.map_err(TransportError::into_error)?;
             if let Some(own) = own {
                 response.extensions_mut().insert(own);
             }

@@ -139,6 +139,7 @@ mod exchange;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod host;
 mod link;
 mod listing;
 mod location;

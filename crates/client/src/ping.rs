@@ -8,7 +8,6 @@ use crate::config::Verification;
 use crate::exchange::{Ask, Exchange};
 use crate::reply::Reply;
 use crate::scheme::Scheme;
-use crate::scheme::detect::Reached;
 
 /// What a registry says of itself, asked without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +17,7 @@ pub struct Ping {
     pub scheme: Scheme,
     /// What was checked of its certificate, where that scheme has one.
     pub verification: Verification,
-    /// Whether scheme and verification were found out ([`Scheme::Detect`]), not set.
+    /// Whether scheme and verification were detected, not chosen.
     pub detected: bool,
     /// Whether what is sent there can be read on its way: it goes over plain HTTP, and does not stay
     /// within this machine.
@@ -32,12 +31,10 @@ pub struct Ping {
 
 /// Asks a registry for its root.
 pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
-    let uri = exchange.endpoint()?.root();
     let about = format!("registry {}", exchange.registry());
-    let reached = exchange.reached().await.map_err(|e| e.at(&about))?;
-    let scheme = if reached.https { Scheme::Https } else { Scheme::Http };
-    let reply =
-        exchange.send_anonymously(Ask::new(Method::GET, uri, Scopes::default(), &about)).await?;
+    let host = exchange.host().await.map_err(|e| e.at(&about))?;
+    let ask = Ask::new(Method::GET, host.endpoint.root(), Scopes::default(), &about);
+    let reply = exchange.send_anonymously(ask).await?;
     if !reply.is(&[200, 401]) {
         return Err(reply.into_error().await.at(about));
     }
@@ -50,15 +47,20 @@ pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     refuse_page(&reply).map_err(|e| e.at(about))?;
     let authentication = challenges.iter().map(|c| c.scheme().to_owned()).collect();
     reply.body.drain().await;
-    let Reached { verification, detected, .. } = reached;
-    let exposed = exchange.is_exposed(reached);
-    Ok(Ping { scheme, verification, detected, exposed, api_version, authentication })
+    Ok(Ping {
+        scheme: if host.https { Scheme::Https } else { Scheme::Http },
+        verification: host.verification,
+        detected: host.detected,
+        exposed: host.exposed,
+        api_version,
+        authentication,
+    })
 }
 
 /// Asks a registry for its root, as the user that the credentials name.
 pub(crate) async fn authenticate(exchange: &Exchange) -> Result<()> {
     let about = format!("registry {}", exchange.registry());
-    let ask = Ask::new(Method::GET, exchange.endpoint()?.root(), Scopes::default(), about);
+    let ask = Ask::new(Method::GET, exchange.endpoint().await?.root(), Scopes::default(), about);
     let reply = exchange.expect(ask, &[200]).await?;
     refuse_page(&reply).map_err(|e| e.at(format!("registry {}", exchange.registry())))?;
     reply.body.drain().await;

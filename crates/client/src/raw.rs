@@ -15,7 +15,6 @@ use crate::credentials::Leave;
 use crate::exchange::{Ask, Exchange};
 use crate::origin::{Origin, resolve};
 use crate::reply::{Reply, json, refuse_web_page};
-use crate::scheme::detect::with_scheme;
 use crate::transport::Body;
 
 /// A request to a registry, for what no method here is made for.
@@ -223,7 +222,7 @@ async fn ask(exchange: &Exchange, request: RawRequest) -> Result<Ask> {
     match issuer {
         Some(issuer) => refuse_exposure(exchange, &issuer).await?,
         None if headers.contains_key(AUTHORIZATION) => {
-            refuse_step_down(exchange).await.map_err(|e| e.at(&about))?;
+            refuse_fallback(exchange).await.map_err(|e| e.at(&about))?;
         }
         None => {}
     }
@@ -239,7 +238,7 @@ async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<(
         true => Leave::ThisMachine,
         false => Leave::Nowhere,
     };
-    match exchange.danger().await? {
+    match exchange.host().await?.danger {
         Some(danger) if !danger.is_accepted(leave) => Err(Error::new(ErrorKind::Denied)
             .at(exchange.registry())
             .detail(format!(
@@ -252,13 +251,13 @@ async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<(
 }
 
 /// Checks that nothing less than was said of a registry is what secrets would go through.
-async fn refuse_step_down(exchange: &Exchange) -> Result<()> {
-    let reached = exchange.reached().await?;
-    if !reached.is_step_down() {
+async fn refuse_fallback(exchange: &Exchange) -> Result<()> {
+    let host = exchange.host().await?;
+    if !host.fallback {
         return Ok(());
     }
     let registry = exchange.registry();
-    let (clause, way) = match reached.https {
+    let (clause, way) = match host.https {
         true => ("the certificate is not valid", format!("--skip-tls-verify {registry}")),
         false => ("it speaks plain HTTP", format!("--plain-http {registry}")),
     };
@@ -272,12 +271,12 @@ async fn uri(exchange: &Exchange, target: &str) -> Result<Uri> {
     let invalid = |clause: &'static str| {
         Error::new(ErrorKind::Invalid).at("the request's target").detail(clause)
     };
-    let endpoint = exchange.endpoint()?;
+    let endpoint = exchange.endpoint().await?;
     // A query may well have a URL in it.
     if target.starts_with('/') || !target.contains("://") {
         return endpoint.path(target).map_err(invalid);
     }
-    let root = with_scheme(&endpoint.root(), exchange.reached().await?.https);
+    let root = endpoint.root();
     let uri = resolve(&root, target.as_bytes()).map_err(invalid)?;
     match Origin::of(&uri) == Origin::of(&root) {
         true => Ok(uri),

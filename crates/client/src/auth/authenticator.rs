@@ -357,8 +357,7 @@ impl Authenticator {
             true => Scopes::new([super::Scope::catalog()]),
             false => wanted.clone(),
         };
-        let registry = &access.root;
-        let asked = Asked { registry, service, scopes: &wanted, credential: &credential };
+        let asked = Asked { service, scopes: &wanted, credential: &credential };
         let fetched = token_service::fetch(&*self.transport, asked, &self.settings).await;
         match fetched {
             // The refresh token expired before the credentials that it was given for.

@@ -5,7 +5,6 @@ use longshore_core::RegistryName;
 
 use crate::config::Config;
 use crate::credentials::Leave;
-use crate::scheme::detect::Reached;
 
 /// What would happen to a secret on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +15,15 @@ pub(crate) enum Danger {
     /// It goes over plain HTTP: everybody in between can read it.
     Plain,
     /// Whoever is in between may be who it is sent to: the certificate is not valid, and was accepted
-    /// by [`Scheme::Detect`](crate::Scheme::Detect) alone.
+    /// by detection alone.
     Unverified,
 }
 
 impl Danger {
-    /// What would happen to a secret; `None` where it is safe. `stays_here` says that plain HTTP to
-    /// the registry stays within this machine.
-    pub(crate) fn to(reached: Reached, stays_here: bool) -> Option<Self> {
-        match (reached.https, reached.unverified) {
+    /// What would happen to a secret; `None` where it is safe. `fallback` says that only detection
+    /// chose these settings, `stays_here` that plain HTTP to the registry stays within this machine.
+    pub(crate) fn to(https: bool, fallback: bool, stays_here: bool) -> Option<Self> {
+        match (https, fallback) {
             (false, _) if stays_here => Some(Self::Local),
             (false, _) => Some(Self::Plain),
             (true, true) => Some(Self::Unverified),
@@ -73,11 +72,10 @@ impl Danger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Verification;
 
     #[test]
     fn a_secret_is_safe_behind_a_certificate_that_was_checked_or_need_not_be() {
-        for (https, unverified, stays_here, danger) in [
+        for (https, fallback, stays_here, danger) in [
             (true, false, false, None),
             (true, false, true, None),
             (true, true, true, Some(Danger::Unverified)),
@@ -85,9 +83,8 @@ mod tests {
             (false, true, false, Some(Danger::Plain)),
             (false, false, true, Some(Danger::Local)),
         ] {
-            let verification = Verification::Skip;
-            let reached = Reached { https, verification, detected: true, unverified };
-            assert_eq!(Danger::to(reached, stays_here), danger, "{reached:?}");
+            let found = Danger::to(https, fallback, stays_here);
+            assert_eq!(found, danger, "{https} {fallback} {stays_here}");
         }
     }
 

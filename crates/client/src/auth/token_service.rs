@@ -9,17 +9,13 @@ use super::scope::Scopes;
 use super::token::{self, Token};
 use super::token_request::{self, Wanted, Way};
 use crate::credentials::{Credential, Login};
-use crate::origin::Origin;
 use crate::redact::redacted;
 use crate::reply::{Identity, Reply, Secrets};
-use crate::transport::trial::ValidCertificate;
 use crate::transport::{Body, Transport, TransportError};
 
 /// A request for a token: the service, the scopes and the credential.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
-    /// The root of the registry that the token is for.
-    pub(super) registry: &'a Uri,
     pub(super) service: &'a Service,
     pub(super) scopes: &'a Scopes,
     pub(super) credential: &'a Credential,
@@ -31,7 +27,7 @@ pub(super) async fn fetch(
     asked: Asked<'_>,
     settings: &Authentication,
 ) -> Result<Token, TransportError> {
-    let Asked { registry, service, scopes, credential } = asked;
+    let Asked { service, scopes, credential } = asked;
     let host = service.realm.host().unwrap_or_default();
     let wanted = Wanted {
         realm: &service.realm,
@@ -43,14 +39,10 @@ pub(super) async fn fetch(
     let ways = Way::all(credential.kind(), settings.offline_token);
     let mut refusal = None;
     for way in ways {
-        let mut request = request(wanted, *way, credential).ok_or_else(|| {
+        let request = request(wanted, *way, credential).ok_or_else(|| {
             Error::new(ErrorKind::Unauthorized)
                 .detail(format!("the address of the token service {host} cannot be used"))
         })?;
-        // A certificate accepted for another registry is not good enough for this one's secrets.
-        if Origin::of(registry) != Origin::of(&service.realm) {
-            request.extensions_mut().insert(ValidCertificate);
-        }
         let reply = transport.send(request).await.map_err(asking)?;
         if reply.status() == StatusCode::OK {
             return read(Reply::new(reply, &service.realm), &service.realm).await;

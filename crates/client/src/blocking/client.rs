@@ -14,7 +14,7 @@ use super::runtime::wait;
 use super::store::Store;
 use crate::auth::{Inquiry, Scope, Token};
 use crate::client::{Client as AsyncClient, ClientBuilder};
-use crate::config::Limits;
+use crate::config::{Limits, RegistrySettings};
 use crate::listing::ListOptions;
 use crate::location::Location;
 use crate::ping::Ping;
@@ -93,6 +93,8 @@ impl Client {
         ) -> Result<RawDocument>;
         /// Asks a registry what it is, without credentials.
         pub fn ping(&self, registry: &RegistryName) -> Result<Ping>;
+        /// Finds out how to reach a registry; see [`Client::detect`](AsyncClient::detect).
+        pub fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings>;
         /// Checks that a registry accepts the credentials it would be given.
         pub fn authenticate(&self, registry: &RegistryName) -> Result<()>;
     }

@@ -22,9 +22,9 @@ impl Client {
     ///
     /// Source: Docker Registry v2, "Token Authentication Specification".
     pub async fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token> {
-        let mut question = self.question(repository, scopes).await?;
-        question.page = None;
-        self.auth.fetch_token(&question).await.map_err(|e| e.at(repository))
+        let host = self.exchange(repository.registry()).host().await?;
+        let question = Question { access: host.access(asked(repository, scopes)), page: None };
+        host.auth.fetch_token(&question).await.map_err(|e| e.at(repository))
     }
 
     /// Finds out, step by step, how this client authenticates for a repository.
@@ -38,19 +38,18 @@ impl Client {
     /// [`Invalid`](longshore_core::ErrorKind::Invalid) if the registry's name is no host's, and whatever
     /// keeps [`Scheme::Detect`](crate::Scheme::Detect) from finding out how it is reached.
     pub async fn explain(&self, repository: &Repository, scopes: &[Scope]) -> Result<Inquiry> {
-        Ok(self.auth.inquire(&self.question(repository, scopes).await?).await)
+        let host = self.exchange(repository.registry()).host().await?;
+        let page = host.endpoint.tags(repository.name(), Some(NonZeroUsize::MIN), None);
+        let access = host.access(asked(repository, scopes));
+        Ok(host.auth.inquire(&Question { access, page: Some(page) }).await)
     }
+}
 
-    async fn question(&self, repository: &Repository, scopes: &[Scope]) -> Result<Question> {
-        let exchange = self.exchange(repository.registry());
-        let endpoint = exchange.endpoint()?;
-        let scopes = match scopes {
-            [] => Scopes::new([Scope::repository(repository.name(), &["pull"])]),
-            scopes => Scopes::new(scopes.iter().cloned()),
-        };
-        let page = endpoint.tags(repository.name(), Some(NonZeroUsize::MIN), None);
-        let page = exchange.reachable(&page).await?;
-        Ok(Question { access: exchange.access(scopes).await?, page: Some(page) })
+/// The scopes to ask for: to pull, if there are none.
+fn asked(repository: &Repository, scopes: &[Scope]) -> Scopes {
+    match scopes {
+        [] => Scopes::new([Scope::repository(repository.name(), &["pull"])]),
+        scopes => Scopes::new(scopes.iter().cloned()),
     }
 }
 

@@ -6,21 +6,15 @@ use std::sync::Arc;
 use longshore_core::RegistryName;
 
 use super::Client;
-use crate::auth::{Auth, Policies, PresetToken, Setup};
+use crate::auth::{Policies, PresetToken, Setup};
 use crate::certificate::CertificateFolders;
 use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadForm, UserAgent};
 use crate::credentials::{CredentialStore, MemoryCredentials};
+use crate::host::Hosts;
 use crate::proxy::Proxies;
 use crate::resolver::{AddressFamily, HostAddresses, Resolver};
-use crate::scheme::detect::Detector;
 use crate::shared::Shared;
 use crate::transport::Transport;
-use crate::transport::limit::Limit;
-use crate::transport::log::Log;
-use crate::transport::redirect::Redirect;
-use crate::transport::retry::Retry;
-use crate::transport::trial::Accepted;
-use crate::transport::wire::Wire;
 
 /// Builds a [`Client`].
 #[derive(Debug)]
@@ -155,23 +149,11 @@ impl ClientBuilder {
     /// The client.
     #[must_use]
     pub fn build(self) -> Client {
-        let config = Arc::new(self.config);
-        let (retry, limits) = (config.retry.clone(), Arc::clone(&config.limits));
-        let accepted = Accepted::default();
-        let wire = self
-            .transport
-            .unwrap_or_else(|| Arc::new(Wire::new(Arc::clone(&config), accepted.clone())));
-        let log: Arc<dyn Transport> = Arc::new(Log::new(wire));
-        let asking = Arc::new(Retry::new(Arc::clone(&log), retry.clone()));
-        let once = Arc::clone(&log);
-        let detector = Arc::new(Detector::new(asking, once, Arc::clone(&config), accepted));
-        let redirect = Arc::new(Redirect::new(log));
-        let limit = Arc::new(Limit::new(redirect, limits.requests_per_host));
-        let retried = Arc::new(Retry::new(limit, retry));
-        let Self { credentials, policies, presets, .. } = self;
-        let setup = Setup { config: Arc::clone(&config), credentials, policies, presets };
-        let auth = Arc::new(Auth::new(retried, setup));
-        let shared = Arc::new(Shared::new(self.page_size, self.upload_form));
-        Client { auth, detector, config, limits, shared }
+        let Self { config, credentials, policies, presets, transport, .. } = self;
+        let config = Arc::new(config);
+        let limits = Arc::clone(&config.limits);
+        let hosts = Hosts::new(Setup { config, credentials, policies, presets }, transport);
+        let shared = Shared::new(self.page_size, self.upload_form);
+        Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }
     }
 }

@@ -12,14 +12,13 @@ use longshore_core::{
 };
 
 pub use self::builder::ClientBuilder;
-use crate::auth::Auth;
-use crate::config::{Config, Limits};
+use crate::config::{Limits, RegistrySettings};
 use crate::exchange::Exchange;
+use crate::host::Hosts;
 use crate::listing::ListOptions;
 use crate::ping::Ping;
 use crate::raw::{RawDocument, RawReply, RawRequest};
 use crate::repository::RemoteRepository;
-use crate::scheme::detect::Detector;
 use crate::shared::Shared;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
@@ -28,9 +27,7 @@ use crate::shared::Shared;
 /// first operation needs them.
 #[derive(Clone)]
 pub struct Client {
-    auth: Arc<Auth>,
-    detector: Arc<Detector>,
-    config: Arc<Config>,
+    hosts: Arc<Hosts>,
     limits: Arc<Limits>,
     shared: Arc<Shared>,
 }
@@ -152,6 +149,36 @@ impl Client {
         crate::ping::ping(&self.exchange(registry)).await
     }
 
+    /// Finds out how to reach a registry: over HTTPS with a valid certificate, else over HTTPS with
+    /// any certificate, else over plain HTTP.
+    ///
+    /// Sends `GET /v2/` in each way until one leads to a registry. Logs a warning if it falls back.
+    /// Certificates and verification that are set for this registry rule fallbacks out, as
+    /// [`Scheme::Detect`](crate::Scheme::Detect) says; a client calls this by itself for registries
+    /// with that scheme, once each.
+    ///
+    /// Returns this client's settings for the registry with scheme and verification filled in. They
+    /// work in another client, and keep in [`fallback`](RegistrySettings::fallback) that they are no
+    /// permission to send secrets.
+    ///
+    /// # Errors
+    /// The failure of the first attempt, if no permitted way leads to a registry.
+    ///
+    /// # Example
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use longshore::{Client, RegistryName};
+    ///
+    /// let registry: RegistryName = "registry.lan:5000".parse()?;
+    /// let settings = Client::new().detect(&registry).await?;
+    /// let client = Client::builder().settings(registry, settings).build();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings> {
+        self.hosts.detect(registry).await
+    }
+
     /// Checks that a registry accepts the credentials it would be given.
     ///
     /// Sends `GET /v2/`, and what its answer asks for.
@@ -191,13 +218,7 @@ impl Client {
     }
 
     fn exchange(&self, registry: &RegistryName) -> Exchange {
-        Exchange::new(
-            Arc::<Auth>::clone(&self.auth),
-            Arc::clone(&self.detector),
-            Arc::clone(&self.limits),
-            registry.clone(),
-            &self.config.of(registry),
-        )
+        Exchange::new(Arc::clone(&self.hosts), registry.clone(), Arc::clone(&self.limits))
     }
 }
 
@@ -209,6 +230,6 @@ impl Default for Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({:?})", self.auth)
+        write!(f, "Client({:?})", self.hosts)
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Resolved {
     pub(crate) verification: Option<Verification>,
     /// Whether this address has certificates or verification set for itself.
     pub(crate) says_tls: bool,
+    /// Whether detection fell back to these settings of this address.
+    pub(crate) fallback: bool,
 }
 
 impl Resolved {
@@ -72,18 +74,27 @@ impl Config {
                 client_certificate: None,
                 verification: None,
                 says_tls: false,
+                fallback: false,
             },
         }
     }
 
     /// The settings for a registry or any other address.
     pub(crate) fn of(&self, address: &RegistryName) -> Resolved {
-        let none = RegistrySettings::default();
-        let own = self.registries.get(address).unwrap_or(&none);
+        self.resolve(address, &self.own(address))
+    }
+
+    /// The settings for an address alone.
+    pub(crate) fn own(&self, address: &RegistryName) -> RegistrySettings {
+        self.registries.get(address).cloned().unwrap_or_default()
+    }
+
+    /// The settings for an address that has these of its own.
+    pub(crate) fn resolve(&self, address: &RegistryName, own: &RegistrySettings) -> Resolved {
         let scheme = own.scheme.or(self.default.scheme).unwrap_or_default();
         let says_tls = own.root_certificates.is_some()
             || own.client_certificate.is_some()
-            || own.verification.is_some();
+            || own.verification().is_some();
         let prefix = own.prefix.as_ref().or(self.default.prefix.as_ref());
         Resolved {
             rule: scheme.rule(address, says_tls),
@@ -98,15 +109,17 @@ impl Config {
                 .as_ref()
                 .or(self.default.client_certificate.as_ref())
                 .cloned(),
-            verification: own.verification.or(self.default.verification),
+            verification: own.verification().or(self.default.verification()),
             says_tls,
+            fallback: own.fallback,
         }
     }
 
     /// Whether the caller said of this very registry that it speaks plain HTTP, and so that credentials
     /// go there unencrypted. What holds for all registries says nothing of the kind.
     pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
-        self.registries.get(registry).is_some_and(|own| own.scheme == Some(Scheme::Http))
+        let own = self.registries.get(registry);
+        own.is_some_and(|own| own.scheme == Some(Scheme::Http) && !own.fallback)
     }
 
     /// Whether plain HTTP to an address stays within this machine: it is `localhost` or a loopback

@@ -29,6 +29,17 @@ pub struct RegistrySettings {
     pub client_certificate: Option<ClientCertificate>,
     /// Whether the server's certificate is checked. Without any setting: [`Verification::Full`].
     pub verification: Option<Verification>,
+    /// Whether detection fell back to this scheme and verification: to plain HTTP, or to an invalid
+    /// certificate. Nobody chose them, so they are no permission to send secrets there. Counts in the
+    /// settings of a single registry.
+    pub fallback: bool,
+}
+
+impl RegistrySettings {
+    /// The verification that was chosen.
+    pub(crate) fn verification(&self) -> Option<Verification> {
+        self.verification.filter(|_| !self.fallback)
+    }
 }
 
 /// What is checked of a server's certificate.

@@ -19,7 +19,7 @@ impl RemoteRepository {
     ///
     /// Source: distribution-spec v1.1.1, "Checking if content exists in the registry" (end-2).
     pub(super) async fn told_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        let uri = self.endpoint()?.blob(self.path(), digest);
+        let uri = self.endpoint().await?.blob(self.path(), digest);
         for method in [Method::HEAD, Method::GET] {
             let is_head = method == Method::HEAD;
             let ask = Ask::new(method, uri.clone(), self.pull(), self.blob_name(digest));
@@ -75,7 +75,7 @@ impl RemoteRepository {
         digest: &Digest,
         range: Option<&Range<u64>>,
     ) -> Result<Reply> {
-        let uri = self.endpoint()?.blob(self.path(), digest);
+        let uri = self.endpoint().await?.blob(self.path(), digest);
         let mut ask = Ask::new(Method::GET, uri, self.pull(), self.blob_name(digest));
         if let Some(value) = range.and_then(|range| HeaderValue::from_str(&asked(range)).ok()) {
             ask = ask.header(RANGE.as_str(), value);

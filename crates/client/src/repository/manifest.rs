@@ -74,7 +74,7 @@ impl RemoteRepository {
         selector: &TagOrDigest,
         accept: &[MediaType],
     ) -> Result<Descriptor> {
-        let reply = self.exchange().send(self.ask(Method::HEAD, selector, accept)?).await?;
+        let reply = self.exchange().send(self.ask(Method::HEAD, selector, accept).await?).await?;
         if reply.is(&[200])
             && let Some(descriptor) = described(&reply, selector)
         {
@@ -97,7 +97,7 @@ impl RemoteRepository {
         selector: &TagOrDigest,
         accept: &[MediaType],
     ) -> Result<RawManifest> {
-        let ask = self.ask(Method::GET, selector, accept)?;
+        let ask = self.ask(Method::GET, selector, accept).await?;
         let (reply, body) = self.exchange().fetch(ask, MANIFEST_LIMIT).await?;
         verified(&reply, body.clone(), selector).map_err(|e| match e.kind() {
             ErrorKind::Invalid => e.at(self.reference(selector)).with_source(reply.shown(&body)),
@@ -107,7 +107,7 @@ impl RemoteRepository {
 
     pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Holding> {
         let selector = TagOrDigest::from(descriptor.digest.clone());
-        let reply = self.exchange().send(self.ask(Method::HEAD, &selector, &[])?).await?;
+        let reply = self.exchange().send(self.ask(Method::HEAD, &selector, &[]).await?).await?;
         let resolved = match reply.status.as_u16() {
             // A page that answers everything with 200 is no registry that has it.
             200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
@@ -154,7 +154,7 @@ impl RemoteRepository {
         selector: &TagOrDigest,
     ) -> Result<Reply> {
         let reference = self.reference(selector);
-        let uri = self.endpoint()?.manifest(self.path(), selector);
+        let uri = self.endpoint().await?.manifest(self.path(), selector);
         let media_type = HeaderValue::from_str(manifest.media_type().as_str())
             .map_err(|e| Error::new(ErrorKind::Invalid).at(manifest.digest()).with_source(e))?;
         let ask = Ask::new(Method::PUT, uri, self.push(), &reference)
@@ -167,8 +167,13 @@ impl RemoteRepository {
         Ok(reply)
     }
 
-    fn ask(&self, method: Method, selector: &TagOrDigest, accept: &[MediaType]) -> Result<Ask> {
-        let uri = self.endpoint()?.manifest(self.path(), selector);
+    async fn ask(
+        &self,
+        method: Method,
+        selector: &TagOrDigest,
+        accept: &[MediaType],
+    ) -> Result<Ask> {
+        let uri = self.endpoint().await?.manifest(self.path(), selector);
         let ask = Ask::new(method, uri, self.pull(), self.reference(selector));
         let types: Vec<&str> = accept.iter().map(MediaType::as_str).collect();
         let accepted = match accept {

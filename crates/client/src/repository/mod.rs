@@ -81,8 +81,8 @@ impl RemoteRepository {
         &self.inner.exchange
     }
 
-    fn endpoint(&self) -> Result<&Endpoint> {
-        self.inner.exchange.endpoint()
+    async fn endpoint(&self) -> Result<Endpoint> {
+        self.inner.exchange.endpoint().await
     }
 
     fn shared(&self) -> &Shared {
@@ -204,13 +204,13 @@ impl Target for RemoteRepository {
 #[async_trait]
 impl Delete for RemoteRepository {
     async fn delete_blob(&self, digest: &Digest) -> Result<()> {
-        let uri = self.endpoint()?.blob(self.path(), digest);
+        let uri = self.endpoint().await?.blob(self.path(), digest);
         self.delete(uri, self.blob_name(digest)).await
     }
 
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
         let selector = TagOrDigest::from(digest.clone());
-        let uri = self.endpoint()?.manifest(self.path(), &selector);
+        let uri = self.endpoint().await?.manifest(self.path(), &selector);
         self.delete(uri, self.reference(&selector)).await
     }
 
@@ -219,7 +219,7 @@ impl Delete for RemoteRepository {
     /// distribution answers a tag with 400 or 405.
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
         let selector = TagOrDigest::from(tag.clone());
-        let uri = self.endpoint()?.manifest(self.path(), &selector);
+        let uri = self.endpoint().await?.manifest(self.path(), &selector);
         let reference = self.reference(&selector);
         match self.delete(uri, &reference).await {
             Err(e) if e.status() == Some(400) && e.kind() != ErrorKind::Unsupported => {

@@ -23,7 +23,7 @@ impl RemoteRepository {
     ///
     /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
     pub(super) async fn mount(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
-        let uri = self.endpoint()?.mount(self.path(), &descriptor.digest, from.name());
+        let uri = self.endpoint().await?.mount(self.path(), &descriptor.digest, from.name());
         let scopes = self.push_from(from.name());
         let ask = Ask::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
         let (mut session, mut failure) = (None, None);

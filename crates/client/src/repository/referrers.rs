@@ -42,7 +42,7 @@ impl RemoteRepository {
         token: Option<PageToken>,
     ) -> Result<Page<Descriptor>> {
         let is_first = token.is_none();
-        let first = self.endpoint()?.referrers(self.path(), subject, artifact_type);
+        let first = self.endpoint().await?.referrers(self.path(), subject, artifact_type);
         let uri = page_uri(token, first)?;
         match self.listed_referrers(uri, subject, artifact_type).await {
             Err(e) if is_first && lacks_listing(&e) => {
@@ -84,7 +84,7 @@ impl RemoteRepository {
         if let Some(known) = self.shared().lists_referrers(registry) {
             return Ok(known);
         }
-        let uri = self.endpoint()?.referrers(self.path(), subject, None);
+        let uri = self.endpoint().await?.referrers(self.path(), subject, None);
         let lists = match self.listed_referrers(uri, subject, None).await {
             Ok(_) => true,
             Err(e) if lacks_listing(&e) || e.kind() == ErrorKind::Protocol => false,

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use http::{Method, Uri};
-use longshore_core::{Cached, Error, Page, PageToken, Pages, Printable, Result, Source as _, Tag};
+use longshore_core::{Cached, Page, PageToken, Pages, Printable, Result, Source as _, Tag};
 use serde::Deserialize;
 
 use super::RemoteRepository;
@@ -21,15 +21,13 @@ impl RemoteRepository {
         Pages::new(move |token| {
             let (repository, after) = (repository.clone(), options.after.clone());
             async move {
-                let first = |size| {
-                    let endpoint = repository.endpoint()?;
-                    Ok::<_, Error>(endpoint.tags(repository.path(), size, after.as_ref()))
-                };
+                let endpoint = repository.endpoint().await?;
+                let first = |size| endpoint.tags(repository.path(), size, after.as_ref());
                 let may_be_cut = token.is_none() && size.is_none();
-                match repository.tag_page(page_uri(token, first(size)?)?, size).await? {
+                match repository.tag_page(page_uri(token, first(size))?, size).await? {
                     Err(_) if may_be_cut => {
                         let size = Some(FALLBACK_PAGE_SIZE);
-                        repository.tag_page(first(size)?, size).await?
+                        repository.tag_page(first(size), size).await?
                     }
                     page => page,
                 }
@@ -61,18 +59,22 @@ impl RemoteRepository {
         let tags = after_last(listing.tags.unwrap_or_default(), &uri);
         let next = match reply.next_page(&uri)? {
             Some(next) => Some(next),
-            None => self.untold_page(&tags, size)?,
+            None => self.untold_page(&tags, size).await?,
         };
         let next = next.map(|next| PageToken(next.to_string()));
         Ok(Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next }))
     }
 
     /// Where there may be more after a full page, though no link says so: Nexus leaves it out.
-    fn untold_page(&self, tags: &[String], size: Option<NonZeroUsize>) -> Result<Option<Uri>> {
+    async fn untold_page(
+        &self,
+        tags: &[String],
+        size: Option<NonZeroUsize>,
+    ) -> Result<Option<Uri>> {
         let is_full = size.is_some_and(|size| tags.len() == size.get());
         let last = tags.last().filter(|_| is_full).and_then(|text| tag(text));
         let Some(last) = last else { return Ok(None) };
-        Ok(Some(self.endpoint()?.tags(self.path(), size, Some(&last))))
+        Ok(Some(self.endpoint().await?.tags(self.path(), size, Some(&last))))
     }
 }
 

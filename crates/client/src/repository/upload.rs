@@ -48,7 +48,7 @@ impl RemoteRepository {
     ///
     /// Source: distribution-spec v1.1.1, "Pushing blobs" (end-4a).
     pub async fn begin_upload(&self) -> Result<Upload> {
-        let uri = self.endpoint()?.uploads(self.path());
+        let uri = self.endpoint().await?.uploads(self.path());
         let ask = Ask::new(Method::POST, uri, self.push(), self.upload_name());
         let reply = self.exchange().expect(ask, &[202]).await?;
         Upload::of(self, reply).await.map_err(|e| e.at(self.upload_name()))
@@ -71,7 +71,7 @@ impl RemoteRepository {
     ) -> Result<Option<Upload>> {
         let digest = &descriptor.digest;
         let about = self.blob_name(digest);
-        let uri = self.endpoint()?.uploads(self.path());
+        let uri = self.endpoint().await?.uploads(self.path());
         let uri = with_digest(&uri, digest)
             .ok_or_else(|| protocol_error(&uri, "cannot take a digest".to_owned()))?;
         let ask = Ask::new(Method::POST, uri, self.push(), &about)
@@ -102,7 +102,7 @@ impl RemoteRepository {
             let error = Error::new(ErrorKind::Invalid).at(self.upload_name());
             error.detail(format!("the session's URL {clause}"))
         };
-        let root = self.endpoint()?.root();
+        let root = self.endpoint().await?.root();
         let location = resolve(&root, location.as_bytes()).map_err(refused)?;
         check_hop(&root, &location).map_err(refused)?;
         let mut upload = Upload {

@@ -1,116 +1,42 @@
-//! What a registry speaks: settled by its settings, or found out by asking it.
+//! Finds out what a registry speaks, by asking it.
 //!
-//! Owns the rule of the steps down ([`step`]) and the memory of what was found. Every request to a
-//! registry passes here first, through `exchange`.
+//! Owns the rule of the steps down ([`step`]). What was found is settings; `host` keeps them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Uri};
 use longshore_core::{Error, RegistryName, Result};
-use tokio::sync::OnceCell;
 
-use super::Rule;
-use crate::config::{Config, Limits, Verification};
-use crate::origin::Origin;
+use super::Scheme;
+use crate::config::{Config, Limits, RegistrySettings, Verification};
 use crate::transport::failure::Failure;
-use crate::transport::trial::{Accepted, AnyCertificate};
 use crate::transport::{Body, Fault, Transport};
 
-/// How a registry is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reached {
-    pub(crate) https: bool,
-    pub(crate) verification: Verification,
-    /// Whether it was found out.
-    pub(crate) detected: bool,
-    /// Whether its certificate is not valid, and was taken because nobody said that it must be.
-    pub(crate) unverified: bool,
+/// The ways to ask a registry. None of the transports follows redirects: a reply from elsewhere says
+/// nothing of the registry.
+pub(crate) struct Probe<'a> {
+    /// Checks certificates as the settings say.
+    pub(crate) checked: &'a dyn Transport,
+    /// Accepts any certificate of the registry.
+    pub(crate) unchecked: &'a dyn Transport,
+    /// The registry's root over TLS.
+    pub(crate) secure: Uri,
+    /// The registry's root over plain HTTP.
+    pub(crate) plain: Uri,
 }
 
-impl Reached {
-    /// Whether it was found out to be less than TLS with a certificate that is checked: no leave to
-    /// send secrets.
-    pub(crate) fn is_step_down(self) -> bool {
-        self.detected && (!self.https || self.unverified)
-    }
-}
-
-/// Finds out how registries are reached, once each.
-#[derive(Debug)]
-pub(crate) struct Detector {
-    transport: Arc<dyn Transport>,
-    /// The same without further attempts.
-    once: Arc<dyn Transport>,
-    config: Arc<Config>,
-    accepted: Accepted,
-    known: Mutex<HashMap<RegistryName, Arc<OnceCell<Reached>>>>,
-}
-
-impl Detector {
-    /// `transport` follows no redirects: an answer from elsewhere says nothing of the registry.
-    pub(crate) fn new(
-        transport: Arc<dyn Transport>,
-        once: Arc<dyn Transport>,
-        config: Arc<Config>,
-        accepted: Accepted,
-    ) -> Self {
-        Self { transport, once, config, accepted, known: Mutex::default() }
-    }
-
-    /// How a registry is reached; `root` is its root URL.
+impl Probe<'_> {
+    /// Finds the best way to reach the registry, and returns the settings for it.
     ///
     /// # Errors
-    /// What the first attempt failed with, where nothing that may be tried leads to a registry.
-    pub(crate) async fn reach(&self, registry: &RegistryName, root: &Uri) -> Result<Reached> {
-        let settings = self.config.of(registry);
-        let verification = settings.verification.unwrap_or_default();
-        let set = |https| Reached { https, verification, detected: false, unverified: false };
-        let cell = || {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(registry.clone()).or_default())
-        };
-        match settings.rule {
-            Rule::Plain => Ok(set(false)),
-            Rule::Tls => Ok(set(true)),
-            Rule::Ask => cell().get_or_try_init(|| self.ask(registry, root)).await.copied(),
-            Rule::Local => {
-                let ask = async || {
-                    let has_certificates =
-                        settings.has_certificates() || self.config.folders.has(registry);
-                    set(has_certificates && self.speaks_tls(root).await)
-                };
-                Ok(*cell().get_or_init(ask).await)
-            }
-        }
-    }
-
-    /// Whether the other end speaks TLS, as its certificates suggest, whatever its own certificate.
-    async fn speaks_tls(&self, root: &Uri) -> bool {
-        let mut request = Request::new(Body::Empty);
-        *request.uri_mut() = with_scheme(root, true);
-        let limits = Limits { connect: LOCAL_WAIT, ..(*self.config.limits).clone() };
-        request.extensions_mut().insert(Arc::new(limits));
-        match self.once.send(request).await {
-            Ok(reply) => {
-                reply.into_body().drain().await;
-                true
-            }
-            Err(error) => {
-                let fault = error.fault();
-                is_tls(fault, Failure::of(&error.into_error()))
-            }
-        }
-    }
-
-    /// The settings of the client.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    async fn ask(&self, registry: &RegistryName, root: &Uri) -> Result<Reached> {
-        let settings = self.config.of(registry);
+    /// The failure of the first attempt, if no permitted way leads to a registry.
+    pub(crate) async fn detect(
+        &self,
+        registry: &RegistryName,
+        config: &Config,
+    ) -> Result<RegistrySettings> {
+        let (own, settings) = (config.own(registry), config.of(registry));
         let may = May {
             take_any_certificate: settings.verification.is_none(),
             be_plain: !settings.says_tls,
@@ -118,46 +44,36 @@ impl Detector {
         };
         let (mut way, mut first) = (Way::Checked, None);
         loop {
-            let (heard, error) = self.try_way(way, root).await;
+            let (heard, error) = self.try_way(way).await;
             first = first.or(error);
             match step(way, heard, may) {
                 Step::Try(next) => way = next,
                 Step::Settle => break,
-                Step::Fail => return Err(first.unwrap_or_else(|| not_a_registry(root))),
+                Step::Fail => return Err(first.unwrap_or_else(|| not_a_registry(&self.secure))),
             }
         }
-        match way {
-            Way::Checked => {}
+        let (scheme, verification) = match way {
+            Way::Checked => (Scheme::Https, own.verification()),
             Way::Unchecked => {
                 tracing::warn!("accepting the invalid certificate of {registry}");
-                if let Some(origin) = Origin::of(root) {
-                    self.accepted.add(origin);
-                }
+                (Scheme::Https, Some(Verification::Skip))
             }
-            Way::Plain => tracing::warn!("using plain HTTP with {registry}"),
-        }
-        let verification = match way {
-            Way::Unchecked => Verification::Skip,
-            Way::Checked | Way::Plain => settings.verification.unwrap_or_default(),
+            Way::Plain => {
+                tracing::warn!("using plain HTTP with {registry}");
+                (Scheme::Http, own.verification())
+            }
         };
-        Ok(Reached {
-            https: way != Way::Plain,
-            verification,
-            detected: true,
-            unverified: way == Way::Unchecked,
-        })
+        let fallback = way != Way::Checked;
+        Ok(RegistrySettings { scheme: Some(scheme), verification, fallback, ..own })
     }
 
-    async fn try_way(&self, way: Way, root: &Uri) -> (Heard, Option<Error>) {
-        let mut request = Request::new(Body::Empty);
-        *request.uri_mut() = match way {
-            Way::Plain => with_scheme(root, false),
-            Way::Checked | Way::Unchecked => with_scheme(root, true),
+    async fn try_way(&self, way: Way) -> (Heard, Option<Error>) {
+        let (transport, root) = match way {
+            Way::Checked => (self.checked, &self.secure),
+            Way::Unchecked => (self.unchecked, &self.secure),
+            Way::Plain => (self.checked, &self.plain),
         };
-        if way == Way::Unchecked {
-            request.extensions_mut().insert(AnyCertificate);
-        }
-        match self.transport.send(request).await {
+        match transport.send(get(root)).await {
             Ok(reply) => {
                 let status = reply.status().as_u16();
                 reply.into_body().drain().await;
@@ -174,6 +90,30 @@ impl Detector {
     }
 }
 
+/// Whether a registry on this machine speaks TLS, as its certificates suggest, whatever its own
+/// certificate. `root` is its root over TLS.
+pub(crate) async fn speaks_tls(root: &Uri, limits: &Limits, transport: &dyn Transport) -> bool {
+    let mut request = get(root);
+    let limits = Limits { connect: LOCAL_WAIT, ..limits.clone() };
+    request.extensions_mut().insert(Arc::new(limits));
+    match transport.send(request).await {
+        Ok(reply) => {
+            reply.into_body().drain().await;
+            true
+        }
+        Err(error) => {
+            let fault = error.fault();
+            is_tls(fault, Failure::of(&error.into_error()))
+        }
+    }
+}
+
+fn get(uri: &Uri) -> Request<Body> {
+    let mut request = Request::new(Body::Empty);
+    *request.uri_mut() = uri.clone();
+    request
+}
+
 /// Whether one that could not be asked in TLS speaks it: it refused what it saw, or its connection
 /// was there and broke.
 fn is_tls(fault: Fault, failure: Failure) -> bool {
@@ -183,13 +123,6 @@ fn is_tls(fault: Fault, failure: Failure) -> bool {
 /// 2 s for a connection within this machine: one that waits for the end of a line, which TLS does not
 /// send, must not take longer.
 const LOCAL_WAIT: Duration = Duration::from_secs(2);
-
-/// The same URL over TLS or not; its port stays, written out or implied.
-pub(crate) fn with_scheme(uri: &Uri, https: bool) -> Uri {
-    let mut parts = uri.clone().into_parts();
-    parts.scheme = Some(if https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP });
-    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
-}
 
 fn not_a_registry(root: &Uri) -> Error {
     crate::transport::protocol_error(root, "no registry answers there".to_owned())
@@ -297,16 +230,6 @@ mod tests {
             (Fault::TimedOut, Failure::Other, false),
         ] {
             assert_eq!(is_tls(fault, failure), expected, "{fault:?} {failure:?}");
-        }
-    }
-
-    #[test]
-    fn the_scheme_alone_is_changed() {
-        for (url, plain) in [
-            ("https://[::1]:5000/p/v2/", "http://[::1]:5000/p/v2/"),
-            ("https://r.example/v2/?a=%2F", "http://r.example/v2/?a=%2F"),
-        ] {
-            assert_eq!(with_scheme(&url.parse().unwrap(), false), plain);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a registry is reached over TLS, and the rules by which names decide it.
 //!
-//! Pure: what [`Scheme::Detect`] asks of a registry is the business of `detect`.
+//! Pure: `detect` asks registries.
 
 pub(crate) mod detect;
 
@@ -29,14 +29,15 @@ pub enum Scheme {
     Https,
     /// Plain HTTP for `localhost`, `127.0.0.1`, `*.local` and `*.localhost`, HTTPS for all others.
     ByName,
-    /// What the registry turns out to speak, asked once by each client: HTTPS with a valid
-    /// certificate, else HTTPS with any certificate, else plain HTTP.
+    /// The settings that [`Client::detect`](crate::Client::detect) finds; a client asks once for each
+    /// registry, before the first request, and remembers them: HTTPS with a valid certificate, else
+    /// HTTPS with any certificate, else plain HTTP.
     ///
-    /// Every step down is logged as a warning, and whoever is in between can bring it about: this is
-    /// for networks that are trusted. What is set beside it holds: with
+    /// Every fallback is logged as a warning, and whoever is in between can bring it about: this is
+    /// for trusted networks. Other settings of the registry hold: with
     /// [`Verification::Full`](crate::Verification::Full) no other certificate is accepted, and with
-    /// certificates or verification set there is no plain HTTP. No step down is a leave to send
-    /// credentials: they are withheld, over plain HTTP and past an invalid certificate.
+    /// certificates or verification set there is no plain HTTP. No fallback is permission to send
+    /// credentials: they are withheld over plain HTTP and from a server with an invalid certificate.
     Detect,
 }
 

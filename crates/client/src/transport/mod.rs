@@ -14,7 +14,6 @@ pub(crate) mod retry;
 pub(crate) mod retry_after;
 mod stall;
 mod tls;
-pub(crate) mod trial;
 pub(crate) mod wire;
 
 use std::fmt;

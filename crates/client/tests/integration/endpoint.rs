@@ -130,6 +130,36 @@ async fn plain_http_is_found_out_and_listings_go_on_in_it() {
 }
 
 #[tokio::test]
+async fn detection_returns_settings_that_another_client_takes() {
+    let (authority, server) = (Authority::new(), Script::start().await);
+    let front = Front::start(&authority.for_loopback(), server.address()).await;
+    let pem = RootCertificates::from_pem(authority.certificate().as_bytes()).unwrap();
+    let mut trusting = RegistrySettings::default();
+    trusting.root_certificates = Some(pem);
+    for (settings, address, expected) in [
+        (trusting, front.address(), (Scheme::Https, None, false)),
+        (<_>::default(), front.address(), (Scheme::Https, Some(Verification::Skip), true)),
+        (<_>::default(), server.address(), (Scheme::Http, None, true)),
+    ] {
+        let client = quick().settings(name(address), settings.clone()).build();
+        server.expect(root());
+        let found = client.detect(&name(address)).await.unwrap();
+        let (scheme, verification, fallback) = expected;
+        assert_eq!((found.scheme, found.verification), (Some(scheme), verification));
+        assert_eq!(
+            (found.fallback, &found.root_certificates),
+            (fallback, &settings.root_certificates)
+        );
+        // The other client asks no more.
+        server.expect(root());
+        let client = quick().settings(name(address), found).build();
+        let ping = ping(&client, address).await.unwrap();
+        assert_eq!((ping.scheme, ping.detected), (scheme, fallback));
+    }
+    server.finish();
+}
+
+#[tokio::test]
 async fn credentials_follow_what_was_found_out() {
     let server = Script::start().await;
     // Not by what was found out, which somebody in between could have a hand in: they say so themselves.

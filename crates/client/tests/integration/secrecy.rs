@@ -3,9 +3,9 @@
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
 use longshore::{
-    Authentication, BasicUse, ClientBuilder, Credential, Error, ErrorKind, MemoryCredentials,
-    Opening, RawRequest, RegistryName, RegistrySettings, RegistryUrl, Result, Scheme, Secret,
-    Source as _, Verification,
+    Authentication, BasicUse, ClientBuilder, Credential, Error, ErrorKind, HostAddresses,
+    MemoryCredentials, Opening, RawRequest, RegistryName, RegistrySettings, RegistryUrl, Result,
+    Scheme, Secret, Source as _, Verification,
 };
 use longshore_testkit::script::{Exchange, Script};
 use longshore_testkit::tls::{Authority, Front};
@@ -116,19 +116,54 @@ async fn whoever_skips_verification_or_allows_plain_http_sends_credentials_past_
 async fn a_certificate_accepted_of_a_registry_is_not_of_anothers_token_service() {
     let (service, _front, name) = unverified().await;
     let server = Script::start().await;
-    let client = quick()
-        .settings(name.clone(), detect())
-        .credentials(login(place(&server).registry().clone(), "user", "s3cret"))
-        .build();
     service.expect(root());
-    service.expect(root());
-    client.ping(&name).await.unwrap();
-    let realm = format!("Bearer realm=\"https://{name}/token\"");
-    server.expect(tags().answer(401).header("www-authenticate", realm));
-    let e = client.repository(&place(&server)).tags(None).all().await.unwrap_err();
-    assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
+    let found = quick().build().detect(&name).await.unwrap();
+    for (settings, asked) in [(detect(), true), (found, false)] {
+        let client = quick()
+            .settings(name.clone(), settings)
+            .credentials(login(place(&server).registry().clone(), "user", "s3cret"))
+            .build();
+        if asked {
+            service.expect(root());
+        }
+        service.expect(root());
+        client.ping(&name).await.unwrap();
+        let realm = format!("Bearer realm=\"https://{name}/token\"");
+        server.expect(tags().answer(401).header("www-authenticate", realm));
+        let e = client.repository(&place(&server)).tags(None).all().await.unwrap_err();
+        assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
+    }
     server.finish();
     service.finish();
+}
+
+#[tokio::test]
+async fn detected_settings_of_another_client_are_no_leave_to_send_credentials() {
+    let (tls, _front, unverified) = unverified().await;
+    let plain = Script::start().await;
+    // Elsewhere than on this machine, as far as names tell.
+    let away = format!("r.example:{}", plain.address().port());
+    let at: HostAddresses = format!("{away}:127.0.0.1").parse().unwrap();
+    let away: RegistryName = away.parse().unwrap();
+    let base = || quick().host_addresses(at.clone());
+    for (server, name, word) in
+        [(&tls, &unverified, "--skip-tls-verify"), (&plain, &away, "--plain-http")]
+    {
+        server.expect(root());
+        let settings = base().build().detect(name).await.unwrap();
+        assert!(settings.fallback);
+        let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
+        server.expect(refusal());
+        let client = base().settings(name.clone(), settings.clone()).credentials(user);
+        let shown = told(&list(client, name).await.unwrap_err());
+        assert!(shown.contains(&format!("{word} {name}")), "{shown}");
+        // Nobody detects again what was detected.
+        server.expect(root());
+        let again = base().settings(name.clone(), settings.clone()).build().detect(name).await;
+        assert_eq!(again.unwrap(), settings);
+    }
+    tls.finish();
+    plain.finish();
 }
 
 #[tokio::test]

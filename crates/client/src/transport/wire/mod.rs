@@ -21,7 +21,6 @@ use self::pool::{Key, Pools};
 use super::activity::{Activity, Refusal, Stage};
 use super::failure::{Failure, Way, innermost};
 use super::stall::{Stall, Watched};
-use super::trial::{Accepted, AnyCertificate, ValidCertificate};
 use super::{Body, Fault, Transport, TransportError};
 use crate::config::Config;
 use crate::config::Limits;
@@ -33,14 +32,13 @@ pub(crate) struct Wire {
     limits: Arc<Limits>,
     user_agent: HeaderValue,
     pools: Pools,
-    accepted: Accepted,
 }
 
 impl Wire {
-    /// `accepted` are the origins whose certificate is taken for good, whatever it is.
-    pub(crate) fn new(config: Arc<Config>, accepted: Accepted) -> Self {
+    /// Any certificate of the origin `accepted` is taken for good.
+    pub(crate) fn new(config: Arc<Config>, accepted: Option<Origin>) -> Self {
         let (limits, user_agent) = (Arc::clone(&config.limits), config.user_agent.header());
-        Self { limits, user_agent, pools: Pools::new(config), accepted }
+        Self { limits, user_agent, pools: Pools::new(config, accepted) }
     }
 }
 
@@ -53,10 +51,7 @@ impl Transport for Wire {
         };
         let own = request.extensions().get::<Arc<Limits>>();
         let limits = Arc::clone(own.unwrap_or(&self.limits));
-        let any_certificate = request.extensions().get::<AnyCertificate>().is_some()
-            || (request.extensions().get::<ValidCertificate>().is_none()
-                && self.accepted.contains(&origin));
-        let key = Key { origin: origin.clone(), any_certificate, connect: limits.connect };
+        let key = Key { origin: origin.clone(), connect: limits.connect };
         let pool = self.pools.get(key).await?;
         request.headers_mut().entry(USER_AGENT).or_insert_with(|| self.user_agent.clone());
         let activity = Activity::new();

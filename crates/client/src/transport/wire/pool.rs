@@ -20,8 +20,6 @@ use crate::proxy::{Proxies, Proxy};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) origin: Origin,
-    /// Whether any certificate will do, whatever the settings say.
-    pub(super) any_certificate: bool,
     /// The wait for a connection, which the HTTP library keeps by the pool.
     pub(super) connect: Duration,
 }
@@ -29,15 +27,17 @@ pub(super) struct Key {
 /// All pools of a client.
 pub(super) struct Pools {
     config: Arc<Config>,
+    /// Whose certificate is not checked, whatever the settings say.
+    accepted: Option<Origin>,
     system_roots: SystemRoots,
     of_environment: OnceLock<Result<Proxies, ParseError>>,
     made: BoundedCache<Key, reqwest::Client>,
 }
 
 impl Pools {
-    pub(super) fn new(config: Arc<Config>) -> Self {
+    pub(super) fn new(config: Arc<Config>, accepted: Option<Origin>) -> Self {
         let (system_roots, of_environment, made) = <_>::default();
-        Self { config, system_roots, of_environment, made }
+        Self { config, accepted, system_roots, of_environment, made }
     }
 
     /// The pool for an origin; made when it is first met, so that nothing is loaded unused.
@@ -129,7 +129,7 @@ impl Pools {
         let found = tokio::task::spawn_blocking(move || folders.find(&names)).await;
         let found = found.map_err(|e| Error::new(ErrorKind::Io).with_source(e))??;
         Ok(tls::Trust {
-            verification: match key.any_certificate {
+            verification: match self.accepted.as_ref() == Some(&key.origin) {
                 true => Verification::Skip,
                 false => settings.verification.unwrap_or_default(),
             },

@@ -1,0 +1,167 @@
+//! How a client reaches each registry. It is settled before the first request, and then kept.
+//!
+//! Owns the stack of transports that requests go through, and the one place where the settings, or
+//! detection, become a URL. What detection found is in the settings that it returns.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Uri;
+use longshore_core::{Error, ErrorKind, RegistryName, Result};
+use tokio::sync::OnceCell;
+
+use crate::auth::{Access, Auth, Danger, Scopes, Setup};
+use crate::bounded::BoundedCache;
+use crate::config::{Config, RegistrySettings, Resolved, Verification};
+use crate::endpoint::Endpoint;
+use crate::origin::Origin;
+use crate::scheme::Rule;
+use crate::scheme::detect::{Probe, speaks_tls};
+use crate::transport::Transport;
+use crate::transport::limit::Limit;
+use crate::transport::log::Log;
+use crate::transport::redirect::Redirect;
+use crate::transport::retry::Retry;
+use crate::transport::wire::Wire;
+
+/// A registry that is known how to reach.
+pub(crate) struct Host {
+    registry: RegistryName,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) https: bool,
+    pub(crate) verification: Verification,
+    /// Whether scheme and verification were found by detection.
+    pub(crate) detected: bool,
+    /// Whether detection fell back to them.
+    pub(crate) fallback: bool,
+    /// Whether what is sent there can be read on its way.
+    pub(crate) exposed: bool,
+    /// What keeps secrets from being sent there.
+    pub(crate) danger: Option<Danger>,
+}
+
+impl Host {
+    /// What a request for these scopes wants.
+    pub(crate) fn access(&self, scopes: Scopes) -> Access {
+        let (registry, root) = (self.registry.clone(), self.endpoint.root());
+        Access { registry, root, danger: self.danger, scopes }
+    }
+}
+
+/// The registries of a client.
+pub(crate) struct Hosts {
+    setup: Setup,
+    /// The caller's own transport, in place of the wire.
+    transport: Option<Arc<dyn Transport>>,
+    wire: Arc<dyn Transport>,
+    auth: Arc<Auth>,
+    settled: BoundedCache<RegistryName, Arc<OnceCell<Arc<Host>>>>,
+}
+
+impl Hosts {
+    pub(crate) fn new(setup: Setup, transport: Option<Arc<dyn Transport>>) -> Self {
+        let wire = wire(&setup.config, transport.as_ref(), None);
+        let auth = stack(&setup, Arc::clone(&wire));
+        Self { setup, transport, wire, auth, settled: BoundedCache::default() }
+    }
+
+    /// The settings of the client.
+    pub(crate) fn config(&self) -> &Config {
+        &self.setup.config
+    }
+
+    /// A registry. Asks it how to reach it if the settings leave that open, once.
+    pub(crate) async fn get(&self, registry: &RegistryName) -> Result<Arc<Host>> {
+        let cell = self.settled.get_or_insert_with(registry.clone(), Arc::default);
+        cell.get_or_try_init(|| self.settle(registry)).await.cloned()
+    }
+
+    /// Finds out how to reach a registry.
+    pub(crate) async fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings> {
+        let config = self.config();
+        let root = |https| Ok::<_, Error>(endpoint(registry, https, &config.of(registry))?.root());
+        let retried = |wire| Retry::new(wire, config.retry.clone());
+        let (secure, plain) = (root(true)?, root(false)?);
+        let probe = Probe {
+            checked: &retried(Arc::clone(&self.wire)),
+            unchecked: &retried(self.lenient(&secure)),
+            secure,
+            plain,
+        };
+        probe.detect(registry, config).await
+    }
+
+    async fn settle(&self, registry: &RegistryName) -> Result<Arc<Host>> {
+        let config = self.config();
+        let mut settings = config.of(registry);
+        let detected = settings.rule == Rule::Ask;
+        if detected {
+            settings = config.resolve(registry, &self.detect(registry).await?);
+        }
+        let https = match settings.rule {
+            Rule::Plain => false,
+            Rule::Tls | Rule::Ask => true,
+            Rule::Local => {
+                let root = endpoint(registry, true, &settings)?.root();
+                (settings.has_certificates() || config.folders.has(registry))
+                    && speaks_tls(&root, &config.limits, &*self.wire).await
+            }
+        };
+        let endpoint = endpoint(registry, https, &settings)?;
+        let (auth, verification) = match https && settings.fallback {
+            true => (stack(&self.setup, self.lenient(&endpoint.root())), Verification::Skip),
+            false => (Arc::clone(&self.auth), settings.verification.unwrap_or_default()),
+        };
+        let danger = Danger::to(https, settings.fallback, config.stays_here(registry));
+        Ok(Arc::new(Host {
+            registry: registry.clone(),
+            auth,
+            endpoint,
+            https,
+            verification,
+            detected: detected || settings.fallback,
+            fallback: settings.fallback,
+            exposed: danger == Some(Danger::Plain),
+            danger: danger.filter(|_| !config.asks_for_plain_http(registry)),
+        }))
+    }
+
+    /// A wire that accepts any certificate at one registry's origin. Only that registry's requests go
+    /// through it: those of others to the same address need a valid certificate.
+    fn lenient(&self, root: &Uri) -> Arc<dyn Transport> {
+        wire(&self.setup.config, self.transport.as_ref(), Origin::of(root))
+    }
+}
+
+impl fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.auth.fmt(f)
+    }
+}
+
+fn endpoint(registry: &RegistryName, https: bool, settings: &Resolved) -> Result<Endpoint> {
+    Endpoint::new(registry, https, &settings.prefix).ok_or_else(|| {
+        Error::new(ErrorKind::Invalid).at(registry).detail("it is not a valid host name")
+    })
+}
+
+fn wire(
+    config: &Arc<Config>,
+    own: Option<&Arc<dyn Transport>>,
+    accepted: Option<Origin>,
+) -> Arc<dyn Transport> {
+    let wire = match own {
+        Some(own) => Arc::clone(own),
+        None => Arc::new(Wire::new(Arc::clone(config), accepted)),
+    };
+    Arc::new(Log::new(wire))
+}
+
+/// The layers around a wire, up to authentication.
+fn stack(setup: &Setup, wire: Arc<dyn Transport>) -> Arc<Auth> {
+    let redirect = Arc::new(Redirect::new(wire));
+    let limit = Arc::new(Limit::new(redirect, setup.config.limits.requests_per_host));
+    let retried = Arc::new(Retry::new(limit, setup.config.retry.clone()));
+    Arc::new(Auth::new(retried, setup.clone()))
+}
