@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 
 use crate::error::{Error, ErrorKind, ParseError, Result};
 
@@ -235,6 +236,25 @@ impl Algorithm {
             Self::Sha512 => State::Sha512(sha2::Sha512::new()),
         })
     }
+
+    /// Goes on from a [state](Digester::state); `None` if it is not one of this algorithm.
+    #[must_use]
+    pub fn resume(self, state: &[u8]) -> Option<Digester> {
+        Some(Digester(match self {
+            Self::Sha256 => {
+                let state = <&SerializedState<sha2::Sha256>>::try_from(state).ok()?;
+                State::Sha256(sha2::Sha256::deserialize(state).ok()?)
+            }
+            Self::Sha384 => {
+                let state = <&SerializedState<sha2::Sha384>>::try_from(state).ok()?;
+                State::Sha384(sha2::Sha384::deserialize(state).ok()?)
+            }
+            Self::Sha512 => {
+                let state = <&SerializedState<sha2::Sha512>>::try_from(state).ok()?;
+                State::Sha512(sha2::Sha512::deserialize(state).ok()?)
+            }
+        }))
+    }
 }
 
 /// Computes a [`Digest`] over bytes that come piece by piece.
@@ -265,6 +285,19 @@ impl Digester {
             State::Sha256(h) => Algorithm::Sha256.of_hash(&h.finalize()),
             State::Sha384(h) => Algorithm::Sha384.of_hash(&h.finalize()),
             State::Sha512(h) => Algorithm::Sha512.of_hash(&h.finalize()),
+        }
+    }
+
+    /// The state, from which [`Algorithm::resume`] goes on without the bytes so far.
+    ///
+    /// At most 209 bytes. It is that of the crate `sha2` 0.11, and contains up to a block of the
+    /// content.
+    #[must_use]
+    pub fn state(&self) -> Vec<u8> {
+        match &self.0 {
+            State::Sha256(h) => h.serialize().to_vec(),
+            State::Sha384(h) => h.serialize().to_vec(),
+            State::Sha512(h) => h.serialize().to_vec(),
         }
     }
 

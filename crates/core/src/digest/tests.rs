@@ -120,3 +120,22 @@ fn an_unknown_algorithm_parses_and_cannot_be_verified() {
     assert_eq!(digest.algorithm(), None);
     assert_eq!(Verifier::new(&digest, 0).unwrap_err().kind(), ErrorKind::Unsupported);
 }
+
+#[test]
+fn a_digester_goes_on_from_its_state() {
+    let content: Vec<u8> = (0..1000_u32).map(|i| (i % 251) as u8).collect();
+    for algorithm in Algorithm::ALL {
+        for cut in [0, 1, 64, 127, 128, 500, 1000] {
+            let mut digester = algorithm.digester();
+            digester.update(&content[..cut]);
+            let state = digester.state();
+            assert!(state.len() <= 209, "{}", state.len());
+            let mut resumed = algorithm.resume(&state).unwrap();
+            resumed.update(&content[cut..]);
+            assert_eq!(resumed.finish(), algorithm.digest(&content), "{cut}");
+            assert!(algorithm.resume(&state[1..]).is_none());
+        }
+    }
+    let state = Algorithm::Sha256.digester().state();
+    assert!(Algorithm::Sha512.resume(&state).is_none());
+}
