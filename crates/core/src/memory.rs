@@ -48,13 +48,6 @@ impl Memory {
         self.read().blobs.get(digest).cloned()
     }
 
-    /// Takes a blob over from another memory, which verified it; says whether it was there.
-    pub fn adopt_blob(&self, digest: &Digest, from: &Self) -> bool {
-        let Some(content) = from.blob_bytes(digest) else { return false };
-        self.write().blobs.insert(digest.clone(), content);
-        true
-    }
-
     /// How many manifests there are.
     #[must_use]
     pub fn manifest_count(&self) -> usize {

@@ -20,9 +20,9 @@
 //! ```
 //!
 //! [`Registry`] needs no socket: it is a [`tower_service::Service`] to mount in another server or
-//! to call, and [`Registry::backend`] hands out its repositories as the stores that
-//! `longshore_core` copies between. [`Disk`] keeps them in a folder that survives `kill -9`;
-//! [`MemoryBackend`] keeps them in memory; [`Backend`] is yours to write. [`Access`] decides who may
+//! to call, and [`Registry::repositories`] hands out its repositories as the stores that
+//! `longshore_core` copies between. [`DiskStorage`] keeps them in a folder that survives `kill -9`;
+//! [`MemoryStorage`] keeps them in memory; [`Storage`] is yours to write. [`Access`] decides who may
 //! do what.
 //!
 //! From the bottom up; a module uses only those above it:
@@ -30,19 +30,18 @@
 //! | modules | hold |
 //! |---|---|
 //! | `limits`, `location`, `query`, `range`, `random` | numbers, grammars, names that nobody can guess |
-//! | `pace`, `budget` | how long clients may take, and what they share |
-//! | `backend` | the traits of what keeps repositories, and upload sessions |
-//! | `backend::memory`, `backend::disk` | where they are kept |
+//! | `pace`, `budget`, `locks` | how long clients may take, and what they share |
+//! | `storage` | objects under keys: the traits, memory, folders |
+//! | `repositories` | tags, manifests, referrers, blobs and upload sessions, made of objects |
 //! | `route`, `incoming`, `access`, `answered` | a request's path, its body, its caller, its end |
 //! | `outgoing`, `reply` | bodies and errors on their way out |
-//! | `handler` | the end-points, over the traits |
+//! | `handler` | the end-points |
 //! | `registry` | the service |
 //! | `serve` | connections |
 //! | `test_registry` | a registry that a test starts by one call |
 
 mod access;
 mod answered;
-mod backend;
 mod budget;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -51,6 +50,7 @@ mod handler;
 mod incoming;
 mod limits;
 mod location;
+mod locks;
 mod outgoing;
 mod pace;
 mod query;
@@ -58,17 +58,23 @@ mod random;
 mod range;
 mod registry;
 mod reply;
+mod repositories;
 mod route;
 mod serve;
+mod storage;
 mod test_registry;
 
 pub use access::{
     Access, Htpasswd, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict,
 };
 pub use answered::Answered;
-pub use backend::{Backend, Chunk, Disk, MemoryBackend, RepositoryStore, UploadId, Usage};
 pub use limits::Limits;
 pub use outgoing::Body;
 pub use registry::{Builder, Registry};
+pub use repositories::{Chunk, Repositories, Repository, Usage};
 pub use serve::{Accepted, Listener, serve};
+pub use storage::{
+    Checkpoint, Condition, DiskStorage, Key, MemoryStorage, Meta, OBJECT_LIMIT, Object, Part,
+    Storage, Upload, UploadId, Version,
+};
 pub use test_registry::TestRegistry;

@@ -10,11 +10,11 @@ pub struct Limits {
     /// Bytes of a blob; more is answered with 413, and the upload is dropped.
     pub blob_size: u64,
     /// Bytes that the registry may hold: blobs (each once, however many repositories have it),
-    /// manifests and uploads. More is answered with 413 and the code `DENIED`. A limit of
+    /// manifests, tags and uploads. More is answered with 413 and the code `DENIED`. A limit of
     /// `u64::MAX` only counts; `None` does not even do that, and a start on a folder is quicker.
     ///
-    /// For memory and disks that the builder makes. A backend of one's own has its limit from where
-    /// it is made, as [`Disk::open_limited`](crate::Disk::open_limited) does.
+    /// Only for a storage that [can tell](crate::Storage::stored) how much it has, as memory and
+    /// disks can.
     pub total_size: Option<u64>,
     /// Names on a page of tags or repositories, whatever `n` a client asks for.
     pub page: usize,

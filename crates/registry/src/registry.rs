@@ -21,7 +21,6 @@ use longshore_core::{ErrorCode, Result};
 
 use crate::access::{Access, Issued, Need, Right, Rights, Verdict};
 use crate::answered::{Observer, Telling};
-use crate::backend::Backend;
 use crate::budget::Budget;
 use crate::handler::{self, Call};
 use crate::incoming::Incoming;
@@ -30,11 +29,12 @@ use crate::location::Locations;
 use crate::outgoing::Body;
 use crate::query::Query;
 use crate::reply::{self, Refusal};
+use crate::repositories::Repositories;
 use crate::route::Route;
 
 pub use self::builder::Builder;
 
-/// A container registry: a [`tower_service::Service`] over a [`Backend`].
+/// A container registry: a [`tower_service::Service`] over [`Repositories`].
 ///
 /// Answers every end-point of distribution-spec 1.1, wherever the requests come from: behind
 /// [`serve`](crate::serve), within another server, or in a test without sockets. Clones share
@@ -43,7 +43,7 @@ pub use self::builder::Builder;
 pub struct Registry(Arc<Inner>);
 
 struct Inner {
-    backend: Arc<dyn Backend>,
+    repositories: Repositories,
     access: Arc<dyn Access>,
     limits: Limits,
     budget: Budget,
@@ -70,10 +70,10 @@ impl Registry {
         Builder::new()
     }
 
-    /// Where the repositories are: for filling or reading them without HTTP.
+    /// Its repositories, for filling or reading them without HTTP.
     #[must_use]
-    pub fn backend(&self) -> &Arc<dyn Backend> {
-        &self.0.backend
+    pub fn repositories(&self) -> &Repositories {
+        &self.0.repositories
     }
 
     /// Drops the uploads that were idle for [`Limits::upload_idle`]; says how many.
@@ -81,10 +81,10 @@ impl Registry {
     /// [`serve`](crate::serve) calls it now and then; whoever runs the service elsewhere does.
     ///
     /// # Errors
-    /// As [`Backend::expire_uploads`].
+    /// As [`Repositories::expire_uploads`].
     pub async fn expire_uploads(&self) -> Result<usize> {
         let idle = self.0.limits.upload_idle;
-        self.0.backend.expire_uploads(idle).await
+        self.0.repositories.expire_uploads(idle).await
     }
 
     /// Answers one request.
@@ -163,7 +163,7 @@ impl Inner {
         let query = Query::parse(query);
         let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;
         let call = Call {
-            backend: &*self.backend,
+            repositories: &self.repositories,
             access: &*self.access,
             limits: &self.limits,
             budget: &self.budget,
@@ -304,7 +304,7 @@ where
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Registry({:?})", self.0.backend)
+        write!(f, "Registry({:?})", self.0.repositories)
     }
 }
 

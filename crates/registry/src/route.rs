@@ -6,7 +6,7 @@
 use longshore_core::{Digest, ErrorCode, ParseError, RepositoryName, Tag, TagOrDigest};
 use percent_encoding::percent_decode_str;
 
-use crate::backend::UploadId;
+use crate::storage::UploadId;
 
 /// A path of the registry's API.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -41,7 +41,10 @@ impl Aside {
     }
 
     /// Syncs it and gives it its name, which lasts once its folder is synced.
-    pub(super) fn name(self, path: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io) with the path.
+    pub fn name(self, path: &Path) -> Result<()> {
         self.sync(path)?;
         self.file.persist(path).map(drop).map_err(|e| Error::io(path, e.error))
     }

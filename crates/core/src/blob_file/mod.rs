@@ -148,7 +148,10 @@ pub fn read(path: &Path, limit: usize) -> Result<Bytes> {
 }
 
 /// Reads a small file that is open to its end.
-pub(crate) fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io); [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes.
+pub fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
     let mut content = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut content).map_err(|e| Error::io(path, e))?;
     if content.len() > limit {

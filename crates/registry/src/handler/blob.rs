@@ -1,10 +1,11 @@
 //! Reading and removing blobs: end-2 and end-10.
 
-use std::sync::Arc;
-
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
 use http::{HeaderValue, Method, StatusCode};
-use longshore_core::{Descriptor, Digest, Error, ErrorCode, ErrorKind, MediaType, RepositoryName};
+use longshore_core::{
+    Delete as _, Descriptor, Digest, Error, ErrorCode, ErrorKind, MediaType, RepositoryName,
+    Source as _,
+};
 
 use super::{Answer, Call, about_content, not_modified};
 use crate::outgoing::Body;
@@ -16,7 +17,7 @@ pub(super) async fn answer(call: &Call<'_>, name: &RepositoryName, digest: &Dige
         Method::GET | Method::HEAD => read(call, name, digest).await,
         Method::DELETE if !call.offered.delete => Err(Refusal::method("GET, HEAD")),
         Method::DELETE => {
-            let deleted = call.store(name).delete_blob(digest).await;
+            let deleted = call.repository(name).delete_blob(digest).await;
             deleted.map_err(|e| About::Blob.refuse(&e))?;
             Ok(reply::empty(StatusCode::ACCEPTED))
         }
@@ -25,7 +26,7 @@ pub(super) async fn answer(call: &Call<'_>, name: &RepositoryName, digest: &Dige
 }
 
 async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
-    let store = call.store(name);
+    let store = call.repository(name);
     let refuse = |e: &Error| About::Blob.refuse(e);
     let size = store.blob_size(digest).await.map_err(|e| refuse(&e))?;
     let absent = || refuse(&Error::new(ErrorKind::NotFound).at(format!("blob {digest}")));
@@ -52,7 +53,7 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
         let descriptor = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), size);
         let budget = call.budget.clone();
         *response.body_mut() = Body::opened(range, move |range| {
-            let (store, budget) = (Arc::clone(&store), budget.clone());
+            let (store, budget) = (store.clone(), budget.clone());
             let descriptor = descriptor.clone();
             Box::pin(async move {
                 let permit = budget.file().await?;

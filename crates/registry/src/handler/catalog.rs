@@ -11,6 +11,6 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
     let last = paging::last(call)?.map(RepositoryName::parse).transpose();
     let last = last.map_err(|e| Refusal::invalid(ErrorCode::NAME_INVALID, &e))?;
     let start = r#"{"repositories":"#.to_owned();
-    let repositories = || call.backend.repositories(last.as_ref());
+    let repositories = || call.repositories.names(last.as_ref());
     paging::names(call, count, "/v2/_catalog", start, repositories).await
 }

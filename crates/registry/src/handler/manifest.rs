@@ -3,20 +3,18 @@
 //! A manifest is served as it was pushed whatever the client accepts: it is what its digest says,
 //! and nothing here could convert it.
 
-use std::sync::Arc;
-
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, StatusCode};
 use longshore_core::{
-    Descriptor, Error, ErrorCode, ErrorKind, MediaType, RawManifest, RepositoryName, Tag,
-    TagOrDigest, graph,
+    Delete as _, Descriptor, Error, ErrorCode, ErrorKind, MediaType, RawManifest, RepositoryName,
+    Source as _, Tag, TagOrDigest, Target as _, graph,
 };
 
 use super::{Answer, Call, about_content, created, not_modified};
-use crate::backend::RepositoryStore;
 use crate::incoming::Incoming;
 use crate::outgoing::Body;
 use crate::reply::{self, About, Refusal};
+use crate::repositories::Repository;
 
 pub(super) async fn answer(
     call: &Call<'_>,
@@ -29,7 +27,7 @@ pub(super) async fn answer(
         Method::PUT => write(call, name, selector, body).await,
         Method::DELETE if !call.offered.delete => Err(Refusal::method("GET, HEAD, PUT")),
         Method::DELETE => {
-            let store = call.store(name);
+            let store = call.repository(name);
             let deleted = match selector {
                 TagOrDigest::Tag(tag) => store.delete_tag(tag).await,
                 TagOrDigest::Digest(digest) => store.delete_manifest(digest).await,
@@ -42,11 +40,11 @@ pub(super) async fn answer(
 }
 
 async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) -> Answer {
-    let store = call.store(name);
+    let store = call.repository(name);
     let making = call.budget.making().await.map_err(|e| About::Manifest.refuse(&e))?;
     let manifest = match store.manifest(selector).await {
         Ok(manifest) => manifest,
-        Err(e) => return Err(not_read(&*store, name, selector, &e).await),
+        Err(e) => return Err(not_read(&store, name, selector, &e).await),
     };
     if call.has_already(manifest.digest()) {
         return not_modified(manifest.digest());
@@ -59,7 +57,7 @@ async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) ->
     drop(making);
     let (digest, bytes) = (manifest.digest().clone(), manifest.bytes().clone());
     *response.body_mut() = Body::document(bytes, call.budget, move || {
-        let (store, digest) = (Arc::clone(&store), digest.clone().into());
+        let (store, digest) = (store.clone(), digest.clone().into());
         async move { Ok(store.manifest(&digest).await?.bytes().clone()) }
     });
     Ok(response)
@@ -67,7 +65,7 @@ async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) ->
 
 /// A damaged manifest is as good as none: a push of the same one puts it right.
 async fn not_read(
-    store: &dyn RepositoryStore,
+    store: &Repository,
     name: &RepositoryName,
     selector: &TagOrDigest,
     e: &Error,
@@ -95,7 +93,7 @@ async fn write(
         TagOrDigest::Digest(_) => tag_parameters(call)?,
         TagOrDigest::Tag(_) => Vec::new(),
     };
-    let (store, limit) = (call.store(name), call.limits.manifest_size);
+    let (store, limit) = (call.repository(name), call.limits.manifest_size);
     let size = body.size().unwrap_or(u64::MAX).min(limit as u64);
     let _permit = call.budget.receiving(size).await.map_err(|e| refuse(&e))?;
     let body = body.into_stream(limit as u64, None);
@@ -107,7 +105,7 @@ async fn write(
     let manifest = manifest.map_err(|e| refuse(&e))?;
     manifest.check_unambiguous().map_err(|e| refuse(&e))?;
     let subject = graph::referrer(&manifest).map_err(|e| refuse(&e))?;
-    check_successors(call, &*store, &manifest).await?;
+    check_successors(call, &store, &manifest).await?;
 
     let pushed = store.push_manifest(&manifest, selector.tag()).await;
     pushed.map_err(|e| refuse(&e))?;
@@ -155,7 +153,7 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
 /// (before 0.21, 2025).
 async fn check_successors(
     call: &Call<'_>,
-    store: &dyn RepositoryStore,
+    store: &Repository,
     manifest: &RawManifest,
 ) -> Result<(), Refusal> {
     let successors = match graph::Successors::of(manifest) {

@@ -1,7 +1,6 @@
 //! The end-points, one module each.
 //!
-//! A handler reads the request, asks a [`RepositoryStore`], and words the reply. It never names a
-//! concrete backend. `registry` calls [`answer`] once the caller is known to be allowed.
+//! A handler reads the request, asks a [`Repository`], and words the reply. `registry` calls [`answer`] once the caller is known to be allowed.
 
 mod blob;
 mod catalog;
@@ -11,25 +10,23 @@ mod referrers;
 mod tags;
 mod upload;
 
-use std::sync::Arc;
-
 use http::header::{CONTENT_LENGTH, ETAG, HeaderName, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use longshore_core::{Digest, RepositoryName};
 
 use crate::access::{Access, Need, Resource, Right, Rights, Verdict};
-use crate::backend::{Backend, RepositoryStore};
 use crate::budget::Budget;
 use crate::incoming::Incoming;
 use crate::limits::Limits;
 use crate::outgoing::Body;
 use crate::query::Query;
 use crate::reply::{self, Refusal};
+use crate::repositories::{Repositories, Repository};
 use crate::route::Route;
 
 /// A request that was found allowed, without its body, and all that it takes to answer it.
 pub(crate) struct Call<'a> {
-    pub(crate) backend: &'a dyn Backend,
+    pub(crate) repositories: &'a Repositories,
     pub(crate) access: &'a dyn Access,
     pub(crate) limits: &'a Limits,
     pub(crate) budget: &'a Budget,
@@ -76,8 +73,8 @@ pub(crate) fn need<'a>(route: &'a Route, method: &Method) -> Need<'a> {
 }
 
 impl Call<'_> {
-    fn store(&self, name: &RepositoryName) -> Arc<dyn RepositoryStore> {
-        self.backend.repository(name)
+    fn repository(&self, name: &RepositoryName) -> Repository {
+        self.repositories.repository(name)
     }
 
     fn header(&self, name: &HeaderName) -> Option<&str> {

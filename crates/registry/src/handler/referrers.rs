@@ -1,18 +1,18 @@
 //! What refers to a manifest: end-12.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, StatusCode};
-use longshore_core::{Descriptor, Digest, Error, ErrorCode, MediaType, RepositoryName, Result};
+use longshore_core::{
+    Descriptor, Digest, Error, ErrorCode, MediaType, RepositoryName, Result, Source as _,
+};
 use serde::Serialize;
 
 use super::{Answer, Call, paging};
-use crate::backend::RepositoryStore;
 use crate::outgoing::Body;
 use crate::reply::{self, About, Refusal};
+use crate::repositories::Repository;
 
 /// Lists them by digest. An unknown subject, in an unknown repository even, has none.
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Digest) -> Answer {
@@ -23,7 +23,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Diges
     let filter = filter.filter(|filter| !filter.is_empty());
     let after = paging::last(call)?.map(Digest::parse).transpose();
     let after = after.map_err(|e| Refusal::invalid(ErrorCode::DIGEST_INVALID, &e))?;
-    let (store, subject) = (call.store(name), subject.clone());
+    let (store, subject) = (call.repository(name), subject.clone());
     // Nothing is of a type that is none.
     let listed = match filter.map(MediaType::parse).transpose() {
         Ok(artifact_type) => Some(Listed { store, subject: subject.clone(), artifact_type, after }),
@@ -56,7 +56,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Diges
 /// What a request wants to see.
 #[derive(Clone)]
 struct Listed {
-    store: Arc<dyn RepositoryStore>,
+    store: Repository,
     subject: Digest,
     artifact_type: Option<MediaType>,
     after: Option<Digest>,

@@ -1,6 +1,6 @@
 //! The tags of a repository: end-8.
 
-use longshore_core::{ErrorCode, RepositoryName, Tag};
+use longshore_core::{ErrorCode, RepositoryName, Source as _, Tag};
 
 use super::{Answer, Call, paging};
 use crate::reply::{About, Refusal};
@@ -10,7 +10,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName) -> Answer {
     let count = paging::count(call)?;
     let last = paging::last(call)?.map(Tag::parse).transpose();
     let last = last.map_err(|e| Refusal::invalid(ErrorCode::TAG_INVALID, &e))?;
-    let store = call.store(name);
+    let store = call.repository(name);
     let exists = store.exists().await;
     if !exists.map_err(|e| About::Repository.refuse(&e))? {
         return Err(Refusal::unknown_name(name));

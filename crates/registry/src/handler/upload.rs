@@ -7,12 +7,13 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use longshore_core::{Algorithm, Digest, Error, ErrorCode, ErrorKind, ParseError, RepositoryName};
 
 use super::{Answer, Call, created};
-use crate::backend::{Chunk, RepositoryStore, UploadId};
 use crate::incoming::Incoming;
 use crate::outgoing::Body;
 use crate::range;
 use crate::reply::{self, About, Refusal};
+use crate::repositories::{Chunk, Repository};
 use crate::route::computable_digest;
+use crate::storage::UploadId;
 
 /// `POST`: mounts a blob, takes it whole, or opens an upload.
 pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming) -> Answer {
@@ -22,19 +23,19 @@ pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming
     if let Some(mounted) = mount(call, name).await? {
         return Ok(mounted);
     }
-    let store = call.store(name);
+    let store = call.repository(name);
     let digest = digest_parameter(call, "digest")?;
     let algorithm = match &digest {
         Some(digest) => digest.algorithm().unwrap_or_default(),
         None => algorithm_parameter(call)?,
     };
-    let begun = store.begin_upload(algorithm).await;
+    let begun = store.begin_upload(algorithm);
     let id = begun.map_err(|e| About::Upload.refuse(&e))?;
     match digest {
         None => accepted(StatusCode::ACCEPTED, name, &id, 0),
         Some(digest) => {
-            let whole = match arriving(call, &*store, &id, body).await {
-                Ok(arriving) => commit(&*store, name, &id, &digest, arriving).await,
+            let whole = match arriving(call, &store, &id, body).await {
+                Ok(arriving) => commit(&store, name, &id, &digest, arriving).await,
                 Err(refusal) => Err(refusal),
             };
             if whole.is_err() {
@@ -52,7 +53,7 @@ pub(super) async fn answer(
     id: &UploadId,
     body: Incoming,
 ) -> Answer {
-    let store = call.store(name);
+    let store = call.repository(name);
     match *call.method {
         Method::GET | Method::HEAD => {
             let size = store.upload_size(id).await;
@@ -60,16 +61,16 @@ pub(super) async fn answer(
             accepted(StatusCode::NO_CONTENT, name, id, size)
         }
         Method::PATCH => {
-            let chunk = arriving(call, &*store, id, body).await?;
+            let chunk = arriving(call, &store, id, body).await?;
             match store.append(id, chunk).await {
                 Ok(size) => accepted(StatusCode::ACCEPTED, name, id, size),
-                Err(e) => Err(failed(&*store, name, id, &e).await),
+                Err(e) => Err(failed(&store, name, id, &e).await),
             }
         }
         Method::PUT => match digest_parameter(call, "digest")? {
             Some(digest) => {
-                let arriving = arriving(call, &*store, id, body).await?;
-                commit(&*store, name, id, &digest, arriving).await
+                let arriving = arriving(call, &store, id, body).await?;
+                commit(&store, name, id, &digest, arriving).await
             }
             None => Err(Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -87,7 +88,7 @@ pub(super) async fn answer(
 }
 
 async fn commit(
-    store: &dyn RepositoryStore,
+    store: &Repository,
     name: &RepositoryName,
     id: &UploadId,
     digest: &Digest,
@@ -110,7 +111,7 @@ async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response
     if !call.may_pull(from.as_ref()).await {
         return Ok(None);
     }
-    let mounted = call.store(name).mount(&digest, from.as_ref()).await;
+    let mounted = call.repository(name).mount(&digest, from.as_ref()).await;
     if !mounted.map_err(|e| About::Blob.refuse(&e))? {
         return Ok(None);
     }
@@ -138,7 +139,7 @@ fn chunk(call: &Call<'_>) -> Result<Option<Range<u64>>, Refusal> {
 /// The bytes that come in, and what the client says of them.
 async fn arriving(
     call: &Call<'_>,
-    store: &dyn RepositoryStore,
+    store: &Repository,
     id: &UploadId,
     body: Incoming,
 ) -> Result<Chunk, Refusal> {
@@ -155,12 +156,7 @@ async fn arriving(
 }
 
 /// Words a failure; one about where the upload is says where it is.
-async fn failed(
-    store: &dyn RepositoryStore,
-    name: &RepositoryName,
-    id: &UploadId,
-    e: &Error,
-) -> Refusal {
+async fn failed(store: &Repository, name: &RepositoryName, id: &UploadId, e: &Error) -> Refusal {
     if e.kind() == ErrorKind::TooLarge {
         // More bytes will not make it smaller. That it is busy or gone is as good.
         let _ = store.cancel(id).await;

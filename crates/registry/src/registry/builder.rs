@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use longshore_core::{Error, ErrorKind, Result};
+use longshore_core::Result;
 
 use super::{Inner, Registry};
 use crate::access::{Access, Open, Rights};
 use crate::answered::{Answered, Observer};
-use crate::backend::{Backend, Disk, MemoryBackend};
 use crate::budget::Budget;
 use crate::limits::Limits;
 use crate::location::Locations;
+use crate::repositories::Repositories;
+use crate::storage::{DiskStorage, MemoryStorage, Storage};
 
 /// Sets up a [`Registry`].
 pub struct Builder {
-    storage: Storage,
+    place: Place,
     access: Arc<dyn Access>,
     limits: Limits,
     offered: Rights,
@@ -27,16 +28,17 @@ pub struct Builder {
     locations: Locations,
 }
 
+/// Where repositories are kept.
 #[derive(Debug)]
-enum Storage {
+enum Place {
     Memory,
     Disk(PathBuf),
-    Backend(Arc<dyn Backend>),
+    Storage(Arc<dyn Storage>),
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Builder({:?}, {:?}, {:?})", self.storage, self.access, self.limits)
+        write!(f, "Builder({:?}, {:?}, {:?})", self.place, self.access, self.limits)
     }
 }
 
@@ -44,7 +46,7 @@ impl Builder {
     /// A registry in memory that everyone may use.
     pub(super) fn new() -> Self {
         Self {
-            storage: Storage::Memory,
+            place: Place::Memory,
             access: Arc::new(Open),
             limits: Limits::default(),
             offered: Rights::ALL,
@@ -58,21 +60,21 @@ impl Builder {
     /// Keeps repositories in memory, gone with the process.
     #[must_use]
     pub fn memory(mut self) -> Self {
-        self.storage = Storage::Memory;
+        self.place = Place::Memory;
         self
     }
 
-    /// Keeps repositories in this folder; see [`Disk`].
+    /// Keeps repositories in this folder; see [`DiskStorage`].
     #[must_use]
     pub fn disk(mut self, root: impl Into<PathBuf>) -> Self {
-        self.storage = Storage::Disk(root.into());
+        self.place = Place::Disk(root.into());
         self
     }
 
-    /// Keeps repositories where this says.
+    /// Keeps repositories in this storage.
     #[must_use]
-    pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
-        self.storage = Storage::Backend(backend);
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.place = Place::Storage(storage);
         self
     }
 
@@ -155,30 +157,28 @@ impl Builder {
     /// Makes the registry. Blocks while a folder is opened.
     ///
     /// # Errors
-    /// As [`Disk::open`]; [`Invalid`](ErrorKind::Invalid) if the public URL is none;
-    /// [`Unsupported`](ErrorKind::Unsupported) for a [`Limits::total_size`] with a backend of one's
-    /// own.
+    /// As [`DiskStorage::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public URL is
+    /// none; [`Unsupported`](longshore_core::ErrorKind::Unsupported) for a [`Limits::total_size`]
+    /// with a storage that cannot tell how much it has.
     pub fn build(self) -> Result<Registry> {
         let locations = match &self.public_url {
             Some(url) => Locations::under(url)?,
             None => self.locations,
         };
-        let backend: Arc<dyn Backend> = match self.storage {
-            Storage::Memory => {
-                Arc::new(MemoryBackend::limited(self.limits.total_size.unwrap_or(u64::MAX)))
+        let (storage, limit): (Arc<dyn Storage>, _) = match self.place {
+            // To count what is in memory costs nothing.
+            Place::Memory => {
+                (Arc::new(MemoryStorage::new()), Some(self.limits.total_size.unwrap_or(u64::MAX)))
             }
-            Storage::Disk(root) => match self.limits.total_size {
-                Some(bytes) => Arc::new(Disk::open_limited(root, bytes)?),
-                None => Arc::new(Disk::open(root)?),
-            },
-            Storage::Backend(_) if self.limits.total_size.is_some() => {
-                let problem = "set the limit on total content when you create the backend";
-                return Err(Error::new(ErrorKind::Unsupported).detail(problem));
-            }
-            Storage::Backend(backend) => backend,
+            Place::Disk(root) => (Arc::new(DiskStorage::open(root)?), self.limits.total_size),
+            Place::Storage(storage) => (storage, self.limits.total_size),
+        };
+        let repositories = match limit {
+            Some(bytes) => Repositories::limited(storage, bytes)?,
+            None => Repositories::new(storage),
         };
         Ok(Registry(Arc::new(Inner {
-            backend,
+            repositories,
             access: self.access,
             budget: Budget::new(&self.limits),
             limits: self.limits,

@@ -9,7 +9,7 @@ use http::Method;
 use longshore_core::Digest;
 use longshore_registry::{Access, Builder, Htpasswd, Need, Rights, Tokens, Users, Verdict};
 
-use crate::harness::{Client, Manifest, Reply, on_each_backend_with};
+use crate::harness::{Client, Manifest, Reply, on_each_storage_with};
 
 fn users() -> Users {
     Users::new().user("reader", "r", Rights::PULL).user("writer", "w", Rights::PUSH).user(
@@ -35,7 +35,7 @@ async fn as_user(client: &Client, who: Option<&str>, method: Method, path: &str)
 #[tokio::test]
 async fn nobody_gets_further_than_their_rights() {
     let set_up = |builder: Builder| builder.access(users());
-    on_each_backend_with(set_up, async |client| {
+    on_each_storage_with(set_up, async |client| {
         let digest = Digest::sha256(b"absent");
         let upload = "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef";
         let blob = format!("/v2/a/blobs/{digest}");
@@ -89,7 +89,7 @@ async fn users_of_a_password_file_may_do_everything() {
     // `secret`, at the lowest cost.
     let ann = "ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
     let set_up = |builder: Builder| builder.access(Htpasswd::parse(ann).unwrap());
-    on_each_backend_with(set_up, async |client| {
+    on_each_storage_with(set_up, async |client| {
         let (right, wrong) = (basic("ann", "secret"), basic("ann", "wrong"));
         let digest = Digest::sha256(b"absent");
         for (method, path, allowed) in [
@@ -121,7 +121,7 @@ impl Access for Busy {
 
 #[tokio::test]
 async fn a_policy_that_cannot_answer_now_says_when_to_come_back() {
-    on_each_backend_with(
+    on_each_storage_with(
         |builder| builder.access(Busy),
         async |client| {
             let reply = client.get("/v2/").await.expect_error(429, "TOOMANYREQUESTS");
@@ -142,7 +142,7 @@ async fn token(client: &Client, user: &str, scopes: &str) -> String {
 async fn tokens_reach_as_far_as_their_scope() {
     let set_up =
         |builder: Builder| builder.access(Tokens::new(users(), "http://registry.test/token"));
-    on_each_backend_with(set_up, async |client| {
+    on_each_storage_with(set_up, async |client| {
         let refused = client.get("/v2/").await.expect_error(401, "UNAUTHORIZED");
         assert_eq!(
             refused.header("www-authenticate"),

@@ -8,11 +8,11 @@ use http::Method;
 use longshore_core::Digest;
 
 use crate::conformance::chunk_to;
-use crate::harness::{Manifest, on_each_backend};
+use crate::harness::{Manifest, on_each_storage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_pushes_of_one_blob_store_it_once() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let content: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 253) as u8).collect();
         let pushes = (0..64).map(|i| {
             let (client, content) = (client.clone(), content.clone());
@@ -32,7 +32,7 @@ async fn sixty_four_pushes_of_one_blob_store_it_once() {
 
 #[tokio::test]
 async fn of_two_requests_on_an_upload_one_wins() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let location = client.begin("a").await;
         // The first sends a piece, then waits for as long as it takes to refuse the second.
         let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
@@ -69,7 +69,7 @@ async fn of_two_requests_on_an_upload_one_wins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_racing_on_tags_lose_none() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let image = Manifest::image(&[]);
         let puts = (0..64).map(|i| {
@@ -98,7 +98,7 @@ async fn writers_racing_on_tags_lose_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_tag_never_outlives_its_manifest() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let image = Manifest::image(&[]);
         let by_digest = format!("/v2/a/manifests/{}", image.digest());

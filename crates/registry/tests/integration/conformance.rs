@@ -3,7 +3,7 @@
 use http::Method;
 use longshore_core::{Algorithm, Digest};
 
-use crate::harness::{Client, IMAGE, Manifest, on_each_backend};
+use crate::harness::{Client, IMAGE, Manifest, on_each_storage};
 
 const NAME: &str = "conformance/repo";
 /// 3,000 bytes: three chunks, the last one short.
@@ -11,7 +11,7 @@ const SIZE: usize = 3000;
 
 #[tokio::test]
 async fn ping() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let reply = client.get("/v2/").await.expect(200);
         assert_eq!(reply.header("docker-distribution-api-version"), "registry/2.0");
         assert_eq!(reply.body, "{}");
@@ -42,7 +42,7 @@ enum Way {
 /// All ways to push a blob, for each algorithm, an empty blob too.
 #[tokio::test]
 async fn push_and_pull_blobs() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         for algorithm in Algorithm::ALL {
             for (way, size) in [
                 (Way::Post, SIZE),
@@ -166,7 +166,7 @@ async fn check_blob(client: &Client, path: &str, digest: &Digest, content: &[u8]
 
 #[tokio::test]
 async fn blob_ranges() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let content: Vec<u8> = (0..2048).map(|i| (i % 251) as u8).collect();
         let digest = client.push_blob(NAME, &content).await;
         let path = format!("/v2/{NAME}/blobs/{digest}");
@@ -203,7 +203,7 @@ async fn blob_ranges() {
 
 #[tokio::test]
 async fn mount_a_blob() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let digest = client.push_blob(NAME, b"shared").await;
         let uploads = "/v2/other/blobs/uploads/";
         let blob = format!("/v2/other/blobs/{digest}");
@@ -236,7 +236,7 @@ async fn mount_a_blob() {
 
 #[tokio::test]
 async fn push_and_pull_manifests() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let image = client.push_image(NAME, "v1", b"layer").await;
         let digest = image.digest();
         for selector in ["v1", digest.as_str()] {
@@ -272,7 +272,7 @@ async fn push_and_pull_manifests() {
 
 #[tokio::test]
 async fn tags_as_parameters() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let image = client.push_image(NAME, "v1", b"layer").await;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let digest = image.digest_by(algorithm);
@@ -297,7 +297,7 @@ async fn tags_as_parameters() {
 
 #[tokio::test]
 async fn delete_tags_manifests_and_blobs() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let image = client.push_image(NAME, "v1", b"layer").await;
         client.put_manifest(NAME, "v2", &image).await.expect(201);
         client.put_manifest(NAME, "v3", &image).await.expect(201);
@@ -323,7 +323,7 @@ async fn delete_tags_manifests_and_blobs() {
 
 #[tokio::test]
 async fn every_kind_of_manifest_passes_through() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob(NAME, b"{}").await;
         let digest = Digest::sha256(b"never pushed");
         let config = crate::harness::descriptor("application/vnd.oci.empty.v1+json", b"{}");
@@ -352,7 +352,7 @@ async fn every_kind_of_manifest_passes_through() {
 
 #[tokio::test]
 async fn an_index_may_list_blobs() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob("a", b"layer").await;
         let layer = crate::harness::descriptor("application/x", b"layer");
         let json = format!(r#"{{"schemaVersion":2,"manifests":[{layer}]}}"#);
@@ -370,7 +370,7 @@ async fn an_index_may_list_blobs() {
 
 #[tokio::test]
 async fn a_manifest_of_almost_four_mebibytes_is_taken() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob(NAME, b"{}").await;
         let annotations: Vec<_> =
             (0..390).map(|i| format!(r#""k{i}":"{}""#, "x".repeat(10_000))).collect();

@@ -1,9 +1,9 @@
 //! What a folder holds after the process that wrote it is gone, or something else wrote into it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use longshore_core::{Digest, ErrorKind};
-use longshore_registry::{Disk, Registry};
+use longshore_registry::{DiskStorage, Registry};
 
 use crate::conformance::chunk_to;
 use crate::harness::{Client, Manifest};
@@ -19,6 +19,11 @@ fn files(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Where a blob lies.
+pub(crate) fn blob_file(root: &Path, digest: &Digest) -> PathBuf {
+    root.join("blobs/sha256").join(digest.encoded())
 }
 
 #[tokio::test]
@@ -76,21 +81,46 @@ async fn an_upload_goes_on_after_a_restart() {
     assert_eq!(got.expect(200).body, "0123456789");
 }
 
+/// Earlier versions kept blobs in subfolders, and a repository's link was a hard link to the blob.
+#[tokio::test]
+async fn a_folder_of_an_earlier_version_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = open(folder.path());
+    let image = client.push_image("a/b", "v1", b"layer").await;
+    drop(client);
+    let digest = Digest::sha256(b"layer");
+    let (blob, blobs) = (blob_file(folder.path(), &digest), folder.path().join("blobs/sha256"));
+    let link = folder.path().join("repositories/a/b/_blobs/sha256").join(digest.encoded());
+    let earlier = blobs.join(&digest.encoded()[..2]);
+    std::fs::create_dir(&earlier).unwrap();
+    std::fs::remove_file(&link).unwrap();
+    std::fs::hard_link(&blob, &link).unwrap();
+    std::fs::rename(&blob, earlier.join(digest.encoded())).unwrap();
+
+    for _ in 0..2 {
+        let client = open(folder.path());
+        let got = client.get(&format!("/v2/a/b/blobs/{digest}")).await.expect(200);
+        assert_eq!(got.body, "layer");
+        assert_eq!(client.get("/v2/a/b/manifests/v1").await.expect(200).body, image.json);
+        assert!(!earlier.exists());
+    }
+    let client = open(folder.path());
+    client.delete(&format!("/v2/a/b/blobs/{digest}")).await.expect(202);
+    assert!(!blob.exists() && !link.exists());
+}
+
 #[tokio::test]
 async fn a_folder_has_one_registry() {
     let folder = tempfile::tempdir().unwrap();
-    let first = Disk::open(folder.path()).unwrap();
-    let e = Disk::open(folder.path()).unwrap_err();
+    let first = DiskStorage::open(folder.path()).unwrap();
+    let e = DiskStorage::open(folder.path()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Conflict);
     drop(first);
-    Disk::open(folder.path()).unwrap();
+    DiskStorage::open(folder.path()).unwrap();
 }
 
-#[cfg(unix)]
 #[tokio::test]
-async fn a_blob_is_stored_once_and_goes_with_its_last_name() {
-    use std::os::unix::fs::MetadataExt as _;
-
+async fn a_blob_is_stored_once_and_goes_with_its_last_link() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let digest = Digest::sha256(b"layer");
@@ -99,16 +129,17 @@ async fn a_blob_is_stored_once_and_goes_with_its_last_name() {
     }
     let post = format!("/v2/d/blobs/uploads/?mount={digest}&from=a");
     client.post(&post).await.expect(201);
-    let pool = folder.path().join("blobs/sha256").join(&digest.encoded()[..2]);
-    let file = pool.join(digest.encoded());
-    // The pool's name, and one in each of a, b, c and d.
-    assert_eq!(std::fs::metadata(&file).unwrap().nlink(), 5);
+    let file = blob_file(folder.path(), &digest);
     for name in ["a", "b", "c", "d"] {
+        let link = folder.path().join("repositories").join(name).join("_blobs/sha256");
+        assert_eq!(std::fs::read(link.join(digest.encoded())).unwrap(), b"");
+        assert_eq!(std::fs::read(&file).unwrap(), b"layer");
         let blob = format!("/v2/{name}/blobs/{digest}");
         assert_eq!(client.get(&blob).await.expect(200).body, "layer");
         client.delete(&blob).await.expect(202);
+        client.get(&blob).await.expect(404);
     }
-    assert!(files(&pool).is_empty());
+    assert!(!file.exists());
 }
 
 /// Flips, cuts and empties a stored blob: it is never served as if it were right, and a push of the
@@ -131,8 +162,7 @@ async fn a_damaged_blob_is_not_served_and_a_push_heals_it() {
             let mut client = open(folder.path());
             client.push_image("a", "v1", b"layer").await;
             let digest = Digest::sha256(b"layer");
-            let stored = folder.path().join("repositories/a/_blobs/sha256");
-            damage(&stored.join(digest.encoded()));
+            damage(&blob_file(folder.path(), &digest));
             if restart {
                 drop(client);
                 client = open(folder.path());
@@ -164,31 +194,20 @@ async fn a_damaged_manifest_is_as_good_as_none_and_a_push_heals_it() {
     assert_eq!(client.get("/v2/a/manifests/v1").await.expect(200).body, image.json);
 }
 
-/// A mount replaces what is damaged, and nothing that is right.
-#[cfg(unix)]
+/// A damaged blob is as good as none for other repositories, too.
 #[tokio::test]
-async fn a_mount_does_not_replace_what_is_right() {
-    use std::os::unix::fs::MetadataExt as _;
-
+async fn a_damaged_blob_is_not_mounted_and_a_push_heals_it_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let digest = client.push_blob("a", b"layer").await;
-    let at = |name: &str| {
-        let blobs = folder.path().join("repositories").join(name).join("_blobs/sha256");
-        blobs.join(digest.encoded())
-    };
-    let inode = |name| std::fs::metadata(at(name)).unwrap().ino();
-    let mount = format!("/v2/b/blobs/uploads/?mount={digest}&from=a");
-    client.post(&mount).await.expect(201);
-    // A file of its own, as where there are no links.
-    std::fs::remove_file(at("b")).unwrap();
-    std::fs::write(at("b"), "layer").unwrap();
-    let before = inode("b");
-    client.post(&mount).await.expect(201);
-    assert_eq!(inode("b"), before);
-    std::fs::write(at("b"), "lAyer").unwrap();
-    client.post(&mount).await.expect(201);
-    assert_eq!(inode("b"), inode("a"));
+    let mount = |from: &str| format!("/v2/b/blobs/uploads/?mount={digest}{from}");
+    std::fs::write(blob_file(folder.path(), &digest), "lAyer").unwrap();
+    for from in ["&from=a", ""] {
+        client.post(&mount(from)).await.expect(202);
+    }
+    client.push_blob("c", b"layer").await;
+    assert_eq!(client.get(&format!("/v2/a/blobs/{digest}")).await.expect(200).body, "layer");
+    client.post(&mount("&from=a")).await.expect(201);
 }
 
 #[cfg(unix)]

@@ -7,13 +7,13 @@ use longshore_core::{Algorithm, Digest};
 use longshore_registry::{Builder, Registry};
 use tempfile::TempDir;
 
-/// Runs a test on an empty registry over each backend.
-pub(crate) async fn on_each_backend(test: impl AsyncFn(&Client)) {
-    on_each_backend_with(|builder| builder, test).await;
+/// Runs a test on an empty registry over each storage.
+pub(crate) async fn on_each_storage(test: impl AsyncFn(&Client)) {
+    on_each_storage_with(|builder| builder, test).await;
 }
 
 /// The same, with the registry set up first.
-pub(crate) async fn on_each_backend_with(
+pub(crate) async fn on_each_storage_with(
     set_up: impl Fn(Builder) -> Builder,
     test: impl AsyncFn(&Client),
 ) {

@@ -4,13 +4,14 @@ use http::Method;
 use longshore_core::Digest;
 use longshore_registry::Registry;
 
+use crate::durability::blob_file;
 use crate::harness::{
-    Client, IMAGE, INDEX, Manifest, descriptor, on_each_backend, on_each_backend_with,
+    Client, IMAGE, INDEX, Manifest, descriptor, on_each_storage, on_each_storage_with,
 };
 
 #[tokio::test]
 async fn bad_paths_are_refused_in_the_specifications_form() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let long = "a".repeat(256);
         for path in [
             "/v2/../x/tags/list",
@@ -52,7 +53,7 @@ async fn bad_paths_are_refused_in_the_specifications_form() {
 
 #[tokio::test]
 async fn unknown_methods_name_those_that_are_known() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let digest = Digest::sha256(b"");
         let upload = client.begin("a").await;
         for path in [
@@ -79,7 +80,7 @@ async fn unknown_methods_name_those_that_are_known() {
 
 #[tokio::test]
 async fn manifests_are_checked_before_they_are_taken() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let image = Manifest::image(&[]);
         let other = Manifest::image(&[b"absent"]);
@@ -127,7 +128,7 @@ async fn manifests_are_checked_before_they_are_taken() {
 
 #[tokio::test]
 async fn bad_mounts_and_algorithms_are_refused() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let digest = Digest::sha256(b"");
         for (query, code) in [
             ("mount=sha256:short".to_owned(), "DIGEST_INVALID"),
@@ -146,7 +147,7 @@ async fn bad_mounts_and_algorithms_are_refused() {
 
 #[tokio::test]
 async fn oversized_heads_are_refused() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let path = format!("/v2/a/tags/list?last={}", "x".repeat(16 << 10));
         client.get(&path).await.expect(414);
         let value = "x".repeat(64 << 10);
@@ -158,7 +159,7 @@ async fn oversized_heads_are_refused() {
 
 #[tokio::test]
 async fn without_deletes_nothing_can_be_removed() {
-    on_each_backend_with(
+    on_each_storage_with(
         |builder| builder.without_deletes(),
         async |client| {
             let image = client.push_image("a", "v1", b"layer").await;
@@ -185,9 +186,11 @@ async fn nothing_outside_the_root_is_touched_through_links() {
     let client = Client::new(Registry::builder().disk(&root));
     client.push_image("a", "v1", b"layer").await;
     let digest = Digest::sha256(b"layer");
-    let blob = root.join("repositories/a/_blobs/sha256").join(digest.encoded());
-    std::fs::remove_file(&blob).unwrap();
-    std::os::unix::fs::symlink(&secret, &blob).unwrap();
+    let link = root.join("repositories/a/_blobs/sha256").join(digest.encoded());
+    for file in [link, blob_file(&root, &digest)] {
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&secret, &file).unwrap();
+    }
     client.get(&format!("/v2/a/blobs/{digest}")).await.expect(404);
     client.push_blob("a", b"layer").await;
     assert_eq!(std::fs::read(&secret).unwrap(), b"secret");

@@ -3,11 +3,11 @@
 use longshore_registry::{Builder, Limits};
 use serde_json::json;
 
-use crate::harness::{Client, Manifest, on_each_backend, on_each_backend_with};
+use crate::harness::{Client, Manifest, on_each_storage, on_each_storage_with};
 
 #[tokio::test]
 async fn tags_come_sorted_and_in_pages() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.get("/v2/a/tags/list").await.expect_error(404, "NAME_UNKNOWN");
         client.push_blob("a", b"{}").await;
         let image = Manifest::image(&[]);
@@ -46,7 +46,7 @@ async fn tags_come_sorted_and_in_pages() {
 /// Most clients ask without `n` and never for a second page.
 #[tokio::test]
 async fn all_tags_come_at_once_where_no_number_is_asked_for() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let tags = push_many_tags(client).await;
         let reply = client.get("/v2/a/tags/list").await.expect(200);
         assert_eq!(reply.json()["name"], "a");
@@ -71,7 +71,7 @@ async fn what_exceeds_a_listings_size_is_linked() {
         limits.listing_size = 100_000;
         builder.limits(limits)
     };
-    on_each_backend_with(set_up, async |client| {
+    on_each_storage_with(set_up, async |client| {
         let tags = push_many_tags(client).await;
         let (mut path, mut found, mut pages) = ("/v2/a/tags/list".to_owned(), Vec::new(), 0);
         loop {
@@ -102,7 +102,7 @@ async fn push_many_tags(client: &Client) -> Vec<String> {
 
 #[tokio::test]
 async fn repositories_come_sorted_and_in_pages() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let list = async |query: &str| {
             let reply = client.get(&format!("/v2/_catalog{query}")).await.expect(200);
             let link = reply.headers.get("link").map(|l| l.to_str().unwrap().to_owned());

@@ -4,7 +4,7 @@ use http::Method;
 use longshore_core::Digest;
 use longshore_registry::{Builder, Limits};
 
-use crate::harness::{Manifest, on_each_backend, on_each_backend_with};
+use crate::harness::{Manifest, on_each_storage, on_each_storage_with};
 
 #[tokio::test]
 async fn a_read_only_registry_changes_nothing() {
@@ -46,13 +46,13 @@ async fn a_read_only_registry_changes_nothing() {
 async fn what_is_missing_below_a_manifest_is_allowed_where_it_is_said_to_be() {
     let (there, absent) = (Manifest::image(&[b"there"]), Manifest::image(&[b"absent"]));
     let sparse = Manifest::index(&[&there, &absent]);
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_image("a", "there", b"there").await;
         let refused = client.put_manifest("a", "sparse", &sparse).await;
         refused.expect_error(404, "MANIFEST_BLOB_UNKNOWN");
     })
     .await;
-    on_each_backend_with(Builder::allow_missing, async |client| {
+    on_each_storage_with(Builder::allow_missing, async |client| {
         client.push_image("a", "there", b"there").await;
         client.put_manifest("a", "sparse", &sparse).await.expect(201);
         client.put_manifest("a", "absent", &Manifest::image(&[b"other"])).await.expect(201);
@@ -73,7 +73,7 @@ async fn what_is_missing_below_a_manifest_is_allowed_where_it_is_said_to_be() {
 async fn a_blob_above_the_limit_is_refused_in_every_form_and_leaves_nothing() {
     let mut limits = Limits::default();
     limits.blob_size = 10;
-    on_each_backend_with(
+    on_each_storage_with(
         |builder| builder.limits(limits.clone()),
         async |client| {
             client.push_blob("a", b"ten bytes!").await;

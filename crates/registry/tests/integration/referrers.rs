@@ -3,7 +3,7 @@
 use http::Method;
 use longshore_core::Digest;
 
-use crate::harness::{INDEX, Manifest, Reply, on_each_backend};
+use crate::harness::{INDEX, Manifest, Reply, on_each_storage};
 
 fn digests(reply: &Reply) -> Vec<String> {
     let manifests = reply.json()["manifests"].as_array().unwrap().clone();
@@ -13,7 +13,7 @@ fn digests(reply: &Reply) -> Vec<String> {
 
 #[tokio::test]
 async fn referrers_are_listed_before_and_after_their_subject_comes() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let subject = Manifest::image(&[b"subject"]);
         let digest = subject.digest();
         let path = format!("/v2/a/referrers/{digest}");
@@ -67,7 +67,7 @@ async fn referrers_are_listed_before_and_after_their_subject_comes() {
 
 #[tokio::test]
 async fn a_filter_is_literal_and_said_to_be_applied() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let subject = Manifest::image(&[b"absent"]);
         let refers = |artifact_type: &str| {
@@ -103,7 +103,7 @@ async fn a_filter_is_literal_and_said_to_be_applied() {
 
 #[tokio::test]
 async fn more_referrers_than_a_page_are_linked() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let subject = Manifest::image(&[b"absent"]);
         let mut expected = Vec::new();

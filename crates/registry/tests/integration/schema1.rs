@@ -3,7 +3,7 @@
 use longshore_core::Digest;
 use longshore_testkit::fixture::schema1::{DIGEST, LAYER, SIGNED};
 
-use crate::harness::{Manifest, on_each_backend};
+use crate::harness::{Manifest, on_each_storage};
 
 const SIGNED_TYPE: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
@@ -13,7 +13,7 @@ fn signed() -> Manifest {
 
 #[tokio::test]
 async fn signed_schema_1_is_called_by_the_digest_of_its_payload() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         client.push_blob("foo/bar", LAYER).await;
         let put = client.put_manifest("foo/bar", "t1", &signed()).await.expect(201);
         assert_eq!(put.header("docker-content-digest"), DIGEST);
@@ -39,7 +39,7 @@ async fn signed_schema_1_is_called_by_the_digest_of_its_payload() {
 
 #[tokio::test]
 async fn schema_1_is_put_by_either_digest_and_by_no_other() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let of_bytes = Digest::sha256(SIGNED.as_bytes());
         for digest in [DIGEST, of_bytes.as_str()] {
             let put = client.put_manifest("foo/bar", digest, &signed()).await.expect(201);

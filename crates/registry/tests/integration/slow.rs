@@ -19,7 +19,7 @@ use crate::wire::{END, Server, start};
 fn open_files(root: &Path) -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
     let targets = links.filter_map(|link| std::fs::read_link(link.unwrap().path()).ok());
-    targets.filter(|target| target.starts_with(root.join("repositories"))).count()
+    targets.filter(|target| target.starts_with(root.join("blobs"))).count()
 }
 
 /// A body is to take at least 20,000 bytes in each second.

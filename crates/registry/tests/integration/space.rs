@@ -8,10 +8,11 @@ use futures_util::stream;
 use http::{Method, Request};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use longshore_core::{Digest, ErrorKind};
-use longshore_registry::{Builder, Limits, MemoryBackend, Registry};
+use longshore_core::Digest;
+use longshore_registry::{Builder, Limits, MemoryStorage, Registry};
 
-use crate::harness::{Client, Manifest, descriptor, on_each_backend_with};
+use crate::durability::blob_file;
+use crate::harness::{Client, Manifest, descriptor, on_each_storage_with};
 
 fn limited(bytes: u64) -> impl Fn(Builder) -> Builder {
     move |builder| {
@@ -22,7 +23,7 @@ fn limited(bytes: u64) -> impl Fn(Builder) -> Builder {
 }
 
 fn stored(client: &Client) -> u64 {
-    client.registry.backend().usage().stored.unwrap()
+    client.registry.repositories().usage().stored.unwrap()
 }
 
 /// The bytes of all files below a folder, each once; the records of uploads are left out.
@@ -103,7 +104,7 @@ async fn on_disk_the_count_is_what_the_files_have_after_a_restart_too() {
         check(&client, "a tag, then its manifest with what lists it");
     }
     // A damaged file is replaced.
-    let path = folder.path().join("repositories/a/_blobs/sha256").join(whole.encoded());
+    let path = blob_file(folder.path(), &whole);
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "damaged").unwrap();
     drop(client);
@@ -115,14 +116,18 @@ async fn on_disk_the_count_is_what_the_files_have_after_a_restart_too() {
 }
 
 #[tokio::test]
-async fn in_memory_a_blob_counts_once_for_all_that_mounted_it() {
+async fn in_memory_a_blob_counts_once_for_all_that_have_it() {
     let client = Client::new(Registry::builder().memory());
     let image = client.push_image("a", "v1", b"layer").await;
-    // The config `{}`, the layer, and the manifest.
-    let manifest = image.json.len() as u64;
-    assert_eq!(stored(&client), 2 + 5 + manifest);
+    // The config `{}`, the layer, the manifest with its media type, and a digest for the tag.
+    let (manifest, tag) = (image.json.len() as u64 + 43, 72);
+    assert_eq!(stored(&client), 2 + 5 + manifest + tag);
+    client.put_manifest("a", "v1", &image).await.expect(201);
+    assert_eq!(stored(&client), 7 + manifest + tag, "the same tag");
     client.put_manifest("a", "v2", &image).await.expect(201);
-    assert_eq!(stored(&client), 7 + manifest, "another tag");
+    assert_eq!(stored(&client), 7 + manifest + 2 * tag, "another tag");
+    client.delete("/v2/a/manifests/v1").await.expect(202);
+    client.delete("/v2/a/manifests/v2").await.expect(202);
     let layer = Digest::sha256(b"layer");
     client.post(&format!("/v2/b/blobs/uploads/?mount={layer}&from=a")).await.expect(201);
     assert_eq!(stored(&client), 7 + manifest, "mounted");
@@ -143,7 +148,7 @@ async fn in_memory_a_blob_counts_once_for_all_that_mounted_it() {
 
 #[tokio::test]
 async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
-    on_each_backend_with(limited(1_000), async |client| {
+    on_each_storage_with(limited(1_000), async |client| {
         client.push_blob("a", &[0; 700]).await;
         let (before, content) = (stored(client), vec![1; 400]);
         let digest = Digest::sha256(&content);
@@ -190,17 +195,24 @@ async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
     .await;
 }
 
-#[test]
-fn a_backend_of_ones_own_has_its_limit_from_elsewhere() {
-    let builder = || Registry::builder().backend(Arc::new(MemoryBackend::limited(10)));
-    assert_eq!(builder().build().unwrap().backend().usage().stored, Some(0));
-    let e = limited(10)(builder()).build().unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::Unsupported);
+#[tokio::test]
+async fn a_limit_counts_what_a_storage_has_already() {
+    let storage = Arc::new(MemoryStorage::new());
+    let builder = || Registry::builder().storage(Arc::clone(&storage) as _);
+    let client = Client::new(builder());
+    assert_eq!(client.registry.repositories().usage().stored, None, "nobody asked");
+    client.push_blob("a", &[0; 700]).await;
+    let client = Client::new(limited(1_000)(builder()));
+    assert_eq!(stored(&client), 700);
+    let upload = client.begin("a").await;
+    let content = vec![1; 400];
+    let digest = Digest::sha256(&content);
+    client.put(&upload, &digest, content).await.expect_error(413, "DENIED");
 }
 
 #[tokio::test]
 async fn of_an_upload_that_breaks_off_only_what_came_counts() {
-    on_each_backend_with(limited(1_000), async |client| {
+    on_each_storage_with(limited(1_000), async |client| {
         let upload = client.begin("a").await;
         let pieces = [Ok(Frame::data(Bytes::from_static(b"123"))), Err("gone")];
         let body = StreamBody::new(stream::iter(pieces));
@@ -219,7 +231,7 @@ async fn of_an_upload_that_breaks_off_only_what_came_counts() {
 
 #[tokio::test]
 async fn uploads_at_the_same_time_never_go_beyond_the_limit() {
-    on_each_backend_with(limited(55_000), async |client| {
+    on_each_storage_with(limited(55_000), async |client| {
         let push = async |content: Vec<u8>| {
             let path = format!("/v2/a/blobs/uploads/?digest={}", Digest::sha256(&content));
             client.request(Method::POST, &path, &[], content).await.status.as_u16()

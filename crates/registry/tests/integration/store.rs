@@ -4,34 +4,35 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Descriptor, ErrorKind, Holding, MediaType, Node, RawManifest, RepositoryName, Tag,
+    BlobBody, Delete, Descriptor, ErrorKind, Holding, MediaType, Node, RawManifest, RepositoryName,
+    Source as _, Tag, Target as _,
 };
-use longshore_registry::{Backend, Disk, MemoryBackend, RepositoryStore};
+use longshore_registry::{DiskStorage, MemoryStorage, Repositories, Repository, Storage};
 use longshore_testkit::delete_suite;
 use longshore_testkit::suite::Fresh;
 
-use crate::harness::{Client, Manifest, on_each_backend};
+use crate::harness::{Client, Manifest, on_each_storage};
 
-fn fresh(backend: &dyn Backend, keep: impl std::any::Any) -> Fresh<dyn longshore_core::Delete> {
+fn fresh(storage: impl Storage + 'static, keep: impl std::any::Any) -> Fresh<dyn Delete> {
     let name = RepositoryName::parse("a/b").unwrap();
-    Fresh::shared(backend.repository(&name), keep)
+    Fresh::keeping(Repositories::new(Arc::new(storage)).repository(&name), keep)
 }
 
-delete_suite!(memory, async || fresh(&MemoryBackend::new(), ()));
+delete_suite!(memory, async || fresh(MemoryStorage::new(), ()));
 
 delete_suite!(disk, async || {
     let folder = tempfile::tempdir().unwrap();
-    fresh(&Disk::open(folder.path()).unwrap(), folder)
+    fresh(DiskStorage::open(folder.path()).unwrap(), folder)
 });
 
-fn repository(client: &Client, name: &str) -> Arc<dyn RepositoryStore> {
+fn repository(client: &Client, name: &str) -> Repository {
     let name = RepositoryName::parse(name).unwrap();
-    client.registry.backend().repository(&name)
+    client.registry.repositories().repository(&name)
 }
 
 #[tokio::test]
 async fn what_is_pushed_through_the_traits_is_served_over_http() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let store = repository(client, "a/b");
         assert!(!store.exists().await.unwrap());
         for content in [&b"{}"[..], b"layer"] {
@@ -61,7 +62,7 @@ async fn what_is_pushed_through_the_traits_is_served_over_http() {
 
 #[tokio::test]
 async fn wrong_content_is_refused_and_leaves_nothing() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let store = repository(client, "a");
         let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"right");
         let body = BlobBody::from(Bytes::from_static(b"wrong"));

@@ -7,11 +7,11 @@ use longshore_core::{Digest, ErrorKind};
 use longshore_registry::{Builder, Limits, Registry};
 
 use crate::conformance::chunk_to;
-use crate::harness::{Client, on_each_backend, on_each_backend_with};
+use crate::harness::{Client, on_each_storage, on_each_storage_with};
 
 #[tokio::test]
 async fn chunks_come_in_order_or_not_at_all() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let location = client.begin("a").await;
         let status = async || {
             let got = client.get(&location).await.expect(204);
@@ -72,7 +72,7 @@ async fn locations_are_urls_where_the_client_reached_the_registry() {
 
 #[tokio::test]
 async fn a_range_must_be_one_and_fit_the_body() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let location = client.begin("a").await;
         chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
         for range in ["9-5", "-1-3", "0-18446744073709551616", "bytes=0-3", "bytes 5-9/10", ""] {
@@ -101,7 +101,7 @@ async fn a_range_must_be_one_and_fit_the_body() {
 
 #[tokio::test]
 async fn wrong_content_is_refused_and_leaves_nothing() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let digest = Digest::sha256(b"right");
         let blob = format!("/v2/a/blobs/{digest}");
         let location = client.begin("a").await;
@@ -138,7 +138,7 @@ async fn wrong_content_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn an_upload_can_be_given_up() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let location = client.begin("a").await;
         chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
         let canceled = client.delete(&location).await.expect(204);
@@ -157,7 +157,7 @@ async fn an_upload_can_be_given_up() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_leaves_what_came() {
-    on_each_backend(async |client| {
+    on_each_storage(async |client| {
         let location = client.begin("a").await;
         let pieces = [
             Ok(http_body::Frame::data(bytes::Bytes::from_static(b"01234"))),
@@ -181,7 +181,7 @@ async fn uploads_are_limited_in_size_and_age() {
         limits.upload_idle = Duration::ZERO;
         builder.limits(limits)
     };
-    on_each_backend_with(set_up, async |client| {
+    on_each_storage_with(set_up, async |client| {
         let location = client.begin("a").await;
         chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
         let refused = chunk_to(client, &location, "5-9", b"56789".to_vec()).await;

@@ -44,7 +44,7 @@ struct Kind {
 /// What is there just now.
 struct Now {
     connections: usize,
-    uploads: Option<usize>,
+    uploads: usize,
     stored: Option<u64>,
 }
 
@@ -82,7 +82,7 @@ impl Metrics {
 
     async fn answer(self, stream: TcpStream, registry: Registry) {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-            let usage = registry.backend().usage();
+            let usage = registry.repositories().usage();
             let (uploads, stored) = (usage.uploads, usage.stored);
             let now = Now { connections: registry.connections(), uploads, stored };
             let response = self.respond(request.method(), request.uri().path(), &now);
@@ -126,9 +126,7 @@ impl Metrics {
         );
         page.single("sent_bytes_total", "counter", "Bytes of answers' bodies.", counts.sent);
         page.single("connections", "gauge", "Connections that are open.", now.connections);
-        if let Some(uploads) = now.uploads {
-            page.single("uploads", "gauge", "Uploads that were begun and have not ended.", uploads);
-        }
+        page.single("uploads", "gauge", "Uploads that were begun and have not ended.", now.uploads);
         if let Some(stored) = now.stored {
             page.single("stored_bytes", "gauge", "Bytes of blobs, manifests and uploads.", stored);
         }

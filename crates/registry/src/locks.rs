@@ -2,16 +2,17 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-/// Locks of a kind. Which one is a thing's, its hash says: two things may share one.
+/// Locks of a kind. Which one is a thing's, its hash says: two things may share one, so nobody may
+/// hold two of them.
 #[derive(Debug)]
-pub(super) struct Locks<L>(Vec<L>);
+pub(crate) struct Locks<L>(Vec<L>);
 
 impl<L: Default> Locks<L> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self((0..COUNT).map(|_| L::default()).collect())
     }
 
-    pub(super) fn of(&self, thing: &impl Hash) -> &L {
+    pub(crate) fn of(&self, thing: &impl Hash) -> &L {
         let mut hasher = DefaultHasher::new();
         thing.hash(&mut hasher);
         let index = hasher.finish() % self.0.len() as u64;

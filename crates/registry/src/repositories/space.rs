@@ -1,6 +1,6 @@
-//! How many bytes a backend holds, and may hold.
+//! How many bytes a registry holds, and may hold.
 //!
-//! Owns the count and its limit. What is counted, and when something is gone, is the backend's
+//! Owns the count and its limit. What is counted, and when something is gone, is its callers'
 //! business.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use longshore_core::{Error, ErrorCode, ErrorKind, RegistryError, Result};
 
-/// The bytes of a backend. Clones share them.
+/// The bytes of a registry. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Space(Arc<Counted>);
 
@@ -101,7 +101,7 @@ impl Held {
         self.bytes = self.bytes.min(bytes);
     }
 
-    /// Leaves the bytes taken: the backend says when they are gone.
+    /// Leaves the bytes taken: the caller says when they are gone.
     pub(super) fn keep(&mut self) -> u64 {
         std::mem::take(&mut self.bytes)
     }

@@ -1,4 +1,4 @@
-//! A folder's listing, read once and kept until it changes.
+//! A listing, read once and kept until it changes.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -16,9 +16,12 @@ struct State<T> {
     items: Option<Arc<[T]>>,
 }
 
-impl<T: Ord> Listing<T> {
+impl<T: Ord + Send + Sync> Listing<T> {
     /// The items in order.
-    pub(super) fn get(&self, scan: impl FnOnce() -> Result<Vec<T>>) -> Result<Arc<[T]>> {
+    pub(super) async fn get(
+        &self,
+        scan: impl Future<Output = Result<Vec<T>>> + Send,
+    ) -> Result<Arc<[T]>> {
         let generation = {
             let state = self.state();
             if let Some(items) = &state.items {
@@ -26,7 +29,7 @@ impl<T: Ord> Listing<T> {
             }
             state.generation
         };
-        let mut items = scan()?;
+        let mut items = scan.await?;
         items.sort_unstable();
         let items: Arc<[T]> = items.into();
         let mut state = self.state();
@@ -39,16 +42,16 @@ impl<T: Ord> Listing<T> {
 
     /// A page of the items after the one that a token names, else after `after`: a listing that is
     /// read slowly holds no more.
-    pub(super) fn page(
+    pub(super) async fn page(
         &self,
         token: Option<&PageToken>,
         after: Option<&T>,
-        scan: impl FnOnce() -> Result<Vec<T>>,
+        scan: impl Future<Output = Result<Vec<T>>> + Send,
     ) -> Result<Page<T>>
     where
         T: Clone + Display + FromStr,
     {
-        let items = self.get(scan)?;
+        let items = self.get(scan).await?;
         let token = token.and_then(|token| token.0.parse().ok());
         let after = token.as_ref().or(after);
         let start = after.map_or(0, |after| items.partition_point(|item| item <= after));
@@ -57,6 +60,14 @@ impl<T: Ord> Listing<T> {
         let next = page.last().filter(|_| end < items.len());
         let next = next.map(|last| PageToken(last.to_string()));
         Ok(Page { items: page, next })
+    }
+
+    /// Forgets what was scanned, unless this was there. To be called after it was added.
+    pub(super) fn added(&self, item: &T) {
+        let is_there = |items: &Arc<[T]>| items.binary_search(item).is_ok();
+        if !self.state().items.as_ref().is_some_and(is_there) {
+            self.changed();
+        }
     }
 
     /// Forgets what was scanned. To be called after the change is made.
@@ -82,32 +93,36 @@ const PAGE: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use super::*;
 
-    #[test]
-    fn pages_follow_each_other_whatever_changes_between_them() {
+    #[tokio::test]
+    async fn pages_follow_each_other_whatever_changes_between_them() {
         let listing = Listing::default();
-        let scan = || Ok((0..2_500_u32).collect());
-        let first = listing.page(None, Some(&99), scan).unwrap();
+        let scan = ready(Ok((0..2_500_u32).collect()));
+        let first = listing.page(None, Some(&99), scan).await.unwrap();
         assert_eq!((first.items[0], first.items.len()), (100, 1_000));
         listing.changed();
-        let fewer = || Ok(vec![1, 1_098, 1_100]);
-        let last = listing.page(first.next.as_ref(), Some(&99), fewer).unwrap();
+        let fewer = ready(Ok(vec![1, 1_098, 1_100]));
+        let last = listing.page(first.next.as_ref(), Some(&99), fewer).await.unwrap();
         assert_eq!(last, Page { items: vec![1_100], next: None });
     }
 
-    #[test]
-    fn a_scan_is_kept_until_a_change_and_not_if_one_came_between() {
+    #[tokio::test]
+    async fn a_scan_is_kept_until_a_change_and_not_if_one_came_between() {
         let listing = Listing::default();
-        let get = |items: &[u8]| listing.get(|| Ok(items.to_vec())).unwrap().to_vec();
-        assert_eq!(get(&[2, 1]), [1, 2]);
-        assert_eq!(get(&[9]), [1, 2]);
-        listing.changed();
-        let during = listing.get(|| {
+        let get =
+            async |items: &[u8]| listing.get(ready(Ok(items.to_vec()))).await.unwrap().to_vec();
+        assert_eq!(get(&[2, 1]).await, [1, 2]);
+        listing.added(&2);
+        assert_eq!(get(&[9]).await, [1, 2]);
+        listing.added(&3);
+        let during = listing.get(async {
             listing.changed();
             Ok(vec![3])
         });
-        assert_eq!(during.unwrap().to_vec(), [3]);
-        assert_eq!(get(&[4]), [4]);
+        assert_eq!(during.await.unwrap().to_vec(), [3]);
+        assert_eq!(get(&[4]).await, [4]);
     }
 }

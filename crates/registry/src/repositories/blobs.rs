@@ -1,0 +1,211 @@
+//! Blobs: which repository has one, which are known to be right, how one goes.
+//!
+//! A blob is one object, with a link from each repository that has it. A link without its blob
+//! counts as none, and so does a blob that is damaged: the next push heals it.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::future::try_join;
+use futures_util::{TryStreamExt as _, stream};
+use longshore_core::{
+    Algorithm, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, MediaType,
+    RepositoryName, Result,
+};
+
+use super::{Repository, Shared};
+use crate::locks::Locks;
+use crate::storage::{Condition, Key, Meta, Part, Version};
+
+/// What is known of blobs, and who may change which.
+pub(super) struct Blobs {
+    /// The versions that were found right.
+    known: Mutex<HashMap<Digest, Version>>,
+    /// A blob and its links change one at a time: nobody links to what is being removed.
+    changing: Locks<tokio::sync::Mutex<()>>,
+}
+
+/// What is stored under a blob's digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or something that is not the blob.
+    Nothing,
+    /// The blob, checked since it was last written; its size in bytes.
+    Right(u64),
+    /// An object too large to be checked just now; its size in bytes.
+    Unchecked(u64),
+}
+
+impl Blobs {
+    pub(super) fn new() -> Self {
+        Self { known: Mutex::default(), changing: Locks::new() }
+    }
+
+    /// Takes the right to change a blob.
+    pub(super) async fn change(&self, digest: &Digest) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.of(digest).lock().await
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Digest, Version>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Looks what is stored under a blob's digest, reading at most `limit` bytes to make sure.
+    pub(super) async fn look(&self, digest: &Digest, limit: u64) -> Result<Found> {
+        let meta = self.objects.head(&Key::blob(digest)).await?;
+        self.judge(digest, meta, limit).await
+    }
+
+    async fn judge(&self, digest: &Digest, meta: Option<Meta>, limit: u64) -> Result<Found> {
+        let Some(meta) = meta else { return Ok(Found::Nothing) };
+        if self.is_right(digest, &meta.version) {
+            return Ok(Found::Right(meta.size));
+        }
+        if meta.size > limit {
+            return Ok(Found::Unchecked(meta.size));
+        }
+        let Some(algorithm) = digest.algorithm() else { return Ok(Found::Nothing) };
+        let (key, all) = (Key::blob(digest), 0..meta.size);
+        let Some(whole) = self.objects.storage.get_range(&key, all).await? else {
+            return Ok(Found::Nothing);
+        };
+        if sum(whole.stream, algorithm).await? != *digest {
+            tracing::warn!(%digest, "a stored blob is damaged");
+            return Ok(Found::Nothing);
+        }
+        self.remember(digest, whole.meta.version);
+        Ok(Found::Right(meta.size))
+    }
+
+    /// Whether this version of a blob was found right, or cannot be anything else.
+    fn is_right(&self, digest: &Digest, version: &Version) -> bool {
+        !self.objects.storage.decays() || self.blobs.known().get(digest) == Some(version)
+    }
+
+    /// Notes that this version is right.
+    pub(super) fn remember(&self, digest: &Digest, version: Version) {
+        if self.objects.storage.decays() {
+            let mut known = self.blobs.known();
+            if known.len() >= KNOWN_LIMIT {
+                known.clear();
+            }
+            known.insert(digest.clone(), version);
+        }
+    }
+
+    /// Whether a repository other than this one has a blob.
+    async fn is_linked_elsewhere(&self, digest: &Digest, name: &RepositoryName) -> Result<bool> {
+        let names = self.names.get(self.scan_names()).await?;
+        let others = names.iter().filter(|other| *other != name);
+        let links: Vec<Key> = others.map(|other| Key::link(other, digest)).collect();
+        Ok(self.objects.storage.head(&links).await?.iter().any(Option::is_some))
+    }
+}
+
+impl Repository {
+    /// Whether this repository has a blob that is not damaged, reading at most `limit` bytes to make
+    /// sure.
+    pub(super) async fn look(&self, digest: &Digest, limit: u64) -> Result<Option<u64>> {
+        let keys = [Key::link(&self.name, digest), Key::blob(digest)];
+        let heads = self.shared.objects.storage.head(&keys).await?;
+        let [Some(_), blob] = &heads[..] else { return Ok(None) };
+        Ok(match self.shared.judge(digest, blob.clone(), limit).await? {
+            Found::Right(size) | Found::Unchecked(size) => Some(size),
+            Found::Nothing => None,
+        })
+    }
+
+    /// Makes a blob that is stored one of this repository. The caller has the right to change it.
+    pub(super) async fn link(&self, digest: &Digest) -> Result<()> {
+        let link = Key::link(&self.name, digest);
+        match self.shared.objects.storage.put(&link, Bytes::new(), Condition::Absent).await {
+            Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
+            _ => self.shared.names.added(&self.name),
+        }
+        Ok(())
+    }
+
+    pub(super) async fn mount_now(
+        self,
+        digest: Digest,
+        from: Option<RepositoryName>,
+    ) -> Result<bool> {
+        let _changing = self.shared.blobs.change(&digest).await;
+        if let Some(from) = from
+            && !self.shared.objects.has(&Key::link(&from, &digest)).await?
+        {
+            return Ok(false);
+        }
+        if self.shared.look(&digest, CHECK_LIMIT).await? == Found::Nothing {
+            return Ok(false);
+        }
+        self.link(&digest).await?;
+        Ok(true)
+    }
+
+    /// The blob goes before the last link to it: nobody would ever remove one without links.
+    pub(super) async fn delete_blob_now(self, digest: Digest) -> Result<()> {
+        let (shared, link) = (&self.shared, Key::link(&self.name, &digest));
+        let _changing = shared.blobs.change(&digest).await;
+        if !shared.objects.has(&link).await? {
+            return Err(no_blob(&digest));
+        }
+        if !shared.is_linked_elsewhere(&digest, &self.name).await? {
+            shared.blobs.known().remove(&digest);
+            shared.objects.remove(&Key::blob(&digest)).await?;
+        }
+        shared.objects.storage.delete(&link).await
+    }
+
+    /// Reads a blob as it is where it is known to be right, or only a part is wanted. A whole blob
+    /// that was not checked yet is checked as it streams, its last piece withheld.
+    pub(super) async fn read(&self, digest: &Digest, range: Range<u64>) -> Result<BlobStream> {
+        let (link, key) = (Key::link(&self.name, digest), Key::blob(digest));
+        let part = self.shared.objects.storage.get_range(&key, range.clone());
+        let (true, Some(Part { meta, stream })) =
+            try_join(self.shared.objects.has(&link), part).await?
+        else {
+            return Err(no_blob(digest));
+        };
+        if range != (0..meta.size) || self.shared.is_right(digest, &meta.version) {
+            return Ok(stream);
+        }
+        let whole = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), meta.size);
+        let reader = BlobReader::new(whole, stream)?;
+        let (shared, digest) = (Arc::clone(&self.shared), digest.clone());
+        let checked = stream::try_unfold(reader, move |mut reader| {
+            let (shared, digest) = (Arc::clone(&shared), digest.clone());
+            let version = meta.version.clone();
+            async move {
+                let piece = reader.try_next().await?;
+                if piece.is_none() {
+                    shared.remember(&digest, version);
+                }
+                Ok(piece.map(|piece| (piece, reader)))
+            }
+        });
+        Ok(BlobStream::new(checked))
+    }
+}
+
+/// The digest of a stream.
+pub(super) async fn sum(mut stream: BlobStream, algorithm: Algorithm) -> Result<Digest> {
+    let mut digester = algorithm.digester();
+    while let Some(piece) = stream.try_next().await? {
+        digester.update(&piece);
+    }
+    Ok(digester.finish())
+}
+
+pub(super) fn no_blob(digest: &Digest) -> Error {
+    Error::new(ErrorKind::NotFound).at(format!("blob {digest}"))
+}
+
+/// 64 MiB: 50 ms of hashing, the longest that a client waits to be told whether a blob is there.
+pub(super) const CHECK_LIMIT: u64 = 64 << 20;
+/// 65,536 blobs, some 10 MB; beyond that they are checked again.
+const KNOWN_LIMIT: usize = 1 << 16;

@@ -1,0 +1,69 @@
+//! Small objects, and how much room they take.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longshore_core::Result;
+use tokio::sync::Mutex;
+
+use super::space::Space;
+use crate::locks::Locks;
+use crate::storage::{Condition, Key, Meta, Storage};
+
+/// The objects of a storage, counted where there is a limit.
+pub(super) struct Objects {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) space: Space,
+    /// One object changes at a time, where what is there is counted.
+    changing: Locks<Mutex<()>>,
+}
+
+impl Objects {
+    pub(super) fn new(storage: Arc<dyn Storage>, space: Space) -> Self {
+        Self { storage, space, changing: Locks::new() }
+    }
+
+    /// Writes objects in this order, if there is room for all of them.
+    pub(super) async fn put(&self, objects: Vec<(Key, Bytes)>) -> Result<()> {
+        let mut room = 0;
+        for (key, content) in &objects {
+            room += (content.len() as u64).saturating_sub(self.size(key).await?);
+        }
+        let mut held = self.space.take(room)?;
+        for (key, content) in objects {
+            let _changing = self.changing.of(&key).lock().await;
+            let (before, after) = (self.size(&key).await?, content.len() as u64);
+            self.storage.put(&key, content, Condition::Always).await?;
+            held.replace(before, after);
+        }
+        Ok(())
+    }
+
+    /// Removes an object.
+    pub(super) async fn remove(&self, key: &Key) -> Result<()> {
+        let _changing = self.changing.of(key).lock().await;
+        let size = self.size(key).await?;
+        self.storage.delete(key).await?;
+        self.space.freed(size);
+        Ok(())
+    }
+
+    /// The bytes that an object takes, as far as they count.
+    pub(super) async fn size(&self, key: &Key) -> Result<u64> {
+        if !self.space.is_counted() {
+            return Ok(0);
+        }
+        Ok(self.head(key).await?.map_or(0, |meta| meta.size))
+    }
+
+    /// Size and version of an object.
+    pub(super) async fn head(&self, key: &Key) -> Result<Option<Meta>> {
+        let heads = self.storage.head(std::slice::from_ref(key)).await?;
+        Ok(heads.into_iter().next().flatten())
+    }
+
+    /// Whether there is an object.
+    pub(super) async fn has(&self, key: &Key) -> Result<bool> {
+        Ok(self.head(key).await?.is_some())
+    }
+}

@@ -1,0 +1,185 @@
+//! One repository, as the store traits want it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use longshore_core::{
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, ErrorKind, Holding, MediaType,
+    Node, Page, Pages, Pushed, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest,
+    Target,
+};
+
+use super::blobs::CHECK_LIMIT;
+use super::{Chunk, Shared, to_its_end};
+use crate::storage::Key;
+
+/// A repository of a registry: a store that also takes blobs in parts. Clones share it.
+///
+/// An upload belongs to the repository that it was begun in, and is unknown in every other one.
+/// Nothing of it shows before [`commit`](Self::commit), which shows nothing that is not verified and,
+/// on storages that outlive the process, durable.
+#[derive(Clone)]
+pub struct Repository {
+    pub(super) name: RepositoryName,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Repository {
+    pub(super) fn new(name: RepositoryName, shared: Arc<Shared>) -> Self {
+        Self { name, shared }
+    }
+
+    /// Whether anything is stored in it.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if the storage fails.
+    pub async fn exists(&self) -> Result<bool> {
+        self.is_there().await
+    }
+
+    /// Takes a blob over from another repository, or from any that has it (`None`). Returns whether
+    /// one had it.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if the storage fails.
+    pub async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<bool> {
+        to_its_end(self.clone().mount_now(digest.clone(), from.cloned())).await
+    }
+
+    /// A URL that clients can fetch a blob from without credentials, if the storage has one.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) if the storage fails.
+    pub async fn blob_url(&self, digest: &Digest) -> Result<Option<String>> {
+        self.shared.objects.storage.url(&Key::blob(digest)).await
+    }
+
+    /// Points tags at a manifest that is there.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) if the manifest is not.
+    pub async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
+        to_its_end(self.clone().write_tags(digest.clone(), tags.to_vec())).await
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Repository({})", self.name)
+    }
+}
+
+#[async_trait]
+impl Source for Repository {
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+        self.read_manifest(selector).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
+        // Of another size it is another blob: what is there is read, and does not match.
+        let size = self.look(&descriptor.digest, 0).await?.unwrap_or(0);
+        let stream = self.read(&descriptor.digest, 0..size).await?;
+        BlobReader::new(descriptor.clone(), stream)
+    }
+
+    async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream> {
+        self.read(&descriptor.digest, range).await
+    }
+
+    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.look(digest, CHECK_LIMIT).await
+    }
+
+    fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
+        let (this, after) = (self.clone(), after.cloned());
+        Pages::new(move |token| {
+            let (this, after) = (this.clone(), after.clone());
+            async move {
+                let listing = match this.shared.listed_tags(&this.name) {
+                    Some(listing) => listing,
+                    None if this.scan_tags().await?.is_empty() => {
+                        return Ok(Page { items: Vec::new(), next: None });
+                    }
+                    None => this.shared.tags(&this.name),
+                };
+                listing.page(token.as_ref(), after.as_ref(), this.scan_tags()).await
+            }
+        })
+    }
+
+    fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
+        let (this, subject) = (self.clone(), subject.clone());
+        let artifact_type = artifact_type.cloned();
+        Pages::new(move |_| {
+            let (this, subject) = (this.clone(), subject.clone());
+            let artifact_type = artifact_type.clone();
+            async move {
+                let items = this.read_referrers(&subject, artifact_type.as_ref()).await?;
+                Ok(Page { items, next: None })
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Target for Repository {
+    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+        let held = match node {
+            Node::Blob(descriptor) => {
+                self.look(&descriptor.digest, u64::MAX).await? == Some(descriptor.size)
+            }
+            Node::Manifest(descriptor) => {
+                match self.resolve(&descriptor.digest.clone().into()).await {
+                    Ok(_) => true,
+                    Err(e)
+                        if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::DigestMismatch) =>
+                    {
+                        false
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+        };
+        Ok(if held { Holding::Alone } else { Holding::Absent })
+    }
+
+    async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
+        let reader = body.open(descriptor).await?;
+        let algorithm = descriptor.digest.algorithm().unwrap_or_default();
+        let id = self.begin_upload(algorithm)?;
+        let bytes = BlobStream::new(reader);
+        let chunk = Chunk { offset: None, size: Some(descriptor.size), bytes };
+        let pushed = self.commit(&id, &descriptor.digest, chunk).await;
+        if pushed.is_err() {
+            // Gone already if the content was wrong.
+            let _ = self.cancel(&id).await;
+        }
+        pushed.map(|()| Pushed::Sent)
+    }
+
+    async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+        let tags = tag.cloned().into_iter().collect();
+        to_its_end(self.clone().write_manifest(manifest.clone(), tags)).await
+    }
+}
+
+#[async_trait]
+impl Delete for Repository {
+    async fn delete_blob(&self, digest: &Digest) -> Result<()> {
+        to_its_end(self.clone().delete_blob_now(digest.clone())).await
+    }
+
+    async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        to_its_end(self.clone().remove_manifest(digest.clone())).await
+    }
+
+    async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        to_its_end(self.clone().remove_tag(tag.clone())).await
+    }
+}

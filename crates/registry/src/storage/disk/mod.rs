@@ -1,0 +1,294 @@
+//! Objects as files in a folder: for one machine, for as long as its disk lasts.
+//!
+//! Owns the folder: its lock, how files get their names, and what a start finds of the process
+//! before. A key is a path below the root.
+//!
+//! A file has its name only when it is whole and synced, so whatever a killed process leaves is
+//! either complete or removed at the next start.
+
+mod measure;
+mod sync;
+mod upload;
+
+use std::fs::{File, Metadata};
+use std::io::{self, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use longshore_core::blob_file::{self, Aside};
+use longshore_core::{BlobStream, Error, ErrorKind, Result, offload};
+
+use self::sync::Syncs;
+use self::upload::DiskUpload;
+use super::{
+    Checkpoint, Condition, Key, Meta, OBJECT_LIMIT, Object, Part, Storage, Upload, UploadId,
+    Version, outside,
+};
+use crate::locks::Locks;
+
+/// Objects in a folder, where a registry survives `kill -9` and loss of power. Clones share it.
+#[derive(Clone, Debug)]
+pub struct DiskStorage(Arc<Folder>);
+
+#[derive(Debug)]
+struct Folder {
+    root: PathBuf,
+    /// One name is given by one thread at a time, so that conditions hold.
+    naming: Locks<Mutex<()>>,
+    syncs: Syncs,
+    /// Held as long as anyone uses the folder.
+    _lock: File,
+}
+
+impl DiskStorage {
+    /// Opens a folder, made if need be, and removes what an earlier process left unfinished.
+    ///
+    /// Uploads that can go on are kept. Blocks while it lists them; content is not read.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) if another process has it open; [`Io`](ErrorKind::Io) if
+    /// it cannot be made or read.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = root.into();
+        blob_file::create_folder(&root)?;
+        let lock = lock(&root)?;
+        let uploads = root.join(Key::uploads().as_str());
+        blob_file::create_folder(&uploads)?;
+        upload::remove_unfinished(&uploads)?;
+        take_over(&root.join("blobs"))?;
+        Ok(Self(Arc::new(Folder { root, naming: Locks::new(), syncs: Syncs::new(), _lock: lock })))
+    }
+
+    /// Does blocking work on a key's file off the async threads.
+    async fn run<T, F>(&self, key: &Key, work: F) -> Result<T>
+    where
+        F: FnOnce(&Folder, &Key, &Path) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (folder, key) = (Arc::clone(&self.0), key.clone());
+        offload(move || work(&folder, &key, &folder.path(&key))).await
+    }
+}
+
+fn lock(root: &Path) -> Result<File> {
+    let path = root.join("lock");
+    let at = |e| Error::io(&path, e);
+    let file = File::create(&path).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::new(ErrorKind::Conflict)
+            .at(root.display())
+            .detail("another registry serves this folder")),
+        Err(std::fs::TryLockError::Error(e)) => Err(at(e)),
+    }
+}
+
+/// Moves the blobs of a folder of an earlier version to where they are looked for: it kept them in
+/// subfolders.
+fn take_over(blobs: &Path) -> Result<()> {
+    for algorithm in file_names(blobs)?.iter().map(|name| blobs.join(name)) {
+        for folder in file_names(&algorithm)?.iter().map(|name| algorithm.join(name)) {
+            for name in file_names(&folder)? {
+                let (from, to) = (folder.join(&name), algorithm.join(&name));
+                std::fs::rename(&from, to).map_err(|e| Error::io(&from, e))?;
+            }
+            if folder.is_dir() {
+                blob_file::sync_folder(&algorithm)?;
+                std::fs::remove_dir(&folder).map_err(|e| Error::io(&folder, e))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Folder {
+    fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    /// Makes a file's name last.
+    fn sync_parent(&self, path: &Path) -> Result<()> {
+        path.parent().map_or(Ok(()), |folder| self.syncs.sync(folder))
+    }
+
+    /// A file that has no name yet, among those removed at the next start.
+    fn aside(&self) -> Result<Aside> {
+        Aside::create(&self.path(&Key::uploads()))
+    }
+
+    /// Writes a small file whole, unless it is there just so.
+    fn put(&self, key: &Key, content: &[u8], condition: &Condition) -> Result<Version> {
+        let path = self.path(key);
+        let at = |e| Error::io(&path, e);
+        if *condition == Condition::Always && is_content(&path, content) {
+            // Its name may be new: the process that gave it may have died before it was synced.
+            self.sync_parent(&path)?;
+        } else if content.is_empty() && *condition == Condition::Absent {
+            create_parent(&path)?;
+            self.name(key, condition, || self.create_empty(&path))?;
+            self.sync_parent(&path)?;
+        } else if key.is_of_upload() {
+            let aside = path.with_extension("new");
+            std::fs::write(&aside, content).map_err(at)?;
+            self.name(key, condition, || std::fs::rename(&aside, &path).map_err(at))?;
+        } else {
+            create_parent(&path)?;
+            let mut aside = self.aside()?;
+            aside.write_all(content).map_err(at)?;
+            self.name(key, condition, || aside.name(&path))?;
+            self.sync_parent(&path)?;
+        }
+        Ok(meta(&std::fs::symlink_metadata(&path).map_err(at)?).version)
+    }
+
+    /// Makes a file without bytes, which is whole as soon as it has a name.
+    fn create_empty(&self, path: &Path) -> Result<()> {
+        match File::create_new(path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match file_metadata(path)? {
+                Some(_) => Ok(()),
+                None => self.aside()?.name(path),
+            },
+            created => created.map(drop).map_err(|e| Error::io(path, e)),
+        }
+    }
+
+    /// Gives a file its name, if the condition is met.
+    fn name(
+        &self,
+        key: &Key,
+        condition: &Condition,
+        act: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let _naming = self.naming.of(key).lock().unwrap_or_else(PoisonError::into_inner);
+        if *condition != Condition::Always {
+            self.check(key, condition).inspect_err(|_| {
+                // Whoever gave the name may not have synced it yet.
+                let _ = self.sync_parent(&self.path(key));
+            })?;
+        }
+        act()
+    }
+
+    /// Compares the file that is there with what should be.
+    fn check(&self, key: &Key, condition: &Condition) -> Result<()> {
+        let there = file_metadata(&self.path(key))?.map(|there| meta(&there).version);
+        condition.check(key, there.as_ref())
+    }
+}
+
+#[async_trait]
+impl Storage for DiskStorage {
+    async fn head(&self, keys: &[Key]) -> Result<Vec<Option<Meta>>> {
+        let paths: Vec<PathBuf> = keys.iter().map(|key| self.0.path(key)).collect();
+        let head = |path: &PathBuf| Ok(file_metadata(path)?.as_ref().map(meta));
+        offload(move || paths.iter().map(head).collect()).await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        self.run(key, |_, _, path| {
+            let Some((file, metadata)) = open(path)? else { return Ok(None) };
+            let content = blob_file::read_open(path, &file, OBJECT_LIMIT)?;
+            Ok(Some(Object { content, version: meta(&metadata).version }))
+        })
+        .await
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Part>> {
+        self.run(key, move |_, key, path| {
+            let Some((file, metadata)) = open(path)? else { return Ok(None) };
+            let meta = meta(&metadata);
+            if range.start > range.end || range.end > meta.size {
+                return Err(outside(key, &range, meta.size));
+            }
+            let stream = BlobStream::of_open_file(file, path.to_owned(), range.start)?;
+            Ok(Some(Part { meta, stream: stream.at_most(range.end - range.start) }))
+        })
+        .await
+    }
+
+    async fn put(&self, key: &Key, content: Bytes, condition: Condition) -> Result<Version> {
+        self.run(key, move |folder, key, _| folder.put(key, &content, &condition)).await
+    }
+
+    async fn list(&self, folder: &Key) -> Result<Vec<String>> {
+        self.run(folder, |_, _, path| file_names(path)).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        self.run(key, |folder, _, path| match std::fs::remove_file(path) {
+            Ok(()) => folder.sync_parent(path),
+            Err(e) if is_absent(&e) => Ok(()),
+            Err(e) => Err(Error::io(path, e)),
+        })
+        .await
+    }
+
+    async fn upload(&self, id: &UploadId, from: &Checkpoint) -> Result<Box<dyn Upload>> {
+        let path = self.0.path(&Key::upload(id));
+        Ok(Box::new(DiskUpload::new(Arc::clone(&self.0), path, from.size)))
+    }
+
+    fn stored(&self) -> Result<Option<u64>> {
+        measure::measure(&self.0.root).map(Some)
+    }
+
+    fn decays(&self) -> bool {
+        true
+    }
+}
+
+/// Opens a regular file, if there is one.
+fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
+    match blob_file::open(path) {
+        Ok(file) => {
+            let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
+            Ok(Some((file, metadata)))
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// What the system knows of a regular file, if there is one. A link is none.
+fn file_metadata(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_file)),
+        Err(e) if is_absent(&e) => Ok(None),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}
+
+fn meta(metadata: &Metadata) -> Meta {
+    let (inode, size) = (blob_file::inode(metadata), metadata.len());
+    Meta { size, version: Version(format!("{inode} {size} {:?}", metadata.modified().ok())) }
+}
+
+fn is_content(path: &Path, content: &[u8]) -> bool {
+    blob_file::read(path, content.len()).is_ok_and(|there| there == content)
+}
+
+fn file_names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if is_absent(&e) => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io(folder, e)),
+    };
+    let names = entries.map(|entry| {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        Ok(entry.file_name().into_string().ok())
+    });
+    names.filter_map(Result::transpose).collect()
+}
+
+/// Makes the folder that a file is to lie in, so that it lasts.
+fn create_parent(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), blob_file::create_folder)
+}
+
+/// Whether an error says that there is nothing of that name.
+fn is_absent(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
