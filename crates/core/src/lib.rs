@@ -34,6 +34,7 @@
 //! | `choice` | which image is meant |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `files`, `tagging`, `untag` | what is done with stores |
+//! | `test_suite` | the contract of the store traits, as tests |
 
 mod annotations;
 mod blob;
@@ -63,6 +64,8 @@ mod printable;
 mod reference;
 mod store;
 mod tagging;
+#[cfg(feature = "test-suite")]
+pub mod test_suite;
 mod untag;
 pub mod wait;
 

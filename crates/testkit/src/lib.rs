@@ -1,7 +1,6 @@
 //! What the tests of longshore are made of.
 //!
 //! ```
-//! use std::sync::Arc;
 //! use longshore_core::Memory;
 //! use longshore_testkit::{delete_suite, suite::Fresh};
 //!
@@ -37,9 +36,10 @@ pub mod frames;
 pub mod peer;
 pub mod process;
 pub mod proxy;
-pub mod random;
 pub mod script;
-pub mod suite;
 pub mod tls;
 pub mod told;
 pub mod v1;
+
+pub use longshore_core::test_suite::{self as suite, random};
+pub use longshore_core::{delete_suite, target_suite};

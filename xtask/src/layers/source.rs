@@ -158,6 +158,10 @@ impl SourceFile {
         let mut named = Vec::new();
         let mut at = 0;
         while at < self.tokens.len() {
+            if let Some(end) = self.end_of_macro(at) {
+                at = end;
+                continue;
+            }
             let start = self.start_of_path(at, modules);
             let Some((base, first)) = start else {
                 at += 1;
@@ -174,6 +178,23 @@ impl SourceFile {
             }));
         }
         named
+    }
+
+    /// If a `macro_rules` starts at this token: where it ends. Its paths start where it is called.
+    fn end_of_macro(&self, at: usize) -> Option<usize> {
+        if self.text(at) != "macro_rules" || self.text(at + 1) != "!" {
+            return None;
+        }
+        let mut depth = 0_usize;
+        for end in at + 3..self.tokens.len() {
+            match self.text(end) {
+                "{" => depth += 1,
+                "}" if depth == 1 => return Some(end + 1),
+                "}" => depth -= 1,
+                _ => {}
+            }
+        }
+        None
     }
 
     /// If a path into this crate starts at this token: the module it starts from, and where the rest

@@ -54,6 +54,14 @@ fn complaints(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn paths_in_a_macro_start_where_it_is_called() {
+    let body = "macro_rules! tests { ($name:ident) => { mod $name { use super::*; } } }";
+    assert_eq!(complaints(&[("error.rs", body)]), [""; 0]);
+    let after = format!("{body} use crate::auth::Auth;");
+    assert_eq!(complaints(&[("error.rs", &after)]).len(), 1);
+}
+
+#[test]
 fn downward_imports_pass() {
     let files = [
         ("lib.rs", "pub use auth::Auth; pub use error::Error;"),

@@ -1,18 +1,41 @@
-//! The contract of the store traits, as tests that every store runs.
+//! The contract of the store traits, as tests that every store runs. Needs the feature `test-suite`.
 //!
-//! Owns one function a sentence of the contract in `longshore_core::{Source, Target, Delete}`, and the
-//! macros that make named tests of them. Knows no store: what a store may choose (whether it checks a
-//! manifest's children, whether it ever removes a blob), the functions accept either way.
+//! ```
+//! use longshore_core::{Memory, delete_suite, test_suite::Fresh};
+//!
+//! // One line makes a test of every sentence of the contract.
+//! delete_suite!(memory, async || Fresh::of(Memory::new()));
+//! ```
+//!
+//! Owns one function for each sentence of the contract in [`Source`](crate::Source), [`Target`] and
+//! [`Delete`], the macros that make named tests of them, and the images that they push. Where a store may
+//! choose (whether it checks the children of a manifest, whether it ever removes a blob), the functions
+//! accept either way.
 
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a failed test is a panic"
+)]
+
+mod content;
 pub mod delete;
+mod image;
+mod layer;
+pub mod random;
 pub mod source;
 pub mod target;
+
+pub use content::Content;
+pub use image::Image;
+pub use layer::{Layer, layer_tar};
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use longshore_core::{Delete, Tag, Target};
+use crate::{Delete, Tag, Target};
 
 /// A new, empty store, and what must live as long as it does: its folder, its server.
 pub struct Fresh<S: ?Sized> {
@@ -77,8 +100,8 @@ macro_rules! suite_tests {
         $(
             #[test]
             fn $test() {
-                $crate::suite::run($make, async |store| {
-                    $crate::suite::$suite::$test(store).await;
+                $crate::test_suite::run($make, async |store| {
+                    $crate::test_suite::$suite::$test(store).await;
                 });
             }
         )*

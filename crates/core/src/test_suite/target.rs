@@ -1,19 +1,19 @@
 //! What a store owes those who write it.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::future::{join_all, try_join_all};
-use futures_util::stream;
-use longshore_core::{
+use crate::{
     Algorithm, BlobBody, BlobStream, Descriptor, Error, ErrorKind, Holding, MediaType, Memory,
     Node, PIECE, Pushed, Repository, Source as _, Tag, Target, TargetExt as _,
 };
+use bytes::Bytes;
+use futures_util::future::{join_all, try_join_all};
+use futures_util::stream;
 
+use super::random;
 use super::tag;
-use crate::fixture::{Content, Image};
-use crate::random;
+use super::{Content, Image};
+use crate::blob_file::Spooled;
 
 /// Before a push a store holds nothing, afterwards the blob and the manifest.
 pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
@@ -38,8 +38,7 @@ pub async fn every_kind_of_body_arrives(store: Arc<dyn Target>) {
         let (descriptor, content) = blob(seed as u64, 2 * PIECE + 5);
         let there = elsewhere.push_blob(&descriptor, content.clone().into());
         there.await.unwrap();
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(&content).unwrap();
+        let file = Spooled::write(pieces(&content), None).await.unwrap();
         let body = match *kind {
             "bytes" => content.clone().into(),
             "file" => BlobBody::file(file.path()),

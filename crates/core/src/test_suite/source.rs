@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::{Descriptor, Digest, ErrorKind, MediaType, PIECE, Tag, Target};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use longshore_core::{Descriptor, Digest, ErrorKind, MediaType, PIECE, Tag, Target};
 
+use super::Image;
+use super::random;
 use super::tag;
-use crate::fixture::Image;
-use crate::random;
 
 /// Blobs of no, one and many pieces are what was pushed, and have its size.
 pub async fn blobs_of_every_size_come_back(store: Arc<dyn Target>) {

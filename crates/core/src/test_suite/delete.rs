@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::{Delete, Descriptor, Digest, Error, ErrorKind, MediaType, untag};
 use bytes::Bytes;
-use longshore_core::{Delete, Descriptor, Digest, Error, ErrorKind, MediaType, untag};
 
+use super::Image;
 use super::tag;
-use crate::fixture::Image;
 
 /// Removing one tag leaves the manifest, and the tags beside it; also where the store deletes no
 /// tags, so that `untag` goes the long way.
