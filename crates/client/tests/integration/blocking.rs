@@ -166,6 +166,8 @@ fn a_client_lists_and_greets() {
     let client = quick().page_size(std::num::NonZeroUsize::new(2).unwrap()).build_blocking();
     let registry = served.address.to_string().parse().unwrap();
     client.ping(&registry).unwrap();
+    let found = client.detect(&registry).unwrap();
+    assert_eq!((found.scheme, found.fallback), (Some(longshore::Scheme::Http), true));
     client.authenticate(&registry).unwrap();
     let names: Vec<_> = client.catalog(&registry).map(|name| name.unwrap().to_string()).collect();
     assert_eq!(names, ["a", "b/c", "d"]);

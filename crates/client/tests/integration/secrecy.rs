@@ -31,7 +31,11 @@ fn tags() -> Exchange {
 }
 
 fn refusal() -> Exchange {
-    tags().without("authorization").answer(401).header("www-authenticate", CHALLENGE)
+    refusal_with(CHALLENGE.to_owned())
+}
+
+fn refusal_with(challenge: String) -> Exchange {
+    tags().without("authorization").answer(401).header("www-authenticate", challenge)
 }
 
 fn repeating(secret: &str) -> String {
@@ -164,6 +168,39 @@ async fn detected_settings_of_another_client_are_no_leave_to_send_credentials() 
     }
     tls.finish();
     plain.finish();
+}
+
+#[tokio::test]
+async fn whoever_takes_the_fallback_for_their_own_choice_sends_credentials() {
+    let (server, _front, name) = unverified().await;
+    server.expect(root());
+    let found = quick().build().detect(&name).await.unwrap();
+    let request = RawRequest::new(Method::GET, "/v2/x")
+        .header(AUTHORIZATION, HeaderValue::from_static(BASIC));
+    let client = quick().settings(name.clone(), found.clone()).build();
+    let e = client.request(&name, request).await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unauthorized);
+
+    let mut chosen = found;
+    chosen.fallback = false;
+    let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
+    server.expect(refusal());
+    server.expect(tags().with("authorization", BASIC).body("{\"tags\":[]}"));
+    list(quick().settings(name.clone(), chosen).credentials(user), &name).await.unwrap();
+    server.finish();
+}
+
+#[tokio::test]
+async fn a_detected_registry_may_issue_its_own_anonymous_tokens() {
+    let (server, _front, name) = unverified().await;
+    let challenge = format!("Bearer realm=\"https://{name}/token\",service=\"s\"");
+    server.expect(root());
+    server.expect(refusal_with(challenge));
+    let token = "/token?service=s&scope=repository%3Aa%2Fb%3Apull";
+    server.expect(Exchange::new("GET", token).without("authorization").body("{\"token\":\"t\"}"));
+    server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
+    list(quick().default_settings(detect()), &name).await.unwrap();
+    server.finish();
 }
 
 #[tokio::test]
