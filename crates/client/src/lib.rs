@@ -185,9 +185,6 @@ pub use longshore_core::listing as layout_listing;
 #[cfg(feature = "registry")]
 pub use longshore_registry as registry;
 
-/// The keys and signatures of Docker schema 1.
-pub use longshore_core::{PublicKey, Signer, SigningKey, Verified};
-
 pub use auth::{Authentication, BasicUse, Inquiry, Looked, Opening, Scope, Token, TokenService};
 pub use certificate::{CertificateFolders, ClientCertificate, RootCertificates};
 pub use client::{Client, ClientBuilder};

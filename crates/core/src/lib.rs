@@ -90,8 +90,6 @@ pub use manifest::{
     Index, MANIFEST_LIMIT, Manifest, RawManifest, RootFs, Schema1, Schema1History, Schema1Layer,
     canonical_json,
 };
-#[cfg(feature = "signatures")]
-pub use manifest::{PublicKey, Signer, SigningKey, Verified};
 pub use media_type::MediaType;
 pub use memory::Memory;
 pub use namespaces::Namespaces;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use longshore::graph::Successors;
 use longshore::{Manifest, RawManifest, canonical_json};
+use longshore_legacy::schema1::VerifySignatures as _;
 use serde_json::Value;
 
 use super::texts;

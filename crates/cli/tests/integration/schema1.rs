@@ -141,7 +141,7 @@ fn sign_keeps_what_is_signed_and_takes_any_key() {
     assert_eq!(verified["signatures"][0]["keyId"], report["keyId"]);
     assert_eq!(verified["digest"], DIGEST);
 
-    let encrypted = include_str!("../../../core/src/manifest/schema1/jws/key/p256_aes256.pem");
+    let encrypted = include_str!("../../../legacy/src/schema1/jws/key/p256_aes256.pem");
     let (key, password) = (program.path("key.pem"), program.path("password"));
     std::fs::write(&key, encrypted).unwrap();
     let with_key = format!("manifest sign {file} -o {out} --key {}", key.display());

@@ -437,7 +437,7 @@ async fn an_entry_that_is_neither_manifest_nor_blob_is_missed_as_a_manifest() {
 #[tokio::test]
 async fn an_index_is_refused_by_a_store_that_calls_its_manifests_by_another_digest() {
     let source = Memory::new();
-    let signed = include_str!("../manifest/schema1/jws/vector/b.json");
+    let signed = include_str!("../manifest/schema1/signed.json");
     let signed = RawManifest::of(signed.into(), None).unwrap();
     let layer = Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"abc");
     source.push_blob(&layer, bytes::Bytes::from_static(b"abc").into()).await.unwrap();

@@ -23,8 +23,6 @@ pub use index::Index;
 pub(crate) use index::{is_attestation, missing};
 pub use raw::RawManifest;
 pub use schema1::{Ancestor, Schema1, Schema1History, Schema1Layer};
-#[cfg(feature = "signatures")]
-pub use schema1::{PublicKey, Signer, SigningKey, Verified};
 pub use view::Manifest;
 
 use crate::error::{Error, ErrorKind};

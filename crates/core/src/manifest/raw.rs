@@ -10,7 +10,7 @@ use super::shape::{Shape, told};
 use super::{Manifest, invalid, schema1};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Verifier};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 
 /// A manifest as its exact bytes, checked against its digest.
@@ -40,7 +40,7 @@ impl RawManifest {
             Err(e) if e.kind() == ErrorKind::DigestMismatch => {
                 let told = told(&bytes, media_type.clone());
                 let schema1 = told.is_ok_and(|(media_type, _)| media_type.is_schema1());
-                let payload = schema1.then(|| schema1::payload(&bytes)).flatten();
+                let payload = schema1.then(|| schema1::payload(&bytes).ok()).flatten();
                 if !payload.is_some_and(|payload| digest_matches(&payload, &digest)) {
                     return Err(e);
                 }
@@ -84,11 +84,23 @@ impl RawManifest {
             return self.clone();
         }
         match schema1::payload(&self.bytes) {
-            Some(payload) if !digest_matches(&payload, self.digest()) => {
+            Ok(payload) if !digest_matches(&payload, self.digest()) => {
                 self.called(Digest::sha256(&payload))
             }
             _ => self.clone(),
         }
+    }
+
+    /// What was signed of a schema 1 manifest: the document without its signatures, byte for byte. The
+    /// signatures are not checked.
+    ///
+    /// # Errors
+    /// [`Unverified`](ErrorKind::Unverified) if it is not signed, or says more than what is signed.
+    ///
+    /// Source: Docker image manifest version 2, schema 1, "Signed Manifests".
+    pub fn signed_payload(&self) -> Result<Bytes> {
+        let refused = |clause| Error::new(ErrorKind::Unverified).at(self.digest()).detail(clause);
+        schema1::payload(&self.bytes).map(Bytes::from).map_err(refused)
     }
 
     fn called(&self, digest: Digest) -> Self {

@@ -3,7 +3,8 @@
 use super::*;
 
 use bytes::Bytes;
-use longshore::{Digest, MediaType, RawManifest, SigningKey, Target as _, canonical_json};
+use longshore::{Digest, MediaType, RawManifest, Target as _, canonical_json};
+use longshore_legacy::schema1::{Sign as _, SigningKey, VerifySignatures as _};
 use serde_json::json;
 
 /// A manifest of one layer, as Python writes it.

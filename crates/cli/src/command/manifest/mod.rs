@@ -1,4 +1,6 @@
+#[cfg(feature = "legacy")]
 mod sign;
+#[cfg(feature = "legacy")]
 mod verify;
 
 use std::fmt;
@@ -27,8 +29,10 @@ pub(crate) enum Command {
     /// Validate a manifest file against its specification.
     Check(Check),
     /// Sign a Docker schema 1 manifest, and print it.
+    #[cfg(feature = "legacy")]
     Sign(sign::Arguments),
     /// Check the signatures of a Docker schema 1 manifest.
+    #[cfg(feature = "legacy")]
     Verify(verify::Arguments),
 }
 
@@ -98,7 +102,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Get(get) => self::get(context, get).await,
         Command::Put(put) => self::put(context, put).await,
         Command::Check(check) => self::check(context, check).await,
+        #[cfg(feature = "legacy")]
         Command::Sign(arguments) => sign::run(context, arguments).await,
+        #[cfg(feature = "legacy")]
         Command::Verify(arguments) => verify::run(context, arguments).await,
     }
 }

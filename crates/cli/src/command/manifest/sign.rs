@@ -2,9 +2,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use longshore::{
-    Error, ErrorKind, Manifest, Printable, RawManifest, Result, SigningKey, Tag, offload,
-};
+use longshore::{Error, ErrorKind, Manifest, Printable, RawManifest, Result, Tag, offload};
+use longshore_legacy::schema1::{Sign as _, SigningKey};
 use serde::Serialize;
 
 use crate::context::Context;

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use clap::Args;
 use longshore::{Printable, RawManifest, Result, offload};
+use longshore_legacy::schema1::VerifySignatures as _;
 use serde::Serialize;
 
 use crate::context::Context;

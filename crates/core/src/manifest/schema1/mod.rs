@@ -1,31 +1,16 @@
 //! Docker schema 1: manifests that carry their own signatures.
 //!
-//! Owns the parsed view, what was signed of a manifest (`payload`), and, with the feature
-//! `signatures`, the keys and signatures of Docker's libtrust. What a registry calls such a manifest
-//! is the digest of its payload, which is [`RawManifest`](super::RawManifest)'s to know.
+//! Owns the parsed view, and what was signed of a manifest (`payload`). What a registry calls such a
+//! manifest is the digest of its payload, which is [`RawManifest`](super::RawManifest)'s to know. The
+//! crate `longshore-legacy` checks and makes the signatures.
 
 mod ancestor;
-#[cfg(feature = "signatures")]
-mod crypto;
-#[cfg(feature = "signatures")]
-mod der;
-#[cfg(feature = "signatures")]
-mod jws;
-#[cfg(feature = "signatures")]
-mod key;
 mod payload;
-#[cfg(feature = "signatures")]
-mod pem;
-mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::ancestor::Ancestor;
-#[cfg(feature = "signatures")]
-pub use self::jws::{Signer, Verified};
-#[cfg(feature = "signatures")]
-pub use self::key::{PublicKey, SigningKey};
 pub(super) use self::payload::payload;
 use super::config::ImageConfig;
 use crate::digest::Digest;

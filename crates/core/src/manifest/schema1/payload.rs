@@ -1,29 +1,14 @@
 //! What was signed of a schema 1 manifest: the document without its signatures, byte for byte.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::text::from_base64url;
-
-/// A signed manifest, taken apart. Nothing in it has been checked but that it fits together.
-pub(super) struct Signed {
-    /// What was signed.
-    pub(super) payload: Vec<u8>,
-    /// At least one.
-    #[cfg(feature = "signatures")]
-    pub(super) signatures: Vec<Signature>,
-}
-
-/// One signature over the payload.
+/// One signature over the payload, as far as it says what it signs.
 #[derive(Deserialize)]
-pub(super) struct Signature {
-    #[cfg(feature = "signatures")]
-    #[serde(default)]
-    pub(super) header: Value,
-    #[cfg(feature = "signatures")]
-    #[serde(default)]
-    pub(super) signature: String,
-    pub(super) protected: String,
+struct Signature {
+    protected: String,
 }
 
 /// How the payload is found in the signed text.
@@ -36,23 +21,16 @@ struct Format {
     format_tail: String,
 }
 
-/// What was signed of a manifest; `None` if it is not signed, or does not fit together.
+/// Finds what was signed of a manifest. The signatures themselves are not checked.
 ///
-/// The signatures themselves are not checked.
-pub(in super::super) fn payload(manifest: &[u8]) -> Option<Vec<u8>> {
-    signed(manifest).ok().map(|signed| signed.payload)
-}
-
-/// Takes a signed manifest apart.
-///
-/// One that says anything but its payload and signatures is refused: neither signature nor digest
+/// A manifest that says anything but its payload and signatures is refused: neither signature nor digest
 /// would cover that.
 ///
 /// Source: Docker image manifest version 2, schema 1, "Signed Manifests"; libtrust, `jsonsign.go`.
 ///
 /// # Errors
-/// A clause that says what does not fit.
-pub(super) fn signed(manifest: &[u8]) -> Result<Signed, &'static str> {
+/// A clause that says why nothing is signed, or what does not fit.
+pub(in super::super) fn payload(manifest: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut document: Map<String, Value> =
         serde_json::from_slice(manifest).map_err(|_| "it is not a JSON object")?;
     if document.get("schemaVersion").and_then(Value::as_u64) != Some(1) {
@@ -74,11 +52,7 @@ pub(super) fn signed(manifest: &[u8]) -> Result<Signed, &'static str> {
     if said != document {
         return Err("it says more than what is signed, or something else");
     }
-    Ok(Signed {
-        payload,
-        #[cfg(feature = "signatures")]
-        signatures,
-    })
+    Ok(payload)
 }
 
 impl Format {
@@ -95,16 +69,20 @@ fn format(protected: &str) -> Result<Format, &'static str> {
     serde_json::from_slice(&bytes).map_err(|_| "a protected header says not what is signed")
 }
 
+/// Reads base64url; padding is not written, and not minded.
+fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::schema1::text::to_base64url;
 
     const PAYLOAD: &str = "{\n   \"schemaVersion\": 1,\n   \"fsLayers\": []\n}";
 
     fn signature(length: usize, tail: &str) -> String {
         let format = format!("{{\"formatLength\":{length},\"formatTail\":\"{tail}\"}}");
-        format!("{{\"protected\":\"{}\"}}", to_base64url(format))
+        format!("{{\"protected\":\"{}\"}}", URL_SAFE_NO_PAD.encode(format))
     }
 
     fn document(signatures: &[String], more: &str) -> String {
@@ -138,7 +116,7 @@ mod tests {
             (one.replace("Version\": 1", "Version\": 2"), "not schema 1"),
             (String::new(), "not a JSON"),
         ] {
-            let clause = signed(bad.as_bytes()).err().unwrap_or_else(|| panic!("took {bad}"));
+            let clause = payload(bad.as_bytes()).err().unwrap_or_else(|| panic!("took {bad}"));
             assert!(clause.contains(word), "{bad}: {clause}");
         }
     }

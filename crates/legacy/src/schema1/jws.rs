@@ -3,18 +3,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::Serialize;
+use longshore::{
+    Digest, Error, ErrorKind, Manifest, MediaType, Printable, RawManifest, Result, Schema1,
+};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::key::{PublicKey, SigningKey};
-use super::payload::{Signature, signed};
 use super::text::{from_base64url, to_base64url};
-use super::{Schema1, payload};
-use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::RawManifest;
-use crate::media_type::MediaType;
-use crate::printable::Printable;
 
 /// A schema 1 manifest whose signatures are good.
 #[derive(Clone, Debug)]
@@ -38,7 +34,8 @@ pub struct Signer {
     pub algorithm: String,
 }
 
-impl RawManifest {
+/// Checks signatures. Implemented for [`RawManifest`].
+pub trait VerifySignatures {
     /// Checks the signatures of a schema 1 manifest, every one of them.
     ///
     /// ES256, ES384, RS256, RS384 and RS512 with the key in the signature's header are checked.
@@ -48,66 +45,94 @@ impl RawManifest {
     /// [`Unverified`](ErrorKind::Unverified): which signature, and what is wrong.
     ///
     /// Source: Docker image manifest version 2, schema 1, "Signed Manifests"; RFC 7515.
-    pub fn verify_signatures(&self) -> Result<Verified> {
-        let refused = |clause: &str| {
-            Error::new(ErrorKind::Unverified).at(self.digest()).detail(clause.to_owned())
-        };
-        let signed = signed(self.bytes()).map_err(refused)?;
-        // Each is over all of the payload: thousands over megabytes would take minutes.
-        if signed.signatures.len() > SIGNATURE_LIMIT {
-            return Err(refused(&format!("it has more than {SIGNATURE_LIMIT} signatures")));
-        }
-        let mut signers = Vec::new();
-        for (i, signature) in signed.signatures.iter().enumerate() {
-            let signer = check(signature, &signed.payload);
-            signers.push(signer.map_err(|e| refused(&format!("signature {} {e}", i + 1)))?);
-        }
-        let digest = Digest::sha256(&signed.payload);
-        Ok(Verified { payload: signed.payload.into(), digest, signers })
-    }
+    fn verify_signatures(&self) -> Result<Verified>;
+}
 
-    /// The same schema 1 manifest, signed with this key in place of the signatures it has.
+/// Signs schema 1 manifests: a [`RawManifest`], or a [`Schema1`] document that was edited.
+pub trait Sign {
+    /// The same manifest, signed with this key in place of the signatures it has.
     ///
-    /// What is signed keeps its bytes, so its digest stays. The signature goes where libtrust puts it:
-    /// before the end of the document, indented as the rest is.
+    /// What is signed of a [`RawManifest`] keeps its bytes, so its digest stays; a [`Schema1`] is written
+    /// anew. The signature goes where libtrust puts it: before the end of the document, indented as
+    /// the rest is.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if it is not schema 1, or the key is too weak to sign;
     /// [`Invalid`](ErrorKind::Invalid) if it is one and broken.
     ///
     /// Source: libtrust, `jsonsign.go`.
-    pub fn sign(&self, key: &SigningKey) -> Result<Self> {
-        let super::super::Manifest::Schema1(schema1) = self.parse()? else {
-            let error = Error::new(ErrorKind::Unsupported).at(self.digest());
-            return Err(error.detail(format!("{} has no signatures", self.media_type())));
-        };
-        let payload = match payload(self.bytes()) {
-            Some(payload) => payload,
-            None if schema1.signatures.is_empty() && !has_signatures(self.bytes()) => {
-                self.bytes().to_vec()
-            }
-            None => schema1.payload()?,
-        };
-        Self::of(embed(&payload, key)?.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
+    fn sign(&self, key: &SigningKey) -> Result<RawManifest>;
+}
+
+impl VerifySignatures for RawManifest {
+    fn verify_signatures(&self) -> Result<Verified> {
+        let refused =
+            |clause: String| Error::new(ErrorKind::Unverified).at(self.digest()).detail(clause);
+        let payload = self.signed_payload()?;
+        let Signatures { signatures } = serde_json::from_slice(self.bytes())
+            .map_err(|_| refused("its signatures are unreadable".to_owned()))?;
+        // Each is over all of the payload: thousands over megabytes would take minutes.
+        if signatures.len() > SIGNATURE_LIMIT {
+            return Err(refused(format!("it has more than {SIGNATURE_LIMIT} signatures")));
+        }
+        let mut signers = Vec::new();
+        for (i, signature) in signatures.iter().enumerate() {
+            let signer = check(signature, &payload);
+            signers.push(signer.map_err(|e| refused(format!("signature {} {e}", i + 1)))?);
+        }
+        let digest = Digest::sha256(&payload);
+        Ok(Verified { payload, digest, signers })
     }
 }
 
-impl Schema1 {
-    /// The signed manifest of this document, an edited one say: written anew, its old signatures left
-    /// out, signed with this key.
-    ///
-    /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the key is too weak to sign.
-    pub fn sign(&self, key: &SigningKey) -> Result<RawManifest> {
-        let signed = embed(&self.payload()?, key)?;
-        RawManifest::of(signed.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
+impl Sign for RawManifest {
+    fn sign(&self, key: &SigningKey) -> Result<RawManifest> {
+        let Manifest::Schema1(schema1) = self.parse()? else {
+            let error = Error::new(ErrorKind::Unsupported).at(self.digest());
+            return Err(error.detail(format!("{} has no signatures", self.media_type())));
+        };
+        let payload = match self.signed_payload() {
+            Ok(payload) => payload.to_vec(),
+            Err(_) if schema1.signatures.is_empty() && !has_signatures(self.bytes()) => {
+                self.bytes().to_vec()
+            }
+            Err(_) => unsigned(schema1)?,
+        };
+        signed(&payload, key)
     }
+}
 
-    /// The document without signatures, indented by three spaces as Docker does.
-    fn payload(&self) -> Result<Vec<u8>> {
-        let unsigned = Self { signatures: Vec::new(), ..self.clone() };
-        pretty(&unsigned, "", GO_INDENT)
+impl Sign for Schema1 {
+    fn sign(&self, key: &SigningKey) -> Result<RawManifest> {
+        signed(&unsigned(self)?, key)
     }
+}
+
+/// A manifest's signatures.
+#[derive(Deserialize)]
+struct Signatures {
+    signatures: Vec<Signature>,
+}
+
+/// One signature over the payload.
+#[derive(Deserialize)]
+struct Signature {
+    #[serde(default)]
+    header: Value,
+    #[serde(default)]
+    signature: String,
+    protected: String,
+}
+
+/// The signed manifest of a payload.
+fn signed(payload: &[u8], key: &SigningKey) -> Result<RawManifest> {
+    RawManifest::of(embed(payload, key)?.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
+}
+
+/// The document without signatures, indented by three spaces as Docker does.
+fn unsigned(document: &Schema1) -> Result<Vec<u8>> {
+    let unsigned = Schema1 { signatures: Vec::new(), ..document.clone() };
+    pretty(&unsigned, "", GO_INDENT)
 }
 
 fn has_signatures(document: &[u8]) -> bool {

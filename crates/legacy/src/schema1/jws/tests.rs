@@ -1,7 +1,7 @@
 use super::*;
 
 const A: &str = include_str!("vector/a.json");
-const B: &str = include_str!("vector/b.json");
+const B: &str = include_str!("../../../../core/src/manifest/schema1/signed.json");
 const C: &str = include_str!("vector/c.json");
 const P256: &str = include_str!("key/p256.pem");
 const P256_ID: &str = "TIP5:NSTB:WH2C:JMZZ:KXP7:ZRUZ:6GPT:CMAP:WF32:DHSJ:7CSZ:7MQE";
@@ -140,7 +140,7 @@ fn the_example_of_the_specification_does_not_verify() {
     let text = text.replace(&protected, "protected");
     let manifest = manifest(&text);
     let schema1 = manifest.parse().unwrap();
-    assert!(matches!(schema1, crate::Manifest::Schema1(s) if s.signatures.len() == 1));
+    assert!(matches!(schema1, Manifest::Schema1(s) if s.signatures.len() == 1));
     assert!(refusal(&text).contains("protected header"));
 }
 
@@ -151,7 +151,7 @@ fn a_placeholder_is_read_and_refused() {
         "history":[{"v1Compatibility":"{}"}],
         "signatures":[{"header":{},"signature":"signature","protected":"protected"}]}"#;
     let manifest = manifest(dreg);
-    let crate::Manifest::Schema1(schema1) = manifest.parse().unwrap() else { panic!("legacy") };
+    let Manifest::Schema1(schema1) = manifest.parse().unwrap() else { panic!("legacy") };
     assert_eq!((schema1.name.as_str(), schema1.tag.as_str()), ("testns/testrepo", "2021"));
     assert_eq!(*manifest.digest(), Digest::sha256(dreg.as_bytes()));
     assert!(refusal(dreg).contains("protected header"));
@@ -183,7 +183,7 @@ fn what_is_signed_keeps_its_bytes() {
 fn an_edited_document_is_signed_anew() {
     let key = SigningKey::generate().unwrap();
     let original = manifest(A);
-    let crate::Manifest::Schema1(schema1) = original.parse().unwrap() else { panic!() };
+    let Manifest::Schema1(schema1) = original.parse().unwrap() else { panic!() };
     let mut schema1 = schema1.clone();
     assert_eq!(schema1.config().unwrap().platform.to_string(), "linux/amd64");
     schema1.tag = "t2".to_owned();

@@ -9,7 +9,6 @@ pub(super) fn from_base64url(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Writes base64url, unpadded.
-#[cfg(any(test, feature = "signatures"))]
 pub(super) fn to_base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use longshore::{Error, ErrorKind, Printable, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,8 +10,6 @@ use super::crypto::{Curve, Hash, Signer, rsa_verifies, sha256};
 use super::der::{self, Der, OBJECT, SEQUENCE};
 use super::pem::{self, EC, P256, P384, Parts, RSA};
 use super::text::{from_base64url, to_base64url};
-use crate::error::{Error, ErrorKind, Result};
-use crate::printable::Printable;
 
 /// A private key that signs schema 1 manifests: EC on P-256 or P-384, or RSA.
 pub struct SigningKey {

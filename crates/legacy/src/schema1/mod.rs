@@ -1,0 +1,26 @@
+//! The signatures of Docker schema 1 manifests, and the keys that make them, as Docker's libtrust has
+//! both.
+//!
+//! Reading such manifests, and finding what was signed of them, is the business of `longshore`.
+//!
+//! ```
+//! use longshore::RawManifest;
+//! use longshore_legacy::schema1::{Sign as _, SigningKey, VerifySignatures as _};
+//!
+//! let document = r#"{"schemaVersion":1,"name":"a/b","tag":"v1","fsLayers":[]}"#;
+//! let signed = RawManifest::of(document.into(), None)?.sign(&SigningKey::generate()?)?;
+//! let verified = signed.verify_signatures()?;
+//! assert_eq!(verified.payload, document);
+//! assert_eq!(verified.digest, *signed.digest());
+//! # Ok::<(), longshore::Error>(())
+//! ```
+
+mod crypto;
+mod der;
+mod jws;
+mod key;
+mod pem;
+mod text;
+
+pub use self::jws::{Sign, Signer, Verified, VerifySignatures};
+pub use self::key::{PublicKey, SigningKey};
