@@ -17,14 +17,14 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// What this process was called with.
+    /// Parses the arguments of this process.
     pub(crate) fn of_process() -> Result<Self, clap::Error> {
         let matches = help::laid_out(Self::command()).try_get_matches()?;
         Self::from_arg_matches(&matches)
     }
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the repositories of a registry.

@@ -1,4 +1,4 @@
-//! Options that say who to be and how to authenticate, for every registry or for one.
+//! Options for identity and authentication, for all registries or for one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use longshore::{
 
 use crate::given::Given;
 
-/// Options that say how to authenticate.
+/// Authentication options.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options for credentials")]
 pub(crate) struct AuthenticationOptions {
@@ -57,7 +57,7 @@ pub(crate) struct AuthenticationOptions {
 }
 
 impl AuthenticationOptions {
-    /// A client that authenticates like this.
+    /// Applies these options to a client builder.
     pub(crate) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
         let mut every = Authentication::default();
         for Basic(way) in
@@ -89,7 +89,7 @@ impl AuthenticationOptions {
     }
 }
 
-/// A value for one registry or for every one; nothing, where a variable is empty.
+/// A value for one registry or for all; `None` if the environment variable is empty.
 #[derive(Clone, Debug)]
 struct For<T> {
     registry: Option<RegistryName>,
@@ -102,7 +102,7 @@ impl<T> For<T> {
     }
 }
 
-/// A value that may hold for every registry, or must name one.
+/// A value that may apply to all registries, or must name one.
 trait Value: FromStr<Err = Error> {
     const NEEDS_REGISTRY: bool;
 }
@@ -123,7 +123,7 @@ impl<T: Value> FromStr for For<T> {
     }
 }
 
-/// When a password may go to a registry, as a change of its settings.
+/// When a password may be sent to a registry, as a change to its settings.
 #[derive(Clone, Copy, Debug)]
 struct Basic(fn(&mut Authentication));
 

@@ -1,27 +1,27 @@
-//! What short names leave out on this machine: the environment says, and is read once.
+//! Defaults for the missing parts of short names, read once from the environment.
 
 use std::sync::LazyLock;
 
 use longshore::{Defaults, Location, ParseError, Reference, Repository, Tag};
 
-/// Reads a reference as a user types it.
+/// Parses a reference as typed by a user.
 pub(crate) fn reference(text: &str) -> Result<Reference, ParseError> {
     defaults()?.parse(text)
 }
 
-/// Reads a repository as a user types it.
+/// Parses a repository as typed by a user.
 pub(crate) fn repository(text: &str) -> Result<Repository, ParseError> {
     defaults()?.repository(text)
 }
 
-/// Reads a location as a user types it.
+/// Parses a location as typed by a user.
 pub(crate) fn location(text: &str) -> Result<Location, ParseError> {
     Location::parse_with(text, defaults()?)
 }
 
-/// The tag of an image at a registry that has neither tag nor digest.
+/// Returns the default tag of an image at a registry without tag or digest.
 pub(crate) fn tag() -> Tag {
-    // Where the environment is wrong, no name could be read.
+    // If the environment is invalid, parsing a name has already failed.
     defaults().map_or_else(|_| Tag::latest(), |defaults| defaults.tag.clone())
 }
 

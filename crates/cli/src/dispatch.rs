@@ -1,4 +1,4 @@
-//! From a parsed command line to the command that carries it out.
+//! Runs the command of a parsed command line.
 
 use longshore::Result;
 
@@ -6,7 +6,7 @@ use crate::arguments::Command;
 use crate::command;
 use crate::context::Context;
 
-/// Carries out a command.
+/// Runs a command.
 pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
     match what {
         Command::Catalog(arguments) => command::catalog::run(context, arguments).await,

@@ -2,10 +2,10 @@
 
 use longshore::{Error, ErrorKind};
 
-/// The command's answer is no, or part of the work is not done.
+/// The command's answer is no, or the work is incomplete.
 pub(crate) const NEGATIVE: u8 = 1;
 
-/// The exit code of an error.
+/// Returns the exit code of an error.
 ///
 /// 1 negative or partial · 2 usage · 3 not found · 4 unauthorized or denied · 5 network, timeout,
 /// rate limit · 6 conflict · 7 content did not verify · 130 interrupted.
@@ -22,19 +22,19 @@ pub(crate) fn code(error: &Error) -> u8 {
         | ErrorKind::Protocol => 5,
         ErrorKind::Conflict | ErrorKind::AlreadyExists => 6,
         ErrorKind::DigestMismatch | ErrorKind::SizeMismatch | ErrorKind::Unverified => 7,
-        // What shells say of a program that Ctrl-C ended.
+        // Shells use this code for a program ended by Ctrl-C.
         ErrorKind::Canceled if is_interrupt(error) => 130,
         ErrorKind::Invalid if is_usage(error) => 2,
         _ => NEGATIVE,
     }
 }
 
-/// An error of which everything has been told, to end with this code.
+/// Makes an error that was already printed, with this exit code.
 pub(crate) fn told(code: u8) -> Error {
     Error::new(ErrorKind::Invalid).with_source(Told(code))
 }
 
-/// Whether everything has been told of an error.
+/// Returns true if an error was already printed.
 pub(crate) fn is_told(error: &Error) -> bool {
     told_code(error).is_some()
 }
@@ -54,12 +54,12 @@ impl std::fmt::Display for Told {
 
 impl std::error::Error for Told {}
 
-/// Whether it is that the user interrupted the program.
+/// Returns true if the user interrupted the program.
 pub(crate) fn is_interrupt(error: &Error) -> bool {
     error.kind() == ErrorKind::Canceled && error.thing().is_none()
 }
 
-/// Whether the invalid thing is what the user typed, not what a store sent.
+/// Returns true if the invalid input came from the user, not from a store.
 fn is_usage(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|e| e.is::<longshore::ParseError>())
 }

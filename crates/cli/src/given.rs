@@ -1,6 +1,6 @@
 //! Values that may be empty.
 
-/// A value, or nothing: an environment variable that is empty is one that is not set.
+/// An optional value: an empty environment variable counts as unset.
 #[derive(Clone, Debug)]
 pub(crate) struct Given<T>(pub(crate) Option<T>);
 

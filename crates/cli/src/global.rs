@@ -1,4 +1,4 @@
-//! The options that every command has.
+//! Options of every command.
 
 use clap::Args;
 

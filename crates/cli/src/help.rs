@@ -1,17 +1,17 @@
-//! How the program's help is laid out: the commands under headings, by what they are for, and in the
-//! short help (`-h`) no options but a command's own and those that every person needs.
+//! Lays out the help: groups the commands under headings, and limits the short help (`-h`) to a
+//! command's own options and the most common ones.
 
 use std::fmt::Write as _;
 
 use clap::{Arg, Command};
 
-/// The program with its help laid out.
+/// Lays out the help of the program.
 pub(crate) fn laid_out(program: Command) -> Command {
     let template = format!("{HEAD}{}{FOOT}", list(&program));
     program
         .help_template(template)
         .mut_subcommands(|command| {
-            // The last group is clap's own list, as it adds `help` to it.
+            // clap prints the last group itself, because it adds `help` to it.
             let listed = LAST.contains(&command.get_name());
             command.hide(!listed)
         })
@@ -22,12 +22,12 @@ pub(crate) fn laid_out(program: Command) -> Command {
         })
 }
 
-/// Whether an option is only in the long help: there are dozens about registries and credentials.
+/// Returns true for options of the long help only: dozens concern registries and credentials.
 fn is_rare(arg: &Arg) -> bool {
     arg.get_help_heading().is_some_and(|heading| heading.starts_with("Options for "))
 }
 
-/// The commands of each group, with what is said of them.
+/// Lists the commands of each group with their descriptions.
 fn list(program: &Command) -> String {
     let width = program.get_subcommands().map(|command| command.get_name().len()).max();
     let width = width.unwrap_or_default();
@@ -43,7 +43,7 @@ fn list(program: &Command) -> String {
     list
 }
 
-/// Every command, in the group where someone would look for it.
+/// Every command, in the group where users look for it.
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Inspect",

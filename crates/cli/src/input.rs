@@ -1,13 +1,13 @@
-//! Standard input, where a command takes it for a file.
+//! Standard input as a file.
 
 use std::path::Path;
 
 use longshore::{Error, ErrorKind, ParseError, Result, offload};
 use tempfile::NamedTempFile;
 
-/// Standard input in a file, which goes when it is dropped, also while input is waited for.
+/// Spools standard input to a temporary file, removed on drop, even while waiting for input.
 ///
-/// It comes once, and what is sent must be known before: its digest, and what it unpacks to.
+/// Standard input can be read only once, and an upload needs its digest and unpacked digest first.
 pub(crate) async fn spool() -> Result<NamedTempFile> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
     let spooled = NamedTempFile::new().map_err(at)?;
@@ -16,10 +16,10 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     Ok(spooled)
 }
 
-/// Refuses `-` among files more than once: standard input can be read only once, and is empty after that.
+/// Refuses `-` more than once among files, because standard input can be read only once.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it is there twice.
+/// [`Invalid`](ErrorKind::Invalid) if `-` is given twice.
 pub(crate) fn once<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<(), ParseError> {
     match files.into_iter().filter(|file| *file == Path::new("-")).count() {
         0 | 1 => Ok(()),

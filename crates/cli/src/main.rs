@@ -1,7 +1,7 @@
 //! The program `longshore`: load and unload container images and other OCI artifacts.
 //!
-//! `main` parses the command line, builds a context, carries one command out, prints the error
-//! chain once, and exits. stdout is data, stderr is talk.
+//! `main` parses the command line, builds a context, runs one command, prints the error chain once,
+//! and exits. Data goes to stdout, messages to stderr.
 
 mod arguments;
 mod authentication;
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let verbose = arguments.global.verbose > 0;
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough: that is how `| head` ends.
+        // The reader of the output has closed it, as `| head` does.
         Err(e) if output::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             if !exit::is_told(&e) {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The same, quoting what was typed so that it steers no terminal and shows no password.
+/// Escapes the quoted input, so that it cannot control a terminal, and hides passwords in it.
 fn printable(mut error: clap::Error) -> clap::Error {
     let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
     let is_secret = argument.is_some_and(|text| SECRET.iter().any(|name| text.starts_with(name)));
@@ -65,15 +65,15 @@ fn printable(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Options whose values may hold a password, in whatever form.
+/// Options whose values may contain a password, in any form.
 const SECRET: [&str; 2] = ["--header", "--token-service"];
 
 fn run(arguments: Arguments) -> Result<()> {
     log(&arguments.global);
     let runtime = runtime(&arguments.command)
         .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
-    // A server ends by itself when it is told to, after what it is doing. Who is asked whether to
-    // remove something has nothing to clear away, and is best let go by the system at once.
+    // A server handles signals itself and finishes its requests first. A confirmation prompt has
+    // nothing to clean up, so the system may end the process at once.
     let ends_alone = matches!(arguments.command, Command::Serve(_) | Command::Rm(_));
     let serves = matches!(arguments.command, Command::Serve(_));
     let timeout = arguments.global.network.timeout().filter(|_| !serves);
@@ -81,7 +81,7 @@ fn run(arguments: Arguments) -> Result<()> {
         let context = Context::new(arguments.global);
         let work = dispatch::run(&context, arguments.command);
         let result = tokio::select! {
-            // First, so that whatever waits for input can be told to end.
+            // Checked first, so that a command waiting for input can be interrupted.
             biased;
             () = signal::told_to_end(), if !ends_alone => Err(Error::new(ErrorKind::Canceled)),
             error = too_late(timeout) => Err(error),
@@ -92,12 +92,12 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         result
     });
-    // Stopped transfers clear away what they were writing; input that does not end is left.
+    // Stopped transfers remove their partial files; a read of endless input is abandoned.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
 }
 
-/// Comes when the time for the whole command is over, if it has an end.
+/// Returns an error when the time limit of the command has passed; without a limit, never.
 async fn too_late(timeout: Option<std::time::Duration>) -> Error {
     let Some(timeout) = timeout else { return std::future::pending().await };
     tokio::time::sleep(timeout).await;
@@ -105,12 +105,12 @@ async fn too_late(timeout: Option<std::time::Duration>) -> Error {
     Error::new(ErrorKind::Timeout).detail(clause)
 }
 
-/// A third of a second: for uploads given up to be canceled at their registries.
+/// 300 ms: for canceling abandoned uploads at their registries.
 const GIVING_UP: std::time::Duration = std::time::Duration::from_millis(300);
-/// Two seconds: files are removed in milliseconds.
+/// Two seconds: removing files takes milliseconds.
 const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// One thread for a question, all of them for content: threads cost start-up time.
+/// Uses one thread for queries and all of them for content: threads cost start-up time.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     match command {
         Command::Copy(_)
@@ -122,9 +122,9 @@ fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     }
 }
 
-/// Sends what the libraries say to stderr: a log where one was asked for, else warnings for people.
+/// Sends library messages to stderr: a log if requested, else warnings for users.
 fn log(global: &Global) {
-    // Empty, it is not set.
+    // An empty variable counts as unset.
     let set = std::env::var("LONGSHORE_LOG").ok().filter(|set| !set.is_empty());
     let set = set.and_then(|set| EnvFilter::try_new(set).ok());
     let level = match global.verbose {

@@ -1,7 +1,7 @@
-//! Messages for people, on stderr: errors, warnings, waits and questions.
+//! Messages for users, on stderr: errors, warnings, waits and questions.
 //!
-//! Owns the lines on stderr, and keeps them apart from progress bars; logs of `-v` go there directly.
-//! Commands call it, and warnings and waits of the libraries arrive through [`Event`].
+//! Owns the lines on stderr and keeps them apart from progress bars; `-v` logs go to stderr
+//! directly. Commands call it, and warnings and waits of the libraries arrive through [`Event`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar};
 use longshore::{Error, ErrorKind, Printable, Result};
 
-/// Says something to the person: on stderr, in one line.
+/// Prints a line to stderr.
 pub(crate) fn say(line: impl fmt::Display) {
     talk(format_args!("{line}\n"));
 }
 
-/// Prints an error with its causes, once, and what to do about it.
+/// Prints an error once, with its causes and its hint.
 ///
-/// An error of a connection tells its innermost reason itself: what the HTTP library says on the way
-/// there is shown with `-v` only.
+/// A connection error states its innermost reason; the messages of the HTTP library in between are
+/// shown only with `-v`.
 pub(crate) fn error(error: &Error, verbose: bool) {
     say(format_args!("longshore: {error}"));
     let (mut source, mut is_told) = (std::error::Error::source(error), tells_its_reason(error));
@@ -45,7 +45,7 @@ fn tells_its_reason(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout)
 }
 
-/// Warns the person, once in the life of the process for each text.
+/// Prints a warning, once per process for each text.
 pub(crate) fn warn(text: impl fmt::Display) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text = text.to_string();
@@ -59,13 +59,13 @@ pub(crate) fn warn(text: impl fmt::Display) {
     }
 }
 
-/// Warns the person, each time: of what may come, go and come again.
+/// Prints a warning every time, for conditions that can recur.
 pub(crate) fn warn_again(text: impl fmt::Display) {
     say(format_args!("longshore: warning: {}", Printable(&text.to_string())));
 }
 
-/// Tells the person of a wait. Several at once for the same thing, such as the blobs of an image, are
-/// one to a person: the same line comes again only after a while.
+/// Reports a wait. Concurrent waits for the same thing, such as the blobs of an image, are reported
+/// once: the same line is repeated only after a while.
 fn wait(text: &str, in_json: bool) {
     static TOLD: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,14 +79,14 @@ fn wait(text: &str, in_json: bool) {
     }
 }
 
-/// What the libraries say, an event a write, on its way to the person.
+/// A library event on its way to the user, one write per event.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Told once.
+    /// Printed once.
     Warning,
-    /// Told as an event of JSON where those are asked for.
+    /// Printed as a JSON event if JSON events were requested.
     Wait { in_json: bool },
-    /// Told each time: a server fails more than once.
+    /// Printed every time: a server can fail more than once.
     Failure,
 }
 
@@ -106,7 +106,7 @@ impl io::Write for Event {
     }
 }
 
-/// Asks a yes-or-no question on the terminal; no, where there is none.
+/// Asks a yes-or-no question on the terminal; returns false without a terminal.
 pub(crate) fn confirm(question: &str) -> bool {
     if !io::stdin().is_terminal() {
         return false;
@@ -127,17 +127,17 @@ pub(crate) fn ask(question: &str) -> Result<String> {
     Ok(answer.trim().to_owned())
 }
 
-/// Writes to stderr, above what bars are there. That nobody listens is no reason to stop.
+/// Writes to stderr, above any progress bars. A closed stderr is not an error.
 pub(crate) fn talk(words: fmt::Arguments<'_>) {
-    // In one piece, so that it stays one beside what others write.
+    // One write, so that output of other processes does not split it.
     let words = words.to_string();
     let write = || drop(io::stderr().write_all(words.as_bytes()));
     let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     bars.map_or_else(write, |bars| bars.suspend(write));
 }
 
-/// Bars on the terminal, which make room for lines as long as this is there: afterwards they are
-/// lines like any other.
+/// Progress bars on the terminal. Lines are printed above them while this value exists; after that,
+/// the bars are ordinary lines.
 #[derive(Debug)]
 pub(crate) struct LiveBars(MultiProgress);
 
@@ -159,11 +159,11 @@ impl Drop for LiveBars {
     }
 }
 
-/// 1,000 warnings are kept, so that a server's do not add up for ever.
+/// At most 1,000 warnings are remembered, so that memory stays bounded in a server.
 const WARNINGS_KEPT: usize = 1000;
 
-/// Half a minute: whoever reads a line knows it for that long.
+/// 30 seconds: the user has just read the line.
 const WAIT_AGAIN: Duration = Duration::from_secs(30);
 
-/// The bars that are there now: a command shows one set of them at a time.
+/// The current bars: a command shows one set at a time.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);

@@ -1,4 +1,4 @@
-//! The options that say how registries are reached, and the client they make.
+//! Options for reaching registries, and the client that they configure.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use longshore::{
 
 use crate::given::Given;
 
-/// Options of every command that asks registries.
+/// Options of every command that contacts registries.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options for reaching registries")]
 pub(crate) struct Network {
@@ -129,12 +129,12 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// The time for the whole command, where it has an end.
+    /// Returns the time limit of the whole command, if any.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         one(self.timeout.as_ref()).map(|time| time.0)
     }
 
-    /// A client's settings.
+    /// Returns a client builder with these settings.
     pub(crate) fn builder(&self) -> Result<ClientBuilder> {
         let mut settings = Settings::default();
         for scheme in all(&self.scheme) {
@@ -215,7 +215,7 @@ impl Network {
     }
 }
 
-/// The settings of every registry, and of single ones.
+/// The default settings, and those of single registries.
 #[derive(Default)]
 struct Settings {
     every: RegistrySettings,
@@ -251,7 +251,7 @@ fn in_file(path: &Path, error: Error) -> Error {
     Error::new(error.kind()).at(path.display()).with_source(error)
 }
 
-/// A value for every registry, or for one: `[REGISTRY=]VALUE`.
+/// A value for all registries, or for one: `[REGISTRY=]VALUE`.
 #[derive(Clone, Debug)]
 struct ForRegistry<T> {
     registry: Option<RegistryName>,
@@ -270,7 +270,7 @@ impl<T: FromStr<Err = ParseError>> FromStr for ForRegistry<T> {
     }
 }
 
-/// A file's path.
+/// The path of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct File(PathBuf);
 
@@ -285,7 +285,7 @@ impl FromStr for File {
     }
 }
 
-/// `CERT,KEY`.
+/// A client certificate and its key: `CERT,KEY`.
 #[derive(Clone, Debug)]
 struct CertificateAndKey(PathBuf, PathBuf);
 
@@ -302,7 +302,7 @@ impl FromStr for CertificateAndKey {
     }
 }
 
-/// A registry's URL without a login, which would be seen by everybody on the machine.
+/// A registry's URL without a login, which every user of the machine could see.
 #[derive(Clone, Debug)]
 struct BaseUrl(RegistryUrl);
 
@@ -321,7 +321,7 @@ impl FromStr for BaseUrl {
     }
 }
 
-/// A proxy, or that there is none.
+/// A proxy, or none.
 #[derive(Clone, Debug)]
 struct Through(Option<Proxy>);
 
@@ -333,7 +333,7 @@ impl FromStr for Through {
     }
 }
 
-/// A time: a number with `ms`, `s`, `m` or `h` behind it; seconds without.
+/// A duration: a number with `ms`, `s`, `m` or `h`, or in seconds without a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Time(Duration);
 

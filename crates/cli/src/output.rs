@@ -1,7 +1,7 @@
 //! Results, on standard output.
 //!
-//! Owns the choice between text and JSON, and the only writes to stdout. Escapes foreign text on a
-//! terminal. Messages for people are in [`message`](crate::message).
+//! Owns the choice between text and JSON, and all writes to stdout. Escapes untrusted text on a
+//! terminal. [`message`](crate::message) prints messages for users.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,17 +14,17 @@ use serde::Serialize;
 
 use crate::message::{say, talk};
 
-/// A result that can be shown both ways.
+/// A result that can be shown as text and as JSON.
 pub(crate) trait Report: Serialize {
-    /// Writes it for a person, each line ended.
+    /// Writes the result as text, each line ended.
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 }
 
-/// How results are shown.
+/// The output format and destination of results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
-    /// Whether stdout is taken by data, so that results go to stderr.
+    /// True if data goes to stdout, so that results go to stderr.
     aside: bool,
 }
 
@@ -33,7 +33,7 @@ impl Output {
         Self { json, aside: false }
     }
 
-    /// The same, with results on stderr: what goes to stdout is an archive.
+    /// Returns this output with results on stderr, because an archive goes to stdout.
     pub(crate) fn aside(self) -> Self {
         Self { aside: true, ..self }
     }
@@ -53,7 +53,7 @@ impl Output {
         write(shown.as_bytes())
     }
 
-    /// Tells what was changed: a person in lines on stderr, a program in JSON on stdout.
+    /// Reports a change: as lines on stderr, or as JSON on stdout.
     pub(crate) fn changed(self, told: impl fmt::Display, change: &impl Serialize) -> Result<()> {
         if self.json {
             return json(change);
@@ -62,7 +62,7 @@ impl Output {
         Ok(())
     }
 
-    /// Shows one field of a JSON document: a text as it is, anything else as JSON.
+    /// Prints one field of a JSON document: a string as plain text, anything else as JSON.
     pub(crate) fn field(self, document: &[u8], place: &str) -> Result<()> {
         let document: serde_json::Value = serde_json::from_slice(document).map_err(|e| {
             Error::new(ErrorKind::Invalid).detail("the document is not JSON").with_source(e)
@@ -73,7 +73,7 @@ impl Output {
         }
     }
 
-    /// Shows a list as it comes: a name a line, or one JSON array at the end.
+    /// Prints a list as it arrives: one name per line, or one JSON array at the end.
     pub(crate) async fn list<T>(
         self,
         key: &str,
@@ -97,8 +97,8 @@ impl Output {
     }
 }
 
-/// Writes exact bytes to standard output: a manifest, a config, a script. Only a terminal gets escapes
-/// for what it would obey.
+/// Writes exact bytes to standard output: a manifest, a config, a script. Control characters are
+/// escaped only on a terminal.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     if io::stdout().is_terminal() {
         let text = String::from_utf8_lossy(bytes);
@@ -107,12 +107,12 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     write(bytes)
 }
 
-/// Writes a line to standard output, where the line itself is what was asked for.
+/// Writes a line to standard output that is itself the result.
 pub(crate) fn line(line: impl fmt::Display) -> Result<()> {
     write(format!("{line}\n").as_bytes())
 }
 
-/// Writes a blob to a file, or to stdout where the path is `-` or missing.
+/// Writes a blob to a file, or to stdout if the path is `-` or missing.
 pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()> {
     match to {
         Some(path) if path != Path::new("-") => blob_to(reader, path).await,
@@ -126,7 +126,7 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
     }
 }
 
-/// The bytes of a blob, with its check at their end.
+/// A blob's bytes, verified at the end.
 pub(crate) trait Blob: Stream<Item = Result<Bytes>> + Send + Unpin {}
 
 impl<S: Stream<Item = Result<Bytes>> + Send + Unpin> Blob for S {}
@@ -140,7 +140,7 @@ fn no_terminal() -> Error {
 
 async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     let at = |e| Error::io(path, e);
-    // A device or pipe is written to: a new file would take its place.
+    // Write into devices and pipes: a new file would replace them.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(at)?;
         while let Some(piece) = reader.try_next().await? {
@@ -151,8 +151,8 @@ async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     longshore::blob_file::write(path, reader).await
 }
 
-/// Writes what a registry answered to a file, or to stdout where the path is `-` or missing; what is
-/// not whole does not stay. Only a terminal gets escapes for what it would obey.
+/// Writes a response body to a file, or to stdout if the path is `-` or missing. Incomplete files
+/// are removed. Control characters are escaped only on a terminal.
 pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<()> {
     match to {
         Some(path) if path != Path::new("-") => {
@@ -176,9 +176,9 @@ pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<
     }
 }
 
-/// Whether an error is that whoever read our output has seen enough.
+/// Returns true if the reader of our output closed it.
 pub(crate) fn is_broken_pipe(error: &Error) -> bool {
-    // The pipe to a registry can break too, which is no success.
+    // A broken connection to a registry is a broken pipe too, but not a success.
     if error.thing() != Some(STDOUT) {
         return false;
     }
@@ -188,7 +188,7 @@ pub(crate) fn is_broken_pipe(error: &Error) -> bool {
         .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Sizes as people read them: `1.5 MiB`.
+/// Formats a size for people: `1.5 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }
@@ -213,7 +213,7 @@ fn stdout_error(e: io::Error) -> Error {
     Error::new(ErrorKind::Io).at(STDOUT).with_source(e)
 }
 
-/// What errors call stdout.
+/// The name of stdout in errors.
 const STDOUT: &str = "standard output";
 
 #[cfg(test)]

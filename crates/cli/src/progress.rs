@@ -1,4 +1,4 @@
-//! What a copy is doing, on stderr: bars on a terminal, a line now and then elsewhere, or JSON.
+//! Progress of a copy, on stderr: bars on a terminal, occasional lines elsewhere, or JSON.
 
 use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal as _;
@@ -11,21 +11,21 @@ use longshore::{CopyEvent, Descriptor, Digest, Printable, Progress};
 use crate::message::{LiveBars, say};
 use crate::output::size;
 
-/// How progress is shown.
+/// The progress style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// Bars on a terminal, lines elsewhere.
     Auto,
-    /// One JSON object a line for each event.
+    /// One JSON object per line for each event.
     Events,
     /// Nothing.
     Quiet,
 }
 
-/// Who is told what a copy does.
+/// Receives copy events.
 pub(crate) type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
 
-/// A listener for a copier that shows progress as `style` says.
+/// Returns an observer for a copier that shows progress in `style`.
 pub(crate) fn observer(style: Style) -> Observer {
     match style {
         Style::Quiet => Arc::new(|_| {}),
@@ -45,7 +45,7 @@ pub(crate) fn observer(style: Style) -> Observer {
     }
 }
 
-/// One blob on its way, shown as the only blob of a copy is.
+/// Progress of a single blob, shown like a copy of one blob.
 pub(crate) struct Single {
     observer: Observer,
     blob: Descriptor,
@@ -58,7 +58,7 @@ impl Single {
         Self { observer, blob }
     }
 
-    /// Who is to be told how far it is.
+    /// Returns a listener for the blob's progress.
     pub(crate) fn listener(&self) -> impl Fn(Progress) + Send + Sync + 'static {
         let (observer, digest) = (Arc::clone(&self.observer), self.blob.digest.clone());
         move |progress| {
@@ -78,7 +78,7 @@ impl Single {
     }
 }
 
-/// A listener for one blob of unknown size and digest, which people know by a `name`.
+/// Returns a listener for one blob of unknown size and digest, shown under `name`.
 pub(crate) fn unsized_blob(
     style: Style,
     name: &'static str,
@@ -115,7 +115,7 @@ pub(crate) fn unsized_blob(
     }
 }
 
-/// A bar for each blob on its way.
+/// One bar per blob in transfer.
 struct Bars {
     all: LiveBars,
     blobs: Mutex<HashMap<Digest, ProgressBar>>,
@@ -132,7 +132,7 @@ impl Bars {
             }
             CopyEvent::Progress { digest, bytes } => {
                 if let Some(bar) = blobs.get(digest) {
-                    // A broken transfer reads some bytes twice.
+                    // A resumed transfer may read some bytes twice.
                     let length = bar.length().unwrap_or(u64::MAX);
                     bar.set_position((bar.position() + bytes).min(length));
                 }
@@ -158,13 +158,13 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A line every few seconds: how much of what is known of is done.
+/// Prints a line every few seconds: the bytes done out of the known total.
 #[derive(Default)]
 struct Lines(Mutex<Account>);
 
 #[derive(Default)]
 struct Account {
-    /// Several images may have the same blob.
+    /// Several images may share a blob.
     blobs: HashSet<Digest>,
     total: u64,
     settled: u64,
@@ -187,7 +187,7 @@ impl Lines {
             }
             _ => {}
         }
-        // The first line comes after a pause, so that short work says nothing.
+        // The first line comes after a pause, so that short copies print nothing.
         let since = account.last.get_or_insert_with(Instant::now).elapsed();
         if since >= PAUSE {
             account.last = Some(Instant::now());

@@ -1,5 +1,4 @@
-//! Which of a listing's names are printed, and where the listing starts: the options of every command
-//! that lists.
+//! Options of every listing command: the names to print, and the start of the listing.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -8,7 +7,7 @@ use clap::Args;
 use futures_util::{Stream, StreamExt as _};
 use longshore::{Filter, Pages, Result};
 
-/// Which names are printed.
+/// The names to print.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// Print only names that contain a match of this regular expression; `^` and `$` anchor it.
@@ -26,7 +25,7 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// The names that are to be printed, as they come.
+    /// Returns the selected names as they arrive.
     pub(crate) fn of<T>(self, names: Pages<T>) -> impl Stream<Item = Result<T>> + Unpin + use<T>
     where
         T: fmt::Display + Send + 'static,

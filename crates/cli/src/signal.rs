@@ -1,6 +1,6 @@
-//! Being told to end.
+//! Termination signals.
 
-/// Ends when the process is told to: SIGTERM, or Ctrl-C.
+/// Waits for SIGTERM or Ctrl-C.
 pub(crate) async fn told_to_end() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! What copy, pull and push share: the options, and what they print.
+//! The options and the output that copy, pull and push share.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -56,9 +56,9 @@ impl Options {
     }
 }
 
-/// Carries out transfers, and prints what was done; each failure is a line on stderr.
+/// Runs transfers and prints their results; each failure is a line on stderr.
 ///
-/// - `target`: what the result calls the targets as a whole.
+/// - `target`: the name of all targets together in the result.
 pub(crate) async fn run(context: &Context, transfers: &[Transfer], target: String) -> Result<()> {
     let outcome = Outcome { target, report: context.transfer(transfers).await? };
     outcome.say_failures();
@@ -78,7 +78,7 @@ impl Outcome {
         self.report.failures.iter().filter(|failure| failure.is_tried())
     }
 
-    /// Prints each failure in a line, and the number of images that were not tried.
+    /// Prints each failure on a line, and the number of images that were not tried.
     fn say_failures(&self) {
         for failure in self.tried() {
             say(format_args!("longshore: {failure}"));
@@ -89,8 +89,8 @@ impl Outcome {
         }
     }
 
-    /// Fails if part of the work is not done: with the code of the failures, if nothing was copied and
-    /// all have the same.
+    /// Returns an error if the work is incomplete, with the failures' common exit code if
+    /// nothing was copied.
     fn verdict(&self) -> Result<()> {
         let mut codes = self.tried().map(|failure| exit::code(&failure.error));
         match codes.next() {

@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    // An archive from standard input counts once, however many images and layers are in it.
+    // An archive from standard input counts once, even if several images and layers come from it.
     let mut locations = std::iter::once(&arguments.location).chain(&arguments.layer_from);
     let stream = locations.any(|location| location.place().is_stream()).then_some(Path::new("-"));
     input::once(arguments.layer.iter().map(PathBuf::as_path).chain(stream))?;
@@ -99,8 +99,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     })
 }
 
-/// The tag that the new image gets: that in the target's text, else the old image's own. An image that
-/// was named by digest gets none, unless a registry's or an archive's name has none either.
+/// Returns the new image's tag: the one in the target, else the old image's own, else `latest` at a
+/// registry and none elsewhere.
 fn tag(to: &Location, own: Option<&Tag>) -> Option<Tag> {
     let latest = || to.reference().map(|_: &Reference| Tag::latest());
     to.tag().or_else(|| own.cloned()).or_else(latest)

@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let manifest = located.image(arguments.platform.as_ref()).await?;
     let image = match manifest.parse()? {
         Manifest::Image(image) => image,
-        // The newest v1 image's JSON is what schema 1 has in place of a config.
+        // In schema 1, the JSON of the newest v1 image takes the place of a config.
         Manifest::Schema1(schema1) if !schema1.history.is_empty() => {
             return output::bytes(schema1.history[0].v1_compatibility.as_bytes());
         }

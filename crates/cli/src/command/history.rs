@@ -62,22 +62,22 @@ struct Answer {
     full: bool,
 }
 
-/// A step of the image's making.
+/// A build step of the image.
 #[derive(Serialize)]
 struct Row {
     created: Option<String>,
-    /// As written.
+    /// The instruction as the config has it.
     created_by: Option<String>,
-    /// Without what builders put around it.
+    /// The instruction without the text that builders put around it.
     instruction: Option<String>,
     comment: Option<String>,
     empty_layer: bool,
-    /// The layer as it travels.
+    /// The digest of the layer as stored.
     digest: Option<Digest>,
     size: Option<u64>,
     diff_id: Option<Digest>,
     chain_id: Option<Digest>,
-    /// The v1 image's id, of a schema 1 image.
+    /// The id of the v1 image, for schema 1 only.
     id: Option<String>,
 }
 
@@ -114,7 +114,7 @@ fn of_image(image: &Image) -> Vec<Row> {
     rows.collect()
 }
 
-/// Schema 1 lists layers newest first, and states no sizes.
+/// Reads the history of schema 1, which lists layers newest first and states no sizes.
 fn of_schema1(schema1: &Schema1) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut layers = schema1.fs_layers.iter().map(|layer| layer.blob_sum.clone());
@@ -151,5 +151,5 @@ impl Report for Answer {
     }
 }
 
-/// Characters of an instruction that fit on a line.
+/// Maximum number of characters of an instruction on a line.
 const SHOWN: usize = 100;

@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     output::blob(reader, arguments.output.as_deref()).await
 }
 
-/// The layer of this number, digest or diff ID.
+/// Finds the layer with this number, digest or diff ID.
 fn choose<'a>(image: &'a Image, which: &str) -> Result<ImageLayer<'a>> {
     let mut layers = image.layers();
     let found = match which.parse::<usize>() {

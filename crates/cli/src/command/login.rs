@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         warn(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
         key = key.over_plain_http();
     }
-    // Off this thread, which hears whether to end meanwhile.
+    // Reading blocks, so it runs on another thread; this one handles signals meanwhile.
     let read = if arguments.password_stdin { from_stdin } else { from_prompt };
     let login = Login { user, password: offload(read).await? };
     let typed = Credential::login(login.user.as_str(), login.password.clone(), "the caller");
@@ -83,7 +83,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     )
 }
 
-/// All of standard input, without the line's end.
+/// Reads all of standard input, without the line ending.
 fn from_stdin() -> Result<Secret> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(PASSWORD_LIMIT).read_to_string(&mut text);
@@ -106,5 +106,5 @@ fn from_prompt() -> Result<Secret> {
     })
 }
 
-/// 64 KiB: tokens have a few.
+/// 64 KiB: tokens are a few KiB.
 const PASSWORD_LIMIT: u64 = 64 << 10;

@@ -52,7 +52,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
 }
 
-/// The names after `after`, in pages of the size asked for where they come from a registry.
+/// Lists the names after `after`; registries are asked for pages of the requested size.
 async fn names(
     context: &Context,
     location: &Location,

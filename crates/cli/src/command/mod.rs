@@ -1,5 +1,5 @@
-//! One module a command, named as it is typed. A command reads its arguments, does one thing through the context, and
-//! returns; none uses another.
+//! One module per command, under the command's name. A command reads its arguments, does one thing
+//! through the context, and returns. Commands do not use each other.
 
 pub(crate) mod append;
 pub(crate) mod artifact;

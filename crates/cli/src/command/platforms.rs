@@ -44,7 +44,7 @@ struct Answer {
 struct Row {
     platform: Option<Platform>,
     digest: Digest,
-    /// Bytes of the layers; schema 1 states none.
+    /// Total size of the layers in bytes; `None` for schema 1, which states no sizes.
     size: Option<u64>,
     layers: Option<usize>,
     /// Docker's image ID.

@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     transfer::run(context, &transfers, shown.join(", ")).await
 }
 
-/// What is to be pulled, and where to if that was said.
+/// Splits the locations into the images to pull and the target, if one was given.
 fn ends(mut locations: Vec<Location>) -> Result<(Vec<Location>, Option<Location>), ParseError> {
     let is_at_registry = |location: &Location| location.place().repository().is_some();
     let target = locations.pop_if(|last| !is_at_registry(last));
@@ -58,7 +58,7 @@ fn ends(mut locations: Vec<Location>) -> Result<(Vec<Location>, Option<Location>
     }
 }
 
-/// A layout in a folder of the repository's own name.
+/// Returns a layout in a folder with the repository's name.
 fn beside(repository: &Repository) -> Location {
     Location::new(Place::Layout(repository.name().image().into()))
 }

@@ -78,7 +78,7 @@ async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
     transfer::run(context, &transfers, arguments.reference.to_string()).await
 }
 
-/// The same name and tag, below a repository.
+/// Returns the same name and tag below a repository.
 fn below(prefix: &Repository, name: &Reference) -> Result<Reference, ParseError> {
     let path = format!("{}/{}", prefix.name(), name.name());
     let repository = Repository::new(prefix.registry().clone(), RepositoryName::parse(&path)?);

@@ -75,7 +75,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// What the status says, where it is not success: the body is the user's to read.
+/// Returns an error for a status other than success. The user reads the body.
 fn refusal(reply: &RawReply) -> Option<Error> {
     let status = reply.status.as_u16();
     let kind = match status {
@@ -110,7 +110,7 @@ async fn answer(context: &Context, reply: RawReply) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// A reply, whole.
+/// A complete reply.
 #[derive(Serialize)]
 struct Answer {
     status: u16,
@@ -141,7 +141,7 @@ fn body(data: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// `NAME: VALUE`.
+/// A header: `NAME: VALUE`.
 #[derive(Clone, Debug)]
 struct Header(HeaderName, HeaderValue);
 
@@ -149,7 +149,7 @@ impl FromStr for Header {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        // The value may be a password: none of it is quoted.
+        // The value may be a password, so the error quotes none of it.
         let bad = || ParseError::new("header", "…", "expected NAME: VALUE");
         let (name, value) = text.split_once(':').ok_or_else(bad)?;
         let name = name.trim().parse().map_err(|_| bad())?;
@@ -159,5 +159,5 @@ impl FromStr for Header {
     }
 }
 
-/// 8 MiB: as much as a page of a listing may have.
+/// 8 MiB: the limit for a page of a listing.
 const BODY_LIMIT: usize = 8 << 20;

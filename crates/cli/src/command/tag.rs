@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     context.output().changed(told.join("\n"), &change)
 }
 
-/// Reads a new name: a tag, or another name where the place has such names.
+/// Parses a new name: a tag, or a whole name if the location has such names.
 fn name(location: &Location, text: &str) -> Result<ImageName> {
     if location.place().has_entries() {
         let reason = "expected a name such as v1 or team/app:v1";

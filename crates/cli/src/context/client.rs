@@ -1,4 +1,4 @@
-//! The client, as the command line, the environment and stored credentials set it up.
+//! Builds the client from the command line, the environment and stored credentials.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ impl Global {
         Ok(self.builder()?.credentials(self.credentials()?).build())
     }
 
-    /// Makes a client with other credentials, and everything else the same.
+    /// Makes a client with other credentials and otherwise the same settings.
     pub(super) fn client_with(&self, store: impl CredentialStore + 'static) -> Result<Client> {
         Ok(self.builder()?.credentials(store).build())
     }
@@ -23,7 +23,7 @@ impl Global {
         Ok(self.authentication.apply(self.network.builder()?))
     }
 
-    /// Reads the file that logging in writes.
+    /// Reads the credentials file that login writes.
     pub(super) fn config(&self) -> Result<DockerConfig> {
         match self.auth_file() {
             Some(file) => DockerConfig::load_from(file),
@@ -31,13 +31,13 @@ impl Global {
         }
     }
 
-    /// All places where people keep credentials, or the one file that was named.
+    /// Returns all credential sources, or only the file given on the command line.
     fn credentials(&self) -> Result<Credentials> {
         let environment = self.environment();
         match self.auth_file() {
             Some(file) => Ok(Credentials::from_file(file, &environment)),
             None => {
-                // Reports a damaged file before anything is sent, whatever the registry asks for.
+                // Reports a damaged file before any request, even if no registry needs it.
                 self.config()?;
                 Credentials::from_environment(&environment)
             }

@@ -1,4 +1,4 @@
-//! What every command works with: the client, the stores that locations lead to, and the output.
+//! The shared context of all commands: the client, the stores behind locations, and the output.
 
 mod client;
 
@@ -15,13 +15,13 @@ use crate::global::Global;
 use crate::output::Output;
 use crate::progress::{self, Style};
 
-/// What every command works with.
+/// The shared context of all commands.
 pub(crate) struct Context {
     global: Arc<Global>,
-    /// Made when a registry is first asked for: what is local needs no credentials.
+    /// Made when first used: local locations need no credentials.
     client: Arc<OnceLock<Client>>,
     stores: Stores,
-    /// Whether an archive goes to standard output, and results to stderr therefore.
+    /// True if an archive goes to standard output, so results go to stderr.
     stdout: AtomicBool,
 }
 
@@ -34,12 +34,12 @@ impl Context {
         Self { global, client, stores, stdout: AtomicBool::new(false) }
     }
 
-    /// The client, with the stored credentials.
+    /// Returns the client with the stored credentials.
     pub(crate) fn client(&self) -> Result<&Client> {
         made(&self.global, &self.client)
     }
 
-    /// A client with other credentials, and everything else the same.
+    /// Returns a client with other credentials and otherwise the same settings.
     pub(crate) fn client_with(
         &self,
         credentials: impl CredentialStore + 'static,
@@ -47,7 +47,7 @@ impl Context {
         self.global.client_with(credentials)
     }
 
-    /// The file that logging in writes.
+    /// Reads the credentials file that login writes.
     pub(crate) fn config(&self) -> Result<DockerConfig> {
         self.global.config()
     }
@@ -57,12 +57,12 @@ impl Context {
         if self.stdout.load(Ordering::Relaxed) { output.aside() } else { output }
     }
 
-    /// Whether results are printed as JSON.
+    /// Returns true if results are printed as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.global.json
     }
 
-    /// Whether as little as possible is to be said.
+    /// Returns true if output is kept to a minimum.
     pub(crate) fn is_quiet(&self) -> bool {
         self.global.quiet
     }
@@ -71,7 +71,7 @@ impl Context {
         self.global.style()
     }
 
-    /// The stores that locations lead to.
+    /// Returns the stores behind locations.
     pub(crate) fn stores(&self) -> &Stores {
         &self.stores
     }
@@ -81,7 +81,7 @@ impl Context {
         self.stores.open(location).await
     }
 
-    /// Opens a location for reading, and settles which manifest of it is meant.
+    /// Opens a location for reading and selects its manifest.
     pub(crate) async fn locate(&self, location: &Location) -> Result<Located> {
         self.stores.locate(location).await
     }

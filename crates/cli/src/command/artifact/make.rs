@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     annotation: Vec<Pair>,
 }
 
-/// A blob, and what it is.
+/// A blob and its media type.
 #[derive(Clone, Debug)]
 struct Blob {
     digest: Digest,

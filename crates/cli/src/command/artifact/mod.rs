@@ -1,4 +1,4 @@
-//! Artifacts: files as blobs with a tag, and manifests made of blobs that are there.
+//! Artifacts: tagged files, and manifests made of existing blobs.
 
 mod make;
 mod pull;
@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::defaults;
 use crate::output::{Report, size};
 
-/// The commands below `longshore artifact`.
+/// The subcommands of `longshore artifact`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Upload files and folders as an artifact.
@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
     }
 }
 
-/// The type of an artifact that nobody gave one.
+/// The default artifact type.
 ///
 /// Source: image-spec v1.1.1, "Guidelines for Artifact Usage": a type is required with an empty config.
 const UNKNOWN_ARTIFACT: &str = "application/vnd.unknown.artifact.v1";
@@ -97,7 +97,7 @@ impl Report for Files {
     }
 }
 
-/// What a tag points at now.
+/// The tag and the digest that it now points at.
 #[derive(Serialize)]
 struct Made(Descriptor);
 

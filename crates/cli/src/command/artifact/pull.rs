@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     no_unpack: bool,
 }
 
-/// Which blobs of a manifest.
+/// A choice of blobs in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Which {
     Number(usize),
@@ -92,7 +92,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         return Ok(());
     }
     let files = match &blobs[..] {
-        // The name that was chosen counts, whatever the title.
+        // The chosen file name takes precedence over the title.
         [blob] if is_file_name(&output) && (no_unpack || !blob.annotations.are_of_a_folder()) => {
             output::blob(source.blob(blob).await?, Some(&output)).await?;
             vec![output]
@@ -110,7 +110,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     context.output().report(&Written { digest: manifest.digest().clone(), files })
 }
 
-/// The blobs that were asked for, in the manifest's order; all, where none was.
+/// Returns the requested blobs in the manifest's order, or all if none was requested.
 fn chosen(manifest: &RawManifest, layers: &[Which]) -> Result<Vec<Descriptor>> {
     let blobs = files_of(manifest)?;
     let is = |which: &Which, index: usize, blob: &Descriptor| which.is(index + 1, blob);
@@ -125,7 +125,7 @@ fn chosen(manifest: &RawManifest, layers: &[Which]) -> Result<Vec<Descriptor>> {
     Ok(blobs.iter().enumerate().filter(|(n, b)| wanted(*n, b)).map(|(_, b)| b.clone()).collect())
 }
 
-/// Whether a path is to be a file: it does not end like a folder's, and no folder is there.
+/// Returns true if a path names a file: it does not end like a folder, and no such folder exists.
 fn is_file_name(path: &Path) -> bool {
     !path.as_os_str().to_string_lossy().ends_with(std::path::is_separator) && !path.is_dir()
 }

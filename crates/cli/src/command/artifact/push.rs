@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     subject: Option<Location>,
 }
 
-/// A file, and what it is.
+/// A file and its media type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct File {
     path: PathBuf,
@@ -50,7 +50,7 @@ struct File {
 impl std::str::FromStr for File {
     type Err = ParseError;
 
-    /// What follows the last colon is a media type if it looks like one: `kind/name`.
+    /// Reads the text after the last colon as a media type if it looks like one: `kind/name`.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let typed = text.rsplit_once(':').filter(|(path, media_type)| {
             let parts: Vec<&str> = media_type.split('/').collect();
@@ -69,7 +69,7 @@ impl std::str::FromStr for File {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut pack = Pack::artifact(arguments.artifact_type);
     let mut names = std::collections::BTreeSet::new();
-    // Their files are read when the manifest is pushed.
+    // Keeps the archives until the manifest is pushed, which reads their files.
     let mut archives = Vec::new();
     for file in arguments.files {
         if !names.insert(file.path.file_name().map(ToOwned::to_owned)) {
@@ -87,7 +87,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         pack = pack.layer(archive.descriptor().clone(), archive.body());
         archives.push(archive);
     }
-    // What nobody could pull is not pushed.
+    // Refuse to push an artifact that could not be pulled.
     placed(pack.layers().to_vec(), Folders::Unpacked)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);

@@ -29,21 +29,21 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     context.output().report(&Answer::new(repository.to_string(), &inquiry))
 }
 
-/// The steps, in their order.
+/// The authentication steps, in order.
 #[derive(Serialize)]
 struct Answer {
     repository: String,
-    /// What each source of credentials answered.
+    /// The answer of each credential source.
     looked: Vec<Looked>,
     credential: Credential,
     challenge: Vec<String>,
     token_service: Option<String>,
     asked: Vec<String>,
-    /// `None` where neither the service nor the token tells.
+    /// `None` if neither the service nor the token states it.
     granted: Option<Vec<String>>,
     expires_in: Option<u64>,
     failure: Option<String>,
-    /// Of a request for the tags.
+    /// The status of a request for the tags.
     status: Option<u16>,
 }
 
@@ -84,7 +84,7 @@ impl Answer {
         }
     }
 
-    /// What a request for the tags came to, in a clause.
+    /// Describes the outcome of a request for the tags, in a clause.
     fn outcome(&self) -> String {
         match (self.status, &self.failure) {
             (_, Some(failure)) => failure.clone(),
@@ -151,7 +151,7 @@ fn kind(kind: CredentialKind) -> &'static str {
     }
 }
 
-/// An error with its hint, in a sentence.
+/// Formats an error and its hint as a sentence.
 fn failure(error: &Error) -> String {
     match error.hint() {
         Some(hint) => format!("{error}. {hint}"),

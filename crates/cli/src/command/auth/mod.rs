@@ -1,4 +1,4 @@
-//! What happens between credentials and a request: explained, or carried out for others.
+//! Authentication, explained or carried out for other programs.
 
 mod explain;
 mod token;
@@ -9,7 +9,7 @@ use longshore::{Location, Repository, Result, Scope};
 use crate::context::Context;
 use crate::defaults;
 
-/// The commands below `longshore auth`.
+/// The subcommands of `longshore auth`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Explain step by step how longshore authenticates for a repository.
@@ -25,7 +25,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
     }
 }
 
-/// What to ask for.
+/// The access to request.
 #[derive(Debug, clap::Args)]
 struct Asked {
     /// The repository; a tag or digest makes no difference.

@@ -1,4 +1,4 @@
-//! Blobs from one place to another.
+//! Copies and mounts blobs.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ pub(super) async fn mount(context: &Context, arguments: MountArguments) -> Resul
     }
 }
 
-/// What was copied, and how.
+/// The copied blob, and how it was copied.
 #[derive(Serialize)]
 struct Copied {
     digest: Digest,

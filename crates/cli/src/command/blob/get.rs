@@ -1,4 +1,4 @@
-//! Blobs to standard output or to files.
+//! Writes blobs to standard output or files.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let blob = source.describe_blob(&digest).await?;
         let reader = source.blob(&blob).await?;
         match path {
-            // What reads standard output may be writing to the same terminal.
+            // The program that reads standard output may write to the same terminal.
             None => output::blob(reader, None).await?,
             Some(path) => to_file(context, blob, reader, &path).await?,
         }
@@ -58,7 +58,7 @@ async fn to_file(
     Ok(())
 }
 
-/// Where a blob goes: to the file itself, or where there are several, into the folder.
+/// Returns the path for a blob: the output file, or a file in the output folder for several blobs.
 fn place(output: &Path, several: bool, digest: &Digest) -> PathBuf {
     match several && output != Path::new("-") {
         true => output.join(digest.file_name()),

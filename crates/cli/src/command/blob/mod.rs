@@ -12,7 +12,7 @@ mod copy;
 mod get;
 mod put;
 
-/// The commands below `longshore blob`.
+/// The subcommands of `longshore blob`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write verified blobs to standard output or files.
@@ -37,7 +37,7 @@ Examples:
     Rm(Blobs),
 }
 
-/// Blobs of one place.
+/// Blobs of one repository, layout or archive.
 #[derive(Debug, Args)]
 pub(crate) struct Blobs {
     /// Where the blobs are; a single one may be named here, as LOCATION@DIGEST.
@@ -49,7 +49,7 @@ pub(crate) struct Blobs {
 }
 
 impl Blobs {
-    /// All digests that were given, of which there is at least one.
+    /// Returns all given digests, at least one.
     fn digests(&self) -> Result<Vec<Digest>> {
         let all: Vec<_> =
             self.location.digest().into_iter().chain(&self.digests).cloned().collect();
@@ -97,7 +97,7 @@ fn no_digest(blob: &impl fmt::Display) -> longshore::Error {
     longshore::ParseError::new("blob", &text, "expected LOCATION@DIGEST").into()
 }
 
-/// What there is to tell of each blob; of a single one, without a list around it.
+/// Reports on several blobs; a single report is serialized without a list around it.
 struct All<T>(Vec<T>);
 
 impl<T: Serialize> Serialize for All<T> {

@@ -1,4 +1,4 @@
-//! Files and standard input as blobs.
+//! Uploads files and standard input as blobs.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         };
         stored.push(Stored(blob));
     }
-    // An archive shows only now.
+    // An archive appears only when it is finished.
     target.finish().await?;
     context.output().report(&All(stored))
 }

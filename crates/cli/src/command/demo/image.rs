@@ -1,4 +1,4 @@
-//! An image out of the files at hand.
+//! Builds the demo image from local files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use longshore::{
     Pack, Platform, Result, Tag,
 };
 
-/// 256 MiB: more than any layer made here, and than the program itself.
+/// 256 MiB: more than any layer made here, and more than the program file.
 pub(super) const LIMIT: usize = 256 << 20;
 
 /// Packs an index of two images into a new layout, tagged `v1`.
@@ -46,7 +46,7 @@ struct Layer {
     made_by: &'static str,
 }
 
-/// A gzip layer of these files; equal files make equal layers.
+/// Makes a gzip layer of these files; equal files make equal layers.
 fn layer(made_by: &'static str, files: &[(PathBuf, Bytes)]) -> Result<Layer> {
     let cannot = |e| Error::new(ErrorKind::Io).at("a layer of the demo").with_source(e);
     let mut tar = tar::Builder::new(Vec::new());
@@ -81,14 +81,14 @@ fn config(platform: Platform, layers: &[Layer]) -> ImageConfig {
     config
 }
 
-/// This program's own file.
+/// Reads the file of this program.
 fn program() -> Result<Bytes> {
     let path = std::env::current_exe()
         .map_err(|e| Error::new(ErrorKind::Io).at("this program's file").with_source(e))?;
     longshore::blob_file::read(&path, LIMIT)
 }
 
-/// The regular files of the current folder that are of a reasonable size, in order.
+/// Reads the regular files of reasonable size in the current folder, in order.
 fn here() -> Result<Vec<(PathBuf, Bytes)>> {
     let folder = Path::new(".");
     let mut files = vec![("usr/share/doc/longshore/README".into(), README.into())];
@@ -98,7 +98,7 @@ fn here() -> Result<Vec<(PathBuf, Bytes)>> {
         .collect();
     entries.sort();
     for path in entries.into_iter().take(FILES) {
-        // What cannot be read, is too large, or is no file is not needed for a demo.
+        // The demo skips anything unreadable, too large or not a file.
         if let (Some(name), Ok(content)) =
             (path.file_name(), longshore::blob_file::read(&path, FILE_LIMIT))
         {
@@ -109,7 +109,7 @@ fn here() -> Result<Vec<(PathBuf, Bytes)>> {
 }
 
 const README: &str = "An image made by `longshore demo` out of the files at hand.\n";
-/// 64 files make the point.
+/// 64 files are enough for a demo.
 const FILES: usize = 64;
-/// 1 MiB each at the most.
+/// At most 1 MiB each.
 const FILE_LIMIT: usize = 1 << 20;

@@ -79,7 +79,7 @@ async fn walk(context: &Context, folder: &Path, registry: &str) -> Result<()> {
     same(context, &format!("{app}:v1"), &expected).await
 }
 
-/// Runs a command as if it had been typed.
+/// Runs a command as if the user had typed it.
 async fn command(context: &Context, words: &[&str]) -> Result<()> {
     step(&format!("longshore {}", words.join(" ")))?;
     let typed = ["longshore"].iter().chain(words);
@@ -92,7 +92,7 @@ fn step(command: &str) -> Result<()> {
     line(format_args!("\n$ {command}"))
 }
 
-/// Fails loudly unless a reference stands for this digest.
+/// Fails unless a reference resolves to this digest.
 async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<()> {
     let located = context.locate(&defaults::location(reference)?).await?;
     let found = located.source.resolve(&located.selector).await?.digest;
@@ -102,7 +102,7 @@ async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<(
     Err(differs(reference, expected, &found))
 }
 
-/// Reads all of a layout back, checking every digest.
+/// Reads a whole layout and checks every digest.
 async fn verify(path: &Path, expected: &Digest) -> Result<()> {
     line(format_args!("\n# reading every blob of {} back", path.display()))?;
     let layout: Arc<dyn Source> = Arc::new(Layout::open(path).await?);

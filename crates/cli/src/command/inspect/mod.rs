@@ -1,4 +1,4 @@
-//! Everything there is to say of an image or artifact.
+//! Shows all details of an image or artifact.
 
 mod unpacked;
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     context.output().report(&inspection)
 }
 
-/// Everything that can be said of a manifest.
+/// All details of a manifest.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Inspection {
@@ -73,13 +73,13 @@ struct Inspection {
     manifests: Vec<Descriptor>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers: Vec<Descriptor>,
-    /// Bytes of the layers as they travel.
+    /// Total size of the layers as stored, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     layers_size: Option<u64>,
-    /// What they unpack to, where they were read for it.
+    /// The unpacked layers, if they were read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unpacked: Vec<Unpacked>,
-    /// Bytes of the layers unpacked; unknown where some are compressed and were not read.
+    /// Total unpacked size in bytes; `None` if some layers are compressed and were not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     unpacked_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,14 +130,14 @@ async fn inspect(
     Ok(inspection)
 }
 
-/// The bytes of the layers unpacked, where all of them travel plain.
+/// Returns the total unpacked size if all layers are uncompressed.
 fn plain_size(layers: &[Descriptor]) -> Option<u64> {
     let mut sizes =
         layers.iter().map(|layer| layer.media_type.is_plain_layer().then_some(layer.size));
     sizes.try_fold(0_u64, |sum, size| sum.checked_add(size?))
 }
 
-/// The layers, lowest first as elsewhere. Schema 1 states no sizes: the store is asked.
+/// Returns the layers, lowest first. Schema 1 states no sizes, so this asks the store for them.
 async fn schema1_layers(located: &Located, schema1: &Schema1) -> Result<Vec<Descriptor>> {
     let mut layers = Vec::new();
     for layer in schema1.fs_layers.iter().rev() {

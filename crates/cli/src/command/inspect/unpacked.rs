@@ -1,4 +1,4 @@
-//! What layers unpack to, learnt by reading them.
+//! Reads layers to find their unpacked sizes and digests.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use crate::context::Context;
 use crate::output::size;
 use crate::progress::Single;
 
-/// What a layer unpacks to.
+/// The unpacked size and digest of a layer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Unpacked {
-    /// The layer as it travels.
+    /// The digest of the layer as stored.
     digest: Digest,
     diff_id: Digest,
     compression: String,
     size: u64,
 }
 
-/// Reads layers, one after another, and holds what they unpack to against their diff IDs.
+/// Reads layers one after another and compares their unpacked digests with the diff IDs.
 ///
 /// # Errors
-/// The source's; [`DigestMismatch`](longshore::ErrorKind::DigestMismatch) where a layer is not what
-/// the image's configuration says; [`TooLarge`](longshore::ErrorKind::TooLarge) where it unpacks to
-/// more than is believed.
+/// Errors of the source; [`DigestMismatch`](longshore::ErrorKind::DigestMismatch) if a layer
+/// differs from the image's configuration; [`TooLarge`](longshore::ErrorKind::TooLarge) if it
+/// unpacks to more than the limit.
 pub(super) async fn measure_all(
     context: &Context,
     located: &Located,
@@ -38,7 +38,7 @@ pub(super) async fn measure_all(
         let reader = located.source.blob(layer.descriptor).await?.on_progress(progress.listener());
         let found = measure(reader, UnpackLimits::default()).await?;
         progress.done();
-        // One of another algorithm cannot be compared.
+        // A diff ID with another algorithm cannot be compared.
         let same = |diff_id: &&Digest| diff_id.algorithm_name() == found.diff_id.algorithm_name();
         if let Some(diff_id) = layer.diff_id.filter(same) {
             diff_id.check(&found.diff_id).map_err(|e| e.at(&digest))?;
@@ -49,7 +49,7 @@ pub(super) async fn measure_all(
     Ok(all)
 }
 
-/// The bytes of all layers together.
+/// Returns the total unpacked size of the layers, in bytes.
 pub(super) fn total(layers: &[Unpacked]) -> u64 {
     layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
 }

@@ -19,7 +19,7 @@ use crate::defaults;
 use crate::message;
 use crate::output::{self, Report};
 
-/// The commands below `longshore manifest`.
+/// The subcommands of `longshore manifest`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Print a manifest's exact bytes.
@@ -131,7 +131,7 @@ async fn get(context: &Context, get: Get) -> Result<()> {
     }
 }
 
-/// A manifest of a folder or file, which keeps it in one form only.
+/// Checks the media type of a manifest from a layout or archive, which stores only one form.
 fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
     if get.accept.is_empty() || get.accept.contains(manifest.media_type()) {
         return Ok(manifest);
@@ -155,7 +155,7 @@ async fn check(context: &Context, check: Check) -> Result<()> {
     }
 }
 
-/// What a manifest is, and what is wrong with it.
+/// A manifest's properties and its problems.
 #[derive(Serialize)]
 struct Checked {
     #[serde(flatten)]

@@ -92,7 +92,7 @@ fn signed(manifest: &RawManifest, key: &SigningKey, arguments: &Arguments) -> Re
     schema1.sign(key)
 }
 
-/// A manifest that was signed.
+/// A signed manifest.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Signed {

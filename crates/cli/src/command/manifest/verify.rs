@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     })
 }
 
-/// What was found good.
+/// The valid signatures.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {

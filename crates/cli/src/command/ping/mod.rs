@@ -52,7 +52,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     })
 }
 
-/// How a registry answered.
+/// The registry's answer.
 #[derive(Serialize)]
 struct Answer {
     registry: String,

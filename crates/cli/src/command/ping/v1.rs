@@ -1,4 +1,4 @@
-//! Whether a registry answers to the v1 API.
+//! Checks for the v1 API.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::output::Report;
 
-/// Which API to ask for.
+/// The API version to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Api {
     #[value(name = "1")]
@@ -18,7 +18,7 @@ pub(super) enum Api {
     Auto,
 }
 
-/// How a registry of the v1 API answered.
+/// The answer of a v1 registry.
 #[derive(Serialize)]
 pub(super) struct Answer {
     registry: String,
@@ -28,7 +28,7 @@ pub(super) struct Answer {
 }
 
 impl Api {
-    /// Asks a registry by the v1 API, unless v2 is wanted.
+    /// Checks a registry for the v1 API, unless only v2 was requested.
     pub(super) async fn ping(
         self,
         client: &Client,

@@ -1,11 +1,11 @@
-//! How many files the process may have open, and what for.
+//! Shares file descriptors among connections and blobs.
 
 use std::num::NonZeroUsize;
 
 use longshore_registry::Limits;
 
-/// Lets the process open as many files as the system grants, and shares them among connections and
-/// blobs.
+/// Raises the limit of open files as far as the system allows, and shares them among connections
+/// and blobs.
 pub(super) fn share(limits: &mut Limits) {
     if let Some(descriptors) = raise() {
         (limits.connections, limits.open_files) =
@@ -13,7 +13,7 @@ pub(super) fn share(limits: &mut Limits) {
     }
 }
 
-/// Half of them each, at most as many as there were to be; a reserve is left.
+/// Gives half of the files to each, up to the given limits, and keeps a reserve.
 fn shared(
     descriptors: u64,
     connections: NonZeroUsize,
@@ -24,12 +24,12 @@ fn shared(
     (half.min(connections), half.min(files))
 }
 
-/// The usual soft limit, 1,024, is far below the hard one.
+/// Raises the soft limit, usually 1,024, to the hard limit, which is far higher.
 #[cfg(unix)]
 fn raise() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Refused, it serves fewer connections at once.
+    // If this fails, the server accepts fewer connections at once.
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
     getrlimit(Resource::Nofile).current
 }
@@ -39,8 +39,8 @@ fn raise() -> Option<u64> {
     None
 }
 
-/// 128: for what is open all the time, and for manifests, tags and finished uploads, which are open for
-/// a moment.
+/// 128: for files that stay open, and for manifests, tags and finished uploads, which are open
+/// briefly.
 const RESERVE: u64 = 128;
 
 #[cfg(test)]

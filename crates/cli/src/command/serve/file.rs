@@ -1,11 +1,11 @@
-//! Small files that the server is told to read.
+//! Reads small configuration files of the server.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use longshore::{Error, ErrorKind, Result};
 
-/// Reads a file whole. It may be a link, as certificates often are, or a pipe.
+/// Reads a whole file. It may be a symbolic link, as certificates often are, or a pipe.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let at = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound).at(path.display()),
@@ -21,5 +21,5 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// 4 MiB: 50,000 users, or any chain of certificates.
+/// 4 MiB: 50,000 users, or any certificate chain.
 const LIMIT: u64 = 4 << 20;

@@ -1,10 +1,10 @@
-//! How the registry says where things are.
+//! The base of `Location` headers.
 
 use clap::Args;
 use longshore_registry::Builder;
 
-/// How every `Location` begins: with the host that the request names and the scheme of the connection,
-/// unless one of these says otherwise.
+/// The base of every `Location`: by default the host of the request and the scheme of the
+/// connection.
 #[derive(Debug, Args)]
 pub(super) struct LocationOptions {
     /// Start every `Location` with this URL, at which clients reach the registry.
@@ -25,12 +25,12 @@ pub(super) struct LocationOptions {
 }
 
 impl LocationOptions {
-    /// Whether clients reach the registry by something in front of it that speaks TLS.
+    /// Returns true if clients reach the registry through a proxy that speaks TLS.
     pub(super) fn are_behind_tls(&self) -> bool {
         self.trust_proxy || self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }
 
-    /// Sets up a registry as they say.
+    /// Applies these options to a registry builder.
     pub(super) fn apply(self, builder: Builder) -> Builder {
         match self {
             Self { public_url: Some(url), .. } => builder.public_url(url),

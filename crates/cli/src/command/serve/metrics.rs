@@ -1,7 +1,7 @@
-//! What a registry did and holds, as Prometheus reads it.
+//! Metrics of a registry for Prometheus.
 //!
-//! Owns the counts, their text, and the small server that hands it out. No label takes values that
-//! clients choose: paths, names and users are not among them.
+//! Owns the counters, their text form, and the small server that returns it. Labels never contain
+//! values that clients choose, such as paths, names and users.
 //!
 //! Source: Prometheus, "Exposition formats", text format 0.0.4.
 
@@ -21,7 +21,7 @@ use longshore_registry::{Answered, Registry};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-/// Counts of what was answered. Clones share them.
+/// Counters of finished requests. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Metrics(Arc<Mutex<Counts>>);
 
@@ -32,16 +32,16 @@ struct Counts {
     sent: u64,
 }
 
-/// What requests are told apart by.
+/// The labels of a request counter.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     method: &'static str,
     route: &'static str,
-    /// 0 if the client went away before.
+    /// The status, or 0 if the client disconnected first.
     status: u16,
 }
 
-/// What is there just now.
+/// Current values.
 struct Now {
     connections: usize,
     uploads: usize,
@@ -62,7 +62,7 @@ impl Metrics {
         counts.sent += answered.sent;
     }
 
-    /// Answers `GET /metrics` on a socket, for ever.
+    /// Answers `GET /metrics` on a socket, forever.
     pub(super) async fn serve(self, socket: TcpListener, registry: Registry) {
         let connections = Arc::new(Semaphore::new(CONNECTION_LIMIT));
         loop {
@@ -90,7 +90,7 @@ impl Metrics {
         });
         let mut server = hyper::server::conn::http1::Builder::new();
         let server = server.timer(TokioTimer::new()).keep_alive(false);
-        // Who goes away early is no fault here.
+        // A client that disconnects early is not an error.
         server.serve_connection(TokioIo::new(stream), service).await.ok();
     }
 
@@ -137,7 +137,7 @@ impl Metrics {
     }
 }
 
-/// The text so far.
+/// The metrics text so far.
 struct Page(String);
 
 impl Page {
@@ -147,7 +147,7 @@ impl Page {
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: impl fmt::Display) {
-        // Writing to a `String` does not fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(self.0, "longshore_{name}{labels} {value}");
     }
 
@@ -157,11 +157,11 @@ impl Page {
     }
 }
 
-/// The methods that the API knows; any other is `other`.
+/// The known methods; any other is counted as `other`.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"];
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-/// 16: one or two servers ask, every few seconds.
+/// 16: one or two servers read the metrics, every few seconds.
 const CONNECTION_LIMIT: usize = 16;
-/// 10 s for a request and its answer of a few KiB.
+/// 10 s for a request and its reply of a few KiB.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

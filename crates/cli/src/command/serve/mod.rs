@@ -1,7 +1,7 @@
 //! `longshore serve`: the embedded registry behind a socket.
 //!
-//! Reads what it is told, opens the socket, and leaves the rest to the registry. `users` and `tls`
-//! read files, and `watch` says when they changed.
+//! Reads the arguments, opens the socket, and leaves the rest to the registry. `users` and `tls`
+//! read files, and `watch` reports when they change.
 
 mod descriptors;
 mod file;
@@ -122,7 +122,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Opens a socket; says which address it has.
+/// Opens a socket and returns it with its address.
 async fn bind(address: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr)> {
     let cannot = |e| {
         let hint = format!("Choose another address with {option}; port 0 takes a free one.");
@@ -145,7 +145,7 @@ fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
     limits.blob_size = arguments.max_blob_size.map_or(limits.blob_size, |size| size.0);
     limits.total_size = arguments.max_total_size.map(|size| size.0);
     let builder = if arguments.metrics.is_some() {
-        // Counted, at least.
+        // No limit, but the total size is still counted.
         limits.total_size.get_or_insert(u64::MAX);
         let counts = counts.clone();
         builder.on_answered(move |answered| counts.add(answered))
@@ -180,8 +180,7 @@ fn watched_certificate(pair: tls::Pair) -> Result<Current> {
     Ok(current)
 }
 
-/// Says where passwords travel unencrypted. A trusted proxy, or a public URL of https, stands for TLS
-/// in front.
+/// Warns if passwords travel unencrypted. A trusted proxy or an https public URL counts as TLS.
 fn warn(arguments: &Arguments) {
     let is_encrypted = arguments.tls.pair().is_some() || arguments.location.are_behind_tls();
     if arguments.users.is_some() && !is_encrypted && !arguments.listen.ip().is_loopback() {
@@ -192,11 +191,11 @@ fn warn(arguments: &Arguments) {
     }
 }
 
-/// Where the registry listens: the port is the real one.
+/// The address of the registry, with the actual port.
 #[derive(Serialize)]
 struct Listening {
     listening: SocketAddr,
-    /// Where the metrics are.
+    /// The URL of the metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<String>,
 }

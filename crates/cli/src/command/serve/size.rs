@@ -1,10 +1,10 @@
-//! Numbers of bytes, as people write them.
+//! Parses sizes in bytes.
 
 use std::str::FromStr;
 
 use longshore::ParseError;
 
-/// A number of bytes: `1048576`, `500MB` or `10GiB`.
+/// A size in bytes: `1048576`, `500MB` or `10GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(super) u64);
 
@@ -49,7 +49,7 @@ mod tests {
             ("10GiB", Some(10_737_418_240)),
             ("2 TiB", Some(2_199_023_255_552)),
             ("18446744073709551615", Some(u64::MAX)),
-            // 1,000 or 1,024?
+            // Ambiguous: 1,000 or 1,024.
             ("5K", None),
             ("5gb", None),
             ("1.5GB", None),

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::file;
 
-/// Where certificate and key are.
+/// Paths of the certificate and its key.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TlsOptions {
     /// Use TLS only, with this certificate and its intermediate certificates (PEM). Read again when
@@ -29,7 +29,7 @@ pub(super) struct TlsOptions {
     tls_key: Option<PathBuf>,
 }
 
-/// A certificate with its key, in two files.
+/// A certificate and its key, in two files.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     certificate: PathBuf,
@@ -88,7 +88,7 @@ fn unreadable(
     Error::new(ErrorKind::Invalid).at(file.display()).detail(problem).with_source(e)
 }
 
-/// What connections are opened with from now on. Clones share it.
+/// The TLS configuration of new connections. Clones share it.
 #[derive(Clone)]
 pub(super) struct Current {
     pair: Pair,
@@ -113,7 +113,7 @@ impl Current {
     }
 }
 
-/// Speaks TLS on what a socket accepts.
+/// Accepts TLS connections on a socket.
 pub(super) struct TlsListener {
     pub(super) socket: TcpListener,
     pub(super) current: Current,

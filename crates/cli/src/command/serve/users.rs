@@ -1,4 +1,4 @@
-//! Users from a file.
+//! Reads users from a file.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use longshore_registry::Htpasswd;
 
 use super::file;
 
-/// The users of a file, read again when it changes.
+/// Users from a file, read again when it changes.
 #[derive(Clone)]
 pub(super) struct Users {
     file: PathBuf,

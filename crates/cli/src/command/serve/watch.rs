@@ -1,4 +1,4 @@
-//! Files that change while the server runs.
+//! Watches files that change while the server runs.
 
 use std::fs::Metadata;
 use std::path::PathBuf;
@@ -8,23 +8,23 @@ use longshore::{Error, Result, blob_file, offload};
 
 use crate::message;
 
-/// Files, and how they looked when they were last read.
+/// Files, and their state when they were last read.
 ///
-/// Made before they are first read, so that no change is missed.
+/// Create it before the first read, so that no change is missed.
 pub(super) struct Watch {
     files: Vec<PathBuf>,
     read: Vec<Option<Stamp>>,
     seen: Vec<Option<Stamp>>,
 }
 
-/// What tells that a file is another one, or was written. A link is followed.
+/// The properties that show that a file was replaced or written. Symbolic links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     size: u64,
     modified: Option<SystemTime>,
-    /// Where the system tells it: when owner, permissions or content last changed. A file that could
-    /// not be read may be readable from then on.
+    /// Time of the last change of owner, permissions or content, if the system reports it. After
+    /// such a change, an unreadable file may have become readable.
     changed: Option<(i64, i64)>,
 }
 
@@ -34,8 +34,8 @@ impl Watch {
         Self { seen: read.clone(), read, files }
     }
 
-    /// Looks for changes for ever, and reads the files again after each. What was read before stays in
-    /// use where that fails, and a warning says so.
+    /// Polls for changes and reads the files again after each one. If reading fails, the previous
+    /// content stays in use and a warning is printed.
     pub(super) async fn run(
         mut self,
         read_again: impl Fn() -> Result<()> + Clone + Send + 'static,
@@ -53,7 +53,7 @@ impl Watch {
         }
     }
 
-    /// Whether the files changed, and nobody is writing them just now: they look as at the last look.
+    /// Returns true if the files changed and two looks found the same state: nothing is writing them.
     fn is_due(&mut self, now: Vec<Option<Stamp>>) -> bool {
         let is_settled = now == self.seen;
         let is_due = is_settled && now != self.read;
@@ -91,7 +91,7 @@ fn changed(_: &Metadata) -> Option<(i64, i64)> {
     None
 }
 
-/// An error with its causes.
+/// Formats an error with its causes on one line.
 fn one_line(error: &Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |e| e.source());
     causes.fold(error.to_string(), |line, cause| {
@@ -99,8 +99,8 @@ fn one_line(error: &Error) -> String {
     })
 }
 
-/// 200 ms: a change counts after two looks that find the same, within half a second. A look takes
-/// some microseconds.
+/// 200 ms: a change takes effect after two equal looks, within half a second. A look takes a few
+/// microseconds.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
         let files = [file.path().to_owned()];
         let before = look(&files);
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        // The file system's clock may tick some milliseconds later.
+        // The file system's clock may be some milliseconds late.
         while look(&files) == before {
             assert!(std::time::Instant::now() < deadline);
             std::fs::set_permissions(&files[0], std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -132,11 +132,11 @@ mod tests {
             (stamp(3), false),
             (stamp(3), true),
             (stamp(3), false),
-            // Gone, and there again.
+            // Removed and created again.
             (vec![None], false),
             (stamp(3), false),
             (stamp(3), false),
-            // Gone for good: reading it says so.
+            // Removed for good: reading it reports the error.
             (vec![None], false),
             (vec![None], true),
         ] {

@@ -1,4 +1,4 @@
-//! One image of a v1 registry: read, and uploaded.
+//! Reads and uploads single images of a v1 registry.
 
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,7 @@ pub(crate) struct Layer {
     output: Option<PathBuf>,
 }
 
-/// Where an image is uploaded to.
+/// The target of an upload.
 #[derive(Debug, Args)]
 pub(super) struct Upload {
     /// The registry; its repository, where an index gives tokens for that.

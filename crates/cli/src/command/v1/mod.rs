@@ -1,4 +1,4 @@
-//! The v1 API, for registries that know no other: repositories here, single images in `image`.
+//! The v1 API, for registries that support no other: repositories here, single images in `image`.
 
 mod image;
 mod place;
@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::message::{self, confirm};
 use crate::output::{self, Report};
 
-/// The commands below `longshore v1`.
+/// The subcommands of `longshore v1`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 A repository is REGISTRY/[NAMESPACE/]NAME; the default namespace is `library`. An image is \

@@ -1,4 +1,4 @@
-//! What is meant at a v1 registry, and how it is asked for.
+//! Names at a v1 registry, and access to them.
 
 use std::str::FromStr;
 
@@ -8,14 +8,14 @@ use longshore_legacy::v1::{Access, Endpoints, Image, ImageId, Registry, Reposito
 
 use crate::context::Context;
 
-/// A registry, or a repository at one and a tag in it.
+/// A registry, or a repository in it with an optional tag.
 #[derive(Clone, Debug)]
 pub(super) enum Place {
     Registry(RegistryName),
     Repository(Reference),
 }
 
-/// How registries behind an index are asked.
+/// Options for registries behind an index.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Asking {
     /// The registry is an index: get a token from it first, and use the endpoint that it names.
@@ -27,21 +27,21 @@ pub(super) struct Asking {
 }
 
 impl Place {
-    /// The tag in the text, else `latest`.
+    /// Returns the tag in the text, else `latest`.
     pub(super) fn tag(&self) -> Tag {
         self.stated_tag().unwrap_or_else(Tag::latest)
     }
 
-    /// The tag in the text.
+    /// Returns the tag in the text.
     pub(super) fn explicit_tag(&self) -> Result<Tag, ParseError> {
         let reason = "the tag is missing; write REGISTRY/REPOSITORY:TAG";
         self.stated_tag().ok_or_else(|| ParseError::new("tag", &self.to_string(), reason))
     }
 
-    /// Checks that a repository is meant, and not a tag in it.
+    /// Checks that the text names a repository and no tag.
     ///
     /// # Errors
-    /// [`ParseError`] where the text has a tag.
+    /// [`ParseError`] if the text has a tag.
     pub(super) fn expect_no_tag(&self) -> Result<(), ParseError> {
         let reason = "expected a whole repository, without a tag";
         match self.stated_tag() {
@@ -65,7 +65,7 @@ impl Place {
         Ok(Registry::new(context.client()?, registry))
     }
 
-    /// The repository, with a token for it if its registry is an index.
+    /// Opens the repository, with a token if its registry is an index.
     pub(super) async fn repository(
         &self,
         context: &Context,
@@ -85,7 +85,7 @@ impl Place {
         }
     }
 
-    /// The image of this id, else the one that the tag names.
+    /// Opens the image with this id, else the one that the tag points at.
     pub(super) async fn image(
         &self,
         context: &Context,
@@ -116,7 +116,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// The strict form: short names mean Docker Hub, which has no v1 API any more.
+/// Parses the strict form: short names mean Docker Hub, which no longer has the v1 API.
 impl FromStr for Place {
     type Err = ParseError;
 
