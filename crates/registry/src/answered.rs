@@ -1,7 +1,7 @@
-//! What is told of a request once it is over.
+//! Reports on finished requests.
 //!
-//! Owns the line that the log gets for each request, and what an observer is told. It decides
-//! nothing: `registry` begins a [`Telling`] with each request, and the response's body ends it.
+//! Owns the log line of each request and the report to an observer. It decides nothing: `registry`
+//! creates a [`Telling`] for each request, and the end of the response's body ends it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,36 +11,36 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Uri};
 
-/// A request that is over: its answer was sent, or nobody waits for it any more.
+/// A finished request: its response was sent, or its client disconnected.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answered {
-    /// Where it came from, if [`serve`](crate::serve) or whoever answers in its place put that, as a
-    /// [`SocketAddr`], among the request's extensions.
+    /// The client's address, if [`serve`](crate::serve) or the embedding program put a
+    /// [`SocketAddr`] into the request's extensions.
     pub peer: Option<SocketAddr>,
-    /// Its method.
+    /// The method.
     pub method: Method,
-    /// Its path and parameters, without what could be a secret.
+    /// The path and parameters, without possible secrets.
     pub path: String,
-    /// The kind of its path: `base`, `catalog`, `blob`, `uploads`, `upload`, `manifest`, `tags`,
-    /// `referrers`; `other` for what is no path of the API.
+    /// The kind of path: `base`, `catalog`, `blob`, `uploads`, `upload`, `manifest`, `tags`,
+    /// `referrers`, or `other` for paths outside the API.
     pub route: &'static str,
-    /// What was answered; `None` if the client went away before.
+    /// The status of the response; `None` if the client disconnected first.
     pub status: Option<StatusCode>,
-    /// Who asked, if they said so and were let in.
+    /// The user name, if one was sent and accepted.
     pub user: Option<String>,
-    /// Bytes of its body.
+    /// Size of the request's body in bytes.
     pub received: u64,
-    /// Bytes of the answer's body.
+    /// Bytes sent of the response's body.
     pub sent: u64,
-    /// How long it took, from its head to the end of the answer.
+    /// Time from the request's head to the end of the response.
     pub took: Duration,
 }
 
-/// Told of each request; called where the request ends, and so must not take long.
+/// Receives a report of each request. It runs where the request ends, so it must be fast.
 pub(crate) type Observer = Arc<dyn Fn(&Answered) + Send + Sync>;
 
-/// A request under way. Tells when it is dropped.
+/// A request in progress. Reports when it is dropped.
 pub(crate) struct Telling {
     pub(crate) answered: Answered,
     observer: Option<Observer>,
@@ -49,9 +49,9 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
-    /// Begins one, if anybody wants to know.
+    /// Begins a report, if an observer or the log needs it.
     ///
-    /// - `received`: where the bytes of the request's body are counted.
+    /// - `received`: the counter of the bytes of the request's body.
     pub(crate) fn begin(
         observer: Option<&Observer>,
         method: &Method,
@@ -106,8 +106,8 @@ impl fmt::Debug for Telling {
     }
 }
 
-/// Path and parameters as they were sent. Who knows an upload's whole id could go on with it, and
-/// parameters that the API does not know may be anything.
+/// Returns the path and parameters without secrets. An upload's full id would let others continue
+/// it, and parameters outside the API may be anything.
 fn redacted(uri: &Uri) -> String {
     let mut shown = uri.path().to_owned();
     if let Some((before, id)) = shown.rsplit_once("/uploads/")
@@ -140,7 +140,7 @@ const KNOWN: [&str; 10] = [
     "service",
     "tag",
 ];
-/// 8 of 32 digits: enough to tell uploads apart.
+/// 8 of 32 digits: enough to distinguish uploads.
 const ID_SHOWN: usize = 8;
 
 #[cfg(test)]

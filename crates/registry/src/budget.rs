@@ -1,7 +1,7 @@
-//! What all requests share: open files, and memory for large documents.
+//! Shared resources of all requests: open files, and memory for large documents.
 //!
-//! Owns how much of it is in use at once. A permit is held for as long as the file is open or the
-//! document is in memory; the pace of a body says how long its client may take.
+//! Owns the amounts in use at once. A permit is held while the file is open or the document is in
+//! memory; the pace of a body limits the time that its client may take.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::Limits;
 
-/// Clones share what is left.
+/// The shared budget. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     files: Arc<Semaphore>,
-    /// Documents that are read or made just now. No client can prolong that.
+    /// Documents being read or made. Clients cannot prolong this.
     making: Arc<Semaphore>,
-    /// KiB of documents that are sent.
+    /// KiB of documents being sent.
     sending: Arc<Semaphore>,
-    /// KiB of documents that come in: who sends slowly keeps nobody from reading.
+    /// KiB of documents being received: slow uploads do not block reads.
     receiving: Arc<Semaphore>,
     patience: Duration,
 }
 
-/// A part of the budget, given back when it is dropped.
+/// A part of the budget, returned on drop.
 #[derive(Debug)]
 pub(crate) struct Permit {
     _permit: Option<OwnedSemaphorePermit>,
@@ -54,23 +54,23 @@ impl Budget {
     /// Waits until one more document may be read from the store, or made.
     ///
     /// # Errors
-    /// As [`file`](Self::file).
+    /// Same as [`file`](Self::file).
     pub(crate) async fn making(&self) -> Result<Permit> {
         self.wait(&self.making, 1).await
     }
 
-    /// Waits until a document of so many bytes may be held while it is sent. A small one may at once.
+    /// Waits until a document of `size` bytes may be held while it is sent. Small ones do not wait.
     ///
     /// # Errors
-    /// As [`file`](Self::file).
+    /// Same as [`file`](Self::file).
     pub(crate) async fn sending(&self, size: u64) -> Result<Permit> {
         self.document(&self.sending, size).await
     }
 
-    /// The same for a document that comes in.
+    /// Waits until a document of `size` bytes may be held while it is received.
     ///
     /// # Errors
-    /// As [`file`](Self::file).
+    /// Same as [`file`](Self::file).
     pub(crate) async fn receiving(&self, size: u64) -> Result<Permit> {
         self.document(&self.receiving, size).await
     }
@@ -79,7 +79,7 @@ impl Budget {
         if size <= SMALL {
             return Ok(Permit { _permit: None });
         }
-        // One that is larger than the whole budget goes alone.
+        // A document larger than the whole budget takes all of it.
         let size = usize::try_from(size.div_ceil(1 << 10)).unwrap_or(DOCUMENTS_KIB);
         self.wait(of, size.min(DOCUMENTS_KIB)).await
     }
@@ -97,7 +97,7 @@ impl Budget {
 }
 
 impl Permit {
-    /// The same stream, which gives the permit back when it is dropped.
+    /// Returns the stream holding this permit; dropping the stream returns the permit.
     pub(crate) fn held_by(self, stream: BlobStream) -> BlobStream {
         BlobStream::new(stream.map(move |piece| {
             let _held = &self;
@@ -106,11 +106,11 @@ impl Permit {
     }
 }
 
-/// 64 KiB: hardly any manifest is larger, and a listing above it is streamed.
+/// 64 KiB: few manifests are larger, and longer listings are streamed.
 pub(crate) const SMALL: u64 = 64 << 10;
-/// 16 MiB: four documents of the largest size that is taken.
+/// 16 MiB: four documents of the largest accepted size.
 const DOCUMENTS_KIB: usize = 16 << 10;
-/// 4 at once: making one takes three times its size, for some milliseconds.
+/// 4 at once: making one takes three times its size in memory, for some milliseconds.
 const MAKING: usize = 4;
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 

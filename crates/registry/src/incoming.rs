@@ -1,7 +1,7 @@
-//! The body of a request, as it comes in.
+//! Incoming request bodies.
 //!
-//! Owns how long a client may take over it and what becomes of the part that nobody read. It
-//! checks no content: the handlers and stores do.
+//! Owns the time limits of a client and the handling of unread bytes. It checks no content: the
+//! handlers and stores do.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use crate::pace::Pace;
 
 /// The body of a request.
 ///
-/// Dropped before its end, it is read on for a while in the background: a client that is still
-/// sending gets to see the answer, where a connection closed at once would only break.
+/// If it is dropped early, it is drained in the background for a while: a client that is still
+/// sending can then read the response, which an immediate close would prevent.
 pub(crate) struct Incoming {
     stream: Option<BlobStream>,
     size: Option<u64>,
-    /// The client waits for a word before it sends, so there is nothing to drain.
+    /// True if the client waits for `100 Continue`, so there is nothing to drain.
     waits: bool,
 }
 
 impl Incoming {
-    /// Takes a body, with the time that a client has for it.
+    /// Wraps a body with the time limits of its client.
     ///
-    /// - `received`: what it has, in bytes, is added here.
+    /// - `received`: the counter of the bytes received.
     pub(crate) fn new<B>(body: B, limits: &Limits, waits: bool, received: Arc<AtomicU64>) -> Self
     where
         B: http_body::Body<Data: Send> + Send + 'static,
@@ -55,12 +55,13 @@ impl Incoming {
         Self { stream: Some(BlobStream::new(pieces)), size, waits }
     }
 
-    /// How many bytes there are, where the client said so.
+    /// Returns the size in bytes, if the client stated it.
     pub(crate) fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// The body as a store takes it: at most `limit` bytes, and exactly `size` if that is given.
+    /// Returns the body as a stream for a store: at most `limit` bytes, and exactly `size` if
+    /// given.
     pub(crate) fn into_stream(self, limit: u64, size: Option<u64>) -> BlobStream {
         let told = self.size.unwrap_or(0);
         let counted = stream::try_unfold((self, 0), move |(mut body, seen)| async move {
@@ -88,7 +89,7 @@ impl Stream for Incoming {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // To read is the word that the client waits for.
+        // Reading sends `100 Continue`.
         self.waits = false;
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(None);
@@ -130,7 +131,7 @@ fn wrong_size(size: u64, seen: u64) -> Error {
         .detail(format!("the range covers {size} bytes, the body has {seen}"))
 }
 
-/// The next piece of a body, if it comes in time.
+/// Reads the next chunk of a body within the time limit.
 async fn next<B>(body: &mut Pin<Box<B>>, pace: &mut Pace) -> Result<Option<Bytes>>
 where
     B: http_body::Body,
@@ -143,7 +144,7 @@ where
         let frame = frame.map_err(|e| {
             Error::new(ErrorKind::Transport).detail("the request's body broke off").with_source(e)
         })?;
-        // Trailers say nothing that the API knows.
+        // The API has no trailers, so they are ignored.
         if let Ok(mut data) = frame.into_data() {
             let size = data.remaining();
             pace.passed(started.elapsed(), size);
@@ -152,9 +153,9 @@ where
     }
 }
 
-/// 16 MiB: a layer's upload that is refused is usually over after that.
+/// 16 MiB: enough for most layers of refused uploads.
 const DRAIN_LIMIT: usize = 16 << 20;
-/// 10 s: then the connection is closed, answer read or not.
+/// 10 s: then the connection is closed, even if the response was not read.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

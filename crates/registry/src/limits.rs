@@ -1,40 +1,39 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// How much a registry takes from its clients.
+/// The limits of a registry for its clients.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a manifest; more is answered with 413.
+    /// Maximum size of a manifest in bytes; more is answered with 413.
     pub manifest_size: usize,
-    /// Bytes of a blob; more is answered with 413, and the upload is dropped.
+    /// Maximum size of a blob in bytes; more is answered with 413, and the upload is removed.
     pub blob_size: u64,
-    /// Bytes that the registry may hold: blobs (each once, however many repositories have it),
-    /// manifests, tags and uploads. More is answered with 413 and the code `DENIED`. A limit of
-    /// `u64::MAX` only counts; `None` does not even do that, and a start on a folder is quicker.
+    /// Maximum size of all content in bytes: blobs (each once, even if several repositories have
+    /// it), manifests, tags and uploads. More is answered with 413 and the code `DENIED`. A limit
+    /// of `u64::MAX` only counts; `None` does not count, so that opening a folder is faster.
     ///
-    /// Only for a storage that [can tell](crate::Storage::stored) how much it has, as memory and
-    /// disks can.
+    /// Requires a storage that [reports](crate::Storage::stored) its size, as memory and disks do.
     pub total_size: Option<u64>,
-    /// Names on a page of tags or repositories, whatever `n` a client asks for.
+    /// Maximum number of names on a page of tags or repositories, whatever `n` a client sends.
     pub page: usize,
-    /// Bytes of names in a listing that is asked for without `n`; the rest is linked.
+    /// Maximum size of the names in a listing without `n`, in bytes; the rest is on linked pages.
     pub listing_size: usize,
-    /// How long an upload may lie untouched before [`Registry::expire_uploads`] drops it.
+    /// Time after which [`Registry::expire_uploads`] removes an untouched upload.
     ///
     /// [`Registry::expire_uploads`]: crate::Registry::expire_uploads
     pub upload_idle: Duration,
-    /// How long a client may keep the registry waiting for each [`body_rate`](Self::body_rate) bytes of
-    /// a body, whether it sends it or takes it.
+    /// Time that a client may keep the registry waiting for each [`body_rate`](Self::body_rate)
+    /// bytes of a body, in either direction.
     pub body_window: Duration,
-    /// Bytes that a client must send or take within each window; the body's end counts too.
+    /// Bytes that a client must send or accept within each window; the body's end counts too.
     pub body_rate: u64,
-    /// Blobs that are read or written for clients at once; more requests wait for their turn.
+    /// Maximum number of blobs being read or written at once; more requests wait.
     pub open_files: NonZeroUsize,
-    /// Connections that [`serve`](crate::serve) has open at once; more wait to be accepted.
+    /// Maximum number of open connections of [`serve`](crate::serve); more wait to be accepted.
     ///
-    /// A connection takes a file descriptor, as an open file does: both numbers together are to stay
-    /// below what the process may have, with a reserve for files that are open for a moment.
+    /// A connection takes a file descriptor, as an open file does: the sum of both numbers should
+    /// stay below the process limit, with a reserve for files that are open briefly.
     pub connections: NonZeroUsize,
 }
 
@@ -55,15 +54,15 @@ impl Default for Limits {
     }
 }
 
-/// 4 MiB: what the specification asks registries to take, and what distribution takes.
+/// 4 MiB: the size that the specification asks registries to accept, and distribution's limit.
 const MANIFEST_SIZE: usize = 4 << 20;
 /// 1,000 items: a page of the longest names stays under 256 KiB.
 const PAGE: usize = 1_000;
-/// 8 MiB: what longshore and other clients take for a listing; some 400,000 tags.
+/// 8 MiB: the size of a listing that longshore and other clients accept; some 400,000 tags.
 const LISTING_SIZE: usize = 8 << 20;
-/// A day: a push that paused for a night goes on.
+/// One day: a push can continue after a night's pause.
 const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// 30 s: as long as longshore's client waits.
+/// 30 s: longshore's client waits as long.
 const BODY_WINDOW: Duration = Duration::from_secs(30);
 /// 1 KiB/s: slower than any modem, faster than an attack that holds connections open.
 const BODY_RATE: u64 = 30 << 10;

@@ -1,6 +1,6 @@
-//! What a `Location` starts with.
+//! The base of `Location` headers.
 //!
-//! Owns the rule by which a registry learns how its clients reach it. `registry` puts the result in
+//! Owns the rule for the address at which clients reach the registry. `registry` puts the result in
 //! front of the paths that handlers send. Pure.
 
 use http::HeaderMap;
@@ -9,19 +9,19 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use longshore_core::{Error, ErrorKind, Result};
 
-/// How a registry words its locations.
+/// The form of the registry's locations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Locations {
-    /// As URLs, from what the request says.
+    /// URLs, built from the request.
     FromRequest { trust_proxy: bool },
-    /// As URLs that start with this one.
+    /// URLs that start with this one.
     Under(String),
-    /// As paths.
+    /// Paths.
     Relative,
 }
 
 impl Locations {
-    /// As URLs that start with this one, without the slash at its end.
+    /// Returns URLs that start with this one, without its trailing slash.
     pub(crate) fn under(url: &str) -> Result<Self> {
         let url = url.trim_end_matches('/');
         let has_host =
@@ -33,7 +33,7 @@ impl Locations {
         Err(Error::new(ErrorKind::Invalid).at(url).detail(wanted))
     }
 
-    /// What to put in front of a path; nothing, if the request names no host.
+    /// Returns the prefix of a path; `None` if the request names no host.
     pub(crate) fn base(&self, request: &Parts) -> Option<String> {
         let trust_proxy = match self {
             Self::FromRequest { trust_proxy } => *trust_proxy,
@@ -52,17 +52,16 @@ impl Locations {
     }
 }
 
-/// Whether a text is a host with or without a port, fit to be part of a URL.
+/// Returns true if a text is a host with an optional port that may stand in a URL.
 pub(crate) fn is_host(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b);
     text.bytes().all(allowed) && text.parse().is_ok_and(|host: Authority| !host.host().is_empty())
 }
 
-/// What proxies say about the request as they got it.
+/// Information from proxies about the original request.
 ///
-/// `Forwarded` counts before the older headers, and in each of them the first value, which is that of
-/// the proxy nearest to the client. `X-Forwarded-Port` does not count: it is often the port between
-/// two proxies.
+/// `Forwarded` takes precedence over the older headers, and in each the first value, from the proxy
+/// nearest to the client. `X-Forwarded-Port` is ignored: it is often the port between two proxies.
 ///
 /// Source: RFC 7239; Docker's registry reads them in this order, too.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -91,7 +90,7 @@ impl<'a> Forwarded<'a> {
     }
 }
 
-/// The value of a parameter in `name=value;name="value"`.
+/// Returns the value of a parameter in `name=value;name="value"`.
 fn parameter<'a>(mut text: &'a str, name: &str) -> Option<&'a str> {
     while !text.is_empty() {
         let pair = until(text, ';');
@@ -104,7 +103,7 @@ fn parameter<'a>(mut text: &'a str, name: &str) -> Option<&'a str> {
     None
 }
 
-/// The text before the first separator outside quotes.
+/// Returns the text before the first separator outside quotes.
 fn until(text: &str, separator: char) -> &str {
     let mut quoted = false;
     let end = text.find(|c| {

@@ -1,8 +1,8 @@
-//! A few locks for many things.
+//! A small number of locks for many keys.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-/// Locks of a kind. Which one is a thing's, its hash says: two things may share one, so nobody may
+/// Locks of one kind. A key's hash selects its lock: two keys may share one, so a task must never
 /// hold two of them.
 #[derive(Debug)]
 pub(crate) struct Locks<L>(Vec<L>);

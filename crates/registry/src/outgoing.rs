@@ -1,7 +1,7 @@
-//! The body of a response, as it goes out.
+//! Outgoing response bodies.
 //!
-//! Owns what is held for a client that takes its time: content of a store is opened when the client
-//! first has room for it, and can be let go and opened again. `serve` sees to the client's pace.
+//! Owns the resources held for a slow client: content of a store is opened when the client first
+//! has room for it, and can be closed and reopened. `serve` enforces the client's pace.
 
 use std::fmt;
 use std::ops::Range;
@@ -20,18 +20,18 @@ use crate::budget::{Budget, SMALL};
 /// The body of a response: a document, or a blob that is read as it is sent.
 pub struct Body {
     content: Content,
-    /// Ends with the body.
+    /// The report on the request, which ends with the body.
     telling: Option<Box<Telling>>,
 }
 
 enum Content {
     Bytes(Bytes),
-    /// Read once, of a size that is not known.
+    /// Read once, with an unknown size.
     Stream(BlobStream),
     Opened(Opened),
 }
 
-/// Bytes of something that can be opened anywhere.
+/// Content that can be opened at any offset.
 struct Opened {
     open: Box<dyn Fn(Range<u64>) -> BoxFuture<'static, Result<BlobStream>> + Send>,
     left: Range<u64>,
@@ -57,8 +57,8 @@ impl Body {
         Self { content: Content::Stream(stream), telling: None }
     }
 
-    /// Bytes that are opened when they are first asked for, and perhaps again later, from where they
-    /// were left.
+    /// Returns a body that is opened when first polled, and possibly reopened later at the offset
+    /// that it had reached.
     pub(crate) fn opened(
         range: Range<u64>,
         open: impl Fn(Range<u64>) -> BoxFuture<'static, Result<BlobStream>> + Send + 'static,
@@ -67,7 +67,8 @@ impl Body {
         Self { content: Content::Opened(opened), telling: None }
     }
 
-    /// A document. A large one is not held until the client has room for it: it is made again then.
+    /// Returns a document. A large one is dropped until the client has room for it, then made
+    /// again.
     pub(crate) fn document<F>(
         bytes: Bytes,
         budget: &Budget,
@@ -96,14 +97,14 @@ impl Body {
         })
     }
 
-    /// The same, which tells of its request when it ends.
+    /// Returns the body with a report on its request, sent when the body ends.
     pub(crate) fn telling(self, telling: Option<Telling>) -> Self {
         Self { telling: telling.map(Box::new), ..self }
     }
 
-    /// Lets go of what can be opened again.
+    /// Closes content that can be reopened.
     ///
-    /// Takes back the last bytes that it gave, or returns them if it cannot read them again.
+    /// Takes back the last unsent bytes, or returns them if it cannot read them again.
     pub(crate) fn close(&mut self, unsent: Bytes) -> Bytes {
         let Content::Opened(opened) = &mut self.content else {
             return unsent;
@@ -137,7 +138,7 @@ impl Opened {
             Err(_) => self.left.start = self.left.end,
         }
         if self.left.is_empty() {
-            // A store may learn from the end of its stream that the content was right.
+            // A store may verify the content at the end of its stream.
             if let State::Open(stream) = &mut self.state {
                 let _ = stream.poll_next_unpin(cx);
             }
@@ -163,7 +164,8 @@ impl Opened {
     }
 }
 
-/// What is left of a document. Each piece is a copy, so that the last one does not hold the whole.
+/// Returns the rest of a document. Each chunk is a copy, so that the last one does not keep the
+/// whole document in memory.
 fn in_pieces(mut bytes: Bytes, start: u64) -> BlobStream {
     bytes.advance(usize::try_from(start).map_or(bytes.len(), |start| start.min(bytes.len())));
     BlobStream::new(stream::iter(std::iter::from_fn(move || {

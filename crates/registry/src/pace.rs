@@ -1,4 +1,4 @@
-//! How long a client may take over a body, its own or the answer's.
+//! Time limits of a client for a body, its own or the response's.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use longshore_core::{Error, ErrorKind};
 
 use crate::limits::Limits;
 
-/// Demands at least `rate` bytes for each `window` that was spent waiting for the client.
+/// Demands at least `rate` bytes for each `window` spent waiting for the client.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     window: Duration,
@@ -21,12 +21,12 @@ impl Pace {
         Self { window, rate, waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// How long to wait now, at most.
+    /// Returns the maximum time to wait now.
     pub(crate) fn left(&self) -> Duration {
         self.window.saturating_sub(self.waited)
     }
 
-    /// Counts a wait, and the bytes that came or went after it.
+    /// Counts a wait, and the bytes transferred after it.
     pub(crate) fn passed(&mut self, waited: Duration, bytes: usize) {
         self.waited += waited;
         self.bytes += bytes as u64;

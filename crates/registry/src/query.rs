@@ -1,4 +1,4 @@
-//! The parameters after a path.
+//! Query parameters.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,13 @@ use percent_encoding::percent_decode_str;
 
 /// The parameters of a request, percent-decoded once.
 ///
-/// `+` stands for itself, not for a space: media types contain it, and nothing that the API asks
-/// for contains a space.
+/// `+` stands for itself, not for a space: media types contain it, and no parameter of the API
+/// contains a space.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
-    /// Reads what follows the `?`.
+    /// Parses the text after the `?`.
     pub(crate) fn parse(text: &'a str) -> Result<Self, ParseError> {
         let decode = |part: &'a str| {
             percent_decode_str(part)
@@ -28,7 +28,7 @@ impl<'a> Query<'a> {
         pairs.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The value of a parameter that may come once at most.
+    /// Returns the value of a parameter that may occur at most once.
     pub(crate) fn one(&self, key: &str) -> Result<Option<&str>, ParseError> {
         let mut values = self.all(key);
         let first = values.next();
@@ -40,7 +40,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The values of a parameter, in order.
+    /// Returns the values of a parameter, in order.
     pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &str> {
         let of_key = self.0.iter().filter(move |(k, _)| k == key);
         of_key.map(|(_, value)| &**value)

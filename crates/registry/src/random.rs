@@ -1,11 +1,11 @@
-//! Names that nobody can guess.
+//! Unguessable names.
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// 128 bits from the operating system, as 32 hex digits.
+/// Returns 128 bits from the operating system, as 32 hex digits.
 ///
 /// # Errors
-/// [`Io`](ErrorKind::Io) if the system has none.
+/// [`Io`](ErrorKind::Io) if the system has no randomness.
 pub(crate) fn hex() -> Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)

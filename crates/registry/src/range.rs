@@ -1,16 +1,16 @@
-//! Which bytes a request is about.
+//! Byte ranges of requests.
 //!
-//! Owns the reading of `Range` (downloads, RFC 9110) and of `Content-Range` on uploads, whose
-//! grammar is another. Pure; the blob and upload handlers call it.
+//! Owns the parsing of `Range` (downloads, RFC 9110) and of `Content-Range` on uploads, which has a
+//! different grammar. Pure; the blob and upload handlers call it.
 
 use std::ops::Range;
 
 use longshore_core::ParseError;
 
-/// What to answer a request for a blob with.
+/// The part of a blob to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// All of it: 200.
+    /// The whole blob: 200.
     Whole,
     /// These bytes, within the blob and at least one: 206.
     Part(Range<u64>),
@@ -19,10 +19,10 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    /// Reads a `Range` header against a blob of `size` bytes.
+    /// Parses a `Range` header against a blob of `size` bytes.
     ///
-    /// Several ranges, another unit, or nonsense get the whole blob, as RFC 9110 allows; a range
-    /// that ends before it starts is answered as unsatisfiable.
+    /// Several ranges, another unit or invalid text select the whole blob, as RFC 9110 allows; a
+    /// range that ends before it starts is unsatisfiable.
     ///
     /// Source: RFC 9110, section 14.2; distribution-spec v1.1.1, "Pulling blobs".
     pub(crate) fn parse(header: &str, size: u64) -> Self {
@@ -54,15 +54,15 @@ impl Wanted {
     }
 }
 
-/// Digits alone; a number too large to hold is as good as infinite.
+/// Parses digits only; a number too large for `u64` counts as infinite.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Reads the `Content-Range` of an upload's chunk, `first-last`, into the bytes it covers.
+/// Parses the `Content-Range` of an upload's chunk, `first-last`, into the bytes it covers.
 ///
-/// No unit before it and no total after it, unlike the header of the same name in RFC 9110.
+/// It has no unit before it and no total after it, unlike the header of the same name in RFC 9110.
 ///
 /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks".
 pub(crate) fn of_chunk(header: &str) -> Result<Range<u64>, ParseError> {

@@ -1,6 +1,6 @@
-//! What goes back to the client.
+//! Responses to clients.
 //!
-//! Owns the one place where an [`Error`] becomes a status and the specification's error document. The
+//! Owns the only conversion of an [`Error`] to a status and the specification's error document. The
 //! handlers call it; it knows no routes and no stores.
 
 use bytes::Bytes;
@@ -14,14 +14,14 @@ use serde::Serialize;
 use crate::outgoing::Body;
 use crate::route::Misroute;
 
-/// A response without a body.
+/// Returns a response without a body.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
-/// A response with a JSON document.
+/// Returns a response with a JSON document.
 pub(crate) fn json(
     status: StatusCode,
     media_type: &'static str,
@@ -38,17 +38,17 @@ pub(crate) fn json(
 }
 
 pub(crate) fn to_json(document: &impl Serialize) -> Bytes {
-    // Serialising values of this crate fails only for maps without string keys, of which it has
-    // none; an empty document is still better than a panic.
+    // Values of this crate always serialize: only maps without string keys fail, and it has none.
+    // An empty document is still better than a panic.
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
-/// Turns text of the specification's grammars into a header's value.
+/// Converts text in the specification's grammars to a header value.
 pub(crate) fn header_value(text: &impl ToString) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(&text.to_string()).map_err(Refusal::from)
 }
 
-/// Why a request is not answered with what it asked for.
+/// The reason why a request fails.
 pub(crate) struct Refusal(Box<Inner>);
 
 struct Inner {
@@ -63,7 +63,7 @@ impl Refusal {
         Self(Box::new(Inner { status, code, message: message.into(), headers: HeaderMap::new() }))
     }
 
-    /// 400, with the parser's words.
+    /// 400, with the parser's message.
     pub(crate) fn invalid(code: ErrorCode, e: &ParseError) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, e.to_string())
     }
@@ -74,20 +74,20 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NAME_UNKNOWN, message)
     }
 
-    /// 405, with what would be allowed.
+    /// 405, with the allowed methods.
     pub(crate) fn method(allow: &'static str) -> Self {
         let message = format!("expected one of {allow}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::UNSUPPORTED, message)
             .with(http::header::ALLOW, HeaderValue::from_static(allow))
     }
 
-    /// The same with a header.
+    /// Adds a header.
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
     }
 
-    /// The status it is answered with.
+    /// Returns the response's status.
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -129,7 +129,7 @@ impl From<InvalidHeaderValue> for Refusal {
     }
 }
 
-/// What a failed operation was about: the same kind of error has another code for each.
+/// The subject of a failed operation: the same kind of error has a different code for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     Blob,
@@ -202,7 +202,7 @@ impl About {
     }
 }
 
-/// What the client is told: all about its own mistake, nothing about the server's disk.
+/// Returns the message for the client: details of its own mistake, none about the server's disk.
 fn message(status: StatusCode, error: &Error) -> String {
     if status.is_server_error() {
         tracing::error!(error = %chain(error), "request failed");

@@ -1,7 +1,7 @@
-//! What a request's path names.
+//! Parses request paths.
 //!
-//! Owns the reading of paths, once, into core's strict types; the handlers never see a path. It
-//! knows nothing of methods or stores. Pure; `registry` calls it before anything else.
+//! Owns the parsing of paths, once, into core's strict types; the handlers never see a path. It
+//! knows no methods or stores. Pure; `registry` calls it before anything else.
 
 use longshore_core::{Digest, ErrorCode, ParseError, RepositoryName, Tag, TagOrDigest};
 use percent_encoding::percent_decode_str;
@@ -29,19 +29,19 @@ pub(crate) enum Route {
     Referrers { name: RepositoryName, subject: Digest },
 }
 
-/// Why a path names nothing.
+/// The reason why a path is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Misroute {
-    /// No path of the API looks like this.
+    /// No path of the API has this shape.
     Unknown,
-    /// No upload has such an id.
+    /// No upload can have this id.
     UnknownUpload,
-    /// The path has the right shape, and a part of it breaks its grammar.
+    /// The path has the right shape, but a part of it violates its grammar.
     Invalid(ErrorCode, String),
 }
 
 impl Route {
-    /// Reads a path, percent-decoded once, from the right: names contain slashes, and a repository
+    /// Parses a path, percent-decoded once, from the right: names contain slashes, and a repository
     /// may be called `blobs`.
     pub(crate) fn parse(path: &str) -> Result<Self, Misroute> {
         let decoded = percent_decode_str(path).decode_utf8().map_err(|_| {
@@ -56,7 +56,7 @@ impl Route {
         Self::within_repository(rest)
     }
 
-    /// Reads what follows `/v2/`, where it belongs to a repository.
+    /// Parses the text after `/v2/`, if it belongs to a repository.
     fn within_repository(rest: &str) -> Result<Self, Misroute> {
         if let Some(name) = rest.strip_suffix("/tags/list") {
             let name = repository(name)?;
@@ -85,14 +85,14 @@ impl Route {
         }
         if let Some(name) = before.strip_suffix("/referrers") {
             let name = repository(name)?;
-            // Of any algorithm: a subject need not be here, nor one that longshore can compute.
+            // Any algorithm: the subject may be missing, and longshore need not compute its digest.
             let subject = Digest::parse(last).map_err(|e| bad(ErrorCode::DIGEST_INVALID, &e))?;
             return Ok(Self::Referrers { name, subject });
         }
         Err(Misroute::Unknown)
     }
 
-    /// Its kind, in a word.
+    /// Returns the kind as a word.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -106,7 +106,7 @@ impl Route {
         }
     }
 
-    /// The repository that the path is in, if it is in one.
+    /// Returns the repository in the path, if any.
     pub(crate) fn repository(&self) -> Option<&RepositoryName> {
         match self {
             Self::Base | Self::Catalog => None,
@@ -131,7 +131,7 @@ fn tag_or_digest(text: &str) -> Result<TagOrDigest, Misroute> {
     Tag::parse(text).map(TagOrDigest::Tag).map_err(|e| bad(ErrorCode::TAG_INVALID, &e))
 }
 
-/// Reads a digest that content can be held against.
+/// Parses a digest with a supported algorithm.
 pub(crate) fn computable_digest(text: &str) -> Result<Digest, Misroute> {
     let digest = Digest::parse(text).map_err(|e| bad(ErrorCode::DIGEST_INVALID, &e))?;
     if digest.algorithm().is_none() {
@@ -152,7 +152,7 @@ mod tests {
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
-    /// A route in short: its kind, the repository, the rest.
+    /// Formats a route: its kind, the repository, the rest.
     fn show(path: &str) -> String {
         match Route::parse(path) {
             Ok(Route::Base) => "base".into(),
@@ -185,7 +185,7 @@ mod tests {
             ("/v2/a/blobs/uploads/", "uploads a"),
             ("/v2/a/blobs/uploads", "uploads a"),
             ("/v2/library%2Fnginx/tags/list", "tags library/nginx"),
-            // Repositories called like parts of the API.
+            // Repositories named like parts of the API.
             ("/v2/blobs/tags/list", "tags blobs"),
             ("/v2/manifests/manifests/manifests", "manifest manifests manifests"),
             ("/v2/blobs/uploads/tags/list", "tags blobs/uploads"),
@@ -193,7 +193,7 @@ mod tests {
             ("/v2/a/blobs/uploads/blobs/uploads/", "uploads a/blobs/uploads"),
             ("/v2/a/manifests/b/tags/list", "tags a/manifests/b"),
             ("/v2/tags/list/tags/list", "tags tags/list"),
-            // Nothing of the API.
+            // Outside the API.
             ("/", "404"),
             ("/v1/_ping", "404"),
             ("/v2/a", "404"),

@@ -1,4 +1,4 @@
-//! A registry for tests: one call to start it, and it ends by itself.
+//! A registry for tests: one call starts it, and dropping it stops it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -45,7 +45,7 @@ impl TestRegistry {
         Self::start_with(|_| Registry::builder()).await
     }
 
-    /// Starts a registry with settings of your own, which may depend on its address.
+    /// Starts a registry with custom settings, which may depend on its address.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if there is no free port; the errors of [`Builder::build`].
@@ -60,13 +60,13 @@ impl TestRegistry {
         Ok(Self { address, registry, stop, server })
     }
 
-    /// The address it listens on, which is also its name in references.
+    /// Returns the address, which is also the registry's name in references.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The registry itself, to look into or to fill without HTTP.
+    /// Returns the registry itself, for reading or filling it without HTTP.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -75,7 +75,7 @@ impl TestRegistry {
     /// Stops the registry and waits until its last request has ended.
     ///
     /// # Errors
-    /// The error that ended it before.
+    /// The error that ended the server earlier.
     pub async fn stop(self) -> Result<()> {
         drop(self.stop);
         let at = |e| Error::new(ErrorKind::Io).at(self.address).with_source(e);

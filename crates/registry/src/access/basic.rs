@@ -1,17 +1,17 @@
-//! HTTP Basic authentication, as far as all policies share it.
+//! HTTP Basic authentication, shared by all policies.
 //!
 //! Source: RFC 7617.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// A name and a password that somebody offers.
+/// A name and password sent by a client.
 pub(super) struct Offered {
     pub(super) name: String,
     pub(super) password: String,
 }
 
-/// What an `Authorization` header offers, if it is of this scheme.
+/// Reads the login in an `Authorization` header of this scheme.
 pub(super) fn offered(authorization: Option<&str>) -> Option<Offered> {
     let (scheme, encoded) = authorization?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -22,7 +22,7 @@ pub(super) fn offered(authorization: Option<&str>) -> Option<Offered> {
     Some(Offered { name: name.to_owned(), password: password.to_owned() })
 }
 
-/// The `WWW-Authenticate` that asks for a password.
+/// Returns the `WWW-Authenticate` value that asks for a password.
 pub(super) fn challenge() -> String {
     r#"Basic realm="longshore", charset="UTF-8""#.to_owned()
 }

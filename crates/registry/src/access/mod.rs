@@ -1,7 +1,7 @@
-//! Who may do what.
+//! Access control.
 //!
-//! Owns the [`Access`] trait and the policies that come with the crate. `registry` asks before a
-//! handler runs, and the upload handler once more for the repository that a mount reads from.
+//! Owns the [`Access`] trait and the policies of this crate. `registry` asks before a handler runs,
+//! and the upload handler once more for the source repository of a mount.
 
 mod basic;
 mod htpasswd;
@@ -22,79 +22,79 @@ pub use open::Open;
 pub use tokens::Tokens;
 pub use users::{Rights, Users};
 
-/// A policy of who may do what.
+/// An access policy.
 #[async_trait]
 pub trait Access: fmt::Debug + Send + Sync {
     /// Decides on one need, given the request's `Authorization` header.
     async fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict;
 
-    /// The name of whoever sends this header, for the log. Asked only about those who were not
+    /// Returns the user name in this header, for the log. Called only for requests that were not
     /// challenged.
     fn user_name(&self, authorization: Option<&str>) -> Option<String> {
         let _ = authorization;
         None
     }
 
-    /// Answers a request to a path outside `/v2/`, if the policy has an end-point of its own.
+    /// Answers a request to a path outside `/v2/`, if the policy has its own endpoint.
     fn endpoint(&self, path: &str, query: &str, authorization: Option<&str>) -> Option<Issued> {
         let _ = (path, query, authorization);
         None
     }
 }
 
-/// What a request needs to be allowed.
+/// The permission that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need<'a> {
-    /// The kind of deed.
+    /// The kind of access.
     pub right: Right,
-    /// What it is done to.
+    /// The resource that is accessed.
     pub on: Resource<'a>,
 }
 
-/// A kind of deed.
+/// A kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// To read.
+    /// Reading.
     Pull,
-    /// To write.
+    /// Writing.
     Push,
-    /// To remove.
+    /// Deleting.
     Delete,
 }
 
-/// What a deed is done to.
+/// A resource of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
-    /// `/v2/`: whether the registry is there, and the credentials good.
+    /// `/v2/`: the check for the API and for valid credentials.
     Base,
     /// The list of repositories.
     Catalog,
     /// One repository.
     Repository(&'a RepositoryName),
-    /// All repositories: what a mount needs that names no source.
+    /// All repositories: needed for a mount without a source repository.
     AllRepositories,
 }
 
 /// A policy's decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go ahead.
+    /// Allowed.
     Granted,
-    /// Not with these credentials: 401, with this `WWW-Authenticate`.
+    /// Not allowed with these credentials: 401, with this `WWW-Authenticate`.
     Challenged(String),
-    /// Not for this user: 403.
+    /// Not allowed for this user: 403.
     Denied,
-    /// Not now, for there is too much to check: 429, and when to come back.
+    /// Too many checks are waiting: 429, with this `Retry-After`.
     Later(Duration),
 }
 
-/// The answer of a policy's own end-point.
+/// The reply of a policy's own endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Issued {
     /// 200, with this document.
     Document(serde_json::Value),
     /// 401, with this `WWW-Authenticate`.
     Challenged(String),
-    /// 400, with this sentence.
+    /// 400, with this message.
     Refused(String),
 }

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 
 use super::{Access, Need, Verdict};
 
-/// Everyone may do everything: for loopback, tests, and registries behind a gate of their own.
+/// Allows everything to everyone: for loopback, tests, and registries behind their own gateway.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
 

@@ -15,8 +15,8 @@ use crate::random;
 
 /// Users who exchange their password for a short-lived token at `/token`, as at public registries.
 ///
-/// A token is random, of use to this process alone, and good for the scopes it was asked for, as
-/// far as its user has the rights.
+/// A token is random, valid only in this process, and grants the requested scopes as far as its
+/// user has the rights.
 ///
 /// Source: distribution's "Token Authentication Specification".
 pub struct Tokens {
@@ -33,7 +33,7 @@ struct Token {
     expires: Instant,
 }
 
-/// What a token is good for.
+/// The access that a token grants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scope {
     /// `None` for the catalog.
@@ -42,7 +42,7 @@ struct Scope {
 }
 
 impl Tokens {
-    /// Tokens for these users.
+    /// Issues tokens to these users.
     ///
     /// - `realm`: the URL of `/token` as clients reach it, such as `http://127.0.0.1:5000/token`.
     #[must_use]
@@ -56,14 +56,14 @@ impl Tokens {
         }
     }
 
-    /// What those may do who ask without a password; nothing, if this is not called.
+    /// Sets the rights of anonymous clients; the default is none.
     #[must_use]
     pub fn anonymous(mut self, rights: Rights) -> Self {
         self.anonymous = rights;
         self
     }
 
-    /// How long a token is good for; 5 minutes, if this is not called.
+    /// Sets the lifetime of tokens; the default is 5 minutes.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
@@ -87,7 +87,7 @@ impl Tokens {
         let now = Instant::now();
         let mut issued = self.issued();
         issued.retain(|_, token| token.expires > now);
-        // Whoever had the oldest is challenged, and gets another.
+        // The holder of the oldest token is challenged and requests a new one.
         if issued.len() >= ISSUED_LIMIT
             && let Some(oldest) = issued.iter().min_by_key(|(_, token)| token.expires)
         {
@@ -123,7 +123,7 @@ impl Access for Tokens {
             return self.challenge(need, None);
         };
         let issued = self.issued();
-        // Found by hash, not by comparing: its 128 bits cannot be guessed piece by piece.
+        // Looked up by hash, not by comparison: its 128 bits cannot be guessed part by part.
         let token = issued.get(offered);
         let Some(token) = token.filter(|token| token.expires > Instant::now()) else {
             return self.challenge(need, Some("invalid_token"));
@@ -160,7 +160,7 @@ impl fmt::Debug for Tokens {
 }
 
 impl Scope {
-    /// Reads `repository:<name>:<actions>` or `registry:catalog:*`, as far as `rights` go.
+    /// Parses `repository:<name>:<actions>` or `registry:catalog:*`, limited to `rights`.
     fn parse(text: &str, rights: Rights) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
@@ -182,7 +182,7 @@ impl Scope {
         let here = match need.on {
             Resource::Repository(name) => self.repository.as_ref() == Some(name),
             Resource::Catalog => self.repository.is_none(),
-            // No scope names all repositories.
+            // No scope covers all repositories.
             Resource::AllRepositories | Resource::Base => false,
         };
         here && self.rights.has(need.right)
@@ -202,9 +202,9 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 10,000 tokens at a time: some MiB, whoever asks for however many.
+/// 10,000 tokens: a few MiB, no matter how many are requested.
 const ISSUED_LIMIT: usize = 10_000;
-/// 5 minutes: what public registries give.
+/// 5 minutes: the usual lifetime at public registries.
 const LIFETIME: Duration = Duration::from_secs(300);
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{Access, Need, Resource, Right, Verdict};
 
 /// Users with passwords and rights, by HTTP Basic authentication.
 ///
-/// Nobody else may do anything. The passwords themselves are not kept.
+/// Everyone else is refused. Passwords are not stored in plain text.
 ///
 /// Source: RFC 7617.
 #[derive(Clone, Default)]
@@ -20,31 +20,31 @@ pub struct Users {
 #[derive(Clone)]
 struct User {
     name: String,
-    /// Of `name:password`: comparing sums takes the same time whatever the passwords are.
+    /// The digest of `name:password`: comparing digests takes the same time for all passwords.
     sum: Digest,
     rights: Rights,
 }
 
-/// What somebody may do, to every repository.
+/// The rights of a user, in every repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Rights {
-    /// To read.
+    /// May read.
     pub pull: bool,
-    /// To write.
+    /// May write.
     pub push: bool,
-    /// To remove.
+    /// May delete.
     pub delete: bool,
 }
 
 impl Rights {
-    /// To read.
+    /// Read access.
     pub const PULL: Self = Self { pull: true, push: false, delete: false };
-    /// To read and write.
+    /// Read and write access.
     pub const PUSH: Self = Self { pull: true, push: true, delete: false };
-    /// To read, write and remove.
+    /// Read, write and delete access.
     pub const ALL: Self = Self { pull: true, push: true, delete: true };
 
-    /// Whether this right is among them.
+    /// Returns true if these rights include `right`.
     #[must_use]
     pub const fn has(self, right: Right) -> bool {
         match right {
@@ -56,7 +56,7 @@ impl Rights {
 }
 
 impl Users {
-    /// Nobody.
+    /// Returns an empty set of users.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -69,11 +69,11 @@ impl Users {
         self
     }
 
-    /// The rights of whoever sent this `Authorization` header; `None` if they are nobody.
+    /// Returns the rights of the user in this `Authorization` header; `None` for an unknown user.
     pub(super) fn rights(&self, authorization: Option<&str>) -> Option<Rights> {
         let offered = basic::offered(authorization)?;
         let offered = sum(&offered.name, &offered.password);
-        // All of them, every time: how long it takes tells nothing of who exists.
+        // Always compares with all users, so that the time does not reveal which names exist.
         self.users.iter().fold(None, |found, user| {
             let matches = offered.as_str().as_bytes().ct_eq(user.sum.as_str().as_bytes()).into();
             if matches { Some(user.rights) } else { found }

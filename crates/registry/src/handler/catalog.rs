@@ -1,4 +1,4 @@
-//! The repositories of the registry, as distribution lists them.
+//! Lists the repositories of the registry, in distribution's format.
 
 use longshore_core::{ErrorCode, RepositoryName};
 

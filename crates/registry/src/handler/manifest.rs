@@ -1,7 +1,7 @@
 //! Manifests: end-3, end-7 and end-9.
 //!
-//! A manifest is served as it was pushed whatever the client accepts: it is what its digest says,
-//! and nothing here could convert it.
+//! A manifest is served as it was pushed, whatever the client accepts: its digest fixes its bytes,
+//! and this registry converts nothing.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, StatusCode};
@@ -63,7 +63,7 @@ async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) ->
     Ok(response)
 }
 
-/// A damaged manifest is as good as none: a push of the same one puts it right.
+/// Treats a damaged manifest as missing: pushing the same manifest repairs it.
 async fn not_read(
     store: &Repository,
     name: &RepositoryName,
@@ -126,7 +126,7 @@ async fn write(
     Ok(response)
 }
 
-/// What the client says the manifest is, as it says it, without parameters.
+/// Returns the media type that the client sent, without parameters.
 fn content_type(call: &Call<'_>) -> Result<Option<MediaType>, Refusal> {
     let Some(value) = call.headers.get(CONTENT_TYPE) else {
         return Ok(None);
@@ -138,7 +138,7 @@ fn content_type(call: &Call<'_>) -> Result<Option<MediaType>, Refusal> {
     Ok(Some(parsed))
 }
 
-/// The tags to set beside the digest.
+/// Returns the tags to set when pushing by digest.
 ///
 /// Source: distribution-spec main, "Pushing Manifests" (end-7b).
 fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
@@ -147,10 +147,10 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
     tags.map_err(|e| Refusal::invalid(ErrorCode::TAG_INVALID, &e))
 }
 
-/// Refuses a manifest whose content is not all here. What may not be redistributed need not be;
-/// a subject may come later or never; schema 1 states no sizes, and is taken as it is. An index may
-/// list blobs under media types that are no manifest's, as the ones that BuildKit keeps its cache in do
-/// (before 0.21, 2025).
+/// Refuses a manifest with missing content. Non-distributable layers may be missing; a subject may
+/// come later or never; schema 1 states no sizes and is accepted unchecked. An index may list
+/// blobs with media types other than a manifest's, as BuildKit's cache indexes did (before 0.21,
+/// 2025).
 async fn check_successors(
     call: &Call<'_>,
     store: &Repository,

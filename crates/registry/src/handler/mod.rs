@@ -1,6 +1,7 @@
-//! The end-points, one module each.
+//! The endpoints, one module each.
 //!
-//! A handler reads the request, asks a [`Repository`], and words the reply. `registry` calls [`answer`] once the caller is known to be allowed.
+//! A handler reads the request, calls a [`Repository`], and builds the reply. `registry` calls
+//! [`answer`] after it has authorized the caller.
 
 mod blob;
 mod catalog;
@@ -24,7 +25,7 @@ use crate::reply::{self, Refusal};
 use crate::repositories::{Repositories, Repository};
 use crate::route::Route;
 
-/// A request that was found allowed, without its body, and all that it takes to answer it.
+/// An authorized request without its body, and everything needed to answer it.
 pub(crate) struct Call<'a> {
     pub(crate) repositories: &'a Repositories,
     pub(crate) access: &'a dyn Access,
@@ -38,7 +39,7 @@ pub(crate) struct Call<'a> {
     pub(crate) authorization: Option<&'a str>,
 }
 
-/// What a handler comes to.
+/// The result of a handler.
 type Answer = Result<Response<Body>, Refusal>;
 
 /// Answers a request.
@@ -55,7 +56,7 @@ pub(crate) async fn answer(route: Route, call: &Call<'_>, body: Incoming) -> Ans
     }
 }
 
-/// What a caller must be allowed to do for a request.
+/// Returns the permission that a request needs.
 pub(crate) fn need<'a>(route: &'a Route, method: &Method) -> Need<'a> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let right = match route {
@@ -81,7 +82,7 @@ impl Call<'_> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Whether the caller may read a repository, or all of them.
+    /// Returns true if the caller may read a repository, or all of them.
     async fn may_pull(&self, name: Option<&RepositoryName>) -> bool {
         let on = name.map_or(Resource::AllRepositories, Resource::Repository);
         let right = Right::Pull;
@@ -95,7 +96,7 @@ impl Call<'_> {
         }
     }
 
-    /// Whether the client has this very content, and asked not to get it again.
+    /// Returns true if the client has this content and sent a matching `If-None-Match`.
     fn has_already(&self, digest: &Digest) -> bool {
         let known = self.header(&IF_NONE_MATCH).unwrap_or_default();
         let mut tags = known.split(',').map(|tag| tag.trim().trim_matches('"'));
@@ -112,7 +113,7 @@ fn base(method: &Method) -> Answer {
     }
 }
 
-/// Says what content a response is about.
+/// Adds the headers that identify the content of a response.
 fn about_content(response: &mut Response<Body>, digest: &Digest) -> Result<(), Refusal> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_DIGEST, reply::header_value(digest)?);
@@ -120,7 +121,7 @@ fn about_content(response: &mut Response<Body>, digest: &Digest) -> Result<(), R
     Ok(())
 }
 
-/// 201: the content is there now, under this path.
+/// 201: the content now exists at this path.
 fn created(location: &str, digest: &Digest) -> Answer {
     let mut response = reply::empty(StatusCode::CREATED);
     let headers = response.headers_mut();
@@ -130,7 +131,7 @@ fn created(location: &str, digest: &Digest) -> Answer {
     Ok(response)
 }
 
-/// 304, for a client that has it.
+/// 304, for a client that has the content.
 fn not_modified(digest: &Digest) -> Answer {
     let mut response = reply::empty(StatusCode::NOT_MODIFIED);
     about_content(&mut response, digest)?;

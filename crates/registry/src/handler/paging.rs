@@ -1,4 +1,4 @@
-//! Listings of names: how many, from where, and whether there are more.
+//! Pages of name listings: the count, the start, and the link to the next page.
 
 use std::fmt::Display;
 
@@ -15,13 +15,14 @@ use crate::reply::{self, About, Refusal};
 
 /// Answers with a JSON object whose last member is a list of names.
 ///
-/// - `count`: of [`count`].
-/// - `path`: of this listing.
+/// - `count`: the result of [`count`].
+/// - `path`: the path of this listing.
 /// - `start`: the object up to the list's bracket.
-/// - `list`: the names in order, from where the request wants them; called twice.
+/// - `list`: the names in order, from the requested start; called twice.
 ///
-/// With `n`, a page. Without, all names up to [`listing_size`](crate::Limits::listing_size) bytes,
-/// because many clients never ask for a second page; they are looked up as they are sent.
+/// With `n`, sends one page. Without, sends all names up to
+/// [`listing_size`](crate::Limits::listing_size) bytes, because many clients never request a
+/// second page; the names are read while they are sent.
 pub(super) async fn names<T>(
     call: &Call<'_>,
     count: Option<usize>,
@@ -42,7 +43,7 @@ where
         link(&mut response, path, &parameters)?;
     }
     let last = fitting.last;
-    // What was added meanwhile and comes after the last name is left to the next page.
+    // Names that were added meanwhile after the last one go on the next page.
     let within = move |name: &T| {
         fitting.more.then_some(&last).is_none_or(|last| Some(name) <= last.as_ref())
     };
@@ -56,16 +57,16 @@ where
     Ok(response)
 }
 
-/// How far a listing fits into one answer.
+/// The part of a listing that fits into one reply.
 struct Fitting<T> {
     last: Option<T>,
-    /// Bytes of the names as JSON.
+    /// Size of the names as JSON, in bytes.
     size: usize,
-    /// Whether names are left out.
+    /// True if names are left out.
     more: bool,
 }
 
-/// Goes through a listing as far as it fits.
+/// Reads a listing as far as it fits.
 async fn fitting<T: Clone + Serialize + Send + 'static>(
     names: Pages<T>,
     count: Option<usize>,
@@ -87,7 +88,7 @@ async fn fitting<T: Clone + Serialize + Send + 'static>(
     Ok(fitting)
 }
 
-/// The document in pieces.
+/// Returns the document in chunks.
 fn document<T: Serialize + Send + Sync + 'static>(
     mut start: String,
     names: Pages<T>,
@@ -107,12 +108,12 @@ fn document<T: Serialize + Send + Sync + 'static>(
     one(start).chain(names).chain(one("]}".to_owned()))
 }
 
-/// A name as JSON; names of the specification's grammar always have one.
+/// Formats a name as JSON; names in the specification's grammar always have a JSON form.
 fn json(name: &impl Serialize) -> String {
     serde_json::to_string(name).unwrap_or_default()
 }
 
-/// How many items a request asks for, at most as many as the registry gives.
+/// Returns the requested number of items, at most the registry's limit.
 pub(super) fn count(call: &Call<'_>) -> Result<Option<usize>, Refusal> {
     let refused = |message: String| {
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::PAGINATION_NUMBER_INVALID, message)
@@ -130,14 +131,14 @@ pub(super) fn count(call: &Call<'_>) -> Result<Option<usize>, Refusal> {
     }
 }
 
-/// Where a request wants the listing to go on: after this, or from the start.
+/// Returns the name after which the listing starts, or `None` for the beginning.
 pub(super) fn last<'c>(call: &'c Call<'_>) -> Result<Option<&'c str>, Refusal> {
     let last = call.query.one("last");
     let last = last.map_err(|e| Refusal::invalid(ErrorCode::PAGINATION_NUMBER_INVALID, &e))?;
     Ok(last.filter(|last| !last.is_empty()))
 }
 
-/// Says where the next page is.
+/// Adds a link to the next page.
 pub(super) fn link(
     response: &mut Response<Body>,
     path: &str,
@@ -152,9 +153,9 @@ pub(super) fn link(
     Ok(())
 }
 
-/// All but RFC 3986's unreserved characters.
+/// All characters except RFC 3986's unreserved ones.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// 64 KiB: a shorter listing is sent with its length.
+/// 64 KiB: shorter listings are sent with their length.
 const STREAMED: usize = 64 << 10;
-/// 100 names, of at most 258 bytes each: two pieces wait for a slow client.
+/// 100 names of at most 258 bytes each: two chunks wait for a slow client.
 const PIECE_NAMES: usize = 100;

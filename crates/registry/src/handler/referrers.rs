@@ -1,4 +1,4 @@
-//! What refers to a manifest: end-12.
+//! Lists the referrers of a manifest: end-12.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -14,7 +14,7 @@ use crate::outgoing::Body;
 use crate::reply::{self, About, Refusal};
 use crate::repositories::Repository;
 
-/// Lists them by digest. An unknown subject, in an unknown repository even, has none.
+/// Lists referrers by digest. An unknown subject has none, even in an unknown repository.
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Digest) -> Answer {
     call.only_reads()?;
     let refused = |e| Refusal::invalid(ErrorCode::MANIFEST_INVALID, &e);
@@ -24,7 +24,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Diges
     let after = paging::last(call)?.map(Digest::parse).transpose();
     let after = after.map_err(|e| Refusal::invalid(ErrorCode::DIGEST_INVALID, &e))?;
     let (store, subject) = (call.repository(name), subject.clone());
-    // Nothing is of a type that is none.
+    // An invalid type matches nothing.
     let listed = match filter.map(MediaType::parse).transpose() {
         Ok(artifact_type) => Some(Listed { store, subject: subject.clone(), artifact_type, after }),
         Err(_) => None,
@@ -53,7 +53,7 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Diges
     Ok(response)
 }
 
-/// What a request wants to see.
+/// The requested selection.
 #[derive(Clone)]
 struct Listed {
     store: Repository,
@@ -68,7 +68,7 @@ struct Page {
     more: bool,
 }
 
-/// An image index, as small as one can be.
+/// The smallest possible image index.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
@@ -87,7 +87,7 @@ impl Page {
     }
 }
 
-/// As many as fit on a page by size: annotations may be long, and few clients ask for a second page.
+/// Returns as many as fit on a page by size: annotations may be long, and few clients ask for more.
 async fn page_of(listed: Option<&Listed>) -> Result<Page> {
     let Some(Listed { store, subject, artifact_type, after }) = listed else {
         return Ok(Page::default());
@@ -110,5 +110,5 @@ async fn page_of(listed: Option<&Listed>) -> Result<Page> {
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
-/// 4 MiB: what clients take for an index.
+/// 4 MiB: the size of an index that clients accept.
 const PAGE_SIZE: usize = 4 << 20;

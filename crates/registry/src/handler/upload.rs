@@ -15,7 +15,7 @@ use crate::repositories::{Chunk, Repository};
 use crate::route::computable_digest;
 use crate::storage::UploadId;
 
-/// `POST`: mounts a blob, takes it whole, or opens an upload.
+/// `POST`: mounts a blob, accepts it whole, or opens an upload.
 pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming) -> Answer {
     if *call.method != Method::POST {
         return Err(Refusal::method("POST"));
@@ -39,7 +39,7 @@ pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming
                 Err(refusal) => Err(refusal),
             };
             if whole.is_err() {
-                // The client was never told of this upload, so nobody would go on with it.
+                // The client never learned of this upload, so it cannot continue it.
                 let _ = store.cancel(&id).await;
             }
             whole
@@ -100,8 +100,8 @@ async fn commit(
     }
 }
 
-/// Mounts a blob if the request asks for it and it can be had. Where the caller may not read it,
-/// the answer is as if it were not there.
+/// Mounts a blob if the request asks for it and the blob is available. If the caller may not read
+/// it, the reply is the same as for a missing blob.
 async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response<Body>>, Refusal> {
     let Some(digest) = digest_parameter(call, "mount")? else {
         return Ok(None);
@@ -118,7 +118,7 @@ async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response
     created(&format!("/v2/{name}/blobs/{digest}"), &digest).map(Some)
 }
 
-/// The bytes that a chunk says it covers, checked against what the client says it sends.
+/// Returns the byte range of a chunk, checked against the stated size of the body.
 fn chunk(call: &Call<'_>) -> Result<Option<Range<u64>>, Refusal> {
     let Some(range) = call.headers.get(CONTENT_RANGE) else {
         return Ok(None);
@@ -136,7 +136,7 @@ fn chunk(call: &Call<'_>) -> Result<Option<Range<u64>>, Refusal> {
     Ok(Some(range))
 }
 
-/// The bytes that come in, and what the client says of them.
+/// Returns the incoming bytes with their stated offset and size.
 async fn arriving(
     call: &Call<'_>,
     store: &Repository,
@@ -148,17 +148,18 @@ async fn arriving(
     let size = size.map_err(|e| About::Upload.refuse(&e))?;
     let limit = call.limits.blob_size.saturating_sub(size);
     let expected = range.as_ref().map(|range| range.end - range.start);
-    // More than fits is refused by the stream, at once, and not by setting room aside.
+    // The stream refuses a body that is too large as soon as it exceeds the limit; no space is
+    // reserved.
     let size = expected.or(body.size()).filter(|size| *size <= limit);
     let permit = call.budget.file().await.map_err(|e| About::Upload.refuse(&e))?;
     let bytes = permit.held_by(body.into_stream(limit, expected));
     Ok(Chunk { offset: range.map(|range| range.start), size, bytes })
 }
 
-/// Words a failure; one about where the upload is says where it is.
+/// Builds the reply for a failure; an offset error includes the upload's offset.
 async fn failed(store: &Repository, name: &RepositoryName, id: &UploadId, e: &Error) -> Refusal {
     if e.kind() == ErrorKind::TooLarge {
-        // More bytes will not make it smaller. That it is busy or gone is as good.
+        // More bytes cannot make it smaller. The upload may also be busy or gone.
         let _ = store.cancel(id).await;
     }
     let refusal = About::Upload.refuse(e);
@@ -174,7 +175,7 @@ async fn failed(store: &Repository, name: &RepositoryName, id: &UploadId, e: &Er
     }
 }
 
-/// Where an upload is, and how far it got.
+/// Returns the path and the received range of an upload.
 fn accepted(status: StatusCode, name: &RepositoryName, id: &UploadId, size: u64) -> Answer {
     let mut response = reply::empty(status);
     let headers = response.headers_mut();
@@ -191,7 +192,7 @@ fn location(name: &RepositoryName, id: &UploadId) -> String {
     format!("/v2/{name}/blobs/uploads/{id}")
 }
 
-/// First and last byte of an upload. One without bytes says `0-0`, as all registries do.
+/// Returns the first and last byte of an upload; `0-0` for an empty one, as in all registries.
 fn at(size: u64) -> Result<HeaderValue, Refusal> {
     reply::header_value(&format!("0-{}", size.saturating_sub(1)))
 }
@@ -217,5 +218,5 @@ fn algorithm_parameter(call: &Call<'_>) -> Result<Algorithm, Refusal> {
     })
 }
 
-/// In no specification any more, but docker-registry-client-async 1.0.3 fails without it.
+/// No longer in any specification, but docker-registry-client-async 1.0.3 fails without it.
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

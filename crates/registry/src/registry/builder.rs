@@ -1,4 +1,4 @@
-//! How a registry is set up.
+//! Builds a registry.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::location::Locations;
 use crate::repositories::Repositories;
 use crate::storage::{DiskStorage, MemoryStorage, Storage};
 
-/// Sets up a [`Registry`].
+/// Builds a [`Registry`].
 pub struct Builder {
     place: Place,
     access: Arc<dyn Access>,
@@ -28,7 +28,7 @@ pub struct Builder {
     locations: Locations,
 }
 
-/// Where repositories are kept.
+/// The storage of the repositories.
 #[derive(Debug)]
 enum Place {
     Memory,
@@ -43,7 +43,7 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// A registry in memory that everyone may use.
+    /// Returns a builder for a registry in memory that everyone may use.
     pub(super) fn new() -> Self {
         Self {
             place: Place::Memory,
@@ -57,7 +57,7 @@ impl Builder {
         }
     }
 
-    /// Keeps repositories in memory, gone with the process.
+    /// Keeps repositories in memory; they are lost when the process ends.
     #[must_use]
     pub fn memory(mut self) -> Self {
         self.place = Place::Memory;
@@ -78,36 +78,36 @@ impl Builder {
         self
     }
 
-    /// Asks this policy who may do what; without one, everyone may everything.
+    /// Sets the access policy; the default allows everything to everyone.
     #[must_use]
     pub fn access(mut self, access: impl Access + 'static) -> Self {
         self.access = Arc::new(access);
         self
     }
 
-    /// Sets how much to take from clients.
+    /// Sets the limits for clients.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Refuses to remove anything: tags, manifests and blobs alike.
+    /// Refuses all deletions: tags, manifests and blobs.
     #[must_use]
     pub fn without_deletes(mut self) -> Self {
         self.offered.delete = false;
         self
     }
 
-    /// Refuses to change anything: every request but `GET` and `HEAD` is answered with 405.
+    /// Refuses all changes: every request except `GET` and `HEAD` is answered with 405.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.offered = Rights::PULL;
         self
     }
 
-    /// Takes manifests whose blobs or manifests are not here, such as an index of which one platform
-    /// was mirrored. What is here must still have the size that the manifest says.
+    /// Accepts manifests with missing blobs or manifests, such as an index with one mirrored
+    /// platform. Existing content must still have the size that the manifest states.
     ///
     /// Source: distribution-spec main, "Pushing Manifests" (sparse indexes).
     #[must_use]
@@ -116,11 +116,11 @@ impl Builder {
         self
     }
 
-    /// Starts every `Location` with this URL: `https://registry.example`, where clients reach the
-    /// registry.
+    /// Starts every `Location` with this URL, such as `https://registry.example`, at which clients
+    /// reach the registry.
     ///
-    /// Without one, a `Location` is made of the request's host and scheme: the scheme is the
-    /// [`Scheme`](http::uri::Scheme) among the request's extensions, where [`serve`](crate::serve)
+    /// Without it, a `Location` is built from the request's host and scheme: the scheme is the
+    /// [`Scheme`](http::uri::Scheme) in the request's extensions, where [`serve`](crate::serve)
     /// puts it, else that of the request's target, else `http`.
     #[must_use]
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
@@ -128,23 +128,23 @@ impl Builder {
         self
     }
 
-    /// Tells of each request when it is over: for a log or metrics of one's own.
+    /// Calls an observer for each finished request: for custom logs or metrics.
     #[must_use]
     pub fn on_answered(mut self, observer: impl Fn(&Answered) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Believes what `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host` say about host and scheme.
+    /// Trusts `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host` for host and scheme.
     ///
-    /// Only for a registry that nobody reaches but through a proxy that sets them.
+    /// Use it only if clients can reach the registry only through a proxy that sets these headers.
     #[must_use]
     pub fn trust_proxy(mut self) -> Self {
         self.locations = Locations::FromRequest { trust_proxy: true };
         self
     }
 
-    /// Sends every `Location` as a path, which is right behind every proxy.
+    /// Sends every `Location` as a path, which works behind every proxy.
     ///
     /// Some old clients cannot follow one (docker-registry-client-async 1.0.3, moby-distribution
     /// 0.8.2).
@@ -154,19 +154,19 @@ impl Builder {
         self
     }
 
-    /// Makes the registry. Blocks while a folder is opened.
+    /// Builds the registry. Blocks while a folder is opened.
     ///
     /// # Errors
-    /// As [`DiskStorage::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public URL is
-    /// none; [`Unsupported`](longshore_core::ErrorKind::Unsupported) for a [`Limits::total_size`]
-    /// with a storage that cannot tell how much it has.
+    /// Same as [`DiskStorage::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public
+    /// URL is invalid; [`Unsupported`](longshore_core::ErrorKind::Unsupported) for a
+    /// [`Limits::total_size`] with a storage that does not report its size.
     pub fn build(self) -> Result<Registry> {
         let locations = match &self.public_url {
             Some(url) => Locations::under(url)?,
             None => self.locations,
         };
         let (storage, limit): (Arc<dyn Storage>, _) = match self.place {
-            // To count what is in memory costs nothing.
+            // Counting content in memory costs nothing.
             Place::Memory => {
                 (Arc::new(MemoryStorage::new()), Some(self.limits.total_size.unwrap_or(u64::MAX)))
             }

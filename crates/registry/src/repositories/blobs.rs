@@ -1,7 +1,7 @@
-//! Blobs: which repository has one, which are known to be right, how one goes.
+//! Blobs: links from repositories, verified content, and deletion.
 //!
 //! A blob is one object, with a link from each repository that has it. A link without its blob
-//! counts as none, and so does a blob that is damaged: the next push heals it.
+//! counts as missing, and so does a damaged blob: the next push repairs it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,22 +19,22 @@ use super::{Repository, Shared};
 use crate::locks::Locks;
 use crate::storage::{Condition, Key, Meta, Part, Version};
 
-/// What is known of blobs, and who may change which.
+/// The verified blobs, and the locks for changes.
 pub(super) struct Blobs {
-    /// The versions that were found right.
+    /// The versions that were verified.
     known: Mutex<HashMap<Digest, Version>>,
-    /// A blob and its links change one at a time: nobody links to what is being removed.
+    /// A blob and its links change one at a time, so that no link is made to a blob being deleted.
     changing: Locks<tokio::sync::Mutex<()>>,
 }
 
-/// What is stored under a blob's digest.
+/// The state of the object under a blob's digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing, or something that is not the blob.
+    /// No object, or one with other content.
     Nothing,
-    /// The blob, checked since it was last written; its size in bytes.
+    /// The blob, verified since it was last written; its size in bytes.
     Right(u64),
-    /// An object too large to be checked just now; its size in bytes.
+    /// An object too large to verify now; its size in bytes.
     Unchecked(u64),
 }
 
@@ -43,7 +43,7 @@ impl Blobs {
         Self { known: Mutex::default(), changing: Locks::new() }
     }
 
-    /// Takes the right to change a blob.
+    /// Locks a blob for changes.
     pub(super) async fn change(&self, digest: &Digest) -> tokio::sync::MutexGuard<'_, ()> {
         self.changing.of(digest).lock().await
     }
@@ -54,7 +54,7 @@ impl Blobs {
 }
 
 impl Shared {
-    /// Looks what is stored under a blob's digest, reading at most `limit` bytes to make sure.
+    /// Checks the object under a blob's digest, reading at most `limit` bytes to verify it.
     pub(super) async fn look(&self, digest: &Digest, limit: u64) -> Result<Found> {
         let meta = self.objects.head(&Key::blob(digest)).await?;
         self.judge(digest, meta, limit).await
@@ -81,12 +81,12 @@ impl Shared {
         Ok(Found::Right(meta.size))
     }
 
-    /// Whether this version of a blob was found right, or cannot be anything else.
+    /// Returns true if this version of a blob was verified, or cannot differ.
     fn is_right(&self, digest: &Digest, version: &Version) -> bool {
         !self.objects.storage.decays() || self.blobs.known().get(digest) == Some(version)
     }
 
-    /// Notes that this version is right.
+    /// Records this version as verified.
     pub(super) fn remember(&self, digest: &Digest, version: Version) {
         if self.objects.storage.decays() {
             let mut known = self.blobs.known();
@@ -97,7 +97,7 @@ impl Shared {
         }
     }
 
-    /// Whether a repository other than this one has a blob.
+    /// Returns true if a repository other than this one has a blob.
     async fn is_linked_elsewhere(&self, digest: &Digest, name: &RepositoryName) -> Result<bool> {
         let names = self.names.get(self.scan_names()).await?;
         let others = names.iter().filter(|other| *other != name);
@@ -107,8 +107,8 @@ impl Shared {
 }
 
 impl Repository {
-    /// Whether this repository has a blob that is not damaged, reading at most `limit` bytes to make
-    /// sure.
+    /// Returns the size of a blob if this repository has it undamaged, reading at most `limit`
+    /// bytes to verify it.
     pub(super) async fn look(&self, digest: &Digest, limit: u64) -> Result<Option<u64>> {
         let keys = [Key::link(&self.name, digest), Key::blob(digest)];
         let heads = self.shared.objects.storage.head(&keys).await?;
@@ -119,7 +119,7 @@ impl Repository {
         })
     }
 
-    /// Makes a blob that is stored one of this repository. The caller has the right to change it.
+    /// Links a stored blob to this repository. The caller holds the blob's lock.
     pub(super) async fn link(&self, digest: &Digest) -> Result<()> {
         let link = Key::link(&self.name, digest);
         match self.shared.objects.storage.put(&link, Bytes::new(), Condition::Absent).await {
@@ -147,7 +147,7 @@ impl Repository {
         Ok(true)
     }
 
-    /// The blob goes before the last link to it: nobody would ever remove one without links.
+    /// Deletes the blob before the last link to it: a blob without links would never be deleted.
     pub(super) async fn delete_blob_now(self, digest: Digest) -> Result<()> {
         let (shared, link) = (&self.shared, Key::link(&self.name, &digest));
         let _changing = shared.blobs.change(&digest).await;
@@ -161,8 +161,8 @@ impl Repository {
         shared.objects.storage.delete(&link).await
     }
 
-    /// Reads a blob as it is where it is known to be right, or only a part is wanted. A whole blob
-    /// that was not checked yet is checked as it streams, its last piece withheld.
+    /// Reads a blob without checks if it is verified or only a part is wanted. A whole unverified
+    /// blob is verified as it streams, and its last chunk is withheld until then.
     pub(super) async fn read(&self, digest: &Digest, range: Range<u64>) -> Result<BlobStream> {
         let (link, key) = (Key::link(&self.name, digest), Key::blob(digest));
         let part = self.shared.objects.storage.get_range(&key, range.clone());
@@ -192,7 +192,7 @@ impl Repository {
     }
 }
 
-/// The digest of a stream.
+/// Computes the digest of a stream.
 pub(super) async fn sum(mut stream: BlobStream, algorithm: Algorithm) -> Result<Digest> {
     let mut digester = algorithm.digester();
     while let Some(piece) = stream.try_next().await? {
@@ -205,7 +205,7 @@ pub(super) fn no_blob(digest: &Digest) -> Error {
     Error::new(ErrorKind::NotFound).at(format!("blob {digest}"))
 }
 
-/// 64 MiB: 50 ms of hashing, the longest that a client waits to be told whether a blob is there.
+/// 64 MiB: 50 ms of hashing, the longest wait of a client that asks if a blob exists.
 pub(super) const CHECK_LIMIT: u64 = 64 << 20;
-/// 65,536 blobs, some 10 MB; beyond that they are checked again.
+/// 65,536 blobs, some 10 MB; further ones are verified again.
 const KNOWN_LIMIT: usize = 1 << 16;

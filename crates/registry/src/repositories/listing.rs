@@ -1,4 +1,4 @@
-//! A listing, read once and kept until it changes.
+//! A listing, read once and cached until it changes.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_core::{Page, PageToken, Result};
 
-/// Sorted items, scanned when asked for and kept until something changes.
+/// Sorted items, scanned on demand and cached until something changes.
 #[derive(Debug)]
 pub(super) struct Listing<T>(Mutex<State<T>>);
 
@@ -17,7 +17,7 @@ struct State<T> {
 }
 
 impl<T: Ord + Send + Sync> Listing<T> {
-    /// The items in order.
+    /// Returns the items in order.
     pub(super) async fn get(
         &self,
         scan: impl Future<Output = Result<Vec<T>>> + Send,
@@ -33,15 +33,15 @@ impl<T: Ord + Send + Sync> Listing<T> {
         items.sort_unstable();
         let items: Arc<[T]> = items.into();
         let mut state = self.state();
-        // What changed meanwhile may have been scanned, or not.
+        // The scan may or may not include concurrent changes.
         if state.generation == generation {
             state.items = Some(Arc::clone(&items));
         }
         Ok(items)
     }
 
-    /// A page of the items after the one that a token names, else after `after`: a listing that is
-    /// read slowly holds no more.
+    /// Returns a page of the items after the one in `token`, else after `after`, so that a listing
+    /// read slowly holds only one page.
     pub(super) async fn page(
         &self,
         token: Option<&PageToken>,
@@ -62,7 +62,7 @@ impl<T: Ord + Send + Sync> Listing<T> {
         Ok(Page { items: page, next })
     }
 
-    /// Forgets what was scanned, unless this was there. To be called after it was added.
+    /// Drops the cache unless it contains this item. Call it after the item was added.
     pub(super) fn added(&self, item: &T) {
         let is_there = |items: &Arc<[T]>| items.binary_search(item).is_ok();
         if !self.state().items.as_ref().is_some_and(is_there) {
@@ -70,7 +70,7 @@ impl<T: Ord + Send + Sync> Listing<T> {
         }
     }
 
-    /// Forgets what was scanned. To be called after the change is made.
+    /// Drops the cache. Call it after the change.
     pub(super) fn changed(&self) {
         let mut state = self.state();
         state.generation += 1;

@@ -23,8 +23,8 @@ impl Repository {
         RawManifest::new(bytes, Some(media_type), digest)
     }
 
-    /// Writes a manifest, after its entry among its subject's referrers: whoever sees the manifest
-    /// finds it listed; then its tags.
+    /// Writes the entry among the subject's referrers, then the manifest, then its tags, so that a
+    /// visible manifest is always listed.
     pub(super) async fn write_manifest(self, manifest: RawManifest, tags: Vec<Tag>) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).read().await;
         let mut objects = Vec::new();
@@ -39,13 +39,13 @@ impl Repository {
         objects.push((Key::manifest(&self.name, manifest.digest()), content.into()));
         objects.extend(self.tag_objects(manifest.digest(), &tags));
         let written = self.shared.objects.put(objects).await;
-        // Also where it failed: some of it may be there.
+        // Even after a failure, some of it may be stored.
         self.shared.names.added(&self.name);
         self.tags_added(&tags);
         written
     }
 
-    /// Points tags at a manifest that is there.
+    /// Points tags at an existing manifest.
     pub(super) async fn write_tags(self, digest: Digest, tags: Vec<Tag>) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).read().await;
         self.read_manifest(&digest.clone().into()).await?;
@@ -71,18 +71,18 @@ impl Repository {
         }
     }
 
-    /// Removes a manifest, its tags before it, its entry among referrers after it.
+    /// Removes the tags of a manifest, then the manifest, then its entry among referrers.
     pub(super) async fn remove_manifest(self, digest: Digest) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).write().await;
         let objects = &self.shared.objects;
-        // A damaged one can be removed, too; what it referred to is not known then.
+        // A damaged manifest can be removed too; its subject is then unknown.
         let subject = match self.read_manifest(&digest.clone().into()).await {
             Ok(manifest) => graph::referrer(&manifest)?.map(|(subject, _)| subject),
             Err(e) if e.kind() == ErrorKind::NotFound => return Err(e),
             Err(_) => None,
         };
         let tags = ask_all(self.scan_tags().await?, async |tag| {
-            // A damaged tag points at nothing, this manifest included.
+            // A damaged tag points at nothing.
             let to = self.tagged(&tag).await.ok().flatten();
             Ok((to.as_ref() == Some(&digest)).then_some(tag))
         });
@@ -109,7 +109,7 @@ impl Repository {
         removed
     }
 
-    /// The digest that a tag points at.
+    /// Returns the digest that a tag points at.
     async fn tagged(&self, tag: &Tag) -> Result<Option<Digest>> {
         let key = Key::tag(&self.name, tag);
         let Some(object) = self.shared.objects.storage.get(&key).await? else { return Ok(None) };
@@ -118,13 +118,13 @@ impl Repository {
         digest.map(Some).ok_or_else(|| damaged(&key))
     }
 
-    /// The tags, in no order.
+    /// Returns the tags, unordered.
     pub(super) async fn scan_tags(&self) -> Result<Vec<Tag>> {
         let names = self.shared.objects.storage.list(&Key::tags(&self.name)).await?;
         Ok(names.iter().filter_map(|name| Tag::parse(name).ok()).collect())
     }
 
-    /// The manifests that refer to a subject and are there, ordered by digest.
+    /// Returns the existing manifests that refer to a subject, ordered by digest.
     pub(super) async fn read_referrers(
         &self,
         subject: &Digest,
@@ -145,7 +145,7 @@ impl Repository {
         Ok(found)
     }
 
-    /// Whether anything is stored in it.
+    /// Returns true if the repository has any content.
     pub(super) async fn is_there(&self) -> Result<bool> {
         let storage = &self.shared.objects.storage;
         let has_manifests = !storage.list(&Key::manifests(&self.name)).await?.is_empty();
@@ -154,7 +154,7 @@ impl Repository {
 }
 
 impl Shared {
-    /// The names of all repositories, in no order.
+    /// Returns the names of all repositories, unordered.
     pub(super) async fn scan_names(&self) -> Result<Vec<RepositoryName>> {
         let (mut found, mut left) = (Vec::new(), vec![String::new()]);
         while let Some(name) = left.pop() {
@@ -177,7 +177,7 @@ impl Shared {
     }
 }
 
-/// Media type and bytes of a manifest's object.
+/// Splits a manifest's object into its media type and its bytes.
 fn split(content: &Bytes) -> Option<(MediaType, Bytes)> {
     let end = content.iter().position(|b| *b == b'\n')?;
     let media_type = std::str::from_utf8(&content[..end]).ok()?;

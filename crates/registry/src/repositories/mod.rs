@@ -1,7 +1,8 @@
-//! The repositories of a registry, made of a storage's objects.
+//! The repositories of a registry, stored as objects.
 //!
-//! Owns what tags, manifests, referrers, links to blobs and upload sessions are, the same for every
-//! storage, and the locks that keep them together. The handlers use it; it knows no HTTP.
+//! Owns the structure of tags, manifests, referrers, links to blobs and upload sessions, the same
+//! for every storage, and the locks that keep them consistent. The handlers use it; it knows no
+//! HTTP.
 
 mod blobs;
 mod listing;
@@ -38,7 +39,7 @@ use crate::storage::Storage;
 
 /// All repositories of a registry, in a [`Storage`]. Clones share everything.
 ///
-/// A blob is stored once, however many repositories have it, and goes when the last one drops it.
+/// A blob is stored once, even if several repositories have it, and is removed with its last link.
 #[derive(Clone)]
 pub struct Repositories(Arc<Shared>);
 
@@ -46,39 +47,40 @@ struct Shared {
     objects: Objects,
     blobs: Blobs,
     sessions: Sessions,
-    /// Manifests of a repository come in side by side, and go alone: between a manifest and its
-    /// tag, the manifest must stay.
+    /// Manifests of a repository are written in parallel and removed alone: a manifest must not be
+    /// removed before its tag is written.
     turns: Locks<RwLock<()>>,
     names: Listing<RepositoryName>,
     tags: Mutex<HashMap<RepositoryName, Arc<Listing<Tag>>>>,
 }
 
-/// How much there is just now.
+/// The current usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Uploads that were begun and have not ended.
+    /// Number of open uploads.
     pub uploads: usize,
-    /// Bytes of blobs (each once, however many repositories have it), manifests, tags and uploads,
-    /// where they are counted.
+    /// Bytes of blobs (each once, even if several repositories have it), manifests, tags and
+    /// uploads; `None` if they are not counted.
     pub stored: Option<u64>,
 }
 
 impl Repositories {
-    /// Repositories in a storage, without a limit and without a count.
+    /// Opens the repositories of a storage, without a limit and without a count.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>) -> Self {
         Self::with(storage, Space::new(None))
     }
 
-    /// The same, for at most so many bytes: blobs (each once), manifests, tags and uploads. A write
-    /// beyond that is refused. What is there already counts, and may be more.
+    /// Opens the repositories of a storage, limited to `bytes` for blobs (each once), manifests,
+    /// tags and uploads. Writes beyond that are refused. Existing content counts, and may exceed
+    /// the limit.
     ///
-    /// May block while the storage looks how much there is.
+    /// May block while the storage measures its content.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the [storage](Storage::stored) cannot tell how
-    /// much it has; the storage's.
+    /// [`Unsupported`](ErrorKind::Unsupported) if the [storage](Storage::stored) does not report
+    /// its size; the storage's errors.
     pub fn limited(storage: Arc<dyn Storage>, bytes: u64) -> Result<Self> {
         let Some(stored) = storage.stored()? else {
             let problem = "the storage cannot tell how much it has, so it takes no limit";
@@ -100,14 +102,14 @@ impl Repositories {
         }))
     }
 
-    /// A handle on a repository, whether or not it exists: one comes to be with its first content.
+    /// Returns a handle on a repository, existing or not: its first content creates it.
     #[must_use]
     pub fn repository(&self, name: &RepositoryName) -> Repository {
         Repository::new(name.clone(), Arc::clone(&self.0))
     }
 
-    /// The repositories that have content, ordered by name; only those after `after`. Those that
-    /// had content may be among them.
+    /// Returns the repositories that have content, ordered by name, after `after`. Repositories
+    /// that once had content may be included.
     #[must_use]
     pub fn names(&self, after: Option<&RepositoryName>) -> Pages<RepositoryName> {
         let (shared, after) = (Arc::clone(&self.0), after.cloned());
@@ -120,16 +122,16 @@ impl Repositories {
         })
     }
 
-    /// Drops the uploads that nothing was written to for as long as `idle`; returns how many. Those
-    /// that an earlier process left begin to be idle with the first call.
+    /// Removes the uploads that were not written for `idle`, and returns their number. For uploads
+    /// of an earlier process, the idle time starts with the first call.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if what they left behind cannot be removed.
+    /// [`Io`](ErrorKind::Io) if their data cannot be removed.
     pub async fn expire_uploads(&self, idle: Duration) -> Result<usize> {
         self.0.expire_uploads(idle).await
     }
 
-    /// How much there is just now.
+    /// Returns the current usage.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let Shared { sessions, objects, .. } = &*self.0;
@@ -138,14 +140,14 @@ impl Repositories {
 }
 
 impl Shared {
-    /// The listing of a repository's tags.
+    /// Returns the listing of a repository's tags.
     fn tags(&self, name: &RepositoryName) -> Arc<Listing<Tag>> {
         let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(tags.entry(name.clone()).or_default())
     }
 
-    /// The same, if anyone ever asked for it: one that nobody listed has nothing to forget, and
-    /// unknown names leave nothing behind.
+    /// Returns the listing if one was ever requested: without one there is no cache to drop, and
+    /// unknown names use no memory.
     fn listed_tags(&self, name: &RepositoryName) -> Option<Arc<Listing<Tag>>> {
         let tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         tags.get(name).map(Arc::clone)
@@ -158,8 +160,8 @@ impl fmt::Debug for Repositories {
     }
 }
 
-/// Work that goes on when whoever waits for it goes away: nothing stops between two writes that belong
-/// together, and no lock is let go before what it protects is done.
+/// Work that continues when its caller is canceled: writes that belong together are completed, and
+/// no lock is released before the protected work is done.
 struct ToItsEnd<T: Send + 'static>(Option<BoxFuture<'static, T>>);
 
 fn to_its_end<T: Send>(work: impl Future<Output = T> + Send + 'static) -> ToItsEnd<T> {
@@ -185,7 +187,7 @@ impl<T: Send + 'static> Drop for ToItsEnd<T> {
     }
 }
 
-/// Asks a storage about many things, some of them at once. The answers come in the order asked.
+/// Queries a storage about many items, some of them in parallel. The answers keep the order.
 async fn ask_all<A, B, F>(about: Vec<A>, ask: impl Fn(A) -> F) -> Result<Vec<B>>
 where
     F: Future<Output = Result<B>>,
@@ -193,5 +195,5 @@ where
     stream::iter(about.into_iter().map(ask)).buffered(REQUESTS).try_collect().await
 }
 
-/// 16 small requests at once: an object store takes tens of milliseconds for each.
+/// 16 small requests in parallel: an object store takes tens of milliseconds for each.
 const REQUESTS: usize = 16;

@@ -1,4 +1,4 @@
-//! Small objects, and how much room they take.
+//! Small objects and their sizes.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use super::space::Space;
 use crate::locks::Locks;
 use crate::storage::{Condition, Key, Meta, Storage};
 
-/// The objects of a storage, counted where there is a limit.
+/// The objects of a storage, counted if there is a limit.
 pub(super) struct Objects {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) space: Space,
-    /// One object changes at a time, where what is there is counted.
+    /// Serializes changes to an object if sizes are counted.
     changing: Locks<Mutex<()>>,
 }
 
@@ -23,7 +23,7 @@ impl Objects {
         Self { storage, space, changing: Locks::new() }
     }
 
-    /// Writes objects in this order, if there is room for all of them.
+    /// Writes objects in this order, if there is space for all of them.
     pub(super) async fn put(&self, objects: Vec<(Key, Bytes)>) -> Result<()> {
         let mut room = 0;
         for (key, content) in &objects {
@@ -48,7 +48,7 @@ impl Objects {
         Ok(())
     }
 
-    /// The bytes that an object takes, as far as they count.
+    /// Returns the counted size of an object in bytes.
     pub(super) async fn size(&self, key: &Key) -> Result<u64> {
         if !self.space.is_counted() {
             return Ok(0);
@@ -56,13 +56,13 @@ impl Objects {
         Ok(self.head(key).await?.map_or(0, |meta| meta.size))
     }
 
-    /// Size and version of an object.
+    /// Returns the size and version of an object.
     pub(super) async fn head(&self, key: &Key) -> Result<Option<Meta>> {
         let heads = self.storage.head(std::slice::from_ref(key)).await?;
         Ok(heads.into_iter().next().flatten())
     }
 
-    /// Whether there is an object.
+    /// Returns true if an object exists.
     pub(super) async fn has(&self, key: &Key) -> Result<bool> {
         Ok(self.head(key).await?.is_some())
     }

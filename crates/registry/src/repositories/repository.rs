@@ -1,4 +1,4 @@
-//! One repository, as the store traits want it.
+//! One repository, as an implementation of the store traits.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,11 +15,11 @@ use super::blobs::CHECK_LIMIT;
 use super::{Chunk, Shared, to_its_end};
 use crate::storage::Key;
 
-/// A repository of a registry: a store that also takes blobs in parts. Clones share it.
+/// A repository of a registry: a store that also accepts blobs in chunks. Clones share it.
 ///
-/// An upload belongs to the repository that it was begun in, and is unknown in every other one.
-/// Nothing of it shows before [`commit`](Self::commit), which shows nothing that is not verified and,
-/// on storages that outlive the process, durable.
+/// An upload belongs to the repository in which it was begun, and is unknown in all others.
+/// Nothing of it is visible before [`commit`](Self::commit), which exposes only verified content
+/// that is durable on storages that outlive the process.
 #[derive(Clone)]
 pub struct Repository {
     pub(super) name: RepositoryName,
@@ -31,7 +31,7 @@ impl Repository {
         Self { name, shared }
     }
 
-    /// Whether anything is stored in it.
+    /// Returns true if the repository has any content.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
@@ -39,8 +39,8 @@ impl Repository {
         self.is_there().await
     }
 
-    /// Takes a blob over from another repository, or from any that has it (`None`). Returns whether
-    /// one had it.
+    /// Links a blob from another repository, or from any that has it (`None`). Returns true if one
+    /// had it.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
@@ -48,7 +48,7 @@ impl Repository {
         to_its_end(self.clone().mount_now(digest.clone(), from.cloned())).await
     }
 
-    /// A URL that clients can fetch a blob from without credentials, if the storage has one.
+    /// Returns a URL for fetching a blob without credentials, if the storage has one.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
@@ -56,10 +56,10 @@ impl Repository {
         self.shared.objects.storage.url(&Key::blob(digest)).await
     }
 
-    /// Points tags at a manifest that is there.
+    /// Points tags at an existing manifest.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the manifest is not.
+    /// [`NotFound`](ErrorKind::NotFound) if the manifest does not exist.
     pub async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
         to_its_end(self.clone().write_tags(digest.clone(), tags.to_vec())).await
     }
@@ -82,7 +82,7 @@ impl Source for Repository {
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
-        // Of another size it is another blob: what is there is read, and does not match.
+        // A different size means a different blob: the content is read, and does not match.
         let size = self.look(&descriptor.digest, 0).await?.unwrap_or(0);
         let stream = self.read(&descriptor.digest, 0..size).await?;
         BlobReader::new(descriptor.clone(), stream)
@@ -157,7 +157,7 @@ impl Target for Repository {
         let chunk = Chunk { offset: None, size: Some(descriptor.size), bytes };
         let pushed = self.commit(&id, &descriptor.digest, chunk).await;
         if pushed.is_err() {
-            // Gone already if the content was wrong.
+            // The upload no longer exists if the content was wrong.
             let _ = self.cancel(&id).await;
         }
         pushed.map(|()| Pushed::Sent)

@@ -1,7 +1,7 @@
 //! Upload sessions of this process.
 //!
-//! Owns which uploads are open, whose they are, how far they got, and that only one request at a
-//! time adds to one.
+//! Owns the open uploads with their repositories and sizes, and ensures that only one request at a
+//! time writes to an upload.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,24 +25,24 @@ pub(super) struct Sessions {
 /// One open upload.
 pub(super) struct Session {
     repository: RepositoryName,
-    /// How far it got, to be read while a request is writing.
+    /// The current size, readable while a request is writing.
     size: AtomicU64,
     touched: Mutex<Instant>,
     progress: Arc<tokio::sync::Mutex<Progress>>,
 }
 
-/// The right to write to an upload.
+/// Exclusive write access to an upload.
 pub(super) type Writing = OwnedMutexGuard<Progress>;
 
-/// What counts of an upload. It changes when a request has ended well, or broke off in a way that
-/// leaves its bytes good.
+/// The accepted state of an upload. It changes when a request succeeds, or is interrupted in a way
+/// that leaves its bytes valid.
 pub(super) struct Progress {
     pub(super) checkpoint: Checkpoint,
-    /// Of the bytes up to the checkpoint.
+    /// The digest state of the bytes up to the checkpoint.
     pub(super) digester: Digester,
-    /// The room that its bytes take, those of a request that is writing included.
+    /// The space of its bytes, including those of a request in progress.
     pub(super) held: Held,
-    /// The session as it was stored last.
+    /// The version of the session as last stored.
     pub(super) record: Option<Version>,
 }
 
@@ -51,7 +51,7 @@ impl Sessions {
         Self { open: Mutex::default(), limit: OPEN_LIMIT, taking_up: tokio::sync::Mutex::default() }
     }
 
-    /// Opens a session, if there are not too many.
+    /// Opens a session, unless too many are open.
     pub(super) fn begin(
         &self,
         id: UploadId,
@@ -67,7 +67,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Opens a session that was begun earlier, unless it is open.
+    /// Opens a session of an earlier process, unless it is open.
     pub(super) fn restore(&self, id: UploadId, repository: RepositoryName, progress: Progress) {
         if let Entry::Vacant(vacant) = self.open().entry(id) {
             vacant.insert(Arc::new(Session {
@@ -79,13 +79,12 @@ impl Sessions {
         }
     }
 
-    /// Takes the right to open sessions that were begun earlier. One that ends meanwhile is not
-    /// opened again.
+    /// Locks the opening of earlier sessions. A session that ends meanwhile is not opened again.
     pub(super) async fn taking_up(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.taking_up.lock().await
     }
 
-    /// How many there are.
+    /// Returns the number of open sessions.
     pub(super) fn count(&self) -> usize {
         self.open().len()
     }
@@ -94,7 +93,7 @@ impl Sessions {
         self.open().contains_key(id)
     }
 
-    /// An open session of this repository.
+    /// Returns an open session of this repository.
     pub(super) fn get(&self, repository: &RepositoryName, id: &UploadId) -> Result<Arc<Session>> {
         let open = self.open();
         let session = open.get(id).filter(|session| session.repository == *repository);
@@ -102,12 +101,12 @@ impl Sessions {
         session.map(Arc::clone).ok_or_else(unknown)
     }
 
-    /// Forgets a session whose progress the caller holds.
+    /// Removes a session whose write access the caller holds.
     pub(super) fn forget(&self, id: &UploadId) {
         self.open().remove(id);
     }
 
-    /// The sessions that were idle for so long, with the right to end them.
+    /// Returns the sessions that were idle for `idle`, with write access to end them.
     pub(super) fn idle(&self, idle: Duration) -> Vec<(UploadId, Writing)> {
         let open = self.open();
         let idle = open.iter().filter(|(_, session)| session.touched().elapsed() >= idle);
@@ -115,7 +114,7 @@ impl Sessions {
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<Session>>> {
-        // Each change is one insert or remove: a panic elsewhere left the map whole.
+        // Each change is one insert or remove, so the map is consistent after a panic elsewhere.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,12 +124,12 @@ impl Session {
         &self.repository
     }
 
-    /// How many bytes the upload has.
+    /// Returns the size of the upload in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
     }
 
-    /// Takes the right to write, if nobody has it and the upload is where the client believes.
+    /// Takes write access, if it is free and the upload has the size that the client expects.
     pub(super) fn lock(&self, offset: Option<u64>) -> Result<Writing> {
         let Ok(progress) = Arc::clone(&self.progress).try_lock_owned() else {
             return Err(
@@ -146,7 +145,7 @@ impl Session {
         Ok(progress)
     }
 
-    /// Makes known how far the upload got.
+    /// Publishes the new size of the upload.
     pub(super) fn advanced(&self, size: u64) {
         self.size.store(size, Ordering::Release);
         *self.touched() = Instant::now();
@@ -158,18 +157,18 @@ impl Session {
 }
 
 impl Progress {
-    /// No bytes yet.
+    /// Starts without bytes.
     pub(super) fn new(digester: Digester, held: Held) -> Self {
         Self { checkpoint: Checkpoint::default(), digester, held, record: None }
     }
 
-    /// The bytes that count.
+    /// Returns the number of accepted bytes.
     pub(super) fn size(&self) -> u64 {
         self.checkpoint.size
     }
 
-    /// Takes the algorithm of the digest that the content will be held against, while that costs
-    /// nothing: a client names it late that begins an upload without saying.
+    /// Switches to the algorithm of the expected digest while the upload is empty: a client that
+    /// begins an upload without an algorithm names it only at the end.
     pub(super) fn expect(&mut self, digest: &Digest) {
         if let Some(algorithm) = digest.algorithm().filter(|_| self.size() == 0) {
             self.digester = algorithm.digester();

@@ -1,25 +1,24 @@
-//! How many bytes a registry holds, and may hold.
+//! The size of a registry's content, and its limit.
 //!
-//! Owns the count and its limit. What is counted, and when something is gone, is its callers'
-//! business.
+//! Owns the count and its limit. Callers decide what is counted and when content is removed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use longshore_core::{Error, ErrorCode, ErrorKind, RegistryError, Result};
 
-/// The bytes of a registry. Clones share them.
+/// The size of a registry in bytes. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Space(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
     used: AtomicU64,
-    /// `None` where nobody counts: `used` is then any number.
+    /// `None` if sizes are not counted: `used` is then meaningless.
     limit: Option<u64>,
 }
 
-/// Bytes that are taken, and given back when this is dropped.
+/// Counted bytes, returned on drop.
 #[derive(Debug)]
 pub(super) struct Held {
     space: Space,
@@ -27,7 +26,7 @@ pub(super) struct Held {
 }
 
 impl Space {
-    /// Counts from nothing, up to a limit if there is one; `None` counts nothing.
+    /// Starts at zero, with an optional limit; `None` counts nothing.
     pub(super) fn new(limit: Option<u64>) -> Self {
         Self(Arc::new(Counted { used: AtomicU64::new(0), limit }))
     }
@@ -36,12 +35,12 @@ impl Space {
         self.0.limit.is_some()
     }
 
-    /// How many bytes there are, where they are counted.
+    /// Returns the size in bytes, if it is counted.
     pub(super) fn used(&self) -> Option<u64> {
         self.0.limit.map(|_| self.0.used.load(Ordering::Acquire))
     }
 
-    /// Says how many bytes there are, before anybody takes some.
+    /// Sets the initial size, before any bytes are taken.
     pub(super) fn found(&self, used: u64) {
         self.0.used.store(used, Ordering::Release);
     }
@@ -49,7 +48,7 @@ impl Space {
     /// Takes bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if there is no room for them.
+    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if there is no space for them.
     pub(super) fn take(&self, bytes: u64) -> Result<Held> {
         let limit = self.0.limit.unwrap_or(u64::MAX);
         let taken = self.0.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
@@ -64,24 +63,24 @@ impl Space {
         }
     }
 
-    /// Holds what is counted already.
+    /// Holds bytes that are counted already.
     pub(super) fn held(&self, bytes: u64) -> Held {
         Held { space: self.clone(), bytes }
     }
 
-    /// Notes that something is gone.
+    /// Subtracts removed bytes.
     pub(super) fn freed(&self, bytes: u64) {
         self.0.used.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    /// Notes that something came that cannot be refused any more.
+    /// Adds bytes that can no longer be refused.
     fn grown(&self, bytes: u64) {
         self.0.used.fetch_add(bytes, Ordering::AcqRel);
     }
 }
 
 impl Held {
-    /// Holds bytes that were set aside for it, and takes what was not.
+    /// Takes bytes from the reservation first, then from the free space.
     pub(super) fn draw(&mut self, bytes: u64, aside: &mut Self) -> Result<()> {
         let drawn = bytes.min(aside.bytes);
         let mut taken = self.space.take(bytes - drawn)?;
@@ -90,23 +89,23 @@ impl Held {
         Ok(())
     }
 
-    /// Sets bytes aside, to be drawn later.
+    /// Reserves bytes to draw from later.
     pub(super) fn aside(&self, bytes: u64) -> Result<Self> {
         self.space.take(bytes)
     }
 
-    /// Gives back what is beyond so many bytes.
+    /// Returns everything beyond `bytes`.
     pub(super) fn shrink_to(&mut self, bytes: u64) {
         self.space.freed(self.bytes.saturating_sub(bytes));
         self.bytes = self.bytes.min(bytes);
     }
 
-    /// Leaves the bytes taken: the caller says when they are gone.
+    /// Keeps the bytes counted after drop: the caller reports their removal.
     pub(super) fn keep(&mut self) -> u64 {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Leaves for good what a content of `new` bytes takes in the place of one of `old`.
+    /// Keeps the bytes of `new` content that replaces `old` content counted after drop.
     pub(super) fn replace(&mut self, old: u64, new: u64) {
         match new.checked_sub(old) {
             Some(more) => {

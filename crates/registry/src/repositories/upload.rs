@@ -1,7 +1,7 @@
-//! Blobs in parts: from the network into an upload of the storage, and on to a blob.
+//! Chunked uploads: from the network to the storage, and finally to a blob.
 //!
-//! Owns what a request does to an upload session. A request's work goes on when its client goes
-//! away: it sees the connection broken, and keeps what came.
+//! Owns the effect of a request on an upload session. A request's work continues when its client
+//! disconnects: it sees the broken connection, and keeps the received bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,28 +19,28 @@ use super::session::{Progress, Session, Writing};
 use super::{Repository, Shared, to_its_end};
 use crate::storage::{Checkpoint, Condition, Key, SESSION_SUFFIX, Upload, UploadId};
 
-/// Bytes on their way to an upload.
+/// Bytes to add to an upload.
 #[derive(Debug)]
 pub struct Chunk {
-    /// Where the client believes the upload to be, in bytes; `None` for wherever it is.
+    /// The offset that the client expects, in bytes; `None` for the current one.
     pub offset: Option<u64>,
-    /// How many bytes will come, where the client said so.
+    /// The number of bytes to come, if the client stated it.
     pub size: Option<u64>,
     /// The bytes.
     pub bytes: BlobStream,
 }
 
-/// A session as it is stored, so that another process can go on with it.
+/// A session as stored, so that another process can continue it.
 #[derive(Serialize, Deserialize)]
 struct Record {
     repository: RepositoryName,
     algorithm: String,
-    /// The digester's, in hex: what is stored is not read again.
+    /// The state of the digester, in hex: stored bytes are not read again.
     state: String,
     checkpoint: Checkpoint,
 }
 
-/// What a request has added to an upload, and nobody counts yet.
+/// Bytes that a request has added and that are not accepted yet.
 struct Added {
     upload: Box<dyn Upload>,
     digester: Digester,
@@ -48,7 +48,7 @@ struct Added {
 }
 
 impl Repository {
-    /// Begins an upload of content whose digest will be of this algorithm.
+    /// Begins an upload. `algorithm` is the expected digest algorithm.
     ///
     /// # Errors
     /// [`RateLimited`](ErrorKind::RateLimited) if too many are open.
@@ -59,14 +59,14 @@ impl Repository {
         Ok(id)
     }
 
-    /// Adds bytes to an upload; returns how many it has now.
+    /// Adds bytes to an upload, and returns its new size in bytes.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such upload here;
-    /// [`Conflict`](ErrorKind::Conflict), nothing written, if it is elsewhere or busy;
-    /// [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if the registry is full; the
-    /// stream's error. Where a connection broke or stalled, the bytes that came are kept and the
-    /// upload can go on; after any other error it is as before.
+    /// [`NotFound`](ErrorKind::NotFound) if this repository has no such upload;
+    /// [`Conflict`](ErrorKind::Conflict), with nothing written, if the offset differs or the upload
+    /// is busy; [`TooLarge`](ErrorKind::TooLarge), with the code `DENIED`, if the registry is full;
+    /// the stream's error. After a broken or stalled connection, the received bytes are kept and
+    /// the upload can continue; after any other error it is unchanged.
     pub async fn append(&self, id: &UploadId, chunk: Chunk) -> Result<u64> {
         let (session, mut progress) = self.write_to(id, chunk.offset).await?;
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
@@ -77,21 +77,21 @@ impl Repository {
         .await
     }
 
-    /// How many bytes an upload has.
+    /// Returns the size of an upload in bytes.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such upload here.
+    /// [`NotFound`](ErrorKind::NotFound) if this repository has no such upload.
     pub async fn upload_size(&self, id: &UploadId) -> Result<u64> {
         Ok(self.session(id).await?.size())
     }
 
-    /// Adds the last bytes, which may be none, and makes the upload a blob.
+    /// Adds the last bytes, if any, and turns the upload into a blob.
     ///
-    /// A blob that is there already is kept if it is right, and replaced if it is damaged.
+    /// An existing blob is kept if it is undamaged, and replaced otherwise.
     ///
     /// # Errors
-    /// As [`append`](Self::append); [`DigestMismatch`](ErrorKind::DigestMismatch) if the content is
-    /// other than `digest` says: the upload is gone then.
+    /// Same as [`append`](Self::append); [`DigestMismatch`](ErrorKind::DigestMismatch) if the
+    /// content does not match `digest`: the upload is then removed.
     pub async fn commit(&self, id: &UploadId, digest: &Digest, last: Chunk) -> Result<()> {
         let (session, mut progress) = self.write_to(id, last.offset).await?;
         let (this, id, digest) = (self.clone(), id.clone(), digest.clone());
@@ -110,18 +110,18 @@ impl Repository {
         .await
     }
 
-    /// Gives an upload up.
+    /// Cancels an upload.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such upload here.
+    /// [`NotFound`](ErrorKind::NotFound) if this repository has no such upload.
     pub async fn cancel(&self, id: &UploadId) -> Result<()> {
         let (_, progress) = self.write_to(id, None).await?;
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
         to_its_end(async move { shared.drop_upload(&id, &progress).await }).await
     }
 
-    /// Takes the right to write to an upload, if nobody has it and the upload is where the client
-    /// believes.
+    /// Takes write access to an upload, if it is free and the upload has the size that the client
+    /// expects.
     async fn write_to(
         &self,
         id: &UploadId,
@@ -132,7 +132,7 @@ impl Repository {
         Ok((session, writing))
     }
 
-    /// A session of this repository: an open one, or one that an earlier process left.
+    /// Returns a session of this repository: an open one, or one of an earlier process.
     async fn session(&self, id: &UploadId) -> Result<Arc<Session>> {
         let sessions = &self.shared.sessions;
         if !sessions.is_open(id) {
@@ -141,9 +141,9 @@ impl Repository {
         sessions.get(&self.name, id)
     }
 
-    /// Makes verified content a blob of this repository.
+    /// Turns verified content into a blob of this repository.
     ///
-    /// A blob that is there already stays, unless it is damaged.
+    /// An existing blob stays, unless it is damaged.
     async fn publish(
         &self,
         digest: &Digest,
@@ -174,7 +174,7 @@ impl Repository {
 }
 
 impl Shared {
-    /// Adds a stream to an upload. While one batch is hashed and written, the next one comes in.
+    /// Adds a stream to an upload. The next batch is received while one is hashed and written.
     async fn add(
         &self,
         id: &UploadId,
@@ -214,10 +214,10 @@ impl Shared {
         Err(failed)
     }
 
-    /// Counts what was added: in this process, and for the next one. Returns how many bytes there
-    /// are.
+    /// Accepts the added bytes, in this process and in the stored session. Returns the size in
+    /// bytes.
     ///
-    /// Of two processes that go on from one record, the first one wins.
+    /// If two processes continue the same session, the first one wins.
     async fn keep(
         &self,
         id: &UploadId,
@@ -243,7 +243,7 @@ impl Shared {
         Ok(added.size)
     }
 
-    /// Opens a session that an earlier process left, if there is one.
+    /// Opens the session of an earlier process, if there is one.
     async fn take_up(&self, id: &UploadId) -> Result<()> {
         let _taking = self.sessions.taking_up().await;
         let Some(object) = self.objects.storage.get(&Key::session(id)).await? else {
@@ -286,7 +286,7 @@ impl Shared {
         self.end(id, progress).await
     }
 
-    /// Closes a session whose upload is gone.
+    /// Closes the session of a removed upload.
     async fn end(&self, id: &UploadId, progress: &Progress) -> Result<()> {
         if progress.record.is_some() {
             self.objects.storage.delete(&Key::session(id)).await?;
@@ -297,7 +297,7 @@ impl Shared {
 }
 
 impl Added {
-    /// Writes the next bytes, and hashes them meanwhile.
+    /// Writes the next bytes, and hashes them at the same time.
     async fn write(&mut self, batch: Vec<Bytes>) -> Result<()> {
         let hash = async {
             for piece in &batch {
@@ -308,7 +308,7 @@ impl Added {
         join(self.upload.write(batch.clone()), hash).await.0
     }
 
-    /// Whether the content is what a digest says. Read again for an algorithm that came late.
+    /// Returns true if the content matches a digest. Reads it again for an algorithm named late.
     async fn is(&mut self, digest: &Digest) -> Result<bool> {
         let found = match digest.algorithm() {
             Some(algorithm) if algorithm == self.digester.algorithm() => {
@@ -321,7 +321,7 @@ impl Added {
     }
 }
 
-/// Pieces of a stream, gathered until they are worth a trip to the storage.
+/// Chunks of a stream, gathered until a write is worthwhile.
 struct Batches {
     stream: Option<BlobStream>,
     failed: Option<Error>,
@@ -332,7 +332,7 @@ impl Batches {
         Self { stream: Some(stream), failed: None }
     }
 
-    /// The next batch; what came before an error comes before the error.
+    /// Returns the next batch; bytes received before an error are returned before it.
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
         let (mut batch, mut size) = (Vec::new(), 0);
         while let Some(stream) = self.stream.as_mut().filter(|_| size < PIECE) {
@@ -358,7 +358,7 @@ impl Batches {
     }
 }
 
-/// Whether what came before this error is still good: the connection failed, not the content.
+/// Returns true if the bytes before this error are valid: the connection failed, not the content.
 fn keeps_bytes(e: &Error) -> bool {
     matches!(e.kind(), ErrorKind::Transport | ErrorKind::Timeout)
 }
@@ -374,6 +374,6 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
-/// 1 GiB: a second of hashing, to not store a blob twice. Larger ones that no one has asked for since
-/// the start are stored again.
+/// 1 GiB: a second of hashing, to avoid storing a blob twice. Larger blobs that were not requested
+/// since the start are stored again.
 const SHARE_LIMIT: u64 = 1 << 30;

@@ -1,4 +1,4 @@
-//! One connection, from its opening to its end.
+//! One connection, from start to end.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use crate::pace::Pace;
 use crate::registry::Registry;
 use crate::reply::Refusal;
 
-/// What the requests of a connection have in common.
+/// The shared state of a connection's requests.
 #[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) registry: Registry,
@@ -35,7 +35,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Notes that a request is there, and tells it where it came from.
+    /// Records the start of a request, and adds the client's address to it.
     pub(super) fn begin<B>(&self, request: &mut Request<B>) -> UnderWay {
         request.extensions_mut().insert(self.scheme.clone());
         request.extensions_mut().insert(self.peer);
@@ -47,7 +47,7 @@ impl Exchange {
     }
 }
 
-/// Answers the requests of one connection, until it ends or the server does.
+/// Answers the requests of one connection until it ends or the server shuts down.
 pub(super) async fn run<S>(
     accepted: Accepted<S>,
     registry: Registry,
@@ -58,7 +58,7 @@ pub(super) async fn run<S>(
     let Accepted { peer, scheme, opening } = accepted;
     let opened = tokio::select! {
         opened = tokio::time::timeout(OPENING_TIME, opening) => opened,
-        // No request is under way yet.
+        // No request is in progress yet.
         _ = closed.changed() => return,
     };
     let stream = match opened {
@@ -105,7 +105,7 @@ async fn run_http1<S>(
     });
     let mut server = http1::Builder::new();
     server
-        // `Idle` sees to it.
+        // `Idle` enforces this limit.
         .header_read_timeout(None)
         .max_headers(HEADER_COUNT)
         .max_buf_size(HEAD_LIMIT)
@@ -123,13 +123,13 @@ async fn run_http1<S>(
     }
 }
 
-/// 400, and the connection is closed: where the next request begins is not sure.
+/// 400, and the connection is closed: the start of the next request is uncertain.
 fn refusal(problem: &str) -> Refusal {
     let refusal = Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED, problem);
     refusal.with(CONNECTION, HeaderValue::from_static("close"))
 }
 
-/// 10 s for a TLS handshake: as long as for a request's head.
+/// 10 s for a TLS handshake, the same as for a request's head.
 const OPENING_TIME: Duration = Duration::from_secs(10);
-/// 100 headers: the most that any client was seen to send is 30.
+/// 100 headers: clients were seen to send at most 30.
 const HEADER_COUNT: usize = 100;

@@ -1,7 +1,7 @@
-//! Where the requests of an HTTP/1.1 connection begin and end.
+//! Request boundaries on an HTTP/1.1 connection.
 //!
-//! Owns what a request's framing may look like: only what every reader reads alike, so that no proxy
-//! in front takes a part of one request for another. hyper is more lenient. Pure; `strict` feeds it.
+//! Owns the accepted framing: only what all implementations read alike, so that no proxy in front
+//! can take a part of one request for another. hyper is more lenient. Pure; `strict` feeds it.
 //!
 //! Source: RFC 9112, sections 2.2, 3.2, 5, 6 and 7.1; RFC 9110, section 5.5.
 
@@ -9,44 +9,44 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 
 use crate::location;
 
-/// What the next bytes of a connection are.
+/// The meaning of the next bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// The head of a request.
     Head,
-    /// So many bytes of a body.
+    /// This many bytes of a body.
     Body(u64),
-    /// A body in chunks.
+    /// A chunked body.
     Chunks(Chunk),
 }
 
-/// Why a request is not taken.
+/// The reason for refusing a request.
 pub(super) type Problem = &'static str;
 
-/// A place within a body in chunks.
+/// A position within a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunk {
     /// The digits of a size.
     Size { size: u64, digits: u8 },
-    /// What follows a size, of so many bytes.
+    /// The extension after a size, with its length in bytes so far.
     Extension { size: u64, length: u16 },
     /// The end of a size's line.
     SizeEnd { size: u64 },
-    /// So many bytes of data.
+    /// This many bytes of data.
     Data(u64),
     /// The carriage return after the data.
     DataReturn,
     /// The line feed after the data.
     DataEnd,
-    /// A line of trailers, of so many bytes, after trailers of so many bytes.
+    /// A trailer line, with its length and the total length of the trailers, in bytes.
     Trailer { length: u16, total: u16 },
     /// The end of a trailer's line.
     TrailerEnd { length: u16, total: u16 },
 }
 
-/// Finds the end of a head, where it is there; `seen` bytes were looked at before.
+/// Finds the end of a head, if it is complete; the first `seen` bytes were searched before.
 ///
-/// Empty lines before it count as a part of it.
+/// Empty lines before the head count as part of it.
 pub(super) fn head_size(bytes: &[u8], seen: usize) -> Result<Option<usize>, Problem> {
     let begin = bytes.iter().position(|b| !b"\r\n".contains(b)).unwrap_or(bytes.len());
     let mut i = seen.saturating_sub(3);
@@ -63,7 +63,7 @@ pub(super) fn head_size(bytes: &[u8], seen: usize) -> Result<Option<usize>, Prob
 }
 
 impl Framing {
-    /// What follows a head.
+    /// Returns the framing after a head.
     pub(super) fn after(head: &[u8]) -> Result<Self, Problem> {
         let head = head.strip_suffix(b"\r\n\r\n").unwrap_or(head);
         let mut lines =
@@ -94,7 +94,7 @@ impl Framing {
         }
     }
 
-    /// Goes on over bytes after a head; says how many of them belong to the body.
+    /// Advances over bytes after a head; returns how many of them belong to the body.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<usize, Problem> {
         let mut at = 0;
         while at < bytes.len() {
@@ -125,7 +125,7 @@ impl Framing {
 impl Chunk {
     const START: Self = Self::Size { size: 0, digits: 0 };
 
-    /// What follows a byte, none after the last.
+    /// Returns the state after a byte, `None` after the last one.
     fn next(self, byte: u8) -> Result<Option<Self>, Problem> {
         Ok(Some(match (self, byte) {
             (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < 16 => {
@@ -166,7 +166,7 @@ impl Chunk {
     }
 }
 
-/// Name and value of a header's line.
+/// Splits a header line into name and value.
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let colon = line.iter().position(|b| *b == b':').ok_or("a header without a colon")?;
     let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
@@ -181,7 +181,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     Ok((name, value))
 }
 
-/// Without the spaces and tabs around it; `trim_ascii` would take other characters away, too.
+/// Trims spaces and tabs; `trim_ascii` would remove other characters too.
 fn trim_blanks(value: &[u8]) -> &[u8] {
     let is_mark = |b: &u8| !b" \t".contains(b);
     let start = value.iter().position(is_mark).unwrap_or(value.len());
@@ -205,14 +205,14 @@ fn length(value: &[u8]) -> Result<u64, Problem> {
     number.ok_or("Content-Length is not a number")
 }
 
-/// Whether a byte may stand in the value of a header.
+/// Returns true if a byte is allowed in a header value.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 const BARE_LF: Problem = "a line feed without a carriage return";
 const BARE_CR: Problem = "a carriage return without a line feed";
-/// 4 KiB for a chunk's extension, and for all trailers: no client of registries sends any.
+/// 4 KiB for a chunk's extension, and for all trailers: registry clients send none.
 const LINE_LIMIT: u16 = 4 << 10;
 
 #[cfg(test)]
@@ -320,7 +320,7 @@ mod tests {
         }
     }
 
-    /// The bytes of a body and whether they end it, fed at once and one by one.
+    /// Returns the bytes of a body and whether they end it, fed at once and one by one.
     fn chunks(text: &str) -> Result<(usize, bool), Problem> {
         let mut whole = CHUNKS;
         let at_once = whole.advance(text.as_bytes());

@@ -1,8 +1,8 @@
-//! HTTP/2: the streams of a connection, and what is held for each.
+//! HTTP/2: the streams of a connection, and their resources.
 //!
-//! Owns when a body is read on. hyper reads a piece before the client has room for it, so a client that
-//! takes nothing would have a file open and memory in use for each stream. Here a body is asked when
-//! there is room, and let go of when there is none for a while.
+//! Owns the polling of bodies. hyper reads a chunk before the client has room for it, so a client
+//! that reads nothing would hold a file and memory for each stream. Here a body is polled when
+//! there is room, and closed after a while without room.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use super::connection::Exchange;
 use crate::outgoing::Body;
 use crate::pace::Pace;
 
-/// Answers the requests of a connection, until it ends or the server does.
+/// Answers the requests of a connection until it ends or the server shuts down.
 pub(super) async fn run<S>(stream: S, exchange: Exchange, closed: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -87,7 +87,7 @@ async fn answer(
     let request = request.map(|stream| Received { stream, size });
     let response = tokio::select! {
         response = exchange.registry.answer(request) => response,
-        // The client gave up, or is gone.
+        // The client has canceled the request or disconnected.
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let (mut parts, body) = response.into_parts();
@@ -114,11 +114,11 @@ fn complete(headers: &mut HeaderMap, body: &Body) {
     }
 }
 
-/// A body on its way to a client.
+/// A body being sent to a client.
 struct Sending {
     stream: SendStream<Bytes>,
     body: Body,
-    /// Read, and not yet sent.
+    /// Read, but not sent.
     piece: Bytes,
     pace: Pace,
 }
@@ -142,11 +142,11 @@ impl Sending {
             }
             let room = self.room().await?;
             if self.piece.is_empty() {
-                // It was given back meanwhile.
+                // The body took it back meanwhile.
                 continue;
             }
             let part = self.piece.split_to(room.min(self.piece.len()));
-            // Where only the next read tells, it comes now: an end needs no room.
+            // Read now if only the next read shows the end: an end needs no room.
             let is_last = self.piece.is_empty()
                 && if is_sized { self.body.is_end_stream() } else { !self.read().await? };
             self.pace.passed(Duration::ZERO, part.len());
@@ -157,7 +157,7 @@ impl Sending {
         }
     }
 
-    /// Reads the next piece; says whether there is one.
+    /// Reads the next chunk; returns false at the end.
     async fn read(&mut self) -> Result<bool, Reason> {
         while self.piece.is_empty() {
             let frame = tokio::select! {
@@ -176,7 +176,7 @@ impl Sending {
         Ok(true)
     }
 
-    /// Waits until the client takes at least a byte; says how many it takes.
+    /// Waits until the client accepts at least a byte; returns how many it accepts.
     async fn room(&mut self) -> Result<usize, Reason> {
         self.stream.reserve_capacity(self.piece.len().max(1));
         if self.stream.capacity() > 0 {
@@ -210,7 +210,7 @@ async fn capacity(stream: &mut SendStream<Bytes>) -> Result<usize, Reason> {
 /// The body of a request.
 struct Received {
     stream: RecvStream,
-    /// What the client says; h2 breaks a body off that has another size.
+    /// The size that the client stated; h2 aborts a body of another size.
     size: Option<u64>,
 }
 
@@ -238,19 +238,19 @@ impl http_body::Body for Received {
     }
 }
 
-/// 32 streams: clients of registries fetch four or eight blobs at once.
+/// 32 streams: registry clients fetch four or eight blobs at once.
 const STREAMS: u32 = 32;
 /// 64 KiB, as for HTTP/1.1.
 const HEADER_SIZE: u32 = 64 << 10;
 /// 1 MiB: at the default of 16 KiB a blob costs nearly three times the CPU of HTTP/1.1.
 const FRAME_SIZE: u32 = 1 << 20;
-/// 128 KiB of a stream wait for the connection: with 64 KiB a blob costs twice the CPU.
+/// 128 KiB of a stream are buffered for the connection: with 64 KiB a blob costs twice the CPU.
 const SEND_BUFFER: usize = 128 << 10;
-/// 1 MiB, as Go's servers have it: 20 MB/s of a stream over 50 ms.
+/// 1 MiB, as in Go's servers: 20 MB/s for a stream over 50 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// 2 MiB: a client may send so much ahead, and it is in memory until someone reads it. A request that
-/// waits for its turn holds up no other one.
+/// 2 MiB: the client may send this much ahead, and it stays in memory until read. A waiting request
+/// does not block the others.
 const CONNECTION_WINDOW: u32 = 2 << 20;
-/// 100 ms: a client that reads as fast as it can makes room sooner, or is so far away that opening a file
-/// once more does not count.
+/// 100 ms: a client that reads at full speed makes room sooner, or is so far away that reopening a
+/// file does not matter.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);

@@ -1,8 +1,8 @@
-//! A connection on which no request comes.
+//! Time limits of connections that wait for a request.
 //!
-//! Owns how long a client may wait before it asks for something, and how long it may take to say
-//! what. hyper's own limit counts both together, and only once the protocol is known: connections
-//! kept for later would end as soon as slow ones, and one that sends nothing never.
+//! Owns the time that a client may wait before a request, and the time for the request's head.
+//! hyper's limit counts both together, and only once the protocol is known: kept-alive connections
+//! would end as soon as slow ones, and silent ones never.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use http::Version;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// Which requests of a connection are under way; shared by those who answer and those who read.
+/// The requests in progress on a connection, shared by the readers and the writers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Activity(Arc<Counts>);
 
@@ -24,17 +24,17 @@ pub(super) struct Activity(Arc<Counts>);
 struct Counts {
     begun: AtomicUsize,
     ended: AtomicUsize,
-    /// Frames that are no request come at any time.
+    /// HTTP/2 frames other than requests may arrive at any time.
     is_http2: AtomicBool,
-    /// Woken when a request ends: hyper does not ask again for what was not there before.
+    /// Woken when a request ends: hyper does not poll again on its own.
     reader: AtomicWaker,
 }
 
-/// A request under way, until this is dropped.
+/// A request in progress, until this is dropped.
 #[derive(Debug)]
 pub(super) struct UnderWay(Activity);
 
-/// A response's body, which ends the request with its own end.
+/// A response's body, whose end also ends the request.
 #[derive(Debug)]
 pub(super) struct Last<B> {
     body: B,
@@ -45,16 +45,16 @@ pub(super) struct Last<B> {
 #[derive(Debug)]
 pub(super) struct Idle {
     activity: Activity,
-    /// How many requests had begun at the last look.
+    /// The number of requests begun at the last check.
     begun: usize,
     waiting: Waiting,
     timer: Pin<Box<Sleep>>,
 }
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
-    /// An answer, or what belongs to a request under way.
+    /// A response, or more of a request in progress.
     Answer,
     /// Another request.
     Request,
@@ -63,14 +63,14 @@ enum Waiting {
 }
 
 impl Activity {
-    /// Notes that a request's head is there.
+    /// Records the head of a request.
     pub(super) fn begin(&self, version: Version) -> UnderWay {
         self.0.is_http2.store(version == Version::HTTP_2, Ordering::Relaxed);
         self.0.begun.fetch_add(1, Ordering::AcqRel);
         UnderWay(self.clone())
     }
 
-    /// How many requests have begun.
+    /// Returns the number of requests begun.
     pub(super) fn begun(&self) -> usize {
         self.0.begun.load(Ordering::Acquire)
     }
@@ -118,13 +118,13 @@ impl<B: http_body::Body + Unpin> http_body::Body for Last<B> {
 }
 
 impl Idle {
-    /// Times a new connection, whose first head is due at once.
+    /// Starts the timer of a new connection, whose first head is due at once.
     pub(super) fn new(activity: Activity) -> Self {
         let timer = Box::pin(tokio::time::sleep(HEADER_TIME));
         Self { activity, begun: 0, waiting: Waiting::Head, timer }
     }
 
-    /// Passes a read on that got bytes or broke, and counts the time of one that waits.
+    /// Passes on a read that got bytes or failed, and counts the time of a waiting one.
     pub(super) fn watch(
         &mut self,
         cx: &mut Context<'_>,
@@ -149,7 +149,7 @@ impl Idle {
 }
 
 impl Waiting {
-    /// What it waits for next, while no request is under way.
+    /// Returns the next event to wait for while no request is in progress.
     fn next(self, bytes_came: bool) -> Self {
         match self {
             Self::Head => Self::Head,
@@ -168,8 +168,8 @@ impl Waiting {
 
 /// 10 s for a request's head, from its first byte; for the first one, from the connection's start.
 const HEADER_TIME: Duration = Duration::from_secs(10);
-/// 100 s: Go's and hyper's clients give idle connections up after 90, so that hardly any of them
-/// asks on a connection just closed.
+/// 100 s: Go's and hyper's clients close idle connections after 90 s, so they rarely send a request
+/// on a connection that was just closed.
 const IDLE_TIME: Duration = Duration::from_secs(100);
 
 #[cfg(test)]

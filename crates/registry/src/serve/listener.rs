@@ -6,9 +6,9 @@ use http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Where connections come from: a socket, or something that speaks TLS on one.
+/// A source of connections: a socket, or a TLS layer on one.
 ///
-/// [`serve`](super::serve) takes any. Implemented for [`TcpListener`], which speaks plain HTTP.
+/// [`serve`](super::serve) accepts any. Implemented for [`TcpListener`], which speaks plain HTTP.
 pub trait Listener: Send + Sync {
     /// A connection that is ready for HTTP.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -16,20 +16,20 @@ pub trait Listener: Send + Sync {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// That of the socket. [`serve`](super::serve) logs it, pauses, and goes on.
+    /// Errors of the socket. [`serve`](super::serve) logs them, pauses, and continues.
     ///
     /// # Cancellation
-    /// A future that is dropped must lose no connection.
+    /// Dropping the future must not lose a connection.
     fn accept(&self) -> impl Future<Output = io::Result<Accepted<Self::Stream>>> + Send;
 }
 
 /// A connection that a [`Listener`] accepted.
 pub struct Accepted<S> {
-    /// The address of the other end.
+    /// The client's address.
     pub peer: SocketAddr,
-    /// How the client reached the listener: `http`, or `https` where it speaks TLS.
+    /// The scheme by which the client reached the listener: `http`, or `https` with TLS.
     pub scheme: Scheme,
-    /// Makes the connection ready for HTTP, by a TLS handshake for example.
+    /// Prepares the connection for HTTP, for example with a TLS handshake.
     ///
     /// [`serve`](super::serve) gives it 10 s, and accepts other connections meanwhile.
     pub opening: BoxFuture<'static, io::Result<S>>,
@@ -46,7 +46,7 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<Accepted<TcpStream>> {
         let (stream, peer) = Self::accept(self).await?;
-        // Small answers follow each other; waiting to join them only costs time.
+        // Small responses follow each other; Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         hold_little_unsent(&stream);
         let opening = Box::pin(std::future::ready(Ok(stream)));
@@ -54,8 +54,8 @@ impl Listener for TcpListener {
     }
 }
 
-/// Has the system take no more than it can send soon: what it takes counts as progress of the client.
-/// Where that cannot be set, a slow client is noticed later.
+/// Limits the system's send buffer: buffered bytes count as progress of the client. If this fails,
+/// a slow client is noticed later.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn hold_little_unsent(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
@@ -64,6 +64,6 @@ fn hold_little_unsent(stream: &TcpStream) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn hold_little_unsent(_: &TcpStream) {}
 
-/// 128 KiB: less costs speed.
+/// 128 KiB: smaller values reduce throughput.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 << 10;

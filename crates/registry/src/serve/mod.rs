@@ -1,7 +1,7 @@
 //! The registry behind a listener.
 //!
-//! Owns connections: how many, how long they may dawdle, and how they end. What is answered on
-//! them is `registry`'s business.
+//! Owns connections: their number, their time limits, and their end. `registry` answers the
+//! requests.
 
 mod connection;
 mod framing;
@@ -24,14 +24,16 @@ pub use self::listener::{Accepted, Listener};
 
 /// Serves a registry on a listener until `shutdown` ends.
 ///
-/// HTTP/1.1, and HTTP/2 where the client begins with it, with at most 32 streams a connection. Requests
-/// under way then have 10 s to end, and handshakes under way are given up.
+/// Speaks HTTP/1.1, and HTTP/2 if the client starts with its preface, with at most 32 streams per
+/// connection. After `shutdown`, requests in progress have 10 s to finish, and handshakes are
+/// dropped.
 ///
 /// At most [`Limits::connections`](crate::Limits::connections) are open; more wait to be accepted. A
-/// connection is closed that is not ready for HTTP within 10 s (a TLS handshake), sends no whole request
-/// head within 10 s of its first byte, no byte within 10 s of its start or 100 s of the last answer, or
-/// takes an answer more slowly than [`Limits::body_rate`](crate::Limits::body_rate) says; of HTTP/2, the
-/// stream is reset. A stream whose client has no room for it holds nothing.
+/// connection is closed if it is not ready for HTTP within 10 s (a TLS handshake), sends no
+/// complete request head within 10 s of its first byte, sends no byte within 10 s of its start or
+/// 100 s of the last response, or reads a response more slowly than
+/// [`Limits::body_rate`](crate::Limits::body_rate); on HTTP/2, only the stream is reset. A stream
+/// whose client has no room for data holds no resources.
 ///
 /// # Errors
 /// None at present: a connection that cannot be accepted is logged and skipped.
@@ -42,7 +44,7 @@ pub async fn serve(
 ) -> Result<()> {
     let limit = registry.limits().connections.get().min(CONNECTION_LIMIT as usize);
     let connections = Arc::new(Semaphore::new(limit));
-    // Nobody sends anything: receivers learn when the sender is gone.
+    // Used only to signal receivers by dropping the sender.
     let (open, closed) = watch::channel(());
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -70,7 +72,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Takes the next connection, once there is room for it.
+/// Accepts the next connection, once there is a free slot.
 async fn accept<L: Listener>(
     listener: &L,
     connections: &Arc<Semaphore>,
@@ -80,7 +82,7 @@ async fn accept<L: Listener>(
         Ok(accepted) => Some((accepted, permit)),
         Err(e) => {
             tracing::warn!(error = %e, "a connection could not be accepted");
-            // Out of descriptors: they come back when connections end.
+            // Out of descriptors: ending connections free some.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -97,7 +99,7 @@ async fn expire_uploads(registry: &Registry) {
 
 /// More than any system has descriptors for.
 const CONNECTION_LIMIT: u32 = 1 << 28;
-/// 10 s: what service managers wait before they kill.
+/// 10 s: the time that service managers wait before they kill a process.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(10);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

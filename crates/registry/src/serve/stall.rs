@@ -1,4 +1,4 @@
-//! A connection whose other end stopped reading, or asks for nothing.
+//! Ends connections whose client stops reading or sends no request.
 
 use std::io;
 use std::pin::Pin;
@@ -11,14 +11,14 @@ use tokio::time::{Instant, Sleep};
 use super::idle::Idle;
 use crate::pace::Pace;
 
-/// Ends writes that are too slow, as [`Pace`] says, and reads as [`Idle`] says.
+/// Ends writes that are too slow for [`Pace`], and reads that are too slow for [`Idle`].
 ///
-/// What a write took counts, so that the system is not to take much more than it can send.
+/// Buffered writes count as progress, so the system's buffer should be small.
 pub(super) struct Stalling<T> {
     inner: T,
     idle: Idle,
     pace: Pace,
-    /// Since when a write waits.
+    /// The start of a waiting write.
     waiting: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
@@ -29,7 +29,7 @@ impl<T> Stalling<T> {
         Self { inner, idle, pace, waiting: None, timer }
     }
 
-    /// Passes a finished write on, and counts the time of one that waits.
+    /// Passes on a finished write, and counts the time of a waiting one.
     fn watch<V>(
         &mut self,
         cx: &mut Context<'_>,
@@ -104,15 +104,15 @@ mod tests {
     use crate::limits::Limits;
     use crate::serve::idle::Activity;
 
-    /// 30 KiB in 30 s are due.
+    /// Requires 30 KiB in 30 s.
     fn connection() -> (Stalling<DuplexStream>, DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let pace = Pace::new(&Limits::default());
         (Stalling::new(near, Idle::new(Activity::default()), pace), far)
     }
 
-    /// How long a write of 100,000 bytes goes on while the other end takes `size` bytes each second;
-    /// and how it ends.
+    /// Returns the duration of a write of 100,000 bytes while the client reads `size` bytes per
+    /// second, and its result.
     async fn write(size: usize) -> (u64, io::Result<()>) {
         let (mut near, mut far) = connection();
         tokio::spawn(async move {

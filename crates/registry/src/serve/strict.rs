@@ -1,4 +1,4 @@
-//! A connection that passes on only requests whose framing is beyond doubt.
+//! Passes on only requests with unambiguous framing.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,41 +11,41 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{self, Framing, Problem};
 
-/// Follows the framing of what is read.
+/// Follows the framing of the incoming bytes.
 ///
-/// In place of a head that is refused it reads a request that says nothing, and
-/// [`Refused`] says why. Bodies are not copied; one with bad chunks breaks off. HTTP/2 has a framing of
-/// its own and passes through.
+/// In place of a refused head it returns a minimal request, and [`Refused`] has the reason. Bodies
+/// are not copied; one with invalid chunks is aborted. HTTP/2 has its own framing and passes
+/// through.
 pub(super) struct Strict<T> {
     inner: T,
     state: State,
-    /// Read, and not yet looked through.
+    /// Read, but not examined.
     inbox: BytesMut,
-    /// How much of it was looked at for the end of a head.
+    /// The number of bytes already searched for the end of a head.
     seen: usize,
-    /// Looked through, and not yet passed on.
+    /// Examined, but not passed on.
     outbox: Bytes,
-    /// How many heads were passed on.
+    /// The number of heads passed on.
     heads: usize,
     refused: Refused,
 }
 
-/// Why a connection's last request is refused, once it is, and how many came before it: those are
-/// perhaps not answered yet.
+/// The reason for refusing a connection's last request, and the number of requests before it, which
+/// may still be unanswered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refused(Arc<OnceLock<(usize, Problem)>>);
 
 enum State {
-    /// Nothing tells yet which version of HTTP it is.
+    /// The HTTP version is not known yet.
     Beginning,
     Http1(Framing),
-    /// What comes is passed on as it is.
+    /// All bytes are passed on unchanged.
     Aside,
     Ended,
 }
 
 impl Refused {
-    /// What is wrong with the request that comes after so many.
+    /// Returns the problem of the request after `before` others.
     pub(super) fn problem(&self, before: usize) -> Option<Problem> {
         self.0.get().filter(|(good, _)| *good <= before).map(|(_, problem)| *problem)
     }
@@ -64,7 +64,7 @@ impl<T> Strict<T> {
         }
     }
 
-    /// Tells the version from the first bytes, once there are enough of them.
+    /// Detects the version from the first bytes, once there are enough of them.
     fn begin(&mut self) {
         if matches!(self.state, State::Beginning) && !self.inbox.is_empty() {
             if self.inbox.starts_with(HTTP2_PREFACE) {
@@ -75,7 +75,7 @@ impl<T> Strict<T> {
         }
     }
 
-    /// Fills the outbox, if the inbox has enough for it.
+    /// Fills the outbox, if the inbox has enough bytes.
     fn look_through(&mut self) -> Result<(), Problem> {
         self.begin();
         match &mut self.state {
@@ -89,7 +89,7 @@ impl<T> Strict<T> {
                     self.heads += 1;
                 }
                 None if self.inbox.len() >= HEAD_LIMIT => {
-                    // hyper has the right answer to a head of this size, and takes no more.
+                    // hyper answers a head of this size correctly, and reads no more.
                     self.outbox = self.inbox.split().freeze();
                     self.state = State::Aside;
                 }
@@ -109,10 +109,10 @@ impl<T> Strict<T> {
 }
 
 impl<T: AsyncRead + Unpin> Strict<T> {
-    /// Waits for the bytes that tell whether it is HTTP/2.
+    /// Waits for the bytes that identify HTTP/2.
     ///
     /// # Errors
-    /// Those of the connection, and that it ended.
+    /// Errors of the connection, or its end.
     pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
         poll_fn(|cx| {
             loop {
@@ -131,7 +131,7 @@ impl<T: AsyncRead + Unpin> Strict<T> {
         .await
     }
 
-    /// Reads some bytes into the inbox; says how many.
+    /// Reads bytes into the inbox; returns their number.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut piece = [0; 8 << 10];
         let mut piece = ReadBuf::new(&mut piece);
@@ -140,7 +140,7 @@ impl<T: AsyncRead + Unpin> Strict<T> {
         Poll::Ready(Ok(piece.filled().len()))
     }
 
-    /// Reads what belongs to a body straight to where it is wanted.
+    /// Reads body bytes directly into the caller's buffer.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
@@ -192,7 +192,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
                     }
                 }
                 State::Ended => {
-                    // What a connection closes on unread would keep the client from the answer.
+                    // Unread bytes at the close would keep the client from the response.
                     while ready!(this.poll_fill(cx))? > 0 {
                         this.inbox.clear();
                     }
@@ -235,7 +235,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
 
 /// Source: RFC 9113, section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What is read in place of a head that is refused.
+/// The request that replaces a refused head.
 const IN_PLACE: &[u8] = b"GET / HTTP/1.1\r\nHost:\r\n\r\n";
-/// 128 KiB a connection: the head fits twice, and bodies lose no speed by it.
+/// 128 KiB per connection: the head fits twice, and bodies are not slowed down.
 pub(super) const HEAD_LIMIT: usize = 128 << 10;

@@ -1,4 +1,4 @@
-//! The text of a password file.
+//! Parses the text of a password file.
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -6,15 +6,15 @@ use std::str::FromStr as _;
 use bcrypt::HashParts;
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Names and bcrypt hashes; at least one.
+/// Names and bcrypt hashes; at least one entry.
 pub(super) struct Entries {
     hashes: BTreeMap<String, String>,
-    /// For names that nobody has: a check of theirs takes as long as any.
+    /// The hash for unknown names, so that their check takes as long as any other.
     any: String,
 }
 
 impl Entries {
-    /// Reads lines of `name:hash`, as `htpasswd -B` writes them; empty ones and comments are skipped.
+    /// Parses lines of `name:hash`, as `htpasswd -B` writes them; skips empty lines and comments.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut hashes = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
@@ -38,7 +38,7 @@ impl Entries {
         Ok(Self { hashes, any })
     }
 
-    /// The hash to hold a password against, and whether there is a user of this name.
+    /// Returns the hash to check a password against, and true if a user has this name.
     pub(super) fn hash(&self, name: &str) -> (&str, bool) {
         match self.hashes.get(name) {
             Some(hash) => (hash, true),
@@ -51,7 +51,7 @@ impl Entries {
     }
 }
 
-/// Says what is wrong with a hash; never what it is.
+/// Checks a hash; errors describe the problem without the hash.
 fn check(hash: &str) -> Result<(), String> {
     let is_bcrypt = ["$2y$", "$2b$", "$2a$"].iter().any(|kind| hash.starts_with(kind));
     if !is_bcrypt {
@@ -69,7 +69,7 @@ fn check(hash: &str) -> Result<(), String> {
     }
 }
 
-/// The kind of a hash that is not taken.
+/// Names the kind of an unsupported hash.
 fn kind(hash: &str) -> &'static str {
     match hash {
         _ if hash.starts_with("$apr1$") => "an MD5 (apr1) hash",
@@ -89,7 +89,7 @@ fn invalid(problem: String) -> Error {
     Error::new(ErrorKind::Invalid).detail(problem).with_hint("`htpasswd -B` writes bcrypt hashes.")
 }
 
-/// What `htpasswd -C` takes. The next one up keeps a thread busy for 10 s a password.
+/// The costs that `htpasswd -C` accepts. The next one keeps a thread busy for 10 s per password.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=17;
 /// 13 characters.
 const DES_SIZE: usize = 13;

@@ -1,7 +1,7 @@
 //! Users of a password file.
 //!
-//! Owns how a password is checked: off the async threads, few at a time, and not again for a while.
-//! Reads no files: `file` reads their text, and whoever embeds the registry notices changes.
+//! Owns the checking of passwords: off the async threads, few at a time, with results cached.
+//! Reads no files: `file` parses their text, and the embedding program notices changes.
 
 mod file;
 
@@ -19,12 +19,12 @@ use super::basic::{self, Offered};
 use super::{Access, Need, Verdict};
 use crate::random;
 
-/// The users of an `htpasswd` file, by HTTP Basic authentication: each may do everything, and nobody
-/// else anything. Clones share everything.
+/// The users of an `htpasswd` file, by HTTP Basic authentication: each has full access, and no one
+/// else has any. Clones share everything.
 ///
-/// Takes bcrypt hashes alone. A check costs tens of milliseconds, so half of the processors check at
-/// a time, and a password that was right is not checked again for 5 minutes, unless its user's hash
-/// changes. What is remembered is a hash with a key of this process.
+/// Accepts bcrypt hashes only. A check takes tens of milliseconds, so at most half of the
+/// processors check at a time, and a correct password is not checked again for 5 minutes unless its
+/// user's hash changes. The cache stores a hash with a key of this process.
 ///
 /// Source: RFC 7617; Apache httpd, "Password Formats".
 #[derive(Clone)]
@@ -32,28 +32,28 @@ pub struct Htpasswd(Arc<Inner>);
 
 struct Inner {
     entries: RwLock<Arc<Entries>>,
-    /// Of passwords that were right, until when they need no check.
+    /// Correct passwords, and the time until which they need no check.
     known: Mutex<HashMap<Digest, Instant>>,
     key: String,
-    /// For those who wait, and those who check.
+    /// Permits for waiting and running checks.
     waiting: Arc<Semaphore>,
     checking: Arc<Semaphore>,
 }
 
-/// What a check comes to.
+/// The result of a check.
 enum Checked {
     Right,
     Wrong,
-    /// Too many wait.
+    /// Too many checks are waiting.
     Busy,
 }
 
 impl Htpasswd {
-    /// Reads the text of a file: lines of `name:hash`.
+    /// Parses the text of a file: lines of `name:hash`.
     ///
     /// # Errors
-    /// [`Invalid`](longshore_core::ErrorKind::Invalid), with the line, if it is something else, has
-    /// a hash of another kind, names somebody twice or nobody at all.
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid), with the line, if a line has another form
+    /// or another kind of hash, if a name occurs twice, or if there are no users.
     pub fn parse(text: &str) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let checking = processors.div_ceil(2);
@@ -66,10 +66,10 @@ impl Htpasswd {
         })))
     }
 
-    /// Takes other users in place of these, from the next request on.
+    /// Replaces the users, from the next request on.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse); then these stay.
+    /// Same as [`parse`](Self::parse); the previous users stay.
     pub fn replace(&self, text: &str) -> Result<()> {
         let entries = Arc::new(Entries::parse(text)?);
         *self.0.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
@@ -93,13 +93,13 @@ impl Htpasswd {
         let Ok(turn) = Arc::clone(&self.0.checking).acquire_owned().await else {
             return Checked::Busy;
         };
-        // The same user's other requests may have come first.
+        // Another request of the same user may have been checked first.
         if is_user && self.0.knows(&sum) {
             return Checked::Right;
         }
         let (hash, password) = (hash.to_owned(), offered.password);
         let checked = offload(move || {
-            // Held until the work is done, also where nobody waits for it any more.
+            // Held until the check is done, even if the request was canceled.
             let _turn = turn;
             Ok(bcrypt::verify(password, &hash).unwrap_or(false))
         });
@@ -115,7 +115,7 @@ impl Htpasswd {
 }
 
 impl Inner {
-    /// Stands for a right password in memory. A user's other hash makes it another sum.
+    /// Returns the cache key of a correct password. It changes with the user's hash.
     fn sum(&self, hash: &str, password: &str) -> Digest {
         Digest::sha256(format!("{}:{hash}:{password}", self.key).as_bytes())
     }
@@ -170,11 +170,11 @@ pub(crate) fn entries(text: &str) -> Result<Vec<(String, String)>> {
     Ok(entries.names().map(pair).collect())
 }
 
-/// 5 minutes: a push of many layers costs one check.
+/// 5 minutes: one check is enough for a push of many layers.
 const KNOWN_TIME: Duration = Duration::from_secs(300);
-/// 4,096 users at a time, less than 1 MB; the next one is checked each time.
+/// 4,096 users, less than 1 MB; further users are checked on each request.
 const KNOWN_LIMIT: usize = 4_096;
-/// 64 checks to come: three seconds of one processor at cost 10.
+/// 64 waiting checks: three seconds of one processor at cost 10.
 const WAITING_LIMIT: usize = 64;
 const BUSY_TIME: Duration = Duration::from_secs(5);
 
@@ -211,7 +211,7 @@ mod tests {
             ("ann", "other", refused()),
             ("bob", "secret", refused()),
             ("ann", "", refused()),
-            // The first user's hash stands in for users that are not there.
+            // The first user's hash is used for unknown users.
             ("carl", "secret", refused()),
             ("carl", "secret", refused()),
         ] {
@@ -224,7 +224,7 @@ mod tests {
     async fn a_right_password_is_checked_once_until_its_hash_changes() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
         assert_eq!(judge(&users, "ann", "secret").await, Verdict::Granted);
-        // With every turn taken, only what is known is answered.
+        // While all permits are taken, only cached passwords are accepted.
         let all = u32::try_from(users.0.checking.available_permits()).unwrap();
         let turns = Arc::clone(&users.0.checking).acquire_many_owned(all).await.unwrap();
         assert_eq!(judge(&users, "ann", "secret").now_or_never(), Some(Verdict::Granted));
