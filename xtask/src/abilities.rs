@@ -1,16 +1,16 @@
-//! What some tests need of the machine, and no package brings.
+//! Requirements of some tests on the machine that no package provides.
 //!
-//! Owns the list, and what is left out where the machine does not have it.
+//! Owns the list, and the report of the tests skipped without them.
 
 use std::net::TcpListener;
 
 use crate::step::works;
 
-/// Something that a machine can do or not.
+/// A capability of the machine.
 #[derive(Debug)]
 pub(crate) struct Ability {
     name: &'static str,
-    /// What the names of tests that need it contain.
+    /// The part of a test's name that marks the requirement.
     pub(crate) in_test_names: &'static str,
     is_here: fn() -> bool,
 }
@@ -24,12 +24,12 @@ const ABILITIES: [Ability; 2] = [
     },
 ];
 
-/// What this machine cannot do.
+/// Returns the missing capabilities.
 pub(crate) fn missing() -> Vec<&'static Ability> {
     ABILITIES.iter().filter(|ability| !(ability.is_here)()).collect()
 }
 
-/// What to say of it.
+/// Returns the report on a missing capability.
 pub(crate) fn left_out(ability: &Ability) -> String {
     format!(
         "this machine lacks {}: tests with `{}` in their name did not run",

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why a task failed: one line or more for the person who started it.
+/// The reason why a task failed: one or more lines for its user.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure(String);
 
@@ -9,12 +9,12 @@ impl Failure {
         Self(text.into())
     }
 
-    /// The failure to read or write a file.
+    /// Returns a failure to read or write a file.
     pub(crate) fn io(path: &std::path::Path, e: &std::io::Error) -> Self {
         Self(format!("{}: {e}", path.display()))
     }
 
-    /// A failure of every complaint, or none if there is none.
+    /// Returns a failure with all complaints, or success without any.
     pub(crate) fn unless_empty(complaints: &[impl fmt::Display]) -> Result<(), Self> {
         if complaints.is_empty() {
             return Ok(());

@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/`, each for some time.
+//! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/`, each for a limited time.
 //!
-//! Under libFuzzer where there is a nightly Rust with cargo-fuzz, else by the driver that the targets
-//! bring, which runs anywhere and does not know what is covered.
+//! Uses libFuzzer with a nightly Rust and cargo-fuzz, else the targets' own driver, which runs
+//! anywhere but does not measure coverage.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::step::{Steps, cargo, succeed, works};
 
-/// Runs the targets that the arguments name, or all. All of them run, also after one has failed.
+/// Runs the named targets, or all. A failure does not stop the others.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
     let mut steps = Steps::default();
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     target: Option<String>,
-    /// How long each target runs.
+    /// Run time of each target.
     seconds: u64,
     seed: u32,
 }
@@ -78,7 +78,7 @@ fn by_libfuzzer(target: &str, options: &Options) -> Command {
         .args(["run", "nightly", "cargo", "fuzz", "run", target, "--"])
         .arg(format!("-max_total_time={}", options.seconds))
         .arg(format!("-seed={}", options.seed))
-        // An input that takes this long is a fault.
+        // An input that takes this long is an error.
         .arg("-timeout=10");
     command
 }
@@ -90,7 +90,7 @@ fn by_driver(target: &str, options: &Options) -> Command {
     command
 }
 
-/// cargo, for the driver of the targets: without libFuzzer, and apart from what other tasks build.
+/// Returns a cargo command for the targets' driver: without libFuzzer, in a separate target folder.
 fn driver(subcommand: &str) -> Command {
     let mut command = cargo();
     command

@@ -1,8 +1,8 @@
-//! What the workspace may depend on: `deny.toml`, checked by cargo-deny or by a small twin of it.
+//! Allowed dependencies: `deny.toml`, checked by cargo-deny or by a small substitute.
 //!
-//! Continuous integration runs cargo-deny itself. It takes minutes to install, so where it is not there,
-//! licences and banned crates are checked here, from the same file: a new dependency that is not allowed
-//! shows before it is pushed.
+//! Continuous integration runs cargo-deny itself. Installing it takes minutes, so without it,
+//! licences and banned crates are checked here, from the same file: a forbidden dependency is found
+//! before it is pushed.
 
 use std::iter::Peekable;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::metadata::{Metadata, Package};
 use crate::step::{succeed, works};
 
-/// Holds every dependency against `deny.toml`, and says what did it.
+/// Checks every dependency against `deny.toml`, and prints the checker's name.
 pub(crate) fn run() -> Result<(), Failure> {
     if works("cargo", &["deny", "--version"]) {
         println!("checked by cargo-deny: licences, bans, duplicates");
@@ -31,7 +31,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What this twin reads of `deny.toml`.
+/// The parts of `deny.toml` that the substitute reads.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Policy {
     allowed: Vec<String>,
@@ -45,8 +45,8 @@ struct Ban {
 }
 
 impl Policy {
-    /// Reads the list `allow` of `[licenses]`, a string a line, and the tables of `deny` in `[bans]`,
-    /// a table a line: not all of TOML, but all of our file.
+    /// Parses the list `allow` of `[licenses]`, one string per line, and the tables of `deny` in
+    /// `[bans]`, one table per line: not all of TOML, but all of our file.
     fn parse(text: &str) -> Result<Self, Failure> {
         let mut policy = Self::default();
         let mut list = "";
@@ -87,7 +87,7 @@ impl Policy {
         })
     }
 
-    /// Whether an SPDX expression can be satisfied. `/` is how `OR` was written once.
+    /// Returns true if an SPDX expression can be satisfied. `/` is an older form of `OR`.
     fn allows(&self, expression: &str) -> bool {
         let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
         let mut words = spaced.split_whitespace().peekable();
@@ -126,7 +126,7 @@ impl Policy {
     }
 }
 
-/// The strings between double quotes in a line.
+/// Returns the double-quoted strings in a line.
 fn quoted(line: &str) -> impl Iterator<Item = &str> {
     line.split('"').skip(1).step_by(2)
 }

@@ -1,7 +1,7 @@
-//! The project's own tasks: `cargo xtask help` lists them.
+//! The project's tasks: `cargo xtask help` lists them.
 //!
-//! Owns what continuous integration runs, and the checks that no other tool makes. Depends on
-//! nothing of longshore, so that it is built in seconds and works when longshore does not build.
+//! Owns the steps of continuous integration, and the checks that no other tool makes. Depends on no
+//! crate of longshore, so that it is built in seconds and works when longshore does not build.
 
 #![allow(
     clippy::print_stderr,
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
-    // The tasks name files from the workspace's root, wherever they are called from.
+    // The tasks use paths relative to the workspace's root.
     std::env::set_current_dir(metadata::root()).map_err(|e| Failure::new(e.to_string()))?;
     match task {
         "setup" => setup::run(),
@@ -59,7 +59,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Formats, and applies what clippy proposes, also to files that are not committed yet.
+/// Formats, and applies clippy's suggestions, also to uncommitted files.
 fn fix() -> Result<(), Failure> {
     let mut steps = Steps::default();
     format(&mut steps)?;

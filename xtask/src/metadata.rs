@@ -1,4 +1,4 @@
-//! What cargo knows of the workspace and its dependencies.
+//! Cargo's metadata of the workspace and its dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,20 +9,20 @@ use serde::Deserialize;
 use crate::failure::Failure;
 use crate::step::cargo;
 
-/// The workspace's root, where its `Cargo.toml` is.
+/// Returns the workspace's root, the folder of its `Cargo.toml`.
 ///
-/// Asked at run time: two checkouts that share a target folder also share this program.
+/// Read at run time: two checkouts that share a target folder also share this program.
 pub(crate) fn root() -> PathBuf {
     let own = std::env::var_os("CARGO_MANIFEST_DIR");
     let own = own.map_or_else(|| PathBuf::from("xtask"), PathBuf::from);
     own.parent().unwrap_or(&own).to_owned()
 }
 
-/// The packages of the workspace, and all that they depend on, on any platform.
+/// The packages of the workspace, and all their dependencies, on any platform.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
-    /// Where cargo puts what it builds.
+    /// Cargo's target folder.
     pub(crate) target_directory: PathBuf,
     workspace_members: Vec<String>,
     resolve: Resolve,
@@ -62,7 +62,7 @@ struct DependencyKind {
 }
 
 impl Metadata {
-    /// Asks cargo.
+    /// Loads the metadata from cargo.
     pub(crate) fn load() -> Result<Self, Failure> {
         let mut command = cargo();
         command.args(["metadata", "--format-version", "1"]);
@@ -75,18 +75,18 @@ impl Metadata {
             .map_err(|e| Failure::new(format!("cargo metadata: {e}")))
     }
 
-    /// The packages of the workspace.
+    /// Returns the packages of the workspace.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| self.is_member(package))
     }
 
-    /// The packages from elsewhere.
+    /// Returns the packages from elsewhere.
     pub(crate) fn dependencies(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| !self.is_member(package))
     }
 
-    /// Names of the packages that each member depends on by itself, and through others; what only
-    /// tests and build scripts use does not count.
+    /// Returns the names of each member's direct and transitive dependencies, without those of
+    /// tests and build scripts.
     pub(crate) fn normal_dependencies(&self) -> BTreeMap<String, Dependencies> {
         self.members()
             .map(|member| {
@@ -127,12 +127,12 @@ impl Metadata {
     }
 }
 
-/// What a package depends on, by name.
+/// The dependencies of a package, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Dependencies {
-    /// Named in its `Cargo.toml`.
+    /// Dependencies in its `Cargo.toml`.
     pub(crate) direct: BTreeSet<String>,
-    /// These, and all that they depend on.
+    /// Direct and transitive dependencies.
     pub(crate) all: BTreeSet<String>,
 }
 

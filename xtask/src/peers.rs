@@ -1,7 +1,7 @@
-//! The programs of others that tests use: installed where that may be done, else left out by name.
+//! Third-party programs for tests: installed if allowed, else their tests are skipped by name.
 //!
-//! Owns the list, its installation with Debian's package manager, and what is left out. The tests'
-//! side of the bargain is in the testkit: a test that needs a peer carries the peer's name.
+//! Owns the list, the installation with Debian's package manager, and the report of skipped tests.
+//! By a convention of the testkit, a test that needs a peer has the peer's name in its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,16 +9,16 @@ use std::process::Command;
 use crate::failure::Failure;
 use crate::step::{cargo, succeed, works};
 
-/// A program of others.
+/// A third-party program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// The program's name.
     pub(crate) program: &'static str,
-    /// The Debian packages it comes in. A release may lack some: what is in them is elsewhere then.
+    /// Its Debian packages. A release may lack some, and has their content in others.
     pub(crate) packages: &'static [&'static str],
-    /// What the names of tests that need it contain.
+    /// The part of a test's name that marks the requirement.
     pub(crate) in_test_names: &'static str,
-    /// Whether more is needed than that it is here: root, and what the kernel must allow.
+    /// True if it needs more than to be installed: root, and support of the kernel.
     pub(crate) must_start: bool,
 }
 
@@ -29,7 +29,7 @@ pub(crate) const PEERS: [Peer; 8] = [
     Peer::new("umoci", &["umoci"], "umoci"),
     Peer::new("htpasswd", &["apache2-utils"], "htpasswd"),
     Peer::new("openssl", &["openssl"], "openssl"),
-    // Docker's client is a package of its own since Debian 13.
+    // Docker's client has been a separate package since Debian 13.
     Peer::engine("dockerd", &["docker.io", "docker-cli", "containerd"], "dockerd"),
     Peer::engine("containerd", &["containerd"], "containerd"),
     Peer::engine("podman", &["podman", "uidmap"], "podman"),
@@ -52,14 +52,14 @@ impl Peer {
         Self { must_start: true, ..Self::new(program, packages, in_test_names) }
     }
 
-    /// Whether the program is on the `PATH`.
+    /// Returns true if the program is on the `PATH`.
     pub(crate) fn is_here(&self) -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).any(|folder| folder.join(self.program).is_file())
     }
 }
 
-/// Installs the peers that are missing, if it may, and returns those that are missing still.
+/// Installs the missing peers, if allowed, and returns those that are still missing.
 pub(crate) fn set_up() -> Vec<&'static Peer> {
     let missing = missing();
     if missing.is_empty() {
@@ -79,12 +79,12 @@ pub(crate) fn set_up() -> Vec<&'static Peer> {
     self::missing()
 }
 
-/// The peers that are not here.
+/// Returns the missing peers.
 pub(crate) fn missing() -> Vec<&'static Peer> {
     PEERS.iter().filter(|peer| !peer.is_here()).collect()
 }
 
-/// Whether packages may be installed here, or why not.
+/// Checks that packages may be installed here; the error is the reason.
 pub(crate) fn may_install() -> Result<(), &'static str> {
     if !Path::new("/usr/bin/apt-get").exists() {
         return Err("there is no apt-get on this system");
@@ -102,7 +102,7 @@ fn install(peers: &[&Peer]) -> Result<(), Failure> {
     let packages = |peer: &&Peer| peer.packages.iter().copied().filter(|name| is_known(name));
     let all: Vec<&str> = peers.iter().flat_map(packages).collect();
     if succeed(&mut installation(&all)).is_err() {
-        // A package that cannot be had must not cost the others.
+        // An unavailable package must not block the others.
         for peer in peers {
             let packages: Vec<&str> = packages(peer).collect();
             if let Err(failure) = succeed(&mut installation(&packages)) {
@@ -113,12 +113,12 @@ fn install(peers: &[&Peer]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether this release of Debian has a package of that name.
+/// Returns true if this release of Debian has a package with that name.
 fn is_known(package: &str) -> bool {
     works("apt-cache", &["show", "--quiet", package])
 }
 
-/// Installs Debian's packages, if that may be done here.
+/// Installs Debian packages, if allowed.
 pub(crate) fn install_packages(packages: &[&str]) -> Result<(), Failure> {
     may_install().map_err(Failure::new)?;
     succeed(&mut apt_get(&["update"]))?;
@@ -131,7 +131,7 @@ fn installation(packages: &[&str]) -> Command {
     command
 }
 
-/// `apt-get` that never asks, gives up on dead mirrors, and starts no service.
+/// Returns an `apt-get` that never prompts, gives up on dead mirrors, and starts no service.
 fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command
@@ -140,13 +140,13 @@ fn apt_get(arguments: &[&str]) -> Command {
         .args(["--option=Dpkg::Options::=--force-confold"])
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // docker-registry's package would start a server on port 5000, docker.io's the engine; in
-        // runlevel 1 none starts.
+        // The package docker-registry would start a server on port 5000, and docker.io the engine;
+        // in runlevel 1 nothing is started.
         .env("RUNLEVEL", "1");
     command
 }
 
-/// Of the peers that must start, those that do not. Their own tests are asked, which are built.
+/// Returns the peers that do not start, of those that must. Runs their own tests, which are built.
 pub(crate) fn do_not_start() -> Result<Vec<&'static Peer>, Failure> {
     let engines = PEERS.iter().filter(|peer| peer.must_start && peer.is_here());
     let mut failed = Vec::new();
@@ -161,7 +161,7 @@ pub(crate) fn do_not_start() -> Result<Vec<&'static Peer>, Failure> {
     Ok(failed)
 }
 
-/// What to say of a peer that is not there, or does not start.
+/// Returns the report on a peer that is missing or does not start.
 pub(crate) fn left_out(peer: &Peer) -> String {
     let why = if peer.is_here() { "does not start here" } else { "is not here" };
     format!(

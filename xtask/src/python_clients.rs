@@ -1,7 +1,7 @@
-//! The clients that longshore takes over from: installed from the Python package index into a
-//! virtual environment of their own, below the target folder.
+//! The clients that longshore replaces, installed from the Python package index into their own
+//! virtual environment below the target folder.
 //!
-//! Owns when it is made anew. What is in it is a file of the testkit, which also runs it.
+//! Owns the installation. The testkit has the list of packages, and runs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::step::succeed;
 /// The name of the environment's folder, and of the test target that needs it.
 pub(crate) const NAME: &str = "predecessors";
 
-/// Makes the environment, unless it is there and has what is asked for.
+/// Makes the environment, unless it exists with the listed requirements.
 pub(crate) fn set_up() -> Result<(), Failure> {
     let (folder, wanted) = (folder()?, requirements()?);
     if is_current(&folder, &wanted) {
@@ -24,15 +24,15 @@ pub(crate) fn set_up() -> Result<(), Failure> {
     }
     make(&folder)?;
     succeed(install(&folder).arg(REQUIREMENTS))?;
-    // Last: what was interrupted before it is made anew.
+    // Last, so that an interrupted installation is repeated.
     let stamp = folder.join(STAMP);
     fs::write(&stamp, wanted).map_err(|e| Failure::io(&stamp, &e))
 }
 
-/// Checks that they are here.
+/// Checks that the clients are installed.
 ///
 /// # Errors
-/// How to get them.
+/// The way to install them.
 pub(crate) fn check() -> Result<(), Failure> {
     let (folder, wanted) = (folder()?, requirements()?);
     if is_current(&folder, &wanted) {
@@ -41,7 +41,7 @@ pub(crate) fn check() -> Result<(), Failure> {
     Err(Failure::new("not installed; `cargo xtask setup` does it"))
 }
 
-/// What to say where they are not.
+/// Returns the report on missing clients.
 pub(crate) fn left_out(reason: &Failure) -> String {
     format!("the earlier clients, in Python ({reason}): the test target `{NAME}` did not run")
 }
@@ -54,7 +54,8 @@ fn requirements() -> Result<String, Failure> {
     fs::read_to_string(REQUIREMENTS).map_err(|e| Failure::io(Path::new(REQUIREMENTS), &e))
 }
 
-/// Whether the environment was made of these requirements, and its interpreter is still there.
+/// Returns true if the environment was made from these requirements, and its interpreter still
+/// exists.
 fn is_current(folder: &Path, wanted: &str) -> bool {
     python(folder).exists() && fs::read_to_string(folder.join(STAMP)).is_ok_and(|s| s == wanted)
 }
@@ -68,8 +69,8 @@ fn make(folder: &Path) -> Result<(), Failure> {
     made
 }
 
-/// `pip install -r`, which asks nothing and gives up where there is no network. Where the packages
-/// come from is the user's configuration.
+/// Returns `pip install -r`, which never prompts and fails without a network. The user's
+/// configuration selects the package index.
 fn install(folder: &Path) -> Command {
     let mut command = Command::new(python(folder));
     command
@@ -84,7 +85,7 @@ fn python(folder: &Path) -> PathBuf {
 
 const REQUIREMENTS: &str = "crates/testkit/src/peer/predecessor/requirements.txt";
 
-/// Holds the requirements that it was made of.
+/// The file with the requirements of the environment.
 const STAMP: &str = "made-of.txt";
 
 #[cfg(test)]

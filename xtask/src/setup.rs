@@ -1,12 +1,12 @@
-//! `cargo xtask setup`: installs what checks and tests need and cargo does not bring.
+//! `cargo xtask setup`: installs the requirements of checks and tests that cargo does not provide.
 
 use crate::failure::Failure;
 use crate::{peers, python_clients, tools};
 
-/// Installs everything, as far as it may.
+/// Installs everything, as far as allowed.
 ///
 /// # Errors
-/// What is missing still, a line each.
+/// The missing requirements, one per line.
 pub(crate) fn run() -> Result<(), Failure> {
     let tools = [tools::FMT.set_up(), tools::CLIPPY.set_up()];
     let tools = tools.into_iter().filter_map(Result::err);

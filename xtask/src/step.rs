@@ -1,4 +1,4 @@
-//! Steps of a task: each announced, timed, and the end of the task if it fails.
+//! Steps of a task: each is announced and timed, and a failure ends the task.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 
-/// Runs steps one after another, and remembers how long each took.
+/// Runs steps one after another, and records their times.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     done: Vec<(String, Duration)>,
@@ -33,7 +33,7 @@ impl Steps {
         self.step(name, || succeed(cargo().args(arguments)))
     }
 
-    /// Prints what took how long.
+    /// Prints the time of each step.
     pub(crate) fn print_times(&self) {
         println!("\n== times");
         for (name, took) in &self.done {
@@ -42,12 +42,12 @@ impl Steps {
     }
 }
 
-/// The cargo that runs this task.
+/// Returns the cargo that runs this task.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs a command, whose output the person sees, and expects success.
+/// Runs a command with visible output, and expects success.
 pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
     println!("{}", shown(command));
     let status = command.stdin(Stdio::null()).status();
@@ -58,8 +58,8 @@ pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
     }
 }
 
-/// Runs a command, passes each line of its standard output on, and hands it to `on_line`. Says
-/// whether it succeeded.
+/// Runs a command, prints each line of its standard output, and passes it to `on_line`. Returns
+/// true if the command succeeded.
 pub(crate) fn follow(
     command: &mut Command,
     mut on_line: impl FnMut(&str),
@@ -79,7 +79,7 @@ pub(crate) fn follow(
     Ok(child.wait().map_err(broken)?.success())
 }
 
-/// Whether a command can be run and succeeds, its output unseen.
+/// Returns true if a command can be run and succeeds; its output is hidden.
 pub(crate) fn works(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());

@@ -8,10 +8,10 @@ use crate::summary::Summary;
 use crate::tools::{self, Tool};
 use crate::{layers, licences, python_clients, setup};
 
-/// What can be run by itself, here and as a job of continuous integration.
+/// A part that can be run alone, here and as a job of continuous integration.
 struct Part {
     name: &'static str,
-    /// What it needs besides cargo.
+    /// The required tool besides cargo.
     tool: Option<Tool>,
     work: fn(&mut Run) -> Result<(), Failure>,
 }
@@ -26,7 +26,7 @@ const PARTS: [Part; 7] = [
     Part { name: "docs", tool: None, work: |run| run.steps.step("docs", documentation) },
 ];
 
-/// Runs the parts of these names; all of them, after the set-up, if there are none.
+/// Runs the named parts, or the set-up and all parts without names.
 ///
 /// The last line printed is `N passed, N failed`.
 pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
@@ -42,24 +42,24 @@ pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
     }
     if let Err(failure) = &outcome {
         println!("{failure}");
-        // A step that failed before any test did is a failure that the closing line must show.
+        // A failure before any test must show in the closing line.
         run.summary.failed = run.summary.failed.max(1);
     }
     println!("\n{}", run.summary);
     outcome
 }
 
-/// What has run, and what is told of it at the end.
+/// The results so far.
 #[derive(Debug, Default)]
 struct Run {
     steps: Steps,
     summary: Summary,
-    /// A line for each thing that did not run, and why.
+    /// A line for each skipped part, with the reason.
     left_out: Vec<String>,
 }
 
 impl Run {
-    /// Runs all parts. One whose tool is missing is left out.
+    /// Runs all parts. Parts with a missing tool are skipped.
     fn everything(&mut self) -> Result<(), Failure> {
         self.steps.step("set-up", || {
             let outcome = peers::may_install().map_err(Failure::new).and_then(|()| setup::run());
@@ -77,7 +77,7 @@ impl Run {
         Ok(())
     }
 
-    /// Runs what was asked for. A tool that is missing is a failure.
+    /// Runs the named parts. A missing tool is a failure.
     fn only(&mut self, names: &[String]) -> Result<(), Failure> {
         for part in chosen(names)? {
             part.tool.as_ref().map_or(Ok(()), Tool::check)?;
@@ -103,15 +103,15 @@ fn format(run: &mut Run) -> Result<(), Failure> {
     run.steps.cargo("format of the fuzz targets", &fuzz)
 }
 
-/// All targets: so the dependencies have the features that the tests build them with, and are built
-/// once. The comparison with the earlier clients is not among them.
+/// All targets, so that dependencies have the same features as in tests, and are built once. The
+/// comparison with the earlier clients is not included.
 const ALL: [&str; 4] = ["--workspace", "--all-targets", "--test", python_clients::NAME];
 
 fn clippy(run: &mut Run) -> Result<(), Failure> {
     run.steps.cargo("clippy", &[&["clippy"], &ALL[..], &["--", "-D", "warnings"]].concat())
 }
 
-/// Each feature by itself, and none.
+/// Checks each feature alone, and none.
 fn features(run: &mut Run) -> Result<(), Failure> {
     let each = ["hack", "clippy", "--workspace", "--each-feature", "--", "-D", "warnings"];
     run.steps.cargo("features", &each)
@@ -132,12 +132,12 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What others made, that tests need and that is not here.
+/// Missing third-party requirements of tests.
 #[derive(Debug)]
 struct Missing {
     peers: Vec<&'static Peer>,
     abilities: Vec<&'static Ability>,
-    /// Why the earlier clients are not here.
+    /// The reason why the earlier clients are missing.
     predecessors: Option<Failure>,
 }
 
@@ -150,13 +150,13 @@ impl Missing {
         }
     }
 
-    /// What the names of tests contain that would need it.
+    /// Returns the parts of test names that mark missing requirements.
     fn in_test_names(&self) -> impl Iterator<Item = &'static str> {
         let abilities = self.abilities.iter().map(|ability| ability.in_test_names);
         self.peers.iter().map(|peer| peer.in_test_names).chain(abilities)
     }
 
-    /// A line for each.
+    /// Returns a line for each.
     fn told(&self) -> Vec<String> {
         let abilities = self.abilities.iter().map(|ability| abilities::left_out(ability));
         let peers = self.peers.iter().map(|peer| peers::left_out(peer));
@@ -165,7 +165,7 @@ impl Missing {
     }
 }
 
-/// Runs all tests, also those of the documentation, except those that need what is missing.
+/// Runs all tests, including doc tests, except those with missing requirements.
 fn tests(missing: &Missing, summary: &mut Summary) -> Result<(), Failure> {
     let here = PEERS.iter().filter(|peer| !missing.peers.contains(peer));
     let here: Vec<&str> = here.map(|peer| peer.program).collect();

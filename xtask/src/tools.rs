@@ -1,11 +1,11 @@
-//! The subcommands of cargo that the checks need besides cargo itself.
+//! Subcommands of cargo that the checks need.
 
 use std::process::Command;
 
 use crate::failure::Failure;
 use crate::step::{succeed, works};
 
-/// A subcommand of cargo, and the command that installs it.
+/// A subcommand of cargo, and its installation command.
 #[derive(Debug)]
 pub(crate) struct Tool {
     subcommand: &'static str,
@@ -24,7 +24,7 @@ impl Tool {
     /// Checks that it is installed.
     ///
     /// # Errors
-    /// How to install it.
+    /// The way to install it.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if works("cargo", &[self.subcommand, "--version"]) {
             return Ok(());
@@ -36,7 +36,7 @@ impl Tool {
         )))
     }
 
-    /// Installs it, unless it is there.
+    /// Installs it, unless it is installed.
     pub(crate) fn set_up(&self) -> Result<(), Failure> {
         let [program, arguments @ ..] = self.install else {
             return self.check();

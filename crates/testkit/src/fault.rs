@@ -1,7 +1,7 @@
-//! A proxy that breaks connections as networks do.
+//! A proxy that injects network faults.
 //!
-//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server, passes one exchange a connection,
-//! notes each request, and makes the faults it was told to. It understands heads, not bodies.
+//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server, passes one exchange per
+//! connection, records each request, and makes the injected faults. It parses heads, not bodies.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,44 +12,44 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What goes wrong with one exchange. Offsets count the body's bytes on the wire.
+/// A fault in one exchange. Offsets count the body's bytes on the wire.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The reply ends, as if complete (FIN), after so many bytes of its body.
+    /// The reply ends (FIN), as if complete, after this many bytes of its body.
     Cut(u64),
-    /// The connection is reset (RST) after so many bytes of the reply's body.
+    /// The connection is reset (RST) after this many bytes of the reply's body.
     Reset(u64),
-    /// Nothing more comes after so many bytes of the reply's body; the connection stays open.
+    /// The reply stalls after this many bytes of its body; the connection stays open.
     Stall(u64),
-    /// One bit is another in this byte of the reply's body.
+    /// One bit of this byte of the reply's body is flipped.
     Flip(u64),
     /// The server acts on the request, and its reply is lost: the connection is reset.
     LoseReply,
-    /// The connection is reset after so many bytes of the request's body.
+    /// The connection is reset after this many bytes of the request's body.
     ResetRequest(u64),
-    /// Nothing more of the request's body is passed on after so many bytes; the connections stay open.
+    /// The request stalls after this many bytes of its body; the connections stay open.
     StallRequest(u64),
     /// The proxy answers in the server's place, with this status and these headers.
     Reply(u16, Vec<(&'static str, &'static str)>),
-    /// The reply's body is compressed in gzip, its `Content-Encoding` is this, and its length untold.
+    /// The reply's body is gzip-compressed, with this `Content-Encoding` and without a length.
     Compress(&'static str),
-    /// The reply's `Content-Encoding` is this, and its body as it was.
+    /// The reply has this `Content-Encoding`, and its body is unchanged.
     Label(&'static str),
 }
 
-/// A request as it came by.
+/// A recorded request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `GET`, `PUT`, …
     pub method: String,
-    /// Path and query.
+    /// The path and query.
     pub path: String,
-    /// Names in lower case, values as they came, in order.
+    /// Names in lower case, values unchanged, in order.
     pub headers: Vec<(String, String)>,
 }
 
 impl Request {
-    /// The first value of a header, named in lower case.
+    /// Returns the first value of a header, named in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n == name);
@@ -57,7 +57,7 @@ impl Request {
     }
 }
 
-/// A proxy in front of a server. Dropping it ends it, and every connection through it.
+/// A proxy in front of a server. Dropping it closes it and every connection through it.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
@@ -72,7 +72,7 @@ struct State {
     made: usize,
 }
 
-/// A fault for the next so many requests that it fits.
+/// A fault for a number of matching requests.
 #[derive(Debug)]
 struct Rule {
     method: &'static str,
@@ -82,7 +82,7 @@ struct Rule {
 }
 
 impl FaultProxy {
-    /// Stands in front of `server`, on a free loopback port.
+    /// Starts in front of `server`, on a free loopback port.
     ///
     /// # Panics
     /// If there is no port to listen on.
@@ -94,14 +94,14 @@ impl FaultProxy {
         Self { address, state, task }
     }
 
-    /// Where it listens.
+    /// Returns the proxy's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Breaks the next `times` requests of this method whose path contains `path_part`. Of several
-    /// faults that fit, the one injected first comes first.
+    /// Breaks the next `times` requests of this method whose path contains `path_part`. If several
+    /// faults match, the first injected one is used first.
     pub fn inject(&self, method: &'static str, path_part: &str, times: usize, fault: Fault) {
         lock(&self.state).rules.push(Rule {
             method,
@@ -111,14 +111,13 @@ impl FaultProxy {
         });
     }
 
-    /// All requests so far, in the order they came.
+    /// Returns all requests so far, in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.state).requests.clone()
     }
 
-    /// How many faults it has made so far: where there is none, a test of what a client survives has
-    /// shown nothing.
+    /// Returns the number of faults made so far: with none, a test of recovery has shown nothing.
     #[must_use]
     pub fn faults_made(&self) -> usize {
         lock(&self.state).made
@@ -132,7 +131,7 @@ impl Drop for FaultProxy {
 }
 
 impl State {
-    /// Notes a request, and tells what to do to it.
+    /// Records a request, and returns its fault.
     fn meet(&mut self, request: Request) -> Option<Fault> {
         let fits = |rule: &&mut Rule| {
             rule.times > 0
@@ -157,7 +156,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: Arc<Mutex<Stat
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let state = Arc::clone(&state);
-        // A broken connection is what this is for: its error is nobody's news.
+        // Broken connections are the purpose of this proxy, so errors are dropped.
         connections.spawn(async move { drop(exchange(client, server, &state).await) });
     }
 }
@@ -175,7 +174,7 @@ async fn exchange(
         return reply(&mut client, *status, headers).await;
     }
     let mut upstream = TcpStream::connect(server).await?;
-    // What is to be compressed must come whole, and not in chunks.
+    // A body to compress must be complete and not chunked.
     let old = matches!(fault, Some(Fault::Compress(_)));
     upstream.write_all(&head.closing(if old { "HTTP/1.0" } else { "HTTP/1.1" }, &[])).await?;
     let ended = {
@@ -201,15 +200,14 @@ async fn exchange(
     }
 }
 
-/// How a connection to the client ends.
+/// The end of a connection to the client.
 enum End {
     Close,
     Reset,
     Hang,
 }
 
-/// Passes a request's body on. Returns when `limit` bytes of it are through, else never: it is the
-/// reply that ends an exchange.
+/// Passes on a request's body. Returns after `limit` bytes, else never: the reply ends an exchange.
 async fn send(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -224,7 +222,7 @@ async fn send(
     std::future::pending().await
 }
 
-/// Passes the reply on, as far as the fault lets it.
+/// Passes on the reply, as far as the fault allows.
 async fn answer(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -261,7 +259,7 @@ async fn answer(
     Ok(end)
 }
 
-/// Passes a whole reply on, its body in gzip and in one chunk.
+/// Passes on a complete reply, its body compressed with gzip and sent as one chunk.
 async fn compress(
     head: &Head,
     from: &mut (impl AsyncRead + Unpin),
@@ -284,7 +282,7 @@ async fn compress(
     Ok(End::Close)
 }
 
-/// Answers in the server's place, then reads on for a moment: closing on unread bytes would reset
+/// Answers in the server's place, then reads on for a moment: closing with unread bytes would reset
 /// the connection, and the client might lose the reply.
 async fn reply(client: &mut TcpStream, status: u16, headers: &[(&str, &str)]) -> io::Result<()> {
     let mut head = format!("HTTP/1.1 {status} Fault\r\ncontent-length: 0\r\nconnection: close\r\n");
@@ -300,7 +298,7 @@ async fn reply(client: &mut TcpStream, status: u16, headers: &[(&str, &str)]) ->
     Ok(())
 }
 
-/// The head of a request or reply, and what came with it of the body.
+/// The head of a request or reply, and the bytes of the body read with it.
 struct Head {
     text: String,
     rest: Vec<u8>,
@@ -340,8 +338,8 @@ impl Head {
         }
     }
 
-    /// The head again in this version, saying that the connection serves one exchange, with these
-    /// headers in place of what they were; without those that are empty.
+    /// Returns the head in this version, for a connection with a single exchange, with these
+    /// headers replaced; empty ones are removed.
     fn closing(&self, version: &str, set: &[(&str, &str)]) -> Vec<u8> {
         let first = self.text.split("\r\n").next().unwrap_or_default();
         let first = first.replace("HTTP/1.0", version).replace("HTTP/1.1", version);

@@ -1,4 +1,4 @@
-//! A client that writes HTTP/2 frame by frame: it may do what no library does.
+//! A client that writes HTTP/2 frame by frame, so that it can do what libraries refuse.
 //!
 //! Source: RFC 9113, sections 4 and 6; RFC 7541, appendix A.
 
@@ -9,34 +9,34 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A connection, and what came on it so far.
+/// A connection, and the frames received so far.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// What came so far.
+    /// The frames received so far.
     pub came: Came,
 }
 
-/// What a server sent, by stream.
+/// Received data, by stream.
 #[derive(Debug, Default)]
 pub struct Came {
     /// Streams that were answered with 200.
     pub answered: Vec<u32>,
-    /// Bytes of answers.
+    /// The response bodies.
     pub data: BTreeMap<u32, Vec<u8>>,
-    /// Streams that ended well.
+    /// Streams that ended normally.
     pub ended: Vec<u32>,
     /// Streams that were reset, with the reason.
     pub reset: BTreeMap<u32, u32>,
-    /// Bytes that a new stream may send before the server makes room for more, if it says.
+    /// Bytes that a new stream may send before the server makes more room, if the server states it.
     pub stream_window: Option<u32>,
-    /// Bytes of room that the server made on the connection, beyond the 65,535 of the start.
+    /// Bytes of room that the server added to the connection, beyond the initial 65,535.
     pub connection_room: u64,
 }
 
-/// Why a stream beyond the server's number of streams is reset.
+/// The error code for a stream beyond the server's limit.
 pub const REFUSED_STREAM: u32 = 7;
-/// Why a stream is reset that its client does not take.
+/// The error code for a stream whose client does not read it.
 pub const CANCEL: u32 = 8;
 
 impl Connection {
@@ -51,7 +51,7 @@ impl Connection {
         connection
     }
 
-    /// Asks for a path on a stream.
+    /// Requests a path on a stream.
     pub async fn get(&mut self, stream: u32, path: &str) {
         // `:method: GET` and `:scheme: http`, then literals without a name from the table.
         let mut headers = vec![0x82, 0x86];
@@ -74,7 +74,7 @@ impl Connection {
         self.send(8, 0, stream, &bytes.to_be_bytes()).await;
     }
 
-    /// Takes a request back.
+    /// Cancels a request.
     pub async fn reset(&mut self, stream: u32) {
         self.send(3, 0, stream, &CANCEL.to_be_bytes()).await;
     }
@@ -85,7 +85,7 @@ impl Connection {
         self.stream.write_all(&[&head, payload].concat()).await.unwrap();
     }
 
-    /// Reads frames until `is_enough` says so.
+    /// Reads frames until `is_enough` returns true.
     pub async fn read_until(&mut self, is_enough: impl Fn(&Came) -> bool + Send + Sync) {
         let reading = async {
             while !is_enough(&self.came) {
@@ -96,12 +96,12 @@ impl Connection {
         assert!(read.is_ok(), "{:?}", self.came.reset);
     }
 
-    /// Reads until the server closes.
+    /// Reads until the server closes the connection.
     pub async fn read_to_end(&mut self) {
         while self.read().await {}
     }
 
-    /// Reads a frame, if there is another.
+    /// Reads a frame; returns false at the end.
     async fn read(&mut self) -> bool {
         let mut head = [0; 9];
         if self.stream.read_exact(&mut head).await.is_err() {

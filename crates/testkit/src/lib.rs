@@ -1,4 +1,4 @@
-//! What the tests of longshore are made of.
+//! Tools for the tests of longshore.
 //!
 //! ```
 //! use longshore_core::Memory;
@@ -16,12 +16,12 @@
 //! | [`v1`] | a registry that speaks the v1 API and no other |
 //! | [`frames`] | a client that writes HTTP/2 frame by frame |
 //! | [`fault`] | a proxy that breaks connections as networks do |
-//! | [`told`] | what people are told of waits |
+//! | [`told`] | the reported waits |
 //! | [`tls`], [`proxy`] | certificates and a front that ends TLS; HTTP and SOCKS5 proxies |
-//! | [`peer`], [`process`] | other people's programs, started, awaited, and ended by process id |
+//! | [`peer`], [`process`] | third-party programs, started, awaited, and ended by process id |
 //!
-//! A test that needs a peer carries the peer's name in its own (`skopeo_pulls_what_we_push`), `_`
-//! for `-`: that is how `cargo xtask test` leaves it out, and says so, where the peer is not there.
+//! A test that needs a peer has the peer's name in its own (`skopeo_pulls_what_we_push`), with `_`
+//! for `-`: `cargo xtask test` uses it to skip the test, and says so, if the peer is missing.
 
 #![allow(
     clippy::expect_used,

@@ -1,7 +1,7 @@
-//! Programs that run beside a test: started, awaited, and ended by process id.
+//! Programs that run during a test: started, awaited, and ended by process id.
 //!
-//! Owns [`Process`], which collects what a program prints so that a test can wait for a line. Does
-//! not know any program; `peer` and the tests of the program do.
+//! Owns [`Process`], which collects a program's output so that a test can wait for a line. Knows no
+//! particular program; `peer` and the tests of the program do.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,14 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A running program. Dropping it ends it, by its process id, and waits until it has ended.
+/// A running program. Dropping it kills it, by its process id, and waits for its end.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
     output: Arc<Output>,
 }
 
-/// What a program has printed so far.
+/// The output of a program so far.
 #[derive(Debug, Default)]
 struct Output {
     printed: Mutex<Printed>,
@@ -26,12 +26,12 @@ struct Output {
 #[derive(Debug, Default)]
 struct Printed {
     lines: Vec<String>,
-    /// Of the two streams, how many the program has closed.
+    /// The number of the two streams that the program has closed.
     closed: usize,
 }
 
 impl Process {
-    /// Starts a program, with nothing to read.
+    /// Starts a program with empty standard input.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -49,16 +49,16 @@ impl Process {
         Self { child, output }
     }
 
-    /// The process id.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits for a line, on either stream, that contains `text`, and returns it. Lines printed
-    /// before count.
+    /// Waits for a line that contains `text`, on either stream, and returns it. Earlier lines
+    /// count.
     ///
-    /// `None` if the program closes its streams, or `limit` passes, without it.
+    /// Returns `None` if the program closes its streams, or `limit` passes, without such a line.
     #[must_use]
     pub fn wait_for(&self, text: &str, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
@@ -79,13 +79,13 @@ impl Process {
         }
     }
 
-    /// All that it has printed so far, both streams together, for a test's message.
+    /// Returns all output so far, both streams together, for a test's message.
     #[must_use]
     pub fn printed(&self) -> String {
         self.output.lock().lines.join("\n")
     }
 
-    /// Asks it to end (SIGTERM), and waits for that.
+    /// Sends SIGTERM, and waits for the end.
     ///
     /// # Panics
     /// If it has not ended within `limit`.
@@ -96,14 +96,14 @@ impl Process {
         self.wait(limit)
     }
 
-    /// Ends it at once (SIGKILL): what a power cut does to a server.
+    /// Sends SIGKILL: the same effect on a server as a power cut.
     pub fn kill(&mut self) {
-        // An error means that it has ended already.
+        // An error means that it has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 
-    /// Waits until it ends by itself.
+    /// Waits for its own end.
     ///
     /// # Panics
     /// If it has not ended within `limit`.
@@ -136,7 +136,7 @@ impl Output {
     }
 }
 
-/// Reads a stream to its end on a thread of its own, so that the program never blocks on a pipe.
+/// Reads a stream to its end on another thread, so that the program never blocks on a pipe.
 fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>) {
     let output = Arc::clone(output);
     thread::spawn(move || {
@@ -150,7 +150,7 @@ fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>) {
     });
 }
 
-/// 10 ms: how often an ending is looked for.
+/// 10 ms: the polling interval for an end.
 const POLL: Duration = Duration::from_millis(10);
 
 #[cfg(all(test, unix))]

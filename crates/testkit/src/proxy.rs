@@ -1,7 +1,7 @@
-//! Proxies for tests: HTTP with CONNECT, and SOCKS5, each with a password if wanted.
+//! Proxies for tests: HTTP with CONNECT, and SOCKS5, each with an optional password.
 //!
-//! A proxy knows where names lead (`route`), so that a test can use names that no resolver knows,
-//! and keeps a list of what it was asked for. With `tls::Front` before it, it is an HTTPS proxy.
+//! A proxy has its own routes for names, so that a test can use unresolvable ones, and it records
+//! its requests. With `tls::Front` in front of it, it is an HTTPS proxy.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional}
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A running proxy. Ends when it is dropped.
+/// A running proxy. Dropping it stops it.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -23,10 +23,10 @@ pub struct Proxy {
 #[derive(Debug)]
 struct State {
     kind: Kind,
-    /// What must be presented: the value of `Proxy-Authorization`, or `user:password`.
+    /// The required secret: the value of `Proxy-Authorization`, or `user:password`.
     secret: Option<String>,
     routes: Mutex<HashMap<String, SocketAddr>>,
-    /// How many bytes the next tunnel takes from the client before it is dropped.
+    /// The number of client bytes after which the next tunnel is dropped.
     tunnel_limit: Mutex<Option<u64>>,
     asked: Mutex<Vec<String>>,
 }
@@ -38,13 +38,13 @@ enum Kind {
 }
 
 impl Proxy {
-    /// Starts an HTTP proxy; with `authorization`, which answers 407 unless `Proxy-Authorization` is
-    /// that.
+    /// Starts an HTTP proxy; with `authorization`, it answers 407 unless `Proxy-Authorization` is
+    /// equal to that.
     pub async fn http(authorization: Option<&str>) -> Self {
         Self::start(Kind::Http, authorization).await
     }
 
-    /// Starts a SOCKS5 proxy; with `login` (`user:password`), which wants that.
+    /// Starts a SOCKS5 proxy; with `login` (`user:password`), it requires that login.
     pub async fn socks5(login: Option<&str>) -> Self {
         Self::start(Kind::Socks5, login).await
     }
@@ -61,7 +61,7 @@ impl Proxy {
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
                 connections.spawn(async move {
-                    // A client that goes away is no fault of the proxy.
+                    // A disconnecting client is not a fault of the proxy.
                     let _ = match state.kind {
                         Kind::Http => http(stream, &state).await,
                         Kind::Socks5 => socks5(stream, &state).await,
@@ -72,27 +72,27 @@ impl Proxy {
         Self { address, state, server }
     }
 
-    /// Leads `name`, a `host:port`, to an address. Names without a route are refused.
+    /// Routes `name`, a `host:port`, to an address. Names without a route are refused.
     #[must_use]
     pub fn route(self, name: impl Into<String>, to: SocketAddr) -> Self {
         lock(&self.state.routes).insert(name.into(), to);
         self
     }
 
-    /// Drops the first tunnel when so many bytes of the client's went through it.
+    /// Drops the first tunnel after this many bytes from the client.
     #[must_use]
     pub fn dropping_a_tunnel_after(self, bytes: u64) -> Self {
         *lock(&self.state.tunnel_limit) = Some(bytes);
         self
     }
 
-    /// Where it listens.
+    /// Returns the proxy's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it was asked for so far, such as `CONNECT r.example:443`, refusals included.
+    /// Returns the requests so far, such as `CONNECT r.example:443`, including refused ones.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         lock(&self.state.asked).clone()
@@ -136,7 +136,7 @@ async fn http(mut stream: TcpStream, state: &State) -> io::Result<()> {
                 return tunnel(stream, outside, limit).await;
             }
         }
-        // One request a connection: what follows would need its own first line changed.
+        // One request per connection: later ones would need their own first line changed.
         Some(rest) => {
             let path = rest.find('/').map_or("/", |at| &rest[at..]);
             let head =
@@ -147,7 +147,7 @@ async fn http(mut stream: TcpStream, state: &State) -> io::Result<()> {
     copy_bidirectional(&mut stream, &mut outside).await.map(drop)
 }
 
-/// Passes everything on, until the client has sent so many bytes.
+/// Passes on everything, until the client has sent `limit` bytes.
 async fn tunnel(mut inside: TcpStream, mut outside: TcpStream, limit: u64) -> io::Result<()> {
     let (from_client, mut to_client) = inside.split();
     let (mut from_server, mut to_server) = outside.split();

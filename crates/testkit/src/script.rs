@@ -1,7 +1,7 @@
 //! A server that expects exact requests, in order.
 //!
-//! A request that was not expected fails the test, and so does one that never came. What it answers
-//! can be cut off, hung up on or stalled, so that every failure is one line of a test.
+//! An unexpected request fails the test, and so does a missing one. A reply can be cut, dropped or
+//! stalled, so that every failure is one line of a test.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -28,7 +28,7 @@ mod connection;
 
 pub(crate) use self::connection::{Request, read_head};
 
-/// The server. Ends when it is dropped; [`finish`](Self::finish) is how a test passes.
+/// The server. Dropping it stops it; a test passes only with [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Script {
     address: SocketAddr,
@@ -42,16 +42,16 @@ struct State {
     expected: VecDeque<Exchange>,
     faults: Vec<String>,
     connections: usize,
-    /// Of each request that was answered early and whose client is gone.
+    /// The body sizes of requests that were answered early and whose client has disconnected.
     early_bodies: Vec<usize>,
 }
 
-/// A request that is expected, and what to answer.
+/// An expected request, and its reply.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     method: String,
     target: String,
-    /// With `None`, the header must not be there.
+    /// With `None`, the header must be absent.
     headers: Vec<(String, Option<String>)>,
     body: Option<Vec<u8>>,
     status: u16,
@@ -62,29 +62,29 @@ pub struct Exchange {
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Ends the connection when this many bytes of the request's body were read, without an answer.
+    /// Ends the connection without a reply after this many bytes of the request's body.
     HangUp(usize, HangUp),
-    /// Answers when this many bytes of the request's body were read, and reads on.
+    /// Replies after this many bytes of the request's body, and reads on.
     Early(usize),
-    /// Closes after this many bytes of the answer's body.
+    /// Closes after this many bytes of the reply's body.
     Cut(usize),
-    /// Sends nothing more after this many bytes of the answer's body.
+    /// Sends nothing more after this many bytes of the reply's body.
     Stall(usize),
 }
 
-/// How a server ends a connection without an answer.
+/// The way in which a server ends a connection without a reply.
 #[derive(Clone, Copy, Debug)]
 enum HangUp {
-    /// The system decides: RST where something was not read, else FIN.
+    /// The system decides: RST if there are unread bytes, else FIN.
     Close,
     /// RST.
     Reset,
-    /// FIN; what the client sends is read all the same.
+    /// FIN; the server still reads the client's bytes.
     Shutdown,
 }
 
 impl Exchange {
-    /// Expects this method and target (path and query); answers 200 unless told otherwise.
+    /// Expects this method and target (path and query); replies 200 by default.
     #[must_use]
     pub fn new(method: &str, target: impl Into<String>) -> Self {
         Self {
@@ -120,29 +120,29 @@ impl Exchange {
         self
     }
 
-    /// Answers with this status.
+    /// Replies with this status.
     #[must_use]
     pub fn answer(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 
-    /// Answers with this header; `content-length` takes the place of the right one, and is left out
-    /// where it is empty. With `transfer-encoding`, the body is to be so encoded already.
+    /// Replies with this header; `content-length` replaces the correct value, and is left out if
+    /// empty. With `transfer-encoding`, the body must already be encoded.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.answer_headers.push((name.to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Answers with this body; to HEAD, with its size alone.
+    /// Replies with this body; to HEAD, only with its size.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.answer_body = body.into();
         self
     }
 
-    /// Closes the connection after `bytes` of the request's body, without an answer.
+    /// Closes the connection after `bytes` of the request's body, without a reply.
     #[must_use]
     pub fn hang_up(self, bytes: usize) -> Self {
         self.failing(Fault::HangUp(bytes, HangUp::Close))
@@ -160,27 +160,27 @@ impl Exchange {
         self.failing(Fault::HangUp(bytes, HangUp::Shutdown))
     }
 
-    /// Answers after `bytes` of the request's body, and reads on until the client closes; with
-    /// `connection: close` as a header, ends its own side of the connection. How much came in all is
-    /// told by [`Script::early_bodies`].
+    /// Replies after `bytes` of the request's body, and reads on until the client closes; with
+    /// `connection: close` as a header, ends its own side of the connection.
+    /// [`Script::early_bodies`] returns the total number of bytes.
     #[must_use]
     pub fn early(self, bytes: usize) -> Self {
         self.failing(Fault::Early(bytes))
     }
 
-    /// Closes the connection after `bytes` of the answer's body.
+    /// Closes the connection after `bytes` of the reply's body.
     #[must_use]
     pub fn cut(self, bytes: usize) -> Self {
         self.failing(Fault::Cut(bytes))
     }
 
-    /// Sends `bytes` of the answer's body, then nothing, with the connection open.
+    /// Sends `bytes` of the reply's body, then nothing, and keeps the connection open.
     #[must_use]
     pub fn stall(self, bytes: usize) -> Self {
         self.failing(Fault::Stall(bytes))
     }
 
-    /// Whether the answer says that the connection ends with it.
+    /// Returns true if the reply announces the end of the connection.
     fn closes(&self) -> bool {
         self.answer_headers.iter().any(|(name, value)| name == "connection" && value == "close")
     }
@@ -192,10 +192,10 @@ impl Exchange {
 }
 
 impl Script {
-    /// Starts a server on a free port of 127.0.0.1 that expects nothing yet.
+    /// Starts a server on a free port of 127.0.0.1, without expectations.
     pub async fn start() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        // What a client has sent and nobody has read is in buffers: these stay small.
+        // Unread client data stays in buffers, so these are small.
         socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listener = socket.listen(BACKLOG).unwrap();
@@ -209,7 +209,7 @@ impl Script {
                 let state = Arc::clone(&shared);
                 lock(&state).connections += 1;
                 connections.spawn(async move {
-                    // A client that goes away is no fault of the script.
+                    // A disconnecting client is not a fault of the script.
                     let _ = connection::serve(stream, &state).await;
                 });
             }
@@ -217,26 +217,26 @@ impl Script {
         Self { address, state, server, finished: false }
     }
 
-    /// Where it listens.
+    /// Returns the server's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections came so far.
+    /// Returns the number of connections so far.
     #[must_use]
     pub fn connections(&self) -> usize {
         lock(&self.state).connections
     }
 
-    /// How many bytes of its body each request sent that was answered [early](Exchange::early), as
-    /// far as their clients have closed the connection.
+    /// Returns the body sizes in bytes of requests answered [early](Exchange::early) whose clients
+    /// have closed the connection.
     #[must_use]
     pub fn early_bodies(&self) -> Vec<usize> {
         lock(&self.state).early_bodies.clone()
     }
 
-    /// An absolute URL at this server.
+    /// Returns an absolute URL at this server.
     #[must_use]
     pub fn url(&self, target: &str) -> String {
         format!("http://{}{target}", self.address)
@@ -247,7 +247,7 @@ impl Script {
         lock(&self.state).expected.push_back(exchange);
     }
 
-    /// Checks that exactly what was expected came.
+    /// Checks that exactly the expected requests arrived.
     pub fn finish(mut self) {
         self.finished = true;
         let state = lock(&self.state);
@@ -286,5 +286,5 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// 64 KiB.
 const RECEIVE_BUFFER: u32 = 64 << 10;
-/// As many connections as a test makes at once, and more.
+/// More connections than a test opens at once.
 const BACKLOG: u32 = 128;

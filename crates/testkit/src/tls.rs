@@ -1,7 +1,7 @@
-//! TLS for tests: certificates of an authority that lives as long as a test, and a front that ends
-//! TLS before a server that knows nothing of it.
+//! TLS for tests: certificates of an authority for one test, and a front that terminates TLS before
+//! a plain server.
 //!
-//! Needs no program. `peer::Authority` makes the files that other people's programs read.
+//! Needs no program. `peer::Authority` makes the files that third-party programs read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-/// An authority that signs what a test needs.
+/// An authority that signs certificates for a test.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// When a certificate is valid.
+/// The validity of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub enum Dates {
     /// Now, and long before and after.
@@ -34,7 +34,7 @@ pub enum Dates {
     Future,
 }
 
-/// A certificate and its private key, both PEM.
+/// A certificate and its private key, both in PEM.
 #[derive(Clone, Debug)]
 pub struct Pair {
     /// The certificate.
@@ -44,26 +44,26 @@ pub struct Pair {
 }
 
 impl Authority {
-    /// Makes one.
+    /// Makes an authority.
     #[must_use]
     pub fn new() -> Self {
         Self::with_names(&[], Dates::Now)
     }
 
-    /// Makes one with hosts or addresses of its own, as `openssl req -x509` does.
+    /// Makes an authority with hosts or addresses, as `openssl req -x509` does.
     #[must_use]
     pub fn with_names(names: &[&str], dates: Dates) -> Self {
         let key = KeyPair::generate().unwrap();
         Self { issuer: CertifiedIssuer::self_signed(authority(names, dates), key).unwrap() }
     }
 
-    /// Its certificate, PEM: what a client is told to trust.
+    /// Returns its certificate in PEM, for clients to trust.
     #[must_use]
     pub fn certificate(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A certificate for hosts or addresses; for a client, the names do not matter.
+    /// Issues a certificate for hosts or addresses; for a client, the names do not matter.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Pair {
         self.sign(&params(names))
@@ -75,13 +75,13 @@ impl Authority {
         Pair { certificate, key: key.serialize_pem() }
     }
 
-    /// Its own certificate and private key, as a server shows them that is its own authority.
+    /// Returns its own certificate and private key, for a server that is its own authority.
     #[must_use]
     pub fn itself(&self) -> Pair {
         Pair { certificate: self.certificate(), key: self.issuer.key().serialize_pem() }
     }
 
-    /// Another authority, below this one, with a certificate for hosts or addresses.
+    /// Makes an intermediate authority with a certificate for hosts or addresses.
     #[must_use]
     pub fn authority_below(&self, names: &[&str]) -> Pair {
         let mut params = authority(names, Dates::Now);
@@ -89,7 +89,7 @@ impl Authority {
         self.sign(&params)
     }
 
-    /// A certificate for `127.0.0.1`, `::1` and `localhost`.
+    /// Issues a certificate for `127.0.0.1`, `::1` and `localhost`.
     #[must_use]
     pub fn for_loopback(&self) -> Pair {
         self.issue(&["127.0.0.1", "::1", "localhost"])
@@ -133,7 +133,7 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-/// Ends TLS on a port of its own, and passes everything on to a server. Ends when it is dropped.
+/// Terminates TLS on its own port, and passes everything on to a server. Dropping it stops it.
 #[derive(Debug)]
 pub struct Front {
     address: SocketAddr,
@@ -142,12 +142,12 @@ pub struct Front {
 }
 
 impl Front {
-    /// Starts one with this certificate before the server at `target`.
+    /// Starts a front with this certificate before the server at `target`.
     pub async fn start(pair: &Pair, target: SocketAddr) -> Self {
         Self::launch(pair, None, target).await
     }
 
-    /// The same, which takes nobody without a certificate of `clients`.
+    /// Starts a front that accepts only clients with a certificate of `clients`.
     pub async fn for_clients_of(clients: &Authority, pair: &Pair, target: SocketAddr) -> Self {
         Self::launch(pair, Some(clients), target).await
     }
@@ -163,7 +163,7 @@ impl Front {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
                 connections.spawn(async move {
-                    // A client that goes away, or does not trust the certificate, is no fault here.
+                    // A client may disconnect, or distrust the certificate.
                     let Ok(mut inside) = acceptor.accept(stream).await else { return };
                     counter.fetch_add(1, Ordering::SeqCst);
                     let mut outside = TcpStream::connect(target).await.unwrap();
@@ -174,13 +174,13 @@ impl Front {
         Self { address, handshakes, server }
     }
 
-    /// Where it listens.
+    /// Returns the front's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many handshakes came to their end.
+    /// Returns the number of completed handshakes.
     #[must_use]
     pub fn handshakes(&self) -> usize {
         self.handshakes.load(Ordering::SeqCst)
@@ -208,7 +208,7 @@ fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
     };
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-    // One whose key is another's is shown too: whether that is noticed is for a test to say.
+    // A mismatched key is presented too: the test checks that it is noticed.
     let key = ring::sign::any_supported_type(&key).unwrap();
     let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
     TlsAcceptor::from(Arc::new(builder.with_cert_resolver(Arc::new(shown))))

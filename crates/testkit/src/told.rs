@@ -1,4 +1,4 @@
-//! What people are told of waits while a test runs.
+//! Records the waits reported during a test.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-/// Listens on this thread until it is dropped.
+/// Records reports on this thread until it is dropped.
 #[must_use]
 pub struct Told {
     messages: Arc<Mutex<Vec<String>>>,
@@ -17,14 +17,14 @@ pub struct Told {
 }
 
 impl Told {
-    /// Begins to listen.
+    /// Starts recording.
     pub fn listen() -> Self {
         let messages = Arc::default();
         let listener = Listener(Arc::clone(&messages));
         Self { messages, _listening: tracing::subscriber::set_default(listener) }
     }
 
-    /// What was told since the last call, in order.
+    /// Returns the reports since the last call, in order.
     #[must_use]
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.messages.lock().unwrap_or_else(PoisonError::into_inner))

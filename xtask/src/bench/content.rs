@@ -1,4 +1,4 @@
-//! The images that are measured: random bytes, which nothing can compress or guess.
+//! The images of the benchmark: random bytes, which cannot be compressed or guessed.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,19 +9,19 @@ use super::measure::succeed;
 use super::server::Server;
 use crate::failure::Failure;
 
-/// A new folder for everything.
+/// Makes a new folder for everything.
 pub(super) fn scratch() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("longshore-bench-{}.d", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|e| Failure::io(&folder, &e))?;
     Ok(folder)
 }
 
-/// `big:v1`: eight layers of 128 MiB.
+/// Pushes `big:v1`: eight layers of 128 MiB.
 pub(super) fn big(longshore: &Path, folder: &Path, server: &Server) -> Result<()> {
     image(longshore, folder, &format!("{}/big:v1", server.address()), 8, 128 << 20)
 }
 
-/// `small:t000` … `small:t199`: three layers of 20 KiB each.
+/// Pushes `small:t000` … `small:t199`: three layers of 20 KiB each.
 pub(super) fn small(longshore: &Path, folder: &Path, server: &Server) -> Result<()> {
     for n in 0..200 {
         let reference = format!("{}/small:t{n:03}", server.address());
@@ -30,7 +30,7 @@ pub(super) fn small(longshore: &Path, folder: &Path, server: &Server) -> Result<
     Ok(())
 }
 
-/// `many:v1` and 20,000 more tags of the same image.
+/// Pushes `many:v1` and 20,000 more tags of the same image.
 pub(super) fn many_tags(longshore: &Path, server: &Server) -> Result<()> {
     let longshore = longshore.display().to_string();
     let first = format!("{}/many:v1", server.address());
@@ -41,7 +41,7 @@ pub(super) fn many_tags(longshore: &Path, server: &Server) -> Result<()> {
     succeed(&longshore, &arguments).map(drop)
 }
 
-/// Pushes an image of random layers, with the program that is measured.
+/// Pushes an image of random layers, with the measured program.
 fn image(longshore: &Path, folder: &Path, reference: &str, layers: usize, size: u64) -> Result<()> {
     let longshore = longshore.display().to_string();
     let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);

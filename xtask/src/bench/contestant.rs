@@ -1,4 +1,4 @@
-//! Who is measured, and how each is told to do the same thing.
+//! The measured programs, and their command lines for the same work.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ enum Program {
     OciClient,
 }
 
-/// Those that copy. The crate `oci-client` copies single images only.
+/// Returns the programs that copy. The crate `oci-client` copies single images only.
 pub(super) fn of_transfers(tools: &Tools, repository: &str, all_tags: bool) -> Vec<Contestant> {
     let programs = [Program::Longshore, Program::Skopeo, Program::OciClient];
     let takes_part = |program: &Program| !all_tags || *program != Program::OciClient;
@@ -30,7 +30,7 @@ pub(super) fn of_transfers(tools: &Tools, repository: &str, all_tags: bool) -> V
         .collect()
 }
 
-/// Those that answer questions.
+/// Returns the programs that answer queries.
 pub(super) fn of_questions(tools: &Tools) -> Vec<Contestant> {
     [Program::Longshore, Program::Skopeo, Program::OciClient]
         .into_iter()
@@ -38,7 +38,7 @@ pub(super) fn of_questions(tools: &Tools) -> Vec<Contestant> {
         .collect()
 }
 
-/// A command line; `None` where the program cannot do it.
+/// A command line; `None` if the program cannot do it.
 pub(super) type CommandLine = Option<Vec<String>>;
 
 impl Contestant {
@@ -143,7 +143,7 @@ impl Contestant {
         }
     }
 
-    /// No path here has a space in it.
+    /// Splits a command line at spaces: no path here contains any.
     fn line(&self, arguments: &str) -> CommandLine {
         let words = arguments.split_whitespace().map(str::to_owned);
         Some(std::iter::once(self.path.clone()).chain(words).collect())

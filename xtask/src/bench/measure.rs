@@ -7,7 +7,7 @@ use super::Result;
 use super::contestant::CommandLine;
 use crate::failure::Failure;
 
-/// What one run of a program took.
+/// The cost of one run of a program.
 #[derive(Clone, Copy)]
 pub(super) struct Sample {
     wall_seconds: f64,
@@ -15,7 +15,7 @@ pub(super) struct Sample {
     peak_rss_mib: f64,
 }
 
-/// Runs a command line under GNU time; `None` where there is none to run.
+/// Runs a command line under GNU time; `None` without one.
 pub(super) fn measure(line: &CommandLine) -> Result<Option<Sample>> {
     let Some(line) = line else { return Ok(None) };
     let account = std::env::temp_dir().join(format!("longshore-bench-{}", std::process::id()));
@@ -60,7 +60,7 @@ pub(super) fn succeed(program: &str, arguments: &[&str]) -> Result<String> {
     Err(Failure::new(format!("{program} {} failed: {said}", arguments.join(" "))))
 }
 
-/// One thing measured: a column of samples for each program.
+/// One measurement: a column of samples for each program.
 pub(super) struct Row {
     what: String,
     columns: Vec<(&'static str, Vec<Sample>)>,
@@ -79,7 +79,8 @@ impl Row {
         self.columns[column].1.extend(sample);
     }
 
-    /// Prints a line for each program; the ratio is the first one's median wall time over its.
+    /// Prints a line for each program; the ratio is the first program's median wall time over its
+    /// own.
     pub(super) fn print(&self) {
         let first = median(&self.columns[0].1, |s| s.wall_seconds);
         for (name, samples) in &self.columns {
@@ -108,7 +109,7 @@ fn median(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// What the machine is.
+/// Describes the machine.
 pub(super) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let (cpuinfo, meminfo) = (read("/proc/cpuinfo"), read("/proc/meminfo"));

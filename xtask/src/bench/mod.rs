@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: longshore beside others, in one run, as ratios.
+//! `cargo xtask bench`: compares longshore with other programs in one run, as ratios.
 //!
-//! Owns the list of what is measured. Everything is a whole process against registries on loopback,
-//! in turn (A B C, A B C, …), so that a drift of the machine's speed hits all alike. Nothing here is
-//! a test: it fails only where a program does.
+//! Owns the list of measurements. Each runs a whole process against registries on loopback, in turn
+//! (A B C, A B C, …), so that changes of the machine's speed affect all alike. It is not a test: it
+//! fails only if a program does.
 
 mod content;
 mod contestant;
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     result
 }
 
-/// The programs that are measured.
+/// The measured programs.
 struct Tools {
     longshore: PathBuf,
     oci_client: PathBuf,
@@ -44,7 +44,7 @@ struct Tools {
 
 impl Tools {
     fn build() -> Result<Self> {
-        // Folders of their own: where the environment moves them, the paths below would be stale.
+        // Fixed target folders: with CARGO_TARGET_DIR set, the paths below would be wrong.
         for (manifest, folder) in [("Cargo.toml", TARGET), (OCI_CLIENT, OCI_CLIENT_TARGET)] {
             let build = ["build", "--release", "--manifest-path", manifest, "--target-dir", folder];
             measure::succeed("cargo", &build)?;
@@ -73,7 +73,7 @@ impl Bench {
         self.questions(&source)
     }
 
-    /// Copy, pull and push of one repository, each into something new.
+    /// Measures copy, pull and push of one repository, each to a new target.
     fn transfers(&self, source: &Server, name: &str, what: &str, all_tags: bool) -> Result<()> {
         let who = contestant::of_transfers(&self.tools, name, all_tags);
         self.row(&format!("copy, {what}"), &who, |c, run| {
@@ -84,7 +84,7 @@ impl Bench {
             measure(&c.pull(source.address(), &run.join("pulled")))
         })?;
         self.row(&format!("push, {what}"), &who, |c, run| {
-            // What is pushed is what the same program pulled.
+            // Each program pushes what it pulled itself.
             let pulled = run.join("pulled");
             measure(&c.pull(source.address(), &pulled))?;
             let target = Server::start(&self.tools.longshore, &run.join("target"))?;
@@ -98,7 +98,7 @@ impl Bench {
         self.row("digest, cold", &who, |c, _| measure(&c.digest(source.address())))
     }
 
-    /// Measures all in turn, several rounds, and prints the medians beside each other.
+    /// Measures all in turn, several rounds, and prints the medians side by side.
     fn row(
         &self,
         what: &str,
@@ -112,7 +112,7 @@ impl Bench {
                 std::fs::create_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
                 let sample = once(contestant, &run)?;
                 std::fs::remove_dir_all(&run).map_err(|e| Failure::io(&run, &e))?;
-                // The first round warms caches up.
+                // The first round warms up caches.
                 if round > 0 {
                     row.add(n, sample);
                 }

@@ -1,4 +1,4 @@
-//! A registry to measure against.
+//! A registry for the benchmark.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use super::Result;
 use crate::failure::Failure;
 
-/// A registry on a free loopback port, in a folder of its own; ended when dropped.
+/// A registry on a free loopback port, in its own folder; dropping it stops it.
 pub(super) struct Server {
     child: Child,
     address: String,

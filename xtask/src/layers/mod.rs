@@ -1,7 +1,6 @@
-//! Who may import whom: the sources, held against the tables in `docs/design.md`.
-//!
-//! Owns the rules; `table` reads them, `source` finds what the sources name. The check itself is
-//! pure: a table and some sources in, complaints out.
+//! Allowed imports: compares the sources with the tables in `docs/design.md`.
+//! Owns the rules; `table` reads them, `source` finds the imports. The check itself is pure: it
+//! takes a table and sources, and returns complaints.
 
 mod source;
 mod table;
@@ -16,7 +15,7 @@ use crate::metadata::{Dependencies, Metadata};
 use source::{CrateSource, Edge};
 use table::{CrateLayers, Table, is_within};
 
-/// Checks every crate that the tables name.
+/// Checks every crate in the tables.
 pub(crate) fn run() -> Result<(), Failure> {
     let text =
         std::fs::read_to_string(DESIGN).map_err(|e| Failure::new(format!("{DESIGN}: {e}")))?;
@@ -39,7 +38,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What breaks a rule, and where.
+/// A violation of a rule, and its place.
 #[derive(Debug, PartialEq, Eq)]
 struct Complaint {
     place: String,
@@ -58,7 +57,7 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// Holds the crates' dependencies on one another, and on crates that they never may use.
+/// Checks the crates' dependencies on each other, and on forbidden crates.
 fn crates(table: &Table, found: &BTreeMap<String, Dependencies>) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for (name, dependencies) in found {
@@ -86,7 +85,7 @@ fn crates(table: &Table, found: &BTreeMap<String, Dependencies>) -> Vec<Complain
     complaints
 }
 
-/// Holds a crate's modules against its layers.
+/// Checks a crate's modules against its layers.
 fn modules(name: &str, layers: &CrateLayers, source: &CrateSource) -> Vec<Complaint> {
     let unlisted = |module: &str| !module.is_empty() && layers.unit(module).is_none();
     let mut complaints = Vec::new();
@@ -122,10 +121,10 @@ fn modules(name: &str, layers: &CrateLayers, source: &CrateSource) -> Vec<Compla
     complaints
 }
 
-/// The rule that an import breaks, in words, if it breaks one.
+/// Describes the rule that an import breaks, if any.
 fn broken_rule(layers: &CrateLayers, edge: &Edge) -> Option<String> {
     let Edge { from, to, .. } = edge;
-    // The crate's root assembles all; it is above every layer.
+    // The crate's root uses all modules; it is above every layer.
     if from.is_empty() {
         return None;
     }
@@ -153,7 +152,7 @@ fn broken_rule(layers: &CrateLayers, edge: &Edge) -> Option<String> {
     })
 }
 
-/// Whether two modules are, or are within, different children of `parent`.
+/// Returns true if two modules are in different children of `parent`.
 fn siblings(parent: &str, one: &str, other: &str) -> bool {
     let child = |module: &str| {
         let within = module.strip_prefix(parent)?.strip_prefix("::")?;

@@ -1,7 +1,7 @@
-//! What the sources of a crate name: their own modules, and the crates of others.
+//! Finds the names in a crate's sources: its own modules, and other crates.
 //!
-//! Follows paths, `use` trees and `pub use` through a file's tokens. A syntax tree would not show what is
-//! named in the arguments of macros; none is expanded.
+//! Follows paths, `use` trees and `pub use` through a file's tokens. A syntax tree would not
+//! include names in macro arguments; no macro is expanded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,16 +16,16 @@ use crate::failure::Failure;
 pub(super) struct CrateSource {
     files: Vec<SourceFile>,
     modules: BTreeSet<String>,
-    /// Module and name, and what `pub use` makes of it.
+    /// Targets of `pub use`, by module and name.
     reexports: BTreeMap<(String, String), Vec<String>>,
 }
 
 /// One file.
 #[derive(Debug)]
 pub(super) struct SourceFile {
-    /// From the workspace's root.
+    /// The path from the workspace's root.
     pub(super) path: String,
-    /// `auth::scope`; empty for the crate's root.
+    /// The module, such as `auth::scope`; empty for the crate's root.
     pub(super) module: String,
     tokens: Vec<Token>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Edge {
     pub(super) to: String,
 }
 
-/// A place where a module names a crate of others.
+/// A place where a module names another crate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutsideName {
     pub(super) path: String,
@@ -48,11 +48,11 @@ pub(super) struct OutsideName {
     pub(super) name: String,
 }
 
-/// A path as it is written, made absolute within the crate.
+/// A path in the source, made absolute within the crate.
 struct Named {
     line: usize,
     path: Vec<String>,
-    /// Whether a `pub use` names it, and as what.
+    /// The exported name, if a `pub use` names it.
     exported_as: Option<String>,
 }
 
@@ -64,7 +64,7 @@ impl CrateSource {
         Self::new(files)
     }
 
-    /// Takes files, each a path for messages, the path below `src`, and the text.
+    /// Parses files, each a path for messages, the path below `src`, and the text.
     pub(super) fn new(files: Vec<(String, String, String)>) -> Result<Self, Failure> {
         let files = files.into_iter().map(|(path, below, text)| {
             let tokens = tokens(&text).map_err(|e| Failure::new(format!("{path}: {e}")))?;
@@ -84,18 +84,18 @@ impl CrateSource {
         Ok(Self { files, modules, reexports })
     }
 
-    /// The files, without those that hold tests.
+    /// Returns the files, without those that contain tests.
     pub(super) fn files(&self) -> &[SourceFile] {
         &self.files
     }
 
-    /// Every place where one module names another.
+    /// Returns every place where one module names another.
     pub(super) fn edges(&self) -> Vec<Edge> {
         let mut edges = Vec::new();
         for file in &self.files {
             for named in file.named(&self.modules) {
                 let to = self.resolve(&named.path);
-                // A module that shows what its children hold does not use it.
+                // A module that re-exports its children's items does not use them.
                 let shows = named.exported_as.is_some() && is_within(&to, &file.module);
                 if to != file.module && !shows {
                     edges.push(Edge {
@@ -110,7 +110,7 @@ impl CrateSource {
         edges
     }
 
-    /// Every place where one of these crates is named.
+    /// Returns every place where one of these crates is named.
     pub(super) fn outside_names(&self, crates: &[String]) -> Vec<OutsideName> {
         let mut found = Vec::new();
         for file in &self.files {
@@ -126,10 +126,10 @@ impl CrateSource {
         found
     }
 
-    /// The module that defines what a path names, through any `pub use`.
+    /// Returns the module that defines the target of a path, through any `pub use`.
     fn resolve(&self, path: &[String]) -> String {
         let mut path = path.to_vec();
-        // A chain of re-exports longer than this is a circle.
+        // A longer chain of re-exports is a cycle.
         for _ in 0..8 {
             let depth = longest_module(&self.modules, &path);
             let module = path[..depth].join("::");
@@ -153,7 +153,7 @@ impl SourceFile {
         self.module.split("::").last() == Some("tests")
     }
 
-    /// All paths that start at `crate`, `super`, `self` or (in `use`) at a child module.
+    /// Returns all paths that start at `crate`, `super`, `self` or (in `use`) at a child module.
     fn named(&self, modules: &BTreeSet<String>) -> Vec<Named> {
         let mut named = Vec::new();
         let mut at = 0;
@@ -197,8 +197,8 @@ impl SourceFile {
         None
     }
 
-    /// If a path into this crate starts at this token: the module it starts from, and where the rest
-    /// of it goes on.
+    /// Returns the starting module of a path into this crate at this token, if there is one, and
+    /// the position of the rest of the path.
     fn start_of_path(&self, at: usize, modules: &BTreeSet<String>) -> Option<(Vec<String>, usize)> {
         let before = at.checked_sub(1).map_or("", |before| self.text(before));
         if matches!(before, "::" | "$" | "in") {
@@ -227,7 +227,7 @@ impl SourceFile {
         Some((base, next))
     }
 
-    /// Whether the path at this token is that of a `pub use`, of any visibility.
+    /// Returns true if the path at this token belongs to a `pub use` of any visibility.
     fn is_exported(&self, at: usize) -> bool {
         let Some(before) = at.checked_sub(2) else {
             return false;
@@ -235,8 +235,8 @@ impl SourceFile {
         self.text(at - 1) == "use" && matches!(self.text(before), "pub" | ")")
     }
 
-    /// Follows a `use` tree, or a path, from `at`; gives each full path with the name it gets, and
-    /// returns where it ends.
+    /// Follows a `use` tree, or a path, from `at`; collects each full path with its local name, and
+    /// returns the end position.
     fn tree(
         &self,
         mut at: usize,
@@ -305,14 +305,14 @@ fn is_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_') && text != "as"
 }
 
-/// How many parts of a path lead to a module of this crate.
+/// Returns the number of leading parts of a path that form a module of this crate.
 fn longest_module(modules: &BTreeSet<String>, path: &[String]) -> usize {
     let lengths = (1..=path.len()).rev();
     let mut known = lengths.filter(|n| modules.contains(&path[..*n].join("::")));
     known.next().unwrap_or(0)
 }
 
-/// The module that a file below `src` is.
+/// Returns the module of a file below `src`.
 fn module(below: &str) -> String {
     let path = below.trim_end_matches(".rs").replace(['/', '\\'], "::");
     match path.as_str() {

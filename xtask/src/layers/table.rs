@@ -10,8 +10,8 @@
 //! ```
 //! ````
 //!
-//! The block "layers crates" says which crates each may depend on, `a -> b c`, and what it never may,
-//! also through others, `never a -> b c`.
+//! The block "layers crates" lists the allowed dependencies of each crate, `a -> b c`, and the
+//! forbidden ones, direct or transitive, `never a -> b c`.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +22,13 @@ use crate::failure::Failure;
 pub(super) struct Table {
     /// The layers of each crate.
     pub(super) crates: BTreeMap<String, CrateLayers>,
-    /// Which crates of the workspace each may depend on.
+    /// The allowed dependencies of each workspace crate.
     pub(super) dependencies: BTreeMap<String, Vec<String>>,
-    /// What a crate never may depend on.
+    /// The forbidden dependencies of crates.
     pub(super) never_depend: Vec<Rule>,
 }
 
-/// The layers of one crate, and what else its modules are held to.
+/// The layers of one crate, and further rules for its modules.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CrateLayers {
     units: Vec<Unit>,
@@ -37,14 +37,14 @@ pub(super) struct CrateLayers {
     pub(super) only: Vec<Rule>,
 }
 
-/// Modules that count as one, and the layer they are in.
+/// Modules that count as one, and their layer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) layer: usize,
     modules: Vec<String>,
 }
 
-/// A module (or crate), and others that the rule is about.
+/// A module (or crate), and the others that the rule concerns.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rule {
     pub(super) module: String,
@@ -52,7 +52,7 @@ pub(super) struct Rule {
 }
 
 impl Table {
-    /// Reads all tables of a document.
+    /// Parses all tables of a document.
     pub(super) fn parse(document: &str) -> Result<Self, Failure> {
         let mut table = Self::default();
         let mut block: Option<&str> = None;
@@ -106,7 +106,7 @@ impl CrateLayers {
         Ok(())
     }
 
-    /// The unit that a module belongs to: the one that lists the longest part of its path.
+    /// Returns the unit of a module: the one that lists the longest prefix of its path.
     pub(super) fn unit(&self, module: &str) -> Option<&Unit> {
         let listed = self.units.iter().filter_map(|unit| {
             let parts = unit.modules.iter().filter(|listed| is_within(module, listed));
@@ -115,7 +115,7 @@ impl CrateLayers {
         listed.max_by_key(|(length, _)| *length).map(|(_, unit)| unit)
     }
 
-    /// All modules listed.
+    /// Returns all listed modules.
     pub(super) fn modules(&self) -> impl Iterator<Item = &str> {
         self.units.iter().flat_map(|unit| unit.modules.iter().map(String::as_str))
     }
@@ -128,7 +128,7 @@ impl Rule {
     }
 }
 
-/// Whether a module is `parent`, or within it.
+/// Returns true if a module is `parent`, or within it.
 pub(super) fn is_within(module: &str, parent: &str) -> bool {
     let rest = module.strip_prefix(parent);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
@@ -142,5 +142,5 @@ fn not_understood(line: &str) -> Failure {
     Failure::new(format!("docs/design.md: a line of a layers block is not understood: {line}"))
 }
 
-/// The block that is about whole crates.
+/// The name of the block for whole crates.
 const CRATES: &str = "crates";

@@ -1,19 +1,19 @@
-//! Rust's words and signs, as `proc_macro2` reads them: without comments, literals and what is compiled
-//! for tests only, and with what is in the arguments of macros.
+//! Rust's tokens as `proc_macro2` reads them: without comments, literals and test-only code, and
+//! with the tokens in macro arguments.
 
 use std::iter::Peekable;
 
 use proc_macro2::token_stream::IntoIter;
 use proc_macro2::{Delimiter, Group, LexError, Spacing, Span, TokenStream, TokenTree};
 
-/// A word or sign of the language, and its line, counted from 1.
+/// A token, and its line, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) line: usize,
     pub(super) text: String,
 }
 
-/// The words and signs of a file that are compiled outside of tests.
+/// Returns the tokens of a file that are compiled outside of tests.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, LexError> {
     let mut tokens = Vec::new();
     add(text.parse()?, &mut tokens);
@@ -30,7 +30,7 @@ fn add(stream: TokenStream, tokens: &mut Vec<Token>) {
             TokenTree::Punct(sign) if sign.as_char() == '#' && is_for_tests(trees.peek()) => {
                 skip_item(&mut trees);
             }
-            // The second half of `::` is a token of its own.
+            // The second half of `::` is a separate token.
             TokenTree::Punct(sign) if sign.as_char() == ':' && sign.spacing() == Spacing::Joint => {
                 take(sign.span(), "::");
                 trees.next();
@@ -54,7 +54,7 @@ fn add(stream: TokenStream, tokens: &mut Vec<Token>) {
     }
 }
 
-/// Whether an attribute is `cfg(test)`, or any `cfg` that asks for `test`.
+/// Returns true if an attribute is `cfg(test)`, or any `cfg` that contains `test`.
 fn is_for_tests(attribute: Option<&TokenTree>) -> bool {
     let Some(TokenTree::Group(attribute)) = attribute else { return false };
     let mut parts = attribute.stream().into_iter();
@@ -70,7 +70,7 @@ fn has(group: &Group, word: &str) -> bool {
     })
 }
 
-/// Leaves out an item, with its attributes: up to its `;`, or the end of its braces.
+/// Skips an item, with its attributes: up to its `;`, or the end of its braces.
 fn skip_item(trees: &mut Peekable<IntoIter>) {
     let ends = |tree: &TokenTree| matches!(tree, TokenTree::Punct(sign) if sign.as_char() == ';');
     for tree in trees.by_ref() {
@@ -80,7 +80,7 @@ fn skip_item(trees: &mut Peekable<IntoIter>) {
             _ => {}
         }
     }
-    // That of `use crate::{a, b};`.
+    // The `;` of `use crate::{a, b};`.
     trees.next_if(ends);
 }
 

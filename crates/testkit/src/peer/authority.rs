@@ -5,18 +5,18 @@ use tempfile::TempDir;
 
 use super::{command, finish};
 
-/// A certificate authority that lives as long as a test, with a certificate for 127.0.0.1 and
-/// `localhost`. Made by `openssl`.
+/// A certificate authority for one test, with a certificate for 127.0.0.1 and `localhost`. Made by
+/// `openssl`.
 #[derive(Debug)]
 pub struct Authority {
     folder: TempDir,
 }
 
 impl Authority {
-    /// Makes the authority and its one server certificate.
+    /// Makes the authority and its only server certificate.
     ///
     /// # Panics
-    /// If `openssl` is not there.
+    /// If `openssl` is not installed.
     #[must_use]
     pub fn new() -> Self {
         let authority = Self { folder: tempfile::tempdir().unwrap() };
@@ -29,19 +29,19 @@ impl Authority {
         authority
     }
 
-    /// The authority's certificate, PEM: what a client is told to trust.
+    /// Returns the authority's certificate in PEM, for clients to trust.
     #[must_use]
     pub fn certificate_file(&self) -> PathBuf {
         self.path("ca.pem")
     }
 
-    /// The server's certificate, PEM.
+    /// Returns the server's certificate in PEM.
     #[must_use]
     pub fn server_certificate_file(&self) -> PathBuf {
         self.path("server.pem")
     }
 
-    /// The server's private key, PEM (PKCS #8).
+    /// Returns the server's private key in PEM (PKCS #8).
     #[must_use]
     pub fn server_key_file(&self) -> PathBuf {
         self.path("server.key")
@@ -69,7 +69,7 @@ const REQUEST: &str = "req -config openssl.cnf -nodes \
 const SIGN: &str = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
     -extfile openssl.cnf -extensions server -out server.pem";
 
-/// Says everything that the system's own configuration might say otherwise.
+/// Overrides everything that the system's own configuration might set.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name

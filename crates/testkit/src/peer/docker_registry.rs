@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use super::{Authority, command, finish};
 use crate::process::Process;
 
-/// Debian's `docker-registry` (CNCF distribution), on a free loopback port, in a folder of its own.
+/// Debian's `docker-registry` (CNCF distribution), on a free loopback port, in its own folder.
 ///
-/// Dropping it ends it and removes the folder.
+/// Dropping it stops it and removes the folder.
 #[derive(Debug)]
 pub struct DockerRegistry {
     process: Process,
@@ -19,23 +19,23 @@ pub struct DockerRegistry {
 }
 
 impl DockerRegistry {
-    /// Starts one that lets everybody in, over plain HTTP.
+    /// Starts a registry for anonymous clients, over plain HTTP.
     ///
     /// # Panics
-    /// If `docker-registry` is not there or does not start.
+    /// If `docker-registry` is not installed or does not start.
     #[must_use]
     pub fn start() -> Self {
         Self::launch(tempfile::tempdir().unwrap(), "", "")
     }
 
-    /// Starts one that asks for this user and password (Basic authentication).
+    /// Starts a registry that requires this user and password (Basic authentication).
     ///
     /// # Panics
-    /// If `docker-registry` or `htpasswd` is not there, or does not start.
+    /// If `docker-registry` or `htpasswd` is not installed, or does not start.
     #[must_use]
     pub fn with_htpasswd(user: &str, password: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // -C 5: the cheapest bcrypt that distribution accepts; each request checks the password.
+        // -C 5: the lowest bcrypt cost that distribution accepts; each request checks the password.
         let line = finish(command("htpasswd").args(["-B", "-C", "5", "-b", "-n", user, password]));
         let users = folder.path().join("htpasswd");
         fs::write(&users, line.succeeded()).unwrap();
@@ -44,10 +44,10 @@ impl DockerRegistry {
         Self::launch(folder, "", &auth)
     }
 
-    /// Starts one that speaks TLS with a certificate of this authority.
+    /// Starts a registry over TLS with a certificate of this authority.
     ///
     /// # Panics
-    /// If `docker-registry` is not there or does not start.
+    /// If `docker-registry` is not installed or does not start.
     #[must_use]
     pub fn with_tls(authority: &Authority) -> Self {
         let tls = format!(
@@ -58,31 +58,32 @@ impl DockerRegistry {
         Self::launch(tempfile::tempdir().unwrap(), &tls, "")
     }
 
-    /// Where it listens, `127.0.0.1:port`: the registry's part of a reference.
+    /// Returns its address, `127.0.0.1:port`: the registry's part of a reference.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The port that it listens on.
+    /// Returns its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its log so far, with a line for each request.
+    /// Returns its log so far, with a line for each request.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.printed()
     }
 
-    /// The folder that it keeps its content in.
+    /// Returns the folder of its content.
     #[must_use]
     pub fn storage(&self) -> std::path::PathBuf {
         self.folder.path().join("storage")
     }
 
-    /// It takes no port 0, so a free port is chosen for it; somebody else may take that first.
+    /// Starts it on a chosen free port, because it does not accept port 0; the port may be taken
+    /// first.
     fn launch(folder: TempDir, tls: &str, auth: &str) -> Self {
         let mut said = String::new();
         for _ in 0..ATTEMPTS {
@@ -117,8 +118,8 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// 5: two lost races for a port in a row are rare already.
+/// 5: two lost races for a port in a row are already rare.
 const ATTEMPTS: usize = 5;
 
-/// 30 s: it takes a tenth of one; a loaded machine may need some.
+/// 30 s: it takes 0.1 s; a loaded machine may need longer.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -1,9 +1,9 @@
-//! Other people's programs, to hold longshore against: Debian's `docker-registry`, `skopeo` and
-//! `umoci`, the engines Docker, containerd and podman, and the clients in Python that longshore takes
-//! over from.
+//! Third-party programs to test longshore against: Debian's `docker-registry`, `skopeo` and
+//! `umoci`, the engines Docker, containerd and podman, and the Python clients that longshore
+//! replaces.
 //!
-//! Owns how they are called without touching the user's home and how their failures read. A missing
-//! program is a panic: `cargo xtask test` leaves such tests out by name, so that none passes unseen.
+//! Owns their calls, which do not touch the user's home, and the texts of their failures. A missing
+//! program is a panic: `cargo xtask test` skips such tests by name, so that none passes unrun.
 
 mod authority;
 mod docker_registry;
@@ -19,8 +19,8 @@ pub use docker_registry::DockerRegistry;
 pub use engine::{Containerd, Docker, Podman};
 pub use predecessor::{Predecessor, Raised, installed_program};
 
-/// Whether a peer may be used: listed in `LONGSHORE_PEERS` (names, separated by spaces) if that is
-/// set, else found on the `PATH`.
+/// Returns true if a peer may be used: if it is listed in `LONGSHORE_PEERS` (names, separated by
+/// spaces), or, without that variable, found on the `PATH`.
 #[must_use]
 pub fn available(program: &str) -> bool {
     match std::env::var("LONGSHORE_PEERS") {
@@ -29,10 +29,10 @@ pub fn available(program: &str) -> bool {
     }
 }
 
-/// Runs `skopeo` to its end: no policy file is asked, and it gives up after two minutes.
+/// Runs `skopeo` to its end, without a policy file and with a limit of two minutes.
 ///
 /// # Panics
-/// If it is not there.
+/// If it is not installed.
 pub fn skopeo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
     let mut command = command("skopeo");
     command.args(["--insecure-policy", "--command-timeout=120s"]);
@@ -42,28 +42,28 @@ pub fn skopeo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finishe
 /// Runs `umoci` to its end.
 ///
 /// # Panics
-/// If it is not there.
+/// If it is not installed.
 pub fn umoci(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
     finish(command("umoci").args(arguments))
 }
 
-/// What a program said, and how it ended.
+/// The output and exit status of a program.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// Its standard output.
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     called: String,
 }
 
 impl Finished {
-    /// Its standard output, without spaces at the ends.
+    /// Returns its standard output, trimmed.
     ///
     /// # Panics
-    /// If it failed, with all that it said.
+    /// If it failed, with all its output.
     pub fn succeeded(&self) -> &str {
         assert!(self.status.success(), "{self}");
         self.stdout.trim()
@@ -77,7 +77,7 @@ impl fmt::Display for Finished {
     }
 }
 
-/// A peer's command, in a home of its own.
+/// Returns a peer's command with its own home.
 fn command(program: &str) -> Command {
     require(program);
     apart(Command::new(program))
@@ -90,7 +90,7 @@ fn require(program: &str) {
     );
 }
 
-/// The command, in a home of its own.
+/// Gives a command its own home.
 fn apart(mut command: Command) -> Command {
     let nowhere = std::env::temp_dir().join("longshore-testkit-no-home");
     command

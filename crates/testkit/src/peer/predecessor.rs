@@ -1,4 +1,4 @@
-//! The clients that longshore takes over from, run as they are and asked what they answer.
+//! The clients that longshore replaces, run unchanged for comparison.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A Python interpreter that has the earlier clients, and does what a test tells it.
+/// A Python interpreter with the earlier clients, controlled by a test.
 ///
-/// What is said to it is Python, so that a test shows the old call as its users wrote it. It has a
-/// home of its own, empty, and an environment without anything of the user's. Dropping it ends it.
+/// Its input is Python, so that a test shows the old calls as users wrote them. It has its own
+/// empty home, and an environment without the user's variables. Dropping it stops it.
 #[derive(Debug)]
 pub struct Predecessor {
     child: Child,
@@ -20,10 +20,10 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
-    /// Starts one with these variables in its environment.
+    /// Starts an interpreter with these variables in its environment.
     ///
     /// # Panics
-    /// If the virtual environment is not there: `cargo xtask setup` makes it.
+    /// If the virtual environment does not exist: `cargo xtask setup` makes it.
     #[must_use]
     pub fn start(environment: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -40,8 +40,8 @@ impl Predecessor {
         Self { child, requests, answers, home }
     }
 
-    /// Its home, where it also runs: what a test may put there is a `.netrc`, a `.docker/config.json`
-    /// or a file to send.
+    /// Returns its home and working folder. A test may put a `.netrc`, a `.docker/config.json` or a
+    /// file to send there.
     #[must_use]
     pub fn home(&self) -> &Path {
         self.home.path()
@@ -50,26 +50,26 @@ impl Predecessor {
     /// Runs statements, `await` included.
     ///
     /// # Panics
-    /// If they raise something.
+    /// If they raise an exception.
     pub fn run(&mut self, statements: &str) {
         let answer = self.say(&json!({"run": statements}));
         drop(answer.unwrap_or_else(|raised| panic!("{statements}: {raised:?}")));
     }
 
-    /// The value of an expression, as JSON: bytes as text of one character each, iterators as lists,
-    /// objects as what `str` makes of them.
+    /// Returns the value of an expression as JSON: bytes as text with one character per byte,
+    /// iterators as lists, objects as their `str`.
     ///
     /// # Panics
-    /// If it raises something.
+    /// If it raises an exception.
     pub fn gives(&mut self, expression: &str) -> Value {
         let answer = self.say(&json!({"ask": expression}));
         answer.unwrap_or_else(|raised| panic!("{expression}: {raised:?}"))
     }
 
-    /// What an expression raises.
+    /// Returns the exception that an expression raises.
     ///
     /// # Panics
-    /// If it gives a value.
+    /// If it returns a value.
     pub fn raises(&mut self, expression: &str) -> Raised {
         let answer = self.say(&json!({"ask": expression}));
         answer.map_or_else(|raised| raised, |value| panic!("{expression}: {value}"))
@@ -90,32 +90,32 @@ impl Predecessor {
 
 impl Drop for Predecessor {
     fn drop(&mut self) {
-        // The end of its input is its end.
+        // The interpreter ends with its input.
         drop(self.requests.take());
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// An exception of Python.
+/// A Python exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
-    /// Its class, and those that it is derived from.
+    /// Its class and base classes.
     pub classes: Vec<String>,
-    /// The status of the reply that it was made of.
+    /// The status of the reply that caused it.
     pub status: Option<u64>,
     /// Its text.
     pub message: String,
 }
 
 impl Raised {
-    /// Whether it is of this class, or of one derived from it.
+    /// Returns true if it is of this class, or of a subclass.
     #[must_use]
     pub fn is(&self, class: &str) -> bool {
         self.classes.iter().any(|own| own == class)
     }
 
-    /// Its class and status, as a table of a test states them.
+    /// Returns its class and status, as in a test's tables.
     #[must_use]
     pub fn short(&self) -> (&str, Option<u64>) {
         (&self.classes[0], self.status)
@@ -131,10 +131,10 @@ impl Raised {
     }
 }
 
-/// A program that the earlier clients install, such as `dxf`, in a home of its own.
+/// Returns a program that the earlier clients install, such as `dxf`, with its own home.
 ///
 /// # Panics
-/// If the virtual environment is not there.
+/// If the virtual environment does not exist.
 #[must_use]
 pub fn installed_program(name: &str, home: &Path) -> Command {
     in_home(&python().with_file_name(name), home)
@@ -143,13 +143,14 @@ pub fn installed_program(name: &str, home: &Path) -> Command {
 fn in_home(program: &Path, home: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().current_dir(home).env("HOME", home).env("PYTHONUTF8", "1");
-    // Windows starts nothing without these.
+    // Windows cannot start programs without these.
     let kept = ["PATH", "SYSTEMROOT", "TEMP"];
     command.envs(kept.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }
 
-/// The virtual environment lies beside what cargo built, whatever the profile and the target.
+/// Returns the interpreter of the virtual environment, which lies in the target folder for every
+/// profile and target.
 fn python() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };

@@ -1,5 +1,4 @@
-//! One connection of a script: requests are read and held against what is expected, and answered, or
-//! not.
+//! One connection of a script: reads requests, compares them with the expected ones, and replies.
 
 use std::io;
 use std::sync::Mutex;
@@ -9,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::{Exchange, Fault, HangUp, State, compare, lock};
 
-/// A request as it came, its body not read yet.
+/// A received request, its body unread.
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
@@ -75,7 +74,7 @@ async fn hang_up(mut stream: BufReader<TcpStream>, how: HangUp) -> io::Result<()
     }
 }
 
-/// Reads until the client closes; says how many bytes came.
+/// Reads until the client closes; returns the number of bytes.
 async fn read_on(mut stream: BufReader<TcpStream>, shuts_down: bool) -> usize {
     if shuts_down {
         stream.shutdown().await.ok();
@@ -104,7 +103,7 @@ async fn read_body(
     Ok(body)
 }
 
-/// Reads a body whose length was not told beforehand.
+/// Reads a body of unknown length.
 ///
 /// Source: RFC 9112, section 7.1.
 async fn read_chunks(stream: &mut BufReader<TcpStream>) -> io::Result<Vec<u8>> {
@@ -151,13 +150,13 @@ async fn answer(stream: &mut BufReader<TcpStream>, exchange: &Exchange) -> io::R
     }
 }
 
-/// Reads a request's head; `None` when the client closed.
+/// Reads a request's head; `None` if the client closed.
 pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
-            // The first byte of TLS, for one: answered as HTTP servers do, and read to its end, so
-            // that the answer arrives.
+            // For example the first byte of TLS: reply as HTTP servers do, and read to the end, so
+            // that the reply arrives.
             Ok(byte) if head.is_empty() && !byte.is_ascii_alphabetic() => {
                 stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
                 stream.shutdown().await?;
@@ -181,5 +180,5 @@ pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<O
     Ok(Some(Request { method, target, headers }))
 }
 
-/// 200 bytes of a body that is not the expected one.
+/// 200 bytes of an unexpected body.
 const BODY_SHOWN: usize = 200;

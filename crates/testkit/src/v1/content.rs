@@ -1,4 +1,4 @@
-//! What a v1 registry holds, and what it says of it.
+//! The content of a v1 registry, and its replies.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ impl Content {
         let mut reply = json!({ "num_results": names.len(), "query": words, "results": results });
         if settings.page_size.is_some() {
             reply["num_pages"] = json!(names.len().div_ceil(size));
-            // As text, which an index has been seen to do.
+            // As text, which an index was seen to send.
             reply["page"] = json!(page.to_string());
             reply["page_size"] = json!(size);
         }
@@ -222,7 +222,7 @@ impl Content {
     }
 }
 
-/// What is asked.
+/// A request.
 pub(super) struct Call<'a> {
     pub(super) method: &'a str,
     /// The path below `/v1/`.

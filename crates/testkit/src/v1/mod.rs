@@ -1,7 +1,7 @@
-//! A registry that speaks Docker's v1 API and no other, in memory.
+//! An in-memory registry that supports only Docker's v1 API.
 //!
-//! Owns [`V1Registry`], which answers as docker-registry 0.9 and Docker's index did, and notes every
-//! request. What of it may differ between registries is in its [`Settings`].
+//! Owns [`V1Registry`], which replies as docker-registry 0.9 and Docker's index did, and records
+//! every request. [`Settings`] has the differences between registries.
 
 mod content;
 
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use self::content::{Answer, Call, Content};
 use crate::script::{Request, read_head};
 
-/// The registry. Ends when it is dropped.
+/// The registry. Dropping it stops it.
 #[derive(Debug)]
 pub struct V1Registry {
     address: SocketAddr,
@@ -23,36 +23,36 @@ pub struct V1Registry {
     server: JoinHandle<()>,
 }
 
-/// In what it may differ from others.
+/// Differences between registries.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Tags are a list of `{name, layer}` with short identifiers, as Docker's index has them.
     pub list_form: bool,
-    /// Results on a page of a search; all, if none is given.
+    /// Results on a page of a search; `None` for all.
     pub page_size: Option<usize>,
-    /// The `Authorization` without which everything but the ping is answered with 401 and a Basic
+    /// The required `Authorization`; without it, everything but the ping gets 401 and a Basic
     /// challenge.
     pub authorization: Option<String>,
-    /// It is an index, which gives tokens for the registries at these addresses
+    /// Makes it an index, which issues tokens for the registries at these addresses
     /// (`X-Docker-Endpoints`).
     pub index_of: Option<String>,
-    /// Tags and images are had with a token only.
+    /// Requires a token for tags and images.
     pub needs_token: bool,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Method, path and query: `GET /v1/_ping`.
+    /// The method, path and query: `GET /v1/_ping`.
     pub line: String,
-    /// Names in lower case, in the order they came.
+    /// Names in lower case, in order of arrival.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
 
 impl Recorded {
-    /// The first value of a header, named in lower case.
+    /// Returns the first value of a header, named in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
@@ -67,7 +67,7 @@ struct State {
 }
 
 impl V1Registry {
-    /// Starts an empty, standalone registry that lets everybody in.
+    /// Starts an empty, standalone registry for anonymous clients.
     pub async fn start() -> Self {
         Self::with(Settings::default()).await
     }
@@ -90,33 +90,33 @@ impl V1Registry {
         Self { address, state, server }
     }
 
-    /// Where it listens: the registry's part of a reference.
+    /// Returns its address: the registry's part of a reference.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Puts an image into it, complete.
+    /// Stores a complete image.
     pub fn put_image(&self, id: &str, json: &str, layer: &[u8]) {
         lock(&self.state).content.put_image(id, json, layer);
     }
 
-    /// Points a tag of `namespace/name` at an image, there or not.
+    /// Points a tag of `namespace/name` at an image, which may be missing.
     pub fn put_tag(&self, repository: &str, tag: &str, id: &str) {
         lock(&self.state).content.put_tag(repository, tag, id);
     }
 
-    /// Spoils a byte of an image's layer, whose checksum stays.
+    /// Changes a byte of an image's layer, but not its checksum.
     pub fn damage_layer(&self, id: &str) {
         lock(&self.state).content.damage_layer(id);
     }
 
-    /// The requests since this was last asked for.
+    /// Returns the requests since the last call.
     pub fn requests(&self) -> Vec<Recorded> {
         std::mem::take(&mut lock(&self.state).requests)
     }
 
-    /// The lines of the requests since they were last asked for.
+    /// Returns the lines of the requests since the last call.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.requests().into_iter().map(|request| request.line).collect()
@@ -220,7 +220,7 @@ impl State {
     }
 }
 
-/// Whether these are end-points of the index: a repository itself, and its images.
+/// Returns true for endpoints of the index: a repository itself, and its images.
 fn is_index(parts: &[&str]) -> bool {
     matches!(parts, ["repositories", _, _, "" | "images"])
 }

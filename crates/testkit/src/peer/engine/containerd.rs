@@ -9,9 +9,9 @@ use super::super::{Finished, apart, command, finish};
 use super::{START_LIMIT, folder};
 use crate::process::Process;
 
-/// Debian's containerd, with content and a socket of its own.
+/// Debian's containerd, with its own content and socket.
 ///
-/// Dropping it ends it and removes the folder.
+/// Dropping it stops it and removes the folder.
 #[derive(Debug)]
 pub struct Containerd {
     process: Process,
@@ -19,10 +19,10 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// Starts one, and waits until it answers.
+    /// Starts it, and waits until it answers.
     ///
     /// # Panics
-    /// If it is not there or does not start.
+    /// If it is not installed or does not start.
     #[must_use]
     pub fn start() -> Self {
         let folder = folder();
@@ -40,7 +40,7 @@ impl Containerd {
         finish(ctr.arg("--address").arg(self.socket()).args(arguments))
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
@@ -51,7 +51,8 @@ impl Containerd {
     }
 }
 
-/// Without Kubernetes' interface, which wants a network, and without `/opt/containerd`.
+/// Returns a configuration without the Kubernetes interface, which needs a network, and without
+/// `/opt/containerd`.
 fn configuration(folder: &Path) -> String {
     let folder = folder.display();
     format!(

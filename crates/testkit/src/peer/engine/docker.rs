@@ -10,9 +10,9 @@ use super::super::{Finished, apart, finish};
 use super::{Containerd, START_LIMIT, folder, with_own};
 use crate::process::Process;
 
-/// Debian's Docker Engine with its client, with content, a socket and an `/etc/docker` of its own.
+/// Debian's Docker Engine with its client, with its own content, socket and `/etc/docker`.
 ///
-/// Dropping it ends it, and the containerd that it stands on, and removes the folder.
+/// Dropping it stops it and its containerd, and removes the folder.
 #[derive(Debug)]
 pub struct Docker {
     process: Process,
@@ -22,22 +22,22 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Starts one, and waits until it answers.
+    /// Starts it, and waits until it answers.
     ///
     /// # Panics
-    /// If it or its client is not there, or does not start.
+    /// If it or its client is not installed, or does not start.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts one that reaches registries that speak TLS through this proxy.
+    /// Starts an engine that reaches TLS registries through this proxy.
     ///
-    /// Docker checks no certificate of 127.0.0.0/8, nor of a name that leads there. It does of a name
-    /// that only the proxy knows.
+    /// Docker checks no certificates of 127.0.0.0/8, nor of names that resolve to it. It checks
+    /// those of a name that only the proxy can resolve.
     ///
     /// # Panics
-    /// If it or its client is not there, or does not start.
+    /// If it or its client is not installed, or does not start.
     #[must_use]
     pub fn behind(proxy: SocketAddr) -> Self {
         Self::start_with(&[("HTTPS_PROXY", format!("http://{proxy}"))])
@@ -67,12 +67,12 @@ impl Docker {
         Self { process, client, _containerd: containerd, folder }
     }
 
-    /// Runs `docker` to its end, with the credentials that it has stored before.
+    /// Runs `docker` to its end, with the credentials that it stored earlier.
     pub fn docker(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         finish(self.command().args(arguments))
     }
 
-    /// `docker`, to be given its arguments, with the credentials that it has stored before.
+    /// Returns a `docker` command without arguments, with the credentials that it stored earlier.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut docker = call(&self.client, self.folder.path());
@@ -80,27 +80,27 @@ impl Docker {
         docker
     }
 
-    /// The folder of the client's `config.json`: what `DOCKER_CONFIG` is set to.
+    /// Returns the folder of the client's `config.json`, the value of `DOCKER_CONFIG`.
     #[must_use]
     pub fn credentials(&self) -> PathBuf {
         self.folder.path().join("client")
     }
 
-    /// Trusts this authority for one registry, by a file in `certs.d`.
+    /// Trusts this authority for one registry, through a file in `certs.d`.
     pub fn trust(&self, registry: &str, authority: &Path) {
         let place = self.folder.path().join("etc/certs.d").join(registry);
         fs::create_dir_all(&place).unwrap();
         fs::copy(authority, place.join("ca.crt")).unwrap();
     }
 
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 }
 
-/// The first client on the `PATH` that gets on with the engine: there may be one of another make.
+/// Finds the first client on the `PATH` that works with the engine: another client may come first.
 fn client(folder: &Path) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let clients = std::env::split_paths(&path).map(|place| place.join("docker"));

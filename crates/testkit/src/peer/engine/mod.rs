@@ -1,8 +1,8 @@
-//! The engines that people run containers with, as far as images go: pulled, pushed, saved, loaded.
+//! Container engines as peers for images: pulled, pushed, saved, loaded.
 //!
-//! Owns how an engine runs beside a test without touching the machine's own: its content in a
-//! folder of its own, and a view of the file system of its own for what it writes elsewhere. No
-//! container runs. They need root, and a kernel that lets them make such a view.
+//! Owns the isolation of an engine from the machine's own: it has its own content folder, and its
+//! own mount namespace for files that it writes elsewhere. No container runs. Engines need root,
+//! and a kernel that allows mount namespaces.
 
 mod containerd;
 mod docker;
@@ -20,14 +20,15 @@ pub use podman::Podman;
 
 use super::{apart, require};
 
-/// A folder for an engine: near the root, as the path of a Unix socket has 107 bytes at most.
+/// Returns a folder for an engine, near the root, because a Unix socket's path has at most 107
+/// bytes.
 fn folder() -> TempDir {
     let near = Path::new("/tmp");
     if near.is_dir() { TempDir::new_in(near) } else { TempDir::new() }.unwrap()
 }
 
-/// A program that finds `folder` in the place of a folder of the system. What it mounts is seen by
-/// itself alone, and gone when it ends. Its process id is that of the command.
+/// Returns a program that sees `folder` in place of a system folder. Its mounts are visible only to
+/// itself, and end with it. Its process id is that of the command.
 fn with_own(program: &str, place: &str, folder: &Path) -> Command {
     require(program);
     let mut command = apart(Command::new("unshare"));
@@ -37,5 +38,5 @@ fn with_own(program: &str, place: &str, folder: &Path) -> Command {
 
 const SEE_ANOTHER: &str = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
 
-/// 30 s: an engine takes a third of one to start; a loaded machine may need some.
+/// 30 s: an engine starts in a third of a second; a loaded machine may need longer.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::super::{Finished, finish};
 use super::{folder, with_own};
 
-/// Debian's podman, with content of its own. It runs only while it does something.
+/// Debian's podman, with its own content. It runs only during a command.
 ///
 /// Dropping it removes the folder.
 #[derive(Debug)]
@@ -26,10 +26,10 @@ impl Podman {
     /// Runs `podman` to its end.
     ///
     /// # Panics
-    /// If it is not there.
+    /// If it is not installed.
     pub fn podman(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         let at = self.folder.path();
-        // It keeps a cache of blobs that it has seen in /var/lib, whatever its root is.
+        // It caches known blobs in /var/lib, whatever its root is.
         let mut podman = with_own("podman", "/var/lib", &at.join("lib"));
         podman.args(["--storage-driver=vfs", "--events-backend=none", "--log-level=error"]);
         for (option, place) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
