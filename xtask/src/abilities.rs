@@ -18,7 +18,7 @@ pub(crate) struct Ability {
 const ABILITIES: [Ability; 2] = [
     Ability { name: "IPv6 on loopback", in_test_names: "over_ipv6", is_here: has_ipv6 },
     Ability {
-        name: "leave to put files in the place of the system's, for one process",
+        name: "permission to replace system files for one process",
         in_test_names: "with_own_files",
         is_here: may_mount,
     },

@@ -1,6 +1,7 @@
-//! Doors to the private parsers of foreign text, for the fuzz targets in `fuzz/`.
+//! Access to the private parsers of untrusted text, for the fuzz targets in `fuzz/`.
 //!
-//! Only under `cfg(fuzzing)`, which cargo-fuzz sets; the client's module of this name says why.
+//! Only under `cfg(fuzzing)`, which cargo-fuzz sets; the client's module of this name gives the
+//! reason.
 
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use longshore_core::{ParseError, Result};
 use crate::access::htpasswd_entries;
 use crate::range::{Wanted, of_chunk};
 
-/// The bytes that a `Range` header asks for, of a blob of `size` bytes; `None` for 416.
+/// Returns the bytes that a `Range` header selects in a blob of `size` bytes; `None` for 416.
 #[must_use]
 pub fn wanted(header: &str, size: u64) -> Option<Range<u64>> {
     match Wanted::parse(header, size) {
@@ -19,18 +20,18 @@ pub fn wanted(header: &str, size: u64) -> Option<Range<u64>> {
     }
 }
 
-/// The bytes that the `Content-Range` of an upload's chunk covers.
+/// Returns the bytes that the `Content-Range` of an upload's chunk covers.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// The problem of the text.
 pub fn chunk_range(header: &str) -> Result<Range<u64>, ParseError> {
     of_chunk(header)
 }
 
-/// Names and hashes of a password file, by name.
+/// Returns the names and hashes of a password file, by name.
 ///
 /// # Errors
-/// The line, and what is wrong with it.
+/// The line, and its problem.
 pub fn htpasswd(text: &str) -> Result<Vec<(String, String)>> {
     htpasswd_entries(text)
 }

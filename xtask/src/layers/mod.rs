@@ -77,7 +77,7 @@ fn crates(table: &Table, found: &BTreeMap<String, Dependencies>) -> Vec<Complain
             if dependencies.all.contains(other) {
                 complaints.push(Complaint {
                     place: name.clone(),
-                    text: format!("depends on {other}, if through others: it never may"),
+                    text: format!("depends on {other}, directly or indirectly, which is forbidden"),
                 });
             }
         }

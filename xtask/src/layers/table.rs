@@ -139,7 +139,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn not_understood(line: &str) -> Failure {
-    Failure::new(format!("docs/design.md: a line of a layers block is not understood: {line}"))
+    Failure::new(format!("docs/design.md: invalid line in a layers block: {line}"))
 }
 
 /// The name of the block for whole crates.

@@ -25,7 +25,7 @@ fn table() -> Table {
     Table::parse(DOCUMENT).unwrap()
 }
 
-/// The complaints about a crate of these files, as they are printed.
+/// Returns the complaints about a crate of these files, as printed.
 fn complaints(files: &[(&str, &str)]) -> Vec<String> {
     let skeleton = [
         ("lib.rs", ""),
@@ -160,7 +160,7 @@ fn crates_depend_as_they_may() {
         told,
         [
             "core: depends on client, which docs/design.md does not allow",
-            "core: depends on http, if through others: it never may",
+            "core: depends on http, directly or indirectly, which is forbidden",
             "docs/design.md: the crate new is not listed",
         ]
     );

@@ -1,4 +1,4 @@
-//! What the help says is held against what the program takes.
+//! Checks the help texts against the commands that the program accepts.
 
 use clap::{Command, CommandFactory as _, Parser as _};
 
@@ -45,7 +45,8 @@ fn no_line_of_the_help_breaks_a_sentence() {
     }
 }
 
-/// The program and each command that has none below it: its words, and what stands below its help.
+/// Returns the program and each command without subcommands: its words, and the text after its
+/// help.
 fn helps() -> Vec<(Vec<String>, String)> {
     let mut helps = Vec::new();
     let mut commands = vec![(Vec::new(), Arguments::command())];
@@ -63,18 +64,18 @@ fn after_help(command: &Command) -> String {
     command.get_after_help().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The calls of the program in the examples of a help, as words.
+/// Returns the program's calls in the examples of a help text, as words.
 fn examples(help: &str) -> Vec<Vec<String>> {
     let whole = help.replace("\\\n    ", "");
     let lines = whole.lines().filter(|line| line.starts_with("  "));
     lines.flat_map(calls).filter(|words| words.first().is_some_and(|w| w == "longshore")).collect()
 }
 
-/// The calls on a line, one after each pipe. Digests that are cut short are made whole.
+/// Returns the calls on a line, one after each pipe. Shortened digests are completed.
 fn calls(line: &str) -> Vec<Vec<String>> {
     let line = line.replace("sha256:…", &format!("sha256:{}", "0".repeat(64)));
     let line = line.replace("9e89cc6f…", &"9".repeat(64));
-    // What stands apart on the right says what the call does.
+    // The text apart on the right describes the call.
     let line = line.trim().split("   ").next().unwrap_or_default();
     let mut calls = vec![String::new()];
     let mut quote = None;

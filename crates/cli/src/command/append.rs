@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// An existing layer in a registry or layout, as LOCATION@DIGEST.
     #[arg(long, value_name = "LOCATION@DIGEST", value_parser = defaults::location)]
     layer_from: Vec<Location>,
-    /// Where to store the new image [default: in place of the old one, under its tag].
+    /// The target for the new image [default: replace the old one, under its tag].
     #[arg(long, short, value_name = "LOCATION", value_parser = defaults::location)]
     to: Option<Location>,
     /// Choose this platform of a multi-platform image (`local`: this machine).

@@ -20,10 +20,10 @@ the command again to copy the rest; an unfinished blob starts again. With --all-
 fails is reported on stderr and the others are copied; the exit code is then 1, or that of the \
 failure if nothing could be copied.")]
 pub(crate) struct Arguments {
-    /// What to copy.
+    /// The source.
     #[arg(value_parser = defaults::location)]
     source: Location,
-    /// Where to copy it. Without a tag, it gets the source's tag.
+    /// The target. Without a tag, it gets the source's tag.
     #[arg(value_parser = defaults::location)]
     target: Location,
     #[command(flatten)]

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     registry: RegistryName,
     /// The path and query, or a URL at the registry.
     path: String,
-    /// A header to send. Authorization replaces the stored credentials, and everybody on this
+    /// A header to send. Authorization replaces the stored credentials, and every user of this
     /// machine can see it; use LONGSHORE_AUTHORIZATION=REGISTRY=VALUE to hide it.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<Header>,

@@ -1,4 +1,4 @@
-//! The commands in the project's documents are held against what the program takes.
+//! Checks the commands in the project's documents against those that the program accepts.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The pages for people: those at the root, those of `docs`, and the map of the predecessors.
+/// Returns the documents for users: those at the root, those in `docs`, and the predecessors' map.
 fn documents() -> Vec<PathBuf> {
     let folders = [root(), root().join("docs")];
     let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
@@ -68,7 +68,7 @@ fn documents() -> Vec<PathBuf> {
     pages
 }
 
-/// What stands in backticks, and what follows a prompt in a block.
+/// Returns the text in backticks, and the text after a prompt in a block.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (index, part) in text.split("```").enumerate() {
@@ -83,7 +83,7 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// What stands in backticks, on one line or over two.
+/// Returns the text in backticks, on one line or across two.
 fn spans(text: &str) -> Vec<String> {
     let spans = text.split('`').skip(1).step_by(2);
     spans
@@ -92,8 +92,9 @@ fn spans(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong with a command of a document. One without a value (`longshore blob get`,
-/// `longshore copy --json`) is a mention: its words and options must exist. Any other must be taken.
+/// Returns the problem of a command in a document. A command without a value (`longshore blob get`,
+/// `longshore copy --json`) is a mention: its words and options must exist. Others must be
+/// accepted.
 fn mistake(command: &str) -> Option<String> {
     let mut known = Arguments::command();
     known.build();
@@ -121,7 +122,7 @@ fn has(command: &Command, option: &str) -> bool {
     })
 }
 
-/// Why the program refuses a command line as it stands, with values for what stands for one.
+/// Returns the reason why the program refuses a command line, with values for its placeholders.
 fn not_taken(command: &str) -> Option<String> {
     let lines = alternatives(command);
     let typed = lines.iter().flat_map(|line| calls(line));
@@ -131,7 +132,7 @@ fn not_taken(command: &str) -> Option<String> {
     errors.next().map(|e| format!("{command}: {e}"))
 }
 
-/// The command without what is in brackets, and with each choice of each bracket.
+/// Returns the command without its bracketed parts, and with each choice of each bracket.
 fn alternatives(command: &str) -> Vec<String> {
     let mut bare = String::new();
     let mut choices = Vec::new();
@@ -145,7 +146,7 @@ fn alternatives(command: &str) -> Vec<String> {
     std::iter::once(bare.clone()).chain(with).collect()
 }
 
-/// A word with a value in the place of what stands for one, as `docs/migrating.md` explains them.
+/// Returns a word with values for its placeholders, as `docs/migrating.md` explains them.
 fn value(word: &str) -> String {
     match word {
         "R" | "REF" => "localhost:5000/a/b:v1".to_owned(),

@@ -17,7 +17,7 @@ Examples:
 
 The blobs must exist; `longshore blob put` uploads one. Equal blobs make equal manifests.")]
 pub(crate) struct Arguments {
-    /// Where the blobs are; the default tag is `latest`.
+    /// The location of the blobs; the default tag is `latest`.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The blobs in their order, each with its media type [default: application/octet-stream].

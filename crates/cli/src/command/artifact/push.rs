@@ -22,7 +22,7 @@ A folder is stored as ORAS does, as an archive that is unpacked on pull. Entries
 keep their modes, but not owners and times, so equal folders make equal manifests. Links within \
 the folder stay links; sockets, pipes, devices and links out of it are refused.")]
 pub(crate) struct Arguments {
-    /// Where to store it; the default tag is `latest`.
+    /// The target; the default tag is `latest`.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The files and folders, each with its media type after a colon [default: application/octet-stream for

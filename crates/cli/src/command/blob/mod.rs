@@ -40,7 +40,7 @@ Examples:
 /// Blobs of one repository, layout or archive.
 #[derive(Debug, Args)]
 pub(crate) struct Blobs {
-    /// Where the blobs are; a single one may be named here, as LOCATION@DIGEST.
+    /// The location of the blobs; a single one may be named here, as LOCATION@DIGEST.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The blobs' digests.
