@@ -1,4 +1,4 @@
-//! Blobs on their way in: from anywhere, openable again where that is possible.
+//! Blobs to be written: from any origin, and reopenable where that is possible.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,13 +13,14 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::reference::Repository;
 use crate::store::Source;
 
-/// Who is told how far a body is.
+/// Receives the progress of a body.
 type Listener = Arc<dyn Fn(Progress) + Send + Sync>;
 
-/// A blob to be written: bytes, a file, another store's blob, or a stream that comes once.
+/// A blob to be written: bytes, a file, another store's blob, or a stream that can be read only
+/// once.
 ///
-/// A store opens it, perhaps more than once, perhaps from the middle: that is how a broken upload
-/// goes on. Only a stream cannot be opened again.
+/// A store may open it several times, and from the middle, to resume a broken upload. Only a stream
+/// cannot be opened again.
 pub struct BlobBody {
     body: Body,
     origin: Option<Repository>,
@@ -36,42 +37,43 @@ enum Body {
 }
 
 impl BlobBody {
-    /// The content of a file, which must not change while it is sent.
+    /// Creates a body from the content of a file, which must not change while it is sent.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Body::File(path.into()).into()
     }
 
-    /// The blob that `source` has under the digest to be written; errors in reading it say that they
-    /// are the [source](Side::Source)'s.
+    /// Creates a body from the blob of `source` with the digest to be written. Read errors name the
+    /// [source](Side::Source) as their side.
     #[must_use]
     pub fn source(source: Arc<dyn Source>) -> Self {
         Body::Source(source).into()
     }
 
-    /// The blob that the repository `from` has, to be mounted and not sent.
+    /// Creates a body without content: the blob is to be mounted from the repository `from`.
     ///
-    /// Only a target at the same registry can take it. Every other, and a registry that declines to
-    /// mount it, fails with [`Unsupported`](ErrorKind::Unsupported).
+    /// Only a target at the same registry can mount it. Any other target, and a registry that
+    /// declines to mount it, fails with [`Unsupported`](ErrorKind::Unsupported).
     #[must_use]
     pub fn mount(from: Repository) -> Self {
         Self::from(Body::Nothing).with_origin(from)
     }
 
-    /// A stream, which can be sent once only.
+    /// Creates a body from a stream, which can be sent only once.
     #[must_use]
     pub fn stream(stream: BlobStream) -> Self {
         Body::Once(Some(stream)).into()
     }
 
-    /// Names a repository that has the blob too. A target at the same registry mounts it from there,
-    /// and sends the content if the registry declines.
+    /// Names another repository that has the blob. A target at the same registry mounts it from
+    /// there, and sends the content if the registry declines.
     #[must_use]
     pub fn with_origin(mut self, repository: Repository) -> Self {
         self.origin = Some(repository);
         self
     }
 
-    /// The repository that has the blob too: the one that was named, else the source's own.
+    /// Returns the other repository that has the blob: the one that was named, else the source's
+    /// own.
     #[must_use]
     pub fn origin(&self) -> Option<&Repository> {
         self.origin.as_ref().or_else(|| match &self.body {
@@ -80,27 +82,27 @@ impl BlobBody {
         })
     }
 
-    /// Whether there is content to send: not where the blob is only to be mounted.
+    /// Returns true if there is content to send, and false if the blob can only be mounted.
     #[must_use]
     pub fn has_content(&self) -> bool {
         !matches!(self.body, Body::Nothing)
     }
 
-    /// Whether it can be opened more than once.
+    /// Returns true if the body can be opened more than once.
     #[must_use]
     pub fn is_replayable(&self) -> bool {
         !matches!(self.body, Body::Once(_) | Body::Reader(_))
     }
 
-    /// The same, telling `listener` how far it is after each piece that is read from it. What is sent
-    /// again after a failure is told again.
+    /// Reports progress to `listener` after each chunk that is read from the body. Bytes that are
+    /// sent again after a failure are reported again.
     #[must_use]
     pub fn on_progress(mut self, listener: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));
         self
     }
 
-    /// Opens it from the start, verified against what it should be.
+    /// Opens the body from the start, verified against `descriptor`.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) or the source's error; [`Unsupported`](ErrorKind::Unsupported) if a
@@ -112,7 +114,7 @@ impl BlobBody {
                 reader.side = Some(Side::Source);
                 reader
             }
-            // Verified already, if it is the same blob: hashing it twice would double the cost.
+            // The same blob is already verified: hashing it twice would double the cost.
             Body::Reader(reader)
                 if reader.as_ref().is_some_and(|r| r.descriptor.digest == descriptor.digest) =>
             {
@@ -126,10 +128,11 @@ impl BlobBody {
         })
     }
 
-    /// Opens it from `offset` in bytes on, not verified: the receiver checks the whole.
+    /// Opens the body at `offset`, in bytes. The stream is not verified: the receiver checks the
+    /// whole.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Same as [`open`](Self::open).
     pub async fn open_at(&mut self, descriptor: &Descriptor, offset: u64) -> Result<BlobStream> {
         let stream = self.body.stream(descriptor, offset).await?;
         Ok(match self.listener.clone() {
@@ -172,7 +175,7 @@ impl From<Body> for BlobBody {
     }
 }
 
-/// A user's own file, where links are theirs to make.
+/// Opens a user's own file. Symbolic links are followed: the user chose them.
 async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
     let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
     BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset)

@@ -1,4 +1,4 @@
-//! What a stream turns out to be, learnt while it goes by.
+//! Measuring the digest and size of a stream while it is read.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ use crate::digest::{Algorithm, Digest, Digester};
 use crate::error::Result;
 use crate::media_type::MediaType;
 
-/// Digest and size of what went by on a [measured](BlobStream::measured) stream.
+/// The digest and size of the bytes read from a [measured](BlobStream::measured) stream.
 #[derive(Debug)]
 pub struct Measure {
     seen: Arc<Mutex<Seen>>,
@@ -25,7 +25,7 @@ struct Seen {
 }
 
 impl BlobStream {
-    /// The same, and what it turns out to be; with `expected`, by that digest's algorithm.
+    /// Returns the stream and its measure. With `expected`, that digest's algorithm is used.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if that algorithm cannot be computed.
@@ -43,16 +43,16 @@ impl BlobStream {
 }
 
 impl Measure {
-    /// How many bytes went by so far.
+    /// Returns the number of bytes read so far.
     #[must_use]
     pub fn size(&self) -> u64 {
         lock(&self.seen).size
     }
 
-    /// What went by so far, as a blob.
+    /// Returns the descriptor of the bytes read so far.
     ///
     /// # Errors
-    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if it is not what was expected.
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest is not the expected one.
     pub fn finish(&self) -> Result<Descriptor> {
         let (digester, size) = {
             let seen = lock(&self.seen);

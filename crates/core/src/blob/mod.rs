@@ -1,7 +1,7 @@
-//! Blobs as streams: verified on the way out, openable again on the way in.
+//! Blobs as streams: verified when read, reopenable when written.
 //!
 //! Owns [`BlobReader`], through which every blob leaves a store, and [`BlobBody`], with which every
-//! blob enters one. Both are bounded: no blob is ever held whole.
+//! blob enters one. Memory use is bounded: no blob is ever held as a whole.
 
 mod body;
 mod measure;
@@ -25,31 +25,31 @@ use crate::offload::offload;
 pub use self::body::BlobBody;
 pub use self::measure::Measure;
 
-/// Pieces of a blob, in order, not verified.
+/// The chunks of a blob, in order, not verified.
 pub struct BlobStream(BoxStream<'static, Result<Bytes>>);
 
 impl BlobStream {
-    /// Wraps a stream of pieces.
+    /// Wraps a stream of chunks.
     pub fn new(stream: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
         Self(stream.boxed())
     }
 
-    /// The bytes of an open file from `offset` to its end, read off the async threads in pieces of 128 KiB.
+    /// Reads an open file from `offset` to its end, off the async threads, in chunks of 128 KiB.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) at `path` if it cannot be positioned, and as the stream's last item if
-    /// it cannot be read.
+    /// [`Io`](ErrorKind::Io) at `path` if the file cannot be positioned, and as the stream's last
+    /// item if it cannot be read.
     pub fn of_open_file(mut file: File, path: PathBuf, offset: u64) -> Result<Self> {
         file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(&path, e))?;
         Ok(Self::in_pieces(file, FILE_PIECE, move |e| Error::io(&path, e)))
     }
 
-    /// What a blocking reader yields, read off the async threads in pieces of [`PIECE`] bytes; errors
-    /// call it `name`.
+    /// Reads a blocking reader off the async threads in chunks of [`PIECE`] bytes. Errors call the
+    /// reader `name`.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io), or the longshore error that the reader's own was made of, as the
-    /// stream's last item.
+    /// As the stream's last item: [`Io`](ErrorKind::Io), or the longshore error that the reader's
+    /// own error wraps.
     pub fn of_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
         Self::in_pieces(reader, PIECE, move |e| of_reader(name, e))
     }
@@ -69,7 +69,7 @@ impl BlobStream {
         }))
     }
 
-    /// The first `size` bytes; the rest is not read.
+    /// Returns the first `size` bytes; the rest is not read.
     #[must_use]
     pub fn at_most(self, size: u64) -> Self {
         Self::new(stream::try_unfold((self, size), |(mut stream, left)| async move {
@@ -85,13 +85,13 @@ impl BlobStream {
         }))
     }
 
-    /// The same, telling `listener` how far it is after each piece.
+    /// Reports progress to `listener` after each chunk.
     #[must_use]
     pub fn on_progress(self, listener: impl FnMut(Progress) + Send + 'static) -> Self {
         self.counted(0, None, listener)
     }
 
-    /// The same for what starts at `done` and has `size` bytes from there and before.
+    /// Reports progress for a stream that starts at `done` of `size` bytes in all.
     fn counted(
         self,
         mut done: u64,
@@ -105,10 +105,10 @@ impl BlobStream {
         }))
     }
 
-    /// At most `limit` bytes, in memory.
+    /// Reads at most `limit` bytes into memory.
     ///
     /// # Errors
-    /// The stream's error; [`TooLarge`](ErrorKind::TooLarge) beyond the limit.
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; the errors of the stream.
     pub async fn bytes(mut self, limit: usize) -> Result<Bytes> {
         let mut all = Vec::new();
         while let Some(piece) = self.0.try_next().await? {
@@ -144,15 +144,15 @@ impl fmt::Debug for BlobStream {
 
 /// A blob being read, verified as it streams.
 ///
-/// Yields exactly `descriptor.size` bytes, in order. The last piece is withheld until size and
-/// digest are right, so whoever has all of it has the right thing.
+/// Yields exactly `descriptor.size` bytes, in order. The last chunk is withheld until size and
+/// digest have been checked, so a reader that completes has been verified.
 ///
 /// # Errors
 /// As the stream's last item: [`SizeMismatch`](ErrorKind::SizeMismatch),
-/// [`DigestMismatch`](ErrorKind::DigestMismatch), or whatever broke the stream beneath.
+/// [`DigestMismatch`](ErrorKind::DigestMismatch), or the error of the underlying stream.
 ///
 /// # Cancellation
-/// Dropping it closes what it reads from.
+/// Dropping the reader closes what it reads from.
 pub struct BlobReader {
     descriptor: Descriptor,
     inner: BlobStream,
@@ -171,13 +171,13 @@ impl BlobReader {
         Ok(Self { descriptor, inner: stream, verifier: Some(verifier), held: None, side: None })
     }
 
-    /// What is being read.
+    /// Returns the descriptor of the blob being read.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// The same, telling `listener` how far it is after each piece that comes.
+    /// Reports progress to `listener` after each chunk that arrives.
     #[must_use]
     pub fn on_progress(mut self, listener: impl FnMut(Progress) + Send + 'static) -> Self {
         let inner = std::mem::replace(&mut self.inner, BlobStream::new(stream::empty()));
@@ -185,10 +185,10 @@ impl BlobReader {
         self
     }
 
-    /// The whole blob in memory, if it has at most `limit` bytes.
+    /// Reads the whole blob into memory, if it has at most `limit` bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) before anything is read, or the reader's error.
+    /// [`TooLarge`](ErrorKind::TooLarge) before anything is read; the errors of the reader.
     pub async fn bytes(self, limit: usize) -> Result<Bytes> {
         if self.descriptor.size > limit as u64 {
             return Err(Error::new(ErrorKind::TooLarge)
@@ -198,7 +198,7 @@ impl BlobReader {
         BlobStream::new(self).bytes(limit).await
     }
 
-    /// Checks the next piece, and lets out the one before it.
+    /// Checks the next chunk and releases the one before it.
     fn advance(&mut self, piece: Bytes) -> Result<Option<Bytes>> {
         if let Some(verifier) = &mut self.verifier {
             verifier.update(&piece)?;
@@ -206,7 +206,7 @@ impl BlobReader {
         Ok(self.held.replace(piece).filter(|piece| !piece.is_empty()))
     }
 
-    /// Ends the stream, for good: with the verdict, or with the error that broke it.
+    /// Ends the stream for good: with the result of the check, or with the error that broke it.
     fn end(&mut self) -> Option<Result<Bytes>> {
         match self.verifier.take()?.finish() {
             Ok(()) => self.held.take().filter(|piece| !piece.is_empty()).map(Ok),
@@ -250,19 +250,19 @@ impl fmt::Debug for BlobReader {
     }
 }
 
-/// How far a blob is that is being read or sent, after one more piece of it.
+/// The progress of a blob that is read or sent, after one more chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
-    /// The size in bytes of the piece that just went by.
+    /// The size in bytes of the latest chunk.
     pub piece: u64,
-    /// The bytes so far, with this piece.
+    /// The bytes so far, including this chunk.
     pub done: u64,
-    /// The bytes in all, where that is known.
+    /// The total size in bytes, if it is known.
     pub size: Option<u64>,
 }
 
-/// The error of a reader, whose own may be one of ours.
+/// Converts the error of a reader, which may wrap a longshore error.
 fn of_reader(name: &'static str, error: std::io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
@@ -270,9 +270,11 @@ fn of_reader(name: &'static str, error: std::io::Error) -> Error {
     }
 }
 
-/// 256 KiB: large enough that a piece costs nothing, small enough that many transfers fit in memory.
+/// 256 KiB: large enough that the cost of a chunk is negligible, small enough that many transfers
+/// fit in memory.
 pub const PIECE: usize = 256 << 10;
-/// 128 KiB: a server holds one for each client. At 64 KiB a blob costs twice the CPU, at 256 KiB as much.
+/// 128 KiB: a server holds one chunk for each client. At 64 KiB a blob costs twice the CPU time, at
+/// 256 KiB no less.
 const FILE_PIECE: usize = 128 << 10;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Files on their way to a name.
+//! Temporary files that are renamed once they are complete.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,17 +9,17 @@ use tempfile::NamedTempFile;
 use super::{ASIDE_PREFIX, parent, sync_folder};
 use crate::error::{Error, Result};
 
-/// A new file of a random name, mode 0600, which is gone when this is dropped: the way for content to
-/// get a name only when all of it is there.
+/// A new file with a random name and mode 0600, removed when this is dropped. Content gets its
+/// final name only when it is complete.
 #[derive(Debug)]
 pub struct Aside {
     file: NamedTempFile,
-    /// Whether its mode stays.
+    /// True if the file keeps its mode.
     private: bool,
 }
 
 impl Aside {
-    /// Makes one in the folder where the name is to be, or on its file system.
+    /// Creates the file in the folder of its final name, or on the same file system.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the folder.
@@ -29,18 +29,18 @@ impl Aside {
         Ok(Self { file, private: false })
     }
 
-    /// The same for a file that holds secrets: nobody but its owner reads it under its name either.
+    /// Keeps mode 0600 under the final name, for a file that holds secrets.
     #[must_use]
     pub fn private(self) -> Self {
         Self { private: true, ..self }
     }
 
-    /// The open file once more, to be written from its start.
+    /// Opens the file again, to be written from its start.
     pub(super) fn reopen(&self) -> Result<File> {
         self.file.reopen().map_err(|e| Error::io(self.file.path(), e))
     }
 
-    /// Syncs it and gives it its name, which lasts once its folder is synced.
+    /// Syncs the file and gives it its name. The name is durable once its folder is synced.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -49,8 +49,8 @@ impl Aside {
         self.file.persist(path).map(drop).map_err(|e| Error::io(path, e.error))
     }
 
-    /// Syncs it, gives it its name in place of what has it, and syncs the folder, so that the name
-    /// lasts.
+    /// Syncs the file, renames it over whatever has that name, and syncs the folder, so that the
+    /// name is durable.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -59,7 +59,7 @@ impl Aside {
         sync_folder(parent(path)?)
     }
 
-    /// As [`publish`](Self::publish), but what has the name already stays, the same file.
+    /// Publishes like [`publish`](Self::publish), but keeps a file that already has the name.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -91,7 +91,8 @@ impl Write for Aside {
     }
 }
 
-/// Temporary files are private; what has its final name is for everyone who may enter the folder.
+/// Temporary files are private; a file under its final name is readable by everyone who may enter
+/// the folder.
 #[cfg(unix)]
 fn make_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

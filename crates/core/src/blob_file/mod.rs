@@ -1,7 +1,7 @@
-//! How content becomes a file: written aside, verified, synced, and only then given its name.
+//! Writing content to files: to a temporary file, verified, synced, and only then renamed.
 //!
 //! Owns the one way that files appear in a layout or a registry's folder. A name that exists holds
-//! whole content, after `kill -9` and power loss too. Blocking work runs off the async threads.
+//! complete content, even after `kill -9` and power loss. Blocking work runs off the async threads.
 
 mod aside;
 mod spooled;
@@ -23,16 +23,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 use crate::offload::offload;
 
-/// Writes a blob to `path`, which shows only when all of it is there, verified and on the disk.
+/// Writes a blob to `path`, which appears only when the blob is complete, verified and synced.
 ///
-/// The name itself lasts once its folder is synced ([`sync_folder`]): whoever writes many blobs
-/// before something names them does that once.
+/// The name itself is durable once its folder is synced ([`sync_folder`]). A caller that writes
+/// many blobs before it writes what refers to them syncs once.
 ///
-/// What is at `path` already is replaced. Until then the bytes are in a file of a random name, mode
-/// 0600, in the same folder.
+/// An existing file at `path` is replaced. Until then the bytes are in the same folder, in a file
+/// with a random name and mode 0600.
 ///
 /// # Errors
-/// The reader's error, or [`Io`](ErrorKind::Io) with the path; nothing is left behind.
+/// [`Io`](ErrorKind::Io) with the path, or the errors of the reader; nothing is left behind.
 ///
 /// # Cancellation
 /// Dropping the future removes what was written.
@@ -53,7 +53,7 @@ pub async fn write(
     offload(move || aside.name(&path)).await
 }
 
-/// Writes a small file: all of it or nothing, replacing what was there.
+/// Writes a small file atomically, replacing an existing one.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -62,7 +62,7 @@ pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
     offload(move || replace_now(&path, &content)).await
 }
 
-/// [`replace`] for callers that are off the async threads already.
+/// Does what [`replace`] does, for callers that are already off the async threads.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -72,7 +72,7 @@ pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
     aside.publish(path)
 }
 
-/// Writes a small file where there is none; one that is there stays as it is, the same file.
+/// Writes a small file if none exists; an existing file is left untouched.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -82,7 +82,7 @@ pub fn create_now(path: &Path, content: &[u8]) -> Result<()> {
     aside.publish_new(path)
 }
 
-/// Makes the entries of a folder last.
+/// Makes the entries of a folder durable.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -94,7 +94,7 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder and those above it, each of which lasts.
+/// Creates a folder and its parents, durably.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -113,11 +113,11 @@ pub fn create_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))
 }
 
-/// Opens a regular file for reading: no link is followed at its name, and a pipe is not waited for.
+/// Opens a regular file for reading, without following a link at its name or waiting for a pipe.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Invalid`](ErrorKind::Invalid) if it is
-/// something else than a regular file; [`Io`](ErrorKind::Io) if it cannot be read.
+/// [`NotFound`](ErrorKind::NotFound) if it does not exist; [`Invalid`](ErrorKind::Invalid) if it is
+/// not a regular file; [`Io`](ErrorKind::Io) if it cannot be read.
 pub fn open(path: &Path) -> Result<File> {
     let refused = || {
         Error::new(ErrorKind::Invalid)
@@ -131,7 +131,7 @@ pub fn open(path: &Path) -> Result<File> {
     let file = no_follow(OpenOptions::new().read(true))
         .open(path)
         .map_err(|e| not_found_or_io(path, e))?;
-    // The name may have changed hands between the look and the opening.
+    // The name may have been replaced between the check and the opening.
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(file),
         Ok(_) => Err(refused()),
@@ -139,15 +139,15 @@ pub fn open(path: &Path) -> Result<File> {
     }
 }
 
-/// Reads a small file whole.
+/// Reads a whole small file.
 ///
 /// # Errors
-/// As [`open`]; [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes.
+/// Same as [`open`]; [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes.
 pub fn read(path: &Path, limit: usize) -> Result<Bytes> {
     read_open(path, &open(path)?, limit)
 }
 
-/// Reads a small file that is open to its end.
+/// Reads a small open file to its end.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io); [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes.
@@ -165,17 +165,17 @@ pub fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
 /// Opens the bytes of a file from `offset` to its end as a stream.
 ///
 /// # Errors
-/// As [`open`], and what breaks later as the stream's last item.
+/// Same as [`open`]; later errors come as the stream's last item.
 pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
     let path = path.to_owned();
     let (file, path) = offload(move || open(&path).map(|file| (file, path))).await?;
     BlobStream::of_open_file(file, path, offset)
 }
 
-/// Whether a file holds exactly what the descriptor says. Reads all of it.
+/// Returns true if a file holds exactly the content of the descriptor. Reads all of it.
 ///
 /// # Errors
-/// [`Io`](ErrorKind::Io) if it cannot be read. A missing or different file is no error.
+/// [`Io`](ErrorKind::Io) if it cannot be read. A missing or different file is not an error.
 pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     let path = path.to_owned();
     let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
@@ -187,13 +187,13 @@ pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     .await
 }
 
-/// Digest and size of a user's own file, where links are theirs to make. Reads all of it.
+/// Computes digest and size of a user's own file; symbolic links are followed. Reads all of it.
 ///
-/// With `expected`, by that digest's algorithm, and it must be that one; else by sha256.
+/// With `expected`, uses that digest's algorithm and checks the result; otherwise sha256.
 ///
 /// # Errors
-/// [`Io`](ErrorKind::Io) if it cannot be read;
-/// [`DigestMismatch`](ErrorKind::DigestMismatch) if it is not what was expected.
+/// [`Io`](ErrorKind::Io) if the file cannot be read; [`DigestMismatch`](ErrorKind::DigestMismatch)
+/// if the digest is not the expected one.
 pub async fn describe(
     path: &Path,
     media_type: MediaType,
@@ -228,8 +228,8 @@ fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<boo
     }
 }
 
-/// What time it is by the clock that the files of a folder are dated with: its server's, where it is
-/// remote.
+/// Returns the current time by the clock that dates the files of a folder: the server's clock, if
+/// the folder is remote.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) if the folder cannot be written.
@@ -238,27 +238,27 @@ pub fn time_at(folder: &Path) -> Result<std::time::SystemTime> {
     made_now.map_err(|e| Error::io(folder, e))
 }
 
-/// The number of a file in its file system; 0 where the system has none.
+/// Returns the inode number of a file; 0 where the system has none.
 #[cfg(unix)]
 #[must_use]
 pub fn inode(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
-/// The number of a file in its file system; 0 where the system has none.
+/// Returns the inode number of a file; 0 where the system has none.
 #[cfg(not(unix))]
 #[must_use]
 pub fn inode(_: &Metadata) -> u64 {
     0
 }
 
-/// Whether a file name is that of content on its way, left behind if its writer is gone.
+/// Returns true if a file name is that of a temporary file, left behind if its writer was killed.
 #[must_use]
 pub fn is_aside(file_name: &str) -> bool {
     file_name.starts_with(ASIDE_PREFIX)
 }
 
-/// The folder that a file lies in: the current one for a bare file name.
+/// Returns the folder of a file: the current one for a bare file name.
 fn parent(path: &Path) -> Result<&Path> {
     match path.parent() {
         Some(above) if above.as_os_str().is_empty() => Ok(Path::new(".")),
@@ -287,7 +287,7 @@ fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// How the names of files and folders begin that hold content on its way.
+/// The prefix of the names of temporary files and folders.
 pub const ASIDE_PREFIX: &str = ".partial-";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Streams that have to be known before they can be written.
+//! Streams whose digest and size must be known before they can be written.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::offload::offload;
 
-/// A stream's bytes in a temporary file, which goes when this is dropped.
+/// A stream's bytes in a temporary file, removed when this is dropped.
 #[derive(Debug)]
 pub struct Spooled {
     file: NamedTempFile,
@@ -20,11 +20,11 @@ pub struct Spooled {
 }
 
 impl Spooled {
-    /// Reads a stream to its end; with a digest, the bytes must have it.
+    /// Reads a stream to its end. With a digest, the bytes must have it.
     ///
     /// # Errors
-    /// The stream's; [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if it is another blob;
-    /// [`Io`](crate::ErrorKind::Io) if there is no room for it.
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest differs;
+    /// [`Io`](crate::ErrorKind::Io) if the file cannot be written; the errors of the stream.
     pub async fn write(stream: BlobStream, digest: Option<&Digest>) -> Result<Self> {
         let (mut stream, measure) = stream.measured(digest)?;
         let at = |e| Error::io(&std::env::temp_dir(), e);
@@ -42,13 +42,13 @@ impl Spooled {
         Ok(Self { file, descriptor: measure.finish()? })
     }
 
-    /// Digest and size of the bytes.
+    /// Returns digest and size of the bytes.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Where the bytes are.
+    /// Returns the path of the temporary file.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()

@@ -1,4 +1,4 @@
-//! `oci-layout` and `index.json`: the two documents of a layout, and how they change.
+//! `oci-layout` and `index.json`: reading and updating the two documents of a layout.
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
@@ -15,7 +15,7 @@ use crate::manifest::Index;
 /// Reads `index.json`.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) that names the file, if it is damaged.
+/// [`Invalid`](ErrorKind::Invalid) with the name of the file, if it is damaged.
 pub(super) fn read(root: &Path) -> Result<Index> {
     parse(root, &open(root)?)
 }
@@ -25,15 +25,15 @@ pub(super) fn open(root: &Path) -> Result<File> {
     blob_file::open(&root.join(INDEX))
 }
 
-/// What the system says of `index.json`, if it says anything.
+/// Returns the file system's metadata of `index.json`, if there is any.
 pub(super) fn metadata(root: &Path) -> Option<Metadata> {
     std::fs::symlink_metadata(root.join(INDEX)).ok()
 }
 
-/// Reads an `index.json` that is open.
+/// Reads an open `index.json`.
 ///
 /// # Errors
-/// As [`read`].
+/// Same as [`read`].
 pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
     let path = root.join(INDEX);
     let bytes = blob_file::read_open(&path, file, INDEX_LIMIT)?;
@@ -45,7 +45,8 @@ pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
     })
 }
 
-/// Changes `index.json`: lock, read, change, write aside, rename. Unchanged, it is not written.
+/// Changes `index.json`: lock, read, change, write a temporary file, rename. An unchanged index is
+/// not written.
 pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>) -> Result<()> {
     let _lock = lock(&root.join(MARKER))?;
     let before = read(root)?;
@@ -65,7 +66,7 @@ pub(super) fn create(root: &Path) -> Result<()> {
         refuse_foreign(root)?;
         let content =
             serde_json::to_vec(&Marker { version: "1.0.0".into() }).map_err(unwritable)?;
-        // Never replaced: it is what writers lock.
+        // Never replaced: writers lock this file.
         blob_file::create_now(&marker, &content)?;
     }
     check_marker(root)?;
@@ -78,7 +79,7 @@ pub(super) fn create(root: &Path) -> Result<()> {
     write(root, &Index::new(Vec::new()))
 }
 
-/// Checks that a folder is a layout or can become one: that it is not there, or empty.
+/// Checks that a folder is a layout or can become one because it is missing or empty.
 pub(super) fn can_create(root: &Path) -> Result<()> {
     if root.join(MARKER).exists() {
         return check_marker(root);
@@ -90,7 +91,7 @@ pub(super) fn can_create(root: &Path) -> Result<()> {
     }
 }
 
-/// Checks that the folder is a layout, of a version that is understood.
+/// Checks that the folder is a layout of a supported version.
 pub(super) fn check_marker(root: &Path) -> Result<()> {
     if !root.is_dir() {
         return Err(Error::new(ErrorKind::NotFound).at(format!("oci:{}", root.display())));
@@ -113,8 +114,8 @@ pub(super) fn check_marker(root: &Path) -> Result<()> {
         .detail(format!("unsupported layout version {}, expected 1", marker.version)))
 }
 
-/// Refuses a folder of someone else's files, such as a site's `index.json`. A writer that is making a
-/// layout right now makes the marker before anything else but files aside.
+/// Refuses a folder that holds other files, such as a site's `index.json`. A writer that is
+/// creating a layout at the same time creates the marker before everything but temporary files.
 fn refuse_foreign(root: &Path) -> Result<()> {
     for entry in std::fs::read_dir(root).map_err(|e| Error::io(root, e))? {
         let name = entry.map_err(|e| Error::io(root, e))?.file_name();
@@ -134,7 +135,7 @@ fn write(root: &Path, index: &Index) -> Result<()> {
     blob_file::replace_now(&root.join(INDEX), &content)
 }
 
-/// Removes what writers that were killed left behind, a day after. Failing to is no failure.
+/// Removes the temporary files of killed writers after a day. Errors are ignored.
 fn remove_leftovers(root: &Path) {
     let leftovers = leftovers(root);
     let Ok(now) = blob_file::time_at(root) else { return };
@@ -162,7 +163,9 @@ fn unwritable(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail("a layout's document").with_source(e)
 }
 
-/// `oci-layout`. Source: image-spec v1.1.1, "oci-layout file".
+/// The file `oci-layout`.
+///
+/// Source: image-spec v1.1.1, "oci-layout file".
 #[derive(Serialize, Deserialize)]
 struct Marker {
     #[serde(rename = "imageLayoutVersion")]

@@ -1,5 +1,5 @@
-//! The names in `index.json`, and how entries are listed under them. Pure: every store that keeps a
-//! layout, in a folder or in a tar file, uses it.
+//! The names in `index.json`, and the rules for listing entries under them. Pure: used by every
+//! store that keeps a layout, in a folder or in a tar file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::reference::{Reference, Tag, TagOrDigest};
 
-/// What is listed of a manifest.
+/// The data of a manifest that goes into an index.
 #[derive(Clone, Debug)]
 pub struct Entry {
     descriptor: Descriptor,
@@ -21,10 +21,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of a manifest, with the artifact type of one that refers to another.
+    /// Creates the entry of a manifest, with the artifact type if it refers to another.
     ///
     /// # Errors
-    /// As [`graph::Successors::of`] and [`graph::referrer`].
+    /// Same as [`graph::Successors::of`] and [`graph::referrer`].
     pub fn of(manifest: &RawManifest) -> Result<Self> {
         let children = graph::Successors::of(manifest)?.manifests;
         let mut descriptor = manifest.descriptor().clone();
@@ -35,16 +35,16 @@ impl Entry {
     }
 }
 
-/// What the manifests of an index refer to, by their subjects.
+/// The referrers among the manifests of an index, by their subjects.
 #[derive(Debug, Default)]
 pub struct Referrers(HashMap<Digest, Vec<Descriptor>>);
 
 impl Referrers {
-    /// Reads each manifest that is listed, and finds out what it refers to. Documents of other kinds
-    /// may be listed beside, which refer to nothing.
+    /// Reads each listed manifest and records its subject. An index may also list documents of
+    /// other kinds, which have no subject.
     ///
     /// # Errors
-    /// What `read` fails with; [`Invalid`](ErrorKind::Invalid) for a manifest that cannot be read.
+    /// [`Invalid`](ErrorKind::Invalid) for a manifest that cannot be read; the errors of `read`.
     pub fn read(
         entries: &[Descriptor],
         read: impl Fn(&Descriptor) -> Result<RawManifest>,
@@ -61,7 +61,7 @@ impl Referrers {
         Ok(found)
     }
 
-    /// Those that refer to a manifest, all or those of one type.
+    /// Returns the referrers of a manifest, all or those of one type.
     #[must_use]
     pub fn of(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Vec<Descriptor> {
         let all = self.0.get(subject).into_iter().flatten();
@@ -69,38 +69,39 @@ impl Referrers {
     }
 }
 
-/// The name of an entry.
+/// Returns the name of an entry.
 #[must_use]
 pub fn name_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(Annotations::REF_NAME)
 }
 
-/// The tag of an entry: what [`tag_in`] says of its name.
+/// Returns the tag of an entry, derived from its name by [`tag_in`].
 #[must_use]
 pub fn tag_of(entry: &Descriptor) -> Option<Tag> {
     tag_in(name_of(entry)?)
 }
 
-/// The tag that a name gives a manifest elsewhere: the name itself, or the tag of the reference that it
-/// is (skopeo, podman and BuildKit write those), which is `latest` if the reference has no other.
+/// Returns the tag that a name stands for: the name itself, or the tag of the reference that it is
+/// (skopeo, podman and BuildKit write references), which is `latest` if the reference has no tag.
 #[must_use]
 pub fn tag_in(name: &str) -> Option<Tag> {
     let of_reference = || Reference::familiar(name).ok()?.or_latest().tag().cloned();
     Tag::parse(name).ok().or_else(of_reference)
 }
 
-/// The entries that have names, each name once: of several with the same name, the last one counts.
+/// Returns the entries that have names, each name once: of several with the same name, the last one
+/// counts.
 #[must_use]
 pub fn names(entries: &[Descriptor]) -> BTreeMap<&str, &Descriptor> {
     entries.iter().filter_map(|entry| Some((name_of(entry)?, entry))).collect()
 }
 
-/// The only manifest there is: the one that is named if just one name is there (by its tag, if it has
-/// one), else the only one; `None` if there are several without names.
+/// Returns the only manifest: the named one if exactly one name exists (by its tag, if the name has
+/// one), else the only one. Returns `None` if there are several without names.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the names
-/// to choose from if there are several.
+/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
+/// names to choose from if there are several.
 pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
     let named: Vec<&Descriptor> = names(entries).into_values().collect();
     let is_manifest = |entry: &&Descriptor| entry.media_type.is_manifest();
@@ -110,7 +111,7 @@ pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
             Ok(Some(tag_of(one).map_or_else(|| one.digest.clone().into(), TagOrDigest::from)))
         }
         ([], [one]) => Ok(Some(one.digest.clone().into())),
-        // The specification's own example lists an XML document beside.
+        // The specification's own example also lists an XML document.
         ([], [_, _, ..]) if manifests.len() == 1 => Ok(Some(manifests[0].digest.clone().into())),
         ([], []) => Err(Error::new(ErrorKind::NotFound).detail("it holds no image")),
         ([], _) => Ok(None),
@@ -118,7 +119,7 @@ pub fn only(entries: &[Descriptor]) -> Result<Option<TagOrDigest>> {
     }
 }
 
-/// The error of a store with several images where one was to be chosen.
+/// Builds the error for a store with several images where one must be chosen.
 #[must_use]
 pub fn several<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> Error {
     Error::new(ErrorKind::Conflict)
@@ -126,7 +127,7 @@ pub fn several<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> Error {
         .with_hint("Choose one by :NAME or @DIGEST after the path.")
 }
 
-/// Entries with their names and digests, for people.
+/// Formats entries with their names and digests, for people.
 fn shown<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> String {
     let shown = entries.into_iter().map(|entry| match name_of(entry) {
         Some(name) => format!("{name} ({})", entry.digest),
@@ -135,10 +136,10 @@ fn shown<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// The tags of all named entries, each of one entry alone.
+/// Returns the tags of all named entries, each tag with the name of its only entry.
 ///
 /// # Errors
-/// [`Conflict`](ErrorKind::Conflict) with the names that have a tag in common;
+/// [`Conflict`](ErrorKind::Conflict) with the names that share a tag;
 /// [`Unsupported`](ErrorKind::Unsupported) with a name that has none.
 pub fn distinct_tags(entries: &[Descriptor]) -> Result<BTreeMap<Tag, &str>> {
     let mut tags = BTreeMap::new();
@@ -163,7 +164,7 @@ fn shared<'a>(tag: &str, entries: impl IntoIterator<Item = &'a Descriptor>) -> E
         .with_hint("Write the whole name after the path, as in oci:DIR:NAME.")
 }
 
-/// The entry that is meant by a name: the one of exactly that name, the last of several; else the only
+/// Finds the entry for a name: the one with exactly that name, the last of several; else the only
 /// one whose name has it as its tag.
 ///
 /// # Errors
@@ -182,10 +183,10 @@ pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Des
     }
 }
 
-/// The entry that is meant: by a tag as [`named`] finds it, by a digest the last one.
+/// Finds the entry for a tag as [`named`] does, or the last one with a digest.
 ///
 /// # Errors
-/// As [`named`].
+/// Same as [`named`].
 pub fn listed<'a>(
     entries: &'a [Descriptor],
     selector: &TagOrDigest,
@@ -198,7 +199,7 @@ pub fn listed<'a>(
     }
 }
 
-/// The tags after `after`, in order, each once, even if several names have it.
+/// Returns the tags after `after`, in order, each once, even if several names have it.
 #[must_use]
 pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     let mut tags: Vec<Tag> = entries
@@ -213,12 +214,12 @@ pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
 
 /// Lists a manifest, under `name` if given.
 ///
-/// Whatever had exactly this name before gives it up and goes, unless it has a part in a listing of
-/// referrers. Other names stay, also those with the same tag. Children of an index need no entries of
-/// their own.
+/// An entry that had exactly this name loses it and is removed, unless it is needed to list
+/// referrers. Other names stay, even those with the same tag. Children of an index need no entries
+/// of their own.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if the name is none that the specification allows.
+/// [`Invalid`](ErrorKind::Invalid) if the specification does not allow the name.
 ///
 /// Source: image-spec v1.1.1, "Pre-Defined Annotation Keys", `org.opencontainers.image.ref.name`.
 pub fn list(entries: &mut Vec<Descriptor>, entry: Entry, name: Option<&str>) -> Result<()> {
@@ -265,10 +266,11 @@ pub fn check_name(name: &str) -> Result<()> {
         .detail("not an image name, such as v1 or team/app:v1"))
 }
 
-/// Takes a name away, found as by [`named`]; the manifest stays listed. Says whether there was one.
+/// Removes a name, found as by [`named`]; the manifest stays listed. Returns false if no entry has
+/// the name.
 ///
 /// # Errors
-/// As [`named`].
+/// Same as [`named`].
 pub fn unname(entries: &mut Vec<Descriptor>, name: &str) -> Result<bool> {
     let Some(name) = named(entries, name)?.and_then(name_of).map(str::to_owned) else {
         return Ok(false);
@@ -276,7 +278,7 @@ pub fn unname(entries: &mut Vec<Descriptor>, name: &str) -> Result<bool> {
     for d in entries.iter_mut().filter(|d| name_of(d) == Some(&name)) {
         d.annotations.0.remove(Annotations::REF_NAME);
     }
-    // Another name, or an earlier nameless entry, lists it already.
+    // Another name, or an earlier nameless entry, already lists the manifest.
     let named = entries.iter().filter(|d| name_of(d).is_some());
     let mut listed: HashSet<_> = named.map(|d| d.digest.clone()).collect();
     entries.retain(|d| name_of(d).is_some() || listed.insert(d.digest.clone()));

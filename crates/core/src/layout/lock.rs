@@ -1,4 +1,4 @@
-//! One writer at a time.
+//! The lock that admits one writer at a time.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wait;
 
-/// The lock of a folder's marker file, until it is dropped.
+/// The lock of a folder's marker file, held until dropped.
 pub(super) struct Lock(#[expect(dead_code, reason = "holding it is its use")] File);
 
-/// Waits for the lock, which other threads, processes and programs built on this honour.
+/// Waits for the lock, which other threads, processes and programs built on longshore respect.
 ///
 /// # Errors
 /// [`Timeout`](ErrorKind::Timeout) after a minute; [`Io`](ErrorKind::Io) if the file system cannot
@@ -20,7 +20,7 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
     loop {
         let file = File::open(marker).map_err(|e| Error::io(marker, e))?;
         match file.try_lock() {
-            // A lock on a file that has been replaced keeps nobody out: once more.
+            // A lock on a file that was replaced excludes no other writer: lock again.
             Ok(()) if !is_at(&file, marker)? => {}
             Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::Error(e)) => return Err(Error::io(marker, e)),
@@ -45,7 +45,7 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
     }
 }
 
-/// Whether a path still leads to this file.
+/// Returns true if a path still leads to this file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
@@ -54,13 +54,13 @@ fn is_at(file: &File, path: &Path) -> Result<bool> {
     Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
 }
 
-/// Elsewhere an open file cannot be replaced.
+/// On other systems an open file cannot be replaced.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// A minute: an update takes milliseconds, so whoever holds it longer hangs.
+/// One minute: an update takes milliseconds, so a holder that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// 2 ms: an update's own length.
+/// 2 ms: about the duration of an update.
 const PAUSE: Duration = Duration::from_millis(2);

@@ -2,7 +2,7 @@
 //!
 //! Owns the folder's format. Blobs become files through `blob_file`; tags are entries of
 //! `index.json`, changed under a lock by reading, merging and renaming, so that any number of
-//! writers lose nothing. What is read back is verified like everything else.
+//! writers lose nothing. Content is verified when it is read, as in every store.
 
 mod index_file;
 pub mod listing;
@@ -31,30 +31,30 @@ use crate::store::{Delete, Holding, Node, Pushed, Source, Target};
 
 /// An OCI image layout in a folder. Clones share the folder.
 ///
-/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags, or
-/// references with a tag; where two entries have the same name, the last one counts. A tag finds the
-/// entry of that very name, else the only name with that tag: one of several is never guessed. What is
-/// pushed to a tag replaces the entry of that very name. A manifest pushed without a tag is listed
-/// without a name, until an index that holds it is pushed.
+/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
+/// or references with a tag; if two entries have the same name, the last one counts. A tag finds
+/// the entry with exactly that name, else the only name with that tag. If several names have the
+/// tag, none is chosen. A manifest pushed to a tag replaces the entry with exactly that name. A
+/// manifest pushed without a tag is listed without a name, until an index that lists it is pushed.
 ///
 /// Source: image-spec v1.1.1, "Image Layout".
 #[derive(Clone)]
 pub struct Layout {
     root: Arc<Path>,
-    /// Whose turn it is to change `index.json` among this layout's clones: they need not poll for
-    /// the file's lock against each other.
+    /// Serialises changes of `index.json` among this layout's clones, so that they need not poll
+    /// for the file's lock against each other.
     turn: Arc<Mutex<()>>,
     reading: Arc<Reading>,
-    /// The name that every tag stands for, if there is but one.
+    /// The one name that every tag stands for, if set.
     name: Option<Arc<str>>,
 }
 
 impl Layout {
-    /// Opens a layout that exists.
+    /// Opens an existing layout.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the folder is not there;
-    /// [`Invalid`](ErrorKind::Invalid) if it is no layout, or of a version other than 1.
+    /// [`NotFound`](ErrorKind::NotFound) if the folder does not exist;
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a layout, or of a version other than 1.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         offload(move || {
@@ -64,10 +64,11 @@ impl Layout {
         .await
     }
 
-    /// Opens a layout, making the folder and the files that a layout has where they are missing.
+    /// Opens a layout, creating the folder and the files of a layout if they are missing.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Invalid`](ErrorKind::Invalid) if the folder holds something else.
+    /// Same as [`open`](Self::open); [`Invalid`](ErrorKind::Invalid) if the folder holds other
+    /// files.
     pub async fn create(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         offload(move || {
@@ -77,29 +78,30 @@ impl Layout {
         .await
     }
 
-    /// Checks that [`create`](Self::create) would find a layout or an empty place; makes nothing.
+    /// Checks that [`create`](Self::create) would find a layout or an empty place; creates nothing.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// Same as [`create`](Self::create).
     pub async fn can_create(root: impl Into<PathBuf>) -> Result<()> {
         let root = root.into();
         offload(move || index_file::can_create(&root)).await
     }
 
-    /// The same layout for one entry: whatever the tag, what is read, pushed or removed under it is the
-    /// entry of this name. So names that are no tags can be used, such as `docker.io/library/nginx:1.27`.
+    /// Returns the same layout restricted to one entry: whatever the tag, reads, pushes and
+    /// removals use the entry of this name. This allows names that are not tags, such as
+    /// `docker.io/library/nginx:1.27`.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { name: Some(name.into()), ..self.clone() }
     }
 
-    /// The folder.
+    /// Returns the path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.root
     }
 
-    /// The entries of `index.json`: every manifest that is listed, named or not.
+    /// Returns the entries of `index.json`: every listed manifest, named or not.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the file is damaged.
@@ -107,12 +109,12 @@ impl Layout {
         self.reading().await.map(|kept| kept.index.manifests.clone())
     }
 
-    /// The only manifest of the layout: the one that is named if just one is (by its tag, if the
-    /// name is one), else the only one.
+    /// Returns the only manifest of the layout: the named one if exactly one name exists (by its
+    /// tag, if the name has one), else the only one.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
-    /// tags to choose from if there are several.
+    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
+    /// the tags to choose from if there are several.
     pub async fn only_manifest(&self) -> Result<TagOrDigest> {
         let entries = self.entries().await?;
         let at = |e: Error| e.at(self.name());
@@ -132,7 +134,7 @@ impl Layout {
         offload(move || reading.now(&root)).await
     }
 
-    /// Changes `index.json` under the lock; `change` sees it as it is then.
+    /// Changes `index.json` under the lock; `change` receives its current content.
     async fn update<F>(&self, change: F) -> Result<()>
     where
         F: FnOnce(&mut Index) -> Result<()> + Send + 'static,
@@ -146,11 +148,11 @@ impl Layout {
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        // Both parts are grammar-checked: no separator and no dot-dot can be in them.
+        // Both parts match the digest grammar: they contain no separator and no `..`.
         self.root.join("blobs").join(digest.algorithm_name()).join(digest.encoded())
     }
 
-    /// The path of a blob to be written, in a folder that exists.
+    /// Returns the path of a blob to be written, in a folder that exists.
     async fn new_blob_path(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.blob_path(digest);
         if let Some(folder) = path.parent().map(Path::to_owned) {
@@ -159,7 +161,7 @@ impl Layout {
         Ok(path)
     }
 
-    /// Makes the names of all blobs last.
+    /// Makes the names of all blobs durable.
     async fn sync_blobs(&self) -> Result<()> {
         let blobs = self.root.join("blobs");
         offload(move || {
@@ -169,7 +171,7 @@ impl Layout {
         .await
     }
 
-    /// What `index.json` says of a manifest, if it lists it.
+    /// Returns the entry of a manifest in `index.json`, if it is listed.
     async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
         let kept = self.reading().await?;
         let entries = &kept.index.manifests;
@@ -189,7 +191,7 @@ impl Layout {
         })
     }
 
-    /// The name that a tag stands for.
+    /// Returns the name that a tag stands for.
     fn entry_name(&self, tag: &Tag) -> Arc<str> {
         self.name.clone().unwrap_or_else(|| tag.as_str().into())
     }
@@ -232,7 +234,7 @@ impl Source for Layout {
         let missing = || self.missing(selector);
         match (self.listed(selector).await?, selector) {
             (Some(entry), _) => self.read_manifest(entry.digest, Some(entry.media_type)).await,
-            // A child of an index is not listed, and just as much there.
+            // A child of an index is not listed, but exists.
             (None, TagOrDigest::Digest(digest)) => {
                 self.read_manifest(digest.clone(), None).await.map_err(|e| match e.kind() {
                     ErrorKind::NotFound => missing(),
@@ -308,7 +310,7 @@ impl Source for Layout {
 impl Target for Layout {
     async fn holds(&self, node: Node<'_>) -> Result<Holding> {
         let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
-        // A folder can be damaged unseen, so its content is read, not believed.
+        // Files can be damaged unnoticed, so the content is verified.
         let path = self.blob_path(&descriptor.digest);
         let held = blob_file::verify(&path, descriptor).await?;
         Ok(if held { Holding::Alone } else { Holding::Absent })
@@ -324,7 +326,8 @@ impl Target for Layout {
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let manifest = &manifest.by_bytes();
         let path = self.new_blob_path(manifest.digest()).await?;
-        // The blobs' names last before anything names the blobs; `replace` syncs its own folder.
+        // The blobs' names must be durable before anything refers to them; `replace` syncs its own
+        // folder.
         self.sync_blobs().await?;
         if self.holds(Node::Manifest(manifest.descriptor())).await? == Holding::Absent {
             blob_file::replace(&path, manifest.bytes().clone()).await?;
@@ -341,7 +344,7 @@ impl Delete for Layout {
     }
 
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
-        // Out of the index first: at no instant does a tag point at nothing.
+        // Remove the entry first, so that no tag ever points at a missing manifest.
         let gone = digest.clone();
         self.update(move |index| {
             index.manifests.retain(|d| d.digest != gone);

@@ -1,4 +1,4 @@
-//! `index.json` as it was read last: a copy asks for it once a manifest, and it may be large.
+//! A cache of `index.json`: a copy needs it once per manifest, and it may be large.
 
 use std::fs::{File, Metadata};
 use std::path::Path;
@@ -10,24 +10,24 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::manifest::{Index, RawManifest};
 
-/// The index that was read last, while the file is the same.
+/// The index that was read last, valid while the file is unchanged.
 #[derive(Default)]
 pub(super) struct Reading(Mutex<Option<Arc<Kept>>>);
 
-/// An index, and what its manifests refer to, once somebody asked.
+/// An index, and the referrers among its manifests once they were requested.
 pub(super) struct Kept {
     pub(super) index: Index,
     referrers: OnceLock<Referrers>,
     stamp: Option<Stamp>,
-    /// Held open, so that no other file gets its number.
+    /// Held open, so that no other file gets its inode number.
     _file: File,
 }
 
 impl Reading {
-    /// The index as the file says it now.
+    /// Returns the current content of the index.
     ///
     /// # Errors
-    /// As [`index_file::read`].
+    /// Same as [`index_file::read`].
     pub(super) fn now(&self, root: &Path) -> Result<Arc<Kept>> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let there = index_file::metadata(root).and_then(|metadata| Stamp::of(&metadata));
@@ -35,7 +35,7 @@ impl Reading {
             return Ok(Arc::clone(kept));
         }
         let file = index_file::open(root)?;
-        // Before it is read, so that a change meanwhile is one.
+        // Taken before the file is read, so that a change during the reading is noticed.
         let stamp = file.metadata().ok().and_then(|metadata| Stamp::of(&metadata));
         let index = index_file::parse(root, &file)?;
         let kept = Arc::new(Kept { index, referrers: OnceLock::new(), stamp, _file: file });
@@ -45,10 +45,10 @@ impl Reading {
 }
 
 impl Kept {
-    /// What refers to each manifest. The manifests are read once, by `read`.
+    /// Returns the referrers of each manifest. The manifests are read once, by `read`.
     ///
     /// # Errors
-    /// As [`Referrers::read`].
+    /// Same as [`Referrers::read`].
     pub(super) fn referrers(
         &self,
         read: impl Fn(&Descriptor) -> Result<RawManifest>,
@@ -61,7 +61,7 @@ impl Kept {
     }
 }
 
-/// Which file it is, and when it was written last.
+/// The identity of a file and its last modification.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
@@ -71,7 +71,7 @@ struct Stamp {
 
 impl Stamp {
     #[cfg(unix)]
-    // Elsewhere there is none.
+    // Other systems have no inode numbers.
     #[expect(clippy::unnecessary_wraps, reason = "not all systems number their files")]
     fn of(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
@@ -84,7 +84,7 @@ impl Stamp {
         })
     }
 
-    /// Without numbers of files, each reading is a new one.
+    /// Without inode numbers, the index is read each time.
     #[cfg(not(unix))]
     fn of(_: &Metadata) -> Option<Self> {
         None

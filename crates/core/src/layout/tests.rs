@@ -55,7 +55,7 @@ async fn a_moved_tag_replaces_and_a_removed_one_leaves_the_manifest() {
     layout.delete_tag(&tag("v1")).await.unwrap();
     assert_eq!(layout.tags(None).all().await.unwrap(), [tag("v2")]);
     assert_eq!(layout.delete_tag(&tag("v1")).await.unwrap_err().kind(), ErrorKind::NotFound);
-    // By digest both are still there.
+    // Both can still be read by digest.
     layout.manifest(&old.digest.into()).await.unwrap();
     layout.delete_tag(&tag("v2")).await.unwrap();
     layout.manifest(&new.digest.into()).await.unwrap();
@@ -157,7 +157,7 @@ async fn what_others_write_is_seen_at_once() {
         push(&layout, &format!("v{n}"), "one").await;
         assert_eq!(tags().await.len(), n);
     }
-    // In place, as some programs write it, and as long as before.
+    // Written in place, as some programs do, and with the same length.
     let path = layout.path().join("index.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"v1\"", "\"x1\"")).unwrap();
