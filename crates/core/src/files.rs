@@ -1,7 +1,7 @@
 //! Files in a manifest: listed by their titles, and written to a folder.
 //!
-//! Owns which titles are safe as paths, and what a blob without a title is called. How files get into a
-//! manifest is the business of `pack`; what is inside an archive, of the crate `longshore-image`.
+//! Owns which titles are safe as paths, and the names of blobs without a title. `pack` puts files
+//! into a manifest; the crate `longshore-image` reads the content of archives.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,9 @@ use crate::manifest::{Manifest, RawManifest};
 use crate::offload::offload;
 use crate::store::Source;
 
-/// The blobs that a manifest lists besides its config: an artifact's files, an image's layers.
+/// Lists the blobs of a manifest besides its config: an artifact's files, an image's layers.
 ///
-/// A file's name is its annotation [`TITLE`](Annotations::TITLE), which is anything that its author
-/// wrote.
+/// A file's name is its annotation [`TITLE`](Annotations::TITLE), which may be any text.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the manifest cannot be read;
@@ -34,18 +33,18 @@ pub fn files_of(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
     }
 }
 
-/// Writes the blobs that a manifest lists to a folder, each under its title, or if it has none, under
-/// its digest (`sha256-<hex>`); returns their paths.
+/// Writes the blobs that a manifest lists to a folder and returns their paths. Each blob gets its
+/// title as its name, or without a title its digest (`sha256-<hex>`).
 ///
-/// A title may lead into folders below, which are made. All titles are checked before anything is
-/// written; no file is written through a symbolic link. Each file shows only when all of it is there
-/// and verified, and takes the place of one that was there. A folder that was stored as an archive
-/// stays one: unpacking is for those who know archives, by way of [`placed`].
+/// A title may name subfolders, which are created. All titles are checked before anything is
+/// written; no file is written through a symbolic link. Each file appears only when it is complete
+/// and verified, and replaces an existing one. A folder that was stored as an archive is written as
+/// an archive: to unpack it, use [`placed`] and a reader of archives.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the manifest lists nothing; [`Invalid`](ErrorKind::Invalid)
-/// for a title that is no path below the folder, or comes twice; [`Io`](ErrorKind::Io); the source's
-/// error.
+/// for a title that is not a path below the folder, or that occurs twice; [`Io`](ErrorKind::Io);
+/// the errors of the source.
 pub async fn pull_files(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,
@@ -59,7 +58,7 @@ pub async fn pull_files(
         .await
 }
 
-/// A blob that a manifest lists, and where it goes.
+/// A blob that a manifest lists, and its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Placed {
@@ -67,27 +66,28 @@ pub struct Placed {
     pub blob: Descriptor,
     /// The path below the folder that all files go to; empty for that folder itself.
     pub path: PathBuf,
-    /// Whether it is an archive, to be unpacked at the path.
+    /// True if the blob is an archive, to be unpacked at the path.
     pub folder: bool,
 }
 
-/// What becomes of folders that were stored as archives.
+/// The treatment of folders that were stored as archives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folders {
-    /// They become folders again.
+    /// The archives are unpacked into folders.
     Unpacked,
-    /// The archives are files, each under the folder's name.
+    /// The archives are kept as files, each under the folder's name.
     Kept,
 }
 
-/// Decides where blobs go: under their titles, or those without one, under their digests.
+/// Decides where blobs go: to their titles, or without a title to their digests.
 ///
-/// Only a folder that is unpacked may have the title `.`: the folder that everything goes to. A blob
-/// without a title that is listed twice is one file.
+/// Only a folder that is unpacked may have the title `.`, which is the destination folder itself. A
+/// blob without a title that is listed twice is one file.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there are none; [`Invalid`](ErrorKind::Invalid) for a title
-/// that is no path below a folder, that two of them have, or that is a file's and a folder's.
+/// [`NotFound`](ErrorKind::NotFound) if there are no blobs; [`Invalid`](ErrorKind::Invalid) for a
+/// title that is not a path below a folder, that two blobs share, or that names both a file and a
+/// folder.
 ///
 /// Source: the annotations [`TITLE`](Annotations::TITLE) and [`UNPACK`](Annotations::UNPACK).
 pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
@@ -106,7 +106,8 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     }
     for (path, (is_folder, _)) in &paths {
         let mut above = path.ancestors().skip(1).filter_map(|above| paths.get_key_value(above));
-        // Files may go into a folder that is unpacked; its links were judged without a second folder.
+        // Files may go into an unpacked folder, but not other folders: its links were checked
+        // without them.
         if let Some((above, _)) = above.find(|(_, (unpacked, _))| !unpacked || *is_folder) {
             return Err(refused(above, "another one leads below it"));
         }
@@ -114,7 +115,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     Ok(placed)
 }
 
-/// The path of a blob, and whether that is its title.
+/// Returns the path of a blob, and true if the path is its title.
 fn place(blob: &Descriptor, folders: Folders) -> Result<(PathBuf, bool)> {
     match blob.annotations.get(Annotations::TITLE) {
         Some(".") if blob.annotations.are_of_a_folder() && folders == Folders::Unpacked => {
@@ -136,11 +137,11 @@ fn refused(title: &Path, reason: &str) -> Error {
 }
 
 impl Placed {
-    /// Writes it as a file below `folder`; returns its path.
+    /// Writes the blob as a file below `folder` and returns its path.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if a symbolic link is in the way; [`Io`](ErrorKind::Io); the
-    /// source's error. No part of it is left behind.
+    /// errors of the source. No part of the file is left behind.
     pub async fn write(&self, source: &(impl Source + ?Sized), folder: &Path) -> Result<PathBuf> {
         let (file, root) = (self.clone(), folder.to_owned());
         let target = offload(move || file.target(&root)).await?;
@@ -148,11 +149,11 @@ impl Placed {
         Ok(target)
     }
 
-    /// Where it goes below `folder`, with the folders above it made. Blocks.
+    /// Returns the destination below `folder`, and creates its parent folders. Blocks.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if one of them, or what it is unpacked to, is a symbolic link;
-    /// [`Io`](ErrorKind::Io).
+    /// [`Invalid`](ErrorKind::Invalid) if a parent folder, or the folder to unpack to, is a
+    /// symbolic link; [`Io`](ErrorKind::Io).
     pub fn target(&self, folder: &Path) -> Result<PathBuf> {
         let root = std::path::absolute(folder).map_err(|e| Error::io(folder, e))?;
         let above = self.path.parent().unwrap_or(Path::new(""));
@@ -163,9 +164,10 @@ impl Placed {
     }
 }
 
-/// A title as a path below a folder; else what is wrong with it.
+/// Converts a title to a path below a folder, or returns the reason why it is not one.
 ///
-/// Backslashes are refused everywhere, as they lead elsewhere on Windows; colons are where they do.
+/// Backslashes are refused on every system, because they separate folders on Windows. Colons are
+/// refused only on Windows.
 fn below(title: &str) -> Result<PathBuf, &'static str> {
     if title.is_empty() {
         return Err("it is empty");
@@ -196,7 +198,7 @@ fn no_link_on(root: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Files on their way at once.
+/// The number of files in flight at once.
 const PARALLEL: usize = 4;
 
 #[cfg(test)]
@@ -224,7 +226,7 @@ mod tests {
         let paths = pull_files(&store, &manifest, folder.path()).await.unwrap();
         assert_eq!(paths, [folder.path().join("a.txt"), folder.path().join("deep/er/b.txt")]);
         assert_eq!(std::fs::read_to_string(&paths[1]).unwrap(), "two");
-        // Again, over what is there.
+        // Once more, over the existing files.
         pull_files(&store, &manifest, folder.path()).await.unwrap();
     }
 

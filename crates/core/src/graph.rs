@@ -1,7 +1,7 @@
-//! What hangs below a manifest, told by position and never by guessing at media types.
+//! The children of a manifest, classified by position and not by media type.
 //!
-//! The one position that does not tell is an index's entry with a media type that is no manifest's: it
-//! may be a blob, as in BuildKit's cache. The store that has it tells, see `is_blob`.
+//! One position is ambiguous: an index entry whose media type is not a manifest's may be a blob, as
+//! in BuildKit's cache. The store that holds it decides, see `is_blob`.
 
 use futures_util::TryStreamExt as _;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{MANIFEST_LIMIT, Manifest, RawManifest};
 use crate::store::Source;
 
-/// What a manifest needs: everything that must be in a store before it.
+/// The children of a manifest: everything that a store must hold before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Successors {
@@ -19,15 +19,15 @@ pub struct Successors {
     pub blobs: Vec<Descriptor>,
     /// Layers of a Docker schema 1 manifest, which states no sizes; each digest once.
     pub unsized_blobs: Vec<Digest>,
-    /// Manifests of an index, in the order listed, each digest once. One whose media type is no
-    /// manifest's may be a blob.
+    /// Manifests of an index, in the order listed, each digest once. An entry whose media type is
+    /// not a manifest's may be a blob.
     pub manifests: Vec<Descriptor>,
 }
 
 impl Successors {
-    /// Reads what a manifest needs.
+    /// Reads the children of a manifest.
     ///
-    /// A `subject` is no successor: referrers may come before, or without, what they refer to.
+    /// A `subject` is not a child: referrers may be pushed before their subject, or without it.
     ///
     /// Source: image-spec v1.1.1, manifest and image index; distribution-spec v1.1.1, "Pushing
     /// Manifests with Subject".
@@ -71,15 +71,15 @@ impl Successors {
     }
 }
 
-/// Whether an entry of an index is a blob: its media type is no manifest's, the source has a blob of
-/// that digest, and has no manifest of it.
+/// Returns true if an entry of an index is a blob: its media type is not a manifest's, and the
+/// source has a blob of that digest but no manifest.
 ///
-/// The registry cache of BuildKit is an index of layers and a configuration, which are blobs. The blob
-/// is asked for first: `docker-registry` 2.8 answers 500 where a blob is asked for as a manifest. A
-/// layout has manifests and blobs in one place, so the content decides there.
+/// The registry cache of BuildKit is an index of layers and a configuration, which are blobs. The
+/// blob is requested first: `docker-registry` 2.8 answers 500 if a blob is requested as a manifest.
+/// A layout keeps manifests and blobs in one place, so there the content decides.
 ///
 /// # Errors
-/// The source's error.
+/// The errors of the source.
 pub(crate) async fn is_blob(source: &(impl Source + ?Sized), entry: &Descriptor) -> Result<bool> {
     if entry.media_type.is_manifest() || source.blob_size(&entry.digest).await?.is_none() {
         return Ok(false);
@@ -94,8 +94,8 @@ pub(crate) async fn is_blob(source: &(impl Source + ?Sized), entry: &Descriptor)
     }
 }
 
-/// Whether a blob's content reads as a manifest. Of anything but a JSON object, only the first piece
-/// is read.
+/// Returns true if a blob's content reads as a manifest. If it is not a JSON object, only the first
+/// chunk is read.
 async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> Result<bool> {
     if blob.size > MANIFEST_LIMIT as u64 {
         return Ok(false);
@@ -113,8 +113,8 @@ async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> R
         .is_ok_and(|manifest| manifest.parse().is_ok_and(|parsed| *parsed != Manifest::Opaque)))
 }
 
-/// How a manifest is listed among the referrers of its subject: the subject's digest, and the
-/// descriptor with artifact type and annotations. `None` if it has no subject.
+/// Returns the subject of a manifest, and the descriptor with artifact type and annotations that is
+/// listed among the subject's referrers. Returns `None` if it has no subject.
 ///
 /// Source: distribution-spec v1.1.1, "Listing Referrers".
 ///
@@ -141,7 +141,7 @@ fn keep_first<T>(items: &mut Vec<T>, digest: impl Fn(&T) -> &Digest) {
     items.retain(|item| seen.insert(digest(item).clone()));
 }
 
-/// 10,000: no real index or image comes near.
+/// 10,000: real indexes and images have far fewer.
 const ENTRY_LIMIT: usize = 10_000;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! An image: its manifest, its configuration, and what both say of its layers.
+//! An image: its manifest, its configuration, and the layers that both describe.
 //!
-//! Owns reading the two as one view, from any store. Which image of an index is meant is the business
-//! of `choice`; what is inside the layers is the crate `longshore-image`'s.
+//! Owns reading the two as one view, from any store. `choice` selects an image of an index; the
+//! crate `longshore-image` reads the content of layers.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::manifest::{CONFIG_LIMIT, History, ImageConfig, ImageManifest, Manifes
 use crate::platform::Platform;
 use crate::store::Source;
 
-/// An image for one platform, read from a store; its layers are not.
+/// An image for one platform, read from a store without its layers.
 ///
 /// ```
 /// # use longshore_core::{Image, ImageConfig, Memory, Pack, Platform, Source as _, Tag};
@@ -37,21 +37,21 @@ pub struct Image {
     config: ImageConfig,
 }
 
-/// A layer as manifest and configuration describe it.
+/// A layer as described by manifest and configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageLayer<'a> {
-    /// What travels.
+    /// The descriptor of the layer as stored, compressed or not.
     pub descriptor: &'a Descriptor,
-    /// The digest of the plain tar inside, where the configuration has one for it.
+    /// The digest of the uncompressed tar, if the configuration states one.
     pub diff_id: Option<&'a Digest>,
 }
 
-/// A step of an image's making, and the layer that it made.
+/// A step in the history of an image, and the layer that it created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step<'a> {
-    /// What was done, where the configuration says so.
+    /// The entry of the history, if the configuration has one.
     pub history: Option<&'a History>,
-    /// The layer; none if the step made none.
+    /// The layer; `None` if the step created none.
     pub layer: Option<ImageLayer<'a>>,
 }
 
@@ -59,8 +59,9 @@ impl Image {
     /// Reads an image's configuration, verified.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is no image's;
-    /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be read; the source's error.
+    /// [`Unsupported`](ErrorKind::Unsupported) if the manifest is not an image's;
+    /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be read; the errors of the
+    /// source.
     pub async fn read(source: &(impl Source + ?Sized), manifest: RawManifest) -> Result<Self> {
         let parsed = match manifest.parse()? {
             Manifest::Image(parsed) if parsed.is_container_image() => parsed.clone(),
@@ -74,43 +75,43 @@ impl Image {
         Ok(Self { manifest, parsed, config_bytes, config })
     }
 
-    /// The manifest's exact bytes.
+    /// Returns the manifest's exact bytes.
     #[must_use]
     pub fn manifest(&self) -> &RawManifest {
         &self.manifest
     }
 
-    /// The manifest, read.
+    /// Returns the parsed manifest.
     #[must_use]
     pub fn parsed(&self) -> &ImageManifest {
         &self.parsed
     }
 
-    /// The configuration, read.
+    /// Returns the parsed configuration.
     #[must_use]
     pub fn config(&self) -> &ImageConfig {
         &self.config
     }
 
-    /// The configuration's exact bytes.
+    /// Returns the configuration's exact bytes.
     #[must_use]
     pub fn config_bytes(&self) -> &Bytes {
         &self.config_bytes
     }
 
-    /// What Docker calls the image's ID: the digest of its configuration.
+    /// Returns what Docker calls the image ID: the digest of the configuration.
     #[must_use]
     pub fn id(&self) -> &Digest {
         &self.parsed.config.digest
     }
 
-    /// The machine it is for, by its configuration.
+    /// Returns the platform of the image, from its configuration.
     #[must_use]
     pub fn platform(&self) -> &Platform {
         &self.config.platform
     }
 
-    /// The layers, lowest first.
+    /// Returns the layers, lowest first.
     pub fn layers(&self) -> impl Iterator<Item = ImageLayer<'_>> {
         let diff_ids = self.config.rootfs.diff_ids.iter().map(Some);
         let diff_ids = diff_ids.chain(std::iter::repeat(None));
@@ -118,15 +119,15 @@ impl Image {
         layers.map(|(descriptor, diff_id)| ImageLayer { descriptor, diff_id })
     }
 
-    /// The bytes that its layers have as they travel, compressed or not: the configuration and the
-    /// manifest are not counted.
+    /// Returns the total size of the layers as stored, compressed or not, in bytes. Configuration
+    /// and manifest are not counted.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.parsed.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 
-    /// The bytes of its layers unpacked, where that is known without reading them: where none is
-    /// compressed.
+    /// Returns the total size of the uncompressed layers in bytes, if it is known without reading
+    /// them: if none is compressed.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.layers()
@@ -134,9 +135,9 @@ impl Image {
             .try_fold(0_u64, |sum, size| size.and_then(|size| sum.checked_add(size)))
     }
 
-    /// How it was made, oldest first: every step of the history with the layer that it made.
+    /// Returns the history, oldest first: every step with the layer that it created.
     ///
-    /// Where the history does not account for the layers, they follow it without one.
+    /// If the history does not match the layers, they follow it without an entry.
     #[must_use]
     pub fn steps(&self) -> Vec<Step<'_>> {
         let accounted = self.config.non_empty_history().count() == self.parsed.layers.len();
@@ -152,7 +153,8 @@ impl Image {
 }
 
 impl ImageLayer<'_> {
-    /// The bytes of the plain tar, where that is known without reading: where it travels plain.
+    /// Returns the size of the uncompressed tar in bytes, if it is known without reading: if the
+    /// layer is not compressed.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.descriptor.media_type.is_plain_layer().then_some(self.descriptor.size)
@@ -213,7 +215,7 @@ mod tests {
         let non_empty: Vec<_> = made.config().non_empty_history().collect();
         assert_eq!(non_empty.len(), 1);
 
-        // Two steps for one layer: nobody can say which of them made it.
+        // Two steps for one layer: it is unclear which of them created it.
         let unclear = image(r#"[{"created_by":"a"},{"created_by":"b"}]"#, &layers).await;
         let steps = unclear.steps();
         let shape: Vec<_> =

@@ -31,31 +31,31 @@ struct Content {
     blobs: BTreeMap<Digest, Bytes>,
     manifests: BTreeMap<Digest, RawManifest>,
     tags: BTreeMap<Tag, Digest>,
-    /// Subject, then referrer: ordered, so that listings are.
+    /// Keyed by subject, then referrer: ordered, so that listings are ordered.
     referrers: BTreeMap<(Digest, Digest), Descriptor>,
 }
 
 impl Memory {
-    /// An empty repository.
+    /// Creates an empty repository.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The content of a blob, shared with the store.
+    /// Returns the content of a blob, shared with the store.
     #[must_use]
     pub fn blob_bytes(&self, digest: &Digest) -> Option<Bytes> {
         self.read().blobs.get(digest).cloned()
     }
 
-    /// How many manifests there are.
+    /// Returns the number of manifests.
     #[must_use]
     pub fn manifest_count(&self) -> usize {
         self.read().manifests.len()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Content> {
-        // A writer that panicked left whole entries only: each change is one insert or remove.
+        // Each change is one insert or remove, so a writer that panicked left complete entries.
         self.content.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! Making manifests: from files, from blobs at hand, from other manifests.
+//! Making manifests: from files, from blobs, from other manifests.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::media_type::MediaType;
 use crate::reference::Tag;
 use crate::store::{Source, SourceExt as _, Target, TargetExt as _};
 
-/// A manifest in the making, and the blobs that go with it.
+/// A manifest to be built, and the blobs that go with it.
 ///
 /// ```
 /// # use longshore_core::{Memory, Pack, Tag};
@@ -41,7 +41,7 @@ pub struct Pack {
     annotations: Annotations,
     subject: Option<Descriptor>,
     blobs: Vec<(Descriptor, BlobBody)>,
-    /// What the target must hold before.
+    /// The blobs that the target must already hold.
     held: Vec<Descriptor>,
 }
 
@@ -53,7 +53,7 @@ enum Document {
 }
 
 impl Pack {
-    /// An artifact of a type, with the empty config.
+    /// Starts an artifact of a type, with the empty config.
     ///
     /// Source: image-spec v1.1.1, "Guidelines for Artifact Usage".
     pub fn artifact(artifact_type: MediaType) -> Self {
@@ -64,7 +64,7 @@ impl Pack {
         Self::of(Document::Image { artifact_type, config, layers: Vec::new() }, blobs)
     }
 
-    /// An image with this configuration; its layers are added lowest first.
+    /// Starts an image with this configuration; its layers are added lowest first.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be written as JSON.
@@ -75,7 +75,7 @@ impl Pack {
         Ok(Self::of(Document::Image { artifact_type: None, config, layers: Vec::new() }, blobs))
     }
 
-    /// An index of manifests that the target holds.
+    /// Starts an index of manifests that the target holds.
     pub fn index(manifests: Vec<Descriptor>) -> Self {
         Self::of(Document::Index { manifests }, Vec::new())
     }
@@ -85,10 +85,10 @@ impl Pack {
         Self { document, annotations, subject: None, blobs, held }
     }
 
-    /// An image, or an artifact in an image's shape, whose config `target` holds already.
+    /// Starts an image, or an artifact in an image's shape, whose config `target` already holds.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if it does not; the target's error.
+    /// [`NotFound`](ErrorKind::NotFound) if it does not; the errors of the target.
     pub async fn of_held(
         target: &(impl Source + ?Sized),
         config: &Digest,
@@ -99,7 +99,7 @@ impl Pack {
         Ok(Self::of(Document::Image { artifact_type: None, config, layers }, Vec::new()))
     }
 
-    /// Adds a layer. An index has none: there it is not listed.
+    /// Adds a layer. Has no effect on an index, which lists no layers.
     pub fn layer(mut self, descriptor: Descriptor, body: BlobBody) -> Self {
         if let Document::Image { layers, .. } = &mut self.document {
             layers.push(descriptor.clone());
@@ -108,9 +108,9 @@ impl Pack {
         self
     }
 
-    /// Adds a layer that the target holds already, so that its bytes need not be at hand.
+    /// Adds a layer that the target already holds, so that its bytes are not needed.
     ///
-    /// Its size, where only its digest is known, is [`blob_size`](crate::Source::blob_size)'s answer.
+    /// If only its digest is known, [`blob_size`](crate::Source::blob_size) returns its size.
     pub fn held(mut self, descriptor: Descriptor) -> Self {
         if let Document::Image { layers, .. } = &mut self.document {
             layers.push(descriptor.clone());
@@ -119,7 +119,7 @@ impl Pack {
         self
     }
 
-    /// The layers added so far.
+    /// Returns the layers added so far.
     #[must_use]
     pub fn layers(&self) -> &[Descriptor] {
         match &self.document {
@@ -128,7 +128,7 @@ impl Pack {
         }
     }
 
-    /// Adds a small file as a layer, under its name.
+    /// Adds a small file as a layer, titled with its name.
     pub fn file(self, name: &str, content: impl Into<Bytes>) -> Self {
         let content = content.into();
         let mut descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
@@ -136,12 +136,12 @@ impl Pack {
         self.layer(descriptor, content.into())
     }
 
-    /// Adds a file of any size as a layer, under its own name. Reads it once now, for its digest,
-    /// and once when it is pushed.
+    /// Adds a file of any size as a layer, titled with its file name. Reads it once now, for its
+    /// digest, and once when it is pushed.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if its name is not
-    /// text.
+    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if its name is
+    /// not valid UTF-8.
     pub async fn file_at(self, path: &Path, media_type: MediaType) -> Result<Self> {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
             Error::new(ErrorKind::Invalid).at(path.display()).detail("expected a file with a name")
@@ -157,18 +157,19 @@ impl Pack {
         self
     }
 
-    /// Makes the manifest refer to another, which need not be there.
+    /// Makes the manifest refer to another, which need not exist.
     pub fn subject(mut self, subject: Descriptor) -> Self {
         self.subject = Some(subject);
         self
     }
 
-    /// Writes the blobs that are not there yet, six at once, then the manifest, then the tag. Equal
+    /// Writes the blobs that the target lacks, six at once, then the manifest, then the tag. Equal
     /// input makes equal digests.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
-    /// lacks a layer that it should [hold](Self::held); the target's error. The tag is not moved then.
+    /// lacks a layer that it should [hold](Self::held); the errors of the target. The tag is not
+    /// moved then.
     pub async fn push(
         self,
         target: &(impl Target + ?Sized),
@@ -230,7 +231,7 @@ fn unwritable(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail("the document cannot be written as JSON").with_source(e)
 }
 
-/// Blobs on their way at once.
+/// The number of blobs in flight at once.
 const PARALLEL: usize = 6;
 
 #[cfg(test)]
@@ -266,7 +267,7 @@ mod tests {
         for bytes in &content {
             let blob = Descriptor::of(MediaType::OCTET_STREAM, bytes);
             store.push_blob(&blob, bytes.clone().into()).await.unwrap();
-            // As one who knows the digest alone would make it.
+            // Built as by a caller that knows only the digest.
             let size = store.blob_size(&blob.digest).await.unwrap().unwrap();
             layers.push(Descriptor::new(MediaType::OCTET_STREAM, blob.digest, size));
         }
@@ -291,7 +292,7 @@ mod tests {
         assert_eq!(still.digest(), manifest.digest(), "the tag was not moved");
     }
 
-    /// A pack of so many layers, none of which goes on before all of them are on their way.
+    /// Builds a pack of so many layers, each of which waits until all are in flight.
     fn waiting(layers: usize) -> Pack {
         let barrier = Arc::new(tokio::sync::Barrier::new(layers));
         let artifact = Pack::artifact(MediaType::OCTET_STREAM);
@@ -310,7 +311,7 @@ mod tests {
     async fn six_blobs_are_on_their_way_at_once_and_no_more() {
         let limit = std::time::Duration::from_secs(60);
         let store = Memory::new();
-        // The config is the first of those on their way, and waits for nobody.
+        // The config is the first in flight and does not wait.
         let at_once = waiting(PARALLEL).push(&store, None);
         assert!(tokio::time::timeout(limit, at_once).await.is_ok(), "they wait for each other");
         let too_many = waiting(PARALLEL + 1).push(&store, None);

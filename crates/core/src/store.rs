@@ -1,7 +1,7 @@
-//! What can hold images and artifacts: the traits that every operation is written over.
+//! The traits of everything that holds images and artifacts, which every operation is written over.
 //!
-//! One value is one repository: at a registry, in a layout, in an archive, in memory. The traits are
-//! dyn-safe; an operation takes `Arc<dyn Source>` and `Arc<dyn Target>` and knows nothing else.
+//! One value is one repository: at a registry, in a layout, in an archive, in memory. The traits
+//! are dyn-safe; an operation takes `Arc<dyn Source>` and `Arc<dyn Target>` and needs nothing else.
 
 use std::fmt;
 use std::ops::Range;
@@ -18,32 +18,34 @@ use crate::media_type::MediaType;
 use crate::page::Pages;
 use crate::reference::{Repository, Tag, TagOrDigest};
 
-/// A repository that can be read. What leaves it has been verified.
+/// A repository that can be read. All manifests and whole blobs it returns are verified.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
-    /// What to call it to a person: `ghcr.io/a/b`, `oci:dir`.
+    /// Returns the name to show to people: `ghcr.io/a/b`, `oci:dir`.
     fn name(&self) -> String;
 
-    /// Where the repository is at a registry, if that is where it is: blobs can be mounted from
+    /// Returns the repository's name at its registry, if it is at one. Blobs can be mounted from
     /// there.
     fn origin(&self) -> Option<&Repository> {
         None
     }
 
-    /// Media type, digest and size of a manifest, without its bytes if the store can.
+    /// Returns media type, digest and size of a manifest, without reading its bytes if the store
+    /// can.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist; the errors of the store.
     async fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         let manifest = self.manifest(selector).await?;
         Ok(manifest.descriptor().clone())
     }
 
-    /// A manifest. One asked for by digest has that digest.
+    /// Returns a manifest. If requested by digest, it has that digest.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) if there is none of that name;
-    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the store's copy is damaged.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist;
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the store's copy is damaged; the
+    /// errors of the store.
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest>;
 
     /// Opens a blob, verified as it streams.
@@ -51,42 +53,48 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// Only `digest` and `size` of the descriptor matter.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) at once; what is wrong with the content, as the
-    /// reader's last item.
+    /// [`NotFound`](crate::ErrorKind::NotFound) at once;
+    /// [`SizeMismatch`](crate::ErrorKind::SizeMismatch) or
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) as the reader's last item; the errors
+    /// of the store.
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader>;
 
-    /// Opens a part of a blob, in bytes from its start, the end not included. Not verified: a part
-    /// cannot be.
+    /// Opens a range of a blob, in bytes from its start, end excluded. The range is not verified:
+    /// only a whole blob can be.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) at once;
-    /// [`Invalid`](crate::ErrorKind::Invalid) if the range is not within the blob.
+    /// [`NotFound`](crate::ErrorKind::NotFound) at once; [`Invalid`](crate::ErrorKind::Invalid) if
+    /// the range is not within the blob.
     async fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream>;
 
-    /// The size in bytes of a blob, or `None` if it is not there.
+    /// Returns the size of a blob in bytes, or `None` if it does not exist.
     ///
     /// # Errors
-    /// Whatever keeps the store from telling.
+    /// The errors of the store, such as [`Io`](ErrorKind::Io) or
+    /// [`Transport`](ErrorKind::Transport).
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
 
-    /// The tags, ordered by text where the store has a say; only those after `after`, if given.
+    /// Lists the tags, ordered by text if the store controls the order; only those after `after`,
+    /// if given.
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag>;
 
-    /// The manifests whose `subject` is this digest, each with its artifact type and annotations.
+    /// Lists the manifests whose `subject` is this digest, each with its artifact type and
+    /// annotations.
     ///
-    /// Empty, not an error, if there are none, whether or not the subject is there.
+    /// If there are none, the list is empty, even if the subject does not exist.
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor>;
 }
 
-/// A repository that can be written. Nothing shows before it is complete and verified.
+/// A repository that can be written. Content appears only when it is complete and verified.
 #[async_trait]
 pub trait Target: Source {
-    /// Whether the content is there and right, so that it need not be sent.
+    /// Checks whether the store holds intact content that need not be sent.
     ///
-    /// A store that can be damaged unseen (a folder) checks the content, not just its name.
+    /// A store that can be damaged unnoticed (a folder) checks the content, not just its name.
     ///
     /// # Errors
-    /// Whatever keeps the store from telling.
+    /// The errors of the store, such as [`Io`](ErrorKind::Io) or
+    /// [`Transport`](ErrorKind::Transport).
     async fn holds(&self, node: Node<'_>) -> Result<Holding>;
 
     /// Writes a blob. It appears under its digest only when it is complete and verified.
@@ -96,19 +104,18 @@ pub trait Target: Source {
     ///
     /// # Errors
     /// [`SizeMismatch`](crate::ErrorKind::SizeMismatch) or
-    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the body is not what the descriptor
-    /// says; nothing is left behind then.
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the body does not match the
+    /// descriptor; nothing is left behind then. The errors of the store.
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed>;
 
-    /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over it, and
-    /// tells what it is called.
+    /// Writes a blob of unknown size in one pass, and returns its descriptor.
     ///
-    /// With a `digest`, the blob must have it. A store that has to know more before it writes keeps
-    /// the bytes in a temporary file first.
+    /// With a `digest`, the blob must have it. A store that must know digest or size before it
+    /// writes keeps the bytes in a temporary file first.
     ///
     /// # Errors
-    /// The stream's; [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if it is another blob;
-    /// nothing is left behind then.
+    /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest differs; the errors of
+    /// the stream. Nothing is left behind then.
     async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
         let spooled = Spooled::write(stream, digest).await?;
         self.push_blob(spooled.descriptor(), BlobBody::file(spooled.path())).await?;
@@ -117,55 +124,57 @@ pub trait Target: Source {
 
     /// Writes a manifest's exact bytes, and points `tag` at it, if given.
     ///
-    /// Everything the manifest needs must be there already.
+    /// The store must already hold everything that the manifest lists.
     ///
     /// # Errors
     /// [`Invalid`](crate::ErrorKind::Invalid) or [`NotFound`](crate::ErrorKind::NotFound) if the
-    /// store checks and misses something.
+    /// store checks this and content is missing.
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
 
     /// Publishes what was written, in a store that appears as a whole: an archive writes its file.
     ///
-    /// Every other store publishes content as it comes, and this does nothing. Call it once, after the
-    /// last write.
+    /// Every other store publishes content immediately, and this does nothing. Call it once, after
+    /// the last write.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) if someone else wrote the file meanwhile;
-    /// [`Io`](ErrorKind::Io). What was there before stays.
+    /// [`Conflict`](ErrorKind::Conflict) if another writer changed the file in the meantime;
+    /// [`Io`](ErrorKind::Io). The previous file stays then.
     async fn finish(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// A repository that things can be removed from.
+/// A repository that content can be deleted from.
 #[async_trait]
 pub trait Delete: Target {
-    /// Removes a blob.
+    /// Deletes a blob.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound), or
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where the store never removes.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the store does not delete; the errors of
+    /// the store.
     async fn delete_blob(&self, digest: &Digest) -> Result<()>;
 
-    /// Removes a manifest, and with it every tag that points at it.
+    /// Deletes a manifest, and every tag that points at it.
     ///
     /// # Errors
-    /// As [`delete_blob`](Self::delete_blob).
+    /// Same as [`delete_blob`](Self::delete_blob).
     async fn delete_manifest(&self, digest: &Digest) -> Result<()>;
 
-    /// Removes one tag. The manifest and its other tags stay.
+    /// Deletes one tag. The manifest and its other tags stay.
     ///
     /// # Errors
-    /// As [`delete_blob`](Self::delete_blob).
+    /// Same as [`delete_blob`](Self::delete_blob).
     async fn delete_tag(&self, tag: &Tag) -> Result<()>;
 }
 
-/// What every store that can be read can do, made of its methods.
+/// Operations on every readable store, built from its methods.
 pub trait SourceExt: Source {
-    /// Finds the size of a blob, and returns a descriptor to open it by.
+    /// Finds the size of a blob, and returns a descriptor to open it with.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if it is not there; as [`blob_size`](Source::blob_size).
+    /// [`NotFound`](ErrorKind::NotFound) if it does not exist; the errors of
+    /// [`blob_size`](Source::blob_size).
     fn describe_blob(&self, digest: &Digest) -> impl Future<Output = Result<Descriptor>> + Send {
         async move {
             match self.blob_size(digest).await? {
@@ -180,12 +189,12 @@ pub trait SourceExt: Source {
 
 impl<S: Source + ?Sized> SourceExt for S {}
 
-/// What every store that can be written can do, made of its methods.
+/// Operations on every writable store, built from its methods.
 pub trait TargetExt: Target {
     /// Writes a blob unless the store holds it.
     ///
     /// # Errors
-    /// Those of [`holds`](Target::holds) and [`push_blob`](Target::push_blob).
+    /// The errors of [`holds`](Target::holds) and [`push_blob`](Target::push_blob).
     fn ensure_blob(
         &self,
         descriptor: &Descriptor,
@@ -202,7 +211,7 @@ pub trait TargetExt: Target {
 
 impl<S: Target + ?Sized> TargetExt for S {}
 
-/// A piece of content within a graph: what it is follows from where its parent lists it.
+/// A node of a content graph, classified by where its parent lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node<'a> {
     /// A config, a layer, or another blob.
@@ -211,25 +220,25 @@ pub enum Node<'a> {
     Manifest(&'a Descriptor),
 }
 
-/// What a target has of a piece of content.
+/// The state of a node at a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// It is not there, or damaged.
+    /// It is missing or damaged.
     Absent,
-    /// It is there; what hangs below it may not be.
+    /// The target holds it; its children may be missing.
     Alone,
-    /// It is there, and the store vouches for all that hangs below it.
+    /// The target holds it and everything below it.
     Complete,
 }
 
-/// How a target got a blob.
+/// The way a target got a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pushed {
     /// The content was sent.
     Sent,
-    /// Its registry mounted the blob from another repository.
+    /// The registry mounted the blob from another repository.
     Mounted,
-    /// The target had the blob already.
+    /// The target already had the blob.
     Existing,
 }

@@ -1,4 +1,4 @@
-//! What is done with several tags at once.
+//! Operations on several tags at once.
 
 use futures_util::TryStreamExt as _;
 
@@ -8,14 +8,14 @@ use crate::error::{ErrorKind, Result};
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Delete, Source, Target};
 
-/// Gives a manifest that is there more tags: its very bytes are pushed under each, so its digest
-/// stays what it is. A tag that points elsewhere is moved.
+/// Adds tags to an existing manifest. Its exact bytes are pushed under each tag, so its digest does
+/// not change. A tag that points elsewhere is moved.
 ///
-/// Returns what the tags point at now.
+/// Returns the descriptor that the tags point at.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is no such manifest; the store's error, after which the
-/// tags before it are there.
+/// [`NotFound`](ErrorKind::NotFound) if the manifest does not exist; the errors of the store. After
+/// an error, the tags before it have been set.
 pub async fn put_tags(
     store: &(impl Target + ?Sized),
     selector: &TagOrDigest,
@@ -28,10 +28,11 @@ pub async fn put_tags(
     Ok(manifest.descriptor().clone())
 }
 
-/// The tags that point at a manifest, in order. No store tells, so every tag is looked at.
+/// Returns the tags that point at a manifest, in order. Stores cannot be queried for this, so every
+/// tag is resolved.
 ///
 /// # Errors
-/// Whatever keeps the store from telling.
+/// The errors of the store.
 pub async fn tags_of(store: &(impl Source + ?Sized), digest: &Digest) -> Result<Vec<Tag>> {
     let mut tags: Vec<Tag> = store
         .tags(None)
@@ -40,7 +41,7 @@ pub async fn tags_of(store: &(impl Source + ?Sized), digest: &Digest) -> Result<
             match store.resolve(&tag.clone().into()).await {
                 Ok(there) if there.digest == *digest => Ok(Some(tag)),
                 Ok(_) => Ok(None),
-                // Gone since it was listed.
+                // Deleted since it was listed.
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
                 Err(e) => Err(e),
             }
@@ -53,7 +54,7 @@ pub async fn tags_of(store: &(impl Source + ?Sized), digest: &Digest) -> Result<
     Ok(tags)
 }
 
-/// A manifest that was deleted, and the tags that went with it.
+/// A manifest that was deleted, and the tags that were deleted with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deleted {
@@ -63,14 +64,14 @@ pub struct Deleted {
     pub tags: Vec<Tag>,
 }
 
-/// Deletes the manifest that a tag or digest stands for, by its digest, and with it every tag that
-/// points at it. To remove one tag alone, use [`untag`](crate::untag).
+/// Deletes the manifest that a tag or digest names, by its digest, and every tag that points at it.
+/// To remove a single tag, use [`untag`](crate::untag).
 ///
-/// What an index lists stays.
+/// The children of an index stay.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is none;
-/// [`Unsupported`](ErrorKind::Unsupported) if the store deletes nothing.
+/// [`NotFound`](ErrorKind::NotFound) if it does not exist; [`Unsupported`](ErrorKind::Unsupported)
+/// if the store does not delete.
 pub async fn delete_with_tags(
     store: &(impl Delete + ?Sized),
     selector: &TagOrDigest,
@@ -81,7 +82,7 @@ pub async fn delete_with_tags(
     Ok(Deleted { digest, tags })
 }
 
-/// Sixteen tags are looked at at once.
+/// Sixteen tags are resolved at once.
 const LOOKS: usize = 16;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Removing one tag, also where registries cannot.
+//! Removing one tag, even where the registry cannot delete tags.
 
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
@@ -6,27 +6,27 @@ use crate::pack::Pack;
 use crate::reference::Tag;
 use crate::store::Delete;
 
-/// How a tag was removed.
+/// The way a tag was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Untagged {
-    /// The store removed the tag as such.
+    /// The store deleted the tag itself.
     Directly,
-    /// The tag was moved to a placeholder manifest, and that was deleted by its digest.
+    /// The tag was moved to a placeholder manifest, which was deleted by its digest.
     ByPlaceholder,
 }
 
 /// Removes one tag. The manifest it points at, and that manifest's other tags, stay.
 ///
-/// Asks the store to delete the tag; where it cannot, points the tag at a manifest made for this
-/// one call and deletes that by digest, which takes only this tag along. Before the tag is touched,
-/// another such manifest is pushed without a tag and deleted, so that a store that refuses deletes
-/// is found out in time. If the last step fails nevertheless, the tag is put back.
+/// Asks the store to delete the tag. If the store cannot, points the tag at a placeholder manifest
+/// made for this call and deletes that by digest, which removes only this tag. Before the tag is
+/// touched, another placeholder is pushed without a tag and deleted, to detect a store that refuses
+/// deletes. If the last step fails nevertheless, the tag is restored.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is no such tag;
+/// [`NotFound`](ErrorKind::NotFound) if the tag does not exist;
 /// [`Unsupported`](ErrorKind::Unsupported) if the store deletes nothing at all;
-/// [`Conflict`](ErrorKind::Conflict) if someone else moves the tag meanwhile.
+/// [`Conflict`](ErrorKind::Conflict) if another writer moves the tag in the meantime.
 ///
 /// Source: distribution-spec v1.1.1, "Deleting tags" (end-9), where support is optional.
 pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Untagged> {
@@ -34,7 +34,7 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
     let original = repository.manifest(&by_tag).await?;
     match repository.delete_tag(tag).await {
         Ok(()) => return Ok(Untagged::Directly),
-        // NotFound: the tag is there, so it is the end-point that is not.
+        // NotFound: the tag exists, so the endpoint is missing.
         Err(e)
             if matches!(
                 e.kind(),
@@ -65,13 +65,13 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
     Ok(Untagged::ByPlaceholder)
 }
 
-/// Pushes a manifest whose digest no other manifest has.
+/// Pushes a manifest with a unique digest.
 async fn placeholder(
     repository: &(impl Delete + ?Sized),
     tag: &Tag,
     as_tag: Option<&Tag>,
 ) -> Result<Descriptor> {
-    // It makes the placeholder unique, and keeps no secret.
+    // The nonce makes the placeholder unique; it is not a secret.
     let nonce = fastrand::u64(..);
     let artifact_type = crate::MediaType::parse(PLACEHOLDER)?;
     Pack::artifact(artifact_type)

@@ -1,4 +1,4 @@
-//! Choosing an image by platform, and listing those that there are.
+//! Choosing an image by platform, and listing the images of an index.
 
 mod nested;
 
@@ -12,15 +12,17 @@ use crate::manifest::{Manifest, RawManifest, Schema1, is_attestation};
 use crate::platform::Platform;
 use crate::store::Source;
 
-/// The image for a platform: of an index, the one that fits it best; an image itself, if its
-/// configuration says that it will do for it. What is no image is for every platform.
+/// Returns the image for a platform.
 ///
-/// The best is the one for that platform, else the one for the newest of the older processors of the
-/// same architecture: `arm/v6` where `arm/v7` is wanted and not there. Where no entry that says its
-/// platform fits, the configurations of those that do not are asked.
+/// Of an index, this is the image that fits best. An image itself is returned if its configuration
+/// fits the platform. A manifest that is not an image fits every platform.
+///
+/// The best fit is an image for exactly that platform, else one for the newest of the older
+/// processors of the same architecture: `arm/v6` where `arm/v7` is wanted and missing. If no entry
+/// that states its platform fits, the configurations of the entries that state none are read.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) with the platforms that there are; the source's error.
+/// [`NotFound`](ErrorKind::NotFound) with the available platforms; the errors of the source.
 pub async fn image_for(
     source: &(impl Source + ?Sized),
     manifest: RawManifest,
@@ -44,16 +46,17 @@ pub async fn image_for(
     }
 }
 
-/// The images that a manifest offers, each with its platform: those of an index, also where it lists
-/// further indexes; an image itself as the only one.
+/// Lists the images that a manifest offers, each with its platform: those of an index and of the
+/// indexes it lists; an image itself as the only one.
 ///
-/// Each descriptor is that of an image's manifest as it is stored. Where an index does not say which
-/// platform an image is for, its configuration is asked. Attestations and artifacts are no images, and
-/// not listed. An index that is listed several times is looked into once.
+/// Each descriptor is that of an image's manifest as it is stored. If an index does not state the
+/// platform of an image, its configuration is read. Attestations and artifacts are not images, and
+/// are not listed. An index that is listed several times is read once.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) for indexes in each other more than four deep;
-/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
+/// [`Invalid`](ErrorKind::Invalid) for indexes nested more than four deep;
+/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the errors of the
+/// source.
 pub async fn images_of(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,
@@ -74,7 +77,7 @@ pub async fn images_of(
     }
 }
 
-/// What was found so far, and the indexes that are still to be looked into.
+/// The images found so far, and the indexes still to be read.
 struct Listing<'a, S: ?Sized> {
     below: Below<'a, S>,
     images: Vec<Descriptor>,
@@ -82,7 +85,7 @@ struct Listing<'a, S: ?Sized> {
 }
 
 impl<S: Source + ?Sized> Listing<'_, S> {
-    /// Adds what a manifest is: an image, or an index for later.
+    /// Adds a manifest: as an image, or as an index to be read later.
     async fn add(&mut self, manifest: RawManifest, listed: Option<Descriptor>) -> Result<()> {
         let mut descriptor = listed.unwrap_or_else(|| manifest.descriptor().clone());
         let platform = match manifest.parse()? {
@@ -92,7 +95,7 @@ impl<S: Source + ?Sized> Listing<'_, S> {
             }
             Manifest::Image(image) if image.is_container_image() => {
                 let image = Image::read(self.below.source(), manifest).await?;
-                // What else its configuration says is nothing of the platform.
+                // The other fields of the configuration do not belong to the platform.
                 Platform { extra: Map::new(), ..image.platform().clone() }
             }
             Manifest::Schema1(schema1) => platform_of(schema1)?,
@@ -103,7 +106,7 @@ impl<S: Source + ?Sized> Listing<'_, S> {
         Ok(())
     }
 
-    /// Adds what an index lists.
+    /// Adds the entries of an index.
     async fn add_listed(&mut self, index: &RawManifest) -> Result<()> {
         let Manifest::Index(index) = index.parse()? else { return Ok(()) };
         for descriptor in &index.manifests {
@@ -123,14 +126,15 @@ impl<S: Source + ?Sized> Listing<'_, S> {
     }
 }
 
-/// The platform of a schema 1 image: its newest v1 image says the system, Linux if it does not.
+/// Returns the platform of a schema 1 image. Its newest v1 image states the system; Linux if it
+/// does not.
 fn platform_of(schema1: &Schema1) -> Result<Platform> {
     let newest = schema1.ancestors()?.into_iter().next();
     let os = newest.and_then(|ancestor| ancestor.os).unwrap_or_else(|| "linux".to_owned());
     Ok(Platform::new(&os, &schema1.architecture, None))
 }
 
-/// Indexes within each other: real ones have two at most.
+/// Maximum nesting depth. Real indexes nest at most two deep.
 const DEPTH: usize = 4;
 
 #[cfg(test)]
@@ -202,7 +206,7 @@ mod tests {
         assert_eq!(e.kind(), ErrorKind::Invalid);
     }
 
-    /// Indexes by their shape alone, which say nothing of platforms.
+    /// Indexes that are recognised by their shape alone and state no platforms.
     fn index_of(entries: &[&Descriptor]) -> RawManifest {
         let document = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
         let media_type = "application/vnd.example.list".parse().unwrap();
@@ -235,7 +239,7 @@ mod tests {
             store.push_blob(&blob, content.into()).await.unwrap();
             entries.push(blob);
         }
-        // Not there at all, and a layer by its name.
+        // A missing manifest, and a layer by its media type.
         entries.push(Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"missing"));
         let index = Pack::index(entries).push(&store, None).await.unwrap();
         assert_eq!(listed(&store, &index).await.len(), 1);

@@ -1,4 +1,4 @@
-//! Indexes in indexes.
+//! Indexes within indexes.
 
 use std::collections::HashSet;
 
@@ -11,12 +11,13 @@ use crate::manifest::{Index, MANIFEST_LIMIT, Manifest, RawManifest, is_attestati
 use crate::platform::{Fit, Platform};
 use crate::store::Source;
 
-/// The image that an index has for a platform: the one that fits best, whether listed by itself or by
-/// the indexes that it lists; of equals, one that is nearer.
+/// Returns the image of an index that fits a platform best, whether the index lists it directly or
+/// through nested indexes. Among equals, the one at the lower depth wins.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms of all of them;
-/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the source's error.
+/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the errors of the
+/// source.
 pub(crate) async fn image_in(
     source: &(impl Source + ?Sized),
     index: &Index,
@@ -44,14 +45,15 @@ pub(crate) async fn image_in(
 struct Search<'a> {
     platform: &'a Platform,
     best: Option<(Fit, Descriptor)>,
-    /// The platforms seen.
+    /// Platforms found so far.
     there: Vec<String>,
-    /// Entries that do not say which platform they are for.
+    /// Entries that do not state a platform.
     unsaid: Vec<Descriptor>,
 }
 
 impl Search<'_> {
-    /// Looks at the indexes of one level; returns those below, unless nothing there can be better.
+    /// Examines the indexes of one level. Returns the ones nested in them, unless nothing there can
+    /// be better.
     fn look_at<'i>(&mut self, level: &'i [Index]) -> Vec<&'i Descriptor> {
         for (fit, image) in level.iter().filter_map(|index| index.best_for(self.platform)) {
             self.offer(fit, image);
@@ -74,7 +76,7 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at the images of which only their configurations say what they are for.
+    /// Reads the configurations of the images whose entries state no platform.
     async fn ask_configs<S>(&mut self, below: &mut Below<'_, S>) -> Result<()>
     where
         S: Source + ?Sized,
@@ -94,8 +96,8 @@ impl Search<'_> {
     }
 }
 
-/// The manifests below an index, each read once: what a few documents list again and again must not
-/// be read for ever, nor all that a registry makes up be kept.
+/// The manifests below an index, each read once. A few documents that list each other many times
+/// must not be read endlessly, and memory must not grow with what a registry invents.
 pub(crate) struct Below<'a, S: ?Sized> {
     source: &'a S,
     seen: HashSet<Digest>,
@@ -111,11 +113,12 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
         self.source
     }
 
-    /// A manifest that was not read before. `None` for a blob, which an index may list too; what is
-    /// called a layer is no image, and not asked for.
+    /// Reads a manifest that was not read before. Returns `None` for a blob, which an index may
+    /// list too. An entry with a layer's media type is not an image and is not read.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] of them or [`SIZE`] bytes; the source's error.
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] of them or [`SIZE`] bytes; the errors of
+    /// the source.
     pub(crate) async fn manifest(&mut self, entry: &Descriptor) -> Result<Option<RawManifest>> {
         let digest = &entry.digest;
         if entry.media_type.is_layer() || !self.seen.insert(digest.clone()) {
@@ -123,7 +126,7 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
         }
         self.check(digest)?;
         if graph::is_blob(self.source, entry).await? {
-            // It may have been read to find out.
+            // The entry may have been read to find out.
             let size = usize::try_from(entry.size).ok().filter(|size| *size <= MANIFEST_LIMIT);
             self.size += size.unwrap_or_default();
             return Ok(None);
@@ -148,7 +151,7 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
 pub(crate) const COUNT: usize = 1_000;
 /// 32 MiB.
 const SIZE: usize = 4 * MANIFEST_LIMIT;
-/// 4 indexes within each other are looked into: real ones have two at most.
+/// Maximum nesting depth: 4. Real indexes nest at most two deep.
 const DEPTH: usize = 4;
 
 #[cfg(test)]

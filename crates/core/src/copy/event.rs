@@ -30,20 +30,20 @@ pub enum CopyEvent {
         /// Its size in bytes.
         size: u64,
     },
-    /// The blob may not be redistributed, and was left out.
+    /// The blob may not be redistributed and was left out.
     LeftOut {
         /// The blob.
         digest: Digest,
         /// Its size in bytes.
         size: u64,
     },
-    /// The target took the blob over from another repository of its registry.
+    /// The target's registry mounted the blob from another repository.
     Mounted {
         /// The blob.
         digest: Digest,
         /// Its size in bytes.
         size: u64,
-        /// Where from, `registry/name`.
+        /// The repository it was mounted from, `registry/name`.
         #[serde(serialize_with = "as_text")]
         from: Repository,
     },
@@ -51,7 +51,7 @@ pub enum CopyEvent {
     Progress {
         /// The blob.
         digest: Digest,
-        /// How many bytes more.
+        /// The number of bytes since the last event.
         bytes: u64,
     },
     /// A blob was sent, and the target holds it now.
@@ -61,62 +61,62 @@ pub enum CopyEvent {
         /// Its size in bytes.
         size: u64,
     },
-    /// The target holds a manifest and all that hangs below it now.
+    /// The target now holds a manifest and everything below it.
     Manifest {
         /// The manifest.
         manifest: Descriptor,
-        /// Whether the target held it before.
+        /// True if the target held it before.
         held: bool,
     },
-    /// A tag of the target points at the copy now.
+    /// A tag of the target now points at the copy.
     Tagged {
         /// The tag.
         tag: Tag,
-        /// What it points at.
+        /// The digest of the manifest it points at.
         digest: Digest,
     },
 }
 
-/// What a copy did.
+/// The result of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CopySummary {
-    /// What was copied: the root manifest.
+    /// The root manifest that was copied.
     pub root: Descriptor,
-    /// The tag that points at it now, if one was asked for.
+    /// The tag that now points at it, if one was requested.
     pub tag: Option<Tag>,
-    /// The layers that were left out, because they may not be redistributed.
+    /// The layers that were left out because they may not be redistributed.
     pub left_out: Vec<Digest>,
-    /// What this copy found and did; things shared with other copies of the same copier count once.
+    /// The counts of this copy. Content shared with other copies of the same copier counts once.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
-/// What became of one tag of several that were copied.
+/// The outcome of one of several tags that were copied.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TagOutcome {
     /// The tag, at both ends.
     pub tag: Tag,
-    /// What the copy did, or the error that ended it. A tag that failed was not moved.
+    /// The summary of the copy, or the error that ended it. A tag that failed was not moved.
     pub result: Result<CopySummary, Error>,
 }
 
-/// Counts of a copy.
+/// The counts of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Tally {
     /// Manifests that were sent.
     pub manifests_sent: u64,
-    /// Manifests that the target held.
+    /// Manifests that the target already held.
     pub manifests_held: u64,
     /// Blobs that were sent.
     pub blobs_sent: u64,
     /// Blobs that were mounted.
     pub blobs_mounted: u64,
-    /// Blobs that the target held.
+    /// Blobs that the target already held.
     pub blobs_held: u64,
-    /// Blobs that were left out, because they may not be redistributed.
+    /// Blobs that were left out because they may not be redistributed.
     pub blobs_left_out: u64,
     /// The bytes of the blobs that were sent.
     pub bytes_sent: u64,

@@ -1,8 +1,9 @@
 //! Copying a graph of content from one store to another.
 //!
-//! Children go before parents and the tag goes last, so a target never shows what is not all there.
-//! What the target holds is skipped, what its registry holds elsewhere is mounted, the rest is sent,
-//! each digest once per [`Copier`]. Which of these is decided in `plan`; `run` does it.
+//! Children go before parents and the tag goes last, so a target never exposes incomplete content.
+//! Content that the target holds is skipped, blobs that its registry holds elsewhere are mounted,
+//! and the rest is sent; each digest is handled once per [`Copier`]. `plan` decides which of these
+//! applies; `run` carries it out.
 
 mod event;
 mod once;
@@ -26,19 +27,19 @@ use crate::platform::Platform;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Source, Target};
 
-/// How to copy. Make one with [`Default`] and set fields.
+/// Options of a copy. Create with [`Default`] and set fields.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CopyOptions {
-    /// Of an index, only the image for this platform; its digest is then the image's own.
+    /// Copies only the image for this platform from an index. The copy then has the image's digest.
     pub platform: Option<Platform>,
-    /// Also everything whose `subject` is copied: signatures, attestations, SBOMs.
+    /// Also copies everything whose `subject` is copied: signatures, attestations, SBOMs.
     pub referrers: bool,
-    /// Also layers that may not be redistributed, which the source may not have.
+    /// Also copies layers that may not be redistributed. The source may lack them.
     pub nondistributable: bool,
-    /// Look at every child, also below a manifest that the target says it holds.
+    /// Checks every child, even below a manifest that the target says it holds.
     pub recheck: bool,
-    /// How many manifests and blobs are on their way at once.
+    /// The number of manifests and blobs in flight at once.
     pub parallel: NonZeroUsize,
 }
 
@@ -54,9 +55,9 @@ impl Default for CopyOptions {
     }
 }
 
-/// Copies from one repository to another, and remembers what it has dealt with.
+/// Copies from one repository to another, and remembers what it has copied.
 ///
-/// [`new`](Self::new) takes every default; [`builder`](Self::builder) sets options. Cheap to clone;
+/// [`new`](Self::new) uses the defaults; [`builder`](Self::builder) sets options. Cheap to clone;
 /// clones share what they remember.
 ///
 /// # Cancellation
@@ -91,7 +92,7 @@ pub struct CopierBuilder {
 pub(crate) type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
 
 impl CopierBuilder {
-    /// Sets how to copy.
+    /// Sets the options of the copies.
     #[must_use]
     pub fn options(mut self, options: CopyOptions) -> Self {
         self.options = options;
@@ -105,7 +106,7 @@ impl CopierBuilder {
         self
     }
 
-    /// Makes the copier.
+    /// Builds the copier.
     #[must_use]
     pub fn build(self) -> Copier {
         let Self { source, target, options, observer } = self;
@@ -114,44 +115,44 @@ impl CopierBuilder {
 }
 
 impl Copier {
-    /// Makes a copier from `source` to `target` with every option at its default.
+    /// Creates a copier from `source` to `target` with default options.
     #[must_use]
     pub fn new(source: Arc<dyn Source>, target: Arc<dyn Target>) -> Self {
         Self::builder(source, target).build()
     }
 
-    /// Starts a copier from `source` to `target`.
+    /// Starts to build a copier from `source` to `target`.
     #[must_use]
     pub fn builder(source: Arc<dyn Source>, target: Arc<dyn Target>) -> CopierBuilder {
         let options = CopyOptions::default();
         CopierBuilder { source, target, options, observer: Arc::new(|_| {}) }
     }
 
-    /// Copies what `selector` names, and points `tag` at it, if given.
+    /// Copies the manifest that `selector` names, and points `tag` at it, if given.
     ///
     /// # Errors
-    /// The first error of either store, with its [side](crate::Error::side). What was copied until
-    /// then stays, so that running it again goes on from there.
+    /// The first error of either store, with its [side](crate::Error::side). Content that was
+    /// already copied stays, so that a second run resumes from there.
     pub async fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary> {
         Arc::clone(&self.run).copy(selector.clone(), tag.cloned()).await
     }
 
-    /// Finds out what [`copy`](Self::copy) would do, and writes nothing. Reads every manifest that would
-    /// be sent, and asks the target for each blob.
+    /// Determines what [`copy`](Self::copy) would do, and writes nothing. Reads every manifest that
+    /// would be sent, and asks the target for each blob.
     ///
     /// # Errors
-    /// Those of the reading half of [`copy`](Self::copy).
+    /// The read errors of [`copy`](Self::copy).
     pub async fn plan(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopyPlan> {
         self.run.plan(selector.clone(), tag.cloned()).await
     }
 
-    /// Copies these tags, each to the same tag; several at once. A tag that fails does not keep the
-    /// others from being copied.
+    /// Copies these tags, each to the same tag, several at once. A failed tag does not stop the
+    /// others.
     ///
-    /// Returns one outcome a tag, in the order given. Where going on is pointless, the tags that are
-    /// left are not tried, and each of them has the outcome [`Canceled`](ErrorKind::Canceled): after
-    /// a registry refused the credentials, which count for the whole repository, and after three tags
-    /// in a row for which it could not be reached.
+    /// Returns one outcome per tag, in the order given. If continuing is pointless, the remaining
+    /// tags are not tried and get the outcome [`Canceled`](ErrorKind::Canceled): after a registry
+    /// refused the credentials, which apply to the whole repository, and after three tags in a row
+    /// for which it could not be reached.
     pub async fn copy_tags(&self, tags: Vec<Tag>) -> Vec<TagOutcome> {
         let parallel = self.run.options.parallel.get();
         let series = Mutex::new(Series::default());
@@ -173,8 +174,8 @@ impl Copier {
         TagOutcome { tag, result }
     }
 
-    /// Copies one blob, of which digest and size must be right: it is taken over where both ends are
-    /// at one registry that does so, left out where it is there, and sent otherwise.
+    /// Copies one blob, whose digest and size must be right. It is mounted if both ends are at one
+    /// registry that supports this, skipped if the target holds it, and sent otherwise.
     ///
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side).
@@ -196,7 +197,7 @@ impl fmt::Debug for CopierBuilder {
 }
 
 const NOT_TRIED: &str = "not tried: the tags before it failed for a reason that holds for all";
-/// Six at once: enough to fill a link with small layers, few enough that memory stays small.
+/// Six at once: enough to fill a link with small layers, few enough that memory use stays small.
 const PARALLEL: NonZeroUsize = match NonZeroUsize::new(6) {
     Some(n) => n,
     None => NonZeroUsize::MIN,

@@ -1,4 +1,4 @@
-//! Each digest once.
+//! Handling each digest once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +8,13 @@ use tokio::sync::OnceCell;
 use crate::digest::Digest;
 use crate::error::Result;
 
-/// Work that is done once per digest, however many ask for it.
+/// Work that is done once per digest, whatever the number of callers.
 #[derive(Default)]
 pub(super) struct Once(Mutex<HashMap<Digest, Arc<OnceCell<()>>>>);
 
 impl Once {
-    /// Does the work, or waits for whoever does it. After a failure the next one tries again.
+    /// Does the work, or waits for the caller that does it. After a failure the next caller tries
+    /// again.
     pub(super) async fn run<Fut>(&self, digest: &Digest, work: impl FnOnce() -> Fut) -> Result<()>
     where
         Fut: Future<Output = Result<()>>,

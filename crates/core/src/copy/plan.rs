@@ -1,24 +1,24 @@
-//! What to do with a piece of content: pure, over values.
+//! Decisions of a copy: pure functions over values.
 
 use crate::descriptor::Descriptor;
 use crate::error::ErrorKind;
 use crate::reference::Repository;
 use crate::store::Holding;
 
-/// The first thing to try with a blob.
+/// The first step to try with a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing: it is where it should be.
+    /// Nothing: the target holds it.
     Skip,
     /// Nothing: it may not be redistributed.
     LeaveOut,
     /// Push it. The push begins with a mount, which finds the blob in one request.
     Push,
-    /// Look whether the target holds it; if not, push it.
+    /// Ask whether the target holds it; if not, push it.
     LookThenPush,
 }
 
-/// Decides about a blob.
+/// Decides how to treat a blob.
 pub(super) fn blob_step(
     blob: &Descriptor,
     nondistributable: bool,
@@ -33,39 +33,39 @@ pub(super) fn blob_step(
     }
 }
 
-/// What to do below a manifest.
+/// The work to do below a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Walk {
-    /// Nothing below it needs looking at, nor does it need sending.
+    /// Nothing: neither the manifest nor its children need to be checked or sent.
     Stop,
-    /// Look for layers below it that may not be redistributed: a registry takes a manifest without
-    /// them. It need not be sent.
+    /// Look for layers below it that may not be redistributed, since a registry accepts a manifest
+    /// without them. The manifest itself need not be sent.
     Foreign,
-    /// Deal with what hangs below it, then send it.
+    /// Copy its children, then send it.
     Descend,
 }
 
-/// Decides whether to look below a manifest.
+/// Decides whether to descend below a manifest.
 pub(super) fn walk(holding: Holding, recheck: bool, nondistributable: bool) -> Walk {
     match holding {
         Holding::Complete if !recheck && nondistributable => Walk::Foreign,
         Holding::Complete if !recheck => Walk::Stop,
-        // A store that has the manifest `Alone` may list it too: sending it again settles that.
+        // A store that has the manifest `Alone` may also list it: sending it again settles that.
         Holding::Complete | Holding::Alone | Holding::Absent => Walk::Descend,
     }
 }
 
-/// How the copies of several tags went so far, and whether the next one is worth trying.
+/// The progress of copying several tags, which decides whether the next one is worth trying.
 #[derive(Debug, Default)]
 pub(super) struct Series {
-    /// Tags in a row for which a registry could not be reached.
+    /// The number of consecutive tags for which a registry could not be reached.
     unreached: usize,
-    /// Whether what failed would fail for every other tag too.
+    /// True if the failure would affect every other tag too.
     pub(super) is_over: bool,
 }
 
 impl Series {
-    /// Adds how a copy went: the kind of its error, if it had one.
+    /// Adds the outcome of a copy: the kind of its error, if it failed.
     pub(super) fn add(&mut self, failed: Option<ErrorKind>) {
         let is_unreached = matches!(
             failed,
@@ -77,7 +77,8 @@ impl Series {
     }
 }
 
-/// 3: one tag may meet a connection that breaks; each has been tried several times by then, with waits.
+/// 3: a single tag may meet a broken connection. Each has already been tried several times, with
+/// waits.
 const UNREACHED_IN_A_ROW: usize = 3;
 
 #[cfg(test)]

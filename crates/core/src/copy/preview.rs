@@ -1,4 +1,4 @@
-//! What a copy would do, found out without writing anything.
+//! Planning a copy without writing anything.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Holding, Node};
 
-/// What a copy would do; see [`Copier::plan`](super::Copier::plan).
+/// The steps that a copy would take; see [`Copier::plan`](super::Copier::plan).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CopyPlan {
@@ -22,23 +22,23 @@ pub struct CopyPlan {
     pub root: Descriptor,
     /// The tag that would point at it.
     pub tag: Option<Tag>,
-    /// The content, in an order in which it can be sent: children before their parents, and each digest
-    /// once. Without [`recheck`](super::CopyOptions::recheck), nothing below a manifest that the target
-    /// vouches for is listed.
+    /// The content, in an order in which it can be sent: children before their parents, each digest
+    /// once. Without [`recheck`](super::CopyOptions::recheck), nothing below a manifest that the
+    /// target holds as complete is listed.
     pub steps: Vec<PlannedStep>,
 }
 
-/// What would be done with a manifest or blob.
+/// The planned step for a manifest or blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PlannedStep {
     /// The manifest or blob.
     pub content: Descriptor,
-    /// What would be done with it.
+    /// The action that would be taken.
     pub action: PlannedAction,
 }
 
-/// What would be done with a manifest or blob.
+/// The action that would be taken for a manifest or blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -87,7 +87,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Plans a manifest, after what hangs below it. Boxed: its children may be indexes.
+    /// Plans a manifest, after everything below it. Boxed: its children may be indexes.
     fn manifest<'a>(
         &'a mut self,
         manifest: &'a RawManifest,

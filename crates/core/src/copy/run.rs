@@ -22,7 +22,7 @@ use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Holding, Node, Pushed, Source, Target, TargetExt as _};
 
-/// Everything that the copies of one [`Copier`](super::Copier) share.
+/// The state that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
     pub(super) source: Arc<dyn Source>,
     pub(super) target: Arc<dyn Target>,
@@ -31,11 +31,11 @@ pub(super) struct Run {
     permits: Semaphore,
     blobs: Once,
     manifests: Once,
-    /// What each manifest lists, where referrers go along: they hang on children too.
+    /// The children of each manifest, kept if referrers are copied: children have referrers too.
     listed: Mutex<HashMap<Digest, Vec<Digest>>>,
 }
 
-/// One copy: what it counts, and what it left out.
+/// One copy: its counts, and the layers it left out.
 #[derive(Default)]
 struct Copy {
     tally: Mutex<Tally>,
@@ -60,7 +60,7 @@ impl Run {
         Self { source, target, options, observer, permits, blobs, manifests, listed }
     }
 
-    /// Brings one blob over.
+    /// Copies one blob.
     pub(super) async fn only_blob(self: Arc<Self>, blob: Descriptor) -> Result<Tally> {
         let copy = Arc::new(Copy::default());
         (self.observer)(&CopyEvent::Found { blob: blob.clone() });
@@ -77,7 +77,7 @@ impl Run {
         let copy = Arc::new(Copy::default());
         let root = self.root(&selector).await?;
         if self.options.referrers {
-            // The tag goes after them: whoever follows it finds the signatures there.
+            // The tag goes last: a client that follows it finds the signatures in place.
             self.deliver(&copy, &root, None).await?;
             self.referrers(&copy, root.digest()).await?;
             if let Some(tag) = &tag {
@@ -91,7 +91,7 @@ impl Run {
         Ok(CopySummary { root: root.descriptor().clone(), tag, left_out, tally })
     }
 
-    /// The manifest to copy: what was asked for, or the image of it for the platform asked for.
+    /// Returns the manifest to copy: the requested one, or its image for the requested platform.
     pub(super) async fn root(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let manifest = self.read(selector).await?;
         let Some(platform) = &self.options.platform else {
@@ -101,7 +101,7 @@ impl Run {
         chosen.map_err(|e| e.on(Side::Source))
     }
 
-    /// Brings the root and all below it over, then the tag.
+    /// Copies the root and everything below it, then the tag.
     async fn deliver(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -121,7 +121,7 @@ impl Run {
         Ok(())
     }
 
-    /// Points a tag at a root that is there.
+    /// Points a tag at a root that the target holds.
     async fn point(&self, tag: &Tag, root: &RawManifest) -> Result<()> {
         if !self.points_at(tag, root).await? {
             self.send_manifest(root, Some(tag)).await?;
@@ -134,13 +134,14 @@ impl Run {
         (self.observer)(&CopyEvent::Tagged { tag: tag.clone(), digest: root.digest().clone() });
     }
 
-    /// Referrers hang on children too, which have to be walked over for them to be found.
+    /// Decides whether to descend below a manifest. Children have referrers too, which are found
+    /// only by descending.
     pub(super) fn walk(&self, holding: Holding) -> Walk {
         let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
         plan::walk(holding, recheck || referrers, nondistributable)
     }
 
-    /// Counts and reports a manifest that is at the target now.
+    /// Counts and reports a manifest that the target now holds.
     fn arrived(&self, copy: &Copy, manifest: &RawManifest, before: Holding) {
         let held = before != Holding::Absent;
         copy.count(|t| if held { t.manifests_held += 1 } else { t.manifests_sent += 1 });
@@ -155,7 +156,7 @@ impl Run {
         }
     }
 
-    /// Brings a manifest without a tag over, once.
+    /// Copies a manifest without a tag, once.
     async fn once_below(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -175,7 +176,7 @@ impl Run {
             .await
     }
 
-    /// Brings over what hangs below a manifest, unless the target vouches for it. Says what the
+    /// Copies everything below a manifest, unless the target holds it as complete. Returns what the
     /// target held of the manifest before.
     async fn below(
         self: &Arc<Self>,
@@ -191,8 +192,8 @@ impl Run {
         Ok(holding)
     }
 
-    /// All blobs at once, and so many manifests as may be on their way, each of which is in memory while
-    /// it is dealt with; the first failure stops the others.
+    /// Copies all blobs at once, and as many manifests as may be in flight, since each is in memory
+    /// while it is copied. The first failure stops the others.
     async fn children(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -227,12 +228,12 @@ impl Run {
                 tasks.spawn(child);
             }
         }
-        // Waits for the others to stop, so that what they were writing is cleared away.
+        // Wait for the others to stop, so that their partial writes are removed.
         tasks.shutdown().await;
         result
     }
 
-    /// What has to be dealt with below a manifest.
+    /// Returns the content to be copied below a manifest.
     pub(super) fn successors(
         &self,
         manifest: &RawManifest,
@@ -257,7 +258,7 @@ impl Run {
         Ok(successors)
     }
 
-    /// Brings over what an index lists. Boxed: its children may be indexes.
+    /// Copies an entry of an index. Boxed: its children may be indexes.
     fn child(
         self: Arc<Self>,
         copy: Arc<Copy>,
@@ -274,7 +275,7 @@ impl Run {
         })
     }
 
-    /// Brings over a manifest that is listed by an index or as a referrer.
+    /// Copies a manifest that is listed by an index or as a referrer.
     async fn listed_manifest(
         self: &Arc<Self>,
         copy: &Arc<Copy>,
@@ -302,7 +303,8 @@ impl Run {
         Ok(manifest)
     }
 
-    /// Checks that signed schema 1, which has two names, is called at the target as in the index.
+    /// Checks that the target uses the digest from the index for a signed schema 1 manifest, which
+    /// has two.
     async fn check_name(&self, child: &RawManifest) -> Result<()> {
         let named = Node::Manifest(child.descriptor());
         if child.by_bytes().digest() == child.digest()
@@ -325,7 +327,7 @@ impl Run {
         self.blob(copy, blob).await
     }
 
-    /// Schema 1 states no sizes: the source is asked.
+    /// Finds the size of a blob. Schema 1 states no sizes, so the source is asked.
     pub(super) async fn with_size(&self, digest: Digest) -> Result<Descriptor> {
         let size = self.blob_size(&digest).await?;
         let size = size.ok_or_else(|| {
@@ -374,7 +376,7 @@ impl Run {
         plan::blob_step(blob, self.options.nondistributable, source, target)
     }
 
-    /// The source's blob, which reports its progress.
+    /// Returns the source's blob, which reports its progress.
     fn body_of(&self, blob: &Descriptor) -> BlobBody {
         let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
         BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {
@@ -407,7 +409,8 @@ impl Run {
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }
 
-    /// Brings over everything that refers to the root or to what is below it, and to that in turn.
+    /// Copies everything that refers to the root or to content below it, and their referrers in
+    /// turn.
     async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>, root: &Digest) -> Result<()> {
         let mut subjects = Subjects::of(root);
         while let Some(subject) = self.next_subject(&mut subjects) {
@@ -418,10 +421,11 @@ impl Run {
         Ok(())
     }
 
-    /// The next manifest whose referrers are to be found; what it lists are subjects too.
+    /// Returns the next manifest whose referrers are to be found, and adds its children as
+    /// subjects.
     ///
-    /// That is looked up, not what this copy brought over itself: another copy may have brought a
-    /// manifest that both have, and failed after that. A blob that an index lists is never a key.
+    /// The children are looked up, not taken from what this copy sent: another copy may have sent a
+    /// manifest that both share, and failed afterwards. A blob that an index lists is never a key.
     pub(super) fn next_subject(&self, subjects: &mut Subjects) -> Option<Digest> {
         let listed = self.listed();
         loop {
@@ -435,7 +439,7 @@ impl Run {
         }
     }
 
-    /// The referrers of a subject that were not met before. They are subjects too.
+    /// Returns the referrers of a subject that were not seen before. They become subjects too.
     pub(super) async fn referrers_of(
         &self,
         subject: &Digest,
@@ -460,7 +464,7 @@ impl Run {
     }
 }
 
-/// The manifests whose referrers are still to be found.
+/// Manifests whose referrers are still to be found.
 pub(super) struct Subjects {
     known: HashSet<Digest>,
     waiting: VecDeque<Digest>,
@@ -480,7 +484,7 @@ impl Subjects {
     }
 }
 
-/// The error for a copy that meets too many referrers, of one subject or in all.
+/// Builds the error for a copy with too many referrers, of one subject or in all.
 fn too_many(subject: &Digest, of_subject: usize) -> Error {
     let detail = match of_subject > REFERRER_LIMIT {
         true => format!("it has more than {REFERRER_LIMIT} referrers"),
@@ -495,10 +499,10 @@ fn canceled(e: tokio::sync::AcquireError) -> Error {
     Error::new(ErrorKind::Canceled).with_source(e)
 }
 
-/// Eight: an index of images is one, and nobody nests further than two.
+/// Maximum nesting depth. Real indexes nest at most two deep.
 const DEPTH_LIMIT: usize = 8;
 /// 1,000 for each subject: one with more is being flooded.
 const REFERRER_LIMIT: usize = 1_000;
-/// 100,000 in one copy that takes referrers along: referrers have referrers, and a hostile registry
+/// 100,000 in one copy that includes referrers: referrers have referrers, and a hostile registry
 /// could list them without end.
 const MANIFEST_COUNT_LIMIT: usize = 100_000;

@@ -54,7 +54,7 @@ async fn children_come_before_parents_and_the_tag_comes_last() {
     let copier = copier.build();
     let summary = copier.copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap();
     assert_eq!(summary.root.digest, index.digest);
-    // Two configs, two own layers, and the shared one once.
+    // Two configs, two layers of their own, and the shared one once.
     assert_eq!((summary.tally.blobs_sent, summary.tally.manifests_sent), (5, 3));
     assert_eq!(target.resolve(&tag("v2").into()).await.unwrap().digest, index.digest);
 
@@ -344,7 +344,7 @@ async fn schema_1_goes_along_by_the_sizes_its_source_states() {
     assert_eq!(target.blob_bytes(&layer.digest).unwrap(), "layer");
 }
 
-/// The registry cache of BuildKit: an index of two layers and a configuration, all of them blobs.
+/// Pushes a BuildKit registry cache: an index of two layers and a configuration, all of them blobs.
 async fn cache(store: &(impl Target + ?Sized), kind: MediaType) -> (RawManifest, [Descriptor; 3]) {
     let layers = ["\u{1f}one", "\u{1f}two"];
     let config = serde_json::json!({
@@ -398,7 +398,7 @@ async fn blobs_that_an_index_lists_are_copied_as_blobs() {
 async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
     let (source, back) = (Memory::new(), Memory::new());
     let (cache, blobs) = cache(&source, MediaType::OCI_INDEX).await;
-    // An image under a wrong media type, which a layout cannot tell from a blob by its place.
+    // An image under a wrong media type, which a layout cannot tell from a blob by its path.
     let mut image =
         Pack::image(&ImageConfig::default()).unwrap().push(&source, None).await.unwrap();
     image.media_type = MediaType::OCI_LAYER;
@@ -415,7 +415,7 @@ async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
         copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
     }
     assert_eq!(back.resolve(&tag("v1").into()).await.unwrap().digest, *index.digest());
-    // The two indexes and the image; nothing of the cache.
+    // The two indexes and the image; no manifest of the cache.
     assert_eq!(back.manifest_count(), 3);
     back.manifest(&image.digest.into()).await.unwrap();
     assert!(blobs.iter().all(|blob| back.blob_bytes(&blob.digest).is_some()));
@@ -444,7 +444,8 @@ async fn an_index_is_refused_by_a_store_that_calls_its_manifests_by_another_dige
     source.push_manifest(&signed, None).await.unwrap();
     let index = Pack::index(vec![signed.descriptor().clone()]);
     index.push(&source, Some(&tag("v1"))).await.unwrap();
-    // A folder calls signed schema 1 by its bytes, and the index by its payload.
+    // A folder names signed schema 1 by the digest of its bytes, and the index by that of its
+    // payload.
     let folder = tempfile::tempdir().unwrap();
     let layout = crate::Layout::create(folder.path()).await.unwrap();
     let copier = Copier::new(Arc::new(source.clone()), Arc::new(layout.clone()));
@@ -452,7 +453,7 @@ async fn an_index_is_refused_by_a_store_that_calls_its_manifests_by_another_dige
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
     assert!(e.to_string().contains("by its bytes"), "{e}");
     assert!(layout.tags(None).all().await.unwrap().is_empty());
-    // One that calls them by the same digest takes it.
+    // A target that uses the same digest accepts it.
     let copier = Copier::new(Arc::new(source), Arc::new(Memory::new()));
     copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
 }

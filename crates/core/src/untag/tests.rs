@@ -9,7 +9,7 @@ use crate::{
     TagOrDigest,
 };
 
-/// A store that refuses what a registry may refuse.
+/// A store that can be set to refuse what a registry may refuse.
 #[derive(Debug, Default)]
 struct Registry {
     memory: Memory,
