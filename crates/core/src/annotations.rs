@@ -1,10 +1,10 @@
-//! Annotations: string pairs on descriptors and manifests, and the keys the field agrees on.
+//! Annotations: string pairs on descriptors and manifests, and the well-known keys.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Arbitrary string pairs, ordered by key so that documents are reproducible.
+/// Annotations: arbitrary string pairs, ordered by key so that documents are reproducible.
 ///
 /// Source: image-spec v1.1.1, "Annotations".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -16,16 +16,18 @@ impl Annotations {
     pub const REF_NAME: &'static str = "org.opencontainers.image.ref.name";
     /// The file name of a layer that is a plain file.
     pub const TITLE: &'static str = "org.opencontainers.image.title";
-    /// `true` on a layer that is a folder's archive, to be unpacked under its title.
+    /// `true` on a layer that is an archive of a folder, to be unpacked under its title.
     ///
     /// Source: oras-go, `content/file`.
     pub const UNPACK: &'static str = "io.deis.oras.content.unpack";
-    /// The digest of a folder's archive before it was compressed. Source: as [`UNPACK`](Self::UNPACK).
+    /// The digest of a folder's archive before compression.
+    ///
+    /// Source: same as [`UNPACK`](Self::UNPACK).
     pub const UNPACKED_DIGEST: &'static str = "io.deis.oras.content.digest";
-    /// When it was made, RFC 3339.
+    /// The creation time, RFC 3339.
     pub const CREATED: &'static str = "org.opencontainers.image.created";
 
-    /// The value of a key.
+    /// Returns the value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
@@ -36,13 +38,13 @@ impl Annotations {
         self.0.insert(key.into(), value.into());
     }
 
-    /// Whether they say that a blob is a folder's archive.
+    /// Returns true if the annotations mark a blob as the archive of a folder.
     #[must_use]
     pub fn are_of_a_folder(&self) -> bool {
         self.get(Self::UNPACK) == Some("true")
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no annotations.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

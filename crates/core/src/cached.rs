@@ -1,4 +1,4 @@
-//! A listing that is kept until someone asks for a new one.
+//! A listing that is kept until it is refreshed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use tokio::sync::Mutex;
 use crate::error::Result;
 use crate::page::Pages;
 
-/// A listing, fetched when it is first asked for and kept until it is refreshed.
+/// A listing that is fetched on first use and kept until it is refreshed.
 ///
-/// It never refreshes by itself: what changes at the store in between is not seen.
+/// It never refreshes by itself: changes at the store in the meantime are not seen.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -34,16 +34,16 @@ pub struct Cached<T> {
 }
 
 impl<T: Send + Sync + 'static> Cached<T> {
-    /// A listing that `list` begins. Asks for nothing yet.
+    /// Creates a cached listing from `list`. Fetches nothing yet.
     pub fn new(list: impl Fn() -> Pages<T> + Send + Sync + 'static) -> Self {
         Self { list: Box::new(list), items: Mutex::new(None) }
     }
 
-    /// All items: those that are kept, or else those that are there now. Who asks at the same time
-    /// waits for the same listing.
+    /// Returns all items: the cached ones, or a fresh listing if nothing is cached. Concurrent
+    /// callers share one listing.
     ///
     /// # Errors
-    /// The first error of the listing; nothing is kept then.
+    /// The first error of the listing; nothing is cached then.
     pub async fn all(&self) -> Result<Arc<[T]>> {
         let mut items = self.items.lock().await;
         if let Some(kept) = &*items {
@@ -52,10 +52,10 @@ impl<T: Send + Sync + 'static> Cached<T> {
         self.fetch(&mut items).await
     }
 
-    /// All items that are there now, in place of those kept: what is gone there is gone here.
+    /// Fetches all items again and replaces the cached ones.
     ///
     /// # Errors
-    /// The first error of the listing; what was kept stays then.
+    /// The first error of the listing; the cached items are kept then.
     pub async fn refresh(&self) -> Result<Arc<[T]>> {
         let mut items = self.items.lock().await;
         self.fetch(&mut items).await
@@ -89,7 +89,7 @@ mod tests {
             Pages::of(Vec::new()),
         ]);
         let cached = Cached::new(move || answers.lock().unwrap().pop().unwrap());
-        // Nothing is an answer too, and kept like others.
+        // An empty listing is a valid answer, and cached like any other.
         assert!(cached.all().await.unwrap().is_empty());
         assert!(cached.all().await.unwrap().is_empty());
         assert_eq!(cached.refresh().await.unwrap()[..], ["a", "c"]);

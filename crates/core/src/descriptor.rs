@@ -1,4 +1,4 @@
-//! Descriptors: how one piece of content points at another.
+//! Descriptors: references from one piece of content to another.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,21 +8,21 @@ use crate::digest::Digest;
 use crate::media_type::MediaType;
 use crate::platform::Platform;
 
-/// Media type, digest and size of some content, with what else its parent says of it.
+/// Media type, digest and size of some content, with the other facts that its parent states.
 ///
 /// Source: image-spec v1.1.1, "Content Descriptors".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Descriptor {
-    /// What the content is.
+    /// The media type of the content.
     pub media_type: MediaType,
-    /// The content's address.
+    /// The digest of the content.
     pub digest: Digest,
-    /// The content's size in bytes.
+    /// The size of the content in bytes.
     #[serde(deserialize_with = "crate::json::size")]
     pub size: u64,
-    /// Other places the content can be had from.
+    /// Other URLs the content can be downloaded from.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -32,13 +32,13 @@ pub struct Descriptor {
     /// String pairs about the content.
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
-    /// The content itself, base64, where it is small.
+    /// The content itself, base64, if it is small.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// What an artifact is, where the content is an artifact's manifest.
+    /// The artifact type, if the content is the manifest of an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
-    /// The machine an image is for, where the content is an image's manifest.
+    /// The platform of an image, if the content is the manifest of an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Fields unknown to longshore.
@@ -47,7 +47,7 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// A descriptor that says only the three things that all of them say.
+    /// Creates a descriptor with only the three required fields.
     #[must_use]
     pub fn new(media_type: MediaType, digest: Digest, size: u64) -> Self {
         Self {
@@ -63,14 +63,14 @@ impl Descriptor {
         }
     }
 
-    /// Describes bytes at hand, by sha256.
+    /// Describes bytes in memory, by sha256.
     #[must_use]
     pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
     }
 
-    /// Whether it is among the referrers asked for: `wanted` is the artifact type to have, or `None`
-    /// for all of them.
+    /// Returns true if the descriptor is among the requested referrers: `wanted` is the required
+    /// artifact type, or `None` for all.
     ///
     /// Source: distribution-spec v1.1.1, "Listing Referrers".
     #[must_use]

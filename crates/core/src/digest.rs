@@ -1,7 +1,7 @@
-//! Content addresses: the grammar, the arithmetic, the check.
+//! Content digests: parsing, computing and verifying.
 //!
-//! Owns [`Digest`], the algorithms that can be computed, and [`Verifier`], which holds bytes against
-//! a digest without doing I/O. Every store and stream uses it.
+//! Owns [`Digest`], the algorithms that can be computed, and [`Verifier`], which checks bytes
+//! against a digest without doing I/O. Every store and stream uses it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// The sha256 digest of `bytes`.
+    /// Computes the sha256 digest of `bytes`.
     #[must_use]
     pub fn sha256(bytes: &[u8]) -> Self {
         Algorithm::Sha256.digest(bytes)
@@ -35,8 +35,8 @@ impl Digest {
     /// Reads `algorithm:encoded`.
     ///
     /// # Errors
-    /// [`ParseError`] where the text is outside the grammar, or a known algorithm has the wrong
-    /// length or alphabet.
+    /// [`ParseError`] if the text breaks the grammar, or a known algorithm has the wrong length or
+    /// alphabet.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("digest", text, reason);
         let Some(colon) = text.find(':') else {
@@ -72,40 +72,40 @@ impl Digest {
         Ok(Self { text: text.into(), colon })
     }
 
-    /// The whole text, `algorithm:encoded`.
+    /// Returns the whole text, `algorithm:encoded`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The part before the colon.
+    /// Returns the part before the colon.
     #[must_use]
     pub fn algorithm_name(&self) -> &str {
         &self.text[..self.colon]
     }
 
-    /// The part after the colon.
+    /// Returns the part after the colon.
     #[must_use]
     pub fn encoded(&self) -> &str {
         &self.text[self.colon + 1..]
     }
 
-    /// A file name for what has this digest: `sha256-<hex>`.
+    /// Returns a file name for content with this digest: `sha256-<hex>`.
     #[must_use]
     pub fn file_name(&self) -> String {
         format!("{}-{}", self.algorithm_name(), self.encoded())
     }
 
-    /// The algorithm, if it is one that longshore can compute.
+    /// Returns the algorithm, if longshore can compute it.
     #[must_use]
     pub fn algorithm(&self) -> Option<Algorithm> {
         Algorithm::named(self.algorithm_name())
     }
 
-    /// The algorithm, which must be one that longshore can compute.
+    /// Returns the algorithm, which must be one that longshore can compute.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is not.
+    /// [`Unsupported`](ErrorKind::Unsupported) if it cannot.
     pub fn verifiable(&self) -> Result<Algorithm> {
         self.algorithm().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported).at(self).detail(format!(
@@ -115,10 +115,10 @@ impl Digest {
         })
     }
 
-    /// Holds the digest that was found against this one, which it should be.
+    /// Checks that `found` is this digest.
     ///
     /// # Errors
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if it is another.
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if it is not.
     pub fn check(&self, found: &Self) -> Result<()> {
         if found == self {
             return Ok(());
@@ -127,7 +127,7 @@ impl Digest {
         Err(Error::new(ErrorKind::DigestMismatch).detail(clause))
     }
 
-    /// The first twelve characters of the value, as people show it.
+    /// Returns the first twelve characters of the encoded part, the usual short form.
     #[must_use]
     pub fn short(&self) -> &str {
         let encoded = self.encoded();
@@ -172,7 +172,7 @@ impl<'de> Deserialize<'de> for Digest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// SHA-256, which every registry knows.
+    /// SHA-256, which every registry supports.
     #[default]
     Sha256,
     /// SHA-384.
@@ -182,16 +182,16 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them, the canonical one first.
+    /// All algorithms, the canonical one first.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// The algorithm of this registered name.
+    /// Returns the algorithm of this registered name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|a| a.name() == name)
     }
 
-    /// The registered name, the part before a digest's colon.
+    /// Returns the registered name, the part before a digest's colon.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -201,7 +201,7 @@ impl Algorithm {
         }
     }
 
-    /// Hex digits in a digest of this algorithm.
+    /// Returns the number of hex digits in a digest of this algorithm.
     #[must_use]
     pub const fn encoded_length(self) -> usize {
         match self {
@@ -211,15 +211,15 @@ impl Algorithm {
         }
     }
 
-    /// The digest of this algorithm that has this value, in hex.
+    /// Builds a digest of this algorithm from its value in hex.
     ///
     /// # Errors
-    /// [`ParseError`] as [`Digest::parse`].
+    /// [`ParseError`] as for [`Digest::parse`].
     pub fn encoded(self, hex: &str) -> Result<Digest, ParseError> {
         Digest::parse(&format!("{}:{hex}", self.name()))
     }
 
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     #[must_use]
     pub fn digest(self, bytes: &[u8]) -> Digest {
         let mut digester = self.digester();
@@ -227,7 +227,7 @@ impl Algorithm {
         digester.finish()
     }
 
-    /// Starts a digest over bytes that come piece by piece.
+    /// Starts a digest over bytes that arrive in chunks.
     #[must_use]
     pub fn digester(self) -> Digester {
         Digester(match self {
@@ -237,7 +237,8 @@ impl Algorithm {
         })
     }
 
-    /// Goes on from a [state](Digester::state); `None` if it is not one of this algorithm.
+    /// Resumes from a [state](Digester::state). Returns `None` if the state is not one of this
+    /// algorithm.
     #[must_use]
     pub fn resume(self, state: &[u8]) -> Option<Digester> {
         Some(Digester(match self {
@@ -257,7 +258,7 @@ impl Algorithm {
     }
 }
 
-/// Computes a [`Digest`] over bytes that come piece by piece.
+/// Computes a [`Digest`] over bytes that arrive in chunks.
 #[derive(Clone)]
 pub struct Digester(State);
 
@@ -269,7 +270,7 @@ enum State {
 }
 
 impl Digester {
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Sha256(h) => h.update(bytes),
@@ -278,7 +279,7 @@ impl Digester {
         }
     }
 
-    /// The digest of all bytes taken.
+    /// Returns the digest of all bytes added.
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {
@@ -288,10 +289,10 @@ impl Digester {
         }
     }
 
-    /// The state, from which [`Algorithm::resume`] goes on without the bytes so far.
+    /// Returns the state, from which [`Algorithm::resume`] continues without the bytes so far.
     ///
-    /// At most 209 bytes. It is that of the crate `sha2` 0.11, and contains up to a block of the
-    /// content.
+    /// The state has at most 209 bytes. It is that of the crate `sha2` 0.11, and contains up to one
+    /// block of the content.
     #[must_use]
     pub fn state(&self) -> Vec<u8> {
         match &self.0 {
@@ -301,7 +302,7 @@ impl Digester {
         }
     }
 
-    /// The algorithm being computed.
+    /// Returns the algorithm.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
@@ -312,7 +313,7 @@ impl Digester {
     }
 }
 
-/// Writing to a digester is updating it.
+/// Writing to a digester updates it.
 impl std::io::Write for Digester {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.update(bytes);
@@ -343,7 +344,7 @@ impl Algorithm {
     }
 }
 
-/// Holds bytes against the digest and size they should have. Does no I/O.
+/// Checks bytes against an expected digest and size. Does no I/O.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     digester: Digester,
@@ -362,10 +363,10 @@ impl Verifier {
         Ok(Self { digester: algorithm.digester(), digest: digest.clone(), size, seen: 0 })
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     ///
     /// # Errors
-    /// [`SizeMismatch`](ErrorKind::SizeMismatch) as soon as there are more than there should be.
+    /// [`SizeMismatch`](ErrorKind::SizeMismatch) as soon as there are too many.
     pub fn update(&mut self, bytes: &[u8]) -> Result<()> {
         self.seen += bytes.len() as u64;
         if self.seen > self.size {
@@ -375,17 +376,17 @@ impl Verifier {
         Ok(())
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes added so far.
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// Gives the verdict.
+    /// Finishes the check.
     ///
     /// # Errors
     /// [`SizeMismatch`](ErrorKind::SizeMismatch) if bytes are missing,
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if they are others.
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the bytes differ.
     pub fn finish(self) -> Result<()> {
         if self.seen != self.size {
             return Err(self.size_mismatch(""));
@@ -404,7 +405,7 @@ fn is_component(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// Hex digits in a digest of an algorithm that nobody should use and some still name.
+/// Returns the number of hex digits of a withdrawn algorithm that is still in use somewhere.
 fn withdrawn(algorithm: &str) -> Option<usize> {
     match algorithm {
         "md5" => Some(32),
@@ -415,7 +416,7 @@ fn withdrawn(algorithm: &str) -> Option<usize> {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// 200 bytes: sha512 needs 135, and a file name holds 255.
+/// 200 bytes: sha512 needs 135, and a file name may have 255.
 const MAX_LENGTH: usize = 200;
 
 #[cfg(test)]

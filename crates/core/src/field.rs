@@ -1,18 +1,19 @@
-//! One value of a JSON document, by its place.
+//! Looking up one value of a JSON document by its path.
 
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, ParseError, Result};
 
-/// The value at a place in a document.
+/// Returns the value at a path in a document.
 ///
-/// The place is a JSON Pointer (`/config/Env/0`), or names joined by dots with an optional dot before
-/// them (`.config.Env[0]`, `config.Env.0`); a name that holds dots itself is put into brackets and
-/// quotes (`.config.Labels["org.example.name"]`). Nothing, `.` and `` mean the whole.
+/// The path is a JSON Pointer (`/config/Env/0`), or names joined by dots with an optional leading
+/// dot (`.config.Env[0]`, `config.Env.0`). A name that contains dots is written in brackets and
+/// quotes (`.config.Labels["org.example.name"]`). An empty path, `.` and `` mean the whole
+/// document.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if the place cannot be read; [`NotFound`](ErrorKind::NotFound) with
-/// the names that there are instead.
+/// [`Invalid`](ErrorKind::Invalid) if the path cannot be parsed; [`NotFound`](ErrorKind::NotFound)
+/// with the names that exist instead.
 ///
 /// Source: RFC 6901; the dotted form is that of `jq`.
 pub fn field<'a>(document: &'a Value, place: &str) -> Result<&'a Value> {
@@ -28,7 +29,7 @@ pub fn field<'a>(document: &'a Value, place: &str) -> Result<&'a Value> {
     Ok(value)
 }
 
-/// The names on the way to a place, outermost first.
+/// Returns the names on the way to a value, outermost first.
 fn names(place: &str) -> Result<Vec<String>, ParseError> {
     if place.starts_with('/') {
         let parts = place.split('/').skip(1);

@@ -1,13 +1,13 @@
-//! Names chosen by a regular expression.
+//! Choosing names by a regular expression.
 
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::error::{ParseError, Result};
 
-/// A regular expression that names are chosen by: repositories, tags.
+/// A regular expression that chooses names of repositories or tags.
 ///
-/// Matching takes time in proportion to the name, whatever the expression. Case counts, unless the
-/// expression begins with `(?i)`.
+/// Matching takes time in proportion to the name, whatever the expression. Matching is
+/// case-sensitive unless the expression begins with `(?i)`.
 ///
 /// ```
 /// use longshore_core::Filter;
@@ -23,7 +23,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Chooses names in which the expression is found anywhere: `^` and `$` anchor it.
+    /// Creates a filter for names that contain a match of the expression: `^` and `$` anchor it.
     ///
     /// # Errors
     /// [`ParseError`] that says what is wrong with the expression.
@@ -31,7 +31,7 @@ impl Filter {
         Self::build(expression, false)
     }
 
-    /// Chooses names that the expression matches from their start, ignoring case.
+    /// Creates a filter for names that the expression matches from their start, ignoring case.
     ///
     /// # Errors
     /// [`ParseError`] that says what is wrong with the expression.
@@ -39,12 +39,12 @@ impl Filter {
         Self::build(expression, true)
     }
 
-    /// Whether the name is chosen.
+    /// Returns true if the name is chosen.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.at_start {
             false => self.expression.is_match(name),
-            // What is found is what begins first.
+            // `find` returns the match that starts first.
             true => self.expression.find(name).is_some_and(|found| found.start() == 0),
         }
     }
@@ -72,7 +72,8 @@ mod tests {
             ("a|one", "b/one", true, false),
             ("", "anything", true, true),
             ("^v1$", "v1", true, true),
-            // An end in a comment, which must not swallow what is put around it.
+            // A trailing comment must not swallow the text that the filter adds around the
+            // expression.
             ("(?x) v1 # one", "v1.1", true, true),
             ("(?x) v1 # one", "rv1", true, false),
             ("^v1$", "v1.1", false, false),

@@ -1,8 +1,8 @@
-//! How foreign JSON is read: what Go writes is accepted, sizes are real sizes.
+//! Lenient reading of foreign JSON: output of Go programs is accepted, and sizes are checked.
 
 use serde::{Deserialize, Deserializer};
 
-/// Reads `null` as the default: Go writes nil slices and maps so.
+/// Reads `null` as the default: Go writes nil slices and maps as `null`.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -11,7 +11,7 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads a size in bytes: a whole number that also Go's `int64` holds.
+/// Reads a size in bytes: a whole number that fits Go's `int64` too.
 ///
 /// Source: image-spec v1.1.1, descriptor, "size".
 pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {

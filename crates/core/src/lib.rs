@@ -21,19 +21,19 @@
 //!
 //! From the bottom up; a module uses only those above it:
 //!
-//! | modules | hold |
+//! | modules | content |
 //! |---|---|
-//! | `error`, `printable`, `json`, `field` | failure, foreign text, foreign JSON |
+//! | `error`, `printable`, `json`, `field` | errors, foreign text, foreign JSON |
 //! | `filter` | choosing names |
-//! | `digest`, `media_type`, `platform`, `annotations` | the words of documents |
-//! | `offload`, `wait` | blocking work among async, and waits that people are told of |
-//! | `descriptor`, `reference` | pointing at content, by address and by name |
+//! | `digest`, `media_type`, `platform`, `annotations` | the vocabulary of documents |
+//! | `offload`, `wait` | blocking work in async code, and messages about long waits |
+//! | `descriptor`, `reference` | references to content, by digest and by name |
 //! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
-//! | `blob`, `store`, `blob_file` | streams, the traits of everything that holds content, and how a blob becomes a file |
-//! | `graph`, `image` | what hangs below a manifest; an image |
-//! | `choice` | which image is meant |
+//! | `blob`, `store`, `blob_file` | streams, the traits of all stores, and writing blobs to files |
+//! | `graph`, `image` | the children of a manifest; an image |
+//! | `choice` | choosing an image |
 //! | `memory`, `layout` | stores without a network |
-//! | `copy`, `pack`, `files`, `tagging`, `untag` | what is done with stores |
+//! | `copy`, `pack`, `files`, `tagging`, `untag` | operations on stores |
 //! | `test_suite` | the contract of the store traits, as tests |
 
 mod annotations;

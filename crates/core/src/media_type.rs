@@ -1,4 +1,4 @@
-//! Media types: an open set with names for the ones the field uses.
+//! Media types: an open set with names for the common ones.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +10,8 @@ use crate::error::{ParseError, Result};
 
 /// A media type, such as `application/vnd.oci.image.manifest.v1+json`.
 ///
-/// Any printable ASCII without spaces is kept as it is, known or not: what others send is an open
-/// set. Parameters (`; charset=utf-8`) are not part of it; see [`MediaType::of_header`].
+/// Any printable ASCII without spaces is kept as it is, known or not, since the set is open.
+/// Parameters (`; charset=utf-8`) are not part of it; see [`MediaType::of_header`].
 ///
 /// Source: RFC 6838, section 4.2; image-spec v1.1.1, "Media Types".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,13 +30,13 @@ impl MediaType {
     pub const OCI_LAYER_GZIP: Self = Self::known("application/vnd.oci.image.layer.v1.tar+gzip");
     /// OCI layer, zstd.
     pub const OCI_LAYER_ZSTD: Self = Self::known("application/vnd.oci.image.layer.v1.tar+zstd");
-    /// OCI layer that is not to be redistributed, plain tar. Deprecated, and met.
+    /// OCI layer that may not be redistributed, plain tar. Deprecated, but still in use.
     pub const OCI_NONDISTRIBUTABLE_LAYER: Self =
         Self::known("application/vnd.oci.image.layer.nondistributable.v1.tar");
-    /// OCI layer that is not to be redistributed, gzip. Deprecated, and met.
+    /// OCI layer that may not be redistributed, gzip. Deprecated, but still in use.
     pub const OCI_NONDISTRIBUTABLE_LAYER_GZIP: Self =
         Self::known("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip");
-    /// OCI layer that is not to be redistributed, zstd. Deprecated, and met.
+    /// OCI layer that may not be redistributed, zstd. Deprecated, but still in use.
     pub const OCI_NONDISTRIBUTABLE_LAYER_ZSTD: Self =
         Self::known("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd");
     /// A descriptor by itself.
@@ -45,7 +45,7 @@ impl MediaType {
     pub const OCI_LAYOUT: Self = Self::known("application/vnd.oci.layout.header.v1+json");
     /// The empty JSON object, for artifacts without a config.
     pub const OCI_EMPTY: Self = Self::known("application/vnd.oci.empty.v1+json");
-    /// OCI artifact manifest, withdrawn before image-spec 1.1 and still met.
+    /// OCI artifact manifest, withdrawn before image-spec 1.1 and still in use.
     pub const OCI_ARTIFACT: Self = Self::known("application/vnd.oci.artifact.manifest.v1+json");
     /// Docker schema 2 manifest.
     pub const DOCKER_MANIFEST: Self =
@@ -63,7 +63,7 @@ impl MediaType {
         Self::known("application/vnd.docker.image.rootfs.diff.tar.zstd");
     /// Docker layer, plain tar.
     pub const DOCKER_LAYER: Self = Self::known("application/vnd.docker.image.rootfs.diff.tar");
-    /// Docker layer that is not at the registry, gzip.
+    /// Docker layer that the registry does not hold, gzip.
     pub const DOCKER_FOREIGN_LAYER_GZIP: Self =
         Self::known("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
     /// Docker plugin configuration.
@@ -74,9 +74,9 @@ impl MediaType {
     /// Docker schema 1 manifest, signed.
     pub const DOCKER_SCHEMA1_SIGNED: Self =
         Self::known("application/vnd.docker.distribution.manifest.v1+prettyjws");
-    /// JSON of no stated kind.
+    /// JSON of unspecified kind.
     pub const JSON: Self = Self::known("application/json");
-    /// Bytes of no stated kind.
+    /// Bytes of unspecified kind.
     pub const OCTET_STREAM: Self = Self::known("application/octet-stream");
 
     const fn known(name: &'static str) -> Self {
@@ -101,34 +101,35 @@ impl MediaType {
         }
     }
 
-    /// Reads the value of a `Content-Type` header, leaving its parameters out.
+    /// Reads the value of a `Content-Type` header, without its parameters.
     ///
     /// # Errors
-    /// [`ParseError`] as [`MediaType::parse`].
+    /// [`ParseError`] as for [`MediaType::parse`].
     pub fn of_header(value: &str) -> Result<Self, ParseError> {
         let essence = value.split_once(';').map_or(value, |(essence, _)| essence);
         Self::parse(&essence.trim().to_ascii_lowercase())
     }
 
-    /// The media type as text.
+    /// Returns the media type as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it says no more than "some bytes" or "some JSON".
+    /// Returns true if it says no more than "some bytes" or "some JSON".
     #[must_use]
     pub fn is_generic(&self) -> bool {
         matches!(self.as_str(), "application/octet-stream" | "application/json" | "text/plain")
     }
 
-    /// Whether it names a Docker schema 1 manifest, signed or not.
+    /// Returns true for a Docker schema 1 manifest, signed or not.
     #[must_use]
     pub fn is_schema1(&self) -> bool {
         *self == Self::DOCKER_SCHEMA1 || *self == Self::DOCKER_SCHEMA1_SIGNED
     }
 
-    /// Whether content of this type may not be redistributed, so that registries need not hold it.
+    /// Returns true if content of this type may not be redistributed, so that registries need not
+    /// hold it.
     ///
     /// Source: image-spec v1.1.1, layer, "Non-Distributable Layers"; Docker's foreign layers.
     #[must_use]
@@ -136,26 +137,26 @@ impl MediaType {
         self.0.contains(".nondistributable.") || self.0.contains(".foreign.")
     }
 
-    /// Whether it names a layer that travels as a plain tar.
+    /// Returns true for a layer that is an uncompressed tar.
     #[must_use]
     pub fn is_plain_layer(&self) -> bool {
         *self == Self::OCI_LAYER || *self == Self::DOCKER_LAYER
     }
 
-    /// Whether it names a layer of any kind, by the words that OCI's, Docker's and most artifacts' names
-    /// for layers share.
+    /// Returns true for a layer of any kind, by the words that OCI's, Docker's and most artifacts'
+    /// layer types share.
     pub(crate) fn is_layer(&self) -> bool {
         self.0.contains(".layer.") || self.0.contains(".image.rootfs.")
     }
 
-    /// Whether it names a manifest or index of a known kind.
+    /// Returns true for a manifest or index of a known kind.
     #[must_use]
     pub fn is_manifest(&self) -> bool {
         let is_image = *self == Self::OCI_MANIFEST || *self == Self::DOCKER_MANIFEST;
         is_image || self.is_index() || self.is_schema1() || *self == Self::OCI_ARTIFACT
     }
 
-    /// Whether it names an index or manifest list.
+    /// Returns true for an index or manifest list.
     #[must_use]
     pub fn is_index(&self) -> bool {
         *self == Self::OCI_INDEX || *self == Self::DOCKER_LIST

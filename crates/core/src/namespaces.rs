@@ -1,12 +1,12 @@
-//! The repositories of a registry, by the namespaces they are in.
+//! The repositories of a registry, grouped by namespace.
 
 use std::collections::BTreeSet;
 
 use crate::reference::RepositoryName;
 
-/// The repositories of a registry, by namespace: everything before a name's last slash.
+/// The repositories of a registry, grouped by namespace: everything before a name's last slash.
 ///
-/// A name of one part is in none, unless [`bare_as`](Self::bare_as) says otherwise.
+/// A name of one part has no namespace, unless [`bare_as`](Self::bare_as) sets one.
 ///
 /// ```
 /// use longshore_core::{Namespaces, RepositoryName};
@@ -26,15 +26,14 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// The same, with names of one part counted as in this namespace: Docker's clients say
-    /// `library`.
+    /// Puts names of one part into this namespace: Docker's clients use `library`.
     #[must_use]
     pub fn bare_as(mut self, namespace: impl Into<String>) -> Self {
         self.bare = Some(namespace.into());
         self
     }
 
-    /// The namespaces, each once, in order.
+    /// Returns the namespaces, each once, in order.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let names: BTreeSet<&str> =
@@ -42,7 +41,7 @@ impl Namespaces {
         names.into_iter().collect()
     }
 
-    /// The repositories in a namespace and below it, in the registry's order.
+    /// Returns the repositories in a namespace and below it, in the registry's order.
     #[must_use]
     pub fn repositories(&self, namespace: &str) -> Vec<&RepositoryName> {
         let within = |name: &&RepositoryName| {
@@ -66,7 +65,7 @@ impl FromIterator<RepositoryName> for Namespaces {
 mod tests {
     use super::*;
 
-    /// The catalog of dreg-client's tests.
+    /// Uses the catalog of dreg-client's tests.
     #[test]
     fn repositories_are_grouped_and_bare_ones_where_asked() {
         let listed: Namespaces = [

@@ -1,8 +1,8 @@
-//! Blocking work among async: files, hashing, whatever takes its time.
+//! Running blocking work, such as file access and hashing, from async code.
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Runs blocking work off the async threads, and waits for it.
+/// Runs blocking work off the async threads and waits for it.
 ///
 /// # Errors
 /// The work's error; [`Canceled`](ErrorKind::Canceled) if the runtime shuts down.

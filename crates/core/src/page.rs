@@ -1,4 +1,4 @@
-//! Listings that come page by page.
+//! Listings that are fetched page by page.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,27 +12,29 @@ use crate::error::{Error, ErrorKind, Result};
 /// One page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// How to ask for the next one; `None` on the last.
+    /// The token for the next page; `None` on the last.
     pub next: Option<PageToken>,
 }
 
-/// How to ask for a page. Only the store that made it knows what it means.
+/// A token that requests a page. Only the store that created it knows its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageToken(pub String);
 
 /// A listing, fetched page by page as it is read.
 ///
-/// A stream of pages; [`items`](Self::items) flattens it. A store that names a page twice, or never
-/// ends, ends in an error instead: at most 10,000 pages and 1,000,000 items are read.
+/// A stream of pages; [`items`](Self::items) flattens it. If a store returns the same page token
+/// twice, or never ends, the listing ends in an error: at most 10,000 pages and 1,000,000 items are
+/// read.
 ///
 /// # Cancellation
 /// Dropping it stops the listing; nothing was fetched ahead.
 pub struct Pages<T>(BoxStream<'static, Result<Page<T>>>);
 
 impl<T: Send + 'static> Pages<T> {
-    /// A listing whose pages `fetch` gets: first without a token, then with each page's `next`.
+    /// Creates a listing whose pages `fetch` gets: first without a token, then with each page's
+    /// `next`.
     pub fn new<F, Fut>(fetch: F) -> Self
     where
         F: FnMut(Option<PageToken>) -> Fut + Send + 'static,
@@ -49,20 +51,20 @@ impl<T: Send + 'static> Pages<T> {
         )
     }
 
-    /// A listing that is at hand.
+    /// Creates a listing of items in memory.
     #[must_use]
     pub fn of(items: Vec<T>) -> Self {
         let page = Page { items, next: None };
         Self(stream::iter([Ok(page)]).boxed())
     }
 
-    /// A listing that fails at once.
+    /// Creates a listing that fails at once.
     #[must_use]
     pub fn failed(error: Error) -> Self {
         Self(stream::iter([Err(error)]).boxed())
     }
 
-    /// The same without the items that `keep` refuses; a page may come out empty.
+    /// Removes the items that `keep` rejects; a page may become empty.
     #[must_use]
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
         let kept = self.0.map(move |page| {
@@ -86,7 +88,7 @@ impl<T: Send + 'static> Pages<T> {
         Pages(changed.boxed())
     }
 
-    /// The items of all pages, one after another.
+    /// Returns the items of all pages, one after another.
     pub fn items(self) -> impl Stream<Item = Result<T>> + Send + Unpin + 'static {
         self.0
             .flat_map(|page| match page {
@@ -96,7 +98,7 @@ impl<T: Send + 'static> Pages<T> {
             .boxed()
     }
 
-    /// All items, in memory.
+    /// Collects all items in memory.
     ///
     /// # Errors
     /// The first error of the listing.
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(pages.all().await.unwrap(), [0, 4, 8]);
     }
 
-    /// An item that knows how many of its kind there are.
+    /// An item that counts its live instances.
     struct Counted(std::sync::Arc<()>);
 
     #[tokio::test]
@@ -195,7 +197,7 @@ mod tests {
         let mut read = 0;
         while let Some(item) = items.next().await {
             let Counted(alive) = item.unwrap();
-            // The page at hand, the source of them, and the two counters of this test.
+            // The current page, its source, and the two counters of this test.
             assert!(std::sync::Arc::strong_count(&alive) <= 3 + 2);
             read += 1;
         }

@@ -1,10 +1,10 @@
-//! Text from others, made safe to print.
+//! Foreign text, made safe to print.
 //!
 //! Owns the one rule of what may reach a terminal. Errors and the program's output both use it.
 
 use std::fmt::{self, Write as _};
 
-/// Shows foreign text with everything that could steer a terminal made visible.
+/// Displays foreign text with every character that could control a terminal made visible.
 ///
 /// Control characters (C0, DEL, C1), bidirectional marks and zero-width characters appear as
 /// `\u{..}`; everything else as it is. The result never contains a line break.
@@ -17,14 +17,14 @@ use std::fmt::{self, Write as _};
 pub struct Printable<'a>(pub &'a str);
 
 impl<'a> Printable<'a> {
-    /// The same, cut after `characters` characters with a count of what is missing.
+    /// Cuts the text after `characters` characters and adds the number of missing ones.
     #[must_use]
     pub fn at_most(self, characters: usize) -> impl fmt::Display + 'a {
         Cut { text: self.0, characters }
     }
 
-    /// The same for the text of a JSON document, which still says the same: the characters become
-    /// JSON's own escapes, and its line breaks and tabs stay.
+    /// Escapes the text of a JSON document without changing its value: the characters become JSON's
+    /// own escapes; line breaks and tabs stay.
     ///
     /// ```
     /// use longshore_core::Printable;
@@ -89,7 +89,7 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// Whether printing this character could do more than show itself.
+/// Returns true if printing this character could do more than show itself.
 fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,

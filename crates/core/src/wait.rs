@@ -1,9 +1,9 @@
-//! Waits that people are told of.
+//! Messages about long waits.
 //!
-//! What waits for something outside, such as a registry, a lock or a credential helper, for longer
-//! than [`LONG`] says so once a wait, by a `tracing` event at level `INFO` with [`TARGET`] as its
-//! target. The message is a sentence for people: whom is waited for, why, and when that ends.
-//! A program shows these as it likes; `longshore` prints them on stderr.
+//! A wait for something external, such as a registry, a lock or a credential helper, that exceeds
+//! [`LONG`] is reported once, by a `tracing` event at level `INFO` with [`TARGET`] as its target.
+//! The message is a sentence for people: what is waited for, why, and when the wait ends. A program
+//! shows these as it likes; `longshore` prints them on stderr.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use std::time::Duration;
 /// The target of the events, to filter them by.
 pub const TARGET: &str = "longshore::wait";
 
-/// 5 s: as long as people wait without a doubt.
+/// 5 s: users do not wonder about shorter waits.
 pub const LONG: Duration = Duration::from_secs(5);
 
-/// Tells of a wait.
+/// Reports a wait.
 pub fn tell(text: impl fmt::Display) {
     tracing::info!(target: TARGET, "{text}");
 }
 
-/// A time as these messages have it: `20 s`.
+/// Formats a duration for these messages: `20 s`.
 #[must_use]
 pub fn seconds(time: Duration) -> String {
     format!("{} s", time.saturating_add(Duration::from_millis(500)).as_secs())
 }
 
-/// When a wait ends by itself, as the end of such a message: ` (gives up after 30 s)`; nothing, where
-/// it does not end within a day.
+/// Formats the time limit of a wait for the end of a message: ` (gives up after 30 s)`. Empty if
+/// there is none within a day.
 #[must_use]
 pub fn gives_up(limit: Duration) -> String {
     match limit < DAY {

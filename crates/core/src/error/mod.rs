@@ -1,9 +1,9 @@
-//! What can go wrong, in one type.
+//! The error type of the workspace.
 //!
 //! Owns [`Error`] with its [`ErrorKind`], the registry's own [`RegistryError`]s and the side of a
-//! copy. It does not map HTTP statuses (the client's `reply` does) nor exit codes (the program's
-//! `exit` does). Everything fallible in the workspace returns it, except parsers, which return the
-//! smaller [`ParseError`].
+//! copy. The client's `reply` maps HTTP statuses, and the program's `exit` maps exit codes.
+//! Everything fallible in the workspace returns this type, except parsers, which return the smaller
+//! [`ParseError`].
 
 mod parse;
 mod registry;
@@ -17,13 +17,13 @@ pub use registry::{ErrorCode, RegistryError};
 
 use crate::printable::Printable;
 
-/// The result of everything that can fail with an [`Error`].
+/// The result of a function that can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure: its kind for code, one clause for people, the rest as sources.
+/// An error: a kind for code, one clause for people, the rest as sources.
 ///
-/// One word wide. `Display` is a single clause without the [source](std::error::Error::source);
-/// print the chain to show all of it.
+/// The size of one pointer. `Display` is a single clause without the
+/// [source](std::error::Error::source); print the chain to show all of it.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -39,31 +39,31 @@ struct Inner {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What sort of failure it was: the part of an [`Error`] to `match` on.
+/// The kind of an [`Error`], to `match` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The thing to create is there already.
+    /// The thing to create already exists.
     AlreadyExists,
-    /// The operation was given up by its caller.
+    /// The caller gave up the operation.
     Canceled,
-    /// Something else changed what a guard expected.
+    /// The state is not the one that a guard expected: something else changed it.
     Conflict,
-    /// The credentials were understood, and are not enough.
+    /// The credentials are valid but not sufficient.
     Denied,
-    /// Content is not what its digest says.
+    /// The content does not match its digest.
     DigestMismatch,
     /// The input (a name, a document, an argument) breaks its grammar.
     Invalid,
     /// A local file or folder could not be read or written.
     Io,
-    /// The thing asked for is not there.
+    /// The requested thing does not exist.
     NotFound,
     /// The other end broke the protocol.
     Protocol,
     /// The other end asks for fewer requests.
     RateLimited,
-    /// Content is not as long as its descriptor says.
+    /// The content does not have the size that its descriptor states.
     SizeMismatch,
     /// A wait reached its limit.
     Timeout,
@@ -73,14 +73,14 @@ pub enum ErrorKind {
     Transport,
     /// Credentials are missing or wrong.
     Unauthorized,
-    /// The other end, or this store, cannot do that.
+    /// The other end, or this store, does not support the operation.
     Unsupported,
-    /// A signature is missing, or not good.
+    /// A signature is missing or invalid.
     Unverified,
 }
 
 impl ErrorKind {
-    /// The clause that names this kind to a person.
+    /// Returns the clause that names this kind to a person.
     const fn phrase(self) -> &'static str {
         match self {
             Self::AlreadyExists => "already exists",
@@ -104,7 +104,7 @@ impl ErrorKind {
     }
 }
 
-/// Which end of a copy an error belongs to.
+/// The end of a copy that an error belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The end that is read.
@@ -123,7 +123,7 @@ impl fmt::Display for Side {
 }
 
 impl Error {
-    /// An error of this kind and nothing else known yet.
+    /// Creates an error of this kind without further details.
     #[must_use]
     pub fn new(kind: ErrorKind) -> Self {
         Self(Box::new(Inner {
@@ -140,21 +140,21 @@ impl Error {
         }))
     }
 
-    /// Names the thing it happened to. The innermost name wins: a second call changes nothing.
+    /// Names the thing the error is about. The innermost name wins: a second call changes nothing.
     #[must_use]
     pub fn at(mut self, thing: impl fmt::Display) -> Self {
         self.0.at.get_or_insert_with(|| thing.to_string());
         self
     }
 
-    /// Says which end of a copy it happened at. The innermost side wins.
+    /// Sets the end of a copy where the error happened. The innermost side wins.
     #[must_use]
     pub fn on(mut self, side: Side) -> Self {
         self.0.side.get_or_insert(side);
         self
     }
 
-    /// Adds what exactly was wrong, as one clause. The last clause wins: whoever passes an error on may
+    /// Adds the details, as one clause. The last clause wins: a caller that passes an error on may
     /// know better.
     #[must_use]
     pub fn detail(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
@@ -162,15 +162,15 @@ impl Error {
         self
     }
 
-    /// Adds a clause that says all of it, in place of the kind, the thing and the detail: what was
-    /// tried and the innermost reason.
+    /// Replaces the whole text (kind, thing and detail) with one clause: what was tried and the
+    /// innermost reason.
     #[must_use]
     pub fn with_clause(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
         self.0.clause = Some(clause.into());
         self
     }
 
-    /// Adds what the user can do about it, as one sentence. The innermost hint wins.
+    /// Adds advice for the user, as one sentence. The innermost hint wins.
     #[must_use]
     pub fn with_hint(mut self, sentence: impl Into<Cow<'static, str>>) -> Self {
         self.0.hint.get_or_insert(sentence.into());
@@ -184,14 +184,14 @@ impl Error {
         self
     }
 
-    /// Adds what the registry itself said.
+    /// Adds the registry's own errors.
     #[must_use]
     pub fn with_registry_errors(mut self, errors: Vec<RegistryError>) -> Self {
         self.0.registry_errors = errors;
         self
     }
 
-    /// Adds how long the registry asks to wait.
+    /// Adds the wait that the registry asks for.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
@@ -208,55 +208,55 @@ impl Error {
         self
     }
 
-    /// What sort of failure it was.
+    /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The thing it happened to: a reference, digest, path or URL without secrets.
+    /// Returns the thing the error is about: a reference, digest, path or URL without secrets.
     #[must_use]
     pub fn thing(&self) -> Option<&str> {
         self.0.at.as_deref()
     }
 
-    /// The end of a copy it happened at.
+    /// Returns the end of a copy where the error happened.
     #[must_use]
     pub fn side(&self) -> Option<Side> {
         self.0.side
     }
 
-    /// What the user can do about it.
+    /// Returns advice for the user.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// The HTTP status of the reply, where there was one.
+    /// Returns the HTTP status of the reply, if there was one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// What the registry said, in its own words; empty where it said nothing.
+    /// Returns the registry's own errors; empty if it sent none.
     #[must_use]
     pub fn registry_errors(&self) -> &[RegistryError] {
         &self.0.registry_errors
     }
 
-    /// How long the registry asked to wait.
+    /// Returns the wait that the registry asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether the registry used this code.
+    /// Returns true if the registry sent this code.
     #[must_use]
     pub fn has_code(&self, code: &ErrorCode) -> bool {
         self.0.registry_errors.iter().any(|e| e.code == *code)
     }
 
-    /// An [`Io`](ErrorKind::Io) error at a path.
+    /// Creates an [`Io`](ErrorKind::Io) error at a path.
     #[must_use]
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::new(ErrorKind::Io).at(path.display()).with_source(source)

@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::printable::Printable;
 
-/// A string that is not what its type demands: where, and why.
+/// An error for a string that does not match its type, with position and reason.
 ///
 /// `Display` quotes the input with control characters made visible, so it is safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,14 +15,14 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    /// The input is no `noun` (such as "tag"), because of `reason` (a clause).
+    /// Creates an error: the input is not a `noun` (such as "tag"), because of `reason` (a clause).
     #[must_use]
     pub fn new(noun: &'static str, input: &str, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { noun, input: Self::shown(input), reason: reason.into(), position: None }
     }
 
-    /// What may be shown of an input: made safe and short, and nothing at all where it may hold a
-    /// password, as `user:password@host` does.
+    /// Returns the part of an input that may be shown: made safe and short, and omitted if it may
+    /// hold a password, as `user:password@host` does.
     #[must_use]
     pub fn shown(input: &str) -> String {
         if may_hold_password(input) {
@@ -31,14 +31,14 @@ impl ParseError {
         Printable(input).at_most(INPUT_SHOWN).to_string()
     }
 
-    /// Adds the offset in the input, in bytes, of the first thing that is wrong.
+    /// Adds the byte offset of the first error in the input.
     #[must_use]
     pub fn at(mut self, position: usize) -> Self {
         self.position = Some(position);
         self
     }
 
-    /// What the input should have been: "tag", "digest", …
+    /// Returns the expected noun: "tag", "digest", …
     #[must_use]
     pub fn noun(&self) -> &'static str {
         self.noun
@@ -57,14 +57,14 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// Whether the text has `name:secret@` where only a digest may follow the `@`.
+/// Returns true if the text has `name:secret@` where only a digest may follow the `@`.
 fn may_hold_password(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, after)| {
         before.contains(':') && !after.is_empty() && !begins_digest(after)
     })
 }
 
-/// Whether a text is a digest, or as much of one as was typed: no host (`shared.example`).
+/// Returns true if a text is a digest or the beginning of one, but not a host (`shared.example`).
 fn begins_digest(text: &str) -> bool {
     let algorithm = text.split(':').next().unwrap_or(text);
     algorithm.strip_prefix("sha").is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))

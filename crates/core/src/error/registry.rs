@@ -12,10 +12,10 @@ use crate::printable::Printable;
 pub struct RegistryError {
     /// The registry's code, kept even if unknown.
     pub code: ErrorCode,
-    /// The registry's sentence; may be empty.
+    /// The registry's message; may be empty.
     #[serde(default)]
     pub message: String,
-    /// Whatever else it sent.
+    /// Any other details that the registry sent.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
 }
@@ -54,13 +54,13 @@ impl ErrorCode {
     pub const MANIFEST_INVALID: Self = Self(Cow::Borrowed("MANIFEST_INVALID"));
     /// Manifest unknown to registry.
     pub const MANIFEST_UNKNOWN: Self = Self(Cow::Borrowed("MANIFEST_UNKNOWN"));
-    /// The manifest's signatures are not good (schema 1).
+    /// The manifest's signatures are invalid (schema 1).
     pub const MANIFEST_UNVERIFIED: Self = Self(Cow::Borrowed("MANIFEST_UNVERIFIED"));
     /// Invalid repository name.
     pub const NAME_INVALID: Self = Self(Cow::Borrowed("NAME_INVALID"));
     /// Repository name not known to registry.
     pub const NAME_UNKNOWN: Self = Self(Cow::Borrowed("NAME_UNKNOWN"));
-    /// The page size asked for is not a number, or out of range.
+    /// The requested page size is not a number, or out of range.
     pub const PAGINATION_NUMBER_INVALID: Self = Self(Cow::Borrowed("PAGINATION_NUMBER_INVALID"));
     /// Provided length did not match content length.
     pub const SIZE_INVALID: Self = Self(Cow::Borrowed("SIZE_INVALID"));
@@ -70,18 +70,18 @@ impl ErrorCode {
     pub const TOOMANYREQUESTS: Self = Self(Cow::Borrowed("TOOMANYREQUESTS"));
     /// Authentication required.
     pub const UNAUTHORIZED: Self = Self(Cow::Borrowed("UNAUTHORIZED"));
-    /// Something the registry has no code for.
+    /// An error that the registry has no code for.
     pub const UNKNOWN: Self = Self(Cow::Borrowed("UNKNOWN"));
     /// The operation is unsupported.
     pub const UNSUPPORTED: Self = Self(Cow::Borrowed("UNSUPPORTED"));
 
-    /// A code as a registry wrote it, known or not.
+    /// Creates a code as a registry wrote it, known or not.
     #[must_use]
     pub fn new(code: impl Into<String>) -> Self {
         Self(Cow::Owned(code.into()))
     }
 
-    /// The code as the registry wrote it.
+    /// Returns the code as the registry wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

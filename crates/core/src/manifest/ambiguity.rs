@@ -1,4 +1,4 @@
-//! Whether two readers could take a manifest for two different ones.
+//! Checks that two readers cannot understand a manifest differently.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,13 +9,14 @@ use super::{RawManifest, invalid};
 use crate::error::{Error, ErrorKind, Result};
 
 impl RawManifest {
-    /// Refuses a document that two readers could read differently.
+    /// Refuses a document that two readers could understand differently.
     ///
-    /// No object in it may have a key twice: some readers take the first, others the last. Keys that
-    /// differ only by case count as one, except among annotations, because Go's readers do not tell
-    /// them apart. A manifest of version 2 must have `schemaVersion` 2.
+    /// No object in it may have a key twice: some readers take the first, others the last. Keys
+    /// that differ only by case count as one, except among annotations, because Go's readers ignore
+    /// case. A manifest of version 2 must have `schemaVersion` 2.
     ///
-    /// For what is made or taken in. What others store is read as it is.
+    /// Used for documents that are created or accepted. Documents of other stores are read as they
+    /// are.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) with the key, or the version.
@@ -34,7 +35,7 @@ impl RawManifest {
         }
     }
 
-    /// Refuses a key that comes twice.
+    /// Refuses duplicate keys.
     pub(super) fn check_keys(&self) -> Result<()> {
         let mut json = serde_json::Deserializer::from_slice(self.bytes());
         let read = Unambiguous { folds_case: true }.deserialize(&mut json);
@@ -42,7 +43,7 @@ impl RawManifest {
     }
 }
 
-/// A JSON value that is read only to see that each key comes once.
+/// A JSON value that is read only to check that each key occurs once.
 #[derive(Clone, Copy)]
 struct Unambiguous {
     folds_case: bool,

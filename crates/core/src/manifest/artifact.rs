@@ -5,15 +5,15 @@ use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::media_type::MediaType;
 
-/// Blobs under a subject. Withdrawn before image-spec 1.1; registries still hold some.
+/// Blobs with a subject. Withdrawn before image-spec 1.1; registries still hold some.
 ///
 /// Source: image-spec v1.1.0-rc2, "Artifact Manifest".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArtifactManifest {
-    /// What the document is.
+    /// The media type of the document.
     pub media_type: MediaType,
-    /// What kind of artifact it is.
+    /// The type of the artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
     /// The artifact's content.

@@ -1,4 +1,4 @@
-//! Documents that are written: an edited manifest has one form of its own.
+//! Writing documents: an edited manifest has one canonical form.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -8,8 +8,8 @@ use super::{RawManifest, invalid};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 
-/// A document as the one text that its content has: keys in order of their code points, no space
-/// between, nothing escaped that need not be.
+/// Writes a document in canonical form: keys ordered by code points, no white space, and only the
+/// necessary escapes.
 ///
 /// ```
 /// let text = longshore_core::canonical_json(&serde_json::json!({ "b": 1, "a": "é" }))?;
@@ -19,15 +19,15 @@ use crate::media_type::MediaType;
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) for a value that has no JSON form, such as a map with keys that
-/// are no strings.
+/// are not strings.
 pub fn canonical_json(document: &impl Serialize) -> Result<Bytes> {
     let bad = |e| Error::new(ErrorKind::Invalid).detail("not a JSON document").with_source(e);
     let value = serde_json::to_value(document).map_err(bad)?;
     serde_json::to_vec(&sorted(value)).map(Bytes::from).map_err(bad)
 }
 
-/// The same with its keys in order, whether or not the map keeps them so by itself: that depends on
-/// a feature of its crate, which any other crate may turn on.
+/// Sorts the keys, whether or not the map keeps them sorted. That depends on a feature of its
+/// crate, which any other crate may enable.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -41,16 +41,16 @@ fn sorted(value: Value) -> Value {
 }
 
 impl RawManifest {
-    /// A manifest made of a document, as [`canonical_json`] writes it.
+    /// Creates a manifest from a document, as [`canonical_json`] writes it.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) as [`RawManifest::of`].
+    /// [`Invalid`](ErrorKind::Invalid) as for [`RawManifest::of`].
     pub fn of_document(document: &impl Serialize, media_type: Option<MediaType>) -> Result<Self> {
         Self::of(canonical_json(document)?, media_type)
     }
 
-    /// Another manifest, of this one's document after `edit` changed it. It has a digest of its own;
-    /// this one stays what it is.
+    /// Creates another manifest from this one's document, changed by `edit`. It has its own digest;
+    /// this manifest does not change.
     ///
     /// ```
     /// # use longshore_core::RawManifest;
@@ -66,7 +66,8 @@ impl RawManifest {
     /// ```
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if this is no JSON, or the edited document no manifest.
+    /// [`Invalid`](ErrorKind::Invalid) if this is not JSON, or the edited document is not a
+    /// manifest.
     pub fn edited(&self, edit: impl FnOnce(&mut Value)) -> Result<Self> {
         let mut document: Value =
             serde_json::from_slice(self.bytes()).map_err(|e| invalid(&e).at(self.digest()))?;

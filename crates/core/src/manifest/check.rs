@@ -1,18 +1,18 @@
-//! What a strict reader finds wrong with a manifest. Longshore itself passes on what it does not know.
+//! Strict checks of a manifest. Longshore itself passes on what it does not know.
 
 use super::{ImageManifest, Index, Manifest, RawManifest, Schema1};
 use crate::media_type::MediaType;
 
 impl RawManifest {
-    /// What is wrong with the document by the letter of its format, each in one clause; nothing, if it
-    /// is right.
+    /// Checks the document against its specification, and returns each violation as one clause.
     ///
-    /// A document that breaks these rules is still read, copied and pushed; only one that two readers
-    /// could read differently ([`check_unambiguous`](Self::check_unambiguous)) is not made or taken in. An OCI manifest whose config is no image's is an artifact, and its layers
-    /// may be anything.
+    /// A document that violates these rules is still read, copied and pushed; only an ambiguous one
+    /// ([`check_unambiguous`](Self::check_unambiguous)) is neither created nor accepted. An OCI
+    /// manifest is an artifact if its config is not an image config, and its layers may then be
+    /// anything.
     ///
-    /// Source: image-spec v1.1.1, "Image Manifest" and "Image Index"; Docker image manifest version 2,
-    /// schema 1 and schema 2.
+    /// Source: image-spec v1.1.1, "Image Manifest" and "Image Index"; Docker image manifest version
+    /// 2, schema 1 and schema 2.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let parsed = match self.parse() {

@@ -10,34 +10,34 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::json::null_is_default;
 use crate::platform::Platform;
 
-/// An image's configuration: how to run it, and how it came to be.
+/// An image's configuration: settings for its containers, and its history.
 ///
 /// Source: image-spec v1.1.1, "Image Configuration"; Docker image specification v1.2.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImageConfig {
-    /// When the image was made, RFC 3339.
+    /// The creation time of the image, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// Who made it.
+    /// The author of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// The machine it runs on: `architecture`, `os`, `variant`, `os.version`, `os.features`, and
     /// every field unknown to longshore in its `extra`.
     #[serde(flatten)]
     pub platform: Platform,
-    /// How to run it.
+    /// The settings for containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ContainerConfig>,
-    /// The layers, unpacked.
+    /// The uncompressed layers.
     #[serde(default)]
     pub rootfs: RootFs,
-    /// What made each layer, oldest first.
+    /// The steps that made the layers, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub history: Vec<History>,
 }
 
-/// 8 MiB: the most that is read of a configuration. Real ones have some kilobytes.
+/// 8 MiB: the most that is read of a configuration. Real ones have a few kilobytes.
 pub const CONFIG_LIMIT: usize = 8 << 20;
 
 impl ImageConfig {
@@ -51,13 +51,13 @@ impl ImageConfig {
         })
     }
 
-    /// The steps that made layers, oldest first.
+    /// Returns the steps that made layers, oldest first.
     pub fn non_empty_history(&self) -> impl Iterator<Item = &History> {
         self.history.iter().filter(|step| !step.empty_layer)
     }
 }
 
-/// How a container of the image runs.
+/// The settings for a container of the image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 #[non_exhaustive]
@@ -68,26 +68,26 @@ pub struct ContainerConfig {
     /// Environment variables, `NAME=value`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub env: Vec<String>,
-    /// The command's fixed part.
+    /// The fixed part of the command.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub entrypoint: Vec<String>,
-    /// The command's part that users replace.
+    /// The part of the command that users replace.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub cmd: Vec<String>,
-    /// The folder to start in.
+    /// The working directory.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
     /// String pairs about the image.
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub labels: Annotations,
-    /// Ports it listens on, `80/tcp`.
+    /// Ports that it listens on, `80/tcp`.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "null_is_default"
     )]
     pub exposed_ports: BTreeMap<String, Value>,
-    /// Folders it keeps data in.
+    /// Folders that it keeps data in.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
@@ -99,24 +99,26 @@ pub struct ContainerConfig {
     pub extra: Map<String, Value>,
 }
 
-/// The digests of an image's layers, unpacked.
+/// The digests of an image's uncompressed layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RootFs {
     /// Always `layers`.
     #[serde(default, rename = "type")]
     pub kind: String,
-    /// The digest of each layer's plain tar, lowest first.
+    /// The digest of each layer's uncompressed tar, lowest first.
     #[serde(default, deserialize_with = "null_is_default")]
     pub diff_ids: Vec<Digest>,
 }
 
 impl RootFs {
-    /// What each layer is with all those below it: the chain IDs, lowest layer first.
+    /// Returns the chain IDs, which identify each layer together with all layers below it, lowest
+    /// layer first.
     ///
-    /// The chain ID of the lowest layer is its diff ID; that of every other is the digest of the text
-    /// of the chain ID below, a space, and the layer's diff ID. The last names the whole file system.
-    /// Digests are computed with the algorithm of the layer's diff ID, sha256 where that is unknown.
+    /// The chain ID of the lowest layer is its diff ID; that of every other is the digest of the
+    /// text of the chain ID below, a space, and the layer's diff ID. The last one identifies the
+    /// whole file system. Digests are computed with the algorithm of the layer's diff ID, sha256 if
+    /// that is unknown.
     ///
     /// Source: image-spec v1.1.1, "Layer ChainID".
     #[must_use]
@@ -136,23 +138,23 @@ impl RootFs {
     }
 }
 
-/// One step of an image's making.
+/// One step of an image's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct History {
-    /// When, RFC 3339.
+    /// The time of the step, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// By what command.
+    /// The command that was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
-    /// By whom.
+    /// The author of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    /// What for.
+    /// A comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// Whether it made no layer.
+    /// True if the step made no layer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
     /// Fields unknown to longshore.
@@ -161,8 +163,8 @@ pub struct History {
 }
 
 impl History {
-    /// The step as its author wrote it, or nearly: without the shell and the marks that builders put
-    /// around it. `None` where the image does not say.
+    /// Returns the step roughly as its author wrote it: without the shell and the marks that
+    /// builders add. Returns `None` if the image does not say.
     ///
     /// ```
     /// # use longshore_core::History;
@@ -176,7 +178,7 @@ impl History {
     }
 }
 
-/// Takes off what the classic builder and BuildKit add to an instruction.
+/// Removes what the classic builder and BuildKit add to an instruction.
 fn clean(created_by: &str) -> Cow<'_, str> {
     let text = created_by.trim();
     let text = text.strip_prefix(NO_OPERATION).unwrap_or(text);
@@ -190,9 +192,9 @@ fn clean(created_by: &str) -> Cow<'_, str> {
 
 /// The shell that both builders run commands with.
 const SHELL: &str = "/bin/sh -c";
-/// What the classic builder puts before instructions that run nothing.
+/// The prefix that the classic builder adds to instructions that run nothing.
 const NO_OPERATION: &str = "/bin/sh -c #(nop)";
-/// What BuildKit puts after instructions.
+/// The suffix that BuildKit adds to instructions.
 const BUILDKIT: &str = "# buildkit";
 
 #[cfg(test)]

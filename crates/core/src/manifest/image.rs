@@ -14,10 +14,10 @@ use crate::media_type::MediaType;
 pub struct ImageManifest {
     /// Always 2.
     pub schema_version: u64,
-    /// What the document is; older OCI images leave it out.
+    /// The media type of the document; older OCI images leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
-    /// What kind of artifact it is, where it is no image.
+    /// The type of the artifact, if it is not an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
     /// The configuration: for images, an [`ImageConfig`](super::ImageConfig).
@@ -37,7 +37,7 @@ pub struct ImageManifest {
 }
 
 impl ImageManifest {
-    /// Makes an OCI image manifest of a configuration and its layers, lowest first.
+    /// Creates an OCI image manifest from a configuration and its layers, lowest first.
     #[must_use]
     pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl ImageManifest {
         }
     }
 
-    /// Whether it is a container image: its config is of the type that images have.
+    /// Returns true for a container image: its config has an image's media type.
     #[must_use]
     pub fn is_container_image(&self) -> bool {
         let config = &self.config.media_type;

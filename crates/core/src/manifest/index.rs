@@ -16,13 +16,13 @@ use crate::platform::{Fit, Platform};
 pub struct Index {
     /// Always 2.
     pub schema_version: u64,
-    /// What the document is; older OCI indexes leave it out.
+    /// The media type of the document; older OCI indexes leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
-    /// What kind of artifact it is, where it is no image.
+    /// The type of the artifact, if it is not a list of images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
-    /// The manifests; an index may hold another.
+    /// The manifests; an index may list other indexes.
     #[serde(deserialize_with = "crate::json::null_is_default")]
     pub manifests: Vec<Descriptor>,
     /// The manifest this one refers to.
@@ -37,7 +37,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// An OCI index of these manifests.
+    /// Creates an OCI index of these manifests.
     #[must_use]
     pub fn new(manifests: Vec<Descriptor>) -> Self {
         Self {
@@ -51,24 +51,26 @@ impl Index {
         }
     }
 
-    /// The manifest that fits a platform best: the one for it, else the one for the newest of the older
-    /// processors of its architecture; of equals the first. Attestations and further indexes are none.
+    /// Returns the manifest that fits a platform best: the one for it, else the one for the newest
+    /// of the older processors of its architecture; among equals the first. Attestations and nested
+    /// indexes are never chosen.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) with the platforms there are.
+    /// [`NotFound`](ErrorKind::NotFound) with the available platforms.
     pub fn for_platform(&self, wanted: &Platform) -> Result<&Descriptor> {
         let best = self.best_for(wanted).map(|(_, descriptor)| descriptor);
         best.ok_or_else(|| missing(wanted, self.platforms()))
     }
 
-    /// The manifest that fits best, and how well.
+    /// Returns the manifest that fits best, and how well it fits.
     pub(crate) fn best_for(&self, wanted: &Platform) -> Option<(Fit, &Descriptor)> {
         let images = self.manifests.iter();
         let images = images.filter(|d| !is_attestation(d) && !d.media_type.is_index());
         images.filter_map(|d| Some((d.platform.as_ref()?.fit(wanted)?, d))).min_by_key(|fit| fit.0)
     }
 
-    /// The platforms it has images for, without attestations' `unknown/unknown` and empty ones.
+    /// Returns the platforms of its images, without empty ones and the `unknown/unknown` of
+    /// attestations.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
         self.manifests
             .iter()
@@ -77,14 +79,14 @@ impl Index {
     }
 }
 
-/// Whether an index's entry is no image but tells of one, as BuildKit marks it.
+/// Returns true for an entry that is an attestation of an image, as BuildKit marks it.
 ///
 /// Source: BuildKit, docs/attestations/attestation-storage.md.
 pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
     entry.annotations.get("vnd.docker.reference.type").is_some()
 }
 
-/// The error where an index, with all that are in it, has these platforms and not the one wanted.
+/// Builds the error for an index whose images, nested ones included, lack the wanted platform.
 pub(crate) fn missing<T: ToString>(wanted: &Platform, there: impl IntoIterator<Item = T>) -> Error {
     let there: Vec<String> = there.into_iter().map(|platform| platform.to_string()).collect();
     Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(match &there[..] {

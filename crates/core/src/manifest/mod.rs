@@ -1,7 +1,7 @@
 //! Manifests: the exact bytes, and a parsed view beside them.
 //!
-//! Owns [`RawManifest`] (never rewritten) and [`Manifest`] (never written back). What a manifest
-//! points at, by position, is the business of `graph`.
+//! Owns [`RawManifest`] (never rewritten) and [`Manifest`] (never written back). `graph` finds the
+//! children of a manifest.
 
 mod ambiguity;
 mod artifact;
@@ -31,7 +31,7 @@ fn invalid(e: &serde_json::Error) -> Error {
     Error::new(ErrorKind::Invalid).detail(format!("not a valid manifest: {e}"))
 }
 
-/// 8 MiB: twice what registries accept, so that no stored manifest is out of reach.
+/// 8 MiB: twice what registries accept, so that every stored manifest can be read.
 pub const MANIFEST_LIMIT: usize = 8 << 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A manifest as it is: bytes, and what they are called.
+//! A manifest as stored: bytes, media type and digest.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +15,7 @@ use crate::media_type::MediaType;
 
 /// A manifest as its exact bytes, checked against its digest.
 ///
-/// It is read once ([`parse`](Self::parse)). Clones share the bytes and the parsed view.
+/// It is parsed once ([`parse`](Self::parse)). Clones share the bytes and the parsed view.
 #[derive(Clone)]
 pub struct RawManifest {
     descriptor: Descriptor,
@@ -25,16 +25,17 @@ pub struct RawManifest {
 }
 
 impl RawManifest {
-    /// Takes bytes that must have this digest; of signed schema 1, the payload may have it.
+    /// Creates a manifest from bytes that must have this digest; for signed schema 1, the payload
+    /// may have it.
     ///
-    /// `media_type` is what the store said they are; where it said nothing useful (`None`, or a
-    /// generic type), the document itself is asked.
+    /// `media_type` is the type that the store stated. If that is missing or generic, the type is
+    /// read from the document.
     ///
     /// # Errors
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the bytes are others;
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the bytes do not match;
     /// [`Unsupported`](ErrorKind::Unsupported) if the algorithm is unknown;
-    /// [`Invalid`](ErrorKind::Invalid) if no media type can be told, or the document contradicts the
-    /// one given.
+    /// [`Invalid`](ErrorKind::Invalid) if the media type cannot be determined, or the document
+    /// contradicts the one given.
     pub fn new(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
         match verify(&bytes, &digest) {
             Err(e) if e.kind() == ErrorKind::DigestMismatch => {
@@ -50,25 +51,25 @@ impl RawManifest {
         Self::described(bytes, media_type, digest)
     }
 
-    /// Takes bytes at hand, by their sha256 digest; signed schema 1 by that of its payload, which is
-    /// what registries call it.
+    /// Creates a manifest from bytes and computes its sha256 digest. Signed schema 1 gets the
+    /// digest of its payload, which registries use.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) as [`RawManifest::new`].
+    /// [`Invalid`](ErrorKind::Invalid) as for [`RawManifest::new`].
     pub fn of(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
         let digest = Digest::sha256(&bytes);
         Ok(Self::described(bytes, media_type, digest)?.by_payload())
     }
 
-    /// Bytes that are what the digest says.
+    /// Creates a manifest from bytes that have been checked against the digest.
     fn described(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
         let (media_type, shape) = told(&bytes, media_type).map_err(|e| e.at(&digest))?;
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         Ok(Self { descriptor, bytes, shape, parsed: Arc::default() })
     }
 
-    /// The same, by the digest of its very bytes: what a store of files calls it, in which every name
-    /// is held against the content.
+    /// Uses the digest of the exact bytes. A store of files needs it, because it checks every name
+    /// against the content.
     #[must_use]
     pub fn by_bytes(&self) -> Self {
         if !self.media_type().is_schema1() || digest_matches(&self.bytes, self.digest()) {
@@ -77,7 +78,7 @@ impl RawManifest {
         self.called(Digest::sha256(&self.bytes))
     }
 
-    /// The same, by the digest that registries call it: for signed schema 1, the one of its payload.
+    /// Uses the digest that registries use: for signed schema 1, that of its payload.
     #[must_use]
     pub fn by_payload(&self) -> Self {
         if !self.media_type().is_schema1() {
@@ -109,19 +110,20 @@ impl RawManifest {
         called
     }
 
-    /// Media type, digest and size; nothing else.
+    /// Returns a descriptor with only media type, digest and size.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// The digest it is called by: that of the bytes, or of a signed schema 1's payload.
+    /// Returns the digest that names the manifest: that of the bytes, or of a signed schema 1's
+    /// payload.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.descriptor.digest
     }
 
-    /// What the document is.
+    /// Returns the media type of the document.
     #[must_use]
     pub fn media_type(&self) -> &MediaType {
         &self.descriptor.media_type
@@ -131,18 +133,18 @@ impl RawManifest {
         self.shape
     }
 
-    /// The exact bytes.
+    /// Returns the exact bytes.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Reads the bytes into a view, once. Unknown media types are read by shape, or kept
+    /// Parses the bytes into a view, once. Unknown media types are read by shape, or kept
     /// [`Opaque`](Manifest::Opaque).
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) where the document breaks its format: the field, the line and
-    /// what was expected.
+    /// [`Invalid`](ErrorKind::Invalid) if the document violates its format: with the field, the
+    /// line and what was expected.
     pub fn parse(&self) -> Result<&Manifest> {
         if let Some(parsed) = self.parsed.get() {
             return Ok(parsed);

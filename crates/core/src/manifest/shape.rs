@@ -1,4 +1,4 @@
-//! What kind of document a manifest is, told by its top level.
+//! The kind of a manifest document, determined by its top level.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use super::{MANIFEST_LIMIT, invalid};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 
-/// Decides what a document is, from what the store said and what it says itself.
+/// Determines the type of a document, from what the store stated and from the document itself.
 pub(super) fn told(bytes: &[u8], stated: Option<MediaType>) -> Result<(MediaType, Shape)> {
     let stated = stated.filter(|media_type| !media_type.is_generic());
     let (shape, own) = Shape::of(bytes)?;
@@ -28,7 +28,7 @@ pub(super) fn told(bytes: &[u8], stated: Option<MediaType>) -> Result<(MediaType
     Ok((media_type, shape))
 }
 
-/// The fields that tell one kind of document from another.
+/// The fields that distinguish the kinds of documents.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) schema_version: Option<u64>,
@@ -39,10 +39,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Looks at the top level of a document; also returns the media type that it states.
+    /// Examines the top level of a document; also returns the media type that it states.
     ///
-    /// A document that is image and index at once is refused: the two readings are how one digest
-    /// is made to mean two things.
+    /// Refuses a document that is both image and index: with two readings, one digest could mean
+    /// two things.
     ///
     /// Source: image-spec v1.1.1, manifest and image index; advisory GHSA-77vh-xpmg-72qh.
     fn of(bytes: &[u8]) -> Result<(Self, Option<MediaType>)> {
@@ -92,7 +92,7 @@ impl Shape {
     }
 }
 
-/// Whether a field is there at all, be it `null`.
+/// Records that a field exists, even if it is `null`.
 #[derive(Default)]
 struct Present(bool);
 

@@ -3,7 +3,7 @@ use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::media_type::MediaType;
 
-/// A parsed view of a manifest: to read, never to write back.
+/// A parsed view of a manifest, for reading only.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[expect(clippy::large_enum_variant, reason = "it stands beside the bytes, which are larger")]
@@ -16,12 +16,12 @@ pub enum Manifest {
     Schema1(Schema1),
     /// An OCI artifact manifest, withdrawn before image-spec 1.1.
     Artifact(ArtifactManifest),
-    /// A document of a kind that longshore does not know; it is passed on untouched.
+    /// A document of an unknown kind; it is passed on unchanged.
     Opaque,
 }
 
 impl Manifest {
-    /// The manifest that this one refers to, if it has a `subject`.
+    /// Returns the manifest that this one refers to, if it has a `subject`.
     #[must_use]
     pub fn subject(&self) -> Option<&Descriptor> {
         match self {
@@ -32,7 +32,7 @@ impl Manifest {
         }
     }
 
-    /// What kind of artifact it is: its `artifactType`, else the media type of its config.
+    /// Returns the artifact type: its `artifactType`, else the media type of its config.
     ///
     /// Source: distribution-spec v1.1.1, "Listing Referrers".
     #[must_use]
@@ -47,7 +47,7 @@ impl Manifest {
         }
     }
 
-    /// The manifest's own annotations.
+    /// Returns the manifest's own annotations.
     #[must_use]
     pub fn annotations(&self) -> Option<&Annotations> {
         match self {

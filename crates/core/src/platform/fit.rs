@@ -1,32 +1,33 @@
-//! How well a platform that is on offer fits the one that is wanted.
+//! Ranking offered platforms by how well they fit the wanted one.
 
 use super::{Platform, normalise};
 
-/// How far what is offered is from what is wanted; the least is the best.
+/// The distance of an offered platform from the wanted one; the smallest is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fit {
-    /// Steps down from the processor wanted.
+    /// Steps down from the wanted processor.
     variant: u32,
     os_version: u8,
     os_features: u8,
-    /// Whether it is written otherwise: `arm` is `arm/v7`.
+    /// True if it is spelled differently: `arm` is `arm/v7`.
     spelling: bool,
 }
 
 impl Fit {
-    /// Whether nothing can fit better.
+    /// Returns true if no other platform can fit better.
     pub(crate) fn is_exact(self) -> bool {
         Self { spelling: false, ..self }
             == Self { variant: 0, os_version: 0, os_features: 0, spelling: false }
     }
 }
 
-/// How well `offered` fits `wanted`; `None` if it does not.
+/// Returns how well `offered` fits `wanted`; `None` if it does not.
 ///
-/// An image for an older processor of the same kind runs on a newer one. Another architecture is
-/// never an answer, though some machines could run it.
+/// An image for an older processor of the same kind runs on a newer one. Another architecture never
+/// fits, though some machines could run it.
 ///
-/// Source: containerd, platforms, `Only`, which would take `386` for `amd64` and `arm` for `arm64`.
+/// Source: containerd, platforms, `Only`, which would accept `386` for `amd64` and `arm` for
+/// `arm64`.
 pub(super) fn fit(offered: &Platform, wanted: &Platform) -> Option<Fit> {
     let (architecture, there) = normalise(&offered.architecture, offered.variant.as_deref());
     let (asked_architecture, asked) = normalise(&wanted.architecture, wanted.variant.as_deref());
@@ -56,7 +57,7 @@ fn variant(architecture: &str, offered: Option<&str>, wanted: Option<&str>) -> O
     down().or_else(|| wanted.is_none().then_some(ANY))
 }
 
-/// The generation and the step within it of a processor of those that are backward compatible.
+/// Returns generation and step of a processor whose family is backward compatible.
 fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
     let number = variant.strip_prefix('v')?;
     match architecture {
@@ -69,11 +70,12 @@ fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
     }
 }
 
-/// From the processor wanted down to the one offered, if that one is no newer.
+/// Counts the steps from the wanted processor down to the offered one; `None` if the offered one is
+/// newer.
 fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
     match (offered, wanted) {
         ((there, step), (asked, top)) if there == asked => top.checked_sub(step),
-        // ARMv9.x has all that ARMv8.(x+5) has.
+        // ARMv9.x has all features of ARMv8.(x+5).
         ((8, step), (9, top)) => {
             top.checked_add(5)?.checked_sub(step)?.checked_add(top)?.checked_add(1)
         }
@@ -81,8 +83,8 @@ fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
     }
 }
 
-/// A version of Windows is its build; an image of another revision runs. What states no version is for
-/// any.
+/// Compares versions of Windows by build: an image of another revision runs. A platform without a
+/// version fits any.
 fn os_version(offered: &Platform, wanted: &Platform) -> Option<u8> {
     let build =
         |version: &str| version.splitn(4, '.').take(3).map(str::to_owned).collect::<Vec<_>>();
@@ -97,7 +99,8 @@ fn os_version(offered: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-/// An image may need what the machine has, where it is said what that is, and no more.
+/// Checks that the machine has the features that an image needs, if the machine's features are
+/// known, and no more.
 fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     let has = |feature: &String| wanted.os_features.contains(feature);
     match (offered.os_features.is_empty(), wanted.os_features.is_empty()) {
@@ -110,7 +113,7 @@ fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-/// Further than any step down: a processor of which the one who asks has said nothing.
+/// Larger than any number of steps: the wanted processor is unspecified.
 const ANY: u32 = u32::MAX;
 
 #[cfg(test)]
@@ -125,7 +128,7 @@ mod tests {
                 Some((architecture, variant)) => (architecture, Some(variant.to_owned())),
                 None => (rest, None),
             };
-            // As an index writes it, which nobody has normalised.
+            // As an index writes it, not normalised.
             let mut platform = Platform { variant, ..Platform::default() };
             (platform.os, platform.architecture) = (os.to_owned(), architecture.to_owned());
             fit(&platform, &wanted).map(|fit| (fit, text))
@@ -167,7 +170,7 @@ mod tests {
             ("windows/amd64", &amds[..], None),
             ("linux/riscv64/rva23", &["linux/riscv64/rva20", "linux/riscv64"], None),
             ("linux/ppc64le", &["linux/ppc64le/power9", "linux/ppc64le"], Some("linux/ppc64le")),
-            // Nothing was said of the processor's version: then any will do, the usual one best.
+            // The processor's version is unspecified: any fits, the usual one best.
             ("linux/amd64", &amds[2..], Some("linux/amd64/v2")),
             ("linux/arm", &["linux/arm/v8"], Some("linux/arm/v8")),
             ("linux/amd64/v99999999999", &amds[1..], None),

@@ -1,4 +1,4 @@
-//! Which machine an image is for.
+//! Platforms: the machines that images are for.
 
 mod fit;
 
@@ -13,7 +13,7 @@ use crate::error::{ParseError, Result};
 
 /// The machine that an image runs on, as an index describes it.
 ///
-/// Written `os/architecture[/variant]`, with the system's version, where it is known, in brackets:
+/// Written `os/architecture[/variant]`, with the system's version, if known, in parentheses:
 /// `windows(10.0.20348.2113)/amd64`. Fields that longshore does not know are kept in `extra`.
 ///
 /// Source: image-spec v1.1.1, image index, "platform".
@@ -32,7 +32,7 @@ pub struct Platform {
     /// The operating system's version; Windows images state it.
     #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
-    /// What the image needs of the operating system.
+    /// The features of the operating system that the image needs.
     #[serde(
         default,
         rename = "os.features",
@@ -46,14 +46,14 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// A platform of these three parts, normalised.
+    /// Creates a platform of these three parts, normalised.
     #[must_use]
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
         let (architecture, variant) = normalise(architecture, variant);
         Self { os: os.to_ascii_lowercase(), architecture, variant, ..Self::default() }
     }
 
-    /// Reads `os[(version)]/architecture[/variant]`, or `local` for the machine at hand.
+    /// Reads `os[(version)]/architecture[/variant]`, or `local` for this machine.
     ///
     /// Common other names are normalised: `x86_64` is `amd64`, `aarch64` is `arm64`.
     ///
@@ -87,24 +87,24 @@ impl Platform {
         Ok(Self { os_version, ..platform })
     }
 
-    /// The platform that images for this machine carry. Images are Linux's also on macOS.
+    /// Returns the platform of images for this machine. On macOS, images are for Linux too.
     #[must_use]
     pub fn local() -> Self {
         let os = if cfg!(windows) { "windows" } else { "linux" };
         Self::new(os, std::env::consts::ARCH, None)
     }
 
-    /// Whether an image for `self` will do for someone who asks for `wanted`: it is for that machine,
-    /// or for an older processor of the same architecture, as `arm/v6` is where `arm/v7` is wanted.
+    /// Returns true if an image for `self` fits `wanted`: it is for that machine, or for an older
+    /// processor of the same architecture, such as `arm/v6` where `arm/v7` is wanted.
     ///
-    /// What `wanted` leaves out matches anything.
+    /// Parts that `wanted` leaves out match anything.
     /// [`Index::for_platform`](crate::Index::for_platform) chooses the best of many.
     #[must_use]
     pub fn satisfies(&self, wanted: &Self) -> bool {
         self.fit(wanted).is_some()
     }
 
-    /// How well an image for `self` fits.
+    /// Returns how well an image for `self` fits.
     pub(crate) fn fit(&self, wanted: &Self) -> Option<Fit> {
         fit::fit(self, wanted)
     }
@@ -132,7 +132,7 @@ impl FromStr for Platform {
     }
 }
 
-/// Maps other names of processors to Go's, and drops a variant that says nothing.
+/// Maps other names of processors to Go's, and drops a redundant variant.
 ///
 /// Source: Go's GOARCH values; containerd writes `arm64/v8` where others write `arm64`.
 fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<String>) {
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    /// The table of dreg-client, which takes empty parts for parts.
+    /// Uses the table of dreg-client, which accepts empty parts.
     #[test]
     fn a_platform_has_two_parts_or_three_and_none_is_empty() {
         for (text, parts) in [

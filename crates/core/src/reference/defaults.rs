@@ -1,4 +1,4 @@
-//! What short names leave out, and what is put there.
+//! The parts that short names leave out, and their defaults.
 
 use super::{
     ManifestReference, Reference, RegistryName, Repository, RepositoryName, Tag, check_text,
@@ -6,8 +6,8 @@ use super::{
 };
 use crate::error::{ParseError, Result};
 
-/// What a short name leaves out: a registry, a namespace, a tag. Nothing is added unless a value of
-/// this type is asked.
+/// The defaults for what a short name leaves out: registry, namespace, tag. They apply only where a
+/// value of this type is used.
 ///
 /// ```
 /// use longshore_core::Defaults;
@@ -25,17 +25,17 @@ use crate::error::{ParseError, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Defaults {
-    /// The registry of a name that begins with none.
+    /// The registry of a name that does not begin with one.
     pub registry: RegistryName,
-    /// The namespace of names of one part at [`registry`](Self::registry), and nowhere else; `None`
-    /// leaves them as they are.
+    /// The namespace of names of one part at [`registry`](Self::registry), and at no other
+    /// registry; `None` leaves them as they are.
     pub namespace: Option<RepositoryName>,
-    /// The tag that [`tagged`](Self::tagged) gives.
+    /// The tag that [`tagged`](Self::tagged) adds.
     pub tag: Tag,
 }
 
 impl Defaults {
-    /// Docker's: `docker.io`, `library`, `latest`.
+    /// Returns Docker's defaults: `docker.io`, `library`, `latest`.
     #[must_use]
     pub fn docker() -> Self {
         Self {
@@ -45,12 +45,12 @@ impl Defaults {
         }
     }
 
-    /// Docker's, but for what the environment says: `LONGSHORE_DEFAULT_REGISTRY`,
-    /// `LONGSHORE_DEFAULT_NAMESPACE` and `LONGSHORE_DEFAULT_TAG`.
+    /// Returns Docker's defaults, overridden by the environment variables
+    /// `LONGSHORE_DEFAULT_REGISTRY`, `LONGSHORE_DEFAULT_NAMESPACE` and `LONGSHORE_DEFAULT_TAG`.
     ///
-    /// An empty namespace is none; the other two count as not set where they are empty. Another
-    /// registry than Docker Hub has no namespace unless one is named. The program reads these
-    /// variables; the library only where this is called.
+    /// An empty namespace means none; the other two variables are ignored if empty. A registry
+    /// other than Docker Hub has no namespace unless one is set. The program reads these variables;
+    /// the library reads them only in this function.
     ///
     /// # Errors
     /// [`ParseError`] that names the variable.
@@ -77,11 +77,11 @@ impl Defaults {
         Ok(defaults)
     }
 
-    /// Reads a reference, with the registry and the namespace that it leaves out. No tag is added.
+    /// Reads a reference, and adds the registry and the namespace that it leaves out. Adds no tag.
     ///
     /// The first part is the registry if it is `localhost` or has a `.`, a `:` or an upper-case
-    /// letter. Docker Hub has no names of one part: where it is named without being the default,
-    /// they get `library/` as everywhere.
+    /// letter. Docker Hub has no names of one part: if it is named without being the default, they
+    /// still get `library/`.
     ///
     /// # Errors
     /// [`ParseError`] that quotes the text and says what is wrong with it.
@@ -105,22 +105,23 @@ impl Defaults {
         suffix.onto(Reference::new(Repository::new(registry, name)), text)
     }
 
-    /// Reads a repository, as [`parse`](Self::parse).
+    /// Reads a repository, in the same way as [`parse`](Self::parse).
     ///
     /// # Errors
-    /// [`ParseError`] as [`parse`](Self::parse), and if the text has a tag or a digest.
+    /// [`ParseError`] as for [`parse`](Self::parse), and if the text has a tag or a digest.
     pub fn repository(&self, text: &str) -> Result<Repository, ParseError> {
         self.parse(text)?.only_repository(text)
     }
 
-    /// A reference to a manifest: this one, with the default tag if it has neither tag nor digest.
+    /// Returns a reference to a manifest: this one, with the default tag if it has neither tag nor
+    /// digest.
     #[must_use]
     pub fn tagged(&self, reference: Reference) -> ManifestReference {
         ManifestReference::or_tag(reference, self.tag.clone())
     }
 
-    /// The shortest text that [`parse`](Self::parse) reads as this reference; the whole of it where
-    /// there is none.
+    /// Returns the shortest text that [`parse`](Self::parse) reads as this reference; the full text
+    /// if there is no shorter one.
     ///
     /// ```
     /// use longshore_core::{Defaults, Reference};
@@ -140,7 +141,7 @@ impl Defaults {
             .map_or(whole.clone(), str::to_owned)
     }
 
-    /// The namespace that names of one part get at a registry.
+    /// Returns the namespace of names of one part at a registry.
     fn namespace_at(&self, registry: &RegistryName) -> Option<RepositoryName> {
         if *registry == self.registry {
             return self.namespace.clone();
@@ -156,7 +157,7 @@ impl Default for Defaults {
 }
 
 impl Reference {
-    /// Reads a reference as Docker's users write it: by [`Defaults::docker`]. No tag is implied.
+    /// Reads a reference as Docker's users write it, with [`Defaults::docker`]. Adds no tag.
     ///
     /// ```
     /// use longshore_core::Reference;
@@ -176,7 +177,7 @@ impl Repository {
     /// Reads a repository as Docker's users write it; see [`Reference::familiar`].
     ///
     /// # Errors
-    /// [`ParseError`] as [`Reference::familiar`], and if the text has a tag or a digest.
+    /// [`ParseError`] as for [`Reference::familiar`], and if the text has a tag or a digest.
     pub fn familiar(text: &str) -> Result<Self, ParseError> {
         Defaults::docker().repository(text)
     }
@@ -189,7 +190,7 @@ fn names_registry(first: &str) -> bool {
         || first.contains(|c: char| c.is_ascii_uppercase())
 }
 
-/// The error of what a variable holds.
+/// Builds the error for the value of a variable.
 fn of(variable: &'static str, text: &str, error: &ParseError) -> ParseError {
     ParseError::new(variable, text, error.to_string())
 }

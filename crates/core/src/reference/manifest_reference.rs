@@ -7,9 +7,9 @@ use crate::error::{ParseError, Result};
 
 /// A reference to a manifest: a repository with a tag, a digest, or both.
 ///
-/// What a [`Reference`] becomes once its tag is settled: by [`Reference::or_latest`], by
-/// [`Defaults::tagged`](super::Defaults::tagged), or by `try_from`, which refuses a reference without
-/// both. `FromStr` reads `registry/name:tag` and `registry/name[:tag]@digest`.
+/// A [`Reference`] becomes one when its tag is settled: by [`Reference::or_latest`], by
+/// [`Defaults::tagged`](super::Defaults::tagged), or by `try_from`, which refuses a reference with
+/// neither. `FromStr` reads `registry/name:tag` and `registry/name[:tag]@digest`.
 ///
 /// ```
 /// use longshore_core::{ManifestReference, Reference};
@@ -28,7 +28,7 @@ pub struct ManifestReference {
 }
 
 impl ManifestReference {
-    /// Refers to what `selector` names in a repository.
+    /// Creates a reference to what `selector` names in a repository.
     #[must_use]
     pub fn new(repository: Repository, selector: TagOrDigest) -> Self {
         let reference = Reference::new(repository);
@@ -47,31 +47,31 @@ impl ManifestReference {
         }
     }
 
-    /// The repository.
+    /// Returns the repository.
     #[must_use]
     pub fn repository(&self) -> &Repository {
         self.reference.repository()
     }
 
-    /// The registry's host and port.
+    /// Returns the registry's host and port.
     #[must_use]
     pub fn registry(&self) -> &RegistryName {
         self.reference.registry()
     }
 
-    /// What to ask the repository for: the digest if there is one, else the tag.
+    /// Returns the selector to request: the digest if there is one, else the tag.
     #[must_use]
     pub fn selector(&self) -> &TagOrDigest {
         &self.selector
     }
 
-    /// The tag, if it has one. Beside a digest it selects nothing.
+    /// Returns the tag, if there is one. Beside a digest it selects nothing.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         self.reference.tag()
     }
 
-    /// The digest, if it has one.
+    /// Returns the digest, if there is one.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.reference.digest()

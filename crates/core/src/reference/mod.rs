@@ -1,7 +1,7 @@
-//! Names: where a thing is, and which one of it.
+//! Names of registries, repositories, tags and manifests.
 //!
-//! Every part is parsed once, strictly, and cannot be wrong afterwards. Docker's short names
-//! ("nginx") are expanded by [`Defaults`] only.
+//! Every part is parsed once, strictly, and is valid from then on. Only [`Defaults`] expands
+//! Docker's short names ("nginx").
 
 mod defaults;
 mod manifest_reference;
@@ -29,19 +29,19 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Puts a repository's two parts together.
+    /// Joins registry and name.
     #[must_use]
     pub fn new(registry: RegistryName, name: RepositoryName) -> Self {
         Self { registry, name }
     }
 
-    /// The registry's host and port.
+    /// Returns the registry's host and port.
     #[must_use]
     pub fn registry(&self) -> &RegistryName {
         &self.registry
     }
 
-    /// The name within the registry.
+    /// Returns the name within the registry.
     #[must_use]
     pub fn name(&self) -> &RepositoryName {
         &self.name
@@ -66,8 +66,8 @@ impl FromStr for Repository {
 
 /// A repository with a tag, a digest, both or neither: `registry/name[:tag][@digest]`.
 ///
-/// Ordered and hashed by its parts: registry, name, tag, digest. `FromStr` demands the registry and
-/// takes whatever comes first for it; [`Defaults`] reads short names. No tag is ever implied: see
+/// Ordered and hashed by its parts: registry, name, tag, digest. `FromStr` requires the registry
+/// and takes the first part for it; [`Defaults`] reads short names. No tag is ever implied: see
 /// [`Reference::or_latest`] and [`Defaults::tagged`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
@@ -77,84 +77,85 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// A reference to a repository as such.
+    /// Creates a reference to a repository, without tag and digest.
     #[must_use]
     pub fn new(repository: Repository) -> Self {
         Self { repository, tag: None, digest: None }
     }
 
-    /// The same with this tag.
+    /// Sets the tag.
     #[must_use]
     pub fn with_tag(mut self, tag: Tag) -> Self {
         self.tag = Some(tag);
         self
     }
 
-    /// The same with this digest.
+    /// Sets the digest.
     #[must_use]
     pub fn with_digest(mut self, digest: Digest) -> Self {
         self.digest = Some(digest);
         self
     }
 
-    /// The same without its tag.
+    /// Removes the tag.
     #[must_use]
     pub fn without_tag(mut self) -> Self {
         self.tag = None;
         self
     }
 
-    /// The same without its digest.
+    /// Removes the digest.
     #[must_use]
     pub fn without_digest(mut self) -> Self {
         self.digest = None;
         self
     }
 
-    /// The same in another repository.
+    /// Sets the repository.
     #[must_use]
     pub fn with_repository(mut self, repository: Repository) -> Self {
         self.repository = repository;
         self
     }
 
-    /// A reference to a manifest: this one, with the tag `latest` if it has neither tag nor digest.
+    /// Returns a reference to a manifest: this one, with the tag `latest` if it has neither tag nor
+    /// digest.
     #[must_use]
     pub fn or_latest(self) -> ManifestReference {
         ManifestReference::or_tag(self, Tag::latest())
     }
 
-    /// The repository.
+    /// Returns the repository.
     #[must_use]
     pub fn repository(&self) -> &Repository {
         &self.repository
     }
 
-    /// The registry's host and port.
+    /// Returns the registry's host and port.
     #[must_use]
     pub fn registry(&self) -> &RegistryName {
         self.repository.registry()
     }
 
-    /// The repository's name within its registry.
+    /// Returns the repository's name within its registry.
     #[must_use]
     pub fn name(&self) -> &RepositoryName {
         self.repository.name()
     }
 
-    /// The tag, if it has one.
+    /// Returns the tag, if there is one.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         self.tag.as_ref()
     }
 
-    /// The digest, if it has one.
+    /// Returns the digest, if there is one.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// What to ask a registry for: the digest if there is one, else the tag.
+    /// Returns the selector to request: the digest if there is one, else the tag.
     #[must_use]
     pub fn selector(&self) -> Option<TagOrDigest> {
         match (&self.digest, &self.tag) {
@@ -164,7 +165,7 @@ impl Reference {
         }
     }
 
-    /// Reads a reference whose registry is in the text.
+    /// Reads a reference that includes the registry.
     fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("reference", text, reason);
         check_text(text)?;
@@ -209,17 +210,17 @@ impl FromStr for Reference {
     }
 }
 
-/// Which manifest of a repository: by the name people gave it, or by its content.
+/// The selector of a manifest in a repository: a tag or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TagOrDigest {
-    /// By tag.
+    /// A tag.
     Tag(Tag),
-    /// By digest.
+    /// A digest.
     Digest(Digest),
 }
 
 impl TagOrDigest {
-    /// Reads a digest if there is a colon in the text, which no tag has, else a tag.
+    /// Reads a digest if the text has a colon, which no tag has; else a tag.
     ///
     /// # Errors
     /// [`ParseError`] of [`Digest::parse`] or [`Tag::parse`].
@@ -231,7 +232,7 @@ impl TagOrDigest {
         }
     }
 
-    /// The tag, if it is one.
+    /// Returns the tag, if it is one.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         match self {
@@ -240,7 +241,7 @@ impl TagOrDigest {
         }
     }
 
-    /// The digest, if it is one.
+    /// Returns the digest, if it is one.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         match self {
@@ -310,7 +311,7 @@ fn split_suffix(text: &str) -> (&str, Suffix<'_>) {
     }
 }
 
-/// Refuses what is wrong with the text as a whole, with what to do instead.
+/// Refuses errors of the text as a whole, with advice.
 fn check_text(text: &str) -> Result<(), ParseError> {
     let bad = |reason: &'static str| ParseError::new("reference", text, reason);
     if text.is_empty() {
@@ -320,7 +321,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
         return Err(bad("a space or control character").at(at));
     }
     if text.starts_with('/') {
-        // What an unset variable leaves of `$REGISTRY/image` must not become an image of Docker Hub.
+        // An unset variable in `$REGISTRY/image` must not turn into an image of Docker Hub.
         return Err(bad("nothing before the first '/'; expected a registry or a name").at(0));
     }
     if text.contains("://") {
@@ -328,7 +329,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
     }
     let before_path = text.split('/').next().unwrap_or(text);
     if before_path != text && before_path.contains('@') {
-        // The text may hold a password: it must not be quoted back.
+        // The text may hold a password: do not quote it.
         return Err(ParseError::new(
             "reference",
             "…",
@@ -338,7 +339,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Turns the error of a part into one of the whole, so that people see what they typed.
+/// Converts the error of a part into one of the whole text, so that users see their input.
 fn within(text: &str, part: &ParseError) -> ParseError {
     ParseError::new("reference", text, part.to_string())
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::error::{ParseError, Result};
 
-/// A registry's address: `host[:port]`, the host a name, an IPv4 address or an IPv6 one in brackets.
+/// A registry's address, `host[:port]`. The host is a name, an IPv4 address or an IPv6 address in
+/// brackets.
 ///
-/// Kept in lower case. Docker Hub's names are one: `index.docker.io`, `registry-1.docker.io` and
-/// `registry.hub.docker.com` parse as `docker.io`.
+/// Stored in lower case. The aliases of Docker Hub are one name: `index.docker.io`,
+/// `registry-1.docker.io` and `registry.hub.docker.com` parse as `docker.io`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegistryName {
     text: Arc<str>,
@@ -19,7 +20,7 @@ impl RegistryName {
     /// Reads `host[:port]`.
     ///
     /// # Errors
-    /// [`ParseError`] where the host or the port breaks its grammar.
+    /// [`ParseError`] if the host or the port breaks its grammar.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("registry", text, reason);
         let (host, port) = split_port(text)?;
@@ -49,37 +50,38 @@ impl RegistryName {
         }
     }
 
-    /// Docker Hub, `docker.io`.
+    /// Returns Docker Hub, `docker.io`.
     #[must_use]
     pub fn docker_hub() -> Self {
         Self { text: DOCKER_HUB.into(), host_length: DOCKER_HUB.len() }
     }
 
-    /// Whether this is Docker Hub.
+    /// Returns true if this is Docker Hub.
     #[must_use]
     pub fn is_docker_hub(&self) -> bool {
         &*self.text == DOCKER_HUB
     }
 
-    /// The host, without port; an IPv6 address keeps its brackets.
+    /// Returns the host, without port; an IPv6 address keeps its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.text[..self.host_length]
     }
 
-    /// The port, if the name has one.
+    /// Returns the port, if the name has one.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.text.get(self.host_length + 1..)?.parse().ok()
     }
 
-    /// The whole text, `host[:port]`.
+    /// Returns the whole text, `host[:port]`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it can only be this machine: `localhost`, `*.localhost` or a loopback address.
+    /// Returns true if the name can only be this machine: `localhost`, `*.localhost` or a loopback
+    /// address.
     ///
     /// Source: RFC 6761, section 6.3; RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3.
     #[must_use]
@@ -111,7 +113,9 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), ParseError> {
     }
 }
 
-/// Source: RFC 1123, section 2.1; each label 1 to 63 letters, digits and inner hyphens.
+/// Checks a host name: labels of 1 to 63 letters, digits and inner hyphens.
+///
+/// Source: RFC 1123, section 2.1.
 fn check_host(host: &str, text: &str) -> Result<(), ParseError> {
     let bad = |reason: &'static str| ParseError::new("registry", text, reason);
     if host.is_empty() {

@@ -18,7 +18,7 @@ impl RepositoryName {
     /// Reads a repository name.
     ///
     /// # Errors
-    /// [`ParseError`] that says which part breaks the grammar, and how.
+    /// [`ParseError`] that says which part breaks the grammar, and why.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("repository name", text, reason);
         if text.is_empty() {
@@ -35,43 +35,43 @@ impl RepositoryName {
         Ok(Self(text.into()))
     }
 
-    /// `library`, where Docker Hub keeps the official images.
+    /// Returns `library`, the namespace of Docker Hub's official images.
     #[must_use]
     pub(super) fn official() -> Self {
         Self("library".into())
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The parts between the slashes, at least one.
+    /// Returns the parts between the slashes, at least one.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// Everything before the last slash, if there is one.
+    /// Returns everything before the last slash, if there is one.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.0.rsplit_once('/').map(|(namespace, _)| namespace)
     }
 
-    /// Whether it is in this namespace, or in one below it.
+    /// Returns true if the name is in this namespace, or in one below it.
     #[must_use]
     pub fn is_below(&self, namespace: &str) -> bool {
         self.0.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('/'))
     }
 
-    /// The last part, which is never empty.
+    /// Returns the last part, which is never empty.
     #[must_use]
     pub fn image(&self) -> &str {
         self.0.rsplit_once('/').map_or(&self.0, |(_, image)| image)
     }
 }
 
-/// Checks `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`; says where it stops matching.
+/// Checks `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`; the error has the offset where the match ends.
 fn check_component(component: &str) -> Result<(), (usize, &'static str)> {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();
@@ -146,5 +146,5 @@ impl<'de> Deserialize<'de> for RepositoryName {
     }
 }
 
-/// 255 characters: what distribution-based registries accept.
+/// 255 characters: the limit of distribution-based registries.
 const MAX_LENGTH: usize = 255;

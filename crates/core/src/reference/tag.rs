@@ -35,13 +35,13 @@ impl Tag {
         }
     }
 
-    /// The tag `latest`, which the field implies where none is given.
+    /// Returns the tag `latest`, the usual default.
     #[must_use]
     pub fn latest() -> Self {
         Self("latest".into())
     }
 
-    /// The tag as text.
+    /// Returns the tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

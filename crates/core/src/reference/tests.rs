@@ -1,4 +1,4 @@
-//! Names, as people write them and as they should not.
+//! Names, valid and invalid.
 
 mod predecessors;
 

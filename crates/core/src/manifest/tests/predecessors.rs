@@ -70,7 +70,7 @@ fn an_edited_document_has_one_form() {
     assert!(edited.bytes().starts_with("{\"annotations\":{\"é\":\"z\"},\"config\"".as_bytes()));
     assert_eq!(*edited.media_type(), MediaType::OCI_MANIFEST);
     assert_ne!(edited.digest(), manifest.digest());
-    // The document's own word on what it is counts.
+    // The media type in the document takes precedence.
     let typed = manifest.edited(|d| d["mediaType"] = json!("application/x.y")).unwrap();
     assert_eq!(typed.media_type().as_str(), "application/x.y");
 }
@@ -111,7 +111,7 @@ fn the_kind_of_a_document_is_told_by_its_fields() {
     ] {
         assert_eq!(raw(text).unwrap().media_type().as_str(), told, "{text}");
     }
-    // Others call these `application/json`, `null`, or an index: they are no manifests.
+    // Others call these `application/json`, `null`, or an index, but they are not manifests.
     for (text, reason) in [
         ("{}", "neither the store nor the document states"),
         ("[]", "not a valid manifest"),
@@ -123,7 +123,7 @@ fn the_kind_of_a_document_is_told_by_its_fields() {
     }
 }
 
-/// What Docker Hub sent for `ubuntu:22.04`, with its escaped slashes.
+/// The response of Docker Hub for `ubuntu:22.04`, with its escaped slashes.
 pub(crate) const HUB_INDEX: &str = r#"{"manifests":[{"digest":"sha256:7a57c69fe1e9d5b97c5fe649849e79f2cfc3bf11d10bbd5218b4eb61716aebe6","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"amd64","os":"linux"},"size":424},{"digest":"sha256:ad18cfdb19dac67bf0072dacea661a817330e5c955d081f4d09914e743ae5d4a","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"arm","os":"linux","variant":"v7"},"size":424},{"digest":"sha256:537da24818633b45fcb65e5285a68c3ec1f3db25f5ae5476a7757bc8dfae92a3","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"arm64","os":"linux","variant":"v8"},"size":424},{"digest":"sha256:f23b7ade9f88f91c8d5932a48b721712ed509a607d9a05cdeae4cd06de09e5f7","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"ppc64le","os":"linux"},"size":424},{"digest":"sha256:b351315d950a4da70f19d62f4da5dd7f9a445eb8c8d6851a5b6cdddbdafb13cf","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"s390x","os":"linux"},"size":424}],"mediaType":"application\/vnd.oci.image.index.v1+json","schemaVersion":2}"#;
 
 #[test]
@@ -221,7 +221,7 @@ fn a_strict_reader_refuses_what_is_passed_on_here() {
     };
     assert_eq!(document(2, docker, &docker_config, &gzip), [""; 0]);
     assert_eq!(document(2, oci, &oci_config, &config("oci.image.layer.v1.tar")), [""; 0]);
-    // The specification has these by now.
+    // The specification now has these.
     assert_eq!(document(2, oci, &oci_config, &config("oci.image.layer.v1.tar+zstd")), [""; 0]);
     assert_eq!(document(2, oci, &config("cncf.helm.config.v1+json"), "a/b"), [""; 0]);
     for (problems, reason) in [

@@ -1,4 +1,4 @@
-//! What the parsers of six earlier clients were tested with, and what is read here.
+//! Names from the parser tests of six earlier clients.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use crate::{Defaults, Digest, Reference, RegistryName};
 
 const E: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// Registry, name, tag, digest.
+/// Splits a reference into registry, name, tag and digest.
 fn parts(reference: &Reference) -> [String; 4] {
     [
         reference.registry().to_string(),
@@ -21,7 +21,8 @@ fn refused(text: &str, reason: &str) {
     assert!(shown.contains(reason), "{text:?}: {shown}");
 }
 
-/// docker-registry-client-async: every combination of its own tests, its word `port` being a number.
+/// docker-registry-client-async: every combination of its own tests. Its word `port` is a number
+/// here.
 #[test]
 fn every_combination_of_parts_is_read_apart() {
     let mut read = 0;
@@ -53,7 +54,7 @@ fn every_combination_of_parts_is_read_apart() {
     assert_eq!(read, 64);
 }
 
-/// What else its tests name, and moby-distribution's, aysa's: text, registry, name, tag.
+/// Other names from its tests, moby-distribution's and aysa's: text, registry, name, tag.
 #[test]
 fn names_of_other_clients_are_read_alike() {
     for (text, registry, name, tag) in [
@@ -87,7 +88,7 @@ fn names_of_other_clients_are_read_alike() {
         ("localhost:5000/img:v1.2.3_x-y", "localhost:5000", "img", "v1.2.3_x-y"),
         ("registry.example.com/image:1.0", "registry.example.com", "image", "1.0"),
         ("10.0.0.1:5000/a/b:1", "10.0.0.1:5000", "a/b", "1"),
-        // aysa refuses these, which are names like others.
+        // aysa refuses these valid names.
         ("registry.example.com/ns/my.image:1.0", "registry.example.com", "ns/my.image", "1.0"),
         ("ns/my.image", "docker.io", "ns/my.image", ""),
         ("i:t", "docker.io", "library/i", "t"),
@@ -139,8 +140,8 @@ fn references_are_ordered_and_hashed_by_their_parts() {
     assert_eq!(set.len(), 1);
 }
 
-/// docker-registry-client-async adds `library/` at every registry, and moby-distribution where it is
-/// the default one: a caller can have both.
+/// docker-registry-client-async adds `library/` at every registry, moby-distribution only at the
+/// default one: a caller can have either.
 #[test]
 fn a_namespace_is_added_at_another_registry_only_when_asked() {
     let mut defaults = Defaults::docker();
@@ -155,7 +156,7 @@ fn a_namespace_is_added_at_another_registry_only_when_asked() {
     assert_eq!(parts(&hub.parse("image").unwrap()), ["docker.io", "image", "", ""]);
 }
 
-/// aysa takes any first part for a registry, and so does the strict form here.
+/// aysa takes any first part for a registry, as the strict form here does.
 #[test]
 fn any_first_part_is_a_registry_where_that_is_asked() {
     for (text, familiar, strict) in [
@@ -195,7 +196,7 @@ fn what_some_clients_misread_is_refused_with_the_reason() {
         ("image@sha256:abc", "sha256 takes 64 hex digits, found 3"),
         ("image@foo:bar", "expected sha256, sha384 or sha512"),
         ("img@sha256:abc", "sha256 takes 64 hex digits, found 3"),
-        // Accepted by docker-registry-client-async, and no names.
+        // Accepted by docker-registry-client-async, but invalid.
         ("UPPER/Image:Tag", "repository names are lower-case (at byte 0)"),
         ("Image:Tag", "repository names are lower-case (at byte 0)"),
         ("endpoint.io//image", "an empty part between slashes (at byte 0)"),
@@ -216,7 +217,7 @@ fn what_some_clients_misread_is_refused_with_the_reason() {
     ] {
         refused(text, reason);
     }
-    // What was refused for want of another algorithm is read: sha512 is one of the specification's.
+    // Refused there for lack of the algorithm, read here: sha512 is one of the specification's.
     let sha512 = format!("image@sha512:{}", "a".repeat(128));
     assert!(Reference::familiar(&sha512).is_ok());
 }
