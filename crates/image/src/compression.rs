@@ -1,7 +1,7 @@
-//! Compression, told by the first bytes and undone as a stream, within limits.
+//! Compression, detected by the first bytes and decompressed as a stream, within limits.
 //!
-//! Owns what is accepted as gzip and zstd, and when output is too much to be honest. It knows
-//! nothing of tar and of layers. The archives use it, for layers and for themselves.
+//! Owns which gzip and zstd is accepted, and when output is implausibly large. It knows nothing of
+//! tar and layers. The archives use it, for layers and for themselves.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -12,11 +12,11 @@ use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use longshore_core::{Error, ErrorKind, PIECE, Result};
 
-/// How some bytes are compressed.
+/// The compression of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
     /// RFC 1952, any number of members.
     Gzip,
@@ -25,7 +25,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Tells the compression by how content starts; media types and file names can be wrong.
+    /// Detects the compression from the first bytes of content; media types and file names can be
+    /// wrong.
     ///
     /// - `start`: the first ten bytes, or all there are.
     ///
@@ -57,7 +58,7 @@ impl fmt::Display for Compression {
     }
 }
 
-/// How much decompressed content is believed to be honest.
+/// The limits that decompressed content must not exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnpackLimits {
@@ -75,7 +76,7 @@ impl Default for UnpackLimits {
 }
 
 impl UnpackLimits {
-    /// Decides whether this much output of this much input is too much.
+    /// Checks the amount of output for this amount of input against the limits.
     fn check(self, input: u64, output: u64) -> Result<()> {
         let too_large = |why: String| Err(Error::new(ErrorKind::TooLarge).detail(why));
         if output > self.output {
@@ -88,15 +89,16 @@ impl UnpackLimits {
     }
 }
 
-/// Undoes the compression of what it reads from, whichever it is.
+/// Decompresses what it reads, with the detected compression.
 ///
-/// Plain content passes through. All gzip members and zstd frames are read; zeros may follow the
-/// last gzip member, anything else may not. A zstd window may have up to 2^27 bytes. Memory does not
-/// grow with the content.
+/// Plain content passes through. All gzip members and zstd frames are read; only zeros may follow
+/// the last gzip member. A zstd window may have up to 2^27 bytes. Memory use does not grow with the
+/// content.
 ///
 /// # Errors
-/// Each [`io::Error`] holds an [`Error`], which [`error_of`] takes out: [`Invalid`](ErrorKind::Invalid)
-/// where the content is damaged or cut short, [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
+/// Each [`io::Error`] holds an [`Error`], which [`error_of`] extracts:
+/// [`Invalid`](ErrorKind::Invalid) if the content is damaged or truncated,
+/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
 pub struct Decoder<R: Read> {
     format: Format<R>,
     limits: UnpackLimits,
@@ -111,10 +113,10 @@ enum Format<R: Read> {
 }
 
 impl<R: Read> Decoder<R> {
-    /// Looks at the first bytes and gets ready for the rest.
+    /// Reads the first bytes and prepares the decoder.
     ///
     /// # Errors
-    /// As [`Compression::detect`]; [`Io`](ErrorKind::Io) if the start cannot be read.
+    /// Same as [`Compression::detect`]; [`Io`](ErrorKind::Io) if the start cannot be read.
     pub fn new(mut reader: R, limits: UnpackLimits) -> Result<Self> {
         let mut start = Vec::with_capacity(START);
         reader.by_ref().take(START as u64).read_to_end(&mut start).map_err(error_of)?;
@@ -132,7 +134,7 @@ impl<R: Read> Decoder<R> {
         Ok(Self { format, limits, input, output: 0 })
     }
 
-    /// How the content is compressed.
+    /// Returns the compression of the content.
     #[must_use]
     pub fn compression(&self) -> Compression {
         match self.format {
@@ -142,13 +144,13 @@ impl<R: Read> Decoder<R> {
         }
     }
 
-    /// Says of damage what is damaged; other failures stay what they are.
+    /// Names the compression in errors about damage; other errors stay unchanged.
     fn explain(&self, e: io::Error) -> io::Error {
         let damaged = match e.kind() {
             io::ErrorKind::InvalidInput
             | io::ErrorKind::InvalidData
             | io::ErrorKind::UnexpectedEof => true,
-            // What libzstd says comes without a kind.
+            // Errors of libzstd come without a kind.
             io::ErrorKind::Other => self.compression() == Compression::Zstd,
             _ => false,
         };
@@ -182,18 +184,18 @@ impl<R: Read> fmt::Debug for Decoder<R> {
     }
 }
 
-/// Compresses what is written to it: the same bytes make the same bytes, with no name and no time.
+/// Compresses what is written to it, reproducibly: the header has no name and no time.
 pub(crate) fn gzip<W: io::Write>(writer: W) -> GzEncoder<W> {
     GzEncoder::new(writer, flate2::Compression::default())
 }
 
-/// The [`Error`] that an [`io::Error`] holds, or one that holds it.
+/// Extracts the [`Error`] that an [`io::Error`] holds, or wraps the [`io::Error`] in one.
 #[must_use]
 pub fn error_of(e: io::Error) -> Error {
     e.downcast::<Error>().unwrap_or_else(|e| Error::new(ErrorKind::Io).with_source(e))
 }
 
-/// Compressed bytes, counted as a decoder takes them.
+/// Compressed input, which counts the bytes that a decoder consumes.
 struct Input<R> {
     inner: BufReader<io::Chain<Cursor<Vec<u8>>, R>>,
     taken: Arc<AtomicU64>,
@@ -248,7 +250,7 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
-/// Whether another member follows; if not, nothing but zeros may, as tapes are padded with.
+/// Returns true if another member follows; if not, only zeros may follow, as tapes are padded with.
 fn another_member(rest: &mut impl BufRead) -> io::Result<bool> {
     if rest.fill_buf()?.first() == Some(&0x1f) {
         return Ok(true);
@@ -281,11 +283,11 @@ fn unsupported(name: &str) -> Error {
         .with_hint("Decompress it, or compress it with gzip or zstd.")
 }
 
-/// Bytes that tell every compression apart.
+/// The number of bytes that distinguish all compressions.
 pub(crate) const START: usize = 10;
-/// 64 MiB: below, any ratio is harmless.
+/// 64 MiB: below this, any ratio is harmless.
 const RATIO_FROM: u64 = 64 << 20;
-/// 2^27 bytes, 128 MiB: what `zstd` itself takes without being asked for more.
+/// 2^27 bytes, 128 MiB: the default limit of `zstd` itself.
 const WINDOW_LOG_LIMIT: u32 = 27;
 
 #[cfg(test)]

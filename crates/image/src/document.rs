@@ -1,8 +1,8 @@
-//! JSON documents that are edited, not rewritten.
+//! JSON documents that are edited in place.
 //!
-//! Owns objects whose fields keep their order and their very text until they are set: numbers of any
-//! precision, times to the nanosecond, fields that longshore knows nothing of. A parsed view would
-//! lose what it has no place for.
+//! Owns objects whose fields keep their order and their exact text until they are set: numbers of
+//! any precision, times to the nanosecond, fields that longshore does not know. A parsed view would
+//! lose these.
 
 use std::fmt;
 
@@ -26,10 +26,10 @@ impl Object {
         serde_json::from_slice(bytes).map_err(|e| invalid(&e))
     }
 
-    /// The value of a field; `None` where it is missing or `null`.
+    /// Returns the value of a field; `None` if it is missing or `null`.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is something else.
+    /// [`Invalid`](ErrorKind::Invalid) if the value has another type.
     pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let Some((_, value)) = self.0.iter().find(|(n, _)| n == name) else {
             return Ok(None);
@@ -37,7 +37,7 @@ impl Object {
         serde_json::from_str(value.get()).map_err(|e| invalid(&e).at(name))
     }
 
-    /// Sets a field in its place, or at the end.
+    /// Sets a field, in its place if it exists, else at the end.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the value cannot be written as JSON.
@@ -50,12 +50,12 @@ impl Object {
         Ok(())
     }
 
-    /// Takes a field out.
+    /// Removes a field.
     pub(crate) fn remove(&mut self, name: &str) {
         self.0.retain(|(n, _)| n != name);
     }
 
-    /// The document.
+    /// Returns the document as JSON.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if it cannot be written as JSON.
@@ -64,7 +64,7 @@ impl Object {
     }
 }
 
-/// The text of a value.
+/// Returns the JSON text of a value.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if it cannot be written as JSON.

@@ -1,6 +1,7 @@
-//! The door to the private reader of tar files, for the fuzz targets in `fuzz/`.
+//! Access to the private reader of tar files, for the fuzz targets in `fuzz/`.
 //!
-//! Only under `cfg(fuzzing)`, which cargo-fuzz sets; the client's module of this name says why.
+//! Compiled only under `cfg(fuzzing)`, which cargo-fuzz sets; the client's module of this name says
+//! why.
 
 use std::fs::File;
 use std::ops::Range;
@@ -11,11 +12,11 @@ use longshore_core::Result;
 use crate::members::Members;
 use crate::section::OpenFile;
 
-/// The files of a tar file by name, links followed, and where in it each one's content is.
+/// Lists the files of a tar file by name, links followed, with the position of each one's content.
 ///
 /// # Errors
 /// [`Invalid`](longshore_core::ErrorKind::Invalid) and
-/// [`TooLarge`](longshore_core::ErrorKind::TooLarge), as archives are refused.
+/// [`TooLarge`](longshore_core::ErrorKind::TooLarge), as for archives.
 pub fn tar_members(file: File) -> Result<Vec<(String, Range<u64>)>> {
     let members = Members::index(OpenFile::new(file, Path::new("fuzz.tar")))?;
     let place = |start: u64, size: u64| start..start + size;

@@ -1,4 +1,4 @@
-//! What is inside a layer: the plain tar, as a stream, and its size and digest.
+//! The content of a layer: the uncompressed tar as a stream, and its size and digest.
 
 use std::io::{self, Read};
 
@@ -12,33 +12,33 @@ use crate::compression::{Compression, Decoder, UnpackLimits, error_of};
 use crate::members;
 use crate::staging::{Pieces, work_over};
 
-/// What a layer unpacks to.
+/// The measure of a layer's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unpacked {
-    /// How it was compressed.
+    /// The compression of the layer.
     pub compression: Compression,
-    /// The digest of the plain tar.
+    /// The digest of the uncompressed tar.
     pub diff_id: Digest,
-    /// The plain tar's size in bytes.
+    /// The size of the uncompressed tar in bytes.
     pub size: u64,
 }
 
-/// Reads a layer to its end, and tells what it unpacks to.
+/// Reads a layer to its end and measures its content.
 ///
-/// The content decides how it is compressed, whatever its media type says. Nothing is kept.
+/// The compression is detected from the content, whatever the media type says. Nothing is kept.
 ///
 /// # Errors
-/// The reader's error; [`Invalid`](ErrorKind::Invalid) if the compression is damaged;
-/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
+/// [`Invalid`](ErrorKind::Invalid) if the compression is damaged; [`TooLarge`](ErrorKind::TooLarge)
+/// beyond the limits; the errors of the reader.
 pub async fn measure(reader: BlobReader, limits: UnpackLimits) -> Result<Unpacked> {
     measure_if(reader, limits, |_| true).await
 }
 
-/// As [`measure`], for what is to become a layer: it must be a tar.
+/// Does what [`measure`] does for a future layer, which must be a tar.
 ///
 /// # Errors
-/// As [`measure`]; [`Invalid`](ErrorKind::Invalid) if it begins as no tar does.
+/// Same as [`measure`]; [`Invalid`](ErrorKind::Invalid) if it does not begin like a tar.
 pub(crate) async fn measure_tar(reader: BlobReader, limits: UnpackLimits) -> Result<Unpacked> {
     measure_if(reader, limits, members::begins).await
 }
@@ -65,19 +65,19 @@ async fn measure_if(
     measured.await.map_err(|e| e.at(&digest))
 }
 
-/// Unpacks a layer as it is read: gzip or zstd, or plain already.
+/// Decompresses a layer as it is read: gzip, zstd or plain.
 ///
-/// - `diff_id`: what the plain tar must have as its digest, as the image's configuration says.
-/// - Pieces come in order; the last is held back until the layer and its content are right.
+/// - `diff_id`: the required digest of the uncompressed tar, from the image's configuration.
+/// - Chunks come in order; the last is withheld until the layer and its content are verified.
 ///
 /// # Errors
-/// As the stream's last item: the reader's error, [`DigestMismatch`](ErrorKind::DigestMismatch) if the
-/// content is not what `diff_id` says, [`Invalid`](ErrorKind::Invalid) if the compression is damaged,
-/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits. At once,
+/// As the stream's last item: [`DigestMismatch`](ErrorKind::DigestMismatch) if the content does not
+/// match `diff_id`, [`Invalid`](ErrorKind::Invalid) if the compression is damaged,
+/// [`TooLarge`](ErrorKind::TooLarge) beyond the limits, the errors of the reader. At once,
 /// [`Unsupported`](ErrorKind::Unsupported) if the diff ID's algorithm cannot be computed.
 ///
 /// # Cancellation
-/// Dropping the stream ends the reading.
+/// Dropping the stream stops the reading.
 pub fn unpack(
     reader: BlobReader,
     diff_id: Option<Digest>,
@@ -106,7 +106,7 @@ pub fn unpack(
     )))
 }
 
-/// Sends the content piece by piece, the last one when everything has been verified.
+/// Sends the content chunk by chunk, the last one when everything has been verified.
 fn send(
     pieces: &mut Pieces,
     mut check: Option<Check>,
@@ -132,13 +132,13 @@ fn send(
         }
     }
     drop(decoder);
-    // The end is said only when the layer itself is right.
+    // The end is sent only after the layer itself is verified.
     io::copy(pieces, &mut io::sink()).map_err(error_of)?;
     check.map_or(Ok(()), Check::finish)?;
     sender.blocking_send(held).map_err(gone)
 }
 
-/// What the content must be.
+/// The checks on the content.
 struct Check {
     expected: Digest,
     digester: longshore_core::Digester,
@@ -165,5 +165,5 @@ impl Check {
     }
 }
 
-/// Pieces that wait for whoever reads the stream.
+/// The number of chunks buffered for the reader of the stream.
 const AHEAD: usize = 2;

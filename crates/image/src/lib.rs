@@ -1,4 +1,4 @@
-//! What is inside an image: compression, and images in tar files.
+//! The content of images: compression, layers, and images in tar files.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,19 +23,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The crate `longshore` re-exports all of this, and its `blocking::wait` waits for each of these without
-//! async.
+//! The crate `longshore` re-exports all of this, and its `blocking::wait` runs each of these
+//! without async.
 //!
 //! From the bottom up; a module uses only those above it:
 //!
-//! | modules | hold |
+//! | modules | content |
 //! |---|---|
-//! | `compression` | gzip and zstd, undone within limits |
-//! | `section` | stretches of a file, read where they lie |
-//! | `spool`, `staging` | how an archive is opened; where blobs wait until one is written |
+//! | `compression` | gzip and zstd, decompressed within limits |
+//! | `section` | sections of a file, read in place |
+//! | `spool`, `staging` | opening an archive; storage of blobs until one is written |
 //! | `members`, `tar_file` | tar files, read strictly and written reproducibly |
 //! | `oci_archive`, `docker_archive` | the stores |
-//! | `layer`, `document`, `append` | what is in a layer; JSON that is edited in place; one more layer |
+//! | `layer`, `document`, `append` | the content of a layer; JSON that is edited in place; adding
+//! layers |
 //! | `folder` | a folder as a layer, and a layer as a folder |
 
 mod append;

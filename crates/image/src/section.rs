@@ -1,7 +1,7 @@
-//! Stretches of an archive's file, read where they lie.
+//! Sections of an archive's file, read in place.
 //!
 //! Owns positioned reading, so that any number of readers share one open file, and a file that is
-//! replaced meanwhile is still read as it was. What a stretch holds is the archives' business.
+//! replaced in the meantime is still read as it was. It does not interpret the content.
 
 use std::fmt;
 use std::fs::File;
@@ -15,7 +15,7 @@ use futures_util::stream;
 use longshore_core::offload;
 use longshore_core::{BlobStream, Descriptor, Error, ErrorKind, PIECE, Result, Verifier};
 
-/// An open file and what to call it in errors.
+/// An open file and its name for errors.
 pub(crate) struct OpenFile {
     file: File,
     path: PathBuf,
@@ -30,13 +30,13 @@ impl OpenFile {
         &self.path
     }
 
-    /// The file's length in bytes.
+    /// Returns the file's length in bytes.
     pub(crate) fn length(&self) -> Result<u64> {
         let metadata = self.file.metadata().map_err(|e| Error::io(&self.path, e))?;
         Ok(metadata.len())
     }
 
-    /// Reads exactly so many bytes from `offset` on.
+    /// Fills `piece` with the bytes from `offset` on.
     pub(crate) fn read_exact_at(&self, mut piece: &mut [u8], mut offset: u64) -> Result<()> {
         while !piece.is_empty() {
             match read_at(&self.file, piece, offset) {
@@ -57,7 +57,7 @@ impl OpenFile {
     }
 }
 
-/// A stretch of a file. Clones share the file.
+/// A section of a file. Clones share the file.
 #[derive(Clone)]
 pub(crate) struct Section {
     file: Arc<OpenFile>,
@@ -70,29 +70,29 @@ impl Section {
         Self { file, offset, size }
     }
 
-    /// Bytes.
+    /// Returns the size in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Where in the file it starts, which tells two stretches of one file apart.
+    /// Returns the offset in the file, which identifies a section of one file.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The first bytes, at most `n`.
+    /// Returns the first bytes, at most `n`.
     pub(crate) fn start(&self, n: usize) -> Result<Vec<u8>> {
         let mut start = vec![0; usize::try_from(self.size).unwrap_or(n).min(n)];
         self.file.read_exact_at(&mut start, self.offset)?;
         Ok(start)
     }
 
-    /// Reads all of it, for work off the async threads.
+    /// Returns a blocking reader of all bytes, for work off the async threads.
     pub(crate) fn reader(&self) -> SectionReader {
         SectionReader { rest: self.clone() }
     }
 
-    /// All of it in memory.
+    /// Reads the whole section into memory.
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge) beyond `limit` bytes, before anything is read.
@@ -104,7 +104,7 @@ impl Section {
         }
     }
 
-    /// Streams a part of it, in bytes from its start.
+    /// Streams a range of it, in bytes from its start.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the range is not within it.
@@ -139,7 +139,7 @@ impl Section {
         self.size -= n as u64;
     }
 
-    /// Whether it holds exactly what the descriptor says. Reads all of it.
+    /// Returns true if the section matches the descriptor. Reads all of it.
     pub(crate) fn verify(&self, descriptor: &Descriptor) -> Result<bool> {
         if self.size != descriptor.size {
             return Ok(false);
@@ -160,7 +160,7 @@ impl fmt::Debug for Section {
     }
 }
 
-/// Reads a stretch from its start to its end.
+/// Reads a section from its start to its end.
 pub(crate) struct SectionReader {
     rest: Section,
 }

@@ -1,7 +1,7 @@
-//! How an archive's file is opened, so that any part of it can be read.
+//! Opens an archive's file for random access.
 //!
-//! A plain tar is read where it lies. What is compressed, or comes from a pipe, is unpacked into an
-//! unnamed temporary file first, as a stream and within limits.
+//! A plain tar is read in place. Compressed content, or content from a pipe, is first unpacked into
+//! an unnamed temporary file, as a stream and within limits.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
@@ -12,17 +12,19 @@ use longshore_core::{Error, ErrorKind, PIECE, Result};
 use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::section::OpenFile;
 
-/// An archive's file, and whether it is the plain file that its path names.
+/// An archive's file, and a flag that is set if it is the plain file at its path.
 pub(crate) struct Spooled {
     pub(crate) file: OpenFile,
     pub(crate) in_place: bool,
 }
 
-/// Opens an archive. The path is the user's own: links at it are followed, and a pipe is waited for.
+/// Opens an archive. The path is the user's own: links at it are followed, and a pipe is waited
+/// for.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is none; [`Invalid`](ErrorKind::Invalid) for a folder
-/// and for damaged compression; [`TooLarge`](ErrorKind::TooLarge) for what unpacks to too much.
+/// [`NotFound`](ErrorKind::NotFound) if it does not exist; [`Invalid`](ErrorKind::Invalid) for a
+/// folder and for damaged compression; [`TooLarge`](ErrorKind::TooLarge) if the decompressed
+/// content exceeds the limits.
 pub(crate) fn open(path: &Path) -> Result<Spooled> {
     let metadata = std::fs::metadata(path).map_err(|e| not_found_or_io(path, e))?;
     if metadata.is_dir() {
@@ -39,10 +41,10 @@ pub(crate) fn open(path: &Path) -> Result<Spooled> {
     Ok(Spooled { file: OpenFile::new(unpacked, path), in_place: false })
 }
 
-/// Opens an archive that comes as a stream, plain or compressed. It is called [`STREAM`].
+/// Opens an archive from a stream, plain or compressed. It is named [`STREAM`].
 ///
 /// # Errors
-/// As [`open`], for its content; [`Io`](ErrorKind::Io) if it cannot be read.
+/// Same as [`open`], for its content; [`Io`](ErrorKind::Io) if the stream cannot be read.
 pub(crate) fn read(stream: impl Read) -> Result<Spooled> {
     let unpacked = unpack(stream).map_err(|e| e.at(STREAM))?;
     Ok(Spooled { file: OpenFile::new(unpacked, Path::new(STREAM)), in_place: false })
@@ -73,7 +75,7 @@ fn not_found_or_io(path: &Path, e: io::Error) -> Error {
     }
 }
 
-/// What an archive is called that comes or goes as a stream.
+/// The name of an archive that is read from or written to a stream.
 pub(crate) const STREAM: &str = "-";
 /// 256 GiB: an archive may hold many layers, each within the limit of one.
 const OUTPUT_LIMIT: u64 = 256 << 30;

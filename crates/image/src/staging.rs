@@ -1,7 +1,7 @@
-//! Where blobs wait until an archive is written: files in a folder beside it.
+//! Storage of blobs until an archive is written: files in a folder beside it.
 //!
-//! Owns the folder, which goes when the writer does, and the way from an async stream to blocking
-//! work over it. Content waits under a random name; only who knows of it can use it.
+//! Owns the folder, which is removed with the writer, and the bridge from an async stream to
+//! blocking work over it. Content is stored under a random name that only its owner knows.
 
 use std::io::{self, BufWriter, Read, Write as _};
 use std::path::Path;
@@ -14,13 +14,13 @@ use tokio::sync::mpsc;
 
 use crate::section::{OpenFile, Section};
 
-/// A folder for blobs on their way. Dropping it removes it and all that is left in it.
+/// A folder for staged blobs. Dropping it removes it and all that is left in it.
 #[derive(Debug)]
 pub(crate) struct Staging {
     folder: TempDir,
 }
 
-/// Content that waits. Dropping it removes the file.
+/// Staged content. Dropping it removes the file.
 #[derive(Debug)]
 pub(crate) struct Staged {
     path: TempPath,
@@ -28,11 +28,11 @@ pub(crate) struct Staged {
 }
 
 impl Staging {
-    /// Makes the folder beside `target`, so that what cannot be written is known before anything
-    /// is fetched.
+    /// Creates the folder beside `target`, so that a place that cannot be written is detected
+    /// before anything is fetched.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) with the folder it should be in.
+    /// [`Io`](ErrorKind::Io) with the parent folder.
     pub(crate) fn beside(target: &Path) -> Result<Self> {
         let above = target.parent().unwrap_or(target);
         let folder = tempfile::Builder::new()
@@ -48,10 +48,10 @@ impl Staging {
 }
 
 impl Staged {
-    /// Writes all that `content` yields to a new file in `folder`.
+    /// Writes everything that `content` yields to a new file in `folder`.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io), or what `content` fails with; nothing is left behind.
+    /// [`Io`](ErrorKind::Io), or the error of `content`; nothing is left behind.
     pub(crate) fn write(folder: &Path, content: &mut dyn Read) -> Result<Self> {
         let (file, path) =
             NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?.into_parts();
@@ -64,7 +64,7 @@ impl Staged {
         Ok(Self { path, size })
     }
 
-    /// The content, to be read.
+    /// Returns the content as a section.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the file cannot be opened.
@@ -76,10 +76,11 @@ impl Staged {
 }
 
 /// Runs blocking work over a blob as it streams. The blob is read to its end, whatever the work
-/// does, so that content which does not verify is told from content which cannot be worked on.
+/// does, so that content which does not verify is distinguished from content which the work
+/// rejects.
 ///
 /// # Errors
-/// The reader's error, else the work's.
+/// The error of the reader, else that of the work.
 ///
 /// # Cancellation
 /// Dropping the future makes the work's next read fail.
@@ -95,7 +96,7 @@ where
     while let Some(piece) = reader.try_next().await? {
         working = working && sender.send(Next::Piece(piece)).await.is_ok();
     }
-    // Fails only if the work has ended, which is for it to explain.
+    // Fails only if the work has ended, and then the work returns the error.
     sender.send(Next::End).await.ok();
     match done.await {
         Ok(result) => result,
@@ -103,14 +104,15 @@ where
     }
 }
 
-/// A blob's bytes, as blocking work reads them.
+/// The bytes of a blob, for blocking work to read.
 pub(crate) struct Pieces {
     receiver: mpsc::Receiver<Next>,
     piece: Bytes,
     ended: bool,
 }
 
-/// The end is said, so that a sender that is gone is never taken for it.
+/// A message to the work. The end is explicit, so that a sender that was dropped is not mistaken
+/// for it.
 enum Next {
     Piece(Bytes),
     End,
@@ -131,7 +133,7 @@ impl Read for Pieces {
     }
 }
 
-/// Pieces on their way from the network to the work: enough that neither waits for the other.
+/// The number of chunks buffered between network and work: enough that neither waits for the other.
 const AHEAD: usize = 2;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How an archive is written: the same members make the same bytes, all of them or no file.
+//! Writes archives: reproducibly and atomically.
 
 use std::fs::Metadata;
 use std::io::{self, BufWriter, Read};
@@ -20,21 +20,21 @@ use crate::staging::{Staged, Staging};
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Bytes(Bytes),
-    /// Of the archive as it was before.
+    /// A section of the existing archive.
     Section(Section),
     Staged(Arc<Staged>),
 }
 
-/// A file as it was when it was looked at: whether someone else has replaced it since.
+/// The state of a file when it was checked, to detect whether another writer has replaced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(Option<(u64, SystemTime)>);
 
 impl Stamp {
-    /// Looks at a file that may not be there.
+    /// Reads the state of a file that may not exist.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is a device or pipe, which a file must not take
-    /// the place of; [`Io`](ErrorKind::Io) if it cannot be looked at.
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is a device or pipe, which must not be
+    /// replaced by a file; [`Io`](ErrorKind::Io) if it cannot be examined.
     pub(crate) fn of(path: &Path) -> Result<Self> {
         let stamp = |m: Metadata| m.modified().map(|modified| (m.len(), modified));
         match std::fs::metadata(path) {
@@ -49,23 +49,25 @@ impl Stamp {
         }
     }
 
-    /// Whether there is something to extend. An empty file (`mktemp` makes them) is nothing.
+    /// Returns true if there is content to extend. An empty file (as `mktemp` creates) has none.
     pub(crate) fn has_content(self) -> bool {
         self.0.is_some_and(|(length, _)| length > 0)
     }
 }
 
-/// Where an archive is written to.
+/// The destination of an archive.
 pub(crate) enum Output {
-    /// A file, replaced as a whole each time, if nobody else wrote there since.
+    /// A file, replaced as a whole each time, unless another writer changed it.
     File { path: PathBuf, before: Mutex<Stamp> },
-    /// What takes the archive once, from start to end.
+    /// A stream that takes the archive once, from start to end.
     Stream(Mutex<Option<Box<dyn io::Write + Send>>>),
 }
 
 impl Output {
+    /// Creates the output for a file.
+    ///
     /// # Errors
-    /// As [`Stamp::of`].
+    /// Same as [`Stamp::of`].
     pub(crate) fn file(path: &Path) -> Result<Self> {
         let path = std::path::absolute(path).map_err(|e| Error::io(path, e))?;
         let before = Mutex::new(Stamp::of(&path)?);
@@ -76,7 +78,7 @@ impl Output {
         Self::Stream(Mutex::new(Some(Box::new(stream))))
     }
 
-    /// What to call it.
+    /// Returns the path, for errors.
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::File { path, .. } => path,
@@ -84,10 +86,11 @@ impl Output {
         }
     }
 
-    /// A folder for what waits: beside the file, so that what cannot be written is known early.
+    /// Creates the folder for staged blobs: beside the file, so that a place that cannot be written
+    /// is detected early.
     ///
     /// # Errors
-    /// As [`Staging::beside`].
+    /// Same as [`Staging::beside`].
     pub(crate) fn staging(&self) -> Result<Staging> {
         match self {
             Self::File { path, .. } => Staging::beside(path),
@@ -95,7 +98,7 @@ impl Output {
         }
     }
 
-    /// The file, if there is something in it to extend.
+    /// Returns the file, if it has content to extend.
     pub(crate) fn extends(&self) -> Option<&Path> {
         match self {
             Self::File { path, before } => {
@@ -109,7 +112,8 @@ impl Output {
     /// Writes an archive of these members.
     ///
     /// # Errors
-    /// As [`replace`]; [`Unsupported`](ErrorKind::Unsupported) if a stream has been written already.
+    /// Same as [`replace`]; [`Unsupported`](ErrorKind::Unsupported) if a stream was already
+    /// written.
     pub(crate) fn write(&self, members: &[(String, Part)]) -> Result<()> {
         match self {
             Self::File { path, before } => {
@@ -131,7 +135,7 @@ impl Output {
     }
 }
 
-/// The error for an archive that is not read in place, and would come out as another file.
+/// Builds the error for an archive that is not read in place and therefore cannot be extended.
 pub(crate) fn not_extensible(path: &Path) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(path.display())
@@ -139,13 +143,13 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
         .with_hint("Write to another file, or decompress this one first.")
 }
 
-/// Writes an archive aside and gives it its name, if what has the name is still what it was.
+/// Writes an archive to a temporary file and renames it, if the file at the path has not changed.
 ///
 /// Members come in the order given, with mode 0644, owner 0 and time 0.
 ///
 /// # Errors
-/// [`Conflict`](ErrorKind::Conflict) if someone else wrote there meanwhile; [`Io`](ErrorKind::Io).
-/// What was there stays then.
+/// [`Conflict`](ErrorKind::Conflict) if another writer changed the file in the meantime;
+/// [`Io`](ErrorKind::Io). The previous file stays then.
 fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let aside = Aside::create(folder)?;

@@ -1,4 +1,4 @@
-//! The edits that new layers make to an image's documents, and nothing else.
+//! Edits an image's documents to add new layers, and changes nothing else.
 
 use bytes::Bytes;
 use longshore_core::{
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::layer::NewLayer;
 use crate::document::{Object, raw};
 
-/// What the history is to say of new layers.
+/// The entry that the history gets for new layers.
 pub(super) struct Entry {
     pub(super) created: Option<String>,
     pub(super) created_by: String,
@@ -23,7 +23,7 @@ impl Default for Entry {
     }
 }
 
-/// An image with new layers, yet to be written.
+/// An image with new layers, not yet written.
 pub(super) struct Edited {
     pub(super) manifest: RawManifest,
     pub(super) config: Descriptor,
@@ -34,7 +34,7 @@ pub(super) struct Edited {
 /// Puts layers on top of an image.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if the image has another number of layers than of diff IDs.
+/// [`Invalid`](ErrorKind::Invalid) if the number of layers differs from that of diff IDs.
 pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Edited> {
     let (layers, diff_ids) = (image.layers().count(), image.config().rootfs.diff_ids.len());
     if layers != diff_ids {
@@ -51,7 +51,7 @@ pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Ed
     Ok(Edited { manifest, config, config_bytes, layers })
 }
 
-/// The configuration with more diff IDs, and a step of history for each.
+/// Returns the configuration with more diff IDs, and a step of history for each.
 fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     let mut config = Object::parse(image.config_bytes())?;
     let mut rootfs: Object = config.get("rootfs")?.unwrap_or_default();
@@ -66,7 +66,7 @@ fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     config.set("rootfs", &rootfs)?;
 
     let mut history: Vec<Box<RawValue>> = config.get("history")?.unwrap_or_default();
-    // A history that never told of the layers below would take the new steps for theirs.
+    // If the history does not cover the layers below, readers would assign the new steps to those.
     if image.config().non_empty_history().count() == image.layers().count() {
         let mut step = History::default();
         step.created.clone_from(&entry.created);
@@ -83,7 +83,7 @@ fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     config.bytes()
 }
 
-/// The manifest with another configuration, and more layers.
+/// Returns the manifest with another configuration and more layers.
 fn manifest(
     manifest: &RawManifest,
     config: &Descriptor,
@@ -101,7 +101,7 @@ fn manifest(
     RawManifest::of(document.bytes()?, Some(manifest.media_type().clone()))
 }
 
-/// The index with one image in place of another.
+/// Returns the index with one image replaced by another.
 pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Result<RawManifest> {
     let mut document = Object::parse(index.bytes())?;
     let mut entries: Vec<Object> = document.get("manifests")?.unwrap_or_default();
@@ -122,7 +122,7 @@ pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Resu
     RawManifest::of(document.bytes()?, Some(index.media_type().clone()))
 }
 
-/// Makes a descriptor point at other content. What it held of the old one goes.
+/// Makes a descriptor point at other content, and removes embedded data of the old content.
 fn point_at(descriptor: &mut Object, new: &Descriptor) -> Result<()> {
     descriptor.set("digest", &new.digest)?;
     descriptor.set("size", &new.size)?;
@@ -132,7 +132,7 @@ fn point_at(descriptor: &mut Object, new: &Descriptor) -> Result<()> {
     Ok(())
 }
 
-/// A time as RFC 3339 has it, which is what every reader of images expects.
+/// Checks a time in RFC 3339 format, which every reader of images expects.
 ///
 /// Source: RFC 3339, section 5.6.
 pub(super) fn checked_time(text: &str) -> Result<String, ParseError> {
@@ -154,7 +154,7 @@ pub(super) fn checked_time(text: &str) -> Result<String, ParseError> {
     if right { Ok(text.to_owned()) } else { Err(bad()) }
 }
 
-/// Whether text is numbers of so many digits within bounds, with something between them.
+/// Returns true if text consists of numbers with these digits and bounds, joined by a separator.
 fn numbers(text: &str, between: char, bounds: &[(usize, u32, u32)]) -> bool {
     let parts: Vec<&str> = text.split(between).collect();
     parts.len() == bounds.len()
@@ -165,7 +165,7 @@ fn numbers(text: &str, between: char, bounds: &[(usize, u32, u32)]) -> bool {
         })
 }
 
-/// What the history says where nothing else was said.
+/// The history's default for `created_by`.
 const CREATED_BY: &str = "longshore append";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A layer to be put on top: where it comes from, and what it is.
+//! A layer to be added: its origin and its digests.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl NewLayer {
         Self { digest: descriptor.digest, size: descriptor.size, unpacked, from }
     }
 
-    /// What a manifest says of it, among layers that are Docker's or OCI's.
+    /// Returns its descriptor for a manifest with Docker's or OCI's layers.
     pub(super) fn descriptor(&self, docker: bool) -> Descriptor {
         let media_type = match (self.unpacked.compression, docker) {
             (Compression::None, false) => MediaType::OCI_LAYER,
@@ -59,7 +59,7 @@ impl NewLayer {
         Descriptor::new(media_type, self.digest.clone(), self.size)
     }
 
-    /// Writes it to `target`, unless it has it already.
+    /// Writes the layer to `target`, unless `target` already has it.
     pub(super) async fn push(
         &self,
         descriptor: &Descriptor,

@@ -1,7 +1,7 @@
-//! One more layer on top of an image.
+//! Adding layers on top of an image.
 //!
-//! Owns the edits of configuration, manifest and index; everything that they do not touch keeps its
-//! very text. Writing the result, children before parents, is the copy engine's and the store's.
+//! Owns the edits of configuration, manifest and index; everything else in these documents keeps
+//! its exact text. The copy engine and the store write the result, children before parents.
 
 mod edit;
 mod layer;
@@ -20,10 +20,10 @@ use longshore_core::{
 use crate::compression::UnpackLimits;
 use layer::NewLayer;
 
-/// Layers to be put on top of an image, and what its history is to say of them.
+/// Layers to be added on top of an image, and the history entry for them.
 ///
 /// The image keeps everything it had: unknown fields, times to the nanosecond, the order of fields.
-/// Equal input makes equal digests; nothing asks what time it is.
+/// Equal input makes equal digests; the current time is never used.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -55,33 +55,33 @@ pub struct Append {
     limits: UnpackLimits,
 }
 
-/// What came of it.
+/// The result of appending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Appended {
-    /// What the tag points at now: the image, or the index that lists it.
+    /// The manifest that the tag now points at: the image, or the index that lists it.
     pub root: Descriptor,
     /// The image.
     pub image: Descriptor,
     /// The new layers, lowest first.
     pub layers: Vec<Descriptor>,
-    /// Their diff IDs.
+    /// The diff IDs of the new layers.
     pub diff_ids: Vec<Digest>,
 }
 
 impl Append {
-    /// Appends nothing yet.
+    /// Starts without layers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a layer from a file: a tar, plain or compressed with gzip or zstd, which its content
-    /// tells. Reads it twice now, and once when it is pushed.
+    /// Adds a layer from a file: a tar, plain or compressed with gzip or zstd, as detected from its
+    /// content. Reads the file twice now, and once when it is pushed.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if it is no tar or its
-    /// compression is damaged; [`Unsupported`](ErrorKind::Unsupported) for another compression;
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
+    /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if it is not a
+    /// tar or its compression is damaged; [`Unsupported`](ErrorKind::Unsupported) for another
+    /// compression; [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
     pub async fn file(mut self, path: &Path) -> Result<Self> {
         self.layers.push(NewLayer::of_file(path, self.limits).await?);
         Ok(self)
@@ -91,13 +91,13 @@ impl Append {
     /// for its diff ID; it is mounted or sent when it is pushed.
     ///
     /// # Errors
-    /// The source's error; as [`file`](Self::file) for what it holds.
+    /// Same as [`file`](Self::file) for its content; the errors of the source.
     pub async fn blob(mut self, source: Arc<dyn Source>, digest: &Digest) -> Result<Self> {
         self.layers.push(NewLayer::of_blob(source, digest, self.limits).await?);
         Ok(self)
     }
 
-    /// Sets what made the layers, in the image's history [default: `longshore append`].
+    /// Sets the command that made the layers, in the image's history [default: `longshore append`].
     pub fn created_by(mut self, created_by: &str) -> Self {
         created_by.clone_into(&mut self.history.created_by);
         self
@@ -109,23 +109,24 @@ impl Append {
         self
     }
 
-    /// Sets when the layers were made, in the image's history, and with it when the image was made;
-    /// RFC 3339. Without it the image's own time stays.
+    /// Sets the creation time of the layers in the image's history, and of the image; RFC 3339.
+    /// Without it the image keeps its time.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is no such time.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not such a time.
     pub fn created(mut self, created: &str) -> Result<Self> {
         self.history.created = Some(edit::checked_time(created)?);
         Ok(self)
     }
 
-    /// Chooses the image of an index; the others stay in it. Of an image, checks that it is for it.
+    /// Chooses the image of an index; the others stay in it. For a single image, checks that it
+    /// fits the platform.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = Some(platform);
         self
     }
 
-    /// Sets how much a layer that is added after this may unpack to.
+    /// Sets the limits for unpacking layers that are added after this call.
     pub fn limits(mut self, limits: UnpackLimits) -> Self {
         self.limits = limits;
         self
@@ -133,14 +134,14 @@ impl Append {
 
     /// Writes the image with its new layers to `target`, and points `tag` at it, if given.
     ///
-    /// What `source` has and `target` lacks is copied. Of an index, the entry of the image that was
-    /// chosen is replaced; attestations of the old image stay, and speak of the old one.
+    /// Content of `source` that `target` lacks is copied. In an index, the entry of the chosen
+    /// image is replaced; attestations of the old image stay, and still describe the old image.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if there is no layer, or the image contradicts itself;
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is no image, or an index and no platform is
-    /// chosen; [`NotFound`](ErrorKind::NotFound) with the platforms there are; the stores' errors. The
-    /// tag is not moved then.
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is not an image, or is an index and no
+    /// platform is chosen; [`NotFound`](ErrorKind::NotFound) with the available platforms; the
+    /// errors of the stores. The tag is not moved then.
     pub async fn push(
         self,
         source: Arc<dyn Source>,
@@ -170,7 +171,7 @@ impl Append {
         if is_index {
             copier.copy(&root.digest().clone().into(), None).await?;
         } else {
-            // The layers alone: nobody asked for the old image there.
+            // Copy only the layers: the old image is not needed there.
             let layers = image.layers().map(|layer| copier.copy_blob(layer.descriptor));
             try_join_all(layers).await?;
         }

@@ -1,4 +1,4 @@
-//! One image of a docker-archive, as a manifest over what is stored.
+//! One image of a docker-archive, presented as a manifest over the stored content.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::members::Members;
 use crate::section::Section;
 
-/// An image that is read: its names, and what the copy engine can take.
+/// An image of the archive: its names, and the manifest for the copy engine.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) references: Vec<Reference>,
@@ -24,20 +24,20 @@ pub(super) struct Image {
     pub(super) layers: Vec<Stored>,
 }
 
-/// A config or layer, and where it lies.
+/// A config or layer, and its position in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) descriptor: Descriptor,
-    /// The digest of what it unpacks to: its own, if it is plain.
+    /// The digest of the uncompressed content: its own digest, if it is plain.
     pub(super) diff_id: Digest,
     pub(super) section: Section,
 }
 
-/// What was read of an archive, by where it lies; images share it.
+/// The configs and layers that were read from an archive, by position. Images share them.
 #[derive(Default)]
 pub(super) struct Known {
     configs: HashMap<u64, Config>,
-    /// Also by what they should be.
+    /// Keyed by position and by expected diff ID.
     layers: HashMap<(u64, Digest), Descriptor>,
 }
 
@@ -73,15 +73,15 @@ impl Known {
 }
 
 impl Image {
-    /// Reads an image's config, and looks at the start of its layers.
+    /// Reads an image's config and the start of each layer.
     ///
-    /// The digest of a plain layer is its diff ID, which is checked whenever the layer is read. Only
-    /// compressed layers, which Docker does not write, are read here, once.
+    /// The digest of a plain layer is its diff ID, which is checked whenever the layer is read.
+    /// Only compressed layers, which Docker does not write, are read in full here, once.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if a member is missing or leads out, or the config has another
-    /// number of layers; [`DigestMismatch`](ErrorKind::DigestMismatch) if the config is not what its
-    /// name says, or a compressed layer not what the config says.
+    /// [`Invalid`](ErrorKind::Invalid) if a member is missing or its name leads out of the archive,
+    /// or the config has another number of layers; [`DigestMismatch`](ErrorKind::DigestMismatch) if
+    /// the config does not match its name, or a compressed layer does not match the config.
     pub(super) fn read(item: &Item, members: &Members, known: &mut Known) -> Result<Self> {
         let config_section = members.require(&item.config)?;
         let config = known.config(&config_section).map_err(|e| e.at(&item.config))?;
@@ -109,16 +109,16 @@ impl Image {
         })
     }
 
-    /// Its config and layers.
+    /// Returns the config and the layers.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &Stored> {
         std::iter::once(&self.config).chain(&self.layers)
     }
 }
 
-/// The diff IDs that a config states.
+/// Returns the diff IDs that a config states.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it is no image's config.
+/// [`Invalid`](ErrorKind::Invalid) if it is not an image's config.
 pub(super) fn diff_ids(config: &[u8]) -> Result<Vec<Digest>> {
     let config: ImageConfig = serde_json::from_slice(config).map_err(|e| {
         Error::new(ErrorKind::Invalid).detail(format!("not the config of an image: {e}"))
@@ -126,7 +126,7 @@ pub(super) fn diff_ids(config: &[u8]) -> Result<Vec<Digest>> {
     Ok(config.rootfs.diff_ids)
 }
 
-/// Checks that there are as many layers as the config says.
+/// Checks that the number of layers is the one that the config states.
 pub(super) fn check_count(layers: usize, diff_ids: usize) -> Result<()> {
     if layers == diff_ids {
         return Ok(());
@@ -135,7 +135,8 @@ pub(super) fn check_count(layers: usize, diff_ids: usize) -> Result<()> {
         .detail(format!("not an image: {layers} layers, and {diff_ids} diff IDs in the config")))
 }
 
-/// The Docker schema 2 manifest of what is stored: the same content always has the same bytes.
+/// Builds the Docker schema 2 manifest of the stored content: the same content always gives the
+/// same bytes.
 fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Result<RawManifest> {
     let mut manifest = ImageManifest::new(config, layers);
     manifest.media_type = Some(MediaType::DOCKER_MANIFEST);
@@ -158,7 +159,7 @@ fn describe(section: &Section, diff_id: &Digest) -> Result<Descriptor> {
     Ok(Descriptor::new(media_type, stored, section.size()))
 }
 
-/// The digests of a compressed layer and of what is in it, in one go.
+/// Computes the digests of a compressed layer and of its content in one pass.
 fn digests(section: &Section, diff_id: &Digest) -> Result<(Digest, Digest)> {
     let mut reader = Hashing::new(section.reader());
     let mut unpacked = diff_id.algorithm().unwrap_or_default().digester();
@@ -168,7 +169,7 @@ fn digests(section: &Section, diff_id: &Digest) -> Result<(Digest, Digest)> {
     Ok((reader.finish(), unpacked.finish()))
 }
 
-/// Checks a layer's content against what the config says.
+/// Checks a layer's content against the diff ID in the config.
 pub(super) fn check_diff_id(found: &Digest, stated: &Digest) -> Result<()> {
     if found == stated {
         return Ok(());
@@ -178,7 +179,7 @@ pub(super) fn check_diff_id(found: &Digest, stated: &Digest) -> Result<()> {
     )))
 }
 
-/// Checks a config against the digest that most tools name it by.
+/// Checks a config against the digest that most tools use as its name.
 fn check_name(name: &str, digest: &Digest) -> Result<()> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let stem = file.strip_suffix(".json").unwrap_or(file);
@@ -191,7 +192,7 @@ fn check_name(name: &str, digest: &Digest) -> Result<()> {
     }
 }
 
-/// Reads, and computes the sha256 digest of what goes by.
+/// A reader that computes the sha256 digest of the bytes it reads.
 pub(super) struct Hashing<R> {
     inner: R,
     digester: Digester,
@@ -203,7 +204,7 @@ impl<R> Hashing<R> {
         Self { inner, digester }
     }
 
-    /// The digest of all that was read.
+    /// Returns the digest of all bytes read.
     pub(super) fn finish(self) -> Digest {
         self.digester.finish()
     }

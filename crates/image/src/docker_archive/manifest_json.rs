@@ -13,18 +13,18 @@ use crate::members::Members;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Item {
-    /// The member that is the config.
+    /// The name of the member that is the config.
     pub(super) config: String,
-    /// Names with tags; Docker writes `null` where there are none.
+    /// Names with tags; Docker writes `null` if there are none.
     #[serde(default)]
     pub(super) repo_tags: Option<Vec<String>>,
-    /// The members that are the layers, lowest first.
+    /// The names of the members that are the layers, lowest first.
     #[serde(default)]
     pub(super) layers: Option<Vec<String>>,
 }
 
 impl Item {
-    /// Its names. What is no reference (`<none>:<none>`) names nothing.
+    /// Returns the names. Text that is not a reference (`<none>:<none>`) is ignored.
     pub(super) fn references(&self) -> Vec<Reference> {
         let names = self.repo_tags.iter().flatten();
         names
@@ -37,8 +37,8 @@ impl Item {
 /// Reads `manifest.json`.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it is missing or damaged, with what the archive is instead;
-/// [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB or 200,000 layers.
+/// [`Invalid`](ErrorKind::Invalid) if it is missing or damaged, with the kind of archive that it is
+/// instead; [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB or 200,000 layers.
 pub(super) fn read(members: &Members) -> Result<Vec<Item>> {
     let Some(section) = members.find(MANIFEST)? else {
         return Err(no_docker_archive(members)?);
@@ -66,8 +66,8 @@ fn no_docker_archive(members: &Members) -> Result<Error> {
     })
 }
 
-/// What `repositories` says: for each repository and tag, the uppermost layer. Docker reads it only
-/// where there is no `manifest.json`; some tools list names from it.
+/// Builds the content of `repositories`: for each repository and tag, the uppermost layer. Docker
+/// reads it only if there is no `manifest.json`; some tools list names from it.
 pub(super) fn repositories<'a>(
     images: impl IntoIterator<Item = (&'a [Reference], Option<&'a Digest>)>,
 ) -> BTreeMap<String, BTreeMap<String, String>> {

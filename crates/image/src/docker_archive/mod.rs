@@ -1,9 +1,9 @@
-//! Images in a tar file as `docker save` and skopeo make it.
+//! Images in a tar file as `docker save` and skopeo write it.
 //!
-//! Owns the reading of such archives: each image is presented as a Docker schema 2 manifest over its
-//! config and layers as they are stored. `writer` makes archives, `manifest_json` knows their
-//! documents, `image` one image that is read, `saved` one that is written. Blobs are read where they
-//! lie in the file.
+//! Owns the reading of such archives: each image is presented as a Docker schema 2 manifest over
+//! its config and layers as stored. `writer` writes archives, `manifest_json` knows their
+//! documents, `image` is an image being read, `saved` one being written. Blobs are read in place
+//! from the file.
 
 mod image;
 mod manifest_json;
@@ -30,15 +30,15 @@ use crate::members::Members;
 use crate::section::Section;
 use crate::spool::{self, Spooled};
 
-/// The images of a docker-archive, read where they lie. Clones share the open file.
+/// The images of a docker-archive, read in place. Clones share the open file.
 ///
-/// What `docker save` of any version since 1.10, skopeo, podman and crane write is read: layers in
-/// folders of their own, symbolic links for layers that come twice, and the archives that hold an OCI
-/// layout as well. Layers are presented as stored, usually plain tars whose digest is their diff ID.
-/// A compressed archive (gzip, zstd) is unpacked into an unnamed temporary file first.
+/// Reads what `docker save` of any version since 1.10, skopeo, podman and crane write: layers in
+/// folders of their own, symbolic links for repeated layers, and archives that also hold an OCI
+/// layout. Layers are presented as stored, usually plain tars whose digest is their diff ID. A
+/// compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
 ///
 /// An archive can hold images of several repositories. [`within`](Self::within) shows those of one;
-/// without it, a tag means the image that has it, whatever the repository.
+/// without it, a tag means the image that has it in any repository.
 ///
 /// Source: Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
 #[derive(Clone)]
@@ -57,23 +57,24 @@ struct Content {
 impl DockerArchive {
     /// Opens an archive and reads its images' configs.
     ///
-    /// Layers are not read, except compressed ones, which must be to know their digests.
+    /// Layers are not read, except compressed ones, whose digests must be computed.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such file; [`Invalid`](ErrorKind::Invalid) if
-    /// it is no tar file, no docker-archive, damaged, or leads out of itself;
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if a config or a compressed layer is not what it
-    /// should be; [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
+    /// [`NotFound`](ErrorKind::NotFound) if the file does not exist;
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, not a docker-archive, damaged, or
+    /// has names or links that lead out of it; [`DigestMismatch`](ErrorKind::DigestMismatch) if a
+    /// config or a compressed layer does not match its digest; [`TooLarge`](ErrorKind::TooLarge)
+    /// beyond the limits for archives.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         offload(move || Self::of(spool::open(&path)?)).await
     }
 
-    /// Reads an archive that comes as a stream, plain or compressed, to its end. It waits in an unnamed
-    /// temporary file, and is called `-`.
+    /// Reads an archive from a stream, plain or compressed, to its end. It is kept in an unnamed
+    /// temporary file and named `-`.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Io`](ErrorKind::Io) if it cannot be read.
+    /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
     pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
         offload(move || Self::of(spool::read(stream)?)).await
     }
@@ -90,34 +91,35 @@ impl DockerArchive {
         Ok(Self { content: Arc::new(content), repository: None })
     }
 
-    /// The same archive, showing only the names of one repository. Digests show all of it still.
+    /// Returns the same archive restricted to the names of one repository. By digest, all of it can
+    /// still be read.
     #[must_use]
     pub fn within(mut self, repository: Repository) -> Self {
         self.repository = Some(repository);
         self
     }
 
-    /// The archive's file.
+    /// Returns the path of the archive.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.content.path
     }
 
-    /// The names of all images, each with its tag, in the archive's order.
+    /// Returns the names of all images, each with its tag, in the archive's order.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.content.images.iter().flat_map(|image| &image.references)
     }
 
-    /// Every image with its names, in the archive's order; an image may have none.
+    /// Returns every image with its names, in the archive's order; an image may have none.
     pub fn images(&self) -> impl Iterator<Item = (TagOrDigest, &[Reference])> {
         let images = self.content.images.iter();
         images.map(|image| (image.manifest.digest().clone().into(), &image.references[..]))
     }
 
-    /// The image at this place in the archive, counted from 0.
+    /// Returns the image at this index in the archive, counted from 0.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) with how many there are.
+    /// [`NotFound`](ErrorKind::NotFound) with the number of images.
     pub fn image_at(&self, place: usize) -> Result<TagOrDigest> {
         match self.content.images.get(place) {
             Some(image) => Ok(image.manifest.digest().clone().into()),
@@ -127,10 +129,10 @@ impl DockerArchive {
         }
     }
 
-    /// The image of this name; the tag `latest` is meant where the name has neither tag nor digest.
+    /// Returns the image of this name; a name with neither tag nor digest means the tag `latest`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) with the names there are.
+    /// [`NotFound`](ErrorKind::NotFound) with the names that exist.
     pub fn selector(&self, reference: &Reference) -> Result<TagOrDigest> {
         if let Some(digest) = reference.digest() {
             return Ok(digest.clone().into());
@@ -143,7 +145,7 @@ impl DockerArchive {
         }
     }
 
-    /// The only image of the archive.
+    /// Returns the only image of the archive.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
@@ -164,7 +166,7 @@ impl DockerArchive {
             .with_hint(WHICH))
     }
 
-    /// The image that is meant, where all of that name are the same.
+    /// Returns the selected image, if all images of that name are the same.
     fn image(&self, selector: &TagOrDigest) -> Result<&Image> {
         let wanted = |image: &&Image| match selector {
             TagOrDigest::Tag(tag) => self.tags_of(image).any(|t| t == tag),
@@ -270,6 +272,6 @@ fn read_images(members: &Members) -> Result<Vec<Image>> {
         .collect()
 }
 
-/// How an image of several is named.
+/// Explains how to choose one of several images.
 const WHICH: &str =
     "Choose one: docker-archive:FILE:REPOSITORY:TAG, or by position docker-archive:FILE:@0.";

@@ -1,4 +1,4 @@
-//! The images of an archive being written, and the members that they make.
+//! The images of an archive being written, and the members they consist of.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::tar_file::Part;
 /// An image to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Saved {
-    /// What was pushed, or was presented of the archive that was there.
+    /// The manifest that was pushed, or that presented an image of the existing archive.
     pub(super) manifest: RawManifest,
     pub(super) references: Vec<Reference>,
     pub(super) config: Member,
     pub(super) layers: Vec<Member>,
 }
 
-/// A member of the archive. Its name tells its content.
+/// A member of the archive. Its name identifies its content.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     name: String,
@@ -34,7 +34,7 @@ impl Member {
         Self { name, part, digest }
     }
 
-    /// A layer of this digest, stored as its media type says.
+    /// Creates the member of a layer with this digest, stored as its media type says.
     pub(super) fn layer(digest: Digest, media_type: &MediaType, part: Part) -> Self {
         let ending = match media_type.as_str().rsplit_once('.') {
             Some((_, "gzip")) => "tar.gz",
@@ -47,7 +47,7 @@ impl Member {
 }
 
 impl Saved {
-    /// An image of the archive that was there, which stays.
+    /// Creates the entry of an image of the existing archive, which is kept.
     pub(super) fn kept(image: &Image) -> Self {
         let part = |stored: &Stored| Part::Section(stored.section.clone());
         let layer = |stored: &Stored| {
@@ -80,8 +80,8 @@ impl Saved {
 
 /// Adds an image, under `reference` if given.
 ///
-/// Whatever had the name before gives it up, and goes if it has none left. An image that is there
-/// already gets the name as well.
+/// An image that had the name before loses it, and is removed if it has no other name. If the image
+/// already exists, it gets the name as well.
 pub(super) fn save(images: &mut Vec<Saved>, mut image: Saved, reference: Option<Reference>) {
     if let Some(reference) = reference {
         images.retain_mut(|other| {
@@ -100,7 +100,7 @@ pub(super) fn save(images: &mut Vec<Saved>, mut image: Saved, reference: Option<
     }
 }
 
-/// All members of the archive: its two documents, then everything else by name.
+/// Returns all members of the archive: its two documents, then everything else by name.
 pub(super) fn members(images: &[Saved]) -> Result<Vec<(String, Part)>> {
     let items: Vec<Item> = images.iter().map(Saved::item).collect();
     let named = images.iter().map(|image| {

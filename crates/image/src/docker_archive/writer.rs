@@ -23,16 +23,16 @@ use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
 
-/// A docker-archive being written. Clones share what was written so far.
+/// A docker-archive being written. Clones share its state.
 ///
-/// Takes images for one platform each, OCI's or Docker's. Their layers are decompressed, as
-/// `docker load` and skopeo expect, and held against the config's diff IDs; so an image's manifest
-/// and digest are not kept, its config and ID are. Blobs wait in a folder beside the archive;
-/// [`finish`](Target::finish) makes the file, all of it or nothing. An archive that is there already is
-/// extended: its images stay, names are merged. The same content makes the same bytes.
+/// Takes images for one platform each, OCI's or Docker's. Their layers are decompressed, as `docker
+/// load` and skopeo expect, and checked against the config's diff IDs. An image therefore keeps its
+/// config and ID, but not its manifest and digest. Blobs are staged in a folder beside the archive;
+/// [`finish`](Target::finish) writes the file atomically. An existing archive is extended: its
+/// images stay, names are merged. The same content makes the same bytes.
 ///
 /// # Cancellation
-/// Dropping it without `finish` leaves nothing behind, and what was there as it was.
+/// Dropping it without `finish` leaves nothing behind, and an existing archive unchanged.
 #[derive(Clone)]
 pub struct DockerArchiveWriter {
     work: Arc<Work>,
@@ -49,7 +49,7 @@ struct Work {
 
 struct State {
     images: Vec<Saved>,
-    /// By the digest they were pushed under.
+    /// Keyed by the digest they were pushed under.
     blobs: BTreeMap<Digest, Unpacked>,
 }
 
@@ -57,27 +57,27 @@ struct State {
 #[derive(Clone, Debug)]
 struct Unpacked {
     content: Arc<Staged>,
-    /// The digest of what it unpacks to.
+    /// The digest of the uncompressed content.
     diff_id: Digest,
     was: Compression,
 }
 
 impl DockerArchiveWriter {
-    /// Begins an archive at `path`, with the images of the one that is there, if one is.
+    /// Starts an archive at `path`, with the images of an existing one.
     ///
-    /// - `repository`: what to name images after, with the tags they are pushed under; without it
+    /// - `repository`: the name that images get, with the tags they are pushed under; without it
     ///   they get no names.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if its folder cannot be written; as [`DockerArchive::open`] for what is
-    /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
+    /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`DockerArchive::open`]
+    /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>, repository: Option<Repository>) -> Result<Self> {
         let path = path.into();
         offload(move || Self::begin(Output::file(&path)?, repository)).await
     }
 
-    /// Begins an archive that [`finish`](Target::finish) writes to a stream, from start to end and once.
-    /// Blobs wait in the folder for temporary files.
+    /// Starts an archive that [`finish`](Target::finish) writes to a stream once, from start to
+    /// end. Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if that folder cannot be written.
@@ -104,13 +104,14 @@ impl DockerArchiveWriter {
         Ok(Self { work: Arc::new(work), repository, limits: UnpackLimits::default() })
     }
 
-    /// The same archive, naming images after another repository: one file takes the images of many.
+    /// Returns the same archive, naming images after another repository: one file can hold images
+    /// of many.
     #[must_use]
     pub fn within(&self, repository: Repository) -> Self {
         Self { repository: Some(repository), ..self.clone() }
     }
 
-    /// Sets how much a layer may unpack to.
+    /// Sets the limits for unpacking a layer.
     #[must_use]
     pub fn limits(mut self, limits: UnpackLimits) -> Self {
         self.limits = limits;
@@ -120,7 +121,8 @@ impl DockerArchiveWriter {
 
 impl Work {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one insert, or one image added: a writer that panicked left it whole.
+        // Each change is one insert, or one image added, so a writer that panicked left consistent
+        // state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,7 +134,7 @@ impl Work {
         Error::new(ErrorKind::NotFound).at(format!("{} {what}", self.name()))
     }
 
-    /// Makes an image of a manifest and the blobs that were pushed before it.
+    /// Builds an image from a manifest and the blobs that were pushed before it.
     fn image(&self, manifest: &RawManifest) -> Result<Saved> {
         let parsed = match manifest.parse()? {
             Manifest::Image(image) => image,
@@ -191,13 +193,14 @@ impl Work {
         self.state().blobs.get(digest).cloned()
     }
 
-    /// A blob of the archive that was there.
+    /// Returns a blob of the existing archive.
     fn kept(&self, digest: &Digest) -> Result<&Stored> {
         let kept = self.before.as_ref().and_then(|before| before.content.blobs.get(digest));
         kept.ok_or_else(|| self.not_found(&format!("blob {digest}")))
     }
 
-    /// A blob as it was pushed, or was in the archive. Layers that were compressed are not kept so.
+    /// Returns a blob as it was pushed, or as the archive has it. Compressed layers are kept only
+    /// decompressed.
     fn section(&self, digest: &Digest) -> Result<Section> {
         match self.pushed(digest) {
             Some(blob) if blob.was == Compression::None => blob.content.section(),
@@ -216,7 +219,7 @@ impl Work {
         }
     }
 
-    /// The manifest of an image, a tag being that of the repository.
+    /// Finds the manifest of an image; a tag is one of the repository.
     fn manifest(
         &self,
         selector: &TagOrDigest,
@@ -232,7 +235,7 @@ impl Work {
     }
 }
 
-/// The tags that an image has in a repository.
+/// Returns the tags that an image has in a repository.
 fn tags_of<'a>(
     image: &'a Saved,
     repository: Option<&'a Repository>,
@@ -293,7 +296,7 @@ impl Source for DockerArchiveWriter {
 impl Target for DockerArchiveWriter {
     async fn holds(&self, node: Node<'_>) -> Result<Holding> {
         let held = match node {
-            // Said before any of its images is fetched.
+            // Fail before any of its images is fetched.
             Node::Manifest(descriptor) if descriptor.media_type.is_index() => {
                 return Err(choose_a_platform(&descriptor.digest));
             }
@@ -310,7 +313,8 @@ impl Target for DockerArchiveWriter {
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
-        // Holds the folder until it is done: it may go on for a moment after this was dropped.
+        // Keeps the folder until the work is done, which may continue briefly after this was
+        // dropped.
         let (work, limits) = (Arc::clone(&self.work), self.limits);
         let unpacked = work_over(reader, move |pieces| unpack(pieces, work.staging.path(), limits))
             .await
@@ -349,7 +353,7 @@ impl fmt::Debug for DockerArchiveWriter {
     }
 }
 
-/// Writes what a blob unpacks to into a file in `folder`.
+/// Writes the decompressed content of a blob to a file in `folder`.
 fn unpack(blob: &mut dyn Read, folder: &Path, limits: UnpackLimits) -> Result<Unpacked> {
     let decoder = Decoder::new(blob, limits)?;
     let was = decoder.compression();
@@ -365,7 +369,7 @@ fn choose_a_platform(digest: &Digest) -> Error {
         .with_hint("Choose a platform, or write an oci-archive.")
 }
 
-/// A copy leaves such layers out, unless it is asked for them.
+/// Builds the error for a layer that a copy leaves out unless told otherwise.
 fn left_out(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)

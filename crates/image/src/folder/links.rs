@@ -1,4 +1,4 @@
-//! Where symbolic links within a folder lead: pure.
+//! Checks where symbolic links within a folder lead. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use longshore_core::{Error, ErrorKind, Result};
 
 use super::plan::DEPTH_LIMIT;
 
-/// Checks that no link leads out of the folder, through other links neither. What a link leads to need
-/// not be there.
+/// Checks that no link leads out of the folder, directly or through other links. The target of a
+/// link need not exist.
 ///
-/// - `links`: what each links to, by its path below the folder.
+/// - `links`: the target of each link, by its path below the folder.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) with the link.
@@ -17,7 +17,7 @@ pub(super) fn check(links: &BTreeMap<String, String>) -> Result<()> {
     check_within(STEP_LIMIT, links)
 }
 
-/// The same, in so many steps for all of them together.
+/// Does the check with a limit on the number of steps for all links together.
 fn check_within(mut steps: usize, links: &BTreeMap<String, String>) -> Result<()> {
     links.keys().try_for_each(|path| {
         let refused = |why| {
@@ -41,7 +41,7 @@ fn follow(
         match part {
             "" | "." => {}
             ".." => drop(place.pop().ok_or("leads out of it")?),
-            // There are no links as deep as that.
+            // No link is as deep as that.
             _ if place.len() > DEPTH_LIMIT => return Err("leads too deep"),
             name => place.push(name),
         }
@@ -59,10 +59,10 @@ fn follow(
     Ok(())
 }
 
-/// 40, as Linux follows.
+/// 40: the limit of Linux.
 const LINK_LIMIT: usize = 40;
-/// 10,000,000 parts of paths: honest trees take some for each link, and an archive made to take more
-/// would keep a processor busy for hours.
+/// 10,000,000 path components: real trees take a few for each link, and an archive made to take
+/// more would keep a processor busy for hours.
 const STEP_LIMIT: usize = 10_000_000;
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
             (&[("a", "..")], false),
             (&[("a", "b/../..")], false),
             (&[("a/b", "../../x")], false),
-            // By their texts alone, both stay within.
+            // By their texts alone, both stay within the folder.
             (&[("a/b/top", "../.."), ("x", "a/b/top/../y")], false),
             (&[("here", "."), ("x", "here/here/..")], false),
             (&[("a", "a")], false),

@@ -1,4 +1,4 @@
-//! From aside into place: a folder that is there already is added to.
+//! Moves an unpacked folder into place and merges it into an existing one.
 
 use std::fs::Metadata;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Moves a folder to where it belongs. What is in the way is found before anything moves.
+/// Moves a folder to its destination. Conflicts are found before anything moves.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) where a link or file is in the way of a folder, or a folder in the
+/// [`Invalid`](ErrorKind::Invalid) if a link or file is in the way of a folder, or a folder in the
 /// way of a file; [`Io`](ErrorKind::Io).
 pub(super) fn into_place(tree: &Path, target: &Path) -> Result<()> {
     let mut moves = Vec::new();
@@ -20,7 +20,7 @@ pub(super) fn into_place(tree: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is renamed to what: whole folders where there is none yet.
+/// Lists the renames: whole folders where the destination does not exist.
 fn plan(from: &Path, to: &Path, moves: &mut Vec<(PathBuf, PathBuf)>) -> Result<()> {
     let there = look(to)?;
     let comes = look(from)?.is_some_and(|metadata| metadata.is_dir());

@@ -1,7 +1,7 @@
 //! A folder as a layer, and a layer as a folder, as ORAS stores folders in artifacts.
 //!
-//! Owns what may be in such an archive: folders, files, and links that stay within, each under the
-//! folder's name. It knows the annotations, and nothing of manifests. The program uses it.
+//! Owns what such an archive may contain: folders, files, and links that stay within, each under
+//! the folder's name. It knows the annotations, but not manifests. The program uses it.
 //!
 //! Source: oras-go, `content/file`: entries are `<title>/…`, those of the title `.` have no prefix.
 

@@ -1,4 +1,4 @@
-//! From a folder to an archive: the same content makes the same bytes.
+//! Packs a folder into an archive, reproducibly.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -16,7 +16,7 @@ use super::links;
 use super::plan::DEPTH_LIMIT;
 use crate::compression::{error_of, gzip};
 
-/// A folder as an archive, in a temporary file that goes when this is dropped.
+/// A folder as an archive, in a temporary file that is removed when this is dropped.
 #[derive(Debug)]
 pub struct FolderArchive {
     file: NamedTempFile,
@@ -24,36 +24,37 @@ pub struct FolderArchive {
 }
 
 impl FolderArchive {
-    /// Packs a folder: tar and gzip, titled with the folder's name (`.` for the current one), with the
-    /// annotations by which ORAS and [`unpack_folder`](crate::unpack_folder) make it a folder again.
+    /// Packs a folder: tar and gzip, titled with the folder's name (`.` for the current one), with
+    /// the annotations that ORAS and [`unpack_folder`](crate::unpack_folder) need to unpack it.
     ///
-    /// Entries are sorted. Each has its mode without setuid and the like, owner 0, time 0, and no names of
-    /// users: the same folder makes the same archive, with one version of longshore. Symbolic links stay
-    /// links; a file with several names is stored under each of them. Memory does not grow with content.
+    /// Entries are sorted. Each has its mode without setuid, setgid and sticky bit, owner 0, time
+    /// 0, and no user names: the same folder makes the same archive with one version of longshore.
+    /// Symbolic links stay links; a file with several hard links is stored once for each. Memory
+    /// use does not grow with content.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for what no reader takes: sockets, pipes and devices, links out
-    /// of the folder, names that are not UTF-8, a file that changes while it is read.
-    /// [`TooLarge`](ErrorKind::TooLarge) for 256 folders within each other; [`Io`](ErrorKind::Io).
+    /// [`Invalid`](ErrorKind::Invalid) for what readers refuse: sockets, pipes and devices, links
+    /// out of the folder, names that are not UTF-8; and for a file that changes while it is read.
+    /// [`TooLarge`](ErrorKind::TooLarge) for folders nested 256 deep; [`Io`](ErrorKind::Io).
     pub async fn of(folder: &Path, media_type: MediaType) -> Result<Self> {
         let title = title_of(folder)?;
         let folder = folder.to_owned();
         offload(move || pack(&folder, title, media_type)).await
     }
 
-    /// What a manifest says of it.
+    /// Returns its descriptor for a manifest.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Its bytes, to be read while this lives.
+    /// Returns its bytes, which can be read while this value lives.
     pub fn body(&self) -> BlobBody {
         BlobBody::file(self.file.path())
     }
 }
 
-/// The name of a folder; `.` for the current one.
+/// Returns the name of a folder; `.` for the current one.
 fn title_of(folder: &Path) -> Result<String> {
     if folder.components().all(|part| part == Component::CurDir) {
         return Ok(".".to_owned());
@@ -90,14 +91,14 @@ fn pack(folder: &Path, title: String, media_type: MediaType) -> Result<FolderArc
 
 struct Packer<W: Write> {
     builder: Builder<W>,
-    /// What every name begins with.
+    /// The prefix of every name.
     own: String,
     /// The symbolic links, by their paths below the folder.
     links: BTreeMap<String, String>,
 }
 
 impl<W: Write> Packer<W> {
-    /// Adds a folder and what is in it; one without a name has no entry of its own.
+    /// Adds a folder and its content; a folder without a name has no entry of its own.
     fn folder(&mut self, folder: &Path, name: &str, depth: usize) -> Result<()> {
         let at = |e| Error::io(folder, e);
         if depth > DEPTH_LIMIT {
@@ -183,7 +184,7 @@ fn refused(path: &Path, clause: &'static str) -> Error {
     Error::new(ErrorKind::Invalid).at(path.display()).detail(clause)
 }
 
-/// Knows digest and size of what is written through it.
+/// A writer that measures digest and size of what is written through it.
 struct Measured<W> {
     inner: W,
     digester: Digester,

@@ -1,4 +1,4 @@
-//! What an archive's entries make of a folder: all of them are judged before one is written.
+//! Plans a folder from an archive's entries: all are checked before one is written.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::links;
 use crate::members::{Entries, Entry, Kind, NAMES_LIMIT, name};
 use crate::section::OpenFile;
 
-/// What is at a path.
+/// The item at a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
     Folder {
@@ -19,14 +19,14 @@ pub(super) enum Item {
         offset: u64,
         size: u64,
     },
-    /// The path, below the folder too, of the file that it is.
+    /// The path, below the folder too, of the file it links to.
     HardLink(String),
-    /// What it says, which stays within the folder.
+    /// The link's text, which leads to a place within the folder.
     SymbolicLink(String),
 }
 
 impl Item {
-    /// What a link says.
+    /// Returns the text of a link.
     fn linked(&self) -> &str {
         match self {
             Self::HardLink(to) | Self::SymbolicLink(to) => to,
@@ -35,7 +35,8 @@ impl Item {
     }
 }
 
-/// What is in a folder, by path; the folder itself has the empty one. A folder comes before what is in it.
+/// The content of a folder, by path. The folder itself has the empty path and comes before its
+/// content.
 pub(super) type Plan = BTreeMap<String, Item>;
 
 /// Reads all headers of a folder's archive.
@@ -43,9 +44,10 @@ pub(super) type Plan = BTreeMap<String, Item>;
 /// - `title`: the name that each entry must begin with; `.` for none.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) for what is no tar or is cut short, names and links that lead out
-/// of the folder, devices and pipes, two entries of one name, files that others are below;
-/// [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries, 64 MiB of names, 256 folders deep.
+/// [`Invalid`](ErrorKind::Invalid) for what is not a tar or is truncated, names and links that lead
+/// out of the folder, devices and pipes, two entries with one name, files that have entries below
+/// them; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries, 64 MiB of names, 256 folders
+/// deep.
 pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
     let (mut plan, mut names) = (Plan::new(), 0);
     let mut entries = Entries::new(tar)?;
@@ -67,7 +69,7 @@ pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
     Ok(plan)
 }
 
-/// The path of an entry below the folder; `None` for the archive's own folder above it.
+/// Returns the path of an entry below the folder; `None` for the archive's own folder above it.
 fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     let Some(name) = named(&entry.name)? else {
         return Ok((title == ".").then(String::new));
@@ -84,7 +86,7 @@ fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     Ok(Some(path))
 }
 
-/// A name of the archive in its one form; `None` for the archive's own folder.
+/// Normalises a name of the archive; returns `None` for the archive's own folder.
 fn named(raw: &[u8]) -> Result<Option<String>> {
     let lossy = String::from_utf8_lossy(raw);
     if str::from_utf8(raw).is_err() {
@@ -126,7 +128,7 @@ fn item(entry: Entry, title: &str) -> Result<Item> {
     })
 }
 
-/// What can only be judged when everything is known.
+/// Checks the rules that need the whole plan.
 fn check(plan: &Plan) -> Result<()> {
     let mut symbolic = BTreeMap::new();
     for (path, item) in plan {
@@ -160,6 +162,6 @@ fn too_large(clause: String) -> Error {
     Error::new(ErrorKind::TooLarge).detail(clause)
 }
 
-/// 256 folders within each other: more than honest trees have, and fewer than what removes them
-/// can take.
+/// Maximum nesting depth: 256 folders. More than real trees have, and fewer than the functions that
+/// remove trees can handle.
 pub(super) const DEPTH_LIMIT: usize = 256;

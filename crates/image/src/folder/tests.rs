@@ -31,7 +31,7 @@ fn tar(entries: &[Written<'_>]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// Pulls an archive of that title; `unpacked` is the digest that its annotation says.
+/// Pulls an archive of that title; `unpacked` is the digest in its annotation.
 async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) -> Result<()> {
     let mut gzip = gzip(Vec::new());
     std::io::Write::write_all(&mut gzip, tar).unwrap();
@@ -48,7 +48,7 @@ async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) ->
     unpack_folder(&store, &file, root, UnpackLimits::default()).await.map(drop)
 }
 
-/// Everything below a folder: paths, with what files hold and links say.
+/// Lists everything below a folder: paths, with the content of files and the text of links.
 fn listed(folder: &Path) -> Vec<String> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(at) = folders.pop() {
@@ -102,7 +102,7 @@ async fn what_oras_packed_becomes_the_same_tree() {
             "nowhere -> not/there",
         ];
         assert_eq!(listed(&root.path().join(title)), expected, "{title}");
-        // Again, over what is there.
+        // Once more, over the existing files.
         pulled(title, &tar, None, root.path()).await.unwrap();
         assert_eq!(listed(&root.path().join(title)), expected, "{title}");
     }
@@ -151,7 +151,7 @@ async fn nothing_is_written_of_an_archive_that_leads_out_or_lies() {
     }
 }
 
-/// What is packed can be unpacked, up to the limit on depth.
+/// A folder that can be packed can be unpacked, up to the limit on depth.
 #[tokio::test]
 async fn the_deepest_folder_that_is_packed_is_unpacked() {
     let root = tempfile::tempdir().unwrap();
@@ -173,7 +173,8 @@ async fn the_deepest_folder_that_is_packed_is_unpacked() {
     assert_eq!(e.kind(), ErrorKind::TooLarge, "{e}");
 }
 
-/// What links say is held in memory too: all of it counts, and none is longer than a path can be.
+/// The text of links is held in memory too: all of it counts, and none is longer than a path can
+/// be.
 #[tokio::test]
 async fn the_texts_of_links_are_bounded() {
     let link = |builder: &mut Builder<Vec<u8>>, name: &str, to: &str| {
@@ -210,7 +211,7 @@ async fn folders_within_folders_end_somewhere() {
     assert_eq!(listed(root.path()), [""; 0]);
 }
 
-/// A few KiB that unpack to more than what is allowed.
+/// A few KiB that unpack to more than the limit.
 #[tokio::test]
 async fn a_bomb_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
@@ -254,7 +255,7 @@ async fn what_is_in_the_way_is_found_before_anything_moves() {
     let e = pulled("d", &tar, None, root.path()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid, "{e}");
     assert_eq!(listed(root.path()), ["d/", "d/z/"]);
-    // A link in the place of a file is replaced, and not written through.
+    // A link in the place of a file is replaced, not written through.
     let root = tempfile::tempdir().unwrap();
     let victim = outside.path().join("victim");
     std::fs::write(&victim, "old").unwrap();

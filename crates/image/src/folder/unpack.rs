@@ -1,4 +1,4 @@
-//! From an archive to a folder: aside first, then into place.
+//! Unpacks an archive into a folder: into a temporary folder first, then into place.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -16,24 +16,23 @@ use crate::section::{OpenFile, Section};
 
 /// Unpacks a folder that was stored as an archive below `root`; returns its path.
 ///
-/// The archive is checked against its digest, and what it unpacks to against the annotation
-/// [`UNPACKED_DIGEST`](Annotations::UNPACKED_DIGEST), where there is one. Everything is written aside,
-/// in a folder of a random name beside the target, and gets its place by being renamed: where nothing is
-/// yet, the folder shows with all that is in it. Where one is already, files are added to it or take the
-/// place of others, and the rest stays.
+/// The archive is checked against its digest, and its content against the annotation
+/// [`UNPACKED_DIGEST`](Annotations::UNPACKED_DIGEST), if there is one. Everything is written to a
+/// temporary folder beside the target and then renamed. If the target does not exist, it appears
+/// with all its content. If it exists, files are added or replaced, and the rest stays.
 ///
-/// Modes are kept as far as the umask allows, without setuid and the like, and a folder is always its
-/// owner's to change. Owners and times are not kept. Symbolic links stay links.
+/// Modes are kept as far as the umask allows, without setuid, setgid and sticky bit, and the owner
+/// can always change a folder. Owners and times are not kept. Symbolic links stay links.
 ///
 /// # Errors
-/// [`Invalid`] for an archive that is damaged; for names and links that lead out of
-/// the folder, devices and pipes, two entries of one name; where a link or a file is in the way.
-/// [`DigestMismatch`]; [`TooLarge`] beyond the limits,
-/// 1,000,000 entries, 64 MiB of names, or 256 folders within each other; [`Io`]; the
-/// source's error. Nothing of the folder is left behind then, unless the disk failed during the renaming.
+/// [`Invalid`] for an archive that is damaged; for names and links that lead out of the folder,
+/// devices and pipes, two entries with one name; if a link or a file is in the way.
+/// [`DigestMismatch`]; [`TooLarge`] beyond the limits, 1,000,000 entries, 64 MiB of names, or
+/// folders nested 256 deep; [`Io`]; the errors of the source. Nothing of the folder is left behind
+/// then, unless the disk failed during the renaming.
 ///
 /// # Cancellation
-/// Dropping the future leaves nothing, or if all was being put into place, all of it.
+/// Dropping the future leaves nothing behind; once the renaming has begun, it completes.
 ///
 /// [`Invalid`]: longshore_core::ErrorKind::Invalid
 /// [`DigestMismatch`]: longshore_core::ErrorKind::DigestMismatch
@@ -72,7 +71,7 @@ pub async fn unpack_folder(
     .await
 }
 
-/// Writes the folder aside; returns where.
+/// Writes the folder to a temporary place and returns its path.
 fn extract(aside: &TempDir, tar: &Path, title: &str) -> Result<PathBuf> {
     let tree = aside.path().join("tree");
     let file = File::open(tar).map_err(|e| Error::io(tar, e))?;
@@ -81,8 +80,8 @@ fn extract(aside: &TempDir, tar: &Path, title: &str) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// Folders and files first, then hard links, then symbolic ones: while files are written, there is no
-/// link that could lead them astray, whatever this file system thinks of upper and lower case.
+/// Writes folders and files first, then hard links, then symbolic links: while files are written,
+/// no link exists that could redirect them, even on a file system that ignores case.
 fn write(plan: &Plan, tar: &Arc<OpenFile>, tree: &Path) -> Result<()> {
     make_folder(tree, 0o777)?;
     for (path, item) in plan {
@@ -118,7 +117,7 @@ fn make_above(place: &Path) -> Result<()> {
     std::fs::create_dir_all(above).map_err(|e| Error::io(above, e))
 }
 
-/// Makes a folder, which its owner can always fill, rename and remove.
+/// Creates a folder that its owner can fill, rename and remove.
 fn make_folder(place: &Path, mode: u32) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);

@@ -6,23 +6,24 @@ use tar::{EntryType, Header};
 use super::pax::{self, Overrides};
 use crate::section::OpenFile;
 
-/// One entry: its raw name, what it is, and where in the file its content lies.
+/// One entry: its raw name, its kind, and the position of its content in the file.
 pub(crate) struct Entry {
     pub(crate) name: Vec<u8>,
     pub(crate) kind: Kind,
-    /// Who may do what with it, setuid and its like left out; archives do not always say.
+    /// The permission bits without setuid, setgid and sticky bit; archives do not always state
+    /// them.
     pub(crate) mode: Option<u32>,
     pub(crate) offset: u64,
     pub(crate) size: u64,
 }
 
-/// What an entry is. Links come with their raw target.
+/// The kind of an entry. Links have their raw target.
 pub(crate) enum Kind {
     File,
     HardLink(Vec<u8>),
     SymbolicLink(Vec<u8>),
     Folder,
-    /// A device, a pipe, or what nobody knows: nothing that is read.
+    /// A device, a pipe, or an unknown type: never read.
     Other,
 }
 
@@ -41,7 +42,7 @@ impl<'a> Entries<'a> {
         Ok(Self { file, length: file.length()?, position: 0, count: 0 })
     }
 
-    /// The next entry, with what extended headers before it say applied.
+    /// Returns the next entry, with the extended headers before it applied.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut overrides = Overrides::default();
         while let Some(header) = self.header()? {
@@ -83,7 +84,7 @@ impl<'a> Entries<'a> {
             return Err(invalid("a name longer than 4096 bytes"));
         }
         let size = overrides.size.unwrap_or(size);
-        // Readers differ on whether content follows then, so none may.
+        // Readers differ on whether content follows in this case, so content is refused.
         if size > 0 && header_only(header.entry_type()) {
             return Err(invalid("a link, folder or device with content"));
         }
@@ -93,8 +94,8 @@ impl<'a> Entries<'a> {
         Ok(Entry { name, kind, mode, offset, size })
     }
 
-    /// The header at the position, which moves behind it. `None` at the end: two blocks of zeros,
-    /// or one and the file's end, or the file's end.
+    /// Reads the header at the current position and advances past it. Returns `None` at the end:
+    /// two blocks of zeros, or one and the file's end, or the file's end.
     fn header(&mut self) -> Result<Option<Header>> {
         let Some(header) = self.block()? else {
             return Ok(None);
@@ -133,7 +134,7 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// The content of an entry that describes another.
+    /// Reads the content of an entry that describes another.
     fn extension(&mut self, size: u64, limit: u64) -> Result<Vec<u8>> {
         if size > limit {
             return Err(invalid("an extended header that is too long"));
@@ -153,7 +154,7 @@ impl<'a> Entries<'a> {
         Ok(name)
     }
 
-    /// Checks that a header for all entries says nothing that matters here; git writes a comment.
+    /// Checks that a header for all entries has no relevant record; git writes a comment.
     fn global(&mut self, size: u64) -> Result<()> {
         let mut overrides = Overrides::default();
         overrides.read(&self.extension(size, PAX_LIMIT)?)?;
@@ -164,7 +165,7 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Moves behind content and its padding, all of which must be there but the last padding.
+    /// Advances past content and its padding. All of it must exist, except the very last padding.
     fn skip(&mut self, size: u64) -> Result<()> {
         if size > self.length.saturating_sub(self.position) {
             return Err(cut_short());
@@ -174,7 +175,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// The size field, strictly: a negative or oversized binary number is refused.
+/// Reads the size field, strictly: a negative or oversized binary number is refused.
 fn stored_size(header: &Header) -> Result<u64> {
     let field = &header.as_old().size;
     if field[0] & 0x80 != 0 && field[..4] != [0x80, 0, 0, 0] {
@@ -183,8 +184,8 @@ fn stored_size(header: &Header) -> Result<u64> {
     header.entry_size().map_err(|_| invalid("a size that is not a number"))
 }
 
-/// Whether the first block of something is a tar's: a header with its checksum, or the end, as of an
-/// empty tar. Nothing at all is an empty tar too.
+/// Returns true if the first block of a file is a tar's: a header with its checksum, or the end, as
+/// of an empty tar. An empty file is an empty tar too.
 ///
 /// Source: POSIX.1-2017, pax, "ustar Interchange Format".
 pub(crate) fn begins(start: &[u8]) -> bool {
@@ -195,7 +196,7 @@ pub(crate) fn begins(start: &[u8]) -> bool {
     is_zero(header) || header.cksum().ok() == Some(checksum(header))
 }
 
-/// The sum of all bytes, those of the checksum itself taken as spaces.
+/// Sums all bytes, with those of the checksum itself taken as spaces.
 fn checksum(header: &Header) -> u32 {
     let bytes = header.as_bytes();
     let own: u32 = bytes[CHECKSUM].iter().copied().map(u32::from).sum();
@@ -228,11 +229,11 @@ fn invalid(clause: &'static str) -> Error {
 }
 
 pub(crate) const BLOCK: u64 = 512;
-/// Where a header has its checksum.
+/// The position of the checksum in a header.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
-/// Read, write and execute, for all three.
+/// Read, write and execute, for user, group and others.
 const MODE_BITS: u32 = 0o777;
-/// 4 KiB: the longest path that systems take.
+/// 4 KiB: the longest path that systems accept.
 const NAME_LIMIT: usize = 4096;
 /// 1 MiB: extended attributes are stored there too.
 const PAX_LIMIT: u64 = 1 << 20;

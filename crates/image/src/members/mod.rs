@@ -1,8 +1,8 @@
-//! What is in a tar file, and where: names to stretches of the file.
+//! The index of a tar file: names and the positions of their content.
 //!
-//! Owns the reading of archives' own tar files, strictly: a name that leads out, a link that does,
-//! or anything that two readers could understand differently is refused. It does not unpack, and
-//! never sees the inside of layers. The archives use it.
+//! Owns the strict reading of an archive's own tar file: a name or link that leads out of it, and
+//! anything that two readers could understand differently, is refused. It does not unpack, and
+//! never reads the inside of layers. The archives use it.
 
 mod entry;
 pub(crate) mod name;
@@ -16,7 +16,7 @@ use longshore_core::{Error, ErrorKind, Result};
 use crate::section::{OpenFile, Section};
 pub(crate) use entry::{BLOCK, Entries, Entry, Kind, begins};
 
-/// The regular files of a tar file, by name. Of two with the same name, the last one counts.
+/// The regular files of a tar file, by name. If two have the same name, the last one counts.
 #[derive(Debug)]
 pub(crate) struct Members {
     by_name: BTreeMap<String, Member>,
@@ -25,7 +25,7 @@ pub(crate) struct Members {
 #[derive(Debug)]
 enum Member {
     File(Section),
-    /// The names, within the archive, of what it may link to; the first one that is there counts.
+    /// The names, within the archive, that it may link to; the first one that exists counts.
     Link(Vec<String>),
 }
 
@@ -33,8 +33,8 @@ impl Members {
     /// Reads all headers once.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is no tar file, is cut short, or holds what is refused;
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries or 64 MiB of names.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, is truncated, or has refused
+    /// content; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries or 64 MiB of names.
     pub(crate) fn index(file: OpenFile) -> Result<Self> {
         let path = file.path().to_owned();
         Self::read(&Arc::new(file)).map_err(|e| e.at(path.display()))
@@ -73,10 +73,10 @@ impl Members {
         Ok(Self { by_name })
     }
 
-    /// The file of this name, links followed.
+    /// Returns the file of this name, links followed.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the name leads out of the archive, or links go round.
+    /// [`Invalid`](ErrorKind::Invalid) if the name leads out of the archive, or links form a cycle.
     pub(crate) fn find(&self, name: &str) -> Result<Option<Section>> {
         let name = name::within(name.as_bytes())?.unwrap_or_default();
         let mut links = LINK_LIMIT;
@@ -102,26 +102,26 @@ impl Members {
         Ok(None)
     }
 
-    /// The file of this name, which must be there.
+    /// Returns the file of this name, which must exist.
     ///
     /// # Errors
-    /// As [`find`](Self::find); [`Invalid`](ErrorKind::Invalid) if it is missing.
+    /// Same as [`find`](Self::find); [`Invalid`](ErrorKind::Invalid) if it is missing.
     pub(crate) fn require(&self, name: &str) -> Result<Section> {
         self.find(name)?.ok_or_else(|| {
             Error::new(ErrorKind::Invalid).detail(format!("{name} is missing in the archive"))
         })
     }
 
-    /// All files, links that lead to one included, by name.
+    /// Returns all files by name, including links that lead to a file.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, Section)> {
         let found = |name: &String| self.find(name).ok().flatten();
         self.by_name.keys().filter_map(move |name| Some((name.as_str(), found(name)?)))
     }
 }
 
-/// Eight: archives link once, if at all.
+/// Eight: archives use one level of links, if any.
 const LINK_LIMIT: usize = 8;
-/// 64 MiB: half a million names of layers.
+/// 64 MiB: half a million layer names.
 pub(crate) const NAMES_LIMIT: usize = 64 << 20;
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-//! Names within an archive: pure.
+//! Names within an archive. Pure.
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// A member's name without what says nothing (`./`, `//`, a slash at the end).
+/// Normalises a member's name: removes `./`, `//` and a trailing slash.
 ///
-/// `None` for the archive's own folder, and for names that are not UTF-8: nothing ever asks for one.
+/// Returns `None` for the archive's own folder, and for names that are not UTF-8, which are never
+/// looked up.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if it is absolute or has a `..`.
@@ -22,23 +23,24 @@ pub(crate) fn within(name: &[u8]) -> Result<Option<String>> {
     Ok((!parts.is_empty()).then(|| parts.join("/")))
 }
 
-/// The folder that a member is in; empty for the archive's own.
+/// Returns the folder of a member; empty for the archive's own.
 pub(crate) fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// The names that a link may lead to, seen from these folders, the first that counts first.
+/// Returns the names that a link may lead to from these folders, in order of precedence.
 ///
-/// A symbolic link starts in its own folder, a hard link at the archive's root. Docker resolved layers'
-/// links from the root too: some vendors' images have `<id>/layer.tar` as a link to `.<hash>.tar` there.
+/// A symbolic link starts in its own folder, a hard link at the archive's root. Docker resolved
+/// layers' links from the root too: some vendors' images have `<id>/layer.tar` as a link to
+/// `.<hash>.tar` there.
 ///
 /// # Errors
-/// As [`link_target`], for the first folder.
+/// Same as [`link_target`], for the first folder.
 pub(super) fn link_targets(link: &str, folders: [&str; 2], to: &[u8]) -> Result<Vec<String>> {
     let [first, second] = folders;
     let first = link_target(first, to)?;
     let second = link_target(second, to).ok().filter(|second| *second != first);
-    // A link to itself is nothing, if there is something else.
+    // A link to itself is dropped if there is another target.
     let mut targets: Vec<String> = std::iter::once(first).chain(second).collect();
     if targets.len() > 1 {
         targets.retain(|target| target != link);
@@ -46,7 +48,7 @@ pub(super) fn link_targets(link: &str, folders: [&str; 2], to: &[u8]) -> Result<
     Ok(targets)
 }
 
-/// The name that a link in `folder` leads to.
+/// Returns the name that a link in `folder` leads to.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if that is outside the archive.

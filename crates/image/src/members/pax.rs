@@ -1,8 +1,8 @@
-//! Extended headers: the records that say more of the next entry. Pure.
+//! Extended headers: records with further attributes of the next entry. Pure.
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// What extended headers and long-name entries say of the entry that follows.
+/// The attributes that extended headers and long-name entries state for the next entry.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Overrides {
     pub(super) name: Option<Vec<u8>>,
@@ -11,18 +11,19 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    /// Whether nothing was said.
+    /// Returns true if no attribute was stated.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Takes over what an extended header says.
-    ///
-    /// Source: POSIX.1-2024, pax, "pax Extended Header"; the size applies to reading and to skipping.
+    /// Adds the records of an extended header.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) for what breaks the format, and for sparse files, whose
-    /// content is not what is stored.
+    /// content is not stored as such.
+    ///
+    /// Source: POSIX.1-2024, pax, "pax Extended Header"; the size applies to reading and to
+    /// skipping.
     pub(super) fn read(&mut self, mut records: &[u8]) -> Result<()> {
         while !records.is_empty() {
             let (key, value, rest) = record(records)?;
@@ -39,14 +40,14 @@ impl Overrides {
     }
 }
 
-/// The error for files of which only parts are stored.
+/// Builds the error for sparse files, of which only parts are stored.
 pub(super) fn sparse() -> Error {
     Error::new(ErrorKind::Unsupported)
         .detail("the archive stores a file sparsely")
         .with_hint("Make the archive without tar's --sparse.")
 }
 
-/// Splits `LENGTH KEY=VALUE\n` off; the length counts all of that.
+/// Splits off one record, `LENGTH KEY=VALUE\n`; the length counts all of that.
 fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
     let split = || {
         let space = records.iter().take(LENGTH_DIGITS).position(|b| *b == b' ')?;
@@ -80,7 +81,8 @@ fn bad(what: &str) -> Error {
     Error::new(ErrorKind::Invalid).detail(format!("an extended header of the tar file: {what}"))
 }
 
-/// Digits of any length that fits the limit on extended headers, and the space.
+/// The maximum length of a record's length field, with the space: enough for the limit on extended
+/// headers.
 const LENGTH_DIGITS: usize = 10;
 
 #[cfg(test)]

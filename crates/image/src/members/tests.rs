@@ -119,7 +119,7 @@ fn long_names_and_extended_headers_apply_to_the_next_entry() {
     let mut builder = Builder::new(Vec::new());
     builder.append_data(&mut header(b"", EntryType::Regular, 4), &long, &b"long"[..]).unwrap();
     builder.append_pax_extensions([("path", &b"pax"[..]), ("size", b"3")]).unwrap();
-    // The header says no bytes; the extended header says three, for reading and for skipping.
+    // The header states no bytes; the extended header states three, for reading and for skipping.
     let mut tar = builder.into_inner().unwrap();
     tar.truncate(tar.len() - 1024);
     tar.extend(header(b"short", EntryType::Regular, 0).as_bytes());

@@ -1,4 +1,4 @@
-//! Manifests and referrers among the entries of an index, wherever the blobs lie.
+//! Looks up manifests and referrers among the entries of an index, for archives read or written.
 
 use longshore_core::{
     Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, RawManifest, Result, TagOrDigest, listing,
@@ -6,12 +6,12 @@ use longshore_core::{
 
 use crate::section::Section;
 
-/// An index and the blobs that go with it: of an archive that is read, or of one being written.
+/// An index and its blobs: of an archive that is read, or of one being written.
 pub(super) struct Lookup<'a> {
-    /// What the store calls itself.
+    /// The name of the store.
     pub(super) name: String,
     pub(super) entries: &'a [Descriptor],
-    /// The name that every tag stands for, if there is but one.
+    /// The one name that every tag stands for, if set.
     pub(super) under: Option<&'a str>,
     pub(super) find: &'a dyn Fn(&Digest) -> Result<Option<Section>>,
 }
@@ -21,8 +21,8 @@ impl Lookup<'_> {
         (self.find)(digest)?.ok_or_else(|| self.not_found(&format!(" blob {digest}")))
     }
 
-    /// A manifest that is listed, or, by digest, any that is there: children of an index are not
-    /// listed.
+    /// Reads a manifest that is listed, or, by digest, any that exists: children of an index are
+    /// not listed.
     pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (listed, what) = match (selector, self.under) {
             (TagOrDigest::Tag(_), Some(name)) => {
@@ -51,7 +51,7 @@ impl Lookup<'_> {
         RawManifest::new(bytes, media_type, digest)
     }
 
-    /// What the listed manifests refer to.
+    /// Returns the referrers among the listed manifests.
     pub(super) fn referrers(&self) -> Result<listing::Referrers> {
         listing::Referrers::read(self.entries, |entry| self.manifest(&entry.digest.clone().into()))
     }

@@ -1,7 +1,7 @@
 //! A repository in a tar file that holds an OCI image layout.
 //!
-//! Owns the reading of such archives; `writer` makes them, core's `listing` knows the names in
-//! `index.json`, `lookup` what is behind them. Blobs are read where they lie in the file.
+//! Owns the reading of such archives; `writer` writes them, core's `listing` handles the names in
+//! `index.json`, `lookup` the content behind them. Blobs are read in place from the file.
 
 mod lookup;
 mod writer;
@@ -26,12 +26,12 @@ use crate::members::Members;
 use crate::section::Section;
 use crate::spool::{self, Spooled};
 
-/// An OCI image layout in a tar file, read where it lies. Clones share the open file.
+/// An OCI image layout in a tar file, read in place. Clones share the open file.
 ///
-/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags, or
-/// references with a tag; where two entries have the same name, the last one counts. A tag finds the
-/// entry of that very name, else the only name with that tag. A compressed archive (gzip, zstd) is
-/// unpacked into an unnamed temporary file first.
+/// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
+/// or references with a tag; if two entries have the same name, the last one counts. A tag finds
+/// the entry with exactly that name, else the only name with that tag. A compressed archive (gzip,
+/// zstd) is first unpacked into an unnamed temporary file.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -48,7 +48,7 @@ use crate::spool::{self, Spooled};
 #[derive(Clone)]
 pub struct OciArchive {
     content: Arc<Content>,
-    /// The name that every tag stands for, if there is but one.
+    /// The one name that every tag stands for, if set.
     name: Option<Arc<str>>,
 }
 
@@ -58,7 +58,7 @@ struct Content {
     index: Index,
     index_digest: Digest,
     in_place: bool,
-    /// Found out once somebody asks.
+    /// Computed on first use.
     referrers: OnceLock<listing::Referrers>,
 }
 
@@ -66,20 +66,20 @@ impl OciArchive {
     /// Opens an archive and reads its index.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such file; [`Invalid`](ErrorKind::Invalid) if
-    /// it is no tar file, no layout, damaged, or leads out of itself;
-    /// [`Unsupported`](ErrorKind::Unsupported) for a layout of a version other than 1;
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limits on what an archive may hold.
+    /// [`NotFound`](ErrorKind::NotFound) if the file does not exist;
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, not a layout, damaged, or has names
+    /// or links that lead out of it; [`Unsupported`](ErrorKind::Unsupported) for a layout of a
+    /// version other than 1; [`TooLarge`](ErrorKind::TooLarge) beyond the limits for archives.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         offload(move || Self::of(spool::open(&path)?)).await
     }
 
-    /// Reads an archive that comes as a stream, plain or compressed, to its end. It waits in an unnamed
-    /// temporary file, and is called `-`.
+    /// Reads an archive from a stream, plain or compressed, to its end. It is kept in an unnamed
+    /// temporary file and named `-`.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Io`](ErrorKind::Io) if it cannot be read.
+    /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
     pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
         offload(move || Self::of(spool::read(stream)?)).await
     }
@@ -100,33 +100,34 @@ impl OciArchive {
         Ok(Self { content: Arc::new(content), name: None })
     }
 
-    /// The same archive for one entry: whatever the tag, what is read under it is the entry of this
-    /// name, which need not be a tag.
+    /// Returns the same archive restricted to one entry: whatever the tag, reads use the entry of
+    /// this name, which need not be a tag.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { content: Arc::clone(&self.content), name: Some(name.into()) }
     }
 
-    /// The archive's file.
+    /// Returns the path of the archive.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.content.path
     }
 
-    /// The entries of `index.json`: every manifest that is listed, named or not.
+    /// Returns the entries of `index.json`: every listed manifest, named or not.
     #[must_use]
     pub fn entries(&self) -> &[Descriptor] {
         &self.content.index.manifests
     }
 
-    /// The only manifest of the archive: the one that is named if just one is (by its tag, if it has
-    /// one), else the only one.
+    /// Returns the only manifest of the archive: the named one if exactly one name exists (by its
+    /// tag, if the name has one), else the only one.
     ///
-    /// Images without names, each for another platform, are one: `index.json` itself is their index.
+    /// Several images without names, each for another platform, count as one: `index.json` itself
+    /// is their index.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
-    /// names to choose from if there are several.
+    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
+    /// the names to choose from if there are several.
     pub fn only_manifest(&self) -> Result<TagOrDigest> {
         let entries = self.entries();
         let at = |e: Error| e.at(self.name());
@@ -139,7 +140,7 @@ impl OciArchive {
         }
     }
 
-    /// The blob of a digest, where it lies; also `index.json` by its own.
+    /// Returns the section of a blob, or of `index.json` by its digest.
     fn section(&self, digest: &Digest) -> Result<Option<Section>> {
         if *digest == self.content.index_digest {
             return self.content.members.find(INDEX);
@@ -217,13 +218,13 @@ impl fmt::Debug for OciArchive {
     }
 }
 
-/// The name of a blob's member. Both parts of a digest are grammar-checked: no separator and no
-/// dot-dot can be in them.
+/// Returns the name of a blob's member. Both parts of a digest match its grammar: they contain no
+/// separator and no `..`.
 fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded())
 }
 
-/// Checks that the archive holds a layout, of a version that is understood.
+/// Checks that the archive holds a layout of a supported version.
 fn check_marker(members: &Members) -> Result<()> {
     #[derive(Deserialize)]
     struct Marker {

@@ -20,18 +20,18 @@ use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
 
-/// An OCI archive being written. Clones share what was written so far.
+/// An OCI archive being written. Clones share its state.
 ///
-/// Blobs wait in a folder beside the archive; [`finish`](Target::finish) makes the file, all of it or
-/// nothing. An archive that is there already is extended: what it holds stays, tags are merged. The
-/// same content makes the same bytes.
+/// Blobs are staged in a folder beside the archive; [`finish`](Target::finish) writes the file
+/// atomically. An existing archive is extended: its content stays, tags are merged. The same
+/// content makes the same bytes.
 ///
 /// # Cancellation
-/// Dropping it without `finish` leaves nothing behind, and what was there as it was.
+/// Dropping it without `finish` leaves nothing behind, and an existing archive unchanged.
 #[derive(Clone)]
 pub struct OciArchiveWriter {
     work: Arc<Work>,
-    /// The name that every tag stands for, if there is but one.
+    /// The one name that every tag stands for, if set.
     name: Option<Arc<str>>,
 }
 
@@ -45,23 +45,23 @@ struct Work {
 struct State {
     index: Index,
     blobs: BTreeMap<Digest, Arc<Staged>>,
-    /// What the archive held before, and was read and found whole.
+    /// The content of the existing archive that was read and found intact.
     whole: HashSet<Digest>,
 }
 
 impl OciArchiveWriter {
-    /// Begins an archive at `path`, with the content of the one that is there, if one is.
+    /// Starts an archive at `path`, with the content of an existing one.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if its folder cannot be written; as [`OciArchive::open`] for what is
-    /// there; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
+    /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`OciArchive::open`]
+    /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         offload(move || Self::begin(Output::file(&path)?)).await
     }
 
-    /// Begins an archive that [`finish`](Target::finish) writes to a stream, from start to end and once.
-    /// Blobs wait in the folder for temporary files.
+    /// Starts an archive that [`finish`](Target::finish) writes to a stream once, from start to
+    /// end. Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if that folder cannot be written.
@@ -89,8 +89,8 @@ impl OciArchiveWriter {
         Ok(Self { work: Arc::new(work), name: None })
     }
 
-    /// The same archive for one entry: whatever the tag, what is read or pushed under it is the entry of
-    /// this name, which need not be a tag.
+    /// Returns the same archive restricted to one entry: whatever the tag, reads and pushes use the
+    /// entry of this name, which need not be a tag.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { work: Arc::clone(&self.work), name: Some(name.into()) }
@@ -99,11 +99,12 @@ impl OciArchiveWriter {
 
 impl Work {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one insert, or the index replaced: a writer that panicked left it whole.
+        // Each change is one insert, or the index replaced, so a writer that panicked left
+        // consistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All members of the archive: its two documents, then everything else by name.
+    /// Returns all members of the archive: its two documents, then everything else by name.
     fn members(&self) -> Result<Vec<(String, Part)>> {
         let mut rest = BTreeMap::new();
         if let Some(before) = &self.before {
@@ -123,12 +124,12 @@ impl Work {
         Ok(documents.into_iter().chain(rest).collect())
     }
 
-    /// A blob that was pushed, or was there before.
+    /// Returns a blob that was pushed, or that the existing archive has.
     fn section(&self, digest: &Digest) -> Result<Option<Section>> {
         let staged = self.state().blobs.get(digest).cloned();
         match (staged, &self.before) {
             (Some(staged), _) => staged.section().map(Some),
-            // As a blob alone: the index of before is written anew, and is gone under its digest.
+            // Only as a blob: the old index is rewritten, and no longer exists under its digest.
             (None, Some(before)) => before.content.members.find(&blob_name(digest)),
             (None, None) => Ok(None),
         }
@@ -148,7 +149,8 @@ impl Work {
         look(Lookup { name: self.name(), entries: &entries, under: name, find: &find })
     }
 
-    /// Whether the content is there and whole. What was there before is read once.
+    /// Returns true if the archive holds the content intact. Content of the existing archive is
+    /// read once.
     fn is_held(&self, descriptor: &Descriptor) -> Result<bool> {
         let known = |state: &State| {
             state.blobs.contains_key(&descriptor.digest) || state.whole.contains(&descriptor.digest)
@@ -227,7 +229,8 @@ impl Target for OciArchiveWriter {
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
-        // Holds the folder until it is done: it may go on for a moment after this was dropped.
+        // Keeps the folder until the work is done, which may continue briefly after this was
+        // dropped.
         let work = Arc::clone(&self.work);
         let staged = work_over(reader, move |pieces| Staged::write(work.staging.path(), pieces));
         let staged = staged.await?;
