@@ -22,7 +22,7 @@ use crate::page::Pages;
 /// assert!(tags.all().await?.is_empty());
 ///
 /// Pack::artifact("text/plain".parse()?).push(&store, Some(&v1)).await?;
-/// assert!(tags.all().await?.is_empty(), "nothing was asked again");
+/// assert!(tags.all().await?.is_empty(), "the cached listing is used");
 /// assert_eq!(tags.refresh().await?[..], [v1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;

@@ -64,10 +64,10 @@ impl Digest {
         } else if let Some(at) =
             encoded.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '=' | '_' | '-')))
         {
-            return Err(bad("a character that no digest has").at(colon + 1 + at));
+            return Err(bad("this character is not allowed").at(colon + 1 + at));
         }
         if text.len() > MAX_LENGTH {
-            return Err(bad("longer than any digest"));
+            return Err(bad("longer than 200 characters"));
         }
         Ok(Self { text: text.into(), colon })
     }

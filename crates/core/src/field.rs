@@ -71,7 +71,7 @@ fn not_found(place: &str, name: &str, within: &Value) -> Error {
             format!("there are {}", names.join(", "))
         }
         Value::Array(items) => format!("there are {} items, counted from 0", items.len()),
-        _ => "there is a single value, with nothing below it".to_owned(),
+        _ => "the value is neither an object nor an array".to_owned(),
     };
     Error::new(ErrorKind::NotFound)
         .at(format!("field {place}"))

@@ -101,7 +101,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
         match paths.insert(path.clone(), (folder, blob.digest.clone())) {
             None => placed.push(Placed { blob, path, folder }),
             Some((_, same)) if !titled && same == blob.digest => {}
-            Some(_) => return Err(refused(&path, "two files have it")),
+            Some(_) => return Err(refused(&path, "two files have this title")),
         }
     }
     for (path, (is_folder, _)) in &paths {
@@ -109,7 +109,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
         // Files may go into an unpacked folder, but not other folders: its links were checked
         // without them.
         if let Some((above, _)) = above.find(|(_, (unpacked, _))| !unpacked || *is_folder) {
-            return Err(refused(above, "another one leads below it"));
+            return Err(refused(above, "another title is a path below it"));
         }
     }
     Ok(placed)
@@ -237,7 +237,10 @@ mod tests {
             let (store, manifest) = packed(&[("good", "x"), (bad, "y")]).await;
             let e = pull_files(&store, &manifest, folder.path()).await.unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Invalid, "{bad:?}");
-            assert!(e.thing() == Some(manifest.digest().as_str()), "not what a user typed: {e}");
+            assert!(
+                e.thing() == Some(manifest.digest().as_str()),
+                "the error names the manifest's digest: {e}"
+            );
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{bad:?}");
         }
         let folder = tempfile::tempdir().unwrap();
@@ -304,7 +307,7 @@ mod tests {
         }
         assert_eq!(shown(&[folder("a")], Folders::Kept).as_deref(), Some("a"));
         let dot = shown(&[folder(".")], Folders::Kept).unwrap();
-        assert!(dot.starts_with("sha256-"), "an archive cannot be called by a dot: {dot}");
+        assert!(dot.starts_with("sha256-"), "an archive cannot have the name \".\": {dot}");
     }
 
     #[tokio::test]

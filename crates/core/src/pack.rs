@@ -313,8 +313,11 @@ mod tests {
         let store = Memory::new();
         // The config is the first in flight and does not wait.
         let at_once = waiting(PARALLEL).push(&store, None);
-        assert!(tokio::time::timeout(limit, at_once).await.is_ok(), "they wait for each other");
+        assert!(
+            tokio::time::timeout(limit, at_once).await.is_ok(),
+            "the layers wait for each other"
+        );
         let too_many = waiting(PARALLEL + 1).push(&store, None);
-        assert!(tokio::time::timeout(limit, too_many).await.is_err(), "one is not on its way");
+        assert!(tokio::time::timeout(limit, too_many).await.is_err(), "one layer is not in flight");
     }
 }

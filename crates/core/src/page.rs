@@ -125,7 +125,7 @@ impl<F> Walk<F> {
         if let Some(next) = &page.next {
             let endless = |why: String| Err(Error::new(ErrorKind::Protocol).detail(why));
             if !self.seen.insert(next.clone()) {
-                return endless("the listing names the same next page twice".to_owned());
+                return endless("the listing returned the same next page twice".to_owned());
             }
             if self.seen.len() >= PAGE_LIMIT || self.items > ITEM_LIMIT {
                 return endless(format!(

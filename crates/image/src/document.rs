@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Object {
                 let mut fields: Vec<(String, Box<RawValue>)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
                     if fields.iter().any(|(n, _)| *n == name) {
-                        let twice = format!("the field {name:?} comes twice");
+                        let twice = format!("the field {name:?} occurs twice");
                         return Err(serde::de::Error::custom(twice));
                     }
                     fields.push((name, value));

@@ -157,7 +157,7 @@ fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()>
     if Stamp::of(path)? != before {
         return Err(Error::new(ErrorKind::Conflict)
             .at(path.display())
-            .detail("another program changed the archive meanwhile"));
+            .detail("another program changed the archive in the meantime"));
     }
     aside.publish(path)
 }

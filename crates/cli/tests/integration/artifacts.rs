@@ -224,7 +224,7 @@ fn the_folder_one_is_in_goes_under_a_tag_and_fills_the_one_it_is_pulled_to() {
         assert_eq!(std::fs::read_to_string(program.path(page)).unwrap(), "hello", "{target}");
     }
     let told = program.fails(1, &format!("artifact push {site} . tree"));
-    assert!(told.contains("another one leads below it"), "it could not be pulled: {told}");
+    assert!(told.contains("another title is a path below it"), "it could not be pulled: {told}");
     // A dot names no file: the archive goes by its digest.
     let kept = program.ok(&format!("artifact pull {site} --no-unpack --output kept/"));
     assert!(kept.contains("kept/sha256-"), "{kept}");

@@ -294,7 +294,7 @@ mod tests {
             match piece {
                 Ok(piece) => got.extend_from_slice(&piece),
                 Err(e) => {
-                    assert!(reader.next().await.is_none(), "an error is the last item");
+                    assert!(reader.next().await.is_none(), "the error is the last item");
                     return (got, Some(e.kind()));
                 }
             }

@@ -171,7 +171,10 @@ mod tests {
         let found = listed(&store, &only).await;
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].0.as_str(), &found[0].1.digest), ("linux/arm/v7", &only.digest));
-        assert!(found[0].1.platform.as_ref().unwrap().extra.is_empty(), "of its config no more");
+        assert!(
+            found[0].1.platform.as_ref().unwrap().extra.is_empty(),
+            "only the platform of its config"
+        );
     }
 
     #[tokio::test]

@@ -196,7 +196,7 @@ impl fmt::Debug for CopierBuilder {
     }
 }
 
-const NOT_TRIED: &str = "not tried: the tags before it failed for a reason that holds for all";
+const NOT_TRIED: &str = "not tried: earlier tags failed for a reason that affects all tags";
 /// Six at once: enough to fill a link with small layers, few enough that memory use stays small.
 const PARALLEL: NonZeroUsize = match NonZeroUsize::new(6) {
     Some(n) => n,

@@ -142,7 +142,7 @@ fn remove_leftovers(root: &Path) {
     for path in leftovers {
         let modified = std::fs::metadata(&path).and_then(|m| m.modified());
         if modified.is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > LEFTOVER_AGE)) {
-            tracing::debug!(path = %path.display(), "removing what an interrupted writer left");
+            tracing::debug!(path = %path.display(), "removing a temporary file of an interrupted writer");
             std::fs::remove_file(&path).ok();
         }
     }
@@ -160,7 +160,7 @@ fn leftovers(root: &Path) -> Vec<PathBuf> {
 }
 
 fn unwritable(e: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Invalid).detail("a layout's document").with_source(e)
+    Error::new(ErrorKind::Invalid).detail("the document cannot be written as JSON").with_source(e)
 }
 
 /// The file `oci-layout`.

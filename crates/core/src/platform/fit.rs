@@ -99,8 +99,8 @@ fn os_version(offered: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-/// Checks that the machine has the features that an image needs, if the machine's features are
-/// known, and no more.
+/// Checks that the image needs no feature that the machine lacks, if the machine's features are
+/// known.
 fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     let has = |feature: &String| wanted.os_features.contains(feature);
     match (offered.os_features.is_empty(), wanted.os_features.is_empty()) {

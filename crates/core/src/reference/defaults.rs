@@ -80,8 +80,8 @@ impl Defaults {
     /// Reads a reference, and adds the registry and the namespace that it leaves out. Adds no tag.
     ///
     /// The first part is the registry if it is `localhost` or has a `.`, a `:` or an upper-case
-    /// letter. Docker Hub has no names of one part: if it is named without being the default, they
-    /// still get `library/`.
+    /// letter. Docker Hub has no names of one part: they get `library/` even if it is named without
+    /// being the default registry.
     ///
     /// # Errors
     /// [`ParseError`] that quotes the text and says what is wrong with it.

@@ -272,6 +272,6 @@ fn read_images(members: &Members) -> Result<Vec<Image>> {
         .collect()
 }
 
-/// Explains how to choose one of several images.
+/// Advice for choosing one of several images.
 const WHICH: &str =
     "Choose one: docker-archive:FILE:REPOSITORY:TAG, or by position docker-archive:FILE:@0.";

@@ -67,7 +67,7 @@ impl<'a> Entries<'a> {
         let name = overrides.name.unwrap_or_else(|| header.path_bytes().into_owned());
         let link = || {
             let target = overrides.link.or_else(|| Some(header.link_name_bytes()?.into_owned()));
-            target.ok_or_else(|| invalid("a link to nowhere"))
+            target.ok_or_else(|| invalid("a link without a target"))
         };
         let kind = match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => Kind::File,
