@@ -113,7 +113,7 @@ mod tests {
         for (place, kind, word) in [
             ("arch", ErrorKind::NotFound, "list, os"),
             (".list[1]", ErrorKind::NotFound, "1 items"),
-            (".os.x", ErrorKind::NotFound, "single value"),
+            (".os.x", ErrorKind::NotFound, "neither an object nor an array"),
             (".list[0", ErrorKind::Invalid, "not closed"),
             ("a..b", ErrorKind::Invalid, "missing"),
             ("os.", ErrorKind::Invalid, "after the last"),
