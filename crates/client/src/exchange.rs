@@ -106,7 +106,8 @@ impl Exchange {
 
     /// The registry, as it is reached.
     pub(crate) async fn host(&self) -> Result<Arc<Host>> {
-        self.deadline().bound(self.hosts.get(&self.registry)).await?
+        let host = self.deadline().bound(self.hosts.get(&self.registry)).await;
+        host.and_then(|host| host).map_err(|e| e.at(format!("registry {}", self.registry)))
     }
 
     /// The registry's URLs.

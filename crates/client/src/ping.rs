@@ -32,7 +32,7 @@ pub struct Ping {
 /// Asks a registry for its root.
 pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     let about = format!("registry {}", exchange.registry());
-    let host = exchange.host().await.map_err(|e| e.at(&about))?;
+    let host = exchange.host().await?;
     let ask = Ask::new(Method::GET, host.endpoint.root(), Scopes::default(), &about);
     let reply = exchange.send_anonymously(ask).await?;
     if !reply.is(&[200, 401]) {

@@ -111,7 +111,8 @@ impl Config {
                 .cloned(),
             verification: own.verification().or(self.default.verification()),
             says_tls,
-            fallback: own.fallback,
+            // The caller may have changed them since: TLS that is checked is no fallback.
+            fallback: own.fallback && (scheme == Scheme::Http || own.skips_by_fallback()),
         }
     }
 

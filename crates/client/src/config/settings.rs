@@ -31,14 +31,19 @@ pub struct RegistrySettings {
     pub verification: Option<Verification>,
     /// Whether detection fell back to this scheme and verification: to plain HTTP, or to an invalid
     /// certificate. Nobody chose them, so they are no permission to send secrets there. Counts in the
-    /// settings of a single registry.
+    /// settings of a single registry, as long as they say [`Scheme::Http`] or [`Verification::Skip`].
     pub fallback: bool,
 }
 
 impl RegistrySettings {
     /// The verification that was chosen.
     pub(crate) fn verification(&self) -> Option<Verification> {
-        self.verification.filter(|_| !self.fallback)
+        self.verification.filter(|_| !self.skips_by_fallback())
+    }
+
+    /// Whether the certificate is not checked because detection fell back to that.
+    pub(crate) fn skips_by_fallback(&self) -> bool {
+        self.fallback && self.verification == Some(Verification::Skip)
     }
 }
 

@@ -305,9 +305,15 @@ async fn one_request_has_so_much_time_in_all() {
     repository.blob(&descriptor).await.unwrap().bytes(100).await.unwrap();
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = quick().build().with_limits(limits);
-    let e = ping(&client, silent.local_addr().unwrap()).await.unwrap_err();
+    let address = silent.local_addr().unwrap();
+    let client = quick().build().with_limits(limits.clone());
+    let e = ping(&client, address).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout);
+    // Detection has as much, and what it was about is told.
+    let repository = detecting().build().repository(&format!("{address}/a").parse().unwrap());
+    let e = repository.with_limits(limits).tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Timeout);
+    assert!(e.to_string().contains(&format!("registry {address}")), "{e}");
     server.finish();
 }
 

@@ -204,6 +204,23 @@ async fn a_detected_registry_may_issue_its_own_anonymous_tokens() {
 }
 
 #[tokio::test]
+async fn detected_settings_that_are_changed_to_https_check_the_certificate() {
+    let (server, _front, name) = unverified().await;
+    // Detection fell back to plain HTTP. Since then the registry has got TLS.
+    let mut settings = RegistrySettings::default();
+    (settings.scheme, settings.fallback) = (Some(Scheme::Https), true);
+    for verification in [None, Some(Verification::Full)] {
+        settings.verification = verification;
+        let mut every = RegistrySettings::default();
+        every.verification = verification.map(|_| Verification::Skip);
+        let client = quick().default_settings(every).settings(name.clone(), settings.clone());
+        let e = client.build().ping(&name).await.unwrap_err();
+        assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
+    }
+    server.finish();
+}
+
+#[tokio::test]
 async fn ones_own_authorization_is_not_sent_where_detection_stepped_down() {
     let (tls, _front, unverified) = unverified().await;
     let plain = Script::start().await;
