@@ -75,7 +75,7 @@ async fn crashvb_sends_no_password_where_basic_is_turned_off_as_longshore() {
         ));
         let mut never = Authentication::default();
         never.basic = BasicUse::Never;
-        let store = crate::login(place.registry(), USER, PASSWORD);
+        let store = login(place.registry(), USER, PASSWORD);
         let ours = quick().credentials(store).default_authentication(never).build();
         let ours = ours.repository(place.at("team/app").repository()).tags(None).all().await;
         let theirs = "(await client.get_tags(image)).tags['tags']";

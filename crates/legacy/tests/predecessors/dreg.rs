@@ -33,7 +33,7 @@ async fn config(
     };
     let blob = place.at(name).blob(&image.config).await.unwrap();
     let config = serde_json::from_slice(&blob.bytes(1 << 20).await.unwrap()).unwrap();
-    (image.config, config)
+    (image.config.clone(), config)
 }
 
 #[tokio::test(flavor = "multi_thread")]

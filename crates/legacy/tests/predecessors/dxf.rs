@@ -199,7 +199,7 @@ async fn dxf_is_let_in_over_tls_with_a_password_or_a_token() {
 
         let raised = dxf.raises("by(knock('wrong')).list_aliases()");
         assert!(raised.is("DXFUnauthorizedError"), "{raised:?}");
-        let store = crate::login(place.registry(), USER, "wrong");
+        let store = login(place.registry(), USER, "wrong");
         let settings = trusting(place.certificate());
         let ours = quick().default_settings(settings).credentials(store).build();
         let ours = ours.repository(place.at("team/app").repository());

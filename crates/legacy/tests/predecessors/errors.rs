@@ -90,7 +90,7 @@ async fn what_a_user_may_not_do_is_denied_to_everyone() {
     let digest = Digest::parse(&place.digest("team/app", "v1").await).unwrap();
     let mut authentication = Authentication::default();
     authentication.opening = Opening::Basic;
-    let store = crate::login(place.registry(), "reader", PASSWORD);
+    let store = login(place.registry(), "reader", PASSWORD);
     let ours = quick().credentials(store).authentication(place.registry(), authentication).build();
     let ours = ours.repository(place.at("team/app").repository());
     let e = ours.delete_manifest(&digest).await.unwrap_err();

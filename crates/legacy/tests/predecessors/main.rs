@@ -117,7 +117,7 @@ impl Place {
         running: (oneshot::Sender<()>, Option<Front>),
     ) -> Self {
         let name: RegistryName = address.to_string().parse().unwrap();
-        let store = crate::login(name, USER, PASSWORD);
+        let store = login(name, USER, PASSWORD);
         let settings = certificate.as_deref().map_or_else(RegistrySettings::default, trusting);
         let client = quick().default_settings(settings).credentials(store).build();
         let place = Self { address, client, certificate, _running: running };

@@ -162,7 +162,7 @@ async fn moby_copies_an_image_to_another_repository() {
         let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
         let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
         let layers: Vec<_> = image.layers.iter().map(|layer| layer.digest.clone()).collect();
-        images.push((image.config.digest, layers));
+        images.push((image.config.digest.clone(), layers));
     }
     assert_eq!(images[0], images[1]);
     // Only ours kept the digest of the manifest.
@@ -267,7 +267,7 @@ async fn moby_is_let_in_with_a_password_or_a_token() {
         let mut wrong = moby(&place, "'user', 'wrong'");
         let raised = wrong.raises("Tags('team/app', **at).list()");
         assert!(raised.is("PermissionDeny") || raised.is("AuthFailed"), "{raised:?}");
-        let store = crate::login(place.registry(), USER, "wrong");
+        let store = login(place.registry(), USER, "wrong");
         let ours = quick().credentials(store).build().repository(place.at("team/app").repository());
         let e = ours.tags(None).all().await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unauthorized);

@@ -41,7 +41,7 @@ async fn moby_keeps_to_one_way_of_being_let_in_as_longshore_to_tokens() {
     for (place, let_in) in [(&basic, false), (&bearer, true)] {
         let mut never = Authentication::default();
         never.basic = BasicUse::Never;
-        let store = crate::login(place.registry(), USER, PASSWORD);
+        let store = login(place.registry(), USER, PASSWORD);
         let ours = quick().credentials(store).default_authentication(never).build();
         let ours = ours.repository(place.at("team/app").repository()).tags(None).all().await;
         assert_eq!(ours.is_ok(), let_in, "{ours:?}");
@@ -88,7 +88,7 @@ async fn moby_wants_a_field_named_token_and_longshore_a_token() {
             Err(class) => assert!(moby.raises(&list).is(class), "{body}"),
         }
         expect("", "", ours);
-        let listed = crate::remote(&server).tags(None).all().await;
+        let listed = remote(&server).tags(None).all().await;
         assert_eq!(listed.is_ok(), ours.is_some(), "{body}: {listed:?}");
     }
     server.finish();

@@ -135,7 +135,7 @@ async fn yodle_sends_its_password_over_the_token_and_longshore_does_not() {
         let mut authentication = Authentication::default();
         let url = format!("{}/v2/token", service.url(""));
         authentication.token_service = Some(TokenService::new(&url, None).unwrap());
-        let store = crate::login(place.registry(), USER, PASSWORD);
+        let store = login(place.registry(), USER, PASSWORD);
         quick().credentials(store).authentication(place.registry(), authentication).build()
     };
     let app = authenticated.repository(place.at("team/app").repository());
