@@ -22,7 +22,8 @@
 //! [`Registry`] needs no socket: it is a [`tower_service::Service`] to mount in another server or
 //! to call, and [`Registry::repositories`] hands out its repositories as the stores that
 //! `longshore_core` copies between. [`DiskStorage`] keeps them in a folder that survives `kill -9`;
-//! [`MemoryStorage`] keeps them in memory; [`Storage`] is yours to write. [`Access`] decides who may
+//! [`MemoryStorage`] keeps them in memory; with the feature `object-store`, `ObjectStorage` keeps them
+//! in S3, Google Cloud Storage or Azure; [`Storage`] is yours to write. [`Access`] decides who may
 //! do what.
 //!
 //! From the bottom up; a module uses only those above it:
@@ -73,6 +74,8 @@ pub use outgoing::Body;
 pub use registry::{Builder, Registry};
 pub use repositories::{Chunk, Repositories, Repository, Usage};
 pub use serve::{Accepted, Listener, serve};
+#[cfg(feature = "object-store")]
+pub use storage::ObjectStorage;
 pub use storage::{
     Checkpoint, Condition, DiskStorage, Key, MemoryStorage, Meta, OBJECT_LIMIT, Object, Part,
     Storage, Upload, UploadId, Version,

@@ -188,7 +188,7 @@ impl Inner {
     /// Puts what clients reach the registry by in front of the path in `Location`.
     fn make_absolute(&self, headers: &mut HeaderMap, request: &Parts) {
         let path = headers.get(LOCATION).and_then(|location| location.to_str().ok());
-        if let Some(path) = path
+        if let Some(path) = path.filter(|path| path.starts_with('/'))
             && let Some(base) = self.locations.base(request)
             && let Ok(location) = HeaderValue::from_str(&format!("{base}{path}"))
         {

@@ -1,6 +1,8 @@
 //! Reading and removing blobs: end-2 and end-10.
 
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE,
+};
 use http::{HeaderValue, Method, StatusCode};
 use longshore_core::{
     Delete as _, Descriptor, Digest, Error, ErrorCode, ErrorKind, MediaType, RepositoryName,
@@ -39,6 +41,14 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Wanted::Nothing => return Err(unsatisfiable(size)),
     };
+    if *call.method == Method::GET
+        && let Some(url) = store.blob_url(digest).await.map_err(|e| refuse(&e))?
+    {
+        let mut response = reply::empty(StatusCode::TEMPORARY_REDIRECT);
+        about_content(&mut response, digest)?;
+        response.headers_mut().insert(LOCATION, reply::header_value(&url)?);
+        return Ok(response);
+    }
     let mut response = reply::empty(status);
     about_content(&mut response, digest)?;
     let headers = response.headers_mut();

@@ -101,6 +101,12 @@ impl Key {
         Self(format!("{self}/{name}"))
     }
 
+    /// The key of an object beside this one.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn and(&self, suffix: &str) -> Self {
+        Self(format!("{self}{suffix}"))
+    }
+
     fn of_digest(&self, digest: &Digest) -> Self {
         Self(format!("{self}/{}/{}", digest.algorithm_name(), digest.encoded()))
     }

@@ -7,6 +7,8 @@
 mod disk;
 mod key;
 mod memory;
+#[cfg(feature = "object-store")]
+mod object;
 mod upload_id;
 
 use std::fmt;
@@ -21,6 +23,8 @@ pub use disk::DiskStorage;
 pub use key::Key;
 pub(crate) use key::{LINKS, MANIFESTS, SESSION_SUFFIX};
 pub use memory::MemoryStorage;
+#[cfg(feature = "object-store")]
+pub use object::ObjectStorage;
 pub use upload_id::UploadId;
 
 /// Objects under keys, as disks and object stores keep them.
@@ -199,3 +203,6 @@ fn outside(key: &Key, range: &Range<u64>, size: u64) -> Error {
 
 /// 4 MiB and 4 KiB: the largest manifest, with a line before it.
 pub const OBJECT_LIMIT: usize = longshore_core::MANIFEST_LIMIT + (4 << 10);
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,18 @@
 //! A client without a network: requests into the service, replies out of it.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use longshore_core::{Algorithm, Digest};
-use longshore_registry::{Builder, Registry};
+use longshore_core::{Algorithm, Digest, ErrorKind};
+use longshore_registry::{Builder, ObjectStorage, Registry};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt as _, PutPayload, PutResult};
 use tempfile::TempDir;
 
 /// Runs a test on an empty registry over each storage.
@@ -21,6 +29,72 @@ pub(crate) async fn on_each_storage_with(
     let folder = TempDir::new().unwrap();
     test(&Client::new(set_up(Registry::builder()).disk(folder.path()))).await;
     assert_no_uploads_left(folder.path());
+    let folder = TempDir::new().unwrap();
+    for storage in [ObjectStorage::new(InMemory::new()), local_objects(folder.path())] {
+        // A store cannot tell how much it has, so it takes no limit on that.
+        match set_up(Registry::builder()).storage(Arc::new(storage)).build() {
+            Ok(registry) => test(&Client { registry }).await,
+            Err(e) => assert_eq!(e.kind(), ErrorKind::Unsupported),
+        }
+    }
+}
+
+/// Objects in a folder, as the crate `object_store` keeps them.
+pub(crate) fn local_objects(folder: &std::path::Path) -> ObjectStorage {
+    let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
+    ObjectStorage::with_parts(Arc::clone(&store) as _, Arc::new(PartsInFiles(store)))
+}
+
+/// Takes parts for a store that does not.
+#[derive(Debug)]
+struct PartsInFiles(Arc<LocalFileSystem>);
+
+impl PartsInFiles {
+    fn part(path: &Path, id: &str, n: usize) -> Path {
+        Path::from(format!("{path}.{id}.{n}"))
+    }
+}
+
+#[async_trait]
+impl MultipartStore for PartsInFiles {
+    async fn create_multipart(&self, _: &Path) -> object_store::Result<String> {
+        Ok("parts".to_owned())
+    }
+
+    async fn put_part(
+        &self,
+        path: &Path,
+        id: &String,
+        n: usize,
+        data: PutPayload,
+    ) -> object_store::Result<PartId> {
+        self.0.put(&Self::part(path, id, n), data).await?;
+        Ok(PartId { content_id: n.to_string() })
+    }
+
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &String,
+        parts: Vec<PartId>,
+    ) -> object_store::Result<PutResult> {
+        let mut whole = Vec::new();
+        for n in 0..parts.len() {
+            whole.extend(self.0.get(&Self::part(path, id, n)).await?.bytes().await?);
+        }
+        self.abort_multipart(path, id).await?;
+        self.0.put(path, whole.into()).await
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &String) -> object_store::Result<()> {
+        for n in 0.. {
+            match self.0.delete(&Self::part(path, id, n)).await {
+                Err(object_store::Error::NotFound { .. }) => break,
+                deleted => deleted?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Nothing that began as an upload is still lying about, unless a session is open.

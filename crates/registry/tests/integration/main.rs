@@ -11,6 +11,7 @@ mod harness;
 mod hostile;
 mod listener;
 mod listing;
+mod objects;
 mod offers;
 mod referrers;
 mod schema1;

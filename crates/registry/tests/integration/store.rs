@@ -7,11 +7,14 @@ use longshore_core::{
     BlobBody, Delete, Descriptor, ErrorKind, Holding, MediaType, Node, RawManifest, RepositoryName,
     Source as _, Tag, Target as _,
 };
-use longshore_registry::{DiskStorage, MemoryStorage, Repositories, Repository, Storage};
+use longshore_registry::{
+    DiskStorage, MemoryStorage, ObjectStorage, Repositories, Repository, Storage,
+};
 use longshore_testkit::delete_suite;
 use longshore_testkit::suite::Fresh;
+use object_store::memory::InMemory;
 
-use crate::harness::{Client, Manifest, on_each_storage};
+use crate::harness::{Client, Manifest, local_objects, on_each_storage};
 
 fn fresh(storage: impl Storage + 'static, keep: impl std::any::Any) -> Fresh<dyn Delete> {
     let name = RepositoryName::parse("a/b").unwrap();
@@ -23,6 +26,13 @@ delete_suite!(memory, async || fresh(MemoryStorage::new(), ()));
 delete_suite!(disk, async || {
     let folder = tempfile::tempdir().unwrap();
     fresh(DiskStorage::open(folder.path()).unwrap(), folder)
+});
+
+delete_suite!(objects_in_memory, async || fresh(ObjectStorage::new(InMemory::new()), ()));
+
+delete_suite!(objects_in_files, async || {
+    let folder = tempfile::tempdir().unwrap();
+    fresh(local_objects(folder.path()), folder)
 });
 
 fn repository(client: &Client, name: &str) -> Repository {

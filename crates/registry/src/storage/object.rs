@@ -1,0 +1,366 @@
+//! Objects in an object store, by way of the crate `object_store`: S3, Google Cloud Storage, Azure.
+//!
+//! Owns how an upload becomes parts: they have one size, as R2 wants it, and what is left over at the
+//! end of a request waits in an object of its own. A small blob is one request, and a large one is
+//! copied within the store, as its key is known only at the end. Uploads of which no record is left
+//! are the bucket's to expire.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use longshore_core::{BlobStream, Error, ErrorKind, Result};
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{
+    Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Checkpoint, Condition, Key, Meta, OBJECT_LIMIT, Object, Part, Storage, Upload, UploadId,
+    Version, conflict, outside,
+};
+
+/// Objects in an object store. Clones share it.
+///
+/// One registry at a time may write to it: stores have no lock, so that is for its operator to see to.
+/// The store is trusted to keep what it has. It cannot tell how much that is, so it takes no limit
+/// on total content.
+#[derive(Clone)]
+pub struct ObjectStorage {
+    store: Arc<dyn ObjectStore>,
+    multipart: Arc<dyn MultipartStore>,
+    sign: Option<Arc<Sign>>,
+}
+
+/// Makes a URL of a path in the store.
+type Sign = dyn Fn(Path) -> BoxFuture<'static, object_store::Result<String>> + Send + Sync;
+
+impl ObjectStorage {
+    /// Objects in a store that takes content in parts, as those of the clouds do.
+    #[must_use]
+    pub fn new<S: ObjectStore + MultipartStore>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self::with_parts(Arc::clone(&store) as _, store)
+    }
+
+    /// The same for a store whose parts something else takes.
+    #[must_use]
+    pub fn with_parts(store: Arc<dyn ObjectStore>, multipart: Arc<dyn MultipartStore>) -> Self {
+        Self { store, multipart, sign: None }
+    }
+
+    /// Lets clients fetch blobs from the store itself, by the URLs that this makes.
+    ///
+    /// With the crate's features for clouds, `object_store::signer::Signer` makes them, for a method
+    /// (`GET`) and a duration: some minutes, which a client has to begin its download.
+    #[must_use]
+    pub fn with_urls<F>(self, sign: impl Fn(Path) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = object_store::Result<String>> + Send + 'static,
+    {
+        Self { sign: Some(Arc::new(move |path| sign(path).boxed())), ..self }
+    }
+
+    async fn meta(&self, key: &Key) -> Result<Option<Meta>> {
+        let meta = found(key, self.store.head(&path(key)).await)?;
+        Ok(meta.as_ref().map(Meta::from))
+    }
+
+    async fn put_as(&self, key: &Key, content: PutPayload, mode: PutMode) -> Result<Version> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let put = self.store.put_opts(&path(key), content, options).await;
+        put.map(Version::from).map_err(|e| failed(key, e))
+    }
+}
+
+impl fmt::Debug for ObjectStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectStorage({})", self.store)
+    }
+}
+
+#[async_trait]
+impl Storage for ObjectStorage {
+    async fn head(&self, keys: &[Key]) -> Result<Vec<Option<Meta>>> {
+        let heads: Vec<_> = keys.iter().map(|key| self.meta(key)).collect();
+        stream::iter(heads).buffered(REQUESTS).try_collect().await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Object>> {
+        let Some(got) = found(key, self.store.get(&path(key)).await)? else { return Ok(None) };
+        if got.meta.size > OBJECT_LIMIT as u64 {
+            let detail = format!("more than the {OBJECT_LIMIT} bytes allowed here");
+            return Err(Error::new(ErrorKind::TooLarge).at(key).detail(detail));
+        }
+        let version = Meta::from(&got.meta).version;
+        let content = got.bytes().await.map_err(|e| failed(key, e))?;
+        Ok(Some(Object { content, version }))
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Part>> {
+        let Some(meta) = self.meta(key).await? else { return Ok(None) };
+        if range.start > range.end || range.end > meta.size {
+            return Err(outside(key, &range, meta.size));
+        }
+        if range.is_empty() {
+            return Ok(Some(Part { meta, stream: Bytes::new().into() }));
+        }
+        let options = GetOptions::new().with_range(Some(GetRange::Bounded(range)));
+        let got = found(key, self.store.get_opts(&path(key), options).await)?;
+        Ok(got.map(|got| {
+            let (meta, key) = (Meta::from(&got.meta), key.clone());
+            let stream = got.into_stream().map_err(move |e| failed(&key, e));
+            Part { meta, stream: BlobStream::new(stream) }
+        }))
+    }
+
+    async fn put(&self, key: &Key, content: Bytes, condition: Condition) -> Result<Version> {
+        let mode = match &condition {
+            Condition::Always => PutMode::Overwrite,
+            Condition::Absent => PutMode::Create,
+            Condition::Unchanged(version) => PutMode::Update(version.into()),
+        };
+        let options = PutOptions { mode, ..PutOptions::default() };
+        match self.store.put_opts(&path(key), content.clone().into(), options).await {
+            // Folders have no such operation: the look before is as good as it gets there.
+            Err(StoreError::NotImplemented { .. }) => {
+                let there = self.meta(key).await?.map(|there| there.version);
+                condition.check(key, there.as_ref())?;
+                self.put_as(key, content.into(), PutMode::Overwrite).await
+            }
+            put => put.map(Version::from).map_err(|e| failed(key, e)),
+        }
+    }
+
+    async fn list(&self, folder: &Key) -> Result<Vec<String>> {
+        let listed = self.store.list_with_delimiter(Some(&path(folder))).await;
+        let listed = listed.map_err(|e| failed(folder, e))?;
+        let objects = listed.objects.iter().map(|object| &object.location);
+        let names = objects.chain(&listed.common_prefixes).filter_map(Path::filename);
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    async fn delete(&self, key: &Key) -> Result<()> {
+        found(key, self.store.delete(&path(key)).await).map(drop)
+    }
+
+    async fn upload(&self, id: &UploadId, from: &Checkpoint) -> Result<Box<dyn Upload>> {
+        let mut upload = ObjectUpload {
+            storage: self.clone(),
+            key: Key::upload(id),
+            size: from.size,
+            state: State::default(),
+            tail: BytesMut::new(),
+            is_whole: false,
+        };
+        if !from.state.is_empty() {
+            let damaged = |e| Error::new(ErrorKind::Io).at(&upload.key).with_source(e);
+            upload.state = serde_json::from_str(&from.state).map_err(damaged)?;
+            let tail = upload.tail_key(upload.state.tail);
+            if let Some(part) = found(&tail, self.store.get(&path(&tail)).await)? {
+                upload.tail = part.bytes().await.map_err(|e| failed(&tail, e))?.into();
+            }
+        }
+        Ok(Box::new(upload))
+    }
+
+    async fn url(&self, key: &Key) -> Result<Option<String>> {
+        let Some(sign) = &self.sign else { return Ok(None) };
+        sign(path(key)).await.map(Some).map_err(|e| failed(key, e))
+    }
+}
+
+struct ObjectUpload {
+    storage: ObjectStorage,
+    key: Key,
+    /// All bytes, in parts and in the tail.
+    size: u64,
+    state: State,
+    /// What does not make a part yet.
+    tail: BytesMut,
+    /// Whether the parts have become an object under the upload's own key.
+    is_whole: bool,
+}
+
+/// What is in the store of an upload.
+#[derive(Default, Serialize, Deserialize)]
+struct State {
+    multipart: Option<String>,
+    parts: Vec<String>,
+    /// The size of the upload when its tail was stored, which tells tails apart.
+    tail: u64,
+    /// The tail of the checkpoint before, which some record may still name.
+    tail_before: u64,
+}
+
+impl ObjectUpload {
+    fn tail_key(&self, size: u64) -> Key {
+        self.key.and(&format!(".{size}"))
+    }
+
+    /// Stores a part.
+    async fn put_part(&mut self, part: Bytes) -> Result<()> {
+        let (multipart, at) = (&self.storage.multipart, path(&self.key));
+        let id = match &self.state.multipart {
+            Some(id) => id.clone(),
+            None => multipart.create_multipart(&at).await.map_err(|e| failed(&self.key, e))?,
+        };
+        self.state.multipart = Some(id.clone());
+        let put = multipart.put_part(&at, &id, self.state.parts.len(), part.into()).await;
+        self.state.parts.push(put.map_err(|e| failed(&self.key, e))?.content_id);
+        Ok(())
+    }
+
+    /// Makes one object of the parts.
+    async fn make_whole(&mut self) -> Result<()> {
+        if !self.tail.is_empty() {
+            let tail = self.tail.split().freeze();
+            self.put_part(tail).await?;
+        }
+        if let Some(id) = self.state.multipart.take() {
+            let parts = self.state.parts.iter();
+            let parts = parts.map(|part| PartId { content_id: part.clone() }).collect();
+            let at = path(&self.key);
+            let completed = self.storage.multipart.complete_multipart(&at, &id, parts).await;
+            completed.map_err(|e| failed(&self.key, e))?;
+            self.is_whole = true;
+        }
+        Ok(())
+    }
+
+    async fn remove_tails(&self) -> Result<()> {
+        for size in [self.state.tail, self.state.tail_before] {
+            if size > 0 {
+                self.storage.delete(&self.tail_key(size)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Upload for ObjectUpload {
+    async fn write(&mut self, pieces: Vec<Bytes>) -> Result<()> {
+        for piece in pieces {
+            self.size += piece.len() as u64;
+            self.tail.extend_from_slice(&piece);
+            while self.tail.len() >= PART {
+                let part = self.tail.split_to(PART).freeze();
+                self.put_part(part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(&mut self) -> Result<String> {
+        if self.state.tail != self.size {
+            if self.state.tail_before > 0 {
+                self.storage.delete(&self.tail_key(self.state.tail_before)).await?;
+            }
+            self.state.tail_before = std::mem::replace(&mut self.state.tail, self.size);
+            let tail = self.tail.clone().freeze().into();
+            self.storage.put_as(&self.tail_key(self.size), tail, PutMode::Overwrite).await?;
+        }
+        serde_json::to_string(&self.state)
+            .map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))
+    }
+
+    async fn content(&mut self) -> Result<BlobStream> {
+        if self.state.multipart.is_none() && !self.is_whole {
+            return Ok(self.tail.clone().freeze().into());
+        }
+        self.make_whole().await?;
+        let whole = self.storage.get_range(&self.key, 0..self.size).await?;
+        whole.map(|whole| whole.stream).ok_or_else(|| lost(&self.key))
+    }
+
+    async fn complete(&mut self, key: &Key, link: &Key, condition: Condition) -> Result<Version> {
+        let version = if self.state.multipart.is_none() && !self.is_whole {
+            self.storage.put(key, self.tail.clone().freeze(), condition).await?
+        } else {
+            let there = self.storage.meta(key).await?.map(|there| there.version);
+            condition.check(key, there.as_ref())?;
+            self.make_whole().await?;
+            let copied = self.storage.store.copy(&path(&self.key), &path(key)).await;
+            copied.map_err(|e| failed(key, e))?;
+            self.storage.delete(&self.key).await?;
+            let copy = self.storage.meta(key).await?.filter(|meta| meta.size == self.size);
+            copy.ok_or_else(|| lost(key))?.version
+        };
+        self.storage.put(link, Bytes::new(), Condition::Always).await?;
+        self.remove_tails().await?;
+        Ok(version)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        if let Some(id) = self.state.multipart.take() {
+            let aborted = self.storage.multipart.abort_multipart(&path(&self.key), &id).await;
+            found(&self.key, aborted)?;
+        }
+        if self.is_whole {
+            self.storage.delete(&self.key).await?;
+        }
+        self.remove_tails().await
+    }
+}
+
+impl From<&ObjectMeta> for Meta {
+    fn from(meta: &ObjectMeta) -> Self {
+        let version = version(meta.e_tag.as_deref(), meta.version.as_deref());
+        Self { size: meta.size, version }
+    }
+}
+
+impl From<PutResult> for Version {
+    fn from(put: PutResult) -> Self {
+        version(put.e_tag.as_deref(), put.version.as_deref())
+    }
+}
+
+/// Stores compare one of the two; a line has both.
+fn version(e_tag: Option<&str>, version: Option<&str>) -> Version {
+    Version(format!("{}\n{}", e_tag.unwrap_or_default(), version.unwrap_or_default()))
+}
+
+impl From<&Version> for UpdateVersion {
+    fn from(version: &Version) -> Self {
+        let (e_tag, version) = version.0.split_once('\n').unwrap_or_default();
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Self { e_tag: given(e_tag), version: given(version) }
+    }
+}
+
+fn path(key: &Key) -> Path {
+    Path::from(key.as_str())
+}
+
+/// The result, or `None` if there is nothing under a key.
+fn found<T>(key: &Key, result: Result<T, StoreError>) -> Result<Option<T>> {
+    match result {
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        result => result.map(Some).map_err(|e| failed(key, e)),
+    }
+}
+
+fn failed(key: &Key, e: StoreError) -> Error {
+    match e {
+        StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => conflict(key),
+        e => Error::new(ErrorKind::Io).at(key).with_source(e),
+    }
+}
+
+fn lost(key: &Key) -> Error {
+    Error::new(ErrorKind::Io).at(key).detail("the store has not kept what was written")
+}
+
+/// 8 MiB: stores want 5 MiB at least, and take 10,000 parts.
+const PART: usize = 8 << 20;
+/// 16 requests at once.
+const REQUESTS: usize = 16;
