@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use clap::Args;
 use longshore::{
-    Authentication, BasicUse, ClientBuilder, Error, ErrorKind, Opening, RegistryName, TokenService,
+    Authentication, BasicAuth, ClientBuilder, Error, ErrorKind, InitialAuth, RegistryName,
+    TokenService,
 };
 
 use crate::given::Given;
@@ -132,8 +133,8 @@ impl FromStr for Basic {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
-            "first" => Ok(Self(|settings| settings.opening = Opening::Basic)),
-            "never" => Ok(Self(|settings| settings.basic = BasicUse::Never)),
+            "first" => Ok(Self(|settings| settings.opening = InitialAuth::Basic)),
+            "never" => Ok(Self(|settings| settings.basic = BasicAuth::Never)),
             _ => Err(Error::new(ErrorKind::Invalid).detail("expected \"first\" or \"never\"")),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longshore::{Error, ErrorKind, ParseError, Result, offload};
+use longshore::{Error, ErrorKind, ParseError, Result, run_blocking};
 use tempfile::NamedTempFile;
 
 /// Spools standard input to a temporary file, removed on drop, even while waiting for input.
@@ -12,7 +12,7 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
     let spooled = NamedTempFile::new().map_err(at)?;
     let mut file = spooled.reopen().map_err(at)?;
-    offload(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
+    run_blocking(move || std::io::copy(&mut std::io::stdin(), &mut file).map_err(at)).await?;
     Ok(spooled)
 }
 

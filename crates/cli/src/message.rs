@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar};
-use longshore::{Error, ErrorKind, Printable, Result};
+use longshore::{Error, ErrorKind, EscapedText, Result};
 
 /// Prints a line to stderr.
 pub(crate) fn say(line: impl fmt::Display) {
@@ -28,7 +28,7 @@ pub(crate) fn error(error: &Error, verbose: bool) {
     while let Some(cause) = source {
         let own = cause.downcast_ref::<Error>();
         if verbose || own.is_some() || !is_told {
-            say(format_args!("  because: {}", Printable(&cause.to_string())));
+            say(format_args!("  because: {}", EscapedText(&cause.to_string())));
         }
         if let Some(own) = own {
             is_told = tells_its_reason(own);
@@ -37,7 +37,7 @@ pub(crate) fn error(error: &Error, verbose: bool) {
         source = cause.source();
     }
     if let Some(hint) = hint {
-        say(format_args!("  {}", Printable(hint)));
+        say(format_args!("  {}", EscapedText(hint)));
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn warn(text: impl fmt::Display) {
 
 /// Prints a warning every time, for conditions that can recur.
 pub(crate) fn warn_again(text: impl fmt::Display) {
-    say(format_args!("longshore: warning: {}", Printable(&text.to_string())));
+    say(format_args!("longshore: warning: {}", EscapedText(&text.to_string())));
 }
 
 /// Reports a wait. Concurrent waits for the same thing, such as the blobs of an image, are reported
@@ -75,7 +75,7 @@ fn wait(text: &str, in_json: bool) {
     }
     match in_json {
         true => say(serde_json::json!({ "event": "waiting", "message": text })),
-        false => say(format_args!("longshore: {}", Printable(text))),
+        false => say(format_args!("longshore: {}", EscapedText(text))),
     }
 }
 
@@ -96,7 +96,9 @@ impl io::Write for Event {
         match self {
             Self::Warning => warn(text.trim_end()),
             Self::Wait { in_json } => wait(text.trim_end(), *in_json),
-            Self::Failure => say(format_args!("longshore: error: {}", Printable(text.trim_end()))),
+            Self::Failure => {
+                say(format_args!("longshore: error: {}", EscapedText(text.trim_end())))
+            }
         }
         Ok(event.len())
     }

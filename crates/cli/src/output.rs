@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
-use longshore::{BlobStream, Error, ErrorKind, Printable, Result};
+use longshore::{BlobStream, Error, ErrorKind, EscapedText, Result};
 use serde::Serialize;
 
 use crate::message::{say, talk};
@@ -68,7 +68,7 @@ impl Output {
             Error::new(ErrorKind::Invalid).detail("the document is not JSON").with_source(e)
         })?;
         match longshore::field(&document, place)? {
-            serde_json::Value::String(text) if !self.json => line(Printable(text)),
+            serde_json::Value::String(text) if !self.json => line(EscapedText(text)),
             value => json(value),
         }
     }
@@ -91,7 +91,7 @@ impl Output {
         }
         let mut stdout = io::BufWriter::new(io::stdout());
         while let Some(item) = items.try_next().await? {
-            writeln!(stdout, "{}", Printable(&item.to_string())).map_err(stdout_error)?;
+            writeln!(stdout, "{}", EscapedText(&item.to_string())).map_err(stdout_error)?;
         }
         stdout.flush().map_err(stdout_error)
     }
@@ -102,7 +102,7 @@ impl Output {
 pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     if io::stdout().is_terminal() {
         let text = String::from_utf8_lossy(bytes);
-        return write(Printable(&text).in_json().to_string().as_bytes());
+        return write(EscapedText(&text).in_json().to_string().as_bytes());
     }
     write(bytes)
 }
@@ -201,7 +201,7 @@ fn as_json(document: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(document).map_err(|e| {
         Error::new(ErrorKind::Io).detail("the result cannot be written as JSON").with_source(e)
     })?;
-    Ok(Printable(&text).in_json().to_string())
+    Ok(EscapedText(&text).in_json().to_string())
 }
 
 fn write(bytes: &[u8]) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use longshore::{CopyEvent, Descriptor, Digest, Printable, Progress};
+use longshore::{CopyEvent, Descriptor, Digest, EscapedText, Progress};
 
 use crate::message::{LiveBars, say};
 use crate::output::size;
@@ -31,7 +31,7 @@ pub(crate) fn observer(style: Style) -> Observer {
         Style::Quiet => Arc::new(|_| {}),
         Style::Events => Arc::new(|event| {
             if let Ok(line) = serde_json::to_string(event) {
-                say(Printable(&line).in_json());
+                say(EscapedText(&line).in_json());
             }
         }),
         Style::Auto if std::io::stderr().is_terminal() => {

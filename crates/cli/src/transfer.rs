@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use longshore::{
-    CopyFailure, Digest, Location, Platform, Printable, Result, Tag, Transfer, TransferReport,
+    CopyFailure, Digest, EscapedText, Location, Platform, Result, Tag, Transfer, TransferReport,
 };
 use serde::Serialize;
 
@@ -106,25 +106,25 @@ impl Outcome {
 impl Report for Outcome {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         for copied in &self.report.copies {
-            let (summary, tally) = (&copied.summary, &copied.summary.tally);
+            let (summary, stats) = (&copied.summary, &copied.summary.stats);
             let name = copied.name.as_deref().or_else(|| summary.tag.as_ref().map(Tag::as_str));
             if let Some(name) = name {
-                write!(to, "{} ", Printable(name))?;
+                write!(to, "{} ", EscapedText(name))?;
             }
             write!(
                 to,
                 "{}  {} sent ({} blobs), {} mounted, {} already there",
                 summary.root.digest,
-                size(tally.bytes_sent),
-                tally.blobs_sent,
-                tally.blobs_mounted,
-                tally.blobs_held,
+                size(stats.bytes_sent),
+                stats.blobs_sent,
+                stats.blobs_mounted,
+                stats.blobs_held,
             )?;
             if !summary.left_out.is_empty() {
                 let digests: Vec<&str> = summary.left_out.iter().map(Digest::as_str).collect();
                 write!(to, ", {} left out: {}", digests.len(), digests.join(" "))?;
             }
-            writeln!(to, ", in {}", Printable(&copied.target.to_string()))?;
+            writeln!(to, ", in {}", EscapedText(&copied.target.to_string()))?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use longshore_core::{Error, ErrorKind};
 
 use crate::config::RetryPolicy;
-use crate::transport::Fault;
+use crate::transport::TransportErrorKind;
 use crate::transport::deadline::is_late;
 
 /// The outcome of an attempt.
@@ -17,7 +17,7 @@ pub(crate) enum Outcome {
     /// A reply with this status.
     Status(u16),
     /// No reply.
-    Fault(Fault),
+    Error(TransportErrorKind),
 }
 
 /// The attempt that was made.
@@ -42,12 +42,12 @@ impl RetryPolicy {
         jitter: f64,
     ) -> Option<Duration> {
         let transient = match outcome {
-            Outcome::Status(500) | Outcome::Fault(Fault::Lost) => attempt.safe,
+            Outcome::Status(500) | Outcome::Error(TransportErrorKind::Lost) => attempt.safe,
             Outcome::Status(status) => is_transient(status),
-            Outcome::Fault(Fault::Final) => false,
-            Outcome::Fault(Fault::NotSent) => true,
+            Outcome::Error(TransportErrorKind::Final) => false,
+            Outcome::Error(TransportErrorKind::NotSent) => true,
             // Each costs the whole wait: once more is enough to tell a hiccup from an outage.
-            Outcome::Fault(Fault::TimedOut) => attempt.safe && attempt.number == 1,
+            Outcome::Error(TransportErrorKind::TimedOut) => attempt.safe && attempt.number == 1,
         };
         match transient && attempt.replayable {
             true => self.wait_after(attempt.number, asked, jitter),
@@ -62,14 +62,14 @@ impl RetryPolicy {
             return None;
         }
         match asked {
-            Some(wait) => (wait <= self.longest_asked_wait).then_some(wait),
+            Some(wait) => (wait <= self.max_retry_after).then_some(wait),
             None => Some(self.wait(number, jitter)),
         }
     }
 
     fn wait(&self, number: usize, jitter: f64) -> Duration {
         let doublings = u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
-        let bound = self.first_wait.saturating_mul(1 << doublings).min(self.longest_wait);
+        let bound = self.initial_backoff.saturating_mul(1 << doublings).min(self.max_backoff);
         bound.mul_f64(jitter.clamp(0.0, 1.0))
     }
 }
@@ -150,13 +150,13 @@ mod tests {
             (Outcome::Status(503), once, false),
             (Outcome::Status(503), last, false),
             (Outcome::Status(522), FIRST, true),
-            (Outcome::Fault(Fault::NotSent), unsafe_, true),
-            (Outcome::Fault(Fault::NotSent), once, false),
-            (Outcome::Fault(Fault::Lost), FIRST, true),
-            (Outcome::Fault(Fault::Lost), unsafe_, false),
-            (Outcome::Fault(Fault::TimedOut), FIRST, true),
-            (Outcome::Fault(Fault::TimedOut), second, false),
-            (Outcome::Fault(Fault::Final), FIRST, false),
+            (Outcome::Error(TransportErrorKind::NotSent), unsafe_, true),
+            (Outcome::Error(TransportErrorKind::NotSent), once, false),
+            (Outcome::Error(TransportErrorKind::Lost), FIRST, true),
+            (Outcome::Error(TransportErrorKind::Lost), unsafe_, false),
+            (Outcome::Error(TransportErrorKind::TimedOut), FIRST, true),
+            (Outcome::Error(TransportErrorKind::TimedOut), second, false),
+            (Outcome::Error(TransportErrorKind::Final), FIRST, false),
         ] {
             assert_eq!(is_retried(outcome, attempt), expected, "{outcome:?} {attempt:?}");
         }

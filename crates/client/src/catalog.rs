@@ -1,7 +1,7 @@
 //! The repositories of a registry, page by page.
 
 use http::{Method, Uri};
-use longshore_core::{Page, PageToken, Pages, Printable, RepositoryName, Result};
+use longshore_core::{EscapedText, Page, PageToken, Pages, RepositoryName, Result};
 use serde::Deserialize;
 
 use crate::auth::{Scope, Scopes};
@@ -58,7 +58,7 @@ fn name(text: &str) -> Option<RepositoryName> {
     match RepositoryName::parse(text) {
         Ok(name) => Some(name),
         Err(error) => {
-            tracing::warn!("the registry lists \"{}\": {error}", Printable(text));
+            tracing::warn!("the registry lists \"{}\": {error}", EscapedText(text));
             None
         }
     }

@@ -118,7 +118,7 @@ enum Place {
 
 impl Gunzip {
     pub(crate) fn new() -> Self {
-        Self { place: Place::Start, taken: 0, given: 0, piece: vec![0; PIECE] }
+        Self { place: Place::Start, taken: 0, given: 0, piece: vec![0; CHUNK_SIZE] }
     }
 
     /// Takes from `input`, and gives at most 64 KiB; nothing once it needs more input.
@@ -189,7 +189,7 @@ fn damaged(clause: &str) -> Error {
 }
 
 /// 64 KiB of output at a time: one piece of a bomb is no larger than any other's.
-const PIECE: usize = 64 << 10;
+const CHUNK_SIZE: usize = 64 << 10;
 /// 2^15 bytes: the only window that gzip has.
 const WINDOW_BITS: u8 = 15;
 /// 256 KiB: headers, and what a proxy adds that sends each piece at once. Beyond it, input must give

@@ -13,7 +13,7 @@
 //! let client = Client::builder().credentials(DockerConfig::load()?).build();
 //! let (source, target) = ("nginx:1.27".parse()?, "localhost:5000/nginx".parse()?);
 //! let copied = client.copy(&source, &target, CopyOptions::default()).await?;
-//! println!("{}: {} bytes sent", copied.root.digest, copied.tally.bytes_sent);
+//! println!("{}: {} bytes sent", copied.root.digest, copied.stats.bytes_sent);
 //! # Ok(())
 //! # }
 //! ```
@@ -161,16 +161,17 @@ mod waiting;
 pub use http;
 pub use longshore_core::{
     Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
-    CONFIG_LIMIT, Cached, ContainerConfig, Copier, CopierBuilder, CopyEvent, CopyOptions, CopyPlan,
-    CopySummary, Defaults, Delete, Deleted, Descriptor, Digest, Digester, Error, ErrorCode,
-    ErrorKind, Filter, Folders, History, Holding, Image, ImageConfig, ImageLayer, ImageManifest,
-    Index, Layout, MANIFEST_LIMIT, Manifest, ManifestReference, Measure, MediaType, Memory,
-    Namespaces, Node, PIECE, Pack, Page, PageToken, Pages, ParseError, Placed, PlannedAction,
-    PlannedStep, Platform, Printable, Progress, Pushed, RawManifest, Reference, RegistryError,
-    RegistryName, Repository, RepositoryName, Result, RootFs, Schema1, Schema1History,
-    Schema1Layer, Side, Source, SourceExt, Step, Tag, TagOrDigest, TagOutcome, Tally, Target,
-    TargetExt, Untagged, Verifier, blob_file, canonical_json, delete_with_tags, field, files_of,
-    graph, image_for, images_of, offload, placed, pull_files, put_tags, tags_of, untag, wait,
+    CHUNK_SIZE, CONFIG_LIMIT, CachedListing, ContainerConfig, Copier, CopierBuilder, CopyEvent,
+    CopyOptions, CopyPlan, CopyStats, CopySummary, Defaults, Delete, Deleted, Descriptor, Digest,
+    Digester, Error, ErrorCode, ErrorKind, EscapedText, Filter, Folders, History, HistoryStep,
+    Image, ImageConfig, ImageLayer, ImageManifest, Index, Layout, MANIFEST_LIMIT, Manifest,
+    ManifestReference, Measure, MediaType, Memory, Namespaces, Node, Pack, Page, PageToken, Pages,
+    ParseError, Placed, PlannedAction, PlannedStep, Platform, Presence, Progress, Pushed,
+    RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName, Result,
+    RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, SourceExt, Tag, TagOrDigest,
+    TagOutcome, Target, TargetExt, UntagMethod, Verifier, add_tags, blob_file, canonical_json,
+    delete_with_tags, field, graph, list_files, list_images, placed, pull_files, run_blocking,
+    select_image, tags_for_digest, untag, wait,
 };
 
 #[cfg(feature = "archive")]
@@ -185,16 +186,19 @@ pub use longshore_core::listing as layout_listing;
 #[cfg(feature = "registry")]
 pub use longshore_registry as registry;
 
-pub use auth::{Authentication, BasicUse, Inquiry, Looked, Opening, Scope, Token, TokenService};
+pub use auth::{
+    AuthReport, Authentication, BasicAuth, CredentialLookup, InitialAuth, Scope, Token,
+    TokenService,
+};
 pub use certificate::{CertificateFolders, ClientCertificate, RootCertificates};
 pub use client::{Client, ClientBuilder};
 pub use config::{
-    Limits, PathPrefix, RegistrySettings, RegistryUrl, RetryPolicy, UploadForm, UserAgent,
+    Limits, PathPrefix, RegistrySettings, RegistryUrl, RetryPolicy, UploadMethod, UserAgent,
     Verification,
 };
 pub use credentials::{
     Credential, CredentialHelper, CredentialKey, CredentialKind, CredentialStore, Credentials,
-    DockerConfig, Helpers, Kept, Login, MemoryCredentials, Netrc, RegistryPattern, Secret,
+    DockerConfig, Helpers, Login, MemoryCredentials, Netrc, RegistryPattern, Secret, StoredIn,
 };
 pub use environment::Environment;
 pub use listing::ListOptions;
@@ -207,7 +211,7 @@ pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
 pub use stores::{Located, Named, Stores};
 pub use transfer::{Copied, CopyFailure, Observer, Transfer, TransferReport};
-pub use transport::{Body, Fault, Transport, TransportError};
+pub use transport::{Body, Transport, TransportError, TransportErrorKind};
 
 /// The page that newcomers read: its example is compiled with the others.
 #[cfg(doctest)]

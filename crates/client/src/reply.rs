@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Response, StatusCode, Uri};
-use longshore_core::{Digest, Error, ErrorCode, ErrorKind, Printable, RegistryError, Result};
+use longshore_core::{Digest, Error, ErrorCode, ErrorKind, EscapedText, RegistryError, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -216,7 +216,7 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
         clauses.push("unexpected success response".to_owned());
     } else if errors.is_empty() && !body.trim_ascii().is_empty() {
         let text = String::from_utf8_lossy(body).trim().to_owned();
-        let shown = Printable(&text).at_most(TEXT_SHOWN).to_string();
+        let shown = EscapedText(&text).at_most(TEXT_SHOWN).to_string();
         if shown.contains("HTTP request to an HTTPS server") {
             error = error.with_hint("The server speaks TLS: use --scheme https.");
         }
@@ -290,7 +290,7 @@ fn cut(detail: Option<&Value>) -> Value {
 /// The start of a body, quoted.
 fn start_of(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT * 4)]);
-    format!("\"{}\"", Printable(&text).at_most(EXCERPT))
+    format!("\"{}\"", EscapedText(&text).at_most(EXCERPT))
 }
 
 fn is_web_page(body: &[u8]) -> bool {

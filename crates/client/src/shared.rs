@@ -5,15 +5,15 @@ use std::num::NonZeroUsize;
 use longshore_core::RegistryName;
 
 use crate::bounded::BoundedCache;
-use crate::config::UploadForm;
+use crate::config::UploadMethod;
 
 /// Settings of operations, and what was learnt of registries.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) page_size: Option<NonZeroUsize>,
-    upload_form: UploadForm,
+    upload_method: UploadMethod,
     /// The forms that registries turned out to want.
-    learnt_forms: BoundedCache<RegistryName, UploadForm>,
+    learnt_forms: BoundedCache<RegistryName, UploadMethod>,
     /// Whether registries that say they know subjects list referrers.
     lists_referrers: BoundedCache<RegistryName, bool>,
     /// Held while a fallback index of referrers is read, changed and written.
@@ -21,10 +21,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(page_size: Option<NonZeroUsize>, upload_form: UploadForm) -> Self {
+    pub(crate) fn new(page_size: Option<NonZeroUsize>, upload_method: UploadMethod) -> Self {
         Self {
             page_size,
-            upload_form,
+            upload_method,
             learnt_forms: BoundedCache::default(),
             lists_referrers: BoundedCache::default(),
             referrers_index: tokio::sync::Mutex::default(),
@@ -32,8 +32,8 @@ impl Shared {
     }
 
     /// The form in which a registry takes uploads, as far as is known.
-    pub(crate) fn upload_form(&self, registry: &RegistryName) -> UploadForm {
-        self.learnt_forms.get(registry).unwrap_or(self.upload_form)
+    pub(crate) fn upload_method(&self, registry: &RegistryName) -> UploadMethod {
+        self.learnt_forms.get(registry).unwrap_or(self.upload_method)
     }
 
     /// Whether a registry lists referrers, if that is known.
@@ -47,7 +47,7 @@ impl Shared {
     }
 
     /// Keeps the form in which a registry took an upload after all.
-    pub(crate) fn learn_upload_form(&self, registry: &RegistryName, form: UploadForm) {
+    pub(crate) fn learn_upload_form(&self, registry: &RegistryName, form: UploadMethod) {
         self.learnt_forms.insert(registry.clone(), form);
     }
 }

@@ -13,7 +13,7 @@ use crate::blob_file;
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Manifest, RawManifest};
-use crate::offload::offload;
+use crate::run_blocking::run_blocking;
 use crate::store::Source;
 
 /// Lists the blobs of a manifest besides its config: an artifact's files, an image's layers.
@@ -23,7 +23,7 @@ use crate::store::Source;
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the manifest cannot be read;
 /// [`Unsupported`](ErrorKind::Unsupported) if it is an index or of an unknown kind.
-pub fn files_of(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
+pub fn list_files(manifest: &RawManifest) -> Result<Vec<Descriptor>> {
     match manifest.parse()? {
         Manifest::Image(image) => Ok(image.layers.clone()),
         Manifest::Artifact(artifact) => Ok(artifact.blobs.clone()),
@@ -50,7 +50,8 @@ pub async fn pull_files(
     manifest: &RawManifest,
     folder: &Path,
 ) -> Result<Vec<PathBuf>> {
-    let files = placed(files_of(manifest)?, Folders::Kept).map_err(|e| e.at(manifest.digest()))?;
+    let files =
+        placed(list_files(manifest)?, Folders::Kept).map_err(|e| e.at(manifest.digest()))?;
     stream::iter(files)
         .map(|file| async move { file.write(source, folder).await })
         .buffered(PARALLEL)
@@ -144,7 +145,7 @@ impl Placed {
     /// errors of the source. No part of the file is left behind.
     pub async fn write(&self, source: &(impl Source + ?Sized), folder: &Path) -> Result<PathBuf> {
         let (file, root) = (self.clone(), folder.to_owned());
-        let target = offload(move || file.target(&root)).await?;
+        let target = run_blocking(move || file.target(&root)).await?;
         blob_file::write(&target, source.blob(&self.blob).await?).await?;
         Ok(target)
     }

@@ -48,7 +48,7 @@ pub struct ImageLayer<'a> {
 
 /// A step in the history of an image, and the layer that it created.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step<'a> {
+pub struct HistoryStep<'a> {
     /// The entry of the history, if the configuration has one.
     pub history: Option<&'a History>,
     /// The layer; `None` if the step created none.
@@ -139,15 +139,15 @@ impl Image {
     ///
     /// If the history does not match the layers, they follow it without an entry.
     #[must_use]
-    pub fn steps(&self) -> Vec<Step<'_>> {
+    pub fn steps(&self) -> Vec<HistoryStep<'_>> {
         let accounted = self.config.non_empty_history().count() == self.parsed.layers.len();
         let mut layers = self.layers();
-        let mut steps: Vec<Step<'_>> = Vec::new();
+        let mut steps: Vec<HistoryStep<'_>> = Vec::new();
         for history in &self.config.history {
             let layer = if accounted && !history.empty_layer { layers.next() } else { None };
-            steps.push(Step { history: Some(history), layer });
+            steps.push(HistoryStep { history: Some(history), layer });
         }
-        steps.extend(layers.map(|layer| Step { history: None, layer: Some(layer) }));
+        steps.extend(layers.map(|layer| HistoryStep { history: None, layer: Some(layer) }));
         steps
     }
 }

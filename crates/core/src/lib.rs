@@ -23,12 +23,12 @@
 //!
 //! | modules | content |
 //! |---|---|
-//! | `error`, `printable`, `json`, `field` | errors, foreign text, foreign JSON |
+//! | `error`, `escaped_text`, `json`, `field` | errors, foreign text, foreign JSON |
 //! | `filter` | choosing names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the vocabulary of documents |
-//! | `offload`, `wait` | blocking work in async code, and messages about long waits |
+//! | `run_blocking`, `wait` | blocking work in async code, and messages about long waits |
 //! | `descriptor`, `reference` | references to content, by digest and by name |
-//! | `manifest`, `page`, `cached`, `namespaces` | documents and listings |
+//! | `manifest`, `page`, `cached_listing`, `namespaces` | documents and listings |
 //! | `blob`, `store`, `blob_file` | streams, the traits of all stores, and writing blobs to files |
 //! | `graph`, `image` | the children of a manifest; an image |
 //! | `choice` | choosing an image |
@@ -39,12 +39,13 @@
 mod annotations;
 mod blob;
 pub mod blob_file;
-mod cached;
+mod cached_listing;
 mod choice;
 mod copy;
 mod descriptor;
 mod digest;
 mod error;
+mod escaped_text;
 mod field;
 mod files;
 mod filter;
@@ -56,12 +57,11 @@ mod manifest;
 mod media_type;
 mod memory;
 mod namespaces;
-mod offload;
 mod pack;
 mod page;
 mod platform;
-mod printable;
 mod reference;
+mod run_blocking;
 mod store;
 mod tagging;
 #[cfg(feature = "test-suite")]
@@ -70,20 +70,21 @@ mod untag;
 pub mod wait;
 
 pub use annotations::Annotations;
-pub use blob::{BlobBody, BlobReader, BlobStream, Measure, PIECE, Progress};
-pub use cached::Cached;
-pub use choice::{image_for, images_of};
+pub use blob::{BlobBody, BlobReader, BlobStream, CHUNK_SIZE, Measure, Progress};
+pub use cached_listing::CachedListing;
+pub use choice::{list_images, select_image};
 pub use copy::{
-    Copier, CopierBuilder, CopyEvent, CopyOptions, CopyPlan, CopySummary, PlannedAction,
-    PlannedStep, TagOutcome, Tally,
+    Copier, CopierBuilder, CopyEvent, CopyOptions, CopyPlan, CopyStats, CopySummary, PlannedAction,
+    PlannedStep, TagOutcome,
 };
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
+pub use escaped_text::EscapedText;
 pub use field::field;
-pub use files::{Folders, Placed, files_of, placed, pull_files};
+pub use files::{Folders, Placed, list_files, placed, pull_files};
 pub use filter::Filter;
-pub use image::{Image, ImageLayer, Step};
+pub use image::{HistoryStep, Image, ImageLayer};
 pub use layout::{Layout, listing};
 pub use manifest::{
     Ancestor, ArtifactManifest, CONFIG_LIMIT, ContainerConfig, History, ImageConfig, ImageManifest,
@@ -93,15 +94,14 @@ pub use manifest::{
 pub use media_type::MediaType;
 pub use memory::Memory;
 pub use namespaces::Namespaces;
-pub use offload::offload;
 pub use pack::Pack;
 pub use page::{Page, PageToken, Pages};
 pub use platform::Platform;
-pub use printable::Printable;
 pub use reference::{
     Defaults, ManifestReference, Reference, RegistryName, Repository, RepositoryName, Tag,
     TagOrDigest,
 };
-pub use store::{Delete, Holding, Node, Pushed, Source, SourceExt, Target, TargetExt};
-pub use tagging::{Deleted, delete_with_tags, put_tags, tags_of};
-pub use untag::{Untagged, untag};
+pub use run_blocking::run_blocking;
+pub use store::{Delete, Node, Presence, Pushed, Source, SourceExt, Target, TargetExt};
+pub use tagging::{Deleted, add_tags, delete_with_tags, tags_for_digest};
+pub use untag::{UntagMethod, untag};

@@ -18,7 +18,7 @@ use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::page::Pages;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Delete, Holding, Node, Pushed, Source, Target};
+use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
 
 /// A repository in memory. Clones share their content.
 #[derive(Clone, Default)]
@@ -139,13 +139,13 @@ impl Source for Memory {
 
 #[async_trait]
 impl Target for Memory {
-    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let content = self.read();
         let held = match node {
             Node::Blob(descriptor) => content.blobs.contains_key(&descriptor.digest),
             Node::Manifest(descriptor) => content.manifests.contains_key(&descriptor.digest),
         };
-        Ok(if held { Holding::Alone } else { Holding::Absent })
+        Ok(if held { Presence::Partial } else { Presence::Absent })
     }
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {

@@ -95,7 +95,7 @@ pub trait Target: Source {
     /// # Errors
     /// The errors of the store, such as [`Io`](ErrorKind::Io) or
     /// [`Transport`](ErrorKind::Transport).
-    async fn holds(&self, node: Node<'_>) -> Result<Holding>;
+    async fn holds(&self, node: Node<'_>) -> Result<Presence>;
 
     /// Writes a blob. It appears under its digest only when it is complete and verified.
     ///
@@ -202,8 +202,8 @@ pub trait TargetExt: Target {
     ) -> impl Future<Output = Result<Pushed>> + Send {
         async move {
             match self.holds(Node::Blob(descriptor)).await? {
-                Holding::Absent => self.push_blob(descriptor, body).await,
-                Holding::Alone | Holding::Complete => Ok(Pushed::Existing),
+                Presence::Absent => self.push_blob(descriptor, body).await,
+                Presence::Partial | Presence::Complete => Ok(Pushed::Existing),
             }
         }
     }
@@ -222,11 +222,11 @@ pub enum Node<'a> {
 
 /// The state of a node at a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holding {
+pub enum Presence {
     /// It is missing or damaged.
     Absent,
     /// The target holds it; its children may be missing.
-    Alone,
+    Partial,
     /// The target holds it and everything below it.
     Complete,
 }

@@ -16,7 +16,7 @@ use crate::store::{Delete, Source, Target};
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the manifest does not exist; the errors of the store. After
 /// an error, the tags before it have been set.
-pub async fn put_tags(
+pub async fn add_tags(
     store: &(impl Target + ?Sized),
     selector: &TagOrDigest,
     tags: &[Tag],
@@ -33,7 +33,7 @@ pub async fn put_tags(
 ///
 /// # Errors
 /// The errors of the store.
-pub async fn tags_of(store: &(impl Source + ?Sized), digest: &Digest) -> Result<Vec<Tag>> {
+pub async fn tags_for_digest(store: &(impl Source + ?Sized), digest: &Digest) -> Result<Vec<Tag>> {
     let mut tags: Vec<Tag> = store
         .tags(None)
         .items()
@@ -77,7 +77,7 @@ pub async fn delete_with_tags(
     selector: &TagOrDigest,
 ) -> Result<Deleted> {
     let digest = store.resolve(selector).await?.digest;
-    let tags = tags_of(store, &digest).await?;
+    let tags = tags_for_digest(store, &digest).await?;
     store.delete_manifest(&digest).await?;
     Ok(Deleted { digest, tags })
 }
@@ -108,18 +108,18 @@ mod tests {
     async fn tags_are_added_and_the_digest_stays() {
         let (store, one) = store().await;
         let more = [tag("latest"), tag("other")];
-        let tagged = put_tags(&store, &tag("v1").into(), &more).await.unwrap();
+        let tagged = add_tags(&store, &tag("v1").into(), &more).await.unwrap();
         assert_eq!(tagged.digest, one.digest);
-        let found = tags_of(&store, &one.digest).await.unwrap();
+        let found = tags_for_digest(&store, &one.digest).await.unwrap();
         assert_eq!(found, [tag("latest"), tag("other"), tag("v1")]);
-        let missing = put_tags(&store, &tag("v9").into(), &more).await.unwrap_err();
+        let missing = add_tags(&store, &tag("v9").into(), &more).await.unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 
     #[tokio::test]
     async fn a_delete_names_the_tags_that_go_and_leaves_the_others() {
         let (store, one) = store().await;
-        put_tags(&store, &tag("v1").into(), &[tag("latest")]).await.unwrap();
+        add_tags(&store, &tag("v1").into(), &[tag("latest")]).await.unwrap();
         let deleted = delete_with_tags(&store, &tag("latest").into()).await.unwrap();
         assert_eq!(deleted.digest, one.digest);
         assert_eq!(deleted.tags, [tag("latest"), tag("v1")]);

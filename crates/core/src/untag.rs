@@ -9,11 +9,11 @@ use crate::store::Delete;
 /// The way a tag was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Untagged {
+pub enum UntagMethod {
     /// The store deleted the tag itself.
-    Directly,
+    Direct,
     /// The tag was moved to a placeholder manifest, which was deleted by its digest.
-    ByPlaceholder,
+    Placeholder,
 }
 
 /// Removes one tag. The manifest it points at, and that manifest's other tags, stay.
@@ -29,11 +29,11 @@ pub enum Untagged {
 /// [`Conflict`](ErrorKind::Conflict) if another writer moves the tag in the meantime.
 ///
 /// Source: distribution-spec v1.1.1, "Deleting tags" (end-9), where support is optional.
-pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Untagged> {
+pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<UntagMethod> {
     let by_tag = tag.clone().into();
     let original = repository.manifest(&by_tag).await?;
     match repository.delete_tag(tag).await {
-        Ok(()) => return Ok(Untagged::Directly),
+        Ok(()) => return Ok(UntagMethod::Direct),
         // NotFound: the tag exists, so the endpoint is missing.
         Err(e)
             if matches!(
@@ -62,7 +62,7 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
         repository.push_manifest(&original, Some(tag)).await?;
         return Err(e);
     }
-    Ok(Untagged::ByPlaceholder)
+    Ok(UntagMethod::Placeholder)
 }
 
 /// Pushes a manifest with a unique digest.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
-use longshore_core::{Error, ErrorKind, PIECE, Result};
+use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 
 /// The compression of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +123,7 @@ impl<R: Read> Decoder<R> {
         let compression = Compression::detect(&start)?;
         let input = Arc::new(AtomicU64::new(0));
         let reader = Input {
-            inner: BufReader::with_capacity(PIECE, Cursor::new(start).chain(reader)),
+            inner: BufReader::with_capacity(CHUNK_SIZE, Cursor::new(start).chain(reader)),
             taken: Arc::clone(&input),
         };
         let format = match compression {

@@ -4,7 +4,9 @@ use std::io::{self, Read};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use longshore_core::{Algorithm, BlobReader, BlobStream, Digest, Error, ErrorKind, PIECE, Result};
+use longshore_core::{
+    Algorithm, BlobReader, BlobStream, CHUNK_SIZE, Digest, Error, ErrorKind, Result,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -117,7 +119,7 @@ fn send(
     let mut held = Bytes::new();
     let mut decoder = Decoder::new(&mut *pieces, limits)?;
     loop {
-        let mut piece = BytesMut::zeroed(PIECE);
+        let mut piece = BytesMut::zeroed(CHUNK_SIZE);
         let n = decoder.read(&mut piece).map_err(error_of)?;
         if n == 0 {
             break;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
-use longshore_core::offload;
-use longshore_core::{BlobStream, Descriptor, Error, ErrorKind, PIECE, Result, Verifier};
+use longshore_core::run_blocking;
+use longshore_core::{BlobStream, CHUNK_SIZE, Descriptor, Error, ErrorKind, Result, Verifier};
 
 /// An open file and its name for errors.
 pub(crate) struct OpenFile {
@@ -124,12 +124,12 @@ impl Section {
             if rest.size == 0 {
                 return Ok(None);
             }
-            offload(move || Ok(Some((rest.next_piece()?, rest)))).await
+            run_blocking(move || Ok(Some((rest.next_piece()?, rest)))).await
         })))
     }
 
     fn next_piece(&mut self) -> Result<Bytes> {
-        let piece = self.start(PIECE)?;
+        let piece = self.start(CHUNK_SIZE)?;
         self.skip(piece.len());
         Ok(piece.into())
     }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
 use std::path::Path;
 
-use longshore_core::{Error, ErrorKind, PIECE, Result};
+use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 
 use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::section::OpenFile;
@@ -62,7 +62,7 @@ fn unpack(stream: impl Read) -> Result<File> {
     limits.output = OUTPUT_LIMIT;
     let mut decoder = Decoder::new(stream, limits)?;
     let unpacked = tempfile::tempfile().map_err(|e| Error::io(&std::env::temp_dir(), e))?;
-    let mut writer = BufWriter::with_capacity(PIECE, unpacked);
+    let mut writer = BufWriter::with_capacity(CHUNK_SIZE, unpacked);
     io::copy(&mut decoder, &mut writer).map_err(error_of)?;
     writer.flush().map_err(error_of)?;
     writer.into_inner().map_err(|e| error_of(e.into_error()))

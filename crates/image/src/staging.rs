@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use longshore_core::{BlobReader, Error, ErrorKind, PIECE, Result, blob_file};
+use longshore_core::{BlobReader, CHUNK_SIZE, Error, ErrorKind, Result, blob_file};
 use tempfile::{NamedTempFile, TempDir, TempPath};
 use tokio::sync::mpsc;
 
@@ -55,7 +55,7 @@ impl Staged {
     pub(crate) fn write(folder: &Path, content: &mut dyn Read) -> Result<Self> {
         let (file, path) =
             NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?.into_parts();
-        let mut writer = BufWriter::with_capacity(PIECE, file);
+        let mut writer = BufWriter::with_capacity(CHUNK_SIZE, file);
         let copied = io::copy(content, &mut writer).and_then(|n| writer.flush().map(|()| n));
         let size = copied.map_err(|e| match e.downcast::<Error>() {
             Ok(error) => error,

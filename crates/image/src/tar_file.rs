@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use longshore_core::blob_file::Aside;
-use longshore_core::{Error, ErrorKind, PIECE, Result};
+use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 use tar::{Builder, EntryType, Header};
 
 use crate::compression::error_of;
@@ -163,7 +163,7 @@ fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()>
 }
 
 fn write_to<W: io::Write>(writer: W, members: &[(String, Part)]) -> Result<W> {
-    let mut builder = Builder::new(BufWriter::with_capacity(PIECE, writer));
+    let mut builder = Builder::new(BufWriter::with_capacity(CHUNK_SIZE, writer));
     for (name, part) in members {
         append(&mut builder, name, part)?;
     }

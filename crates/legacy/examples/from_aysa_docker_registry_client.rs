@@ -56,7 +56,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
 
     // api.put_tag('project/image', 'dev', 'stable')          there: TypeError
     let stable: Tag = "stable".parse()?;
-    image.put_tags(&dev, std::slice::from_ref(&stable))?;
+    image.add_tags(&dev, std::slice::from_ref(&stable))?;
     writeln!(out, "stable is dev: {}", image.resolve(&stable.clone().into())? == descriptor)?;
     // api.delete_tag('project/image', 'stable')              there: dev would go, too
     image.untag(&stable)?;

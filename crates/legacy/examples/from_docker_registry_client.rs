@@ -52,7 +52,7 @@ fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> 
 
     // repository.tag('stable', image_id)                     there: v1 registries alone
     let stable: Tag = "stable".parse()?;
-    repository.put_tags(&latest, std::slice::from_ref(&stable))?;
+    repository.add_tags(&latest, std::slice::from_ref(&stable))?;
     writeln!(out, "stable: {}", repository.resolve(&stable.clone().into())?.digest.short())?;
     // repository.untag('stable')                             there: v1 registries alone
     repository.untag(&stable)?;

@@ -43,13 +43,13 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     writeln!(out, "short: {}", test_repo.resolve(&tags[0].clone().into())?.digest.short())?;
 
     // test_image = test_repo.get_image(tags[0]); test_image.platforms
-    for image in test_repo.images_of(&manifest)? {
+    for image in test_repo.list_images(&manifest)? {
         writeln!(out, "platform: {}", image.platform.ok_or("no platform")?)?;
     }
 
     // platform_image = test_image.get_platform_image(Platform.from_name("linux/amd64"))
     let platform = Platform::parse("linux/amd64")?;
-    let one = test_repo.image_for(manifest.clone(), &platform)?;
+    let one = test_repo.select_image(manifest.clone(), &platform)?;
     let platform_image = test_repo.image(one)?;
     // platform_image.config.non_empty_history
     for step in platform_image.config().non_empty_history() {
@@ -65,7 +65,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
 
     // What its tagline promised: automating tagging and untagging.
     let stable: Tag = "stable".parse()?;
-    test_repo.put_tags(&tags[0].clone().into(), std::slice::from_ref(&stable))?;
+    test_repo.add_tags(&tags[0].clone().into(), std::slice::from_ref(&stable))?;
     writeln!(out, "tags: {}", test_repo.tags(None).all()?.len())?;
     test_repo.untag(&stable)?;
 

@@ -40,7 +40,7 @@ struct Opened {
 
 enum State {
     Closed,
-    Opening(BoxFuture<'static, Result<BlobStream>>),
+    InitialAuth(BoxFuture<'static, Result<BlobStream>>),
     Open(BlobStream),
 }
 
@@ -150,8 +150,8 @@ impl Opened {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         loop {
             match &mut self.state {
-                State::Closed => self.state = State::Opening((self.open)(self.left.clone())),
-                State::Opening(opening) => {
+                State::Closed => self.state = State::InitialAuth((self.open)(self.left.clone())),
+                State::InitialAuth(opening) => {
                     self.state = State::Open(ready!(opening.poll_unpin(cx))?)
                 }
                 State::Open(stream) => {
@@ -169,7 +169,7 @@ impl Opened {
 fn in_pieces(mut bytes: Bytes, start: u64) -> BlobStream {
     bytes.advance(usize::try_from(start).map_or(bytes.len(), |start| start.min(bytes.len())));
     BlobStream::new(stream::iter(std::iter::from_fn(move || {
-        let size = bytes.len().min(PIECE);
+        let size = bytes.len().min(CHUNK_SIZE);
         (size > 0).then(|| Ok(Bytes::copy_from_slice(&bytes.split_to(size))))
     })))
 }
@@ -209,4 +209,4 @@ impl fmt::Debug for Body {
 }
 
 /// 64 KiB.
-const PIECE: usize = 64 << 10;
+const CHUNK_SIZE: usize = 64 << 10;

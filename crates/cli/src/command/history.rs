@@ -2,7 +2,7 @@ use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Digest, Error, ErrorKind, History, Image, Location, Manifest, Platform, Printable, Result,
+    Digest, Error, ErrorKind, EscapedText, History, Image, Location, Manifest, Platform, Result,
     Schema1,
 };
 use serde::Serialize;
@@ -143,8 +143,8 @@ impl Report for Answer {
             writeln!(
                 to,
                 "{digest:<12}  {size:>10}  {:<19}  {}",
-                Printable(created).to_string(),
-                Printable(instruction).at_most(shown)
+                EscapedText(created).to_string(),
+                EscapedText(instruction).at_most(shown)
             )?;
         }
         Ok(())

@@ -2,8 +2,8 @@ use std::io::Read as _;
 
 use clap::Args;
 use longshore::{
-    Credential, CredentialKey, Error, ErrorKind, Kept, Login, MemoryCredentials, Result, Secret,
-    offload,
+    Credential, CredentialKey, Error, ErrorKind, Login, MemoryCredentials, Result, Secret,
+    StoredIn, run_blocking,
 };
 
 use crate::context::Context;
@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
                 .detail("with --password-stdin, the user must be given")
                 .with_hint("Add --username NAME."));
         }
-        None => offload(|| ask("User: ")).await?,
+        None => run_blocking(|| ask("User: ")).await?,
     };
     let ping = context.client()?.ping(&registry).await?;
     if ping.authentication.is_empty() {
@@ -64,7 +64,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     // Reading blocks, so it runs on another thread; this one handles signals meanwhile.
     let read = if arguments.password_stdin { from_stdin } else { from_prompt };
-    let login = Login { user, password: offload(read).await? };
+    let login = Login { user, password: run_blocking(read).await? };
     let typed = Credential::login(login.user.as_str(), login.password.clone(), "the caller");
     let whole: CredentialKey = registry.clone().into();
     let whole = if key.is_plain_http() { whole.over_plain_http() } else { whole };
@@ -73,7 +73,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut config = context.config()?;
     let kept = config.set(&key, &login).await?;
     let place = match kept {
-        Kept::Helper(program) => program,
+        StoredIn::Helper(program) => program,
         _ => config.path().display().to_string(),
     };
     let user = &login.user;

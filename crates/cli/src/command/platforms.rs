@@ -2,7 +2,8 @@ use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Descriptor, Digest, Image, Location, Manifest, Platform, Printable, Result, Source, images_of,
+    Descriptor, Digest, EscapedText, Image, Location, Manifest, Platform, Result, Source,
+    list_images,
 };
 use serde::Serialize;
 
@@ -29,7 +30,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let located = context.locate(&arguments.location).await?;
     let manifest = located.source.manifest(&located.selector).await?;
     let mut platforms = Vec::new();
-    for descriptor in images_of(&*located.source, &manifest).await? {
+    for descriptor in list_images(&*located.source, &manifest).await? {
         platforms.push(Row::of(&*located.source, descriptor).await?);
     }
     context.output().report(&Answer { platforms })
@@ -73,7 +74,7 @@ impl Report for Answer {
         for row in &self.platforms {
             let platform = row.platform.as_ref().map(ToString::to_string).unwrap_or_default();
             let size = row.size.map_or_else(|| "unknown size".to_owned(), size);
-            writeln!(to, "{:<16} {}  {size:>12}", Printable(&platform).to_string(), row.digest)?;
+            writeln!(to, "{:<16} {}  {size:>12}", EscapedText(&platform).to_string(), row.digest)?;
         }
         Ok(())
     }

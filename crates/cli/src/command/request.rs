@@ -64,7 +64,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     if arguments.include {
         say(format_args!("{}", reply.status));
         for (name, value) in &reply.headers {
-            say(format_args!("{name}: {}", longshore::Printable(&text(value))));
+            say(format_args!("{name}: {}", longshore::EscapedText(&text(value))));
         }
     }
     if context.is_json() {

@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         let names = context.stores().names(&arguments.location).await?.into_iter();
         names.filter(|(_, of)| of.as_ref() == Some(&digest)).map(|(n, _)| n.to_string()).collect()
     } else {
-        let tags = longshore::tags_of(&*store, &digest).await?;
+        let tags = longshore::tags_for_digest(&*store, &digest).await?;
         tags.iter().map(ToString::to_string).collect()
     };
     say(format_args!("{} in {}", digest, store.name()));

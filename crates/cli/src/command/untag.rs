@@ -1,5 +1,5 @@
 use clap::Args;
-use longshore::{Error, ErrorKind, Location, ParseError, Result, Untagged};
+use longshore::{Error, ErrorKind, Location, ParseError, Result, UntagMethod};
 
 use crate::context::Context;
 use crate::defaults;
@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
     let tag = arguments.location.name().map_or(tag.to_string(), ToString::to_string);
-    let by_placeholder = how == Untagged::ByPlaceholder;
+    let by_placeholder = how == UntagMethod::Placeholder;
     let told = match by_placeholder {
         false => format!("removed the tag {tag}"),
         true => format!("removed the tag {tag} by way of a placeholder"),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::challenge::Challenge;
 use super::method::{Method, Service, choose, wants_catalog};
-use super::policy::{Authentication, BasicUse, Opening};
+use super::policy::{Authentication, BasicAuth, InitialAuth};
 use super::scope::Scopes;
 use super::token::Token;
 use super::token_cache::{Preset, TokenCache};
@@ -112,7 +112,7 @@ impl Authenticator {
             return Ok(Some(bearer));
         }
         match method {
-            Method::Basic if self.settings.basic == BasicUse::Never => Ok(None),
+            Method::Basic if self.settings.basic == BasicAuth::Never => Ok(None),
             Method::Basic => Ok(credential.basic()),
             Method::Bearer(service) => self.token(access, service, credential, wanted).await,
         }
@@ -264,10 +264,10 @@ impl Authenticator {
             return Ok(Some(method));
         }
         match self.settings.opening {
-            Opening::Anonymous => Ok(None),
-            Opening::Basic => Ok(Some(Method::Basic)),
-            Opening::Probe if self.cache().probed => Ok(None),
-            Opening::Probe => {
+            InitialAuth::Anonymous => Ok(None),
+            InitialAuth::Basic => Ok(Some(Method::Basic)),
+            InitialAuth::Probe if self.cache().probed => Ok(None),
+            InitialAuth::Probe => {
                 self.probe(access).await?;
                 Ok(self.method())
             }

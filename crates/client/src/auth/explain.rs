@@ -18,9 +18,9 @@ use crate::transport::{Body, TransportError};
 /// How a client authenticates for a repository. Holds no secret but the token, which `Debug` hides.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Inquiry {
+pub struct AuthReport {
     /// The answers of the sources of credentials, in order. The last one counts.
-    pub looked: Vec<Looked>,
+    pub looked: Vec<CredentialLookup>,
     /// The credential that is used; anonymous if the one found must not be sent there unencrypted.
     pub credential: Credential,
     /// The `WWW-Authenticate` headers of the registry; none if it asks for nothing.
@@ -31,7 +31,7 @@ pub struct Inquiry {
     pub asked: Vec<Scope>,
     /// The token, if there is one.
     pub token: Option<Token>,
-    /// The error that ended the inquiry early. The results of the steps before are kept.
+    /// The error that ended the examination early. The results of the steps before are kept.
     pub failure: Option<Arc<Error>>,
     /// The status of an authenticated request for the repository's tags.
     pub status: Option<u16>,
@@ -40,14 +40,14 @@ pub struct Inquiry {
 /// The answer of a source of credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Looked {
+pub struct CredentialLookup {
     /// Whether it had credentials.
     pub found: bool,
     /// The source of the credentials, or why there are none, as one clause.
     pub told: String,
 }
 
-/// The subject of an inquiry.
+/// The subject of a report.
 pub(crate) struct Question {
     /// The registry, and the scopes to ask for. The first scope names the repository whose
     /// credentials are used.
@@ -58,23 +58,24 @@ pub(crate) struct Question {
 
 impl Auth {
     /// Finds out how to authenticate, ignoring what is already known.
-    pub(crate) async fn inquire(&self, question: &Question) -> Inquiry {
-        let (mut inquiry, outcome) = self.look_and_go(question).await;
-        inquiry.failure = outcome.err().map(Arc::new);
-        inquiry
+    pub(crate) async fn inquire(&self, question: &Question) -> AuthReport {
+        let (mut report, outcome) = self.look_and_go(question).await;
+        report.failure = outcome.err().map(Arc::new);
+        report
     }
 
-    async fn look_and_go(&self, question: &Question) -> (Inquiry, Result<()>) {
+    async fn look_and_go(&self, question: &Question) -> (AuthReport, Result<()>) {
         let access = &question.access;
         let repository = access.scopes.repository();
         let looked = self.setup.credentials.look(&access.registry, repository.as_ref()).await;
         let looked = looked.into_iter().map(|seen| match seen {
-            Ok(credential) => {
-                Looked { found: !credential.is_anonymous(), told: credential.source().to_owned() }
-            }
-            Err(e) => Looked { found: false, told: e.to_string() },
+            Ok(credential) => CredentialLookup {
+                found: !credential.is_anonymous(),
+                told: credential.source().to_owned(),
+            },
+            Err(e) => CredentialLookup { found: false, told: e.to_string() },
         });
-        let mut inquiry = Inquiry {
+        let mut report = AuthReport {
             looked: looked.collect(),
             credential: Credential::anonymous("not checked"),
             challenge: Vec::new(),
@@ -84,45 +85,45 @@ impl Auth {
             failure: None,
             status: None,
         };
-        let outcome = self.go(question, &mut inquiry).await;
-        (inquiry, outcome.map_err(TransportError::into_error))
+        let outcome = self.go(question, &mut report).await;
+        (report, outcome.map_err(TransportError::into_error))
     }
 
     /// Gets a token for these scopes.
     pub(crate) async fn fetch_token(&self, question: &Question) -> Result<Token> {
-        let (inquiry, outcome) = self.look_and_go(question).await;
-        if let Some(token) = inquiry.token {
+        let (report, outcome) = self.look_and_go(question).await;
+        if let Some(token) = report.token {
             return Ok(token);
         }
         outcome?;
-        let clause = match inquiry.challenge.is_empty() {
+        let clause = match report.challenge.is_empty() {
             true => "the registry asks for no credentials and has no tokens",
             false => "the registry asks for a password and has no tokens",
         };
         Err(Error::new(ErrorKind::Unsupported).detail(clause))
     }
 
-    async fn go(&self, question: &Question, inquiry: &mut Inquiry) -> Result<(), TransportError> {
+    async fn go(&self, question: &Question, report: &mut AuthReport) -> Result<(), TransportError> {
         let access = &question.access;
         let authenticator = self.fresh(&access.registry);
-        let asked = self.challenge(&authenticator, question, inquiry).await;
+        let asked = self.challenge(&authenticator, question, report).await;
         if let Ok(credential) = authenticator.credential(access).await {
-            inquiry.credential = (*credential).clone();
+            report.credential = (*credential).clone();
         }
         let also = asked?;
         let header = match authenticator.method() {
             None => None,
             Some(Method::Basic) => authenticator.authorization(access, &also).await?,
             Some(Method::Bearer(service)) => {
-                inquiry.token_service = Some(redacted(&service.realm));
-                match inquiry.credential.bearer() {
+                report.token_service = Some(redacted(&service.realm));
+                match report.credential.bearer() {
                     Some(bearer) => Some(bearer),
                     None => {
                         let wanted = access.scopes.and(&also);
-                        inquiry.asked = wanted.to_vec();
+                        report.asked = wanted.to_vec();
                         let token = authenticator.fetch_token(access, &service, &wanted).await?;
                         let header = token.header();
-                        inquiry.token = Some(token);
+                        report.token = Some(token);
                         header
                     }
                 }
@@ -132,7 +133,7 @@ impl Auth {
         let mut request = get(page);
         super::authorize(&mut request, header);
         let reply = self.inner.send(request).await?;
-        inquiry.status = Some(reply.status().as_u16());
+        report.status = Some(reply.status().as_u16());
         reply.into_body().drain().await;
         Ok(())
     }
@@ -142,7 +143,7 @@ impl Auth {
         &self,
         authenticator: &Authenticator,
         question: &Question,
-        inquiry: &mut Inquiry,
+        report: &mut AuthReport,
     ) -> Result<Scopes, TransportError> {
         for uri in [Some(&question.access.root), question.page.as_ref()].into_iter().flatten() {
             let reply = self.inner.send(get(uri)).await?;
@@ -152,7 +153,7 @@ impl Auth {
             if status == 401 {
                 let lines = headers.get_all(WWW_AUTHENTICATE).iter();
                 let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
-                inquiry.challenge = lines.collect();
+                report.challenge = lines.collect();
                 return Ok(authenticator.learn(&question.access, &headers).await?);
             }
         }

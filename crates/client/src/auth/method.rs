@@ -4,7 +4,7 @@ use http::Uri;
 use longshore_core::RegistryName;
 
 use super::challenge::{Bearer, Challenge};
-use super::policy::{Authentication, BasicUse, TokenService};
+use super::policy::{Authentication, BasicAuth, TokenService};
 use super::scope::Scopes;
 use super::token_request;
 use crate::credentials::Login;
@@ -44,7 +44,7 @@ pub(crate) fn choose(
     registry: &Uri,
     settings: &Authentication,
 ) -> Result<(Method, Scopes), String> {
-    let basic_too = challenges.contains(&Challenge::Basic) && settings.basic == BasicUse::Allowed;
+    let basic_too = challenges.contains(&Challenge::Basic) && settings.basic == BasicAuth::Allowed;
     let mut refusal = None;
     for challenge in challenges {
         let Challenge::Bearer(bearer) = challenge else { continue };
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn basic_can_be_turned_off() {
-        let never = Authentication { basic: BasicUse::Never, ..Authentication::default() };
+        let never = Authentication { basic: BasicAuth::Never, ..Authentication::default() };
         assert_eq!(chosen(BOTH, &never).unwrap(), "https://a.example/t s ");
         assert!(chosen("Basic realm=\"b\"", &never).unwrap_err().contains("turned off"));
     }

@@ -13,9 +13,9 @@ use crate::credentials::{Login, user_info};
 #[non_exhaustive]
 pub struct Authentication {
     /// How to begin, before the registry has sent a challenge.
-    pub opening: Opening,
+    pub opening: InitialAuth,
     /// Whether a user name and password may be sent to the registry itself.
-    pub basic: BasicUse,
+    pub basic: BasicAuth,
     /// The token service to use in place of the one that the registry names. The first request then
     /// already carries a token.
     pub token_service: Option<TokenService>,
@@ -30,7 +30,7 @@ pub struct Authentication {
 /// How to begin, before a registry has sent a challenge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Opening {
+pub enum InitialAuth {
     /// Send the first request anonymously, and answer its challenge.
     #[default]
     Anonymous,
@@ -43,7 +43,7 @@ pub enum Opening {
 /// Whether Basic authentication is used at a registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum BasicUse {
+pub enum BasicAuth {
     /// Use it if the registry offers nothing else, or if its token service fails.
     #[default]
     Allowed,

@@ -9,10 +9,10 @@ use longshore_core::{
 
 use super::blob::BlobStream;
 use super::forward::forward;
-use super::listing::{Cached, Listing};
+use super::listing::{CachedListing, Listing};
 use super::runtime::wait;
 use super::store::Store;
-use crate::auth::{Inquiry, Scope, Token};
+use crate::auth::{AuthReport, Scope, Token};
 use crate::client::{Client as AsyncClient, ClientBuilder};
 use crate::config::{Limits, RegistrySettings};
 use crate::listing::ListOptions;
@@ -78,8 +78,8 @@ impl Client {
         /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).
         pub fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token>;
         /// Finds out how this client authenticates for a repository; see
-        /// [`Client::explain`](AsyncClient::explain).
-        pub fn explain(&self, repository: &Repository, scopes: &[Scope]) -> Result<Inquiry>;
+        /// [`Client::explain_auth`](AsyncClient::explain_auth).
+        pub fn explain_auth(&self, repository: &Repository, scopes: &[Scope]) -> Result<AuthReport>;
         /// The repositories of a registry, by namespace.
         pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces>;
         /// Sends a request of one's own.
@@ -115,7 +115,7 @@ impl Client {
 
     /// The repositories of a registry, kept until they are refreshed.
     #[must_use]
-    pub fn cached_catalog(&self, registry: &RegistryName) -> Cached<RepositoryName> {
+    pub fn cached_catalog(&self, registry: &RegistryName) -> CachedListing<RepositoryName> {
         self.inner.cached_catalog(registry).into()
     }
 }

@@ -1,8 +1,8 @@
 //! Copies that return when they are done.
 
 use longshore_core::{
-    Copier as AsyncCopier, CopyPlan, CopySummary, Descriptor, Result, Tag, TagOrDigest, TagOutcome,
-    Tally,
+    Copier as AsyncCopier, CopyPlan, CopyStats, CopySummary, Descriptor, Result, Tag, TagOrDigest,
+    TagOutcome,
 };
 
 use super::forward::forward;
@@ -32,7 +32,7 @@ impl Copier {
         /// Finds out what [`copy`](Self::copy) would do, and writes nothing.
         pub fn plan(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopyPlan>;
         /// Copies one blob.
-        pub fn copy_blob(&self, blob: &Descriptor) -> Result<Tally>;
+        pub fn copy_blob(&self, blob: &Descriptor) -> Result<CopyStats>;
     }
 
     /// Copies these tags, each to the same tag; several at once. Returns one outcome a tag, as

@@ -5,8 +5,8 @@ use longshore_core::{RegistryName, RepositoryName, Result};
 use super::forward::forward;
 use super::runtime::wait;
 use crate::credentials::{
-    Credential, CredentialHelper, CredentialKey, CredentialStore as AsyncStore, DockerConfig, Kept,
-    Login,
+    Credential, CredentialHelper, CredentialKey, CredentialStore as AsyncStore, DockerConfig,
+    Login, StoredIn,
 };
 
 /// Where credentials come from, its answers waited for.
@@ -58,7 +58,7 @@ impl<S: AsyncStore> CredentialStore<S> {
 impl CredentialStore<DockerConfig> {
     forward! { DockerConfig:
         /// Keeps a user and password for a registry, in place of what was there.
-        pub fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<Kept>;
+        pub fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn>;
         /// Forgets what is kept for a registry or a path below it; says whether there was anything.
         pub fn remove(&mut self, key: &CredentialKey) -> Result<bool>;
     }

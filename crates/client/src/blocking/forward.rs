@@ -11,11 +11,11 @@
 /// ```text
 /// forward! { Target:
 ///     /// The method of the same name, with the same arguments.
-///     pub fn holds(&self, node: Node<'_>) -> Result<Holding>;
+///     pub fn holds(&self, node: Node<'_>) -> Result<Presence>;
 ///     /// Another method, or other arguments.
 ///     pub fn push_reader(&self, reader: R) -> Result<Descriptor> = push_stream(stream(reader));
 ///     /// A function whose first argument is a store.
-///     pub fn put_tags(&self, tags: &[Tag]) -> Result<Descriptor> = fn put_tags;
+///     pub fn add_tags(&self, tags: &[Tag]) -> Result<Descriptor> = fn add_tags;
 /// }
 /// ```
 ///

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use longshore_core::{Cached as AsyncCached, Page, Pages, Result};
+use longshore_core::{CachedListing as AsyncCached, Page, Pages, Result};
 
 use super::forward::forward;
 use super::runtime::wait;
@@ -68,11 +68,11 @@ impl<T> From<Pages<T>> for Listing<T> {
 
 /// A listing, fetched when it is first asked for and kept until it is refreshed.
 #[derive(Debug)]
-pub struct Cached<T> {
+pub struct CachedListing<T> {
     inner: AsyncCached<T>,
 }
 
-impl<T: Send + Sync + 'static> Cached<T> {
+impl<T: Send + Sync + 'static> CachedListing<T> {
     forward! { AsyncCached:
         /// All items: those that are kept, or else those that are there now.
         pub fn all(&self) -> Result<Arc<[T]>>;
@@ -81,7 +81,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
     }
 }
 
-impl<T> From<AsyncCached<T>> for Cached<T> {
+impl<T> From<AsyncCached<T>> for CachedListing<T> {
     fn from(inner: AsyncCached<T>) -> Self {
         Self { inner }
     }

@@ -29,11 +29,11 @@
 //! |---|---|
 //! | `Client`, `ClientBuilder::build` | [`Client`], [`build_blocking`](crate::ClientBuilder::build_blocking) |
 //! | `Stores` | [`Stores`] |
-//! | a store, and the functions over stores: `put_tags(&store, ..)` | [`Store`], its methods: `store.put_tags(..)` |
+//! | a store, and the functions over stores: `add_tags(&store, ..)` | [`Store`], its methods: `store.add_tags(..)` |
 //! | `Pages` | [`Listing`], an iterator |
 //! | `BlobReader`, `BlobStream` | [`BlobReader`], [`BlobStream`], both [`Read`](std::io::Read) |
 //! | a stream to be sent | a reader: `push_reader` for `push_stream`; [`body`], [`stream`] |
-//! | `Copier`, `Upload`, `Cached`, `RawReply` | the same names |
+//! | `Copier`, `Upload`, `CachedListing`, `RawReply` | the same names |
 //! | credential stores and helpers | [`CredentialStore`] |
 //! | [`blob_file`](crate::blob_file) | [`blob_file`] |
 //!
@@ -73,7 +73,7 @@ pub use blob::{BlobReader, BlobStream, body, stream};
 pub use client::{Client, RawReply};
 pub use copier::Copier;
 pub use credentials::CredentialStore;
-pub use listing::{Cached, Listing};
+pub use listing::{CachedListing, Listing};
 pub use remote::Upload;
 pub use runtime::wait;
 pub use store::{Store, file_at};

@@ -8,7 +8,7 @@ use longshore_core::{
 
 use super::blob::stream;
 use super::forward::forward;
-use super::listing::{Cached, Listing};
+use super::listing::{CachedListing, Listing};
 use super::runtime::wait;
 use super::store::Store;
 use crate::config::Limits;
@@ -54,7 +54,7 @@ impl Store<RemoteRepository> {
 
     /// The tags, kept until they are refreshed.
     #[must_use]
-    pub fn cached_tags(&self) -> Cached<Tag> {
+    pub fn cached_tags(&self) -> CachedListing<Tag> {
         self.inner.cached_tags().into()
     }
 
@@ -106,8 +106,8 @@ impl Upload {
 
     /// The smallest chunk in bytes that the registry accepts, the last one excepted, if it says so.
     #[must_use]
-    pub fn least_chunk(&self) -> Option<u64> {
-        self.inner.least_chunk()
+    pub fn min_chunk_size(&self) -> Option<u64> {
+        self.inner.min_chunk_size()
     }
 
     forward! { AsyncUpload:

@@ -112,7 +112,7 @@ mod tests {
     fn timers_and_work_off_the_thread_end_a_wait() {
         let slept = async {
             tokio::time::sleep(Duration::from_millis(1)).await;
-            longshore_core::offload(|| Ok(7)).await
+            longshore_core::run_blocking(|| Ok(7)).await
         };
         assert_eq!(wait(slept).unwrap(), 7);
     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Deleted, Descriptor, Digest, Holding, Image, Layout, MediaType, Node, Pack,
-    Placed, Platform, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag, TagOrDigest,
-    Target, TargetExt, Untagged, blob_file, delete_with_tags, image_for, images_of, pull_files,
-    put_tags, tags_of, untag,
+    BlobBody, Delete, Deleted, Descriptor, Digest, Image, Layout, MediaType, Node, Pack, Placed,
+    Platform, Presence, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag,
+    TagOrDigest, Target, TargetExt, UntagMethod, add_tags, blob_file, delete_with_tags,
+    list_images, pull_files, select_image, tags_for_digest, untag,
 };
 #[cfg(feature = "archive")]
 use longshore_image::{UnpackLimits, unpack};
@@ -83,15 +83,15 @@ impl<S: Source + ?Sized> Store<S> {
         /// Digest and size of a blob that is there, as a descriptor to open it by.
         pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
         /// The tags that point at a manifest.
-        pub fn tags_of(&self, digest: &Digest) -> Result<Vec<Tag>> = fn tags_of;
+        pub fn tags_for_digest(&self, digest: &Digest) -> Result<Vec<Tag>> = fn tags_for_digest;
         /// Reads an image's configuration, which tells of its layers and history. Of an index,
-        /// [`image_for`](Self::image_for) chooses the manifest before.
+        /// [`select_image`](Self::select_image) chooses the manifest before.
         pub fn image(&self, manifest: RawManifest) -> Result<Image> = fn Image::read;
         /// The image for a platform: of an index, the one that it lists for it.
-        pub fn image_for(&self, manifest: RawManifest, platform: &Platform) -> Result<RawManifest>
-            = fn image_for;
+        pub fn select_image(&self, manifest: RawManifest, platform: &Platform) -> Result<RawManifest>
+            = fn select_image;
         /// The images that a manifest offers, each with its platform.
-        pub fn images_of(&self, manifest: &RawManifest) -> Result<Vec<Descriptor>> = fn images_of;
+        pub fn list_images(&self, manifest: &RawManifest) -> Result<Vec<Descriptor>> = fn list_images;
         /// Writes the blobs that a manifest lists to a folder, each under its title, or if it has
         /// none, under its digest; returns their paths.
         pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
@@ -151,7 +151,7 @@ impl<S: Source + ?Sized> Store<S> {
 impl<S: Target + ?Sized> Store<S> {
     forward! { Target:
         /// Whether the content is there and right, so that it need not be sent.
-        pub fn holds(&self, node: Node<'_>) -> Result<Holding>;
+        pub fn holds(&self, node: Node<'_>) -> Result<Presence>;
         /// Writes a blob: bytes, a file, another store's blob, or a [reader's](super::body).
         pub fn push_blob(
             &self,
@@ -177,8 +177,8 @@ impl<S: Target + ?Sized> Store<S> {
         /// file.
         pub fn finish(&self) -> Result<()>;
         /// Gives a manifest that is there more tags.
-        pub fn put_tags(&self, selector: &TagOrDigest, tags: &[Tag]) -> Result<Descriptor>
-            = fn put_tags;
+        pub fn add_tags(&self, selector: &TagOrDigest, tags: &[Tag]) -> Result<Descriptor>
+            = fn add_tags;
     }
 
     /// Writes bytes as a blob, and tells what they are called.
@@ -225,7 +225,7 @@ impl<S: Delete + ?Sized> Store<S> {
         /// Removes one tag, where the store can do that.
         pub fn delete_tag(&self, tag: &Tag) -> Result<()>;
         /// Removes one tag and nothing beside it, also where the store cannot.
-        pub fn untag(&self, tag: &Tag) -> Result<Untagged> = fn untag;
+        pub fn untag(&self, tag: &Tag) -> Result<UntagMethod> = fn untag;
         /// Deletes the manifest that a tag or digest stands for, with every tag that points at it.
         pub fn delete_with_tags(&self, selector: &TagOrDigest) -> Result<Deleted>
             = fn delete_with_tags;

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use longshore_core::{RegistryName, Repository, Result};
 
 use super::{Client, ClientBuilder};
-use crate::auth::{Authentication, Inquiry, PresetToken, Question, Scope, Scopes, Token};
+use crate::auth::{AuthReport, Authentication, PresetToken, Question, Scope, Scopes, Token};
 use crate::credentials::Secret;
 
 impl Client {
@@ -37,7 +37,11 @@ impl Client {
     /// # Errors
     /// [`Invalid`](longshore_core::ErrorKind::Invalid) if the registry's name is no host's, and whatever
     /// keeps [`Scheme::Detect`](crate::Scheme::Detect) from finding out how it is reached.
-    pub async fn explain(&self, repository: &Repository, scopes: &[Scope]) -> Result<Inquiry> {
+    pub async fn explain_auth(
+        &self,
+        repository: &Repository,
+        scopes: &[Scope],
+    ) -> Result<AuthReport> {
         let host = self.exchange(repository.registry()).host().await?;
         let page = host.endpoint.tags(repository.name(), Some(NonZeroUsize::MIN), None);
         let access = host.access(asked(repository, scopes));

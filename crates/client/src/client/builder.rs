@@ -8,7 +8,7 @@ use longshore_core::RegistryName;
 use super::Client;
 use crate::auth::{Policies, PresetToken, Setup};
 use crate::certificate::CertificateFolders;
-use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadForm, UserAgent};
+use crate::config::{Config, Limits, RegistrySettings, RetryPolicy, UploadMethod, UserAgent};
 use crate::credentials::{CredentialStore, MemoryCredentials};
 use crate::host::Hosts;
 use crate::proxy::Proxies;
@@ -25,7 +25,7 @@ pub struct ClientBuilder {
     pub(super) presets: Vec<PresetToken>,
     transport: Option<Arc<dyn Transport>>,
     page_size: Option<NonZeroUsize>,
-    upload_form: UploadForm,
+    upload_method: UploadMethod,
 }
 
 impl Default for ClientBuilder {
@@ -37,7 +37,7 @@ impl Default for ClientBuilder {
             presets: Vec::new(),
             transport: None,
             page_size: None,
-            upload_form: UploadForm::default(),
+            upload_method: UploadMethod::default(),
         }
     }
 }
@@ -132,8 +132,8 @@ impl ClientBuilder {
 
     /// In what form to send blobs.
     #[must_use]
-    pub fn upload_form(mut self, form: UploadForm) -> Self {
-        self.upload_form = form;
+    pub fn upload_method(mut self, form: UploadMethod) -> Self {
+        self.upload_method = form;
         self
     }
 
@@ -153,7 +153,7 @@ impl ClientBuilder {
         let config = Arc::new(config);
         let limits = Arc::clone(&config.limits);
         let hosts = Hosts::new(Setup { config, credentials, policies, presets }, transport);
-        let shared = Shared::new(self.page_size, self.upload_form);
+        let shared = Shared::new(self.page_size, self.upload_method);
         Client { hosts: Arc::new(hosts), limits, shared: Arc::new(shared) }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use longshore_core::{
-    Cached, Descriptor, ManifestReference, Namespaces, Pages, RawManifest, RegistryName,
+    CachedListing, Descriptor, ManifestReference, Namespaces, Pages, RawManifest, RegistryName,
     Repository, RepositoryName, Result, Source as _,
 };
 
@@ -122,9 +122,9 @@ impl Client {
     ///
     /// `catalog.all().await?.iter().cloned().collect::<Namespaces>()` sorts them by namespace.
     #[must_use]
-    pub fn cached_catalog(&self, registry: &RegistryName) -> Cached<RepositoryName> {
+    pub fn cached_catalog(&self, registry: &RegistryName) -> CachedListing<RepositoryName> {
         let (client, registry) = (self.clone(), registry.clone());
-        Cached::new(move || client.catalog(&registry))
+        CachedListing::new(move || client.catalog(&registry))
     }
 
     /// The namespaces of a registry, with the repositories in each: reads the whole catalog.

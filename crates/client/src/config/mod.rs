@@ -15,7 +15,7 @@ use longshore_core::RegistryName;
 
 pub use self::registry_url::{PathPrefix, RegistryUrl};
 pub use self::settings::{
-    Limits, RegistrySettings, RetryPolicy, UploadForm, UserAgent, Verification,
+    Limits, RegistrySettings, RetryPolicy, UploadMethod, UserAgent, Verification,
 };
 use crate::certificate::{CertificateFolders, ClientCertificate, RootCertificates};
 use crate::proxy::Proxies;

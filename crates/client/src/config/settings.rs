@@ -93,9 +93,9 @@ impl Default for Limits {
 
 /// When to send again, and after how long.
 ///
-/// The wait before attempt *n* is drawn evenly between zero and `first_wait` doubled *n*-1 times, at
-/// most `longest_wait`: full jitter, so that many clients do not come back at once. What the other
-/// end asks for (`Retry-After`) takes its place, unless it is longer than `longest_asked_wait`: then
+/// The wait before attempt *n* is drawn evenly between zero and `initial_backoff` doubled *n*-1 times, at
+/// most `max_backoff`: full jitter, so that many clients do not come back at once. What the other
+/// end asks for (`Retry-After`) takes its place, unless it is longer than `max_retry_after`: then
 /// the request fails at once, and the error says how long to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -104,20 +104,20 @@ pub struct RetryPolicy {
     /// break off; one that came 1 MiB further begins to count anew. Default: 5.
     pub attempts: NonZeroUsize,
     /// The bound of the first wait. Default: 0.2 s.
-    pub first_wait: Duration,
+    pub initial_backoff: Duration,
     /// The bound of any wait that is not asked for. Default: 30 s.
-    pub longest_wait: Duration,
+    pub max_backoff: Duration,
     /// The longest wait that is granted when asked for. Default: 60 s.
-    pub longest_asked_wait: Duration,
+    pub max_retry_after: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: NonZeroUsize::MIN.saturating_add(4),
-            first_wait: Duration::from_millis(200),
-            longest_wait: Duration::from_secs(30),
-            longest_asked_wait: Duration::from_secs(60),
+            initial_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(30),
+            max_retry_after: Duration::from_secs(60),
         }
     }
 }
@@ -127,15 +127,15 @@ impl Default for RetryPolicy {
 /// A registry that refuses one is sent the other, and that is remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum UploadForm {
+pub enum UploadMethod {
     /// In one request, which begins and ends the upload, where the registry takes that; else as
-    /// [`Whole`](Self::Whole). Some registries leave the content unread, and it is sent twice.
-    Single,
+    /// [`PostThenPut`](Self::PostThenPut). Some registries leave the content unread, and it is sent twice.
+    SinglePost,
     /// All at once: two requests a blob, whatever its size.
     #[default]
-    Whole,
+    PostThenPut,
     /// In chunks of this many bytes, or of the registry's own minimum if that is more.
-    Chunks(NonZeroU64),
+    Chunked(NonZeroU64),
 }
 
 /// What a client calls itself: the `User-Agent` header of its requests.

@@ -23,7 +23,7 @@ use longshore_core::{RegistryName, RepositoryName, Result};
 pub use chain::Credentials;
 pub(crate) use credential::Leave;
 pub use credential::{Credential, CredentialKind, Login};
-pub use docker_config::{DockerConfig, Kept};
+pub use docker_config::{DockerConfig, StoredIn};
 pub use helper::{CredentialHelper, Helpers};
 pub use key::CredentialKey;
 pub use memory::MemoryCredentials;

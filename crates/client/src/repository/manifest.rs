@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use longshore_core::{
-    Descriptor, Digest, Error, ErrorKind, Holding, MANIFEST_LIMIT, MediaType, RawManifest, Result,
+    Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, MediaType, Presence, RawManifest, Result,
     Tag, TagOrDigest, graph,
 };
 
@@ -105,21 +105,21 @@ impl RemoteRepository {
         })
     }
 
-    pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Holding> {
+    pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Presence> {
         let selector = TagOrDigest::from(descriptor.digest.clone());
         let reply = self.exchange().send(self.ask(Method::HEAD, &selector, &[]).await?).await?;
         let resolved = match reply.status.as_u16() {
             // A page that answers everything with 200 is no registry that has it.
             200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
-                return Ok(Holding::Complete);
+                return Ok(Presence::Complete);
             }
-            404 => return Ok(Holding::Absent),
+            404 => return Ok(Presence::Absent),
             200 | 400 | 405 | 501 => self.raw_manifest(&selector).await,
             _ => Err(reply.into_error().await.at(self.reference(&selector))),
         };
         match resolved {
-            Ok(_) => Ok(Holding::Complete),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Holding::Absent),
+            Ok(_) => Ok(Presence::Complete),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Presence::Absent),
             Err(e) => Err(e),
         }
     }

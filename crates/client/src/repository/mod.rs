@@ -23,9 +23,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::{Method, Uri};
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind, Holding,
-    ManifestReference, MediaType, Node, Pages, Pushed, RawManifest, Repository, RepositoryName,
-    Result, Source, Tag, TagOrDigest, Target,
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, Error, ErrorKind,
+    ManifestReference, MediaType, Node, Pages, Presence, Pushed, RawManifest, Repository,
+    RepositoryName, Result, Source, Tag, TagOrDigest, Target,
 };
 
 #[cfg(fuzzing)]
@@ -176,11 +176,11 @@ impl Source for RemoteRepository {
 impl Target for RemoteRepository {
     /// One request without a body. What a registry has, it vouches for: it takes a manifest only
     /// with all that hangs below it.
-    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         match node {
             Node::Blob(descriptor) => match self.has(descriptor).await? {
-                true => Ok(Holding::Alone),
-                false => Ok(Holding::Absent),
+                true => Ok(Presence::Partial),
+                false => Ok(Presence::Absent),
             },
             Node::Manifest(descriptor) => self.holds_manifest(descriptor).await,
         }

@@ -16,7 +16,7 @@ use super::parts::Rest;
 use super::upload::Session;
 use super::{RemoteRepository, Upload};
 use crate::attempts::{Series, is_broken, is_transient};
-use crate::config::UploadForm;
+use crate::config::UploadMethod;
 use crate::exchange::Exchange;
 use crate::transport::redirect::moved;
 
@@ -57,9 +57,9 @@ async fn send(
     session: Option<Session>,
 ) -> Result<()> {
     let registry = repository.exchange().registry();
-    let form = match repository.shared().upload_form(registry) {
+    let form = match repository.shared().upload_method(registry) {
         // A registry may leave a single request's body unread and ask for it again.
-        UploadForm::Single if !body.is_replayable() => UploadForm::Whole,
+        UploadMethod::SinglePost if !body.is_replayable() => UploadMethod::PostThenPut,
         form => form,
     };
     let state = State { form, switched: false, lost: 0 };
@@ -82,7 +82,7 @@ struct Push<'a> {
 /// The state of a push, as far as the rule needs it.
 #[derive(Clone, Copy, Debug)]
 struct State {
-    form: UploadForm,
+    form: UploadMethod,
     /// Whether the form was switched.
     switched: bool,
     /// The number of lost sessions.
@@ -122,7 +122,7 @@ enum Step {
     /// Begin a new session.
     Restart,
     /// Begin a new session, in another form.
-    Switch(UploadForm),
+    Switch(UploadMethod),
     /// Return the failure.
     GiveUp,
 }
@@ -139,8 +139,8 @@ fn step(failure: Failure, state: State) -> Step {
         Some(404 | 405 | 411 | 501) => switch(other(state.form)),
         Some(_) if failure.unsupported => switch(other(state.form)),
         // Too much at once: GHCR says 416 beyond 4 MiB, proxies say 413.
-        Some(413 | 416) if !matches!(state.form, UploadForm::Chunks(_)) => {
-            switch(UploadForm::Chunks(SMALL_CHUNK))
+        Some(413 | 416) if !matches!(state.form, UploadMethod::Chunked(_)) => {
+            switch(UploadMethod::Chunked(SMALL_CHUNK))
         }
         Some(416) => Step::Resume,
         _ => Step::GiveUp,
@@ -148,10 +148,10 @@ fn step(failure: Failure, state: State) -> Step {
 }
 
 /// Returns the form to try if a registry does not support one: a single chunk, or all at once.
-fn other(form: UploadForm) -> UploadForm {
+fn other(form: UploadMethod) -> UploadMethod {
     match form {
-        UploadForm::Whole => UploadForm::Chunks(NonZeroU64::MAX),
-        UploadForm::Chunks(_) | UploadForm::Single => UploadForm::Whole,
+        UploadMethod::PostThenPut => UploadMethod::Chunked(NonZeroU64::MAX),
+        UploadMethod::Chunked(_) | UploadMethod::SinglePost => UploadMethod::PostThenPut,
     }
 }
 
@@ -197,11 +197,11 @@ impl Push<'_> {
 
     /// Begins a session, unless one request is enough.
     async fn begin(&mut self) -> Result<Option<Session>> {
-        while self.state.form == UploadForm::Single {
+        while self.state.form == UploadMethod::SinglePost {
             let error = match self.post().await {
                 Ok(None) => return Ok(None),
                 Ok(Some(upload)) => {
-                    self.state.form = UploadForm::Whole;
+                    self.state.form = UploadMethod::PostThenPut;
                     return Ok(Some(Session::of(upload)));
                 }
                 Err(error) => error,
@@ -213,7 +213,7 @@ impl Push<'_> {
                 Step::Switch(form) => (self.state.form, self.state.switched) = (form, true),
                 Step::Restart => self.state.lost += 1,
                 // A session's first request has no body, and so is simply redirected.
-                Step::Follow => self.state.form = UploadForm::Whole,
+                Step::Follow => self.state.form = UploadMethod::PostThenPut,
                 Step::Resume => {}
             }
             self.exchange().pause(wait, Some(&error), "the upload begins again").await;
@@ -233,10 +233,10 @@ impl Push<'_> {
             0 => BlobStream::new(self.body.open(self.descriptor).await?),
             offset => self.body.open_at(self.descriptor, offset).await?,
         };
-        let UploadForm::Chunks(chunk) = self.state.form else {
+        let UploadMethod::Chunked(chunk) = self.state.form else {
             return upload.finish_with(digest, rest, size - upload.offset()).await;
         };
-        let chunk = chunk.get().max(upload.least_chunk().unwrap_or(0));
+        let chunk = chunk.get().max(upload.min_chunk_size().unwrap_or(0));
         let mut rest = Rest::new(rest);
         while upload.offset() < *size {
             let size = chunk.min(size - upload.offset());
@@ -304,7 +304,7 @@ const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 mod tests {
     use super::*;
 
-    const START: State = State { form: UploadForm::Whole, switched: false, lost: 0 };
+    const START: State = State { form: UploadMethod::PostThenPut, switched: false, lost: 0 };
 
     fn status(status: u16) -> Failure {
         Failure { status: Some(status), broken: false, moved: false, unsupported: false }
@@ -312,8 +312,8 @@ mod tests {
 
     #[test]
     fn each_failure_has_its_step() {
-        let one_chunk = UploadForm::Chunks(NonZeroU64::MAX);
-        let small = UploadForm::Chunks(SMALL_CHUNK);
+        let one_chunk = UploadMethod::Chunked(NonZeroU64::MAX);
+        let small = UploadMethod::Chunked(SMALL_CHUNK);
         let local = Failure { status: None, broken: false, moved: false, unsupported: false };
         let broken = Failure { broken: true, ..local };
         let moved = Failure { moved: true, ..local };
@@ -321,7 +321,7 @@ mod tests {
         let lost = State { lost: 2, ..START };
         let chunks = State { form: small, ..START };
         let switched = State { form: small, switched: true, ..START };
-        let single = State { form: UploadForm::Single, ..START };
+        let single = State { form: UploadMethod::SinglePost, ..START };
         for (failure, state, expected) in [
             (broken, START, Step::Resume),
             (local, START, Step::GiveUp),
@@ -335,13 +335,13 @@ mod tests {
             (status(404), lost, Step::Switch(one_chunk)),
             (status(404), State { lost: 2, ..switched }, Step::GiveUp),
             (status(405), START, Step::Switch(one_chunk)),
-            (status(405), chunks, Step::Switch(UploadForm::Whole)),
+            (status(405), chunks, Step::Switch(UploadMethod::PostThenPut)),
             (status(405), switched, Step::GiveUp),
             (status(411), START, Step::Switch(one_chunk)),
             (status(501), START, Step::Switch(one_chunk)),
             (unsupported, START, Step::Switch(one_chunk)),
             (status(400), START, Step::GiveUp),
-            (status(405), single, Step::Switch(UploadForm::Whole)),
+            (status(405), single, Step::Switch(UploadMethod::PostThenPut)),
             (status(413), single, Step::Switch(small)),
             (status(413), START, Step::Switch(small)),
             (status(413), switched, Step::GiveUp),

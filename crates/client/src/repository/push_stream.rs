@@ -8,7 +8,7 @@ use super::parts::Rest;
 use super::upload::Session;
 use super::{RemoteRepository, Upload};
 use crate::attempts::is_broken;
-use crate::config::UploadForm;
+use crate::config::UploadMethod;
 
 /// Pushes a stream of any length.
 pub(super) async fn push_stream(
@@ -52,11 +52,11 @@ async fn first(stream: &mut BlobStream) -> Result<Option<Bytes>> {
 
 /// Sends all of it: in chunks that fit in memory, where that is asked for, else as one stream.
 async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStream) -> Result<()> {
-    let form = repository.shared().upload_form(repository.exchange().registry());
-    let least = upload.least_chunk().unwrap_or(0);
+    let form = repository.shared().upload_method(repository.exchange().registry());
+    let least = upload.min_chunk_size().unwrap_or(0);
     let chunk = match form {
-        UploadForm::Chunks(chunk) => usize::try_from(chunk.get().max(least)).ok(),
-        UploadForm::Single | UploadForm::Whole => None,
+        UploadMethod::Chunked(chunk) => usize::try_from(chunk.get().max(least)).ok(),
+        UploadMethod::SinglePost | UploadMethod::PostThenPut => None,
     };
     let Some(chunk) = chunk.filter(|chunk| *chunk <= CHUNK_LIMIT) else {
         return upload.append_stream(whole).await.map(drop);

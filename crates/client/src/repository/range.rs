@@ -95,10 +95,10 @@ pub(crate) fn upload_offset(text: &str) -> Option<u64> {
 
 /// The smallest chunk a registry accepts, by its `OCI-Chunk-Min-Length` header. Nonsense is no
 /// demand, and nobody is made to send more than 1 GiB at once.
-pub(crate) fn least_chunk(text: &str) -> Option<u64> {
+pub(crate) fn min_chunk_size(text: &str) -> Option<u64> {
     let stated = number(text.trim()).filter(|size| *size > 0);
     if stated.is_none_or(|size| size > CHUNK_LIMIT) {
-        tracing::warn!(stated = %longshore_core::Printable(text), "invalid OCI-Chunk-Min-Length");
+        tracing::warn!(stated = %longshore_core::EscapedText(text), "invalid OCI-Chunk-Min-Length");
     }
     stated.map(|size| size.min(CHUNK_LIMIT))
 }
@@ -216,7 +216,7 @@ mod tests {
             ("99999999999999999999", None),
             ("10737418240", Some(1 << 30)),
         ] {
-            assert_eq!(least_chunk(text), size, "{text}");
+            assert_eq!(min_chunk_size(text), size, "{text}");
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 
 use http::{Method, Uri};
-use longshore_core::{Cached, Page, PageToken, Pages, Printable, Result, Source as _, Tag};
+use longshore_core::{
+    CachedListing, EscapedText, Page, PageToken, Pages, Result, Source as _, Tag,
+};
 use serde::Deserialize;
 
 use super::RemoteRepository;
@@ -37,9 +39,9 @@ impl RemoteRepository {
 
     /// The tags, listed when first asked for and kept until refreshed. Sends nothing.
     #[must_use]
-    pub fn cached_tags(&self) -> Cached<Tag> {
+    pub fn cached_tags(&self) -> CachedListing<Tag> {
         let repository = self.clone();
-        Cached::new(move || repository.tags(None))
+        CachedListing::new(move || repository.tags(None))
     }
 
     /// A page; the inner error says that it is too large.
@@ -94,7 +96,7 @@ fn tag(text: &str) -> Option<Tag> {
     match Tag::parse(text) {
         Ok(tag) => Some(tag),
         Err(_) => {
-            tracing::warn!("the registry lists an invalid tag: \"{}\"", Printable(text));
+            tracing::warn!("the registry lists an invalid tag: \"{}\"", EscapedText(text));
             None
         }
     }

@@ -11,7 +11,7 @@ use longshore_core::{BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
 
 use super::RemoteRepository;
 use super::manifest::agree;
-use super::range::{least_chunk, upload_offset};
+use super::range::{min_chunk_size, upload_offset};
 use crate::endpoint::with_digest;
 use crate::exchange::Ask;
 use crate::origin::{check_hop, resolve};
@@ -34,7 +34,7 @@ pub struct Upload {
     /// Where the last request was redirected to, if it has to be sent there once more.
     moved: Option<(Method, Uri)>,
     offset: u64,
-    least_chunk: Option<u64>,
+    min_chunk_size: Option<u64>,
 }
 
 impl RemoteRepository {
@@ -58,7 +58,7 @@ impl RemoteRepository {
     /// session, gives the session, which has nothing yet.
     ///
     /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. It is not sent twice:
-    /// [`UploadForm::Single`](crate::UploadForm::Single) does what else may be needed.
+    /// [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) does what else may be needed.
     ///
     /// # Errors
     /// As [`begin_upload`](Self::begin_upload) and [`finish`](Upload::finish).
@@ -110,7 +110,7 @@ impl RemoteRepository {
             location,
             moved: None,
             offset: 0,
-            least_chunk: None,
+            min_chunk_size: None,
         };
         upload.status().await?;
         Ok(upload)
@@ -125,10 +125,10 @@ impl Upload {
     /// The session in the reply to a POST.
     pub(super) async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
         let location = reply.location()?;
-        let least_chunk = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(least_chunk);
+        let min_chunk_size = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(min_chunk_size);
         reply.body.drain().await;
         let repository = repository.clone();
-        Ok(Self { repository, location, moved: None, offset: 0, least_chunk })
+        Ok(Self { repository, location, moved: None, offset: 0, min_chunk_size })
     }
 
     /// How many bytes the registry has.
@@ -146,8 +146,8 @@ impl Upload {
 
     /// The smallest chunk in bytes that the registry accepts, the last one excepted, if it says so.
     #[must_use]
-    pub fn least_chunk(&self) -> Option<u64> {
-        self.least_chunk
+    pub fn min_chunk_size(&self) -> Option<u64> {
+        self.min_chunk_size
     }
 
     /// Sends the next `size` bytes.

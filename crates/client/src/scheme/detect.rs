@@ -11,7 +11,7 @@ use longshore_core::{Error, RegistryName, Result};
 use super::Scheme;
 use crate::config::{Config, Limits, RegistrySettings, Verification};
 use crate::transport::failure::Failure;
-use crate::transport::{Body, Fault, Transport};
+use crate::transport::{Body, Transport, TransportErrorKind};
 
 /// The ways to ask a registry. None of the transports follows redirects: a reply from elsewhere says
 /// nothing of the registry.
@@ -116,8 +116,8 @@ fn get(uri: &Uri) -> Request<Body> {
 
 /// Whether one that could not be asked in TLS speaks it: it refused what it saw, or its connection
 /// was there and broke.
-fn is_tls(fault: Fault, failure: Failure) -> bool {
-    fault == Fault::Lost || matches!(failure, Failure::Certificate | Failure::Tls)
+fn is_tls(fault: TransportErrorKind, failure: Failure) -> bool {
+    fault == TransportErrorKind::Lost || matches!(failure, Failure::Certificate | Failure::Tls)
 }
 
 /// 2 s for a connection within this machine: one that waits for the end of a line, which TLS does not
@@ -221,13 +221,13 @@ mod tests {
     #[test]
     fn one_that_refuses_or_breaks_off_in_tls_speaks_it() {
         for (fault, failure, expected) in [
-            (Fault::Final, Failure::Certificate, true),
-            (Fault::NotSent, Failure::Tls, true),
-            (Fault::Lost, Failure::Closed, true),
-            (Fault::Final, Failure::NotTls, false),
-            (Fault::NotSent, Failure::Closed, false),
-            (Fault::NotSent, Failure::Refused, false),
-            (Fault::TimedOut, Failure::Other, false),
+            (TransportErrorKind::Final, Failure::Certificate, true),
+            (TransportErrorKind::NotSent, Failure::Tls, true),
+            (TransportErrorKind::Lost, Failure::Closed, true),
+            (TransportErrorKind::Final, Failure::NotTls, false),
+            (TransportErrorKind::NotSent, Failure::Closed, false),
+            (TransportErrorKind::NotSent, Failure::Refused, false),
+            (TransportErrorKind::TimedOut, Failure::Other, false),
         ] {
             assert_eq!(is_tls(fault, failure), expected, "{fault:?} {failure:?}");
         }

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use longshore_core::{
     Delete, Descriptor, Digest, Error, ErrorKind, Layout, ParseError, Platform, RawManifest,
-    Reference, Result, Source, Tag, TagOrDigest, Target, image_for,
+    Reference, Result, Source, Tag, TagOrDigest, Target, select_image,
 };
 
 use crate::client::Client;
@@ -263,9 +263,9 @@ impl Located {
         let manifest = self.source.manifest(&self.selector).await?;
         let local = Platform::local();
         match platform {
-            Some(platform) => image_for(&*self.source, manifest, platform).await,
+            Some(platform) => select_image(&*self.source, manifest, platform).await,
             None if manifest.media_type().is_index() => {
-                image_for(&*self.source, manifest, &local).await
+                select_image(&*self.source, manifest, &local).await
             }
             None => Ok(manifest),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore_core::{CopySummary, Error, ErrorKind, Printable};
+use longshore_core::{CopySummary, Error, ErrorKind, EscapedText};
 use serde::{Serialize, Serializer};
 
 use crate::location::{ImageName, Location};
@@ -89,7 +89,7 @@ impl CopyFailure {
         let text = self.error.to_string();
         match self.error.thing() {
             Some(thing) if thing == image => {
-                text.replacen(&format!(": {}", Printable(thing)), "", 1)
+                text.replacen(&format!(": {}", EscapedText(thing)), "", 1)
             }
             _ => text,
         }
@@ -100,10 +100,10 @@ impl fmt::Display for CopyFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(ImageName::Tag(tag)) => write!(f, "tag {tag} of ")?,
-            Some(name) => write!(f, "{} of ", Printable(&name.to_string()))?,
+            Some(name) => write!(f, "{} of ", EscapedText(&name.to_string()))?,
             None => {}
         }
-        write!(f, "{}: {}", Printable(&self.source.to_string()), self.reason())
+        write!(f, "{}: {}", EscapedText(&self.source.to_string()), self.reason())
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{StreamExt as _, poll_fn};
-use longshore_core::{BlobStream, Error, ErrorKind, PIECE, wait};
+use longshore_core::{BlobStream, CHUNK_SIZE, Error, ErrorKind, wait};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// One request's activity, shared by whoever sends it and whoever waits for the reply.
@@ -89,7 +89,7 @@ impl Activity {
                 }
                 Poll::Ready(Some(Ok(mut piece))) => {
                     activity.step(Stage::Room);
-                    rest = piece.split_off(piece.len().min(PIECE));
+                    rest = piece.split_off(piece.len().min(CHUNK_SIZE));
                     Poll::Ready(Some(Ok(piece)))
                 }
                 Poll::Ready(None) => {
@@ -258,7 +258,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_large_piece_is_seen_on_its_way() {
         let activity = Activity::new();
-        let mut body = activity.watch(Bytes::from(vec![0; 3 * PIECE + 1]).into());
+        let mut body = activity.watch(Bytes::from(vec![0; 3 * CHUNK_SIZE + 1]).into());
         let mut sizes = Vec::new();
         let read = async {
             while let Some(piece) = body.next().await {
@@ -270,14 +270,14 @@ mod tests {
             () = read => {}
             () = activity.silence(LIMIT) => panic!("the body was on its way"),
         }
-        assert_eq!(sizes, [PIECE, PIECE, PIECE, 1]);
+        assert_eq!(sizes, [CHUNK_SIZE, CHUNK_SIZE, CHUNK_SIZE, 1]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_body_waits_for_the_end_of_the_reply_and_ends() {
         let activity = Activity::new();
-        let mut body = activity.watch(Bytes::from(vec![0; 2 * PIECE]).into());
-        assert_eq!(body.next().await.unwrap().unwrap().len(), PIECE);
+        let mut body = activity.watch(Bytes::from(vec![0; 2 * CHUNK_SIZE]).into());
+        assert_eq!(body.next().await.unwrap().unwrap().len(), CHUNK_SIZE);
         let refusal = activity.clone().refuse();
         let next = tokio::spawn(async move { (body.next().await, body) });
         sleep(LIMIT).await;
@@ -309,7 +309,7 @@ mod tests {
             drop(looking);
             sleep(4 * second).await;
             drop(connecting);
-            let mut body = activity.watch(Bytes::from(vec![0; 2 * PIECE]).into());
+            let mut body = activity.watch(Bytes::from(vec![0; 2 * CHUNK_SIZE]).into());
             body.next().await;
             sleep(4 * second).await;
             body.next().await;

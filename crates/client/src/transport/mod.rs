@@ -109,14 +109,14 @@ impl Body {
 
 /// Why no reply came.
 pub struct TransportError {
-    fault: Fault,
+    fault: TransportErrorKind,
     error: Error,
 }
 
 /// What the retry rule has to know of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum TransportErrorKind {
     /// The request did not reach the other end.
     NotSent,
     /// The connection broke; whether the request was acted on is unknown.
@@ -130,13 +130,13 @@ pub enum Fault {
 impl TransportError {
     /// A failure, and what to tell people about it.
     #[must_use]
-    pub fn new(fault: Fault, error: Error) -> Self {
+    pub fn new(fault: TransportErrorKind, error: Error) -> Self {
         Self { fault, error }
     }
 
     /// What the retry rule has to know.
     #[must_use]
-    pub fn fault(&self) -> Fault {
+    pub fn fault(&self) -> TransportErrorKind {
         self.fault
     }
 
@@ -155,7 +155,7 @@ impl TransportError {
 impl From<Error> for TransportError {
     /// An error that sending again would not help.
     fn from(error: Error) -> Self {
-        Self::new(Fault::Final, error)
+        Self::new(TransportErrorKind::Final, error)
     }
 }
 

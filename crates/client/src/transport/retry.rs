@@ -70,7 +70,7 @@ impl Transport for Retry {
                 Ok(reply) => {
                     (Outcome::Status(reply.status().as_u16()), asked_wait(reply.headers()))
                 }
-                Err(error) => (Outcome::Fault(error.fault()), None),
+                Err(error) => (Outcome::Error(error.fault()), None),
             };
             match (self.policy.judge(outcome, attempt, asked, fastrand::f64()), again) {
                 (Some(wait), Some(again)) => {
@@ -107,14 +107,14 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::transport::Fault;
+    use crate::transport::TransportErrorKind;
 
     #[derive(Clone, Copy, Debug)]
     enum Answer {
         Status(u16),
         /// 429 with the wait it asks for, in seconds.
         Wait(u64),
-        Fault(Fault),
+        TransportErrorKind(TransportErrorKind),
     }
 
     /// Answers with these, the last of them for ever; counts the requests.
@@ -136,7 +136,7 @@ mod tests {
                     *reply.status_mut() = StatusCode::TOO_MANY_REQUESTS;
                     reply.headers_mut().insert("retry-after", seconds.into());
                 }
-                Answer::Fault(fault) => {
+                Answer::TransportErrorKind(fault) => {
                     return Err(TransportError::new(fault, Error::new(ErrorKind::Transport)));
                 }
             }
@@ -166,14 +166,20 @@ mod tests {
         let (status, sent, _) = run(vec![Answer::Status(503)], Body::Empty).await;
         assert_eq!((status, sent), (Some(503), 5));
 
-        let (status, sent, _) =
-            run(vec![Answer::Fault(Fault::Lost), Answer::Status(200)], Body::Empty).await;
+        let (status, sent, _) = run(
+            vec![Answer::TransportErrorKind(TransportErrorKind::Lost), Answer::Status(200)],
+            Body::Empty,
+        )
+        .await;
         assert_eq!((status, sent), (Some(200), 2));
 
         let stream = BlobStream::new(futures_util::stream::empty());
         let once = Body::Stream { stream, size: Some(0) };
-        let (status, sent, _) =
-            run(vec![Answer::Fault(Fault::Lost), Answer::Status(200)], once).await;
+        let (status, sent, _) = run(
+            vec![Answer::TransportErrorKind(TransportErrorKind::Lost), Answer::Status(200)],
+            once,
+        )
+        .await;
         assert_eq!((status, sent), (None, 1));
     }
 

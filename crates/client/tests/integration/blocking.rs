@@ -8,7 +8,7 @@ use std::thread;
 use bytes::Bytes;
 use longshore::{
     BlobBody, Client, Copier, Descriptor, ErrorKind, Layout, ListOptions, MediaType, Memory, Pack,
-    Pushed, RawManifest, RawRequest, Source as _, Tag, TagOrDigest, Untagged, blocking,
+    Pushed, RawManifest, RawRequest, Source as _, Tag, TagOrDigest, UntagMethod, blocking,
 };
 use longshore_registry::{Builder, Registry};
 use longshore_testkit::script::{Exchange, Script};
@@ -25,8 +25,8 @@ fn listings_tags_and_forms_are_there_without_async() {
     let tag = |text: &str| Tag::parse(text).unwrap();
     let one =
         repository.push_pack(Pack::artifact("a/b".parse().unwrap()), Some(&tag("v1"))).unwrap();
-    repository.put_tags(&tag("v1").into(), &[tag("v2"), tag("v3")]).unwrap();
-    assert_eq!(repository.tags_of(&one.digest).unwrap(), [tag("v1"), tag("v2"), tag("v3")]);
+    repository.add_tags(&tag("v1").into(), &[tag("v2"), tag("v3")]).unwrap();
+    assert_eq!(repository.tags_for_digest(&one.digest).unwrap(), [tag("v1"), tag("v2"), tag("v3")]);
     let mut options = ListOptions::default();
     options.after = Some(tag("v1"));
     options.page_size = std::num::NonZeroUsize::new(1);
@@ -113,7 +113,7 @@ fn everything_a_repository_can_do_is_there() {
     let referrer = repository.push_pack(referrer, None).unwrap();
     let found = repository.referrers(&made.digest, None).all().unwrap();
     assert_eq!(found.iter().map(|d| &d.digest).collect::<Vec<_>>(), [&referrer.digest]);
-    assert_eq!(repository.untag(&tag("v2")).unwrap(), Untagged::Directly);
+    assert_eq!(repository.untag(&tag("v2")).unwrap(), UntagMethod::Direct);
     repository.delete_tag(&tag("v1")).unwrap();
     repository.delete_manifest(&made.digest).unwrap();
     let gone = repository.resolve(&made.digest.into()).unwrap_err();
@@ -191,7 +191,7 @@ fn listings_start_anywhere_and_are_kept_until_refreshed() {
     let repository = served.repository("other");
     let tags = repository.cached_tags();
     assert_eq!(tags.all().unwrap()[..], [tag("v1")]);
-    repository.put_tags(&by_tag("v1"), &[tag("v2")]).unwrap();
+    repository.add_tags(&by_tag("v1"), &[tag("v2")]).unwrap();
     assert_eq!(tags.all().unwrap().len(), 1, "it is kept");
     assert_eq!(tags.refresh().unwrap().len(), 2);
 }
@@ -226,7 +226,7 @@ fn uploads_are_made_request_by_request_from_readers() {
     assert_eq!(upload.append_reader(&b"45"[..]).unwrap(), 2);
     assert_eq!(upload.status().unwrap(), Some(6));
     let mut upload = repository.resume_upload(&upload.location()).unwrap();
-    assert_eq!((upload.offset(), upload.least_chunk()), (6, None));
+    assert_eq!((upload.offset(), upload.min_chunk_size()), (6, None));
     upload.finish_with(&descriptor.digest, &b"6789"[..], 4).unwrap();
     assert_eq!(repository.describe_blob(&descriptor.digest).unwrap(), descriptor);
     assert_eq!(repository.ensure_blob(&descriptor, Bytes::new()).unwrap(), Pushed::Existing);
@@ -364,7 +364,7 @@ fn one_wrapper_serves_every_store_and_copies_between_them() {
     assert!(back.copy_tags(vec![tag("v1")]).unwrap().iter().all(|outcome| outcome.result.is_ok()));
     let any: std::sync::Arc<dyn longshore::Delete> = memory.shared();
     let any = blocking::Store::from(any);
-    assert_eq!(any.untag(&tag("v1")).unwrap(), Untagged::Directly);
+    assert_eq!(any.untag(&tag("v1")).unwrap(), UntagMethod::Direct);
     assert_eq!(any.tags(None).count(), 0);
 }
 

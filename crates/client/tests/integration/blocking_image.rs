@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use longshore::blocking::{self, Store, blob_file};
 use longshore::{
-    CredentialKey, Descriptor, Digest, DockerConfig, Error, ErrorKind, ImageConfig, Kept, Layout,
-    Login, MediaType, Memory, Pack, Platform, RegistryName, Secret, Tag, Target,
+    CredentialKey, Descriptor, Digest, DockerConfig, Error, ErrorKind, ImageConfig, Layout, Login,
+    MediaType, Memory, Pack, Platform, RegistryName, Secret, StoredIn, Tag, Target,
 };
 
 use crate::blocking::Served;
@@ -27,13 +27,13 @@ fn images_are_chosen_listed_and_read_without_async() {
     let images = ["linux/amd64", "linux/arm64"].map(|platform| image(&repository, platform));
     let index = repository.push_pack(Pack::index(images.to_vec()), None).unwrap();
     let index = repository.manifest(&index.digest.into()).unwrap();
-    assert_eq!(repository.images_of(&index).unwrap(), images);
+    assert_eq!(repository.list_images(&index).unwrap(), images);
     let arm: Platform = "linux/arm64".parse().unwrap();
-    let manifest = repository.image_for(index.clone(), &arm).unwrap();
+    let manifest = repository.select_image(index.clone(), &arm).unwrap();
     assert_eq!(manifest.digest(), &images[1].digest);
     let read = repository.image(manifest).unwrap();
     assert_eq!((read.platform(), read.size(), read.steps().len()), (&arm, 5, 1));
-    let e = repository.image_for(index.clone(), &"linux/s390x".parse().unwrap()).unwrap_err();
+    let e = repository.select_image(index.clone(), &"linux/s390x".parse().unwrap()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert_eq!(repository.image(index).unwrap_err().kind(), ErrorKind::Unsupported);
 
@@ -129,7 +129,7 @@ fn a_login_is_kept_found_and_forgotten_without_async() {
     let key = CredentialKey::parse("r.example").unwrap();
     let registry: RegistryName = "r.example".parse().unwrap();
     let login = Login { user: "me".to_owned(), password: Secret::new("password") };
-    assert_eq!(kept.set(&key, &login).unwrap(), Kept::File);
+    assert_eq!(kept.set(&key, &login).unwrap(), StoredIn::File);
     assert_eq!(kept.get(&registry, None).unwrap().as_login(), Some(&login));
     let looked = kept.look(&registry, Some(&"a/b".parse().unwrap()));
     assert_eq!(looked.last().unwrap().as_ref().unwrap().user(), Some("me"));

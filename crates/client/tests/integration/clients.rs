@@ -11,8 +11,8 @@ use longshore_testkit::script::Script;
 /// A client that waits for nothing longer than a test can.
 pub(crate) fn quick() -> ClientBuilder {
     let mut retry = RetryPolicy::default();
-    retry.first_wait = Duration::from_millis(1);
-    retry.longest_wait = Duration::from_millis(5);
+    retry.initial_backoff = Duration::from_millis(1);
+    retry.max_backoff = Duration::from_millis(5);
     Client::builder().retry(retry)
 }
 

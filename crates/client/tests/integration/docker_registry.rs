@@ -53,8 +53,8 @@ async fn a_real_image_goes_in_and_comes_out_unchanged() {
 #[tokio::test]
 async fn chunks_arrive_too() {
     let registry = DockerRegistry::start();
-    let form = longshore::UploadForm::Chunks(std::num::NonZeroU64::new(100).unwrap());
-    let client = quick().upload_form(form).build();
+    let form = longshore::UploadMethod::Chunked(std::num::NonZeroU64::new(100).unwrap());
+    let client = quick().upload_method(form).build();
     let repository = client.repository(&format!("{}/a", registry.address()).parse().unwrap());
     let content = Image::small(1).build();
     content.push(&repository, Some(&tag("v1"))).await;

@@ -30,7 +30,7 @@ delete_suite!(disk, async || {
 
 delete_suite!(in_chunks, async || {
     let (address, stop) = start(Registry::builder().memory()).await;
-    let form = longshore::UploadForm::Chunks(std::num::NonZeroU64::new(1000).unwrap());
-    let client = Client::builder().upload_form(form).build();
+    let form = longshore::UploadMethod::Chunked(std::num::NonZeroU64::new(1000).unwrap());
+    let client = Client::builder().upload_method(form).build();
     Fresh::keeping(repository(&client, address), stop)
 });

@@ -148,5 +148,5 @@ fn copies_are_waited_for() {
     let target = at("oci", folder.path(), "layout");
     let copied = client.copy(&source, &target, CopyOptions::default()).unwrap();
     let tags = client.stores().open(&target).unwrap().tags(None).all().unwrap();
-    assert_eq!((tags, copied.tally.manifests_sent), (vec![Tag::parse("v1").unwrap()], 1));
+    assert_eq!((tags, copied.stats.manifests_sent), (vec![Tag::parse("v1").unwrap()], 1));
 }

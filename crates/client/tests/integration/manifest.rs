@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use bytes::Bytes;
 use longshore::{
-    Algorithm, Delete as _, Descriptor, Digest, ErrorKind, Holding, Manifest, MediaType, Node,
+    Algorithm, Delete as _, Descriptor, Digest, ErrorKind, Manifest, MediaType, Node, Presence,
     RawManifest, Source as _, Tag, TagOrDigest, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
@@ -128,8 +128,8 @@ async fn what_a_registry_has_it_vouches_for() {
     let digest = Digest::sha256(CONTENT.as_bytes());
     let descriptor = Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64);
     for (reply, expected) in [
-        (given("HEAD", &by_digest()), Holding::Complete),
-        (ask("HEAD", &by_digest()).answer(404), Holding::Absent),
+        (given("HEAD", &by_digest()), Presence::Complete),
+        (ask("HEAD", &by_digest()).answer(404), Presence::Absent),
     ] {
         server.expect(reply);
         assert_eq!(repository.holds(Node::Manifest(&descriptor)).await.unwrap(), expected);
@@ -138,7 +138,7 @@ async fn what_a_registry_has_it_vouches_for() {
     server.expect(ask("HEAD", &by_digest()));
     server.expect(given("GET", &by_digest()));
     let held = repository.holds(Node::Manifest(&descriptor)).await.unwrap();
-    assert_eq!(held, Holding::Complete);
+    assert_eq!(held, Presence::Complete);
     server.finish();
 }
 

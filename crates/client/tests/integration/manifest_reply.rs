@@ -244,7 +244,7 @@ async fn trap_12_the_bytes_that_were_fetched_are_the_bytes_that_are_pushed() {
             .answer(201)
             .header("docker-content-digest", digest.as_str()),
     );
-    let tagged = longshore::put_tags(&repository, &tag(), &[latest.tag().unwrap().clone()]).await;
+    let tagged = longshore::add_tags(&repository, &tag(), &[latest.tag().unwrap().clone()]).await;
     assert_eq!(tagged.unwrap().digest, digest);
     server.finish();
 }

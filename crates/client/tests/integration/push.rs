@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use longshore::{
     BlobBody, BlobStream, Descriptor, ErrorKind, Pushed, RemoteRepository, Repository, Side,
-    Target as _, UploadForm,
+    Target as _, UploadMethod,
 };
 use longshore_registry::Registry;
 use longshore_testkit::fault::FaultProxy;
@@ -47,8 +47,8 @@ fn patch(location: &str, range: &str, content: &[u8]) -> Exchange {
 }
 
 fn in_chunks(server: &Script, size: u64) -> RemoteRepository {
-    let form = UploadForm::Chunks(NonZeroU64::new(size).unwrap());
-    quick().upload_form(form).build().repository(&place(server))
+    let form = UploadMethod::Chunked(NonZeroU64::new(size).unwrap());
+    quick().upload_method(form).build().repository(&place(server))
 }
 
 #[tokio::test]

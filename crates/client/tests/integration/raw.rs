@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore::{
-    Client, ErrorKind, Holding, Limits, Node, RemoteRepository, Result, Source as _, Target as _,
+    Client, ErrorKind, Limits, Node, Presence, RemoteRepository, Result, Source as _, Target as _,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -94,7 +94,7 @@ async fn a_blob_whose_size_is_not_told_is_not_taken_for_held() {
     let (repository, _server) = serve(reply.to_vec(), false).await;
     let descriptor = blob(b"x");
     let held = repository.holds(Node::Blob(&descriptor)).await.unwrap();
-    assert_eq!(held, Holding::Absent);
+    assert_eq!(held, Presence::Absent);
     let e = repository.blob_size(&descriptor.digest).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Protocol);
 }

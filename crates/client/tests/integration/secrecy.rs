@@ -3,9 +3,9 @@
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
 use longshore::{
-    Authentication, BasicUse, ClientBuilder, Credential, Error, ErrorKind, HostAddresses,
-    MemoryCredentials, Opening, RawRequest, RegistryName, RegistrySettings, RegistryUrl, Result,
-    Scheme, Secret, Source as _, Verification,
+    Authentication, BasicAuth, ClientBuilder, Credential, Error, ErrorKind, HostAddresses,
+    InitialAuth, MemoryCredentials, RawRequest, RegistryName, RegistrySettings, RegistryUrl,
+    Result, Scheme, Secret, Source as _, Verification,
 };
 use longshore_testkit::script::{Exchange, Script};
 use longshore_testkit::tls::{Authority, Front};
@@ -86,8 +86,8 @@ async fn an_accepted_certificate_is_no_leave_to_send_credentials() {
     server.expect(Exchange::new("GET", "/v2/a/b/tags/list?n=1").without("authorization"));
     let repository = format!("{name}/a/b").parse().unwrap();
     let client = detecting().credentials(user.clone()).build();
-    let inquiry = client.explain(&repository, &[]).await.unwrap();
-    assert!(inquiry.credential.source().contains("--skip-tls-verify"), "{inquiry:?}");
+    let report = client.explain_auth(&repository, &[]).await.unwrap();
+    assert!(report.credential.source().contains("--skip-tls-verify"), "{report:?}");
     server.finish();
 }
 
@@ -272,7 +272,7 @@ async fn basic_that_is_turned_off_does_not_go_first_either() {
     let server = Script::start().await;
     let name = place(&server).registry().clone();
     let mut settings = Authentication::default();
-    (settings.opening, settings.basic) = (Opening::Basic, BasicUse::Never);
+    (settings.opening, settings.basic) = (InitialAuth::Basic, BasicAuth::Never);
     let client = || quick().authentication(name.clone(), settings.clone());
     server.expect(refusal());
     let user = login(name.clone(), "user", "s3cret");

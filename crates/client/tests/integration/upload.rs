@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use longshore::{
     Algorithm, BlobBody, BlobStream, Body, Descriptor, ErrorKind, Pushed, RawRequest, Repository,
-    Source as _, SourceExt as _, Target as _, TargetExt as _, UploadForm,
+    Source as _, SourceExt as _, Target as _, TargetExt as _, UploadMethod,
 };
 use longshore_registry::Registry;
 use longshore_testkit::script::{Exchange, Script};
@@ -207,7 +207,7 @@ async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
             .sending(CONTENT)
     };
     let repository = || {
-        let client = quick().upload_form(UploadForm::Single).build();
+        let client = quick().upload_method(UploadMethod::SinglePost).build();
         client.repository(&place(&server))
     };
     let body = || BlobBody::from(Bytes::from_static(CONTENT));
@@ -238,7 +238,8 @@ async fn a_single_request_that_is_redirected_becomes_a_session_there() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     // A single request becomes a session, whose first request has no body.
-    let single = quick().upload_form(UploadForm::Single).build().repository(&place(&server));
+    let single =
+        quick().upload_method(UploadMethod::SinglePost).build().repository(&place(&server));
     let post = Exchange::new("POST", format!("{UPLOADS}?digest={}", descriptor.digest));
     server.expect(post.answer(307).header("location", "/v2/c/d/blobs/uploads/"));
     server.expect(
@@ -313,8 +314,8 @@ async fn a_stream_of_unknown_length_is_one_pass_and_named_at_the_end() {
         server.expect(patch("/v2/u/1", content).with("content-range", range));
     }
     server.expect(finish("/v2/u/1", &descriptor, b""));
-    let three = UploadForm::Chunks(std::num::NonZeroU64::new(3).unwrap());
-    let repository = quick().upload_form(three).build().repository(&place(&server));
+    let three = UploadMethod::Chunked(std::num::NonZeroU64::new(3).unwrap());
+    let repository = quick().upload_method(three).build().repository(&place(&server));
     repository.push_stream(pieces(&[b"01", b"23456", b"789"]), None).await.unwrap();
     server.finish();
 }
@@ -358,8 +359,8 @@ async fn a_blob_smaller_than_a_chunk_is_one_chunk() {
     );
     server.expect(finish("/v2/a/b/blobs/uploads/1?_state=t%3D", &descriptor, b""));
     server.expect(Exchange::new("HEAD", blob_path(&descriptor)).body(content));
-    let chunks = UploadForm::Chunks(std::num::NonZeroU64::new(64 << 20).unwrap());
-    let repository = quick().upload_form(chunks).build().repository(&place(&server));
+    let chunks = UploadMethod::Chunked(std::num::NonZeroU64::new(64 << 20).unwrap());
+    let repository = quick().upload_method(chunks).build().repository(&place(&server));
     repository.push_blob(&descriptor, Bytes::copy_from_slice(&content).into()).await.unwrap();
     assert_eq!(repository.describe_blob(&descriptor.digest).await.unwrap(), descriptor);
     server.finish();
@@ -508,12 +509,14 @@ async fn a_digest_is_percent_encoded_in_an_absolute_location() {
 async fn trap_19_an_empty_blob_goes_up_in_every_form() {
     let (address, _running) = start(Registry::builder().memory()).await;
     let empty = blob(b"");
-    let chunks = UploadForm::Chunks(std::num::NonZeroU64::new(4).unwrap());
-    for (form, name) in
-        [(UploadForm::Whole, "whole"), (UploadForm::Single, "single"), (chunks, "chunks")]
-    {
+    let chunks = UploadMethod::Chunked(std::num::NonZeroU64::new(4).unwrap());
+    for (form, name) in [
+        (UploadMethod::PostThenPut, "whole"),
+        (UploadMethod::SinglePost, "single"),
+        (chunks, "chunks"),
+    ] {
         let place = |name: &str| format!("{address}/{name}").parse().unwrap();
-        let client = quick().upload_form(form).build();
+        let client = quick().upload_method(form).build();
         let repository = client.repository(&place(name));
         repository.push_blob(&empty, Bytes::new().into()).await.unwrap();
         assert_eq!(repository.blob_size(&empty.digest).await.unwrap(), Some(0));

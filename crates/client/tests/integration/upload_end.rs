@@ -12,7 +12,7 @@ use bytes::Bytes;
 use longshore::{
     BlobBody, Client, ClientBuilder, Descriptor, Error, ErrorKind, HostAddresses, Limits, Proxies,
     Proxy, Pushed, RegistrySettings, RemoteRepository, Repository, Result, RootCertificates,
-    Target as _, UploadForm,
+    Target as _, UploadMethod,
 };
 use longshore_registry::Registry;
 use longshore_testkit::fault::{Fault, FaultProxy};
@@ -76,7 +76,7 @@ impl Setting {
         let (body, source) = body(from).await;
         let client = match form {
             Form::Put => client,
-            Form::Patch => client.upload_form(UploadForm::Chunks(NonZeroU64::MAX)),
+            Form::Patch => client.upload_method(UploadMethod::Chunked(NonZeroU64::MAX)),
         };
         let client = client.limits(patient()).build();
         Self { server, client, repository, form, body, _kept: Box::new((route, source)) }
@@ -303,7 +303,7 @@ async fn a_401_in_the_middle_of_a_body_is_answered_once() {
             let client = quick().limits(patient()).credentials(login(registry, "user", "pw"));
             setting.client = match form {
                 Form::Put => client,
-                Form::Patch => client.upload_form(UploadForm::Chunks(NonZeroU64::MAX)),
+                Form::Patch => client.upload_method(UploadMethod::Chunked(NonZeroU64::MAX)),
             }
             .build();
             let server = &setting.server;

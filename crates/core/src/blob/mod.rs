@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::descriptor::Descriptor;
 use crate::digest::Verifier;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::offload::offload;
+use crate::run_blocking::run_blocking;
 
 pub use self::body::BlobBody;
 pub use self::measure::Measure;
@@ -44,14 +44,14 @@ impl BlobStream {
         Ok(Self::in_pieces(file, FILE_PIECE, move |e| Error::io(&path, e)))
     }
 
-    /// Reads a blocking reader off the async threads in chunks of [`PIECE`] bytes. Errors call the
+    /// Reads a blocking reader off the async threads in chunks of [`CHUNK_SIZE`] bytes. Errors call the
     /// reader `name`.
     ///
     /// # Errors
     /// As the stream's last item: [`Io`](ErrorKind::Io), or the longshore error that the reader's
     /// own error wraps.
     pub fn of_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
-        Self::in_pieces(reader, PIECE, move |e| of_reader(name, e))
+        Self::in_pieces(reader, CHUNK_SIZE, move |e| of_reader(name, e))
     }
 
     fn in_pieces<R, F>(reader: R, size: usize, failed: F) -> Self
@@ -60,7 +60,7 @@ impl BlobStream {
         F: Fn(std::io::Error) -> Error + Send + 'static,
     {
         Self::new(stream::try_unfold((reader, failed), move |(mut reader, failed)| {
-            offload(move || {
+            run_blocking(move || {
                 let mut piece = Vec::with_capacity(size);
                 let read = reader.by_ref().take(size as u64).read_to_end(&mut piece);
                 read.map_err(&failed)?;
@@ -272,7 +272,7 @@ fn of_reader(name: &'static str, error: std::io::Error) -> Error {
 
 /// 256 KiB: large enough that the cost of a chunk is negligible, small enough that many transfers
 /// fit in memory.
-pub const PIECE: usize = 256 << 10;
+pub const CHUNK_SIZE: usize = 256 << 10;
 /// 128 KiB: a server holds one chunk for each client. At 64 KiB a blob costs twice the CPU time, at
 /// 256 KiB no less.
 const FILE_PIECE: usize = 128 << 10;

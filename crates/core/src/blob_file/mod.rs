@@ -16,12 +16,12 @@ use tokio::io::AsyncWriteExt as _;
 
 pub use self::aside::Aside;
 pub use self::spooled::Spooled;
-use crate::blob::{BlobStream, PIECE};
+use crate::blob::{BlobStream, CHUNK_SIZE};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Verifier};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
-use crate::offload::offload;
+use crate::run_blocking::run_blocking;
 
 /// Writes a blob to `path`, which appears only when the blob is complete, verified and synced.
 ///
@@ -41,16 +41,16 @@ pub async fn write(
     mut reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
 ) -> Result<()> {
     let folder = parent(path)?.to_owned();
-    let aside = offload(move || Aside::create(&folder)).await?;
+    let aside = run_blocking(move || Aside::create(&folder)).await?;
     let at = |e| Error::io(path, e);
     let file = tokio::fs::File::from_std(aside.reopen()?);
-    let mut writer = tokio::io::BufWriter::with_capacity(PIECE, file);
+    let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, file);
     while let Some(piece) = reader.try_next().await? {
         writer.write_all(&piece).await.map_err(at)?;
     }
     writer.flush().await.map_err(at)?;
     let path = path.to_owned();
-    offload(move || aside.name(&path)).await
+    run_blocking(move || aside.name(&path)).await
 }
 
 /// Writes a small file atomically, replacing an existing one.
@@ -59,7 +59,7 @@ pub async fn write(
 /// [`Io`](ErrorKind::Io) with the path.
 pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
     let path = path.to_owned();
-    offload(move || replace_now(&path, &content)).await
+    run_blocking(move || replace_now(&path, &content)).await
 }
 
 /// Does what [`replace`] does, for callers that are already off the async threads.
@@ -168,7 +168,7 @@ pub fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
 /// Same as [`open`]; later errors come as the stream's last item.
 pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
     let path = path.to_owned();
-    let (file, path) = offload(move || open(&path).map(|file| (file, path))).await?;
+    let (file, path) = run_blocking(move || open(&path).map(|file| (file, path))).await?;
     BlobStream::of_open_file(file, path, offset)
 }
 
@@ -179,7 +179,7 @@ pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
 pub async fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     let path = path.to_owned();
     let verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
-    offload(move || match open(&path) {
+    run_blocking(move || match open(&path) {
         Ok(file) => verify_now(&path, file, verifier),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => Ok(false),
         Err(e) => Err(e),
@@ -201,7 +201,7 @@ pub async fn describe(
 ) -> Result<Descriptor> {
     let algorithm = expected.map_or(Ok(Algorithm::Sha256), Digest::verifiable)?;
     let (path, expected) = (path.to_owned(), expected.cloned());
-    offload(move || {
+    run_blocking(move || {
         let at = |e| Error::io(&path, e);
         let mut file = File::open(&path).map_err(at)?;
         let mut digester = algorithm.digester();
@@ -216,7 +216,7 @@ pub async fn describe(
 }
 
 fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<bool> {
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; CHUNK_SIZE];
     loop {
         match file.read(&mut piece) {
             Ok(0) => return Ok(verifier.finish().is_ok()),

@@ -6,11 +6,11 @@ use futures_util::TryStreamExt as _;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::blob::{BlobStream, PIECE};
+use crate::blob::{BlobStream, CHUNK_SIZE};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::offload::offload;
+use crate::run_blocking::run_blocking;
 
 /// A stream's bytes in a temporary file, removed when this is dropped.
 #[derive(Debug)]
@@ -28,13 +28,13 @@ impl Spooled {
     pub async fn write(stream: BlobStream, digest: Option<&Digest>) -> Result<Self> {
         let (mut stream, measure) = stream.measured(digest)?;
         let at = |e| Error::io(&std::env::temp_dir(), e);
-        let (file, writer) = offload(move || {
+        let (file, writer) = run_blocking(move || {
             let file = NamedTempFile::new().map_err(at)?;
             let writer = file.reopen().map_err(at)?;
             Ok((file, tokio::fs::File::from_std(writer)))
         })
         .await?;
-        let mut writer = tokio::io::BufWriter::with_capacity(PIECE, writer);
+        let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, writer);
         while let Some(piece) = stream.try_next().await? {
             writer.write_all(&piece).await.map_err(at)?;
         }

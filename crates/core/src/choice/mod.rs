@@ -23,7 +23,7 @@ use crate::store::Source;
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the available platforms; the errors of the source.
-pub async fn image_for(
+pub async fn select_image(
     source: &(impl Source + ?Sized),
     manifest: RawManifest,
     platform: &Platform,
@@ -57,7 +57,7 @@ pub async fn image_for(
 /// [`Invalid`](ErrorKind::Invalid) for indexes nested more than four deep;
 /// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the errors of the
 /// source.
-pub async fn images_of(
+pub async fn list_images(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,
 ) -> Result<Vec<Descriptor>> {
@@ -160,7 +160,7 @@ mod tests {
 
     async fn listed(store: &Memory, of: &Descriptor) -> Vec<(String, Descriptor)> {
         let manifest = store.manifest(&of.digest.clone().into()).await.unwrap();
-        let images = images_of(store, &manifest).await.unwrap();
+        let images = list_images(store, &manifest).await.unwrap();
         images.into_iter().map(|d| (d.platform.clone().unwrap().to_string(), d)).collect()
     }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(listed(&store, &inner).await.len(), 1);
         let outer = Pack::index(vec![inner]).push(&store, None).await.unwrap();
         let manifest = store.manifest(&outer.digest.into()).await.unwrap();
-        let e = images_of(&store, &manifest).await.unwrap_err();
+        let e = list_images(&store, &manifest).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
     }
 
@@ -228,7 +228,7 @@ mod tests {
         for _ in 0..20_000 {
             index = index_of(&[&kept(&store, &index).await]);
         }
-        let e = images_of(&store, &index).await.unwrap_err();
+        let e = list_images(&store, &index).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let manifest = store.manifest(&index.digest.into()).await.unwrap();
         for (platform, expected) in [("amd64", Ok(())), ("s390x", Err(ErrorKind::NotFound))] {
             let platform = Platform::new("linux", platform, None);
-            let found = image_for(&store, manifest.clone(), &platform).await;
+            let found = select_image(&store, manifest.clone(), &platform).await;
             assert_eq!(found.map(drop).map_err(|e| e.kind()), expected, "{platform}");
         }
     }
@@ -275,9 +275,9 @@ mod tests {
         }
         let outer = index_of(&entries.iter().collect::<Vec<_>>());
         let amd = "linux/amd64".parse().unwrap();
-        let e = images_of(&store, &outer).await.unwrap_err();
+        let e = list_images(&store, &outer).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::TooLarge);
-        let e = image_for(&store, outer, &amd).await.unwrap_err();
+        let e = select_image(&store, outer, &amd).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::TooLarge);
     }
 }

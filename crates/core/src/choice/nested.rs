@@ -157,7 +157,7 @@ const DEPTH: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ImageConfig, Memory, Pack, image_for};
+    use crate::{ImageConfig, Memory, Pack, select_image};
 
     async fn image(store: &Memory, platform: &str) -> Descriptor {
         let platform = Platform::parse(platform).unwrap();
@@ -179,11 +179,11 @@ mod tests {
         let manifest = store.manifest(&outer.digest.into()).await.unwrap();
         for (platform, expected) in [("linux/arm64", &arm), ("linux/amd64", &amd)] {
             let platform = platform.parse().unwrap();
-            let found = image_for(&store, manifest.clone(), &platform).await.unwrap();
+            let found = select_image(&store, manifest.clone(), &platform).await.unwrap();
             assert_eq!(*found.digest(), expected.digest);
         }
         let s390x = "linux/s390x".parse().unwrap();
-        let e = image_for(&store, manifest, &s390x).await.unwrap_err();
+        let e = select_image(&store, manifest, &s390x).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::NotFound);
         assert!(e.to_string().contains("the index has linux/amd64, linux/arm64"), "{e}");
     }
@@ -211,7 +211,7 @@ mod tests {
             let entries = [&near[..], &entries].concat();
             let outer = Pack::index(entries).push(&store, None).await.unwrap();
             let manifest = store.manifest(&outer.digest.into()).await.unwrap();
-            let found = image_for(&store, manifest, &wanted.parse().unwrap()).await.unwrap();
+            let found = select_image(&store, manifest, &wanted.parse().unwrap()).await.unwrap();
             assert_eq!(*found.digest(), expected.digest, "{wanted}");
         }
     }
@@ -225,10 +225,10 @@ mod tests {
         let outer = Pack::index(vec![artifact, arm.clone()]).push(&store, None).await.unwrap();
         let manifest = store.manifest(&outer.digest.into()).await.unwrap();
         let wanted = "linux/arm64".parse().unwrap();
-        let found = image_for(&store, manifest.clone(), &wanted).await.unwrap();
+        let found = select_image(&store, manifest.clone(), &wanted).await.unwrap();
         assert_eq!(*found.digest(), arm.digest);
         let amd = "linux/amd64".parse().unwrap();
-        let e = image_for(&store, manifest, &amd).await.unwrap_err();
+        let e = select_image(&store, manifest, &amd).await.unwrap_err();
         assert!(e.to_string().contains("the index has linux/arm64"), "{e}");
     }
 
@@ -241,7 +241,7 @@ mod tests {
         let outer = Pack::index(vec![inner]).push(&store, None).await.unwrap();
         let manifest = store.manifest(&outer.digest.into()).await.unwrap();
         let platform = arm.platform.unwrap();
-        let found = image_for(&store, manifest, &platform).await.unwrap();
+        let found = select_image(&store, manifest, &platform).await.unwrap();
         assert_eq!(*found.digest(), arm.digest);
     }
 
@@ -253,7 +253,7 @@ mod tests {
             deepest = Pack::index(vec![deepest]).push(&store, None).await.unwrap();
             let manifest = store.manifest(&deepest.digest.clone().into()).await.unwrap();
             let arm = "linux/arm64".parse().unwrap();
-            let found = image_for(&store, manifest, &arm).await;
+            let found = select_image(&store, manifest, &arm).await;
             assert_eq!(found.is_ok(), depth <= DEPTH, "{depth}");
         }
     }

@@ -89,7 +89,7 @@ pub struct CopySummary {
     pub left_out: Vec<Digest>,
     /// The counts of this copy. Content shared with other copies of the same copier counts once.
     #[serde(flatten)]
-    pub tally: Tally,
+    pub stats: CopyStats,
 }
 
 /// The outcome of one of several tags that were copied.
@@ -105,7 +105,7 @@ pub struct TagOutcome {
 /// The counts of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct CopyStats {
     /// Manifests that were sent.
     pub manifests_sent: u64,
     /// Manifests that the target already held.

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 
-pub use event::{CopyEvent, CopySummary, TagOutcome, Tally};
+pub use event::{CopyEvent, CopyStats, CopySummary, TagOutcome};
 pub use preview::{CopyPlan, PlannedAction, PlannedStep};
 
 use self::plan::Series;
@@ -179,7 +179,7 @@ impl Copier {
     ///
     /// # Errors
     /// The first error of either store, with its [side](crate::Error::side).
-    pub async fn copy_blob(&self, blob: &Descriptor) -> Result<Tally> {
+    pub async fn copy_blob(&self, blob: &Descriptor) -> Result<CopyStats> {
         Arc::clone(&self.run).only_blob(blob.clone()).await
     }
 }

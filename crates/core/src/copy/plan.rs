@@ -3,7 +3,7 @@
 use crate::descriptor::Descriptor;
 use crate::error::ErrorKind;
 use crate::reference::Repository;
-use crate::store::Holding;
+use crate::store::Presence;
 
 /// The first step to try with a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +46,12 @@ pub(super) enum Walk {
 }
 
 /// Decides whether to descend below a manifest.
-pub(super) fn walk(holding: Holding, recheck: bool, nondistributable: bool) -> Walk {
+pub(super) fn walk(holding: Presence, recheck: bool, nondistributable: bool) -> Walk {
     match holding {
-        Holding::Complete if !recheck && nondistributable => Walk::Foreign,
-        Holding::Complete if !recheck => Walk::Stop,
+        Presence::Complete if !recheck && nondistributable => Walk::Foreign,
+        Presence::Complete if !recheck => Walk::Stop,
         // A store that has the manifest `Alone` may also list it: sending it again settles that.
-        Holding::Complete | Holding::Alone | Holding::Absent => Walk::Descend,
+        Presence::Complete | Presence::Partial | Presence::Absent => Walk::Descend,
     }
 }
 
@@ -111,12 +111,12 @@ mod tests {
     #[test]
     fn only_a_complete_manifest_ends_the_walk() {
         for (holding, recheck, nondistributable, decided) in [
-            (Holding::Absent, false, false, Walk::Descend),
-            (Holding::Alone, false, true, Walk::Descend),
-            (Holding::Complete, false, false, Walk::Stop),
-            (Holding::Complete, false, true, Walk::Foreign),
-            (Holding::Complete, true, true, Walk::Descend),
-            (Holding::Complete, true, false, Walk::Descend),
+            (Presence::Absent, false, false, Walk::Descend),
+            (Presence::Partial, false, true, Walk::Descend),
+            (Presence::Complete, false, false, Walk::Stop),
+            (Presence::Complete, false, true, Walk::Foreign),
+            (Presence::Complete, true, true, Walk::Descend),
+            (Presence::Complete, true, false, Walk::Descend),
         ] {
             assert_eq!(walk(holding, recheck, nondistributable), decided);
         }

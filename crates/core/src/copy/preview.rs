@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Holding, Node};
+use crate::store::{Node, Presence};
 
 /// The steps that a copy would take; see [`Copier::plan`](super::Copier::plan).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -139,9 +139,9 @@ impl Planner<'_> {
     }
 }
 
-fn held(holding: Holding) -> PlannedAction {
+fn held(holding: Presence) -> PlannedAction {
     match holding {
-        Holding::Absent => PlannedAction::Send,
-        Holding::Alone | Holding::Complete => PlannedAction::Skip,
+        Presence::Absent => PlannedAction::Send,
+        Presence::Partial | Presence::Complete => PlannedAction::Skip,
     }
 }

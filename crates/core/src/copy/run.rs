@@ -8,19 +8,19 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::event::Tally;
+use super::event::CopyStats;
 use super::once::Once;
 use super::plan::{self, Step, Walk};
 use super::{CopyEvent, CopyOptions, CopySummary, Observer};
 use crate::blob::{BlobBody, Progress};
-use crate::choice::image_for;
+use crate::choice::select_image;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::graph::{self, Successors};
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Holding, Node, Pushed, Source, Target, TargetExt as _};
+use crate::store::{Node, Presence, Pushed, Source, Target, TargetExt as _};
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
@@ -38,13 +38,13 @@ pub(super) struct Run {
 /// One copy: its counts, and the layers it left out.
 #[derive(Default)]
 struct Copy {
-    tally: Mutex<Tally>,
+    stats: Mutex<CopyStats>,
     left_out: Mutex<Vec<Digest>>,
 }
 
 impl Copy {
-    fn count(&self, change: impl FnOnce(&mut Tally)) {
-        change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    fn count(&self, change: impl FnOnce(&mut CopyStats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -61,12 +61,12 @@ impl Run {
     }
 
     /// Copies one blob.
-    pub(super) async fn only_blob(self: Arc<Self>, blob: Descriptor) -> Result<Tally> {
+    pub(super) async fn only_blob(self: Arc<Self>, blob: Descriptor) -> Result<CopyStats> {
         let copy = Arc::new(Copy::default());
         (self.observer)(&CopyEvent::Found { blob: blob.clone() });
         self.blob(Arc::clone(&copy), blob).await?;
-        let tally = *copy.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(tally)
+        let stats = *copy.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(stats)
     }
 
     pub(super) async fn copy(
@@ -86,9 +86,9 @@ impl Run {
         } else {
             self.deliver(&copy, &root, tag.as_ref()).await?;
         }
-        let tally = *copy.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let stats = *copy.stats.lock().unwrap_or_else(PoisonError::into_inner);
         let left_out = copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(CopySummary { root: root.descriptor().clone(), tag, left_out, tally })
+        Ok(CopySummary { root: root.descriptor().clone(), tag, left_out, stats })
     }
 
     /// Returns the manifest to copy: the requested one, or its image for the requested platform.
@@ -97,7 +97,7 @@ impl Run {
         let Some(platform) = &self.options.platform else {
             return Ok(manifest);
         };
-        let chosen = image_for(&*self.source, manifest, platform).await;
+        let chosen = select_image(&*self.source, manifest, platform).await;
         chosen.map_err(|e| e.on(Side::Source))
     }
 
@@ -136,14 +136,14 @@ impl Run {
 
     /// Decides whether to descend below a manifest. Children have referrers too, which are found
     /// only by descending.
-    pub(super) fn walk(&self, holding: Holding) -> Walk {
+    pub(super) fn walk(&self, holding: Presence) -> Walk {
         let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
         plan::walk(holding, recheck || referrers, nondistributable)
     }
 
     /// Counts and reports a manifest that the target now holds.
-    fn arrived(&self, copy: &Copy, manifest: &RawManifest, before: Holding) {
-        let held = before != Holding::Absent;
+    fn arrived(&self, copy: &Copy, manifest: &RawManifest, before: Presence) {
+        let held = before != Presence::Absent;
         copy.count(|t| if held { t.manifests_held += 1 } else { t.manifests_sent += 1 });
         (self.observer)(&CopyEvent::Manifest { manifest: manifest.descriptor().clone(), held });
     }
@@ -183,7 +183,7 @@ impl Run {
         copy: &Arc<Copy>,
         manifest: &RawManifest,
         depth: usize,
-    ) -> Result<Holding> {
+    ) -> Result<Presence> {
         let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
         match self.walk(holding) {
             Walk::Stop => {}
@@ -308,7 +308,7 @@ impl Run {
     async fn check_name(&self, child: &RawManifest) -> Result<()> {
         let named = Node::Manifest(child.descriptor());
         if child.by_bytes().digest() == child.digest()
-            || self.target_holds(named).await? != Holding::Absent
+            || self.target_holds(named).await? != Presence::Absent
         {
             return Ok(());
         }
@@ -404,7 +404,7 @@ impl Run {
         self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
     }
 
-    pub(super) async fn target_holds(&self, node: Node<'_>) -> Result<Holding> {
+    pub(super) async fn target_holds(&self, node: Node<'_>) -> Result<Presence> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }

@@ -55,7 +55,7 @@ async fn children_come_before_parents_and_the_tag_comes_last() {
     let summary = copier.copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap();
     assert_eq!(summary.root.digest, index.digest);
     // Two configs, two layers of their own, and the shared one once.
-    assert_eq!((summary.tally.blobs_sent, summary.tally.manifests_sent), (5, 3));
+    assert_eq!((summary.stats.blobs_sent, summary.stats.manifests_sent), (5, 3));
     assert_eq!(target.resolve(&tag("v2").into()).await.unwrap().digest, index.digest);
 
     let events = std::mem::take(&mut *events.lock().unwrap());
@@ -86,7 +86,7 @@ async fn what_is_there_is_not_sent_again() {
     for expected in [5, 0] {
         let copier = Copier::new(Arc::<Memory>::clone(&source), Arc::new(target.clone()));
         let summary = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
-        assert_eq!(summary.tally.blobs_sent, expected);
+        assert_eq!(summary.stats.blobs_sent, expected);
     }
 }
 
@@ -114,8 +114,8 @@ async fn a_plan_lists_what_the_copy_then_does() {
     assert_eq!(digests.len(), plan.steps.len(), "a digest is planned twice");
     assert!(target.resolve(&tag("v2").into()).await.is_err(), "the plan wrote something");
 
-    let tally = copier().copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap().tally;
-    assert_eq!(counts, (tally.blobs_sent + tally.manifests_sent, 0));
+    let stats = copier().copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap().stats;
+    assert_eq!(counts, (stats.blobs_sent + stats.manifests_sent, 0));
     let sent: u64 = plan.steps.iter().map(|step| step.content.size).sum();
     assert_eq!(plan.bytes_to_send(), sent);
     let (again, counts) = planned(copier()).await;
@@ -135,7 +135,7 @@ async fn one_platform_has_the_digest_of_its_image() {
     let copier =
         Copier::builder(Arc::new(source), Arc::new(target.clone())).options(options).build();
     let summary = copier.copy(&index.digest.into(), Some(&tag("arm"))).await.unwrap();
-    assert_eq!((summary.tally.blobs_sent, target.manifest_count()), (3, 1));
+    assert_eq!((summary.stats.blobs_sent, target.manifest_count()), (3, 1));
     assert_eq!(summary.root.digest, *image);
     assert_eq!(target.resolve(&tag("arm").into()).await.unwrap().digest, *image);
 }
@@ -145,7 +145,7 @@ async fn an_image_for_another_platform_is_not_copied_in_its_place() {
     let (source, index, _) = fixture().await;
     let arm = "linux/arm64".parse().unwrap();
     let index = source.manifest(&index.digest.into()).await.unwrap();
-    let image = crate::image_for(&source, index, &arm).await.unwrap().digest().clone();
+    let image = crate::select_image(&source, index, &arm).await.unwrap().digest().clone();
     for (platform, expected) in [("linux/arm64", Ok(())), ("linux/s390x", Err(ErrorKind::NotFound))]
     {
         let mut options = CopyOptions::default();
@@ -214,7 +214,7 @@ async fn a_tag_goes_after_the_referrers_and_is_not_moved_without_them() {
         })
         .build();
     let summary = copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
-    assert_eq!((summary.tally.manifests_sent, summary.tag), (4, Some(tag("v1"))));
+    assert_eq!((summary.stats.manifests_sent, summary.tag), (4, Some(tag("v1"))));
     assert_eq!(target.resolve(&tag("v1").into()).await.unwrap().digest, index.digest);
     let events = std::mem::take(&mut *events.lock().unwrap());
     assert!(matches!(events.last(), Some(CopyEvent::Tagged { .. })));
@@ -299,7 +299,7 @@ async fn all_tags_go_and_shared_content_goes_once() {
     let outcomes = copier.copy_tags(tags).await;
     let summaries: Vec<_> = outcomes.into_iter().map(|o| o.result.unwrap()).collect();
     assert_eq!(summaries.len(), 21);
-    assert_eq!(summaries.iter().map(|s| s.tally.blobs_sent).sum::<u64>(), 5);
+    assert_eq!(summaries.iter().map(|s| s.stats.blobs_sent).sum::<u64>(), 5);
     assert_eq!(target.tags(None).all().await.unwrap().len(), 21);
 }
 
@@ -340,7 +340,7 @@ async fn schema_1_goes_along_by_the_sizes_its_source_states() {
     let target = Memory::new();
     let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
     let summary = copier.copy(&tag("old").into(), Some(&tag("old"))).await.unwrap();
-    assert_eq!((summary.tally.blobs_sent, summary.tally.bytes_sent), (1, 5));
+    assert_eq!((summary.stats.blobs_sent, summary.stats.bytes_sent), (1, 5));
     assert_eq!(target.blob_bytes(&layer.digest).unwrap(), "layer");
 }
 
@@ -385,7 +385,7 @@ async fn blobs_that_an_index_lists_are_copied_as_blobs() {
             })
             .build();
         let summary = copier.copy(&tag("cache").into(), Some(&tag("copy"))).await.unwrap();
-        assert_eq!((summary.tally.blobs_sent, summary.tally.manifests_sent), (3, 1));
+        assert_eq!((summary.stats.blobs_sent, summary.stats.manifests_sent), (3, 1));
         assert_eq!(target.resolve(&tag("copy").into()).await.unwrap().digest, *index.digest());
         assert_eq!(target.manifest_count(), 1);
         let expected: HashSet<_> = blobs.iter().map(|blob| blob.digest.clone()).collect();

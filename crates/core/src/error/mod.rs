@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use parse::ParseError;
 pub use registry::{ErrorCode, RegistryError};
 
-use crate::printable::Printable;
+use crate::escaped_text::EscapedText;
 
 /// The result of a function that can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -270,11 +270,11 @@ impl fmt::Display for Error {
             write!(f, "{side}: ")?;
         }
         match clause {
-            Some(clause) => write!(f, "{}", Printable(clause))?,
+            Some(clause) => write!(f, "{}", EscapedText(clause))?,
             None => {
                 f.write_str(kind.phrase())?;
                 for part in at.as_deref().into_iter().chain(detail.as_deref()) {
-                    write!(f, ": {}", Printable(part))?;
+                    write!(f, ": {}", EscapedText(part))?;
                 }
             }
         }

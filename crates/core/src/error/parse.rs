@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::printable::Printable;
+use crate::escaped_text::EscapedText;
 
 /// An error for a string that does not match its type, with position and reason.
 ///
@@ -28,7 +28,7 @@ impl ParseError {
         if may_hold_password(input) {
             return "…".to_owned();
         }
-        Printable(input).at_most(INPUT_SHOWN).to_string()
+        EscapedText(input).at_most(INPUT_SHOWN).to_string()
     }
 
     /// Adds the byte offset of the first error in the input.

@@ -3,7 +3,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::printable::Printable;
+use crate::escaped_text::EscapedText;
 
 /// One entry of the error document that registries answer with.
 ///
@@ -22,9 +22,9 @@ pub struct RegistryError {
 
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", Printable(self.code.as_str()).at_most(64))?;
+        write!(f, "{}", EscapedText(self.code.as_str()).at_most(64))?;
         if !self.message.is_empty() {
-            write!(f, ": {}", Printable(&self.message).at_most(256))?;
+            write!(f, ": {}", EscapedText(&self.message).at_most(256))?;
         }
         Ok(())
     }

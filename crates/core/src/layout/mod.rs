@@ -24,10 +24,10 @@ use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Index, MANIFEST_LIMIT, RawManifest};
 use crate::media_type::MediaType;
-use crate::offload::offload;
 use crate::page::Pages;
 use crate::reference::{Tag, TagOrDigest};
-use crate::store::{Delete, Holding, Node, Pushed, Source, Target};
+use crate::run_blocking::run_blocking;
+use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
 
 /// An OCI image layout in a folder. Clones share the folder.
 ///
@@ -57,7 +57,7 @@ impl Layout {
     /// [`Invalid`](ErrorKind::Invalid) if it is not a layout, or of a version other than 1.
     pub async fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        offload(move || {
+        run_blocking(move || {
             index_file::check_marker(&root)?;
             Ok(Self::at(root))
         })
@@ -71,7 +71,7 @@ impl Layout {
     /// files.
     pub async fn create(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        offload(move || {
+        run_blocking(move || {
             index_file::create(&root)?;
             Ok(Self::at(root))
         })
@@ -84,7 +84,7 @@ impl Layout {
     /// Same as [`create`](Self::create).
     pub async fn can_create(root: impl Into<PathBuf>) -> Result<()> {
         let root = root.into();
-        offload(move || index_file::can_create(&root)).await
+        run_blocking(move || index_file::can_create(&root)).await
     }
 
     /// Returns the same layout restricted to one entry: whatever the tag, reads, pushes and
@@ -131,7 +131,7 @@ impl Layout {
 
     async fn reading(&self) -> Result<Arc<Kept>> {
         let (root, reading) = (Arc::clone(&self.root), Arc::clone(&self.reading));
-        offload(move || reading.now(&root)).await
+        run_blocking(move || reading.now(&root)).await
     }
 
     /// Changes `index.json` under the lock; `change` receives its current content.
@@ -140,7 +140,7 @@ impl Layout {
         F: FnOnce(&mut Index) -> Result<()> + Send + 'static,
     {
         let (root, turn) = (Arc::clone(&self.root), Arc::clone(&self.turn));
-        offload(move || {
+        run_blocking(move || {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
             index_file::update(&root, change)
         })
@@ -156,7 +156,7 @@ impl Layout {
     async fn new_blob_path(&self, digest: &Digest) -> Result<PathBuf> {
         let path = self.blob_path(digest);
         if let Some(folder) = path.parent().map(Path::to_owned) {
-            offload(move || blob_file::create_folder(&folder)).await?;
+            run_blocking(move || blob_file::create_folder(&folder)).await?;
         }
         Ok(path)
     }
@@ -164,7 +164,7 @@ impl Layout {
     /// Makes the names of all blobs durable.
     async fn sync_blobs(&self) -> Result<()> {
         let blobs = self.root.join("blobs");
-        offload(move || {
+        run_blocking(move || {
             let known = Algorithm::ALL.iter().map(|algorithm| blobs.join(algorithm.name()));
             known.filter(|folder| folder.is_dir()).try_for_each(|f| blob_file::sync_folder(&f))
         })
@@ -202,7 +202,7 @@ impl Layout {
         media_type: Option<MediaType>,
     ) -> Result<RawManifest> {
         let path = self.blob_path(&digest);
-        let bytes = offload(move || blob_file::read(&path, MANIFEST_LIMIT)).await?;
+        let bytes = run_blocking(move || blob_file::read(&path, MANIFEST_LIMIT)).await?;
         RawManifest::new(bytes, media_type, digest)
     }
 
@@ -213,7 +213,7 @@ impl Layout {
 
     async fn delete_file(&self, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
-        offload(move || match std::fs::remove_file(&path) {
+        run_blocking(move || match std::fs::remove_file(&path) {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::new(ErrorKind::NotFound).at(path.display()))
@@ -267,7 +267,7 @@ impl Source for Layout {
 
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let path = self.blob_path(digest);
-        offload(move || match blob_file::open(&path) {
+        run_blocking(move || match blob_file::open(&path) {
             Ok(file) => file.metadata().map(|m| Some(m.len())).map_err(|e| Error::io(&path, e)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -299,7 +299,7 @@ impl Source for Layout {
                     let referrers = kept.referrers(|entry| layout.read_listed(entry))?;
                     Ok(referrers.of(&subject, artifact_type.as_ref()))
                 };
-                let items = offload(find).await?;
+                let items = run_blocking(find).await?;
                 Ok(crate::page::Page { items, next: None })
             }
         })
@@ -308,12 +308,12 @@ impl Source for Layout {
 
 #[async_trait]
 impl Target for Layout {
-    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
         // Files can be damaged unnoticed, so the content is verified.
         let path = self.blob_path(&descriptor.digest);
         let held = blob_file::verify(&path, descriptor).await?;
-        Ok(if held { Holding::Alone } else { Holding::Absent })
+        Ok(if held { Presence::Partial } else { Presence::Absent })
     }
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
@@ -329,7 +329,7 @@ impl Target for Layout {
         // The blobs' names must be durable before anything refers to them; `replace` syncs its own
         // folder.
         self.sync_blobs().await?;
-        if self.holds(Node::Manifest(manifest.descriptor())).await? == Holding::Absent {
+        if self.holds(Node::Manifest(manifest.descriptor())).await? == Presence::Absent {
             blob_file::replace(&path, manifest.bytes().clone()).await?;
         }
         let (entry, name) = (listing::Entry::of(manifest)?, tag.map(|tag| self.entry_name(tag)));

@@ -123,11 +123,11 @@ async fn a_damaged_blob_is_not_held_and_a_push_heals_it() {
     let path = layout.blob_path(&descriptor.digest);
     for damaged in ["", "righ", "wrong"] {
         std::fs::write(&path, damaged).unwrap();
-        assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Holding::Absent);
+        assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Presence::Absent);
         let read = layout.blob(&descriptor).await.unwrap().bytes(99).await;
         assert!(read.is_err(), "{damaged:?}");
         layout.push_blob(&descriptor, content.clone().into()).await.unwrap();
-        assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Holding::Alone);
+        assert_eq!(layout.holds(Node::Blob(&descriptor)).await.unwrap(), Presence::Partial);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Descriptor, Digest, ErrorKind, MediaType, PIECE, Tag, Target};
+use crate::{CHUNK_SIZE, Descriptor, Digest, ErrorKind, MediaType, Tag, Target};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 
@@ -13,7 +13,7 @@ use super::tag;
 
 /// Blobs of no, one and many pieces are what was pushed, and have its size.
 pub async fn blobs_of_every_size_come_back(store: Arc<dyn Target>) {
-    for size in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
+    for size in [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7] {
         let (descriptor, content) = push(&*store, size).await;
         let reader = store.blob(&descriptor).await.unwrap();
         assert_eq!(reader.descriptor().size, size as u64);
@@ -49,11 +49,17 @@ pub async fn a_blob_of_another_size_never_comes_out_whole(store: Arc<dyn Target>
 
 /// A part is the bytes from its start to before its end.
 pub async fn parts_of_a_blob_are_its_bytes(store: Arc<dyn Target>) {
-    let size = PIECE + 10;
+    let size = CHUNK_SIZE + 10;
     let (descriptor, content) = push(&*store, size).await;
-    for range in
-        [0..0, 0..1, 0..size, 1..size - 1, size - 1..size, size..size, PIECE - 1..PIECE + 1]
-    {
+    for range in [
+        0..0,
+        0..1,
+        0..size,
+        1..size - 1,
+        size - 1..size,
+        size..size,
+        CHUNK_SIZE - 1..CHUNK_SIZE + 1,
+    ] {
         let part = wide(&range);
         let stream = store.blob_range(&descriptor, part).await.unwrap();
         let found = stream.bytes(size).await.unwrap();

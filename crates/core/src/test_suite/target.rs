@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Algorithm, BlobBody, BlobStream, Descriptor, Error, ErrorKind, Holding, MediaType, Memory,
-    Node, PIECE, Pushed, Repository, Source as _, Tag, Target, TargetExt as _,
+    Algorithm, BlobBody, BlobStream, CHUNK_SIZE, Descriptor, Error, ErrorKind, MediaType, Memory,
+    Node, Presence, Pushed, Repository, Source as _, Tag, Target, TargetExt as _,
 };
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
@@ -23,11 +23,11 @@ pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
         blobs.chain([Node::Manifest(image.root.descriptor())])
     };
     for node in nodes() {
-        assert_eq!(store.holds(node).await.unwrap(), Holding::Absent);
+        assert_eq!(store.holds(node).await.unwrap(), Presence::Absent);
     }
     image.push(&*store, None).await;
     for node in nodes() {
-        assert_ne!(store.holds(node).await.unwrap(), Holding::Absent);
+        assert_ne!(store.holds(node).await.unwrap(), Presence::Absent);
     }
 }
 
@@ -35,7 +35,7 @@ pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
 pub async fn every_kind_of_body_arrives(store: Arc<dyn Target>) {
     let elsewhere = Memory::new();
     for (seed, kind) in ["bytes", "file", "source", "reader", "stream"].iter().enumerate() {
-        let (descriptor, content) = blob(seed as u64, 2 * PIECE + 5);
+        let (descriptor, content) = blob(seed as u64, 2 * CHUNK_SIZE + 5);
         let there = elsewhere.push_blob(&descriptor, content.clone().into());
         there.await.unwrap();
         let file = Spooled::write(pieces(&content), None).await.unwrap();
@@ -53,12 +53,12 @@ pub async fn every_kind_of_body_arrives(store: Arc<dyn Target>) {
 
 /// Content that is short, long or other than its descriptor says is refused, and does not show.
 pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
-    let (descriptor, content) = blob(1, PIECE + 100);
+    let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let mut other = content.to_vec();
-    other[PIECE / 2] ^= 1;
+    other[CHUNK_SIZE / 2] ^= 1;
     let long = [&content[..], b"x"].concat();
     for (damaged, kind) in [
-        (content.slice(..PIECE), ErrorKind::SizeMismatch),
+        (content.slice(..CHUNK_SIZE), ErrorKind::SizeMismatch),
         (Bytes::new(), ErrorKind::SizeMismatch),
         (long.into(), ErrorKind::SizeMismatch),
         (other.into(), ErrorKind::DigestMismatch),
@@ -73,7 +73,7 @@ pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
 
 /// Whether or not a store looks at a damaged copy of what it has, what it has stays right.
 pub async fn a_damaged_push_does_not_harm_what_is_there(store: Arc<dyn Target>) {
-    let (descriptor, content) = blob(1, PIECE + 100);
+    let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let pushed = store.push_blob(&descriptor, content.clone().into()).await;
     pushed.unwrap();
     let damaged = vec![0; content.len()];
@@ -84,8 +84,9 @@ pub async fn a_damaged_push_does_not_harm_what_is_there(store: Arc<dyn Target>) 
 
 /// A stream that breaks off with an error leaves nothing, and the next try succeeds.
 pub async fn a_broken_stream_leaves_nothing(store: Arc<dyn Target>) {
-    let (descriptor, content) = blob(1, 2 * PIECE);
-    let broken = stream::iter([Ok(content.slice(..PIECE)), Err(Error::new(ErrorKind::Transport))]);
+    let (descriptor, content) = blob(1, 2 * CHUNK_SIZE);
+    let broken =
+        stream::iter([Ok(content.slice(..CHUNK_SIZE)), Err(Error::new(ErrorKind::Transport))]);
     let body = BlobBody::stream(BlobStream::new(broken));
     assert!(store.push_blob(&descriptor, body).await.is_err());
     assert_absent(&*store, &descriptor).await;
@@ -118,7 +119,7 @@ pub async fn pushing_twice_is_pushing_once(store: Arc<dyn Target>) {
 
 /// Eight pushes of one blob at once all succeed, and leave it right.
 pub async fn parallel_pushes_of_one_blob_agree(store: Arc<dyn Target>) {
-    let (descriptor, content) = blob(1, PIECE + 1);
+    let (descriptor, content) = blob(1, CHUNK_SIZE + 1);
     let pushes = (0..8).map(|_| {
         let (store, descriptor, content) =
             (Arc::clone(&store), descriptor.clone(), content.clone());
@@ -132,7 +133,7 @@ pub async fn parallel_pushes_of_one_blob_agree(store: Arc<dyn Target>) {
 
 /// Sixteen blobs pushed at once all arrive.
 pub async fn parallel_pushes_of_many_blobs_all_arrive(store: Arc<dyn Target>) {
-    let blobs: Vec<_> = (0..16).map(|n| blob(n, PIECE / 2)).collect();
+    let blobs: Vec<_> = (0..16).map(|n| blob(n, CHUNK_SIZE / 2)).collect();
     let pushes = blobs.iter().cloned().map(|(descriptor, content)| {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.push_blob(&descriptor, content.into()).await })
@@ -259,7 +260,7 @@ fn blob(seed: u64, size: usize) -> (Descriptor, Bytes) {
 /// The content as a stream of uneven pieces.
 fn pieces(content: &Bytes) -> BlobStream {
     let pieces: Vec<_> =
-        content.chunks(PIECE / 3 + 1).map(|piece| Ok(content.slice_ref(piece))).collect();
+        content.chunks(CHUNK_SIZE / 3 + 1).map(|piece| Ok(content.slice_ref(piece))).collect();
     BlobStream::new(stream::iter(pieces))
 }
 
@@ -272,7 +273,7 @@ async fn assert_whole(store: &dyn Target, descriptor: &Descriptor, content: &Byt
 async fn assert_absent(store: &dyn Target, descriptor: &Descriptor) {
     assert_eq!(store.blob_size(&descriptor.digest).await.unwrap(), None);
     let held = store.holds(Node::Blob(descriptor)).await.unwrap();
-    assert_eq!(held, Holding::Absent);
+    assert_eq!(held, Presence::Absent);
     let opened = store.blob(descriptor).await;
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -3,7 +3,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use super::*;
-use crate::store::{Holding, Node, Pushed, Source, Target};
+use crate::store::{Node, Presence, Pushed, Source, Target};
 use crate::{
     BlobBody, BlobReader, BlobStream, Digest, MediaType, Memory, Pages, RawManifest, Repository,
     TagOrDigest,
@@ -50,7 +50,7 @@ impl Source for Registry {
 
 #[async_trait]
 impl Target for Registry {
-    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         self.memory.holds(node).await
     }
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed> {
@@ -96,7 +96,7 @@ async fn tags(registry: &Registry) -> Vec<Tag> {
 
 #[tokio::test]
 async fn siblings_stay_however_the_tag_goes() {
-    for (refuses_tags, how) in [(false, Untagged::Directly), (true, Untagged::ByPlaceholder)] {
+    for (refuses_tags, how) in [(false, UntagMethod::Direct), (true, UntagMethod::Placeholder)] {
         let registry = Registry { refuses_tags, ..Registry::default() };
         let image = with_two_tags(&registry).await;
         assert_eq!(untag(&registry, &tag("v1")).await.unwrap(), how);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use longshore_core::{
     Copier, Descriptor, Digest, Error, ErrorKind, Image, Manifest, Platform, Result, Source, Tag,
-    TagOrDigest, Target, image_for,
+    TagOrDigest, Target, select_image,
 };
 
 use crate::compression::UnpackLimits;
@@ -154,7 +154,7 @@ impl Append {
         }
         let root = source.manifest(selector).await?;
         let base = match &self.platform {
-            Some(platform) => image_for(&*source, root.clone(), platform).await?,
+            Some(platform) => select_image(&*source, root.clone(), platform).await?,
             None => root.clone(),
         };
         let image = Image::read(&*source, base).await?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use async_trait::async_trait;
-use longshore_core::offload;
+use longshore_core::run_blocking;
 use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, MediaType, Pages, RawManifest,
     Reference, Repository, Result, Source, Tag, TagOrDigest,
@@ -67,7 +67,7 @@ impl DockerArchive {
     /// beyond the limits for archives.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::of(spool::open(&path)?)).await
+        run_blocking(move || Self::of(spool::open(&path)?)).await
     }
 
     /// Reads an archive from a stream, plain or compressed, to its end. It is kept in an unnamed
@@ -76,7 +76,7 @@ impl DockerArchive {
     /// # Errors
     /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
     pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
-        offload(move || Self::of(spool::read(stream)?)).await
+        run_blocking(move || Self::of(spool::read(stream)?)).await
     }
 
     fn of(Spooled { file, in_place }: Spooled) -> Result<Self> {
@@ -169,7 +169,7 @@ impl DockerArchive {
     /// Returns the selected image, if all images of that name are the same.
     fn image(&self, selector: &TagOrDigest) -> Result<&Image> {
         let wanted = |image: &&Image| match selector {
-            TagOrDigest::Tag(tag) => self.tags_of(image).any(|t| t == tag),
+            TagOrDigest::Tag(tag) => self.tags_for_digest(image).any(|t| t == tag),
             TagOrDigest::Digest(digest) => image.manifest.digest() == digest,
         };
         let mut found = self.content.images.iter().filter(wanted);
@@ -183,7 +183,7 @@ impl DockerArchive {
             .with_hint(WHICH))
     }
 
-    fn tags_of<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a Tag> {
+    fn tags_for_digest<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a Tag> {
         let shown = |r: &&Reference| self.repository.as_ref().is_none_or(|of| of == r.repository());
         image.references.iter().filter(shown).filter_map(Reference::tag)
     }
@@ -244,7 +244,7 @@ impl Source for DockerArchive {
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
         let images = self.content.images.iter();
         let mut tags: Vec<Tag> = images
-            .flat_map(|image| self.tags_of(image))
+            .flat_map(|image| self.tags_for_digest(image))
             .filter(|tag| after.is_none_or(|after| *tag > after))
             .cloned()
             .collect();

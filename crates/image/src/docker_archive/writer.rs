@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longshore_core::offload;
+use longshore_core::run_blocking;
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind, Holding,
-    Manifest, MediaType, Node, Pages, Pushed, RawManifest, Reference, Repository, Result, Source,
+    BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind, Manifest,
+    MediaType, Node, Pages, Presence, Pushed, RawManifest, Reference, Repository, Result, Source,
     Tag, TagOrDigest, Target,
 };
 
@@ -73,7 +73,7 @@ impl DockerArchiveWriter {
     /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>, repository: Option<Repository>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::begin(Output::file(&path)?, repository)).await
+        run_blocking(move || Self::begin(Output::file(&path)?, repository)).await
     }
 
     /// Starts an archive that [`finish`](Target::finish) writes to a stream once, from start to
@@ -85,7 +85,7 @@ impl DockerArchiveWriter {
         stream: impl io::Write + Send + 'static,
         repository: Option<Repository>,
     ) -> Result<Self> {
-        offload(move || Self::begin(Output::stream(stream), repository)).await
+        run_blocking(move || Self::begin(Output::stream(stream), repository)).await
     }
 
     fn begin(output: Output, repository: Option<Repository>) -> Result<Self> {
@@ -227,7 +227,7 @@ impl Work {
     ) -> Result<RawManifest> {
         let state = self.state();
         let found = state.images.iter().find(|image| match selector {
-            TagOrDigest::Tag(tag) => tags_of(image, repository).any(|t| t == tag),
+            TagOrDigest::Tag(tag) => tags_for_digest(image, repository).any(|t| t == tag),
             TagOrDigest::Digest(digest) => image.manifest.digest() == digest,
         });
         let image = found.ok_or_else(|| self.not_found(selector))?;
@@ -236,7 +236,7 @@ impl Work {
 }
 
 /// Returns the tags that an image has in a repository.
-fn tags_of<'a>(
+fn tags_for_digest<'a>(
     image: &'a Saved,
     repository: Option<&'a Repository>,
 ) -> impl Iterator<Item = &'a Tag> {
@@ -278,7 +278,7 @@ impl Source for DockerArchiveWriter {
         let mut tags: Vec<Tag> = state
             .images
             .iter()
-            .flat_map(|image| tags_of(image, self.repository.as_ref()))
+            .flat_map(|image| tags_for_digest(image, self.repository.as_ref()))
             .filter(|tag| after.is_none_or(|after| *tag > after))
             .cloned()
             .collect();
@@ -294,7 +294,7 @@ impl Source for DockerArchiveWriter {
 
 #[async_trait]
 impl Target for DockerArchiveWriter {
-    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let held = match node {
             // Fail before any of its images is fetched.
             Node::Manifest(descriptor) if descriptor.media_type.is_index() => {
@@ -305,10 +305,10 @@ impl Target for DockerArchiveWriter {
             }
             Node::Blob(descriptor) => {
                 let (work, descriptor) = (Arc::clone(&self.work), descriptor.clone());
-                offload(move || work.is_held(&descriptor)).await?
+                run_blocking(move || work.is_held(&descriptor)).await?
             }
         };
-        Ok(if held { Holding::Alone } else { Holding::Absent })
+        Ok(if held { Presence::Partial } else { Presence::Absent })
     }
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
@@ -329,7 +329,7 @@ impl Target for DockerArchiveWriter {
         let reference = repository
             .zip(tag.cloned())
             .map(|(repository, tag)| Reference::new(repository).with_tag(tag));
-        offload(move || {
+        run_blocking(move || {
             let image = work.image(&manifest)?;
             saved::save(&mut work.state().images, image, reference);
             Ok(())
@@ -339,7 +339,7 @@ impl Target for DockerArchiveWriter {
 
     async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
-        offload(move || {
+        run_blocking(move || {
             let images = work.state().images.clone();
             work.output.write(&saved::members(&images)?)
         })

@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Component, Path};
 
 use longshore_core::{
-    Algorithm, Annotations, BlobBody, Descriptor, Digest, Digester, Error, ErrorKind, MediaType,
-    PIECE, Result, offload,
+    Algorithm, Annotations, BlobBody, CHUNK_SIZE, Descriptor, Digest, Digester, Error, ErrorKind,
+    MediaType, Result, run_blocking,
 };
 use tar::{Builder, EntryType, Header};
 use tempfile::NamedTempFile;
@@ -39,7 +39,7 @@ impl FolderArchive {
     pub async fn of(folder: &Path, media_type: MediaType) -> Result<Self> {
         let title = title_of(folder)?;
         let folder = folder.to_owned();
-        offload(move || pack(&folder, title, media_type)).await
+        run_blocking(move || pack(&folder, title, media_type)).await
     }
 
     /// Returns its descriptor for a manifest.
@@ -66,7 +66,7 @@ fn title_of(folder: &Path) -> Result<String> {
 fn pack(folder: &Path, title: String, media_type: MediaType) -> Result<FolderArchive> {
     let temporary = |e| Error::io(&std::env::temp_dir(), e);
     let file = NamedTempFile::new().map_err(temporary)?;
-    let writer = BufWriter::with_capacity(PIECE, file.reopen().map_err(temporary)?);
+    let writer = BufWriter::with_capacity(CHUNK_SIZE, file.reopen().map_err(temporary)?);
     let mut packer = Packer {
         builder: Builder::new(Measured::new(gzip(Measured::new(writer)))),
         own: if title == "." { String::new() } else { title.clone() },

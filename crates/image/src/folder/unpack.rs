@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longshore_core::{Annotations, Digest, Error, Placed, Result, Source, blob_file, offload};
+use longshore_core::{Annotations, Digest, Error, Placed, Result, Source, blob_file, run_blocking};
 use tempfile::TempDir;
 
 use super::merge;
@@ -51,7 +51,7 @@ pub async fn unpack_folder(
     let content = unpack(source.blob(blob).await?, unpacked, limits)?;
 
     let (file, root) = (file.clone(), root.to_owned());
-    let (target, aside) = offload(move || {
+    let (target, aside) = run_blocking(move || {
         let target = file.target(&root)?;
         let own = file.path.as_os_str().is_empty();
         let beside = target.parent().filter(|_| !own).unwrap_or(&target);
@@ -63,7 +63,7 @@ pub async fn unpack_folder(
     let tar = aside.path().join("tar");
     blob_file::write(&tar, content).await?;
     let digest = blob.digest.clone();
-    offload(move || {
+    run_blocking(move || {
         let tree = extract(&aside, &tar, &title).map_err(|e| e.at(digest))?;
         merge::into_place(&tree, &target)?;
         Ok(target)

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
 use async_trait::async_trait;
-use longshore_core::offload;
+use longshore_core::run_blocking;
 use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Index, MediaType, Page, Pages,
     RawManifest, Result, Source, Tag, TagOrDigest, listing,
@@ -72,7 +72,7 @@ impl OciArchive {
     /// version other than 1; [`TooLarge`](ErrorKind::TooLarge) beyond the limits for archives.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::of(spool::open(&path)?)).await
+        run_blocking(move || Self::of(spool::open(&path)?)).await
     }
 
     /// Reads an archive from a stream, plain or compressed, to its end. It is kept in an unnamed
@@ -81,7 +81,7 @@ impl OciArchive {
     /// # Errors
     /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
     pub async fn read(stream: impl io::Read + Send + 'static) -> Result<Self> {
-        offload(move || Self::of(spool::read(stream)?)).await
+        run_blocking(move || Self::of(spool::read(stream)?)).await
     }
 
     fn of(Spooled { file, in_place }: Spooled) -> Result<Self> {
@@ -174,7 +174,7 @@ impl Source for OciArchive {
 
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (archive, selector) = (self.clone(), selector.clone());
-        offload(move || archive.lookup(|l| l.manifest(&selector))).await
+        run_blocking(move || archive.lookup(|l| l.manifest(&selector))).await
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
@@ -205,7 +205,7 @@ impl Source for OciArchive {
                     let referrers = archive.known_referrers()?;
                     Ok(referrers.of(&subject, artifact_type.as_ref()))
                 };
-                let items = offload(find).await?;
+                let items = run_blocking(find).await?;
                 Ok(Page { items, next: None })
             }
         })

@@ -6,11 +6,10 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longshore_core::offload;
+use longshore_core::run_blocking;
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Holding, Index,
-    MediaType, Node, Page, Pages, Pushed, RawManifest, Result, Source, Tag, TagOrDigest, Target,
-    listing,
+    BlobBody, BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Index, MediaType, Node,
+    Page, Pages, Presence, Pushed, RawManifest, Result, Source, Tag, TagOrDigest, Target, listing,
 };
 
 use super::lookup::Lookup;
@@ -57,7 +56,7 @@ impl OciArchiveWriter {
     /// for an existing archive; [`Unsupported`](ErrorKind::Unsupported) if that is compressed.
     pub async fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        offload(move || Self::begin(Output::file(&path)?)).await
+        run_blocking(move || Self::begin(Output::file(&path)?)).await
     }
 
     /// Starts an archive that [`finish`](Target::finish) writes to a stream once, from start to
@@ -66,7 +65,7 @@ impl OciArchiveWriter {
     /// # Errors
     /// [`Io`](ErrorKind::Io) if that folder cannot be written.
     pub async fn stream(stream: impl io::Write + Send + 'static) -> Result<Self> {
-        offload(move || Self::begin(Output::stream(stream))).await
+        run_blocking(move || Self::begin(Output::stream(stream))).await
     }
 
     fn begin(output: Output) -> Result<Self> {
@@ -183,7 +182,7 @@ impl Source for OciArchiveWriter {
     async fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (work, selector) = (Arc::clone(&self.work), selector.clone());
         let name = self.name.clone();
-        offload(move || work.lookup(name.as_deref(), |l| l.manifest(&selector))).await
+        run_blocking(move || work.lookup(name.as_deref(), |l| l.manifest(&selector))).await
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
@@ -211,7 +210,7 @@ impl Source for OciArchiveWriter {
             let (work, subject, artifact_type) = asked.clone();
             async move {
                 let find = move || work.lookup(None, |l| l.referrers());
-                let items = offload(find).await?.of(&subject, artifact_type.as_ref());
+                let items = run_blocking(find).await?.of(&subject, artifact_type.as_ref());
                 Ok(Page { items, next: None })
             }
         })
@@ -220,11 +219,11 @@ impl Source for OciArchiveWriter {
 
 #[async_trait]
 impl Target for OciArchiveWriter {
-    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let (Node::Blob(descriptor) | Node::Manifest(descriptor)) = node;
         let (work, descriptor) = (Arc::clone(&self.work), descriptor.clone());
-        let held = offload(move || work.is_held(&descriptor)).await?;
-        Ok(if held { Holding::Alone } else { Holding::Absent })
+        let held = run_blocking(move || work.is_held(&descriptor)).await?;
+        Ok(if held { Presence::Partial } else { Presence::Absent })
     }
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
@@ -242,7 +241,7 @@ impl Target for OciArchiveWriter {
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let manifest = &manifest.by_bytes();
         let descriptor = manifest.descriptor();
-        if self.holds(Node::Manifest(descriptor)).await? == Holding::Absent {
+        if self.holds(Node::Manifest(descriptor)).await? == Presence::Absent {
             self.push_blob(descriptor, manifest.bytes().clone().into()).await?;
         }
         let tag = tag.map(Tag::as_str);
@@ -251,7 +250,7 @@ impl Target for OciArchiveWriter {
 
     async fn finish(&self) -> Result<()> {
         let work = Arc::clone(&self.work);
-        offload(move || {
+        run_blocking(move || {
             let members = work.members()?;
             work.output.write(&members)
         })

@@ -1,4 +1,4 @@
-use longshore_core::{Copier, Holding, Memory, Node, Repository, Target as _};
+use longshore_core::{Copier, Memory, Node, Presence, Repository, Target as _};
 use longshore_image::{DockerArchive, DockerArchiveWriter, OciArchive, OciArchiveWriter};
 use longshore_testkit::fixture::{Image, real_image};
 use longshore_testkit::peer::skopeo;
@@ -64,7 +64,7 @@ async fn skopeo_reads_the_docker_archive_we_write_and_we_read_its_own() {
     let copier = Copier::new(Arc::new(archive), Arc::new(back.clone()));
     copier.copy(&selector, Some(&tag("v2"))).await.unwrap();
     for layer in &image.layers {
-        assert_ne!(back.holds(Node::Blob(layer)).await.unwrap(), Holding::Absent);
+        assert_ne!(back.holds(Node::Blob(layer)).await.unwrap(), Presence::Absent);
     }
 }
 

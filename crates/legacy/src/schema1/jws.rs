@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use longshore::{
-    Digest, Error, ErrorKind, Manifest, MediaType, Printable, RawManifest, Result, Schema1,
+    Digest, Error, ErrorKind, EscapedText, Manifest, MediaType, RawManifest, Result, Schema1,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -152,7 +152,7 @@ fn check(signature: &Signature, payload: &[u8]) -> Result<Signer, String> {
         return Err("is by a chain of certificates, which is not supported".to_owned());
     }
     if !KNOWN_ALGORITHMS.contains(&algorithm) {
-        let shown = Printable(algorithm).at_most(40).to_string();
+        let shown = EscapedText(algorithm).at_most(40).to_string();
         return Err(format!("is by the algorithm \"{shown}\", which is not accepted"));
     }
     let jwk = header.get("jwk").ok_or("has no key")?;

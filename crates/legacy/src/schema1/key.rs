@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore::{Error, ErrorKind, Printable, Result};
+use longshore::{Error, ErrorKind, EscapedText, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -274,7 +274,7 @@ fn base32(bytes: &[u8]) -> String {
 }
 
 fn quoted(text: Option<&str>) -> String {
-    format!("\"{}\"", Printable(text.unwrap_or_default()).at_most(40))
+    format!("\"{}\"", EscapedText(text.unwrap_or_default()).at_most(40))
 }
 
 fn invalid(clause: &'static str) -> Error {

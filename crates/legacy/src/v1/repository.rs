@@ -3,7 +3,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use longshore::http::{HeaderName, HeaderValue, Method};
-use longshore::{Error, ErrorKind, ParseError, Printable, RawRequest, RepositoryName, Result, Tag};
+use longshore::{
+    Error, ErrorKind, EscapedText, ParseError, RawRequest, RepositoryName, Result, Tag,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -249,7 +251,7 @@ impl Tagged {
         match Tag::parse(tag) {
             Ok(tag) => Some(Self { tag, id }),
             Err(error) => {
-                tracing::warn!("the registry lists \"{}\": {error}", Printable(tag));
+                tracing::warn!("the registry lists \"{}\": {error}", EscapedText(tag));
                 None
             }
         }

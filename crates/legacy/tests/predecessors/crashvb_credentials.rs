@@ -3,7 +3,7 @@
 use super::crashvb::{HTTP, crashvb_with};
 use super::*;
 
-use longshore::{Authentication, BasicUse, Credential, DockerConfig, MemoryCredentials, Secret};
+use longshore::{Authentication, BasicAuth, Credential, DockerConfig, MemoryCredentials, Secret};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn crashvb_sends_no_password_where_basic_is_turned_off_as_longshore() {
             place.address
         ));
         let mut never = Authentication::default();
-        never.basic = BasicUse::Never;
+        never.basic = BasicAuth::Never;
         let store = login(place.registry(), USER, PASSWORD);
         let ours = quick().credentials(store).default_authentication(never).build();
         let ours = ours.repository(place.at("team/app").repository()).tags(None).all().await;

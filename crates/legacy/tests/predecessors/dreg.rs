@@ -4,7 +4,7 @@ use super::*;
 
 use longshore::{
     Credential, Delete as _, Descriptor, Digest, History, ImageConfig, Index, Manifest, MediaType,
-    MemoryCredentials, Platform, Secret, image_for,
+    MemoryCredentials, Platform, Secret, select_image,
 };
 use longshore_testkit::fixture::schema1;
 use serde_json::json;
@@ -115,7 +115,7 @@ async fn dreg_sees_the_same_platforms_and_their_images() {
     assert_texts(&dreg.gives("sorted(str(p) for p in image.platforms)"), &names);
 
     for platform in &platforms {
-        let ours = image_for(&*place.at("team/list"), list.clone(), platform).await.unwrap();
+        let ours = select_image(&*place.at("team/list"), list.clone(), platform).await.unwrap();
         let (_, config) = config(&place, "team/list", &ours).await;
         dreg.run(&format!("one = image.get_platform_image(Platform.from_name('{platform}'))"));
         let by_name = format!("image.fetch_manifest_by_platform_name('{platform}').digest");
@@ -134,7 +134,7 @@ async fn dreg_sees_the_same_platforms_and_their_images() {
     let raised = dreg.raises("image.get_platform_image(Platform.from_name('linux/arm/v7'))");
     assert!(raised.is("UnavailableImagePlatformError"), "{raised:?}");
     let missing = Platform::parse("linux/arm/v7").unwrap();
-    let e = image_for(&*place.at("team/list"), list, &missing).await.unwrap_err();
+    let e = select_image(&*place.at("team/list"), list, &missing).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert!(dreg.raises("Platform.from_name('linux')").is("InvalidPlatformNameError"));
     Platform::parse("linux").unwrap_err();
@@ -250,7 +250,7 @@ async fn dreg_keeps_schema1_apart_and_longshore_sees_an_image_in_it() {
     let manifest = place.at("old/app").manifest(&tag("v1").into()).await.unwrap();
     assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(_)));
     let platform = Platform::parse("linux/arm64").unwrap();
-    let chosen = image_for(&*place.at("old/app"), manifest, &platform).await.unwrap();
+    let chosen = select_image(&*place.at("old/app"), manifest, &platform).await.unwrap();
     assert_eq!(chosen.digest(), ours.digest());
 }
 
@@ -264,7 +264,7 @@ async fn dreg_fetches_the_same_manifest_however_it_is_named() {
     let theirs = dreg.gives("{i.platform_name: i.digest for i in image.get_platform_images()}");
     for entry in &index.manifests {
         let platform = entry.platform.as_ref().unwrap();
-        let ours = image_for(&*place.at("team/list"), list.clone(), platform).await.unwrap();
+        let ours = select_image(&*place.at("team/list"), list.clone(), platform).await.unwrap();
         assert_eq!(theirs[&platform.to_string()], ours.digest().as_str());
         for call in [
             format!("fetch_manifest_by_platform(Platform.from_name('{platform}'))"),

@@ -3,7 +3,7 @@
 use super::*;
 
 use longshore::{
-    Authentication, Delete as _, Descriptor, Digest, MediaType, Opening, Result, RetryPolicy,
+    Authentication, Delete as _, Descriptor, Digest, InitialAuth, MediaType, Result, RetryPolicy,
 };
 use longshore_testkit::script::{Exchange, Script};
 
@@ -89,7 +89,7 @@ async fn what_a_user_may_not_do_is_denied_to_everyone() {
     let place = place.await;
     let digest = Digest::parse(&place.digest("team/app", "v1").await).unwrap();
     let mut authentication = Authentication::default();
-    authentication.opening = Opening::Basic;
+    authentication.opening = InitialAuth::Basic;
     let store = login(place.registry(), "reader", PASSWORD);
     let ours = quick().credentials(store).authentication(place.registry(), authentication).build();
     let ours = ours.repository(place.at("team/app").repository());

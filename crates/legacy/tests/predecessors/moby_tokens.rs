@@ -2,7 +2,7 @@
 
 use super::*;
 
-use longshore::{Authentication, BasicUse, Credential, MemoryCredentials, Secret};
+use longshore::{Authentication, BasicAuth, Credential, MemoryCredentials, Secret};
 use longshore_testkit::script::{Exchange, Script};
 
 /// Its client as `client`, of that class of authenticators.
@@ -40,7 +40,7 @@ async fn moby_keeps_to_one_way_of_being_let_in_as_longshore_to_tokens() {
     // Ours goes by the challenge; it can be kept from passwords.
     for (place, let_in) in [(&basic, false), (&bearer, true)] {
         let mut never = Authentication::default();
-        never.basic = BasicUse::Never;
+        never.basic = BasicAuth::Never;
         let store = login(place.registry(), USER, PASSWORD);
         let ours = quick().credentials(store).default_authentication(never).build();
         let ours = ours.repository(place.at("team/app").repository()).tags(None).all().await;

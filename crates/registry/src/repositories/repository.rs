@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use longshore_core::{
-    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, ErrorKind, Holding, MediaType,
-    Node, Page, Pages, Pushed, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest,
-    Target,
+    BlobBody, BlobReader, BlobStream, Delete, Descriptor, Digest, ErrorKind, MediaType, Node, Page,
+    Pages, Presence, Pushed, RawManifest, RepositoryName, Result, Source, Tag, TagOrDigest, Target,
 };
 
 use super::blobs::CHECK_LIMIT;
@@ -129,7 +128,7 @@ impl Source for Repository {
 
 #[async_trait]
 impl Target for Repository {
-    async fn holds(&self, node: Node<'_>) -> Result<Holding> {
+    async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let held = match node {
             Node::Blob(descriptor) => {
                 self.look(&descriptor.digest, u64::MAX).await? == Some(descriptor.size)
@@ -146,7 +145,7 @@ impl Target for Repository {
                 }
             }
         };
-        Ok(if held { Holding::Alone } else { Holding::Absent })
+        Ok(if held { Presence::Partial } else { Presence::Absent })
     }
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use futures_util::future::join;
 use longshore_core::{
-    Algorithm, BlobStream, Digest, Digester, Error, ErrorKind, PIECE, RepositoryName, Result,
+    Algorithm, BlobStream, CHUNK_SIZE, Digest, Digester, Error, ErrorKind, RepositoryName, Result,
 };
 use serde::{Deserialize, Serialize};
 
@@ -335,7 +335,7 @@ impl Batches {
     /// Returns the next batch; bytes received before an error are returned before it.
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
         let (mut batch, mut size) = (Vec::new(), 0);
-        while let Some(stream) = self.stream.as_mut().filter(|_| size < PIECE) {
+        while let Some(stream) = self.stream.as_mut().filter(|_| size < CHUNK_SIZE) {
             match stream.try_next().await {
                 Ok(Some(piece)) => {
                     size += piece.len();

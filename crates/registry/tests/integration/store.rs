@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Descriptor, ErrorKind, Holding, MediaType, Node, RawManifest, RepositoryName,
-    Source as _, Tag, Target as _,
+    BlobBody, Delete, Descriptor, ErrorKind, MediaType, Node, Presence, RawManifest,
+    RepositoryName, Source as _, Tag, Target as _,
 };
 use longshore_registry::{
     DiskStorage, MemoryStorage, ObjectStorage, Repositories, Repository, Storage,
@@ -48,10 +48,10 @@ async fn what_is_pushed_through_the_traits_is_served_over_http() {
         for content in [&b"{}"[..], b"layer"] {
             let descriptor = Descriptor::of(MediaType::OCTET_STREAM, content);
             let node = Node::Blob(&descriptor);
-            assert_eq!(store.holds(node).await.unwrap(), Holding::Absent);
+            assert_eq!(store.holds(node).await.unwrap(), Presence::Absent);
             let body = BlobBody::from(Bytes::from_static(content));
             store.push_blob(&descriptor, body).await.unwrap();
-            assert_eq!(store.holds(node).await.unwrap(), Holding::Alone);
+            assert_eq!(store.holds(node).await.unwrap(), Presence::Partial);
             let reader = store.blob(&descriptor).await.unwrap();
             assert_eq!(reader.bytes(100).await.unwrap(), content);
         }

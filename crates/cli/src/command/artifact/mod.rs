@@ -7,7 +7,7 @@ mod push;
 use std::fmt;
 
 use clap::{Args, Subcommand};
-use longshore::{Annotations, Descriptor, Location, MediaType, Printable, Result, files_of};
+use longshore::{Annotations, Descriptor, EscapedText, Location, MediaType, Result, list_files};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Ls(arguments) => {
             let located = context.locate(&arguments.location).await?;
             let manifest = located.source.manifest(&located.selector).await?;
-            let files = files_of(&manifest)?;
+            let files = list_files(&manifest)?;
             context.output().report(&Files { files, quiet: context.is_quiet() })
         }
     }
@@ -91,7 +91,7 @@ impl Report for Files {
             }
             let title = file.annotations.get(Annotations::TITLE);
             let what = title.unwrap_or_else(|| MediaType::as_str(&file.media_type));
-            writeln!(to, "{}  {:>10}  {}", file.digest, size(file.size), Printable(what))?;
+            writeln!(to, "{}  {:>10}  {}", file.digest, size(file.size), EscapedText(what))?;
         }
         Ok(())
     }

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{
-    Descriptor, Digest, Error, ErrorKind, Folders, Location, MediaType, ParseError, Placed,
-    Printable, RawManifest, Result, Source, UnpackLimits, files_of, placed, unpack_folder,
+    Descriptor, Digest, Error, ErrorKind, EscapedText, Folders, Location, MediaType, ParseError,
+    Placed, RawManifest, Result, Source, UnpackLimits, list_files, placed, unpack_folder,
 };
 use serde::Serialize;
 
@@ -112,7 +112,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 
 /// Returns the requested blobs in the manifest's order, or all if none was requested.
 fn chosen(manifest: &RawManifest, layers: &[Which]) -> Result<Vec<Descriptor>> {
-    let blobs = files_of(manifest)?;
+    let blobs = list_files(manifest)?;
     let is = |which: &Which, index: usize, blob: &Descriptor| which.is(index + 1, blob);
     let missing = |which: &&Which| !blobs.iter().enumerate().any(|(n, blob)| is(which, n, blob));
     if let Some(which) = layers.iter().find(missing) {
@@ -152,7 +152,7 @@ struct Written {
 impl Report for Written {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         for file in &self.files {
-            writeln!(to, "{}", Printable(&file.display().to_string()))?;
+            writeln!(to, "{}", EscapedText(&file.display().to_string()))?;
         }
         Ok(())
     }

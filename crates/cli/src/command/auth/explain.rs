@@ -1,7 +1,7 @@
 use std::fmt;
 
 use clap::Args;
-use longshore::{CredentialKind, Error, Inquiry, Printable, Result, Scope};
+use longshore::{AuthReport, CredentialKind, Error, EscapedText, Result, Scope};
 use serde::Serialize;
 
 use super::Asked;
@@ -25,8 +25,8 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let repository = arguments.asked.repository()?;
     let scopes = arguments.asked.scopes(&repository);
-    let inquiry = context.client()?.explain(&repository, &scopes).await?;
-    context.output().report(&Answer::new(repository.to_string(), &inquiry))
+    let report = context.client()?.explain_auth(&repository, &scopes).await?;
+    context.output().report(&Answer::new(repository.to_string(), &report))
 }
 
 /// The authentication steps, in order.
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 struct Answer {
     repository: String,
     /// The answer of each credential source.
-    looked: Vec<Looked>,
+    looked: Vec<CredentialLookup>,
     credential: Credential,
     challenge: Vec<String>,
     token_service: Option<String>,
@@ -48,7 +48,7 @@ struct Answer {
 }
 
 #[derive(Serialize)]
-struct Looked {
+struct CredentialLookup {
     found: bool,
     told: String,
 }
@@ -61,26 +61,28 @@ struct Credential {
 }
 
 impl Answer {
-    fn new(repository: String, inquiry: &Inquiry) -> Self {
+    fn new(repository: String, report: &AuthReport) -> Self {
         let shown = |scopes: &[Scope]| scopes.iter().map(ToString::to_string).collect();
-        let token = inquiry.token.as_ref();
-        let looked = inquiry.looked.iter();
-        let credential = &inquiry.credential;
+        let token = report.token.as_ref();
+        let looked = report.looked.iter();
+        let credential = &report.credential;
         Self {
             repository,
-            looked: looked.map(|l| Looked { found: l.found, told: l.told.clone() }).collect(),
+            looked: looked
+                .map(|l| CredentialLookup { found: l.found, told: l.told.clone() })
+                .collect(),
             credential: Credential {
                 kind: kind(credential.kind()),
                 user: credential.user().map(str::to_owned),
                 source: credential.source().to_owned(),
             },
-            challenge: inquiry.challenge.clone(),
-            token_service: inquiry.token_service.clone(),
-            asked: shown(&inquiry.asked),
+            challenge: report.challenge.clone(),
+            token_service: report.token_service.clone(),
+            asked: shown(&report.asked),
             granted: token.and_then(|token| token.granted.as_deref()).map(shown),
             expires_in: token.map(|token| token.lifetime.as_secs()),
-            failure: inquiry.failure.as_deref().map(failure),
-            status: inquiry.status,
+            failure: report.failure.as_deref().map(failure),
+            status: report.status,
         }
     }
 
@@ -102,7 +104,7 @@ impl Answer {
 impl Report for Answer {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         let line = |to: &mut dyn fmt::Write, name: &str, text: &str| {
-            writeln!(to, "{name:<15} {}", Printable(text))
+            writeln!(to, "{name:<15} {}", EscapedText(text))
         };
         line(to, "repository", &self.repository)?;
         for (i, looked) in self.looked.iter().enumerate() {

@@ -56,9 +56,9 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let observer = progress::observer(context.style());
     let copier =
         Copier::builder(source, Arc::clone(&target)).on_event(move |e| observer(e)).build();
-    let tally = copier.copy_blob(&found).await?;
+    let stats = copier.copy_blob(&found).await?;
     target.finish().await?;
-    let how = match (tally.blobs_sent, tally.blobs_mounted) {
+    let how = match (stats.blobs_sent, stats.blobs_mounted) {
         (0, 0) => How::Held,
         (0, _) => How::Mounted,
         _ => How::Sent,

@@ -6,8 +6,8 @@ use std::fmt;
 
 use clap::Args;
 use longshore::{
-    Annotations, CONFIG_LIMIT, Descriptor, Image, ImageConfig, Located, Location, Manifest,
-    MediaType, Platform, Printable, RawManifest, Result, Schema1,
+    Annotations, CONFIG_LIMIT, Descriptor, EscapedText, Image, ImageConfig, Located, Location,
+    Manifest, MediaType, Platform, RawManifest, Result, Schema1,
 };
 use serde::Serialize;
 
@@ -150,7 +150,7 @@ async fn schema1_layers(located: &Located, schema1: &Schema1) -> Result<Vec<Desc
 
 impl Report for Inspection {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
-        writeln!(to, "Name:       {}", Printable(&self.name))?;
+        writeln!(to, "Name:       {}", EscapedText(&self.name))?;
         writeln!(to, "Digest:     {}", self.digest)?;
         writeln!(to, "MediaType:  {}", self.media_type)?;
         if let Some(artifact_type) = &self.artifact_type {
@@ -174,25 +174,25 @@ impl Report for Inspection {
             writeln!(to, "Annotations:")?;
         }
         for (key, value) in &self.annotations.0 {
-            writeln!(to, "  {}: {}", Printable(key), Printable(value).at_most(200))?;
+            writeln!(to, "  {}: {}", EscapedText(key), EscapedText(value).at_most(200))?;
         }
         Ok(())
     }
 }
 
 fn config_text(config: &ImageConfig, to: &mut dyn fmt::Write) -> fmt::Result {
-    writeln!(to, "Platform:   {}", Printable(&config.platform.to_string()))?;
+    writeln!(to, "Platform:   {}", EscapedText(&config.platform.to_string()))?;
     if let Some(created) = &config.created {
-        writeln!(to, "Created:    {}", Printable(created))?;
+        writeln!(to, "Created:    {}", EscapedText(created))?;
     }
     let Some(run) = &config.config else { return Ok(()) };
     for (name, words) in [("Entrypoint:", &run.entrypoint), ("Command:", &run.cmd)] {
         if !words.is_empty() {
-            writeln!(to, "{name:<12}{}", Printable(&words.join(" ")).at_most(200))?;
+            writeln!(to, "{name:<12}{}", EscapedText(&words.join(" ")).at_most(200))?;
         }
     }
     for (key, value) in &run.labels.0 {
-        writeln!(to, "Label:      {}={}", Printable(key), Printable(value).at_most(200))?;
+        writeln!(to, "Label:      {}={}", EscapedText(key), EscapedText(value).at_most(200))?;
     }
     Ok(())
 }
@@ -210,7 +210,7 @@ fn list(to: &mut dyn fmt::Write, title: &str, descriptors: &[Descriptor]) -> fmt
             (None, Some(title)) => title.to_owned(),
             (None, None) => d.media_type.to_string(),
         };
-        writeln!(to, "  {}  {:>10}  {}", d.digest, size(d.size), Printable(&what))?;
+        writeln!(to, "  {}  {:>10}  {}", d.digest, size(d.size), EscapedText(&what))?;
     }
     Ok(())
 }

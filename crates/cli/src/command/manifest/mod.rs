@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use longshore::{
-    BlobReader, BlobStream, Descriptor, Error, ErrorKind, Location, MANIFEST_LIMIT, MediaType,
-    Platform, Printable, RawManifest, Result, offload,
+    BlobReader, BlobStream, Descriptor, Error, ErrorKind, EscapedText, Location, MANIFEST_LIMIT,
+    MediaType, Platform, RawManifest, Result, run_blocking,
 };
 use serde::Serialize;
 
@@ -142,7 +142,7 @@ fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
 }
 
 async fn check(context: &Context, check: Check) -> Result<()> {
-    let bytes = offload(move || read(&check.file)).await?;
+    let bytes = run_blocking(move || read(&check.file)).await?;
     let manifest = RawManifest::of(bytes, check.media_type)?;
     let checked =
         Checked { descriptor: manifest.descriptor().clone(), problems: manifest.problems() };
@@ -167,13 +167,13 @@ impl Report for Checked {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         let Descriptor { media_type, digest, size, .. } = &self.descriptor;
         message::say(format_args!("{digest}: {size} bytes of {media_type}"));
-        self.problems.iter().try_for_each(|problem| writeln!(to, "{}", Printable(problem)))
+        self.problems.iter().try_for_each(|problem| writeln!(to, "{}", EscapedText(problem)))
     }
 }
 
 async fn put(context: &Context, put: Put) -> Result<()> {
     let file = put.file;
-    let bytes = offload(move || read(&file)).await?;
+    let bytes = run_blocking(move || read(&file)).await?;
     let manifest = match put.location.digest() {
         Some(digest) => RawManifest::new(bytes, put.media_type, digest.clone())?,
         None => RawManifest::of(bytes, put.media_type)?,

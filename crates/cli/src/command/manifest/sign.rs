@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use longshore::{Error, ErrorKind, Manifest, Printable, RawManifest, Result, Tag, offload};
+use longshore::{Error, ErrorKind, EscapedText, Manifest, RawManifest, Result, Tag, run_blocking};
 use longshore_legacy::schema1::{Sign as _, SigningKey};
 use serde::Serialize;
 
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let file = arguments.file.clone();
-    let bytes = offload(move || super::read(&file)).await?;
+    let bytes = run_blocking(move || super::read(&file)).await?;
     let manifest = RawManifest::of(bytes, None)?;
     let key = key(&arguments)?;
     let signed = signed(&manifest, &key, &arguments)?;
@@ -104,6 +104,6 @@ struct Signed {
 impl Report for Signed {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         message::say(format_args!("signed by key {} ({})", self.key_id, self.algorithm));
-        writeln!(to, "{}", Printable(&self.digest))
+        writeln!(to, "{}", EscapedText(&self.digest))
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::Path;
 
 use clap::Args;
-use longshore::{Printable, RawManifest, Result, offload};
+use longshore::{EscapedText, RawManifest, Result, run_blocking};
 use longshore_legacy::schema1::VerifySignatures as _;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let path = Path::new(&arguments.manifest).to_owned();
     let manifest = if arguments.manifest == "-" || path.is_file() {
-        RawManifest::of(offload(move || super::read(&path)).await?, None)?
+        RawManifest::of(run_blocking(move || super::read(&path)).await?, None)?
     } else {
         let located = context.locate(&defaults::location(&arguments.manifest)?).await?;
         located.source.manifest(&located.selector).await?
@@ -65,7 +65,7 @@ impl Report for Answer {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         writeln!(to, "{}", self.digest)?;
         for by in &self.signatures {
-            writeln!(to, "{} {}", Printable(&by.algorithm), by.key_id)?;
+            writeln!(to, "{} {}", EscapedText(&by.algorithm), by.key_id)?;
         }
         Ok(())
     }

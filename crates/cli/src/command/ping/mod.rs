@@ -4,7 +4,7 @@ mod v1;
 use std::fmt;
 
 use clap::Args;
-use longshore::{Printable, RegistryName, Result, Scheme, Verification};
+use longshore::{EscapedText, RegistryName, Result, Scheme, Verification};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -78,8 +78,8 @@ impl Report for Answer {
             self.scheme,
             if self.certificate == Some("not checked") { ", certificate not checked" } else { "" },
             if self.detected { ", as detected" } else { "" },
-            Printable(version),
-            Printable(&authentication)
+            EscapedText(version),
+            EscapedText(&authentication)
         )
     }
 }

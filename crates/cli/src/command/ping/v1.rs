@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use longshore::{Client, Printable, RegistryName, Result};
+use longshore::{Client, EscapedText, RegistryName, Result};
 use longshore_legacy::v1::{ApiVersion, Registry, api_version};
 use serde::Serialize;
 
@@ -56,6 +56,6 @@ impl Report for Answer {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         let version = self.version.as_deref().unwrap_or("no version stated");
         let kind = if self.standalone { "standalone" } else { "behind an index" };
-        writeln!(to, "{} answers to API v1 ({}), {kind}", self.registry, Printable(version))
+        writeln!(to, "{} answers to API v1 ({}), {kind}", self.registry, EscapedText(version))
     }
 }

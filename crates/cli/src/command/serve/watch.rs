@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use longshore::{Error, Result, blob_file, offload};
+use longshore::{Error, Result, blob_file, run_blocking};
 
 use crate::message;
 
@@ -43,9 +43,9 @@ impl Watch {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let (files, read_again) = (self.files.clone(), read_again.clone());
-            let Ok(now) = offload(move || Ok(look(&files))).await else { return };
+            let Ok(now) = run_blocking(move || Ok(look(&files))).await else { return };
             if self.is_due(now)
-                && let Err(e) = offload(read_again).await
+                && let Err(e) = run_blocking(read_again).await
             {
                 let line = one_line(&e);
                 message::warn_again(format_args!("still using the previous file: {line}"));
@@ -95,7 +95,7 @@ fn changed(_: &Metadata) -> Option<(i64, i64)> {
 fn one_line(error: &Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |e| e.source());
     causes.fold(error.to_string(), |line, cause| {
-        format!("{line}: {}", longshore::Printable(&cause.to_string()))
+        format!("{line}: {}", longshore::EscapedText(&cause.to_string()))
     })
 }
 

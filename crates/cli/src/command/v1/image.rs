@@ -188,7 +188,7 @@ fn uploaded(context: &Context, image: &Image, checksum: Option<&Digest>) -> Resu
 }
 
 async fn read(path: PathBuf) -> Result<Bytes> {
-    longshore::offload(move || blob_file::read(&path, MANIFEST_LIMIT)).await
+    longshore::run_blocking(move || blob_file::read(&path, MANIFEST_LIMIT)).await
 }
 
 async fn body(path: &Path) -> Result<Body> {

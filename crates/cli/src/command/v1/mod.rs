@@ -7,7 +7,7 @@ use std::fmt;
 
 use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
-use longshore::{Error, ErrorKind, Printable, RegistryName, Result};
+use longshore::{Error, ErrorKind, EscapedText, RegistryName, Result};
 use longshore_legacy::v1::{Access, Found, ImageId, Registry, Tagged};
 use serde::Serialize;
 
@@ -231,7 +231,7 @@ impl Report for Answer {
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result {
         let version = self.version.as_deref().unwrap_or("no version stated");
         let kind = if self.standalone { "standalone" } else { "behind an index" };
-        writeln!(to, "answers ({}), {kind}", Printable(version))
+        writeln!(to, "answers ({}), {kind}", EscapedText(version))
     }
 }
 
@@ -245,7 +245,7 @@ impl Report for Results {
         for found in &self.results {
             let description = found.description.as_deref().unwrap_or_default();
             let line =
-                format!("{}  {}", Printable(&found.name), Printable(description).at_most(100));
+                format!("{}  {}", EscapedText(&found.name), EscapedText(description).at_most(100));
             writeln!(to, "{}", line.trim_end())?;
         }
         Ok(())

@@ -33,7 +33,7 @@ pub struct DockerConfig {
 /// The place where a login is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kept {
+pub enum StoredIn {
     /// The file itself.
     File,
     /// This credential helper.
@@ -114,11 +114,11 @@ impl DockerConfig {
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if a helper would have to store a path below a
     /// registry; [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
-    pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<Kept> {
+    pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn> {
         let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
             let entry = entry::of(login);
             self.change(|content| content.put(key, entry)).await?;
-            return Ok(Kept::File);
+            return Ok(StoredIn::File);
         };
         if key.path().is_some() {
             return Err(Error::new(ErrorKind::Unsupported).at(self.name.display()).detail(format!(
@@ -130,7 +130,7 @@ impl DockerConfig {
         helper.store(key.registry(), login).await?;
         // As Docker does: an empty entry says that the helper has the login.
         self.change(|content| content.put(key, serde_json::json!({}))).await?;
-        Ok(Kept::Helper(helper.program().to_owned()))
+        Ok(StoredIn::Helper(helper.program().to_owned()))
     }
 
     /// Removes the entry of a registry, or of a path below it, under any of its names, from the file

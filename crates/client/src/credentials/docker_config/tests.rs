@@ -189,7 +189,7 @@ async fn login_and_logout_leave_everything_else_alone() {
     let text = r#"{"auths":{"docker.io":{"auth":"eDp5"},"r.example":{}},"detachKeys":"ctrl-e"}"#;
     let mut config = config(&folder, text).unwrap();
     let hub = key("docker.io");
-    assert_eq!(config.set(&hub, &login("u", "p:w")).await.unwrap(), Kept::File);
+    assert_eq!(config.set(&hub, &login("u", "p:w")).await.unwrap(), StoredIn::File);
 
     let written: Value = serde_json::from_slice(&fs::read(config.path()).unwrap()).unwrap();
     assert_eq!(written["detachKeys"], "ctrl-e");
@@ -375,7 +375,7 @@ mod with_helpers {
             .unwrap()
             .with_helpers(helpers);
         let kept = config.set(&key("r.example"), &login("me", "s3cret")).await.unwrap();
-        assert_eq!(kept, Kept::Helper("docker-credential-keeper".to_owned()));
+        assert_eq!(kept, StoredIn::Helper("docker-credential-keeper".to_owned()));
         let written = fs::read_to_string(config.path()).unwrap();
         assert!(!written.contains("s3cret") && written.contains("\"x\": 1"), "{written}");
         let stored = get(&config, "r.example").await.unwrap();

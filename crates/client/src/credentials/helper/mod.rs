@@ -159,7 +159,7 @@ impl CredentialHelper {
         };
         let (program, timeout) = (self.program.clone(), self.helpers.timeout);
         let work = move || run::run(&path, action, input, timeout).map_err(|e| e.at(program));
-        told(longshore_core::offload(work), || {
+        told(longshore_core::run_blocking(work), || {
             let (long, end) = (wait::seconds(wait::LONG), wait::gives_up(timeout));
             format!("waiting for {}: no answer for {long}{end}", self.program)
         })

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use longshore_core::{Error, ErrorKind, Printable, Result};
+use longshore_core::{Error, ErrorKind, EscapedText, Result};
 
 use crate::credentials::Secret;
 
@@ -134,7 +134,7 @@ fn judge(
     }
     let line = words.iter().flat_map(|text| text.lines()).map(str::trim).find(|l| !l.is_empty());
     let told = match (action, line) {
-        ("get" | "list", Some(line)) => format!(": {}", Printable(line).at_most(TEXT_SHOWN)),
+        ("get" | "list", Some(line)) => format!(": {}", EscapedText(line).at_most(TEXT_SHOWN)),
         _ => String::new(),
     };
     Err(Error::new(ErrorKind::Io).detail(format!("\"{action}\" failed ({status}){told}")))

@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri};
-use longshore_core::{BlobStream, Error, ErrorKind, PIECE, Result, wait};
+use longshore_core::{BlobStream, CHUNK_SIZE, Error, ErrorKind, Result, wait};
 
 use self::pool::{Key, Pools};
 use super::activity::{Activity, Refusal, Stage};
 use super::failure::{Failure, Way, innermost};
 use super::stall::{Stall, Watched};
-use super::{Body, Fault, Transport, TransportError};
+use super::{Body, Transport, TransportError, TransportErrorKind};
 use crate::config::Config;
 use crate::config::Limits;
 use crate::origin::Origin;
@@ -64,7 +64,7 @@ impl Transport for Wire {
             () = activity.silence(limits.response) => {
                 let clause = format!("no reply within {:?}", limits.response);
                 let error = call.error(ErrorKind::Timeout).detail(clause);
-                return Err(TransportError::new(Fault::TimedOut, error));
+                return Err(TransportError::new(TransportErrorKind::TimedOut, error));
             }
         };
         match reply {
@@ -129,7 +129,7 @@ fn outgoing(
     }
     let body = match body {
         Body::Empty => reqwest::Body::default(),
-        Body::Bytes(bytes) if bytes.len() <= PIECE => bytes.into(),
+        Body::Bytes(bytes) if bytes.len() <= CHUNK_SIZE => bytes.into(),
         body => reqwest::Body::wrap_stream(activity.watch(body.into_stream())),
     };
     Request::from_parts(parts, body).try_into()
@@ -199,21 +199,21 @@ impl Call {
         let way = Way { https: origin.is_https(), host, port, name: &name, proxy };
         if error.is_timeout() {
             let told = self.error(ErrorKind::Timeout).with_clause(way.late(connect));
-            return TransportError::new(Fault::TimedOut, told.with_source(error));
+            return TransportError::new(TransportErrorKind::TimedOut, told.with_source(error));
         }
         let (hint, is_final) = (way.hint(&error), Failure::of(&error).is_final());
         let (fault, told) = match error.is_connect() {
             true => {
                 let told = self.error(ErrorKind::Transport).with_clause(way.clause(&error));
-                (Fault::NotSent, told.with_source(error))
+                (TransportErrorKind::NotSent, told.with_source(error))
             }
             false => {
                 let clause = "the connection broke before a reply came";
-                (Fault::Lost, self.broken(clause, error))
+                (TransportErrorKind::Lost, self.broken(clause, error))
             }
         };
         // A certificate does not get better by asking again.
-        let fault = if is_final { Fault::Final } else { fault };
+        let fault = if is_final { TransportErrorKind::Final } else { fault };
         let told = hint.into_iter().fold(told, Error::with_hint);
         TransportError::new(fault, told)
     }

@@ -6,9 +6,9 @@ mod settings;
 mod store;
 
 use longshore::{
-    Authentication, BlobBody, ClientBuilder, Credential, Delete as _, ErrorKind, MemoryCredentials,
-    Netrc, Opening, Proxies, RegistryName, RegistryPattern, RegistrySettings, RemoteRepository,
-    Repository, Result, Scheme, Secret, Source as _, Target as _,
+    Authentication, BlobBody, ClientBuilder, Credential, Delete as _, ErrorKind, InitialAuth,
+    MemoryCredentials, Netrc, Proxies, RegistryName, RegistryPattern, RegistrySettings,
+    RemoteRepository, Repository, Result, Scheme, Secret, Source as _, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
 
@@ -95,7 +95,7 @@ async fn trap_02_basic_does_not_take_the_place_of_bearer() {
     for _ in 0..3 {
         server.expect(tags().with("authorization", "Bearer t").body(listed()));
     }
-    let first = settings(|s| s.opening = Opening::Basic);
+    let first = settings(|s| s.opening = InitialAuth::Basic);
     let repository = at(&server, with(&server, first));
     for _ in 0..3 {
         list(&repository).await.unwrap();
@@ -138,8 +138,8 @@ async fn trap_03_each_request_asks_for_the_scope_it_needs() {
     let mount = Exchange::new("POST", mount).with("authorization", "Bearer mount");
     server.expect(mount.answer(201));
 
-    let form = longshore::UploadForm::Chunks(std::num::NonZeroU64::new(3).unwrap());
-    let repository = at(&server, quick().credentials(user(&server)).upload_form(form));
+    let form = longshore::UploadMethod::Chunked(std::num::NonZeroU64::new(3).unwrap());
+    let repository = at(&server, quick().credentials(user(&server)).upload_method(form));
     let body = BlobBody::from(bytes::Bytes::from_static(b"hello"));
     repository.push_blob(&descriptor, body).await.unwrap();
     repository.delete_blob(&descriptor.digest).await.unwrap();

@@ -1,7 +1,7 @@
 //! Settings of authentication: when Basic goes, whom to ask for tokens, tokens given beforehand.
 
 use longshore::{
-    BasicUse, ClientBuilder, Opening, RegistrySettings, Scheme, Scope, Secret, TokenService,
+    BasicAuth, ClientBuilder, InitialAuth, RegistrySettings, Scheme, Scope, Secret, TokenService,
 };
 use longshore_testkit::script::{Exchange, Script};
 
@@ -14,12 +14,12 @@ async fn basic_goes_first_where_that_is_asked_for() {
     for _ in 0..2 {
         server.expect(tags().with("authorization", BASIC).body(listed()));
     }
-    let repository = at(&server, with(&server, settings(|s| s.opening = Opening::Basic)));
+    let repository = at(&server, with(&server, settings(|s| s.opening = InitialAuth::Basic)));
     list(&repository).await.unwrap();
     list(&repository).await.unwrap();
     // Nobody still sends nothing.
     server.expect(tags().without("authorization").body(listed()));
-    let nobody = quick().default_authentication(settings(|s| s.opening = Opening::Basic));
+    let nobody = quick().default_authentication(settings(|s| s.opening = InitialAuth::Basic));
     list(&at(&server, nobody)).await.unwrap();
     server.finish();
 }
@@ -27,7 +27,7 @@ async fn basic_goes_first_where_that_is_asked_for() {
 #[tokio::test]
 async fn basic_is_never_sent_where_it_is_turned_off() {
     let server = Script::start().await;
-    let never = || settings(|s| s.basic = BasicUse::Never);
+    let never = || settings(|s| s.basic = BasicAuth::Never);
     server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
     let e = list(&at(&server, with(&server, never()))).await.unwrap_err();
     assert!(e.to_string().contains("basic only, which is turned off"), "{e}");
@@ -48,7 +48,7 @@ async fn a_registry_can_be_probed_before_the_first_request() {
     server
         .expect(Exchange::new("GET", PULL).with("authorization", BASIC).body("{\"token\":\"t\"}"));
     server.expect(tags().with("authorization", "Bearer t").body(listed()));
-    let probing = settings(|s| s.opening = Opening::Probe);
+    let probing = settings(|s| s.opening = InitialAuth::Probe);
     list(&at(&server, with(&server, probing))).await.unwrap();
     server.finish();
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use longshore_core::{Digest, Result, offload};
+use longshore_core::{Digest, Result, run_blocking};
 use tokio::sync::Semaphore;
 
 use self::file::Entries;
@@ -98,7 +98,7 @@ impl Htpasswd {
             return Checked::Right;
         }
         let (hash, password) = (hash.to_owned(), offered.password);
-        let checked = offload(move || {
+        let checked = run_blocking(move || {
             // Held until the check is done, even if the request was canceled.
             let _turn = turn;
             Ok(bcrypt::verify(password, &hash).unwrap_or(false))

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use longshore_core::blob_file::{self, Aside};
-use longshore_core::{BlobStream, Error, ErrorKind, Result, offload};
+use longshore_core::{BlobStream, Error, ErrorKind, Result, run_blocking};
 
 use self::sync::Syncs;
 use self::upload::DiskUpload;
@@ -69,7 +69,7 @@ impl DiskStorage {
         T: Send + 'static,
     {
         let (folder, key) = (Arc::clone(&self.0), key.clone());
-        offload(move || work(&folder, &key, &folder.path(&key))).await
+        run_blocking(move || work(&folder, &key, &folder.path(&key))).await
     }
 }
 
@@ -184,7 +184,7 @@ impl Storage for DiskStorage {
     async fn head(&self, keys: &[Key]) -> Result<Vec<Option<Meta>>> {
         let paths: Vec<PathBuf> = keys.iter().map(|key| self.0.path(key)).collect();
         let head = |path: &PathBuf| Ok(file_metadata(path)?.as_ref().map(meta));
-        offload(move || paths.iter().map(head).collect()).await
+        run_blocking(move || paths.iter().map(head).collect()).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Object>> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longshore_core::{BlobStream, Error, PIECE, Result, blob_file, offload};
+use longshore_core::{BlobStream, CHUNK_SIZE, Error, Result, blob_file, run_blocking};
 
 use super::{Folder, create_parent, file_names, is_absent, meta};
 use crate::storage::{Condition, Key, SESSION_SUFFIX, Upload, Version};
@@ -37,7 +37,7 @@ impl DiskUpload {
     {
         let (path, size, file) = (self.path.clone(), self.size, self.file.take());
         let pending = self.pending.clone();
-        let (file, done) = offload(move || {
+        let (file, done) = run_blocking(move || {
             let file = file.map_or_else(|| open_at(&path, size), Ok);
             let written = file.and_then(|mut file| {
                 pending.iter().try_for_each(|piece| file.write_all(piece))?;
@@ -60,7 +60,7 @@ impl Upload for DiskUpload {
     async fn write(&mut self, mut pieces: Vec<Bytes>) -> Result<()> {
         self.pending.append(&mut pieces);
         match size_of(&self.pending) {
-            size if size < PIECE as u64 => Ok(()),
+            size if size < CHUNK_SIZE as u64 => Ok(()),
             _ => self.run(|_, _| Ok(())).await,
         }
     }
@@ -102,7 +102,7 @@ impl Upload for DiskUpload {
     async fn abort(&mut self) -> Result<()> {
         self.file = None;
         let path = self.path.clone();
-        offload(move || remove(&path)).await
+        run_blocking(move || remove(&path)).await
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Cancellation
 /// Dropping the future does not stop work that has begun.
-pub async fn offload<T, F>(work: F) -> Result<T>
+pub async fn run_blocking<T, F>(work: F) -> Result<T>
 where
     F: FnOnce() -> Result<T> + Send + 'static,
     T: Send + 'static,

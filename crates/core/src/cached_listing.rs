@@ -14,11 +14,11 @@ use crate::page::Pages;
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// use longshore_core::{Cached, Memory, Pack, Source as _, Tag};
+/// use longshore_core::{CachedListing, Memory, Pack, Source as _, Tag};
 ///
 /// let store = Memory::new();
 /// let (listed, v1) = (store.clone(), Tag::parse("v1")?);
-/// let tags = Cached::new(move || listed.tags(None));
+/// let tags = CachedListing::new(move || listed.tags(None));
 /// assert!(tags.all().await?.is_empty());
 ///
 /// Pack::artifact("text/plain".parse()?).push(&store, Some(&v1)).await?;
@@ -28,12 +28,12 @@ use crate::page::Pages;
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Cached<T> {
+pub struct CachedListing<T> {
     list: Box<dyn Fn() -> Pages<T> + Send + Sync>,
     items: Mutex<Option<Arc<[T]>>>,
 }
 
-impl<T: Send + Sync + 'static> Cached<T> {
+impl<T: Send + Sync + 'static> CachedListing<T> {
     /// Creates a cached listing from `list`. Fetches nothing yet.
     pub fn new(list: impl Fn() -> Pages<T> + Send + Sync + 'static) -> Self {
         Self { list: Box::new(list), items: Mutex::new(None) }
@@ -67,9 +67,9 @@ impl<T: Send + Sync + 'static> Cached<T> {
     }
 }
 
-impl<T> fmt::Debug for Cached<T> {
+impl<T> fmt::Debug for CachedListing<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cached(..)")
+        f.write_str("CachedListing(..)")
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
             Pages::of(vec!["a", "c"]),
             Pages::of(Vec::new()),
         ]);
-        let cached = Cached::new(move || answers.lock().unwrap().pop().unwrap());
+        let cached = CachedListing::new(move || answers.lock().unwrap().pop().unwrap());
         // An empty listing is a valid answer, and cached like any other.
         assert!(cached.all().await.unwrap().is_empty());
         assert!(cached.all().await.unwrap().is_empty());

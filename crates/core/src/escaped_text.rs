@@ -10,13 +10,13 @@ use std::fmt::{self, Write as _};
 /// `\u{..}`; everything else as it is. The result never contains a line break.
 ///
 /// ```
-/// use longshore_core::Printable;
-/// assert_eq!(Printable("v1\x1b[2J").to_string(), "v1\\u{1b}[2J");
+/// use longshore_core::EscapedText;
+/// assert_eq!(EscapedText("v1\x1b[2J").to_string(), "v1\\u{1b}[2J");
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Printable<'a>(pub &'a str);
+pub struct EscapedText<'a>(pub &'a str);
 
-impl<'a> Printable<'a> {
+impl<'a> EscapedText<'a> {
     /// Cuts the text after `characters` characters and adds the number of missing ones.
     #[must_use]
     pub fn at_most(self, characters: usize) -> impl fmt::Display + 'a {
@@ -27,8 +27,8 @@ impl<'a> Printable<'a> {
     /// own escapes; line breaks and tabs stay.
     ///
     /// ```
-    /// use longshore_core::Printable;
-    /// assert_eq!(Printable("{\"a\": \"\u{9b}\"}").in_json().to_string(), r#"{"a": "\u009b"}"#);
+    /// use longshore_core::EscapedText;
+    /// assert_eq!(EscapedText("{\"a\": \"\u{9b}\"}").in_json().to_string(), r#"{"a": "\u009b"}"#);
     /// ```
     #[must_use]
     pub fn in_json(self) -> impl fmt::Display + 'a {
@@ -36,7 +36,7 @@ impl<'a> Printable<'a> {
     }
 }
 
-impl fmt::Display for Printable<'_> {
+impl fmt::Display for EscapedText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(f, self.0)
     }
@@ -114,7 +114,7 @@ mod tests {
             ("zero\u{200d}width", "zero\\u{200d}width"),
             ("ünïcode ✓", "ünïcode ✓"),
         ] {
-            assert_eq!(Printable(raw).to_string(), shown);
+            assert_eq!(EscapedText(raw).to_string(), shown);
         }
     }
 
@@ -122,14 +122,14 @@ mod tests {
     fn json_says_the_same_with_its_own_escapes() {
         let text = "a\u{9b}b\u{202e}c\u{7f}d\u{e0041} ünïcode ✓";
         let json = serde_json::to_string_pretty(&[text]).unwrap();
-        let shown = Printable(&json).in_json().to_string();
+        let shown = EscapedText(&json).in_json().to_string();
         assert!(shown.contains(r"a\u009bb\u202ec\u007fd\udb40\udc41 ünïcode ✓"), "{shown}");
         assert_eq!(serde_json::from_str::<[String; 1]>(&shown).unwrap(), [text]);
     }
 
     #[test]
     fn a_cut_says_what_is_missing() {
-        assert_eq!(Printable("abcdef").at_most(3).to_string(), "abc… (3 bytes more)");
-        assert_eq!(Printable("abc").at_most(3).to_string(), "abc");
+        assert_eq!(EscapedText("abcdef").at_most(3).to_string(), "abc… (3 bytes more)");
+        assert_eq!(EscapedText("abc").at_most(3).to_string(), "abc");
     }
 }
