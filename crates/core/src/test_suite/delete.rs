@@ -1,4 +1,4 @@
-//! What a store owes those who remove things from it.
+//! The contract of deletion.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::Image;
 use super::tag;
 
-/// Removing one tag leaves the manifest, and the tags beside it; also where the store deletes no
-/// tags, so that `untag` goes the long way.
+/// Removing one tag keeps the manifest and its other tags, even if the store deletes no tags, so
+/// that `untag` uses a placeholder.
 pub async fn an_untag_leaves_the_siblings(store: Arc<dyn Delete>) {
     let image = Image::small(1).build();
     for name in ["v1", "v2", "latest"] {
@@ -39,7 +39,7 @@ pub async fn a_deleted_manifest_takes_its_tags(store: Arc<dyn Delete>) {
     kept.assert_in(&*store, &tag("v2").into()).await;
 }
 
-/// A deleted signature is not listed any more; the subject stays.
+/// A deleted signature is no longer listed; the subject stays.
 pub async fn a_deleted_referrer_is_listed_no_more(store: Arc<dyn Delete>) {
     let subject = Image::small(1).build();
     subject.push(&*store, Some(&tag("v1"))).await;
@@ -54,7 +54,7 @@ pub async fn a_deleted_referrer_is_listed_no_more(store: Arc<dyn Delete>) {
     subject.assert_in(&*store, &tag("v1").into()).await;
 }
 
-/// A deleted blob is gone, where the store removes blobs at all; otherwise it stays whole.
+/// A deleted blob is gone, if the store removes blobs; otherwise it stays complete.
 pub async fn a_deleted_blob_is_gone(store: Arc<dyn Delete>) {
     let content = Bytes::from_static(b"doomed");
     let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
@@ -70,7 +70,7 @@ pub async fn a_deleted_blob_is_gone(store: Arc<dyn Delete>) {
     }
 }
 
-/// Removing what is not there says so.
+/// Removing missing content is an error that says so.
 pub async fn what_is_not_there_cannot_be_deleted(store: Arc<dyn Delete>) {
     Image::small(1).build().push(&*store, Some(&tag("v1"))).await;
     let missing = Digest::sha256(b"missing");
@@ -85,7 +85,7 @@ pub async fn what_is_not_there_cannot_be_deleted(store: Arc<dyn Delete>) {
     }
 }
 
-/// Deleting is not banning: the same content can be pushed again.
+/// Deleted content can be pushed again.
 pub async fn what_was_deleted_can_come_back(store: Arc<dyn Delete>) {
     let image = Image::small(1).build();
     image.push(&*store, Some(&tag("v1"))).await;
@@ -97,7 +97,7 @@ pub async fn what_was_deleted_can_come_back(store: Arc<dyn Delete>) {
     image.assert_in(&*store, &tag("v1").into()).await;
 }
 
-/// Whether a store did it, or said that it never does.
+/// Returns true if a store deleted it, and false if the store does not support that.
 fn removed(result: Result<(), Error>) -> bool {
     match result {
         Ok(()) => true,

@@ -1,4 +1,4 @@
-//! Bytes that look random and are the same in every run.
+//! Pseudo-random bytes, the same in every run.
 
 use bytes::Bytes;
 
@@ -15,7 +15,7 @@ impl Random {
         Self(seed)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -24,12 +24,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number less than `end`, which is not 0. Slightly biased, which tests do not mind.
+    /// Returns a number less than `end`, which is not 0. The slight bias does not matter to tests.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next_u64() % end
     }
 
-    /// The next `length` bytes.
+    /// Returns the next `length` bytes.
     pub fn bytes(&mut self, length: usize) -> Bytes {
         let mut bytes = Vec::with_capacity(length + 8);
         while bytes.len() < length {
@@ -40,7 +40,7 @@ impl Random {
     }
 }
 
-/// `length` bytes that `seed` alone decides.
+/// Returns `length` bytes determined by `seed`.
 #[must_use]
 pub fn bytes(seed: u64, length: usize) -> Bytes {
     Random::new(seed).bytes(length)

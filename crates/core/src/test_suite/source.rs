@@ -1,4 +1,4 @@
-//! What a store owes those who read it.
+//! The contract of reading.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::Image;
 use super::random;
 use super::tag;
 
-/// Blobs of no, one and many pieces are what was pushed, and have its size.
+/// Blobs of zero, one and many chunks come back as pushed, with their size.
 pub async fn blobs_of_every_size_come_back(store: Arc<dyn Target>) {
     for size in [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7] {
         let (descriptor, content) = push(&*store, size).await;
@@ -35,7 +35,7 @@ pub async fn a_blob_that_is_not_there_is_not_found_at_once(store: Arc<dyn Target
     assert_eq!(store.blob_size(&missing.digest).await.unwrap(), None);
 }
 
-/// A descriptor that lies about the size gets an error, and never the last byte.
+/// A descriptor with a wrong size gets an error, and never the last byte.
 pub async fn a_blob_of_another_size_never_comes_out_whole(store: Arc<dyn Target>) {
     let (descriptor, _) = push(&*store, 100).await;
     for size in [99, 101] {
@@ -47,7 +47,7 @@ pub async fn a_blob_of_another_size_never_comes_out_whole(store: Arc<dyn Target>
     }
 }
 
-/// A part is the bytes from its start to before its end.
+/// A range returns the bytes from its start to before its end.
 pub async fn parts_of_a_blob_are_its_bytes(store: Arc<dyn Target>) {
     let size = CHUNK_SIZE + 10;
     let (descriptor, content) = push(&*store, size).await;
@@ -67,7 +67,7 @@ pub async fn parts_of_a_blob_are_its_bytes(store: Arc<dyn Target>) {
     }
 }
 
-/// A range that is not within the blob is refused, not cut.
+/// A range outside the blob is refused, not cut.
 pub async fn a_part_beyond_the_end_is_invalid(store: Arc<dyn Target>) {
     let (descriptor, _) = push(&*store, 10).await;
     for range in [0..11, 10..11, 11..12] {
@@ -79,7 +79,7 @@ pub async fn a_part_beyond_the_end_is_invalid(store: Arc<dyn Target>) {
     }
 }
 
-/// A manifest is the bytes that were pushed, by tag and by digest; `resolve` tells the same of it.
+/// A manifest has exactly the pushed bytes, by tag and by digest; `resolve` agrees with it.
 pub async fn a_manifest_is_its_exact_bytes(store: Arc<dyn Target>) {
     let image = Image::small(1)
         .field("org.example.unknown", serde_json::json!({"kept": [1, null]}))
@@ -94,7 +94,7 @@ pub async fn a_manifest_is_its_exact_bytes(store: Arc<dyn Target>) {
     }
 }
 
-/// Tags and digests that nobody pushed are not found, in an empty store and in another.
+/// Unknown tags and digests are not found, in an empty store and in a filled one.
 pub async fn what_nobody_pushed_is_not_found(store: Arc<dyn Target>) {
     for pushed in [false, true] {
         if pushed {
@@ -123,7 +123,7 @@ pub async fn tags_are_ordered_and_start_after_one(store: Arc<dyn Target>) {
     }
 }
 
-/// A listing of some pages has every tag once.
+/// A listing of several pages has every tag once.
 pub async fn many_tags_come_each_once(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     image.push(&*store, None).await;
@@ -139,7 +139,7 @@ pub async fn many_tags_come_each_once(store: Arc<dyn Target>) {
     assert_eq!(listed, names);
 }
 
-/// Referrers come with artifact type and annotations; the filter lets through one type.
+/// Referrers have artifact type and annotations; the filter selects one type.
 pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
     let subject = Image::small(1).build();
     subject.push(&*store, Some(&tag("v1"))).await;
@@ -173,7 +173,7 @@ pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
     assert_eq!(listed.annotations.get("org.example.kind"), Some("a/bill"));
 }
 
-/// No referrers is an empty listing, whether or not the subject is there.
+/// Without referrers the listing is empty, even if the subject is missing.
 pub async fn nothing_refers_to_what_nobody_refers_to(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     image.push(&*store, Some(&tag("v1"))).await;

@@ -1,4 +1,4 @@
-//! What a store owes those who write it.
+//! The contract of writing.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::tag;
 use super::{Content, Image};
 use crate::blob_file::Spooled;
 
-/// Before a push a store holds nothing, afterwards the blob and the manifest.
+/// A store is empty before a push, and has the blob and the manifest afterwards.
 pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     let nodes = || {
@@ -31,7 +31,7 @@ pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
     }
 }
 
-/// Bytes, a file, another store's blob, its reader and a stream all arrive.
+/// Bytes, a file, another store's blob, its reader and a stream are all accepted.
 pub async fn every_kind_of_body_arrives(store: Arc<dyn Target>) {
     let elsewhere = Memory::new();
     for (seed, kind) in ["bytes", "file", "source", "reader", "stream"].iter().enumerate() {
@@ -51,7 +51,7 @@ pub async fn every_kind_of_body_arrives(store: Arc<dyn Target>) {
     }
 }
 
-/// Content that is short, long or other than its descriptor says is refused, and does not show.
+/// Content that is short, long or different from its descriptor is refused, and stays invisible.
 pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let mut other = content.to_vec();
@@ -71,18 +71,18 @@ pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
     }
 }
 
-/// Whether or not a store looks at a damaged copy of what it has, what it has stays right.
+/// A damaged push of existing content does not change it, whether or not the store reads the push.
 pub async fn a_damaged_push_does_not_harm_what_is_there(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let pushed = store.push_blob(&descriptor, content.clone().into()).await;
     pushed.unwrap();
     let damaged = vec![0; content.len()];
-    // Either answer is right: a store need not read what it does not need.
+    // Success and failure are both allowed: a store need not read content that it already has.
     drop(store.push_blob(&descriptor, Bytes::from(damaged).into()).await);
     assert_whole(&*store, &descriptor, &content).await;
 }
 
-/// A stream that breaks off with an error leaves nothing, and the next try succeeds.
+/// A stream that fails leaves nothing, and the next attempt succeeds.
 pub async fn a_broken_stream_leaves_nothing(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, 2 * CHUNK_SIZE);
     let broken =
@@ -95,7 +95,7 @@ pub async fn a_broken_stream_leaves_nothing(store: Arc<dyn Target>) {
     assert_whole(&*store, &descriptor, &content).await;
 }
 
-/// sha384 and sha512 address content as sha256 does.
+/// Content is addressed by sha384 and sha512 as by sha256.
 pub async fn every_computable_digest_is_accepted(store: Arc<dyn Target>) {
     let content = random::bytes(1, 1000);
     for algorithm in Algorithm::ALL {
@@ -117,7 +117,7 @@ pub async fn pushing_twice_is_pushing_once(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// Eight pushes of one blob at once all succeed, and leave it right.
+/// Eight parallel pushes of one blob all succeed, and leave it undamaged.
 pub async fn parallel_pushes_of_one_blob_agree(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 1);
     let pushes = (0..8).map(|_| {
@@ -131,7 +131,7 @@ pub async fn parallel_pushes_of_one_blob_agree(store: Arc<dyn Target>) {
     assert_whole(&*store, &descriptor, &content).await;
 }
 
-/// Sixteen blobs pushed at once all arrive.
+/// Sixteen blobs pushed in parallel are all stored.
 pub async fn parallel_pushes_of_many_blobs_all_arrive(store: Arc<dyn Target>) {
     let blobs: Vec<_> = (0..16).map(|n| blob(n, CHUNK_SIZE / 2)).collect();
     let pushes = blobs.iter().cloned().map(|(descriptor, content)| {
@@ -146,7 +146,7 @@ pub async fn parallel_pushes_of_many_blobs_all_arrive(store: Arc<dyn Target>) {
     }
 }
 
-/// Sixteen manifests tagged at once keep their tags: no listing loses another's entry.
+/// Sixteen manifests tagged in parallel keep their tags: no listing loses another's entry.
 pub async fn parallel_tags_are_all_kept(store: Arc<dyn Target>) {
     let images: Vec<Content> = (0..16).map(|n| Image::small(n).build()).collect();
     let name = |n: usize| tag(&format!("v{n:02}"));
@@ -165,7 +165,7 @@ pub async fn parallel_tags_are_all_kept(store: Arc<dyn Target>) {
     join_all(checks).await;
 }
 
-/// A tag pushed again names the new manifest; the old one is there by digest.
+/// A tag pushed again points at the new manifest; the old one still exists by digest.
 pub async fn a_tag_moves_and_the_old_manifest_stays(store: Arc<dyn Target>) {
     let (old, new) = (Image::small(1).build(), Image::small(2).build());
     old.push(&*store, Some(&tag("v1"))).await;
@@ -175,7 +175,7 @@ pub async fn a_tag_moves_and_the_old_manifest_stays(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// A manifest pushed without a tag is there by digest and by nothing else.
+/// A manifest pushed without a tag exists by digest only.
 pub async fn a_push_without_tag_names_nothing(store: Arc<dyn Target>) {
     let (named, nameless) = (Image::small(1).build(), Image::small(2).build());
     named.push(&*store, Some(&tag("v1"))).await;
@@ -185,7 +185,7 @@ pub async fn a_push_without_tag_names_nothing(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// An index arrives with its images, each there by digest, none of them tagged.
+/// An index is stored with its images, each by digest, none of them tagged.
 pub async fn an_index_comes_with_its_children(store: Arc<dyn Target>) {
     let index = Image::small_index(1);
     index.push(&*store, Some(&tag("v1"))).await;
@@ -195,7 +195,7 @@ pub async fn an_index_comes_with_its_children(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// A store may refuse a manifest whose children are missing; then neither it nor its tag shows.
+/// A store may refuse a manifest with missing children; then the manifest and its tag stay invisible.
 pub async fn a_manifest_without_its_children_shows_whole_or_not_at_all(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     let selector = tag("v1").into();
@@ -215,7 +215,7 @@ pub async fn a_manifest_without_its_children_shows_whole_or_not_at_all(store: Ar
     }
 }
 
-/// Signatures may arrive before what they sign; they are listed all the same.
+/// Signatures may arrive before their subject; they are listed all the same.
 pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
     let subject = Image::small(1).build();
     let signature = Image::small(2).subject(subject.root.descriptor()).build();
@@ -228,7 +228,7 @@ pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
     }
 }
 
-/// A blob that the other repository does not have cannot be mounted, and does not appear.
+/// A blob that the other repository lacks cannot be mounted, and does not appear.
 pub async fn a_mount_from_nowhere_fails(store: Arc<dyn Target>) {
     let (descriptor, _) = blob(1, 10);
     let mount = BlobBody::mount(nowhere(&*store));
@@ -237,7 +237,7 @@ pub async fn a_mount_from_nowhere_fails(store: Arc<dyn Target>) {
     assert_absent(&*store, &descriptor).await;
 }
 
-/// Content whose origin does not have it is sent.
+/// Content that its origin lacks is sent.
 pub async fn what_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, 10);
     let body = BlobBody::from(content).with_origin(nowhere(&*store));
@@ -246,7 +246,7 @@ pub async fn what_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
     assert_eq!(store.ensure_blob(&descriptor, mount).await.unwrap(), Pushed::Existing);
 }
 
-/// A repository that does not exist, at the store's registry if it has one.
+/// Returns a repository that does not exist, at the store's registry if it has one.
 fn nowhere(store: &dyn Target) -> Repository {
     let registry = store.origin().map_or("localhost:1", |origin| origin.registry().as_str());
     format!("{registry}/no/such").parse().unwrap()
@@ -257,7 +257,7 @@ fn blob(seed: u64, size: usize) -> (Descriptor, Bytes) {
     (Descriptor::of(MediaType::OCTET_STREAM, &content), content)
 }
 
-/// The content as a stream of uneven pieces.
+/// Returns the content as a stream of uneven chunks.
 fn pieces(content: &Bytes) -> BlobStream {
     let pieces: Vec<_> =
         content.chunks(CHUNK_SIZE / 3 + 1).map(|piece| Ok(content.slice_ref(piece))).collect();

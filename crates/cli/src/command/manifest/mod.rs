@@ -87,7 +87,7 @@ pub(crate) struct Check {
 Example:
   longshore manifest get a.example/x:v1 | longshore manifest put a.example/x:v2 -")]
 pub(crate) struct Put {
-    /// Where to store it: a tag, or the digest of the bytes.
+    /// The tag to store it under, or the digest of the bytes.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The manifest file; `-` for standard input.

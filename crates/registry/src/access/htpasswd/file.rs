@@ -29,7 +29,7 @@ impl Entries {
             }
             check(hash).map_err(|problem| at(format!("{name} has {problem}")))?;
             if hashes.insert(name.to_owned(), hash.to_owned()).is_some() {
-                return Err(at(format!("{name} is on an earlier line already")));
+                return Err(at(format!("{name} is already on an earlier line")));
             }
         }
         let Some(any) = hashes.values().next().cloned() else {
@@ -129,7 +129,7 @@ mod tests {
                 &format!("bob:{}", ANN.replace("$05$", "$18$")),
                 "bob has a bcrypt hash of cost 18; expected 4 to 17",
             ),
-            (&format!("ann:{ANN}"), "ann is on an earlier line already"),
+            (&format!("ann:{ANN}"), "ann is already on an earlier line"),
         ] {
             let e = Entries::parse(&format!("ann:{ANN}\n\n{line}\n")).err().unwrap();
             assert_eq!(e.to_string(), format!("invalid: line 3: {problem}"));
