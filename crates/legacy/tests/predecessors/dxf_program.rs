@@ -101,8 +101,9 @@ async fn dxf_program_stores_files_that_longshore_reads() {
 
     // Its README says that the alias stays; it does not.
     assert_eq!(dxf.prints("del-blob fred/datalogger @may15"), "");
-    let raised = place.at("fred/datalogger").tags(None).all().await.unwrap();
-    assert_eq!(raised, []);
+    // Nothing is left in the repository, and so the repository is gone.
+    let e = place.at("fred/datalogger").tags(None).all().await.unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::NotFound);
     let e = place.at("fred/datalogger").delete_blob(&blob.digest).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
 }
