@@ -1,7 +1,7 @@
-//! What a request is doing while its reply is waited for.
+//! Tracks the activity of a request while its reply is awaited.
 //!
-//! Tells a slow server from a slow body, ends a body that was refused before it was sent, and tells
-//! people what takes long.
+//! Distinguishes a slow server from a slow body, ends a body that was refused before it was sent,
+//! and reports long waits to the user.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,22 +13,22 @@ use futures_util::stream::{StreamExt as _, poll_fn};
 use longshore_core::{BlobStream, CHUNK_SIZE, Error, ErrorKind, wait};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// One request's activity, shared by whoever sends it and whoever waits for the reply.
+/// One request's activity, shared by its sender and the task that waits for the reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// When the last step was.
+    /// Time of the last step.
     last: Instant,
     stage: Stage,
     error: Option<Error>,
     wanted: Wanted,
-    /// Whoever is to send more of the body.
+    /// The task that sends more of the body.
     sender: Option<Waker>,
 }
 
-/// What is waited for.
+/// The event that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The address of a name.
@@ -37,19 +37,19 @@ pub(crate) enum Stage {
     Connection,
     /// More of the body, from its own source.
     Body,
-    /// That the other end takes more of the body.
+    /// Room for more of the body: the server must read some of it.
     Room,
     /// The reply.
     Reply,
 }
 
-/// Whether the rest of a body is wanted.
+/// Tells whether the rest of a body is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Yes,
-    /// It was refused; the connection stays open for the rest of the reply.
+    /// The body was refused; the connection stays open for the rest of the reply.
     Refused,
-    /// It never will be: the connection ends.
+    /// The rest will never be wanted: the connection ends.
     Never,
 }
 
@@ -64,12 +64,12 @@ impl Activity {
         })))
     }
 
-    /// Notes every step of a body that is being sent; keeps its error, which the HTTP library would
-    /// bury. Large pieces are handed out in parts: one that is given away is neither seen on its way
-    /// nor to be kept back.
+    /// Records every step of a body that is being sent, and keeps its error, which the HTTP library
+    /// would hide. Large chunks are handed out in parts: once given away, a chunk can neither be
+    /// observed on its way nor held back.
     pub(crate) fn watch(&self, mut body: BlobStream) -> BlobStream {
         let (activity, mut rest) = (self.clone(), Bytes::new());
-        // Who knows how long the body is drops it after the last byte, and does not ask for its end.
+        // A sender that knows the body's length drops it after the last byte, without polling its end.
         let sent = Entered { activity: self.clone(), before: Stage::Reply };
         BlobStream::new(poll_fn(move |cx| {
             let _until_sent = &sent;
@@ -105,25 +105,25 @@ impl Activity {
         }))
     }
 
-    /// The error that ended the body, if one did.
+    /// Returns the error that ended the body, if there is one.
     pub(crate) fn take_error(&self) -> Option<Error> {
         self.state().error.take()
     }
 
-    /// Notes that a stage is entered, which ends when what is returned is dropped.
+    /// Enters a stage, which ends when the returned value is dropped.
     pub(crate) fn enter(&self, stage: Stage) -> Entered {
         let before = self.step(stage);
         Entered { activity: self.clone(), before }
     }
 
-    /// Sends nothing more of the body: the reply that has begun refuses it. What is returned ends the
-    /// connection, if the body is not through, and so is kept until the reply is read.
+    /// Stops sending the body, because the reply that has begun refuses it. Dropping the returned value
+    /// ends the connection if the body is not complete, so keep it until the reply is read.
     pub(crate) fn refuse(self) -> Refusal {
         self.state().wanted = Wanted::Refused;
         Refusal(self)
     }
 
-    /// Returns when the other end has neither taken a byte nor answered for `limit`.
+    /// Returns when the server has neither read a byte nor answered for `limit`.
     pub(crate) async fn silence(&self, limit: Duration) {
         loop {
             let silent = match self.waits() {
@@ -137,8 +137,8 @@ impl Activity {
         }
     }
 
-    /// Tells people of each wait that becomes long, once, with what `text` makes of it. What the body
-    /// itself waits for is its source's to tell.
+    /// Reports each long wait to the user, once, with the text from `text`. The body's source reports
+    /// its own waits.
     pub(crate) async fn tell(&self, text: impl Fn(Stage) -> String + Send + Sync) -> Infallible {
         let mut told = None;
         loop {
@@ -146,7 +146,7 @@ impl Activity {
             let (stage, since) = current;
             let due = since + wait::LONG;
             if stage == Stage::Body || told == Some(current) {
-                // Whatever is waited for next begins later than now, and is not long before then.
+                // The next wait begins later than now, and is not long before then.
                 sleep(wait::LONG).await;
             } else if due > Instant::now() {
                 sleep_until(due).await;
@@ -157,13 +157,13 @@ impl Activity {
         }
     }
 
-    /// What is waited for, and since when.
+    /// Returns the current stage and when it began.
     fn waits(&self) -> (Stage, Instant) {
         let state = self.state();
         (state.stage, state.last)
     }
 
-    /// Notes a step; says what was waited for before.
+    /// Records a step; returns the stage before it.
     fn step(&self, next: Stage) -> Stage {
         let mut state = self.state();
         state.last = Instant::now();
@@ -181,7 +181,7 @@ impl Activity {
     }
 }
 
-/// A stage that ends when this is dropped.
+/// A stage that ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Entered {
     activity: Activity,
@@ -194,7 +194,7 @@ impl Drop for Entered {
     }
 }
 
-/// Ends what is left of a request's body when it is dropped.
+/// Ends the rest of a request's body when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Refusal(Activity);
 
@@ -224,7 +224,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// Single bytes, each after `pause`.
+    /// Returns single bytes, each after `pause`.
     fn slow(count: usize, pause: Duration) -> BlobStream {
         let bytes = stream::unfold((), move |()| async move {
             sleep(pause).await;
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(start.elapsed(), LIMIT);
     }
 
-    /// As a slow line takes it, a large piece would look like silence.
+    /// On a slow line, a large chunk would look like silence.
     #[tokio::test(start_paused = true)]
     async fn a_large_piece_is_seen_on_its_way() {
         let activity = Activity::new();
@@ -316,7 +316,7 @@ mod tests {
             sleep(14 * second).await;
             drop(body);
             sleep(6 * second).await;
-            // The source is slow, which is not for this end to tell.
+            // The source is slow; the transport does not report that.
             let mut body = activity.watch(slow(1, LIMIT));
             body.next().await;
             assert!(body.next().await.is_none());

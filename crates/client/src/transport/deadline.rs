@@ -1,4 +1,4 @@
-//! The end of the time that one request has in all.
+//! The deadline of one request.
 
 use std::fmt;
 use std::task::Poll;
@@ -10,17 +10,17 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Body;
 
-/// A moment, if there is one, after which nothing is waited for.
+/// An optional moment after which no wait continues.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<(Instant, Duration)>);
 
 impl Deadline {
-    /// The end of a time that begins now.
+    /// Returns the deadline of a period that begins now.
     pub(crate) fn after(total: Option<Duration>) -> Self {
         Self(total.and_then(|total| Some((Instant::now().checked_add(total)?, total))))
     }
 
-    /// What `work` comes to, if it does in time.
+    /// Returns the result of `work`, if it completes in time.
     ///
     /// # Errors
     /// [`Timeout`](ErrorKind::Timeout).
@@ -31,7 +31,7 @@ impl Deadline {
         }
     }
 
-    /// The same body, which ends with an error where it does not end in time.
+    /// Wraps a body so that it ends with an error at the deadline.
     pub(crate) fn watch(self, body: Body) -> Body {
         match (self.0, body) {
             (Some((end, total)), Body::Stream { stream, size }) => {
@@ -56,7 +56,7 @@ fn late(total: Duration) -> Error {
     Error::new(ErrorKind::Timeout).detail(clause).with_source(Late)
 }
 
-/// Whether an error says that a request's time was over: nothing goes on after that.
+/// Returns true if an error says that a request's time was over: no step follows that.
 pub(crate) fn is_late(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<Late>())
 }

@@ -1,4 +1,4 @@
-//! Why a connection failed, as far as its error's causes tell, and how people are told.
+//! Finds out from an error's causes why a connection failed, and describes it for users.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use rustls::{CertificateError, OtherError};
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The other end's certificate is not valid, not for this host, or of an unknown authority.
+    /// The server's certificate is invalid, not for this host, or from an unknown authority.
     Certificate,
-    /// The other end does not speak TLS.
+    /// The server does not speak TLS.
     NotTls,
-    /// The other end does not speak HTTP, which one that speaks TLS does not.
+    /// The server does not speak HTTP. A server that expects TLS looks like this.
     NotHttp,
-    /// The other end speaks TLS, and refuses.
+    /// The server speaks TLS and refuses the handshake.
     Tls,
-    /// The other end closed the connection, which some do that expect plain HTTP, or TLS.
+    /// The server closed the connection. Some servers that expect plain HTTP, or TLS, do this.
     Closed,
-    /// Nobody listens there.
+    /// No server listens on the port.
     Refused,
-    /// The proxy wants to know who is there, or does not believe it.
+    /// The proxy requires a login or rejects the one that it got.
     ProxyLogin,
-    /// Something else.
+    /// Any other reason.
     Other,
 }
 
@@ -45,26 +45,26 @@ impl Failure {
         }
     }
 
-    /// Whether trying again cannot help.
+    /// Returns true if trying again cannot help.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Certificate | Self::NotTls | Self::ProxyLogin)
     }
 }
 
-/// Where a connection was to go.
+/// The destination of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Way<'a> {
     pub(crate) https: bool,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
-    /// What options call it: its host, and its port unless that is the scheme's own.
+    /// The name used in options: the host, and the port unless it is the scheme's default.
     pub(crate) name: &'a str,
-    /// The proxy that it goes through.
+    /// The proxy that the connection goes through.
     pub(crate) proxy: Option<&'a str>,
 }
 
 impl Way<'_> {
-    /// What was tried, and the innermost reason for which it failed, in one clause.
+    /// Describes the attempt and its innermost cause of failure in one clause.
     pub(crate) fn clause(&self, error: &(dyn StdError + 'static)) -> String {
         let Self { host, port, .. } = self;
         let reason = innermost(error);
@@ -93,7 +93,7 @@ impl Way<'_> {
         }
     }
 
-    /// That a connection took longer than it may.
+    /// Describes that a connection took longer than its limit.
     pub(crate) fn late(&self, limit: Duration) -> String {
         let Self { host, port, .. } = self;
         let through = self.proxy.map(|proxy| format!(" through the proxy {proxy}"));
@@ -101,7 +101,7 @@ impl Way<'_> {
         format!("cannot connect to {host}:{port}{through}: no connection within {limit:?}")
     }
 
-    /// What the user can do about it, if there is something.
+    /// Returns a hint for the user, if there is something that the user can do.
     pub(crate) fn hint(&self, error: &(dyn StdError + 'static)) -> Option<String> {
         let name = self.name;
         if self.proxy_that_failed(error).is_some() {
@@ -134,7 +134,7 @@ impl Way<'_> {
         })
     }
 
-    /// The proxy, where the connection to it failed, not one that it made.
+    /// Returns the proxy if the connection to the proxy failed, not one that the proxy made.
     fn proxy_that_failed(&self, error: &(dyn StdError + 'static)) -> Option<&str> {
         let is_first_hop =
             !self.https || says(error, NO_PROXY) || says(error, NO_SOCKS) || says(error, NO_TCP);
@@ -142,7 +142,7 @@ impl Way<'_> {
     }
 }
 
-/// The innermost reason, as people write it: without the number that the system has for it.
+/// Returns the text of the innermost cause, without the number of the system's error.
 pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut inner = error;
     while let Some(next) = deeper(inner) {
@@ -153,7 +153,7 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
-        // An abbreviation stays one.
+        // Abbreviations keep their capitals.
         (Some(first), Some(second)) if second.is_lowercase() => {
             first.to_lowercase().chain(text.chars().skip(1)).collect()
         }
@@ -161,7 +161,7 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     }
 }
 
-/// A certificate that is not accepted, and is its own authority.
+/// A self-signed certificate that is not accepted.
 #[derive(Debug)]
 pub(crate) struct SelfSigned;
 
@@ -173,11 +173,11 @@ impl fmt::Display for SelfSigned {
 
 impl StdError for SelfSigned {}
 
-/// What is wrong with a certificate, as the end of a sentence about it.
+/// Displays the defect of a certificate, as the end of a sentence about it.
 struct Invalid<'a>(&'a CertificateError);
 
 impl Invalid<'_> {
-    /// Whether it would be accepted if it were trusted.
+    /// Returns true if the certificate would be accepted if it were trusted.
     fn is_untrusted(&self) -> bool {
         match self.0 {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => true,
@@ -191,7 +191,7 @@ impl fmt::Display for Invalid<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             CertificateError::UnknownIssuer => f.write_str("is not trusted: unknown authority"),
-            // As after an authority was made anew under its old name.
+            // This happens if an authority was recreated under its old name.
             CertificateError::BadSignature => f.write_str("is not trusted: bad signature"),
             CertificateError::Other(other) if is_authority(other) => {
                 f.write_str("is not trusted: it is a CA certificate, not a server certificate")
@@ -227,12 +227,12 @@ impl fmt::Display for Invalid<'_> {
     }
 }
 
-/// Whether a certificate is refused because it is an authority's.
+/// Returns true if a certificate is refused because it is an authority's.
 pub(crate) fn is_authority(error: &OtherError) -> bool {
     error.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
-/// A time in the largest unit that it has one of.
+/// Formats a duration in the largest unit of which it has at least one.
 fn span(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),
@@ -243,40 +243,40 @@ fn span(seconds: u64) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The next cause; `io::Error` leaves what it wraps out of its sources.
+/// Returns the next cause; `io::Error` omits the error that it wraps from its sources.
 fn deeper<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     wrapped.map(|wrapped| wrapped as _).or_else(|| error.source())
 }
 
-/// The innermost cause of a type.
+/// Returns the innermost cause of a type.
 fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     deeper(error).and_then(cause).or_else(|| error.downcast_ref())
 }
 
-/// Whether a cause has exactly this text.
+/// Returns true if a cause has exactly this text.
 fn says(error: &(dyn StdError + 'static), text: &str) -> bool {
     error.to_string() == text || deeper(error).is_some_and(|source| says(source, text))
 }
 
-/// What can be done where a proxy answers 407.
+/// The hint for a proxy that answers 407.
 pub(crate) const PROXY_LOGIN_HINT: &str = "Check the user and password in the proxy's settings.";
 
-// What the HTTP library says; it has no types for these that others can see.
+// Texts of the HTTP library, which has no public types for these errors.
 
-/// Of a 407 to CONNECT.
+/// The text for a 407 to CONNECT.
 const PROXY_LOGIN: &str = "tunnel error: proxy authorization required";
-/// Of any other refusal of CONNECT.
+/// The text for any other refusal of CONNECT.
 const TUNNEL_REFUSED: &str = "tunnel error: unsuccessful";
-/// Of no connection to a proxy.
+/// The text for a failed connection to a proxy.
 const NO_PROXY: &str = "tunnel error: failed to create underlying connection";
-/// Of no connection to or through a SOCKS proxy.
+/// The text for a failed connection to or through a SOCKS proxy.
 const NO_SOCKS: &str = "error connecting to socks proxy";
-/// Of no connection, which is one to the proxy where there is one.
+/// The text for a failed TCP connection: to the proxy, if there is one.
 const NO_TCP: &str = "tcp connect error";
-/// Of a name without an address.
+/// The text for a name without an address.
 const NO_ADDRESS: &str = "error resolving DNS";
-/// Of what is no HTTP, such as an alert of TLS.
+/// The text for a reply that is not HTTP, such as a TLS alert.
 const NO_HTTP: &str = "invalid HTTP version parsed";
 
 /// 3 names of a certificate are shown.

@@ -1,4 +1,4 @@
-//! Bounds how many requests wait for one host at the same time.
+//! Limits the number of concurrent requests to one host.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::{Body, Transport, TransportError};
 use crate::bounded::BoundedCache;
 use crate::origin::Origin;
 
-/// The layer that bounds requests per origin.
+/// The layer that limits concurrent requests per origin.
 ///
-/// A place is held until the reply's head is there, not while its body is read: a copy within one
-/// registry reads one body to send another. For the same reason requests that send a stream have
-/// places of their own: they may wait for a reply to one that does not.
+/// A request holds its permit until the reply's head arrives, not while its body is read: a copy
+/// within one registry reads one body to send another. For the same reason, requests that send a
+/// stream have separate permits: they may wait for a reply to a request without one.
 #[derive(Debug)]
 pub(crate) struct Limit {
     inner: Arc<dyn Transport>,
@@ -45,7 +45,7 @@ impl Limit {
 impl Transport for Limit {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let places = self.places_of(&request);
-        // The semaphore is never closed, so there always is a place in the end.
+        // The semaphore is never closed, so a permit always becomes available.
         let _place = places.acquire().await.ok();
         self.inner.send(request).await
     }

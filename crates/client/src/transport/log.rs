@@ -1,4 +1,4 @@
-//! One line a request, without secrets.
+//! Logs one line per request, without secrets.
 
 use std::sync::Arc;
 

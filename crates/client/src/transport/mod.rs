@@ -1,8 +1,8 @@
-//! Requests out, replies in: the seam between what the client wants and how it is sent.
+//! Sends requests and receives replies: separates the client from how requests are sent.
 //!
 //! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers that decorate a transport.
-//! Knows nothing of registries beyond headers. From the outermost in, a client's requests go
-//! through `auth` (not here), `retry`, `limit`, `redirect`, `log` and `wire`.
+//! Knows nothing of registries beyond headers. A client's requests pass these layers, outermost
+//! first: `auth` (not in this module), `retry`, `limit`, `redirect`, `log` and `wire`.
 
 mod activity;
 pub(crate) mod deadline;
@@ -25,39 +25,40 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Request, Response};
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 
-/// Sends one request and returns the head of its reply, the body still to be read.
+/// Sends one request and returns the head of its reply; the body is read later.
 ///
-/// A caller's own implementation replaces the wire: for another HTTP stack, or for tests.
+/// Implement this to replace the wire: for another HTTP stack, or for tests.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends a request with an absolute http or https URL.
     ///
-    /// Any status is a reply, not an error. Redirects are not followed and bodies not decoded here.
+    /// Any status is a reply, not an error. Redirects are not followed and bodies are not decoded
+    /// here.
     ///
     /// # Errors
-    /// [`TransportError`] where no reply came.
+    /// [`TransportError`] if no reply arrived.
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError>;
 }
 
 /// The body of a request or a reply.
 #[derive(Debug, Default)]
 pub enum Body {
-    /// Nothing.
+    /// No bytes.
     #[default]
     Empty,
-    /// Bytes at hand.
+    /// Bytes in memory.
     Bytes(Bytes),
-    /// Bytes that come once.
+    /// Bytes that can be read only once.
     Stream {
         /// The bytes.
         stream: BlobStream,
-        /// How many there are, if that is known.
+        /// Number of bytes, if it is known.
         size: Option<u64>,
     },
 }
 
 impl Body {
-    /// The size in bytes, if it is known.
+    /// Returns the size in bytes, if it is known.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         match self {
@@ -67,7 +68,7 @@ impl Body {
         }
     }
 
-    /// The same body once more, if it is not a stream.
+    /// Returns a copy of the body, unless it is a stream.
     #[must_use]
     pub fn replay(&self) -> Option<Self> {
         match self {
@@ -77,7 +78,7 @@ impl Body {
         }
     }
 
-    /// The bytes, piece by piece.
+    /// Returns the bytes, chunk by chunk.
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
         match self {
@@ -87,8 +88,8 @@ impl Body {
         }
     }
 
-    /// Reads what is left of a small reply, so that its connection can be used again; gives it up
-    /// where that takes long.
+    /// Reads the rest of a small reply, so that its connection can be reused. Gives up if that takes
+    /// long.
     pub(crate) async fn drain(self) {
         if self.size().is_none_or(|size| size <= DRAIN_LIMIT) {
             drop(tokio::time::timeout(DRAIN_WAIT, self.read_away()).await);
@@ -107,45 +108,45 @@ impl Body {
     }
 }
 
-/// Why no reply came.
+/// The reason why no reply arrived.
 pub struct TransportError {
     fault: TransportErrorKind,
     error: Error,
 }
 
-/// What the retry rule has to know of a failure.
+/// The class of a failure, as the retry rule needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
-    /// The request did not reach the other end.
+    /// The request did not reach the server.
     NotSent,
-    /// The connection broke; whether the request was acted on is unknown.
+    /// The connection broke; it is unknown whether the request was processed.
     Lost,
     /// A wait reached its limit.
     TimedOut,
-    /// Sending it again would not help.
+    /// Sending the request again would not help.
     Final,
 }
 
 impl TransportError {
-    /// A failure, and what to tell people about it.
+    /// Creates an error from its class and the error shown to users.
     #[must_use]
     pub fn new(fault: TransportErrorKind, error: Error) -> Self {
         Self { fault, error }
     }
 
-    /// What the retry rule has to know.
+    /// Returns the class that the retry rule needs.
     #[must_use]
     pub fn fault(&self) -> TransportErrorKind {
         self.fault
     }
 
-    /// The kind of what to tell people.
+    /// Returns the kind of the error shown to users.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()
     }
 
-    /// What to tell people.
+    /// Returns the error shown to users.
     #[must_use]
     pub fn into_error(self) -> Error {
         self.error
@@ -153,7 +154,7 @@ impl TransportError {
 }
 
 impl From<Error> for TransportError {
-    /// An error that sending again would not help.
+    /// Wraps an error for which sending the request again would not help.
     fn from(error: Error) -> Self {
         Self::new(TransportErrorKind::Final, error)
     }
@@ -180,7 +181,7 @@ impl std::error::Error for TransportError {
     }
 }
 
-/// The same request once more, if its body is not a stream.
+/// Returns a copy of the request, if its body is not a stream.
 pub(crate) fn replay(request: &Request<Body>) -> Option<Request<Body>> {
     let mut again = Request::new(request.body().replay()?);
     *again.method_mut() = request.method().clone();
@@ -190,7 +191,7 @@ pub(crate) fn replay(request: &Request<Body>) -> Option<Request<Body>> {
     Some(again)
 }
 
-/// The value of a header, if it comes once and is text.
+/// Returns the value of a header, if it occurs once and is text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -199,12 +200,12 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     }
 }
 
-/// A failure of the protocol at a URL.
+/// Returns a protocol error for a URL.
 pub(crate) fn protocol_error(uri: &http::Uri, clause: String) -> Error {
     Error::new(ErrorKind::Protocol).at(crate::redact::redacted(uri)).detail(clause)
 }
 
 /// 64 KiB: reading more than this costs more than a new connection.
 const DRAIN_LIMIT: u64 = 64 << 10;
-/// 1 s: and so does waiting longer.
+/// 1 s: waiting longer costs more than a new connection, too.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Follows redirects, with the credentials left at home.
+//! Follows redirects without sending credentials to other origins.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::{Body, Transport, TransportError, protocol_error, replay};
 use crate::origin::{Origin, check_hop, resolve};
 use crate::redact::redacted;
 
-/// The layer that follows redirects: at most ten, never from https to http, never with a method
-/// changed other than by 303's own GET, which nothing here needs.
+/// The layer that follows redirects: at most ten, and never from https to http. It never changes
+/// the method; only 303 would ask for that (GET), and no request here needs it.
 ///
-/// Credentials are dropped as soon as scheme, host or port change, and stay dropped, also on the
-/// way back.
+/// Credentials are dropped as soon as scheme, host or port change. They stay dropped, even if a
+/// later redirect returns to the first origin.
 #[derive(Debug)]
 pub(crate) struct Redirect {
     inner: Arc<dyn Transport>,
 }
 
-/// Where a reply came from in the end, kept with it: relative links start there.
+/// The final URL of a reply, stored with it. Relative links are resolved against it.
 #[derive(Clone, Debug)]
 pub(crate) struct FinalUri(pub(crate) Uri);
 
@@ -68,8 +68,8 @@ impl Transport for Redirect {
     }
 }
 
-/// Where a request with a body that comes once was to be sent: whoever has that body may send it
-/// there. It is the source of the redirect's error.
+/// The redirect target of a request whose body can be read only once. A caller that still has the
+/// body may send it there. This is the source of the redirect's error.
 #[derive(Debug)]
 struct Moved(Uri);
 
@@ -81,13 +81,13 @@ impl fmt::Display for Moved {
 
 impl std::error::Error for Moved {}
 
-/// Where the request was redirected to that failed with this error, if it can be sent there.
+/// Returns the redirect target of the request that failed with this error, if it can be sent there.
 pub(crate) fn moved(error: &Error) -> Option<&Uri> {
     let source = std::error::Error::source(error)?;
     source.downcast_ref().map(|Moved(to)| to)
 }
 
-/// Marks a request whose body holds a secret: it is redirected within its origin only.
+/// Marks a request whose body holds a secret: it is only redirected within its origin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepOrigin;
 
@@ -95,7 +95,7 @@ fn redirects(reply: &Response<Body>) -> bool {
     matches!(reply.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// 301, 302 and 303 turn other methods into GET in practice: an upload would be lost unseen.
+/// In practice, 301, 302 and 303 turn other methods into GET: an upload would be lost silently.
 fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str> {
     match status.as_u16() {
         307 | 308 => Ok(()),
@@ -104,10 +104,10 @@ fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str>
     }
 }
 
-/// Of a redirect of a request whose body comes once.
+/// The error for a redirected request whose body can be read only once.
 const TOO_LATE: &str = "comes after the body was sent";
 
-/// 10 hops, as browsers and curl have it, give or take.
+/// 10 hops, about the limit of browsers and curl.
 const HOP_LIMIT: usize = 10;
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// Redirects along a chain, then answers 200; notes each request's URL and credentials.
+    /// Redirects along a chain, then answers 200. Records each request's URL and credentials.
     #[derive(Debug)]
     struct Chain {
         status: u16,

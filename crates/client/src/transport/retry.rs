@@ -1,6 +1,6 @@
 //! Sends requests again after transient failures: the loop around the rule in `attempts`.
 //!
-//! Any other reply is passed on as it is, so that its error body is still read.
+//! Passes on any other reply unchanged, so that its error body is still read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ impl Retry {
         Self { inner, policy, pauses: Mutex::default() }
     }
 
-    /// Waits until the origin may be asked again.
+    /// Waits until requests to the origin are allowed again.
     async fn pause(&self, uri: &Uri) {
         let end = Origin::of(uri).and_then(|origin| self.pauses().get(&origin).copied());
         if let Some(end) = end {
@@ -39,7 +39,7 @@ impl Retry {
         }
     }
 
-    /// Keeps others from asking for as long.
+    /// Makes other requests to the origin wait as long.
     fn hold_off(&self, uri: &Uri, wait: Duration) {
         let end = Instant::now().checked_add(wait);
         let (Some(origin), Some(end)) = (Origin::of(uri), end) else { return };
@@ -112,12 +112,12 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Answer {
         Status(u16),
-        /// 429 with the wait it asks for, in seconds.
+        /// 429 with a requested wait, in seconds.
         Wait(u64),
         TransportErrorKind(TransportErrorKind),
     }
 
-    /// Answers with these, the last of them for ever; counts the requests.
+    /// Answers with these, repeating the last one; counts the requests.
     #[derive(Debug)]
     struct Scripted(Mutex<Vec<Answer>>, Mutex<usize>);
 

@@ -1,15 +1,15 @@
-//! How long a reply asks to wait, in the several ways that registries say it.
+//! Reads the wait that a reply asks for, in the forms that registries use.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-/// The wait that the headers ask for; the longest, where they ask for several.
+/// Returns the wait that the headers ask for: the longest, if there are several.
 ///
-/// Seconds or an HTTP date in `Retry-After`, a Unix time in `X-Retry-After` (Docker Hub). Points in
-/// time count from the reply's own `Date`, so the clocks of the two ends need not agree. What
-/// cannot be read asks for nothing.
+/// Reads seconds or an HTTP date in `Retry-After`, and a Unix time in `X-Retry-After` (Docker Hub).
+/// Points in time are relative to the reply's own `Date`, so the clocks of client and server need
+/// not agree. Values that cannot be parsed are ignored.
 ///
 /// Source: RFC 9110, section 10.2.3.
 pub(crate) fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
@@ -26,7 +26,7 @@ pub(crate) fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
     plain.chain(extended.filter_map(|text| until(seconds(text)?))).max()
 }
 
-/// Digits only; a number that no integer holds is the largest.
+/// Parses digits only; a number that overflows is the largest integer.
 fn seconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

@@ -1,6 +1,6 @@
-//! The watch over replies' bodies: they go on, or end.
+//! Watches replies' bodies, and ends those that stall.
 //!
-//! Owns the two rules: no byte for too long; too few bytes over that long.
+//! Owns the two rules: no byte for too long, or too few bytes during that time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,27 +11,27 @@ use futures_util::stream::{Stream, StreamExt as _};
 use longshore_core::{Result, wait};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Ends a reply's body that stalls, and tells people of a long wait. Only time spent waiting for the
-/// network counts: the reader may take as long as it likes.
+/// Ends a reply's body that stalls, and reports a long wait to the user. Only time spent waiting
+/// for the network counts; the reader may be slow.
 pub(crate) struct Watched<S> {
     inner: S,
-    /// Whom it comes from.
+    /// Name of the server.
     host: String,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
-    /// Whether the wait will not be told any more.
+    /// True if the wait will not be reported any more.
     is_told: bool,
     waited: Duration,
     received: u64,
 }
 
-/// How a body stalled.
+/// The ways in which a body stalls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stall {
-    /// Nothing came.
+    /// No bytes arrived.
     Silent,
-    /// Less than a kilobyte a second came.
+    /// Less than a kilobyte per second arrived.
     Slow,
 }
 
@@ -49,7 +49,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Takes account of a piece; says whether pieces come too slowly.
+    /// Counts a chunk; returns a stall if chunks arrive too slowly.
     fn account(&mut self, size: usize) -> Option<Stall> {
         self.received += size as u64;
         self.waited += self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -61,7 +61,7 @@ impl<S> Watched<S> {
         slow.then_some(Stall::Slow)
     }
 
-    /// Ready when nothing has come for too long; tells of it before.
+    /// Becomes ready when no bytes have arrived for too long; reports the wait before that.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting_since.is_none() {
             self.waiting_since = Some(Instant::now());
@@ -100,7 +100,7 @@ where
     }
 }
 
-/// 1 KiB a second: slower than any line that still works.
+/// 1 KiB per second: slower than any working line.
 const SLOWEST: u64 = 1 << 10;
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
         Watched::new(inner, "r.example".to_owned(), limit)
     }
 
-    /// Pieces of `size` bytes, each after `pause`.
+    /// Returns chunks of `size` bytes, each after `pause`.
     fn pieces(size: usize, pause: Duration) -> impl Stream<Item = Result<Bytes, ()>> + Unpin {
         Box::pin(stream::unfold((), move |()| async move {
             sleep(pause).await;

@@ -1,6 +1,6 @@
-//! TLS settings: which authorities are trusted, and whether anything is checked at all.
+//! TLS settings: trusted authorities, and whether certificates are checked at all.
 //!
-//! The only file that knows how `rustls` is set up. The wire calls it, once an origin.
+//! The only file that configures `rustls`. The wire calls it once per origin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::certificate::{ClientCertificate, RootCertificates};
 use crate::config::Verification;
 use crate::transport::failure::{SelfSigned, is_authority};
 
-/// The system's authorities, read when the first connection needs them: that is 150 files on Debian.
+/// The system's authorities, read for the first connection that needs them (150 files on Debian).
 #[derive(Debug, Default)]
 pub(crate) struct SystemRoots(OnceCell<Arc<RootCertStore>>);
 
@@ -30,15 +30,15 @@ impl SystemRoots {
     async fn get(&self) -> Arc<RootCertStore> {
         let load = || async {
             let load = tokio::task::spawn_blocking(|| Arc::new(load_system_roots()));
-            // Loading does not panic; without roots, connections fail and say why.
+            // Loading does not panic; without roots, connections fail with a reason.
             load.await.unwrap_or_else(|_| Arc::new(RootCertStore::empty()))
         };
         Arc::clone(self.0.get_or_init(load).await)
     }
 }
 
-/// The system's certificates (or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`); Mozilla's list, built
-/// in, where the system has none, as in images made from scratch.
+/// Loads the system's certificates (or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`). Falls back to
+/// Mozilla's built-in list if the system has none, as in images made from scratch.
 fn load_system_roots() -> RootCertStore {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -49,21 +49,21 @@ fn load_system_roots() -> RootCertStore {
     store
 }
 
-/// What decides about the certificates of one origin, and of the proxy before it.
+/// The trust settings for the certificates of one origin, and of the proxy before it.
 pub(crate) struct Trust<'a> {
     pub(crate) verification: Verification,
     pub(crate) root_certificates: Option<RootCertificates>,
     pub(crate) client_certificate: Option<ClientCertificate>,
-    /// The host of a proxy that speaks TLS, and whom to trust about it.
+    /// The host of a proxy that speaks TLS, and its trust settings.
     pub(crate) proxy: Option<(&'a str, &'a RootCertificates)>,
 }
 
-/// The configuration for connections that never use TLS.
+/// Returns the configuration for connections that never use TLS.
 pub(crate) fn unused() -> Result<ClientConfig> {
     Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// The configuration for one origin.
+/// Returns the configuration for one origin.
 pub(crate) async fn configuration(trust: Trust<'_>, system: &SystemRoots) -> Result<ClientConfig> {
     let of_origin: Arc<dyn ServerCertVerifier> = match trust.verification {
         Verification::Skip => Arc::new(Unchecked(Arc::new(ring::default_provider()))),
@@ -87,7 +87,7 @@ pub(crate) async fn configuration(trust: Trust<'_>, system: &SystemRoots) -> Res
     }
 }
 
-/// Checks certificates against the system's authorities and these.
+/// Returns a verifier that trusts the system's authorities and these.
 async fn checked(
     more: Option<&RootCertificates>,
     system: &SystemRoots,
@@ -105,19 +105,19 @@ async fn checked(
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
-    // Passed explicitly: what another crate of the process installed makes no difference.
+    // Passed explicitly, so that a provider installed by another crate makes no difference.
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Unsupported).at("TLS").with_source(e))
 }
 
-/// Checks certificates by their chain, and takes one that the user named for itself.
+/// Checks certificates by their chain, and also accepts a certificate that the user named.
 ///
-/// `openssl req -x509` makes a certificate that is an authority (CA:TRUE) and that the server also shows
-/// as its own. webpki refuses that. Here it is accepted if it is byte for byte a certificate that the
-/// user named, and its names and dates are right. This trusts nobody new: the named certificate is
-/// trusted as an authority anyway, so its key can already sign for any name. A certificate of the
-/// system is never accepted this way.
+/// `openssl req -x509` makes a certificate that is an authority (CA:TRUE) and that the server also
+/// presents as its own. webpki refuses that. Here it is accepted if it is byte for byte a
+/// certificate that the user named, and its names and dates are valid. This does not extend trust:
+/// the named certificate is trusted as an authority anyway, so its key can already sign for any
+/// name. A certificate of the system is never accepted this way.
 #[derive(Debug)]
 struct Checked {
     by_chain: Arc<WebPkiServerVerifier>,
@@ -125,7 +125,7 @@ struct Checked {
 }
 
 impl Checked {
-    /// Whether a certificate that has no good chain is good by itself.
+    /// Checks whether a certificate without a valid chain is acceptable on its own.
     fn by_itself(
         &self,
         certificate: &CertificateDer<'_>,
@@ -139,8 +139,8 @@ impl Checked {
         Ok(self.dates(certificate, server).is_some_and(|(from, to)| from <= now && now <= to))
     }
 
-    /// From when to when a certificate is valid. webpki checks dates before anything else, and tells
-    /// them where they are not good: if that should ever change, there are none, and the certificate
+    /// Returns the validity period of a certificate. webpki checks dates before anything else, and
+    /// reports them if they are invalid. If that ever changes, there are no dates, and the certificate
     /// is refused.
     fn dates(
         &self,
@@ -214,8 +214,8 @@ impl ServerCertVerifier for Checked {
     }
 }
 
-/// Whether a certificate was refused for want of an authority, or for being one; its dates are good
-/// then.
+/// Returns true if a certificate was refused because its authority is missing, or because it is an
+/// authority itself. Its dates are valid then.
 fn is_about_the_chain(refusal: &rustls::Error) -> bool {
     match refusal {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
@@ -228,8 +228,8 @@ fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     EndEntityCert::try_from(certificate).is_ok_and(|own| own.issuer() == own.subject())
 }
 
-/// Holds a proxy to the proxy's rules and everybody else to the origin's: one set of rules serves
-/// both connections, and what is accepted of one must not be of the other.
+/// Applies the proxy's rules to the proxy and the origin's rules to all other servers. One verifier
+/// serves both connections, and a certificate accepted for one must not be accepted for the other.
 #[derive(Debug)]
 struct ByServer {
     proxy: ServerName<'static>,
@@ -273,7 +273,7 @@ impl ServerCertVerifier for ByServer {
     }
 }
 
-/// Accepts any certificate; handshakes must still be signed by whoever presents it.
+/// Accepts any certificate; its holder must still sign the handshake.
 #[derive(Debug)]
 struct Unchecked(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Connections on their way, noted in the activity of the request that makes them.
+//! Records connection attempts in the activity of the request that makes them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,18 +13,18 @@ tokio::task_local! {
     static CURRENT: Activity;
 }
 
-/// Sends a request, whose activity notes what its connection waits for.
+/// Sends a request while its activity records the stages of its connection.
 pub(super) async fn noted<T>(activity: Activity, send: impl Future<Output = T> + Send) -> T {
     CURRENT.scope(activity, send).await
 }
 
-/// Notes a stage of the current request until what is returned is dropped. One that goes on without
-/// its request, which got another connection meanwhile, has nobody to note it.
+/// Enters a stage of the current request until the returned value is dropped. Returns `None` for a
+/// connection attempt that continues without its request, which got another connection meanwhile.
 pub(super) fn enter(stage: Stage) -> Option<Entered> {
     CURRENT.try_with(|activity| activity.enter(stage)).ok()
 }
 
-/// The layer around what makes connections.
+/// The layer around the connector.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Noting;
 

@@ -1,7 +1,8 @@
-//! The wire: requests as HTTP/1.1 over TCP and TLS.
+//! The wire: sends requests as HTTP/1.1 over TCP and TLS.
 //!
-//! The only module that names the HTTP library. HTTP/1.1 alone, on purpose: with default settings
-//! HTTP/2 costs 2.8 times the CPU a byte, and one connection a transfer is also what fills a line.
+//! The only module that uses the HTTP library. It deliberately uses HTTP/1.1 only: with default
+//! settings HTTP/2 costs 2.8 times the CPU per byte, and one connection per transfer is also what
+//! fills a line.
 
 mod connect;
 mod pool;
@@ -27,7 +28,7 @@ use crate::config::Limits;
 use crate::origin::Origin;
 use crate::redact::redacted;
 
-/// The innermost transport. Has pools of connections for each origin.
+/// The innermost transport, with connection pools for each origin.
 pub(crate) struct Wire {
     limits: Arc<Limits>,
     user_agent: HeaderValue,
@@ -35,7 +36,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Any certificate of the origin `accepted` is taken for good.
+    /// Creates a wire. Any certificate of the origin `accepted` is accepted.
     pub(crate) fn new(config: Arc<Config>, accepted: Option<Origin>) -> Self {
         let (limits, user_agent) = (Arc::clone(&config.limits), config.user_agent.header());
         Self { limits, user_agent, pools: Pools::new(config, accepted) }
@@ -69,7 +70,7 @@ impl Transport for Wire {
         };
         match reply {
             Ok(reply) => {
-                // An early success may want the rest all the same; anything else does not.
+                // An early success may still want the rest of the body; any other status does not.
                 let refusal = (!reply.status().is_success()).then(|| activity.refuse());
                 let from = Watch { host: origin.address(), idle: limits.idle, refusal };
                 Ok(incoming(reply, call, from))
@@ -86,7 +87,7 @@ impl Transport for Wire {
 }
 
 impl Wire {
-    /// What people are told of a long wait.
+    /// Returns the message about a long wait.
     fn told(&self, stage: Stage, origin: &Origin, limits: &Limits) -> String {
         let (host, long) = (origin.address(), wait::seconds(wait::LONG));
         let proxy = self.pools.proxy_of(origin).ok().flatten();
@@ -114,7 +115,7 @@ impl fmt::Debug for Wire {
     }
 }
 
-/// The request as the library has it, its size stated.
+/// Converts a request to the HTTP library's type, with its size stated.
 fn outgoing(
     request: Request<Body>,
     activity: &Activity,
@@ -135,15 +136,15 @@ fn outgoing(
     Request::from_parts(parts, body).try_into()
 }
 
-/// How a reply's body is watched.
+/// Settings for watching a reply's body.
 struct Watch {
     host: String,
     idle: Duration,
-    /// With the reply ends the request's body, if it was refused.
+    /// Ends the request's body together with the reply, if the body was refused.
     refusal: Option<Refusal>,
 }
 
-/// The reply as the client has it, its body watched.
+/// Converts a reply of the HTTP library, with its body watched.
 fn incoming(reply: reqwest::Response, call: Call, watch: Watch) -> Response<Body> {
     let Watch { host, idle, refusal } = watch;
     let size = reply.content_length();
@@ -181,7 +182,7 @@ impl Call {
         Error::new(kind).at(format!("{} {}", self.method, redacted(&self.uri)))
     }
 
-    /// A connection that ended too early.
+    /// Returns the error for a connection that ended too early.
     fn broken(&self, clause: &str, error: reqwest::Error) -> Error {
         let error = error.without_url();
         let clause = format!("{clause}: {}", innermost(&error));
@@ -212,7 +213,7 @@ impl Call {
                 (TransportErrorKind::Lost, self.broken(clause, error))
             }
         };
-        // A certificate does not get better by asking again.
+        // Retrying does not change a certificate.
         let fault = if is_final { TransportErrorKind::Final } else { fault };
         let told = hint.into_iter().fold(told, Error::with_hint);
         TransportError::new(fault, told)

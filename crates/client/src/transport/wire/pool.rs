@@ -1,4 +1,4 @@
-//! Pools of connections: one for each origin and way of reaching it.
+//! Connection pools: one for each origin and way to reach it.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,18 +16,18 @@ use crate::environment::Environment;
 use crate::origin::Origin;
 use crate::proxy::{Proxies, Proxy};
 
-/// What connections are shared by.
+/// The key by which connections are shared.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) origin: Origin,
-    /// The wait for a connection, which the HTTP library keeps by the pool.
+    /// Connection timeout, which the HTTP library sets per pool.
     pub(super) connect: Duration,
 }
 
 /// All pools of a client.
 pub(super) struct Pools {
     config: Arc<Config>,
-    /// Whose certificate is not checked, whatever the settings say.
+    /// The origin whose certificate is not checked, regardless of the settings.
     accepted: Option<Origin>,
     system_roots: SystemRoots,
     of_environment: OnceLock<Result<Proxies, ParseError>>,
@@ -40,7 +40,7 @@ impl Pools {
         Self { config, accepted, system_roots, of_environment, made }
     }
 
-    /// The pool for an origin; made when it is first met, so that nothing is loaded unused.
+    /// Returns the pool for an origin; creates it on first use, so that nothing is loaded needlessly.
     pub(super) async fn get(&self, key: Key) -> Result<reqwest::Client> {
         if let Some(pool) = self.made.get(&key) {
             return Ok(pool);
@@ -49,7 +49,7 @@ impl Pools {
         Ok(self.made.get_or_insert_with(key, || pool))
     }
 
-    /// The proxy for an origin, as it is shown.
+    /// Returns the proxy for an origin, as shown to users.
     pub(super) fn proxy_of(&self, origin: &Origin) -> Result<Option<String>> {
         Ok(self.proxy(origin, address(origin, &self.config).as_ref())?.map(ToString::to_string))
     }
@@ -85,7 +85,7 @@ impl Pools {
             .tcp_nodelay(true)
             .connector_layer(Noting)
             .dns_resolver(Arc::new(resolve::Names::of(&self.config, origin)))
-            // What the environment says of proxies was read before.
+            // The environment's proxy settings were read before.
             .no_proxy();
         let failed = |e: reqwest::Error| {
             Error::new(ErrorKind::Transport).at(origin).with_source(e.without_url())
@@ -96,7 +96,7 @@ impl Pools {
         builder.build().map_err(failed)
     }
 
-    /// What was set, else what the environment says; that is read once.
+    /// Returns the configured proxies, else those of the environment, which is read once.
     fn proxies(&self) -> Result<&Proxies> {
         if let Some(set) = &self.config.proxies {
             return Ok(set);
@@ -112,7 +112,7 @@ impl Pools {
         })
     }
 
-    /// Whom to trust: what was set for an address, else what is in its folder.
+    /// Returns the trust settings: those set for an address, else those in its folder.
     async fn trust<'a>(
         &self,
         key: &Key,
@@ -140,14 +140,15 @@ impl Pools {
     }
 }
 
-/// A proxy as the library has it. The URL's own user is for SOCKS alone: HTTP has a header.
+/// Converts a proxy to the HTTP library's type. The URL includes the user only for SOCKS; HTTP uses
+/// a header.
 fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
     let Some(Login { user, password }) = proxy.as_login() else {
         return reqwest::Proxy::all(proxy.url());
     };
     match (proxy.is_socks(), url::Url::parse(&proxy.url())) {
         (true, Ok(mut url)) => {
-            // Neither fails for a URL that has a host.
+            // Neither call fails for a URL that has a host.
             let _ = url.set_username(user);
             let _ = url.set_password(Some(password.expose()));
             reqwest::Proxy::all(url)
@@ -156,9 +157,9 @@ fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
     }
 }
 
-/// The name under which settings for an origin are kept: its host, and its port unless that is the
-/// scheme's own and nobody wrote it out. `None` for a host that no registry can have, such as one
-/// with an underscore.
+/// Returns the name under which settings for an origin are kept: its host, and its port unless it
+/// is the scheme's default and was not written out. Returns `None` for a host that no registry can
+/// have, such as one with an underscore.
 fn address(origin: &Origin, config: &Config) -> Option<RegistryName> {
     let full = RegistryName::parse(&format!("{}:{}", origin.host(), origin.port())).ok()?;
     match origin.has_default_port() && !config.registries.contains_key(&full) {
@@ -167,10 +168,10 @@ fn address(origin: &Origin, config: &Config) -> Option<RegistryName> {
     }
 }
 
-/// 400 headers: storage services send more than the library's 100.
+/// 400 headers: storage services send more than the library's default of 100.
 const HEADER_LIMIT: usize = 400;
 
-/// 30 s: less than what load balancers allow, so that it is us who close.
+/// 30 s: shorter than the timeouts of load balancers, so that the client closes first.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

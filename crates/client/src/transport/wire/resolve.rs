@@ -1,4 +1,4 @@
-//! Names to addresses, as the settings have it.
+//! Resolves names to addresses according to the settings.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::origin::Origin;
 use crate::resolver::{AddressFamily, Resolver};
 
-/// The resolver of one pool: where its own host was set to be, then the settings' resolver, then the
-/// system's.
+/// The resolver of one pool. It tries the configured addresses of the host, then the settings'
+/// resolver, then the system's.
 #[derive(Clone)]
 pub(super) struct Names {
     set: Option<(String, Vec<IpAddr>)>,
@@ -38,7 +38,7 @@ impl Names {
         let allowed: Vec<_> = found
             .into_iter()
             .filter(|address| self.family.allows(address))
-            // The port is that of the URL then.
+            // The port is then that of the URL.
             .map(|address| SocketAddr::new(address, 0))
             .collect();
         match allowed.is_empty() {
@@ -60,7 +60,7 @@ impl Resolve for Names {
     }
 }
 
-/// Checks a host that is an address, which no resolver is asked for.
+/// Checks a host that is an address, for which no resolver is called.
 pub(super) fn check_literal(origin: &Origin, family: AddressFamily) -> Result<()> {
     match origin.host().trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) if !family.allows(&address) => {
