@@ -1,4 +1,4 @@
-//! Blobs on their way out: HEAD, and GET of a blob or part of it.
+//! Reads blobs: HEAD, and GET of a blob or part of it.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::exchange::Ask;
 use crate::reply::Reply;
 
 impl RemoteRepository {
-    /// Sends `HEAD /v2/<name>/blobs/<digest>`; where that is not allowed, or does not tell the size,
-    /// `GET`, of which the head is read only.
+    /// Sends `HEAD /v2/<name>/blobs/<digest>`. If that is not allowed or does not state the size,
+    /// sends `GET` and reads only the head of the reply.
     ///
     /// Source: distribution-spec v1.1.1, "Checking if content exists in the registry" (end-2).
     pub(super) async fn told_size(&self, digest: &Digest) -> Result<Option<u64>> {
@@ -28,7 +28,7 @@ impl RemoteRepository {
             match (reply.status.as_u16(), size) {
                 (200, Some(size)) => return Ok(Some(size)),
                 (404, _) => return Ok(None),
-                // A signed URL of a storage is good for GET only: HEAD answers 403 there.
+                // A storage service's signed URL is valid for GET only; it answers HEAD with 403.
                 (200 | 400 | 403 | 405 | 501, _) if is_head => {}
                 (200, None) => break,
                 _ => return Err(reply.into_error().await.at(self.blob_name(digest))),
@@ -38,8 +38,8 @@ impl RemoteRepository {
         Err(error.detail("the registry did not state the size"))
     }
 
-    /// Whether the blob is there. One of another size is not the one, and one whose size is not told
-    /// may not be: it is sent once more then.
+    /// Returns true if the blob exists. A blob of another size does not count, nor does one of
+    /// unknown size: it is then sent once more.
     pub(super) async fn has(&self, descriptor: &Descriptor) -> Result<bool> {
         match self.told_size(&descriptor.digest).await {
             Err(e) if e.kind() == ErrorKind::Protocol && e.status().is_none() => Ok(false),
@@ -69,7 +69,7 @@ impl RemoteRepository {
         Ok(download::start(self, descriptor, range).await?.at_most(size))
     }
 
-    /// Asks for a blob, or a part of it. Any status is a reply.
+    /// Requests a blob, or a part of it. Any status is a reply.
     pub(super) async fn get_blob(
         &self,
         digest: &Digest,
@@ -84,7 +84,8 @@ impl RemoteRepository {
     }
 }
 
-/// The size of the whole blob by its reply's head, if that tells it: a coded one has another.
+/// Returns the size of the whole blob if the reply's head states it: the size of a coded one
+/// differs.
 pub(super) fn whole_size(reply: &Reply) -> Option<u64> {
     let coded = reply.coding() != Coding::Identity;
     let size = reply.header(CONTENT_LENGTH.as_str()).filter(|_| !coded);

@@ -1,4 +1,4 @@
-//! A download that survives its connections.
+//! Downloads that survive broken connections.
 
 use std::ops::Range;
 
@@ -14,17 +14,17 @@ use crate::attempts::{Series, is_broken};
 use crate::coding::Coding;
 use crate::reply::Reply;
 
-/// Starts a download of part of a blob, or of all of it: a stream that goes on where it broke off.
+/// Starts a download of all or part of a blob: a stream that resumes where it broke off.
 ///
-/// Where a body breaks off or stalls, the rest is asked for through the registry again: the URL it
-/// came from may have been signed for a short time. A reply that ignores the range is taken from
-/// its start, and what is known already left out; one with another range is refused. A whole blob of
-/// another size is not asked for again: it would have that size again. Whether it was all right, the
-/// reader's digest decides.
+/// If a body breaks off or stalls, the rest is requested through the registry again, because the
+/// last URL may have been signed for a short time. A reply that ignores the range is read from its
+/// start, and the known bytes are skipped; a reply with a different range is refused. A whole blob
+/// of a different size is not requested again: it would have that size again. The reader's digest
+/// verifies the content.
 ///
-/// A reply that is coded, though nobody asked for it, is read in one of two ways; which one is
-/// settled before a byte is handed out. Ranges of a coded reply may be counted in either, and so are
-/// not used.
+/// A reply that is coded although no coding was requested is read in one of two ways; the choice is
+/// made before any byte is handed out. Ranges of a coded reply may count coded or decoded bytes,
+/// and so are not used.
 pub(super) async fn start(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -52,22 +52,22 @@ struct Download {
     repository: RemoteRepository,
     descriptor: Descriptor,
     range: Range<u64>,
-    /// The next byte to yield.
+    /// Offset of the next byte to yield.
     position: u64,
     body: BlobStream,
-    /// Bytes of the body to leave out.
+    /// Number of bytes of the body to skip.
     skip: u64,
-    /// Whether the end of the body is the end of the blob, and not of a connection.
+    /// True if the end of the body is the end of the blob, and not of a connection.
     ends_the_blob: bool,
-    /// Whether the registry answered a range with another one, or with a coded reply.
+    /// True if the registry answered a range with a different one, or with a coded reply.
     ranges_fail: bool,
-    /// How coded replies are read, once that is known.
+    /// The way to read coded replies, once it is known.
     reading: Option<Reading>,
     series: Series,
 }
 
 impl Download {
-    /// Asks for the bytes from the position on.
+    /// Requests the bytes from the position on.
     async fn open(&mut self) -> Result<()> {
         let rest = self.position..self.range.end;
         let whole = rest == (0..self.descriptor.size);
@@ -84,13 +84,13 @@ impl Download {
         Ok(())
     }
 
-    /// Asks for the whole blob.
+    /// Requests the whole blob.
     async fn whole(&mut self) -> Result<Reply> {
         let reply = self.repository.get_blob(&self.descriptor.digest, None).await?;
         reply.expect(&[200]).await.map_err(|e| e.at(self.name()))
     }
 
-    /// Asks for a part and takes it; returns a reply that has the whole blob in its place.
+    /// Requests a part and uses it; returns the reply if it has the whole blob instead.
     async fn part(&mut self, rest: &Range<u64>) -> Result<Option<Reply>> {
         let (digest, size) = (&self.descriptor.digest, self.descriptor.size);
         let reply = self.repository.get_blob(digest, Some(rest)).await?;
@@ -115,8 +115,8 @@ impl Download {
         self.whole().await.map(Some)
     }
 
-    /// Takes the whole blob, and leaves out what is known already; `false` if it must be asked for
-    /// once more.
+    /// Uses the whole blob, and skips the known bytes; returns `false` if it must be requested once
+    /// more.
     async fn take_whole(&mut self, reply: Reply) -> Result<bool> {
         if reply.coding() != Coding::Identity {
             return self.take_coded(reply).await;
@@ -165,7 +165,7 @@ impl Download {
         Error::new(ErrorKind::SizeMismatch).at(self.name()).detail(clause)
     }
 
-    /// The next piece, also of what is more than the range: the reader of a whole blob refuses it.
+    /// Returns the next chunk, even past the range: the reader of a whole blob refuses the excess.
     async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
         loop {
             match self.body.next().await {
@@ -179,7 +179,7 @@ impl Download {
                     }
                 }
                 None if self.position >= self.range.end => return Ok(None),
-                // What is left to skip did not come either.
+                // The bytes to skip did not arrive either.
                 None if self.ends_the_blob => {
                     return Err(self.other_size(self.position - self.skip));
                 }
@@ -194,7 +194,7 @@ impl Download {
 
     /// Opens the rest after a failure; gives up after several without progress.
     async fn recover(&mut self, error: Error) -> Result<()> {
-        // What ends with the last byte in place has not failed.
+        // A body that ends after its last byte has not failed.
         if self.position >= self.range.end && is_broken(&error) {
             self.body = BlobStream::new(stream::empty());
             return Ok(());
@@ -206,7 +206,7 @@ impl Download {
     /// Waits after a failure that is worth another attempt.
     ///
     /// # Errors
-    /// The failure, if it is not, or if there were too many.
+    /// The failure, if it is not worth one, or if there were too many.
     async fn pause_after(&mut self, error: Error) -> Result<()> {
         self.series.reach(self.position - self.range.start);
         let exchange = self.repository.exchange();

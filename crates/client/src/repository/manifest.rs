@@ -15,14 +15,14 @@ use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
 
 impl RemoteRepository {
-    /// Gets a manifest in one of these forms, and in no other: registries keep some manifests in
-    /// several, or convert them. An empty list takes any form.
+    /// Gets a manifest in one of these forms, and in no other. Registries keep some manifests in
+    /// several forms, or convert them. An empty list accepts any form.
     ///
     /// Sends `GET /v2/<name>/manifests/<selector>` with `Accept` as listed.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the registry answers with another form, which it
-    /// names; otherwise as [`manifest`](longshore_core::Source::manifest).
+    /// [`Unsupported`](ErrorKind::Unsupported) if the registry answers with another form, which the
+    /// error names; otherwise as [`manifest`](longshore_core::Source::manifest).
     pub async fn manifest_as(
         &self,
         selector: &TagOrDigest,
@@ -35,7 +35,8 @@ impl RemoteRepository {
 
     /// Describes a manifest in one of these forms, as [`manifest_as`](Self::manifest_as).
     ///
-    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and the GET where that does not tell enough.
+    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and the GET if the HEAD's headers are
+    /// incomplete.
     ///
     /// # Errors
     /// As [`manifest_as`](Self::manifest_as).
@@ -64,7 +65,7 @@ impl RemoteRepository {
             .detail(format!("the registry has {found}, expected {}", asked.join(", "))))
     }
 
-    /// Describes a manifest by its HEAD; by its GET, where HEAD does not tell enough.
+    /// Describes a manifest by its HEAD, or by its GET if the HEAD's headers are incomplete.
     pub(super) async fn manifest_descriptor(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         self.accepted_descriptor(selector, &[]).await
     }
@@ -82,12 +83,12 @@ impl RemoteRepository {
                 .map_err(|e| e.at(self.reference(selector)))?;
             return Ok(descriptor);
         }
-        // HEAD is not there (Nexus says 404), or says too little; and its errors have no body.
+        // HEAD fails (Nexus says 404) or its headers are incomplete, and its errors have no body.
         let manifest = self.accepted_manifest(selector, accept).await?;
         Ok(manifest.descriptor().clone())
     }
 
-    /// Gets a manifest, checked against the digest asked for and the one the registry states.
+    /// Gets a manifest, checked against the requested digest and the one that the registry states.
     pub(super) async fn raw_manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         self.accepted_manifest(selector, &[]).await
     }
@@ -109,7 +110,7 @@ impl RemoteRepository {
         let selector = TagOrDigest::from(descriptor.digest.clone());
         let reply = self.exchange().send(self.ask(Method::HEAD, &selector, &[]).await?).await?;
         let resolved = match reply.status.as_u16() {
-            // A page that answers everything with 200 is no registry that has it.
+            // A server that answers every request with a 200 page does not have the manifest.
             200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
                 return Ok(Presence::Complete);
             }
@@ -124,8 +125,8 @@ impl RemoteRepository {
         }
     }
 
-    /// Puts a manifest under its tag, else under its digest; keeps the fallback index of referrers
-    /// where the registry keeps none.
+    /// Puts a manifest under its tag, else under its digest. Updates the fallback index of
+    /// referrers if the registry keeps none.
     pub(super) async fn put_manifest(
         &self,
         manifest: &RawManifest,
@@ -147,7 +148,7 @@ impl RemoteRepository {
         }
     }
 
-    /// Puts a manifest, and checks what the registry says it stored.
+    /// Puts a manifest, and checks the digest that the registry says it stored.
     pub(super) async fn send_manifest(
         &self,
         manifest: &RawManifest,
@@ -185,10 +186,10 @@ impl RemoteRepository {
     }
 }
 
-/// The descriptor that a HEAD's headers make, if all of it is there.
+/// Returns the descriptor from a HEAD's headers, if they are complete.
 fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
     let media_type = MediaType::of_header(reply.header(CONTENT_TYPE.as_str())?).ok()?;
-    // A coded reply has another size.
+    // A coded reply has a different size.
     if reply.coding() != Coding::Identity {
         return None;
     }
@@ -203,11 +204,11 @@ fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
     Some(Descriptor::new(media_type, digest, size))
 }
 
-/// The manifest in a reply, if it is what was asked for.
+/// Returns the manifest in a reply, if it is the requested one.
 fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawManifest> {
     refuse_web_page(&reply.uri, &body)?;
     let media_type = reply.header(CONTENT_TYPE.as_str()).and_then(|t| MediaType::of_header(t).ok());
-    // What a proxy's page calls itself is no manifest's type; the content tells.
+    // The type of a proxy's page is not a manifest's type; the content decides.
     let media_type = media_type.filter(|t| t.as_str() != "text/html");
     let manifest = match selector {
         TagOrDigest::Digest(digest) => RawManifest::new(body, media_type, digest.clone())?,
@@ -217,8 +218,8 @@ fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawMan
     Ok(manifest)
 }
 
-/// Signed schema 1 by what this registry calls it: one that does not know it takes its bytes for any
-/// others.
+/// Treats a manifest as signed schema 1 only if this registry calls it that: a registry that does
+/// not know the format stores its bytes like any others.
 fn as_stated(manifest: RawManifest, reply: &Reply) -> RawManifest {
     let by_bytes = manifest.by_bytes();
     match reply.stated_digest() {
@@ -227,7 +228,7 @@ fn as_stated(manifest: RawManifest, reply: &Reply) -> RawManifest {
     }
 }
 
-/// Holds the digest that the registry states against the one that is right.
+/// Checks the digest that the registry states against the correct one.
 fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest) -> Result<()> {
     match (stated, selector) {
         (None, _) => Ok(()),
@@ -236,14 +237,14 @@ fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest)
     }
 }
 
-/// The digest that a registry states of a manifest, unless it is one of the two of signed schema 1.
+/// Returns the digest that a registry states, unless it is one of the two of signed schema 1.
 fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
     let stated = reply.stated_digest()?;
     let ours = [manifest.by_bytes(), manifest.by_payload()];
     (!ours.iter().any(|m| *m.digest() == stated)).then_some(stated)
 }
 
-/// Holds one digest against another that it should be; of another algorithm, it says nothing.
+/// Compares a digest with the expected one; digests of different algorithms always pass.
 ///
 /// Source: distribution-spec v1.1.1, "Pulling manifests": the client SHOULD verify it.
 pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {
@@ -255,7 +256,7 @@ pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {
 
 /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
 const OCI_SUBJECT: &str = "oci-subject";
-/// Everything that longshore can read; registries convert or refuse what is not listed.
+/// All forms that longshore can read; registries convert or refuse unlisted forms.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, \

@@ -1,7 +1,7 @@
 //! A repository at a registry, as a store.
 //!
-//! Owns [`RemoteRepository`] and the requests behind each of its operations. How they are sent,
-//! retried and authenticated is the transport's business; what is copied and when, the core's.
+//! Owns [`RemoteRepository`] and the requests of its operations. The transport sends, retries and
+//! authenticates them; the core decides what is copied, and when.
 
 mod blob;
 mod download;
@@ -41,8 +41,8 @@ use crate::shared::Shared;
 
 /// A repository at a registry. Cheap to clone; clones share connections and tokens.
 ///
-/// Nothing is sent before an operation is asked for. Every operation answers challenges, follows
-/// redirects without credentials, and tries again what failed in passing.
+/// Nothing is sent before an operation is called. Every operation answers challenges, follows
+/// redirects without credentials, and retries transient failures.
 #[derive(Clone)]
 pub struct RemoteRepository {
     inner: Arc<Inner>,
@@ -59,13 +59,13 @@ impl RemoteRepository {
         Self { inner: Arc::new(Inner { exchange, repository, shared }) }
     }
 
-    /// Where it is.
+    /// Returns the name of the repository and its registry.
     #[must_use]
     pub fn repository(&self) -> &Repository {
         &self.inner.repository
     }
 
-    /// The same repository with other limits, for some calls. Everything else is shared, as by
+    /// Returns the same repository with other limits, for some calls. All else is shared, as with
     /// [`Client::with_limits`](crate::Client::with_limits).
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
@@ -93,12 +93,12 @@ impl RemoteRepository {
         self.inner.repository.name()
     }
 
-    /// What errors call a manifest.
+    /// Returns the name of a manifest for errors.
     fn reference(&self, selector: &TagOrDigest) -> ManifestReference {
         ManifestReference::new(self.inner.repository.clone(), selector.clone())
     }
 
-    /// What errors call a blob.
+    /// Returns the name of a blob for errors.
     fn blob_name(&self, digest: &Digest) -> String {
         format!("blob {digest} in {}", self.inner.repository)
     }
@@ -111,7 +111,7 @@ impl RemoteRepository {
         Scopes::new([Scope::repository(self.path(), &["pull", "push"])])
     }
 
-    /// Push on this repository first, which is what services that read one scope need most.
+    /// Lists push on this repository first, which services that read only one scope need most.
     fn push_from(&self, source: &RepositoryName) -> Scopes {
         Scopes::new([
             Scope::repository(self.path(), &["pull", "push"]),
@@ -119,10 +119,10 @@ impl RemoteRepository {
         ])
     }
 
-    /// Removes what is at `uri`.
+    /// Deletes the resource at `uri`.
     ///
-    /// The scope is that of a push, and what the registry asks for on top: some token services do
-    /// not know `delete` (Quay), others demand it.
+    /// The scope is that of a push, plus any that the registry's challenge asks for: some token
+    /// services do not know `delete` (Quay), others require it.
     async fn delete(&self, uri: Uri, about: impl fmt::Display) -> Result<()> {
         let ask = Ask::new(Method::DELETE, uri, self.push(), about);
         let reply = self.exchange().expect(ask, &[200, 202, 204]).await?;
@@ -174,8 +174,8 @@ impl Source for RemoteRepository {
 
 #[async_trait]
 impl Target for RemoteRepository {
-    /// One request without a body. What a registry has, it vouches for: it takes a manifest only
-    /// with all that hangs below it.
+    /// Sends one request without a body. A manifest that a registry has is complete: the registry
+    /// accepts a manifest only with all content that it references.
     async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         match node {
             Node::Blob(descriptor) => match self.has(descriptor).await? {
@@ -190,7 +190,7 @@ impl Target for RemoteRepository {
         push::push(self, descriptor, body).await
     }
 
-    /// Streams it into an upload session, hashing it on the way: nothing is kept, and nothing can be
+    /// Streams into an upload session and hashes on the way: nothing is kept, and nothing can be
     /// sent again.
     async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
         push_stream::push_stream(self, stream, digest).await
@@ -215,7 +215,7 @@ impl Delete for RemoteRepository {
     }
 
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) where the registry removes by digest only:
+    /// [`Unsupported`](ErrorKind::Unsupported) if the registry deletes by digest only:
     /// distribution answers a tag with 400 or 405.
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
         let selector = TagOrDigest::from(tag.clone());

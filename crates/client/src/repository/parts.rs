@@ -11,7 +11,7 @@ pub(super) struct Rest(Arc<tokio::sync::Mutex<Parts>>);
 
 struct Parts {
     stream: BlobStream,
-    /// What a piece had more than the last part was to have.
+    /// Bytes of the last chunk beyond the end of the last part.
     surplus: Bytes,
 }
 
@@ -20,7 +20,7 @@ impl Rest {
         Self(Arc::new(tokio::sync::Mutex::new(Parts { stream, surplus: Bytes::new() })))
     }
 
-    /// The next `size` bytes. The part before must have been read to its end.
+    /// Returns the next `size` bytes. The previous part must have been read to its end.
     pub(super) fn first(&mut self, size: u64) -> BlobStream {
         let parts = Arc::clone(&self.0);
         BlobStream::new(stream::try_unfold((parts, size), |(parts, left)| async move {
@@ -35,7 +35,7 @@ impl Rest {
 }
 
 impl Parts {
-    /// The next piece, of at most `limit` bytes.
+    /// Returns the next chunk, of at most `limit` bytes.
     async fn next(&mut self, limit: u64) -> Result<Option<Bytes>> {
         let mut piece = std::mem::take(&mut self.surplus);
         while piece.is_empty() {

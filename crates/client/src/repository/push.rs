@@ -1,7 +1,8 @@
-//! Pushes a blob: the loop around upload sessions, and the rule how to go on after a failure.
+//! Pushes a blob: the loop around upload sessions, and the rule that decides how to continue after
+//! a failure.
 //!
-//! A push resumes at the byte that the registry has, in a new session if the old one is lost, and in
-//! another form if the registry refuses the first. After a failure the registry is asked for the
+//! A push resumes at the byte that the registry has, in a new session if the old one is lost, and
+//! in another form if the registry refuses the first. After a failure the registry is asked for the
 //! offset.
 
 use std::num::NonZeroU64;
@@ -83,7 +84,7 @@ struct Push<'a> {
 #[derive(Clone, Copy, Debug)]
 struct State {
     form: UploadMethod,
-    /// Whether the form was switched.
+    /// True if the form was switched.
     switched: bool,
     /// The number of lost sessions.
     lost: usize,
@@ -93,11 +94,11 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Failure {
     status: Option<u16>,
-    /// Whether the connection broke.
+    /// True if the connection broke.
     broken: bool,
-    /// Whether the request was redirected.
+    /// True if the request was redirected.
     moved: bool,
-    /// Whether the registry's error code is `UNSUPPORTED`.
+    /// True if the registry's error code is `UNSUPPORTED`.
     unsupported: bool,
 }
 
@@ -112,7 +113,7 @@ impl Failure {
     }
 }
 
-/// How to go on.
+/// The next step after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// Ask for the session's offset, and continue there.
@@ -138,7 +139,7 @@ fn step(failure: Failure, state: State) -> Step {
         Some(404) if state.lost < 2 => Step::Restart,
         Some(404 | 405 | 411 | 501) => switch(other(state.form)),
         Some(_) if failure.unsupported => switch(other(state.form)),
-        // Too much at once: GHCR says 416 beyond 4 MiB, proxies say 413.
+        // The request is too large: GHCR says 416 beyond 4 MiB, proxies say 413.
         Some(413 | 416) if !matches!(state.form, UploadMethod::Chunked(_)) => {
             switch(UploadMethod::Chunked(SMALL_CHUNK))
         }
@@ -245,7 +246,7 @@ impl Push<'_> {
         upload.finish(digest).await
     }
 
-    /// Decides how to go on after a failure, and after how long.
+    /// Decides how to continue after a failure, and after what wait.
     fn next(&mut self, error: &Error) -> (Step, Duration) {
         // The source has made its own attempts: its failure is not retried here.
         let is_own = error.side() != Some(Side::Source);
@@ -297,7 +298,7 @@ impl Push<'_> {
     }
 }
 
-/// 4 MiB: what GHCR accepts at once.
+/// 4 MiB: the most that GHCR accepts in one request.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 
 #[cfg(test)]

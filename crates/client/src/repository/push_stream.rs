@@ -1,4 +1,4 @@
-//! Pushing what nobody knows beforehand: hashed while it is sent, and named at the end.
+//! Pushes a stream of unknown size and digest: it is hashed while it is sent, and named at the end.
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -17,7 +17,7 @@ pub(super) async fn push_stream(
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
     let (mut stream, measure) = stream.measured(digest)?;
-    // Before the session: what gives nothing at all needs none.
+    // Read before the session begins: a stream that fails at once needs no session.
     let first = first(&mut stream).await?;
     let mut session = Session::of(repository.begin_upload().await?);
     let sent = async {
@@ -50,7 +50,7 @@ async fn first(stream: &mut BlobStream) -> Result<Option<Bytes>> {
     Ok(None)
 }
 
-/// Sends all of it: in chunks that fit in memory, where that is asked for, else as one stream.
+/// Sends the whole stream: in chunks that fit in memory if requested, else as one stream.
 async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStream) -> Result<()> {
     let form = repository.shared().upload_method(repository.exchange().registry());
     let least = upload.min_chunk_size().unwrap_or(0);
@@ -81,5 +81,5 @@ fn explained(error: Error) -> Error {
     }
 }
 
-/// 64 MiB: a chunk of an unknown whole is in memory while it is sent.
+/// 64 MiB: a chunk of a stream of unknown size is in memory while it is sent.
 const CHUNK_LIMIT: usize = 64 << 20;

@@ -1,4 +1,4 @@
-//! Byte ranges in headers: of downloads, strictly, and of uploads, as registries write them.
+//! Byte ranges in headers: strict for downloads, lenient for uploads, as registries write them.
 
 use std::ops::Range;
 
@@ -8,26 +8,27 @@ use http::header::{CONTENT_RANGE, CONTENT_TYPE};
 use crate::coding::Coding;
 use crate::transport::header;
 
-/// The value of a `Range` header for part of a blob.
+/// Returns the value of a `Range` header for part of a blob.
 ///
 /// Source: RFC 9110, section 14.2.
 pub(crate) fn asked(range: &Range<u64>) -> String {
     format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
 }
 
-/// What is wrong with the reply to a request for a range.
+/// A defect of the reply to a range request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mismatch {
-    /// The blob has this size, which is another.
+    /// The blob has this size instead of the expected one.
     Size(u64),
-    /// This, about the range.
+    /// A defect of the range, described by this text.
     Range(&'static str),
 }
 
-/// Whether a 206 has exactly the bytes asked for, of a blob of `size` bytes.
+/// Checks that a 206 has exactly the requested bytes, of a blob of `size` bytes.
 ///
 /// # Errors
-/// What is wrong with it. What a coded reply counts in is not known, and so it tells no size.
+/// The defect of the reply. It is unknown whether a coded reply counts coded bytes, so the error
+/// for one has no size.
 ///
 /// Source: RFC 9110, section 14.4.
 pub(crate) fn check_content_range(
@@ -66,7 +67,7 @@ pub(crate) fn check_content_range(
     }
 }
 
-/// Why a range of a blob of `size` bytes was refused with 416.
+/// Returns the reason why a range of a blob of `size` bytes was refused with 416.
 ///
 /// Source: RFC 9110, section 15.5.17.
 pub(crate) fn refused(headers: &HeaderMap, size: u64) -> Mismatch {
@@ -78,10 +79,11 @@ pub(crate) fn refused(headers: &HeaderMap, size: u64) -> Mismatch {
     }
 }
 
-/// How many bytes an upload session has, by its `Range` header; `None` if that cannot be told.
+/// Returns the number of bytes that an upload session has, from its `Range` header; `None` if it
+/// is unclear.
 ///
-/// `0-0` means one byte, and none at all in distribution: the two cannot be told apart. `0--1` is
-/// none (zot), `bytes=` comes in front at times (zot).
+/// `0-0` means one byte, but none in distribution: the two cannot be told apart. `0--1` means none
+/// (zot), and some values begin with `bytes=` (zot).
 ///
 /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks".
 pub(crate) fn upload_offset(text: &str) -> Option<u64> {
@@ -93,8 +95,8 @@ pub(crate) fn upload_offset(text: &str) -> Option<u64> {
     }
 }
 
-/// The smallest chunk a registry accepts, by its `OCI-Chunk-Min-Length` header. Nonsense is no
-/// demand, and nobody is made to send more than 1 GiB at once.
+/// Returns the smallest chunk that a registry accepts, from its `OCI-Chunk-Min-Length` header.
+/// Ignores invalid values; caps larger values at 1 GiB.
 pub(crate) fn min_chunk_size(text: &str) -> Option<u64> {
     let stated = number(text.trim()).filter(|size| *size > 0);
     if stated.is_none_or(|size| size > CHUNK_LIMIT) {

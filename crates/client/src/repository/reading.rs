@@ -1,8 +1,8 @@
-//! The two readings of a blob's reply that says it is coded, and which of them is the blob.
+//! Decides how to read a blob from a reply that says it is coded.
 //!
-//! A proxy compressed it: then the blob is what the coding holds. Or a storage labels content with
-//! what it is by itself, a gzip layer: then the blob is the bytes as they came. Sizes tell where
-//! they can, else the digest does, before a byte is handed out.
+//! If a proxy compressed it, the blob is the decoded content. If a storage service labelled content
+//! that is itself compressed, such as a gzip layer, the blob is the bytes as received. The sizes
+//! decide if they can, else the digest does, before any byte is handed out.
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -10,20 +10,20 @@ use longshore_core::{BlobStream, Descriptor, Error, Result, Verifier};
 
 use crate::coding::{Coding, Gunzip, unasked};
 
-/// How the bytes of a reply are taken.
+/// The ways to read the bytes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     AsItCame,
-    /// With its gzip undone.
+    /// With gzip decoded.
     Undone,
 }
 
-/// The reading that the sizes alone decide on. `length` is the reply's, if it has one.
+/// Returns the reading if the sizes alone decide it. `length` is the reply's, if it has one.
 ///
-/// A large blob is hardly ever as long as it is in gzip, to the byte; a small one may be.
+/// A large blob is hardly ever exactly as long as its gzip form; a small one may be.
 ///
 /// # Errors
-/// [`Protocol`](longshore_core::ErrorKind::Protocol) if the coding is needed and not gzip.
+/// [`Protocol`](longshore_core::ErrorKind::Protocol) if decoding is needed and it is not gzip.
 pub(super) fn by_size(coding: &Coding, length: Option<u64>, size: u64) -> Result<Option<Reading>> {
     match (length, coding) {
         (Some(length), Coding::Other(name)) if length != size => Err(unasked(name)),
@@ -33,18 +33,19 @@ pub(super) fn by_size(coding: &Coding, length: Option<u64>, size: u64) -> Result
     }
 }
 
-/// What holding both readings against the digest came to.
+/// The result of checking both readings against the digest.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) reading: Reading,
-    /// The blob, where it is small enough to be kept.
+    /// The blob, if it is small enough to be kept.
     pub(super) blob: Option<Bytes>,
 }
 
 /// Reads a reply to its end, and finds out which reading of it is the blob.
 ///
 /// # Errors
-/// What broke the reply off. If neither reading is the blob, what is wrong with that of the coding.
+/// The error that broke the reply off. If neither reading is the blob, the error of the decoded
+/// one.
 pub(super) async fn find(
     coding: &Coding,
     mut reply: BlobStream,
@@ -66,7 +67,7 @@ pub(super) async fn find(
     if let Ok(blob) = as_it_came.verdict() {
         return Ok(Found { reading: Reading::AsItCame, blob });
     }
-    // What is missing may come with another attempt; what is wrong will not.
+    // Another attempt may deliver missing bytes, but does not correct wrong ones.
     let cut_short = gunzip.finish().err().filter(|_| undone.failed.is_none());
     match undone.verdict() {
         Ok(blob) => Ok(Found { reading: Reading::Undone, blob }),
@@ -74,7 +75,7 @@ pub(super) async fn find(
     }
 }
 
-/// One reading, on its way to be the blob.
+/// One reading that may turn out to be the blob.
 struct Candidate {
     check: Verifier,
     failed: Option<Error>,
@@ -88,7 +89,7 @@ impl Candidate {
         Ok(Self { check, failed: None, kept })
     }
 
-    /// Takes the next bytes; of one that has failed, none.
+    /// Adds the next bytes; ignores them after a failure.
     fn take(&mut self, piece: &[u8]) {
         if self.failed.is_none() {
             self.failed = self.check.update(piece).err();
@@ -116,8 +117,8 @@ impl Candidate {
     }
 }
 
-/// 64 KiB: a blob up to this size is kept while it is held against its digest, a larger one is asked
-/// for again.
+/// 64 KiB: a blob up to this size is kept while its digest is computed; a larger one is requested
+/// again.
 const KEPT_LIMIT: u64 = 64 << 10;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Referrers: by the registry's own listing, or by the fallback tag that clients keep.
+//! Referrers: from the registry's own listing, or from the fallback tag that clients keep.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ impl RemoteRepository {
         })
     }
 
-    /// A page of the registry's listing; all there is in the fallback index, where it has none.
+    /// Returns a page of the registry's listing, or the whole fallback index if there is no
+    /// listing.
     ///
     /// Source: distribution-spec v1.1.1, "Listing Referrers" (end-12) and "Unavailable Referrers
     /// API".
@@ -76,8 +77,9 @@ impl RemoteRepository {
         Ok(Page { items, next })
     }
 
-    /// Whether a registry that answered a push with `OCI-Subject` lists referrers too: an earlier
-    /// ECR did not (sigstore-js#1183, 2024). It is asked once; where that fails, it is believed.
+    /// Checks whether a registry that answered a push with `OCI-Subject` also lists referrers: an
+    /// earlier ECR did not (sigstore-js#1183, 2024). Asks once; if the check fails, assumes that it
+    /// does.
     pub(super) async fn lists_referrers(&self, subject: &Digest) -> Result<bool> {
         let registry = self.exchange().registry();
         let _one_at_a_time = self.shared().referrers_index.lock().await;
@@ -97,8 +99,9 @@ impl RemoteRepository {
         Ok(lists)
     }
 
-    /// The index under the fallback tag of a subject, empty if there is none. `None` if the tag leads
-    /// to the subject itself or lists its children: GitLab reads `sha256-<hex>` as the digest (2025).
+    /// Returns the index under the fallback tag of a subject, empty if there is none. `None` if the
+    /// tag resolves to the subject itself or lists its children: GitLab reads `sha256-<hex>` as the
+    /// digest (2025).
     async fn fallback_index(&self, tag: &Tag, subject: &Digest) -> Result<Option<Index>> {
         let selector = TagOrDigest::from(tag.clone());
         match self.raw_manifest(&selector).await {
@@ -115,8 +118,8 @@ impl RemoteRepository {
         }
     }
 
-    /// Whether an index lists the children of a subject, and not what refers to it. The subject is
-    /// read only if there is reason to: a referrer is listed with its type, and without a platform.
+    /// Checks whether an index lists the children of a subject instead of its referrers. Reads the
+    /// subject only if needed: a referrer is listed with its type, and without a platform.
     async fn lists_children(&self, index: &Index, subject: &Digest) -> Result<bool> {
         let is_child = |d: &Descriptor| d.artifact_type.is_none() || d.platform.is_some();
         if index.manifests.is_empty() || !index.manifests.iter().all(is_child) {
@@ -131,10 +134,10 @@ impl RemoteRepository {
         Ok(index.manifests.iter().all(|d| children.iter().any(|child| child.digest == d.digest)))
     }
 
-    /// Lists a referrer in the fallback index of its subject, unless it is there already.
+    /// Adds a referrer to the fallback index of its subject, unless the index already lists it.
     ///
-    /// The index is read again after it was written: another client may have written its own at the
-    /// same time, and then this one adds itself to that.
+    /// Reads the index again after writing it: another client may have written its own at the same
+    /// time, and then this one adds its entry to that index.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
     pub(super) async fn add_to_fallback_index(
@@ -174,14 +177,14 @@ fn of_type(mut all: Vec<Descriptor>, wanted: Option<&MediaType>) -> Vec<Descript
     all
 }
 
-/// Whether the registry has no listing of referrers, or nothing to list: a registry that has it may
-/// answer 404 for a repository that it does not know.
+/// Returns true if the registry does not support listing referrers, or has nothing to list: a
+/// registry that supports it may answer 404 for an unknown repository.
 fn lacks_listing(error: &Error) -> bool {
     matches!(error.status(), Some(404 | 405 | 406 | 501)) || error.kind() == ErrorKind::Unsupported
 }
 
-/// The tag under which clients keep the referrers of a digest: algorithm and value, each cut to what
-/// a tag can hold.
+/// Returns the tag under which clients keep the referrers of a digest: algorithm and value, each
+/// shortened to fit in a tag.
 ///
 /// Source: distribution-spec v1.1.1, "Referrers Tag Schema".
 fn fallback_tag(subject: &Digest) -> Result<Tag> {
@@ -195,7 +198,7 @@ fn fallback_tag(subject: &Digest) -> Result<Tag> {
 
 /// Source: distribution-spec v1.1.1, "Listing Referrers".
 const OCI_FILTERS_APPLIED: &str = "oci-filters-applied";
-/// 5 attempts to add to an index that others write at the same time.
+/// 5 attempts to add to an index that other clients write at the same time.
 const MERGE_ATTEMPTS: usize = 5;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::listing::{FALLBACK_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 
 impl RemoteRepository {
-    /// Lists the tags from a start of the caller's, in pages of its size; as
+    /// Lists the tags after a given start, in pages of a given size; otherwise as
     /// [`tags`](longshore_core::Source::tags).
     #[must_use]
     pub fn tags_with(&self, options: ListOptions<Tag>) -> Pages<Tag> {
@@ -37,18 +37,18 @@ impl RemoteRepository {
         })
     }
 
-    /// The tags, listed when first asked for and kept until refreshed. Sends nothing.
+    /// Returns the tags, listed on first use and kept until refreshed. Sends nothing.
     #[must_use]
     pub fn cached_tags(&self) -> CachedListing<Tag> {
         let repository = self.clone();
         CachedListing::new(move || repository.tags(None))
     }
 
-    /// A page; the inner error says that it is too large.
+    /// Returns a page; the inner error says that it is too large.
     async fn tag_page(&self, uri: Uri, size: Option<NonZeroUsize>) -> Result<Result<Page<Tag>>> {
         #[derive(Deserialize)]
         struct Listing {
-            // `null` where there are none: GHCR, Nexus.
+            // `null` if there are none: GHCR, Nexus.
             tags: Option<Vec<String>>,
         }
         let about = format!("tags of {}", self.repository());
@@ -67,7 +67,8 @@ impl RemoteRepository {
         Ok(Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next }))
     }
 
-    /// Where there may be more after a full page, though no link says so: Nexus leaves it out.
+    /// Returns the URL of a possible next page after a full page without a link: Nexus omits the
+    /// link.
     async fn untold_page(
         &self,
         tags: &[String],
@@ -80,8 +81,8 @@ impl RemoteRepository {
     }
 }
 
-/// The tags after the one that `uri` names as the last: a registry that does not know the parameter
-/// lists all from the start.
+/// Returns the tags after the one that `uri` names as the last: a registry that does not know the
+/// parameter lists all tags from the start.
 fn after_last(mut tags: Vec<String>, uri: &Uri) -> Vec<String> {
     let last =
         uri.query().into_iter().flat_map(|q| q.split('&')).find_map(|p| p.strip_prefix("last="));
@@ -91,7 +92,7 @@ fn after_last(mut tags: Vec<String>, uri: &Uri) -> Vec<String> {
     }
 }
 
-/// A tag, unless it is none: Artifactory lists digests too, and nothing could be asked for by it.
+/// Parses a tag. Returns `None` for other text: Artifactory also lists digests, which are not tags.
 fn tag(text: &str) -> Option<Tag> {
     match Tag::parse(text) {
         Ok(tag) => Some(tag),

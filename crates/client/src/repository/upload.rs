@@ -1,4 +1,4 @@
-//! Upload sessions: the requests, one by one. What to do when one fails is `push`'s business.
+//! Upload sessions: the single requests. `push` decides what to do when one fails.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::reply::Reply;
 use crate::transport::redirect::moved;
 use crate::transport::{Body, protocol_error};
 
-/// An upload session: a blob that is being sent, piece by piece, and not yet visible.
+/// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
-/// [`push_blob`](longshore_core::Target::push_blob) does all of this, failures included; this is for
-/// those who need the single requests. None of them is sent twice: where a registry redirects one with
-/// a body, that fails, and the same call with the same content goes there.
+/// [`push_blob`](longshore_core::Target::push_blob) does all of this, and handles failures; use this
+/// type if you need the single requests. No request is sent twice: if a registry redirects one that
+/// has a body, the call fails, and the next call with the same content goes to the new location.
 ///
 /// # Cancellation
-/// Dropping it leaves the session to the registry, which forgets it in time; see
+/// Dropping it leaves the session to the registry, which removes it in time; see
 /// [`cancel`](Self::cancel).
 pub struct Upload {
     repository: RemoteRepository,
     location: Uri,
-    /// Where the last request was redirected to, if it has to be sent there once more.
+    /// The redirect target of the last request, if it has to be sent there again.
     moved: Option<(Method, Uri)>,
     offset: u64,
     min_chunk_size: Option<u64>,
@@ -54,11 +54,11 @@ impl RemoteRepository {
         Upload::of(self, reply).await.map_err(|e| e.at(self.upload_name()))
     }
 
-    /// Sends a blob in one request, where the registry takes that; where it would rather have a
-    /// session, gives the session, which has nothing yet.
+    /// Sends a blob in one request, if the registry accepts that. If the registry requires a
+    /// session, returns that session, which is empty.
     ///
-    /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. It is not sent twice:
-    /// [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) does what else may be needed.
+    /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. It is not sent
+    /// twice: [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) also does any further steps.
     ///
     /// # Errors
     /// As [`begin_upload`](Self::begin_upload) and [`finish`](Upload::finish).
@@ -85,12 +85,12 @@ impl RemoteRepository {
         Ok(None)
     }
 
-    /// Goes on with an upload that was begun before, by this process or another.
+    /// Resumes an upload that this process or another began.
     ///
-    /// Sends `GET <location>`, to learn how far it is. Where the registry does not tell, as of a fresh
-    /// session, it is taken to be at its start.
+    /// Sends `GET <location>` to learn the offset. If the registry does not tell it, as for a fresh
+    /// session, the offset is taken to be zero.
     ///
-    /// - `location`: what [`Upload::location`] told, or a path at this registry.
+    /// - `location`: the value of [`Upload::location`], or a path at this registry.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the session is gone; [`Invalid`](ErrorKind::Invalid) if
@@ -122,7 +122,7 @@ impl RemoteRepository {
 }
 
 impl Upload {
-    /// The session in the reply to a POST.
+    /// Returns the session in the reply to a POST.
     pub(super) async fn of(repository: &RemoteRepository, reply: Reply) -> Result<Self> {
         let location = reply.location()?;
         let min_chunk_size = reply.header(OCI_CHUNK_MIN_LENGTH).and_then(min_chunk_size);
@@ -131,20 +131,22 @@ impl Upload {
         Ok(Self { repository, location, moved: None, offset: 0, min_chunk_size })
     }
 
-    /// How many bytes the registry has.
+    /// Returns the number of bytes that the registry has.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The session's URL, with which another process can [go on](RemoteRepository::resume_upload). It
-    /// changes with each request, and may hold what lets anybody go on: it is a secret of sorts.
+    /// Returns the session's URL, with which another process can
+    /// [resume](RemoteRepository::resume_upload). It changes with each request, and may authorize any
+    /// holder to continue the upload: treat it as a secret.
     #[must_use]
     pub fn location(&self) -> String {
         self.location.to_string()
     }
 
-    /// The smallest chunk in bytes that the registry accepts, the last one excepted, if it says so.
+    /// Returns the registry's minimum chunk size in bytes, if stated; the last chunk may be
+    /// smaller.
     #[must_use]
     pub fn min_chunk_size(&self) -> Option<u64> {
         self.min_chunk_size
@@ -152,11 +154,11 @@ impl Upload {
 
     /// Sends the next `size` bytes.
     ///
-    /// Sends `PATCH <location>`; nothing where there is nothing to send, as no `Content-Range` can say
-    /// that.
+    /// Sends `PATCH <location>`, or nothing if `size` is zero, which `Content-Range` cannot
+    /// express.
     ///
     /// # Errors
-    /// Any; how much arrived is unknown then, see [`status`](Self::status).
+    /// Any; the number of bytes that arrived is then unknown, see [`status`](Self::status).
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-5).
     pub async fn append(&mut self, chunk: BlobStream, size: u64) -> Result<()> {
@@ -171,7 +173,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Sends what a stream yields, however much that is; says how much it was, in bytes.
+    /// Sends all bytes of a stream; returns their number.
     ///
     /// Sends `PATCH <location>` without a `Content-Range`, as docker's own client does.
     ///
@@ -191,16 +193,16 @@ impl Upload {
     }
 
     async fn append_with(&mut self, ask: Ask) -> Result<()> {
-        // 201: ECR. What was sent whole is there; its Range is wrong too often to be asked.
+        // 201: ECR. A whole stream has arrived; its Range is wrong too often to be used.
         let reply = self.send(Method::PATCH, ask, &[201, 202, 204]).await?;
         self.follow(&reply)?;
         reply.body.drain().await;
         Ok(())
     }
 
-    /// Asks how many bytes the registry has; `None` where its answer leaves that open.
+    /// Returns the number of bytes that the registry has; `None` if its answer leaves that open.
     ///
-    /// Sends `GET <location>`, and takes the new location: the old one is void after a failure
+    /// Sends `GET <location>`, and uses the new location: the old one is invalid after a failure
     /// (distribution).
     ///
     /// # Errors
@@ -219,19 +221,19 @@ impl Upload {
         Ok(offset)
     }
 
-    /// Completes the blob with nothing more to send.
+    /// Completes the blob without sending more content.
     ///
     /// Sends `PUT <location>?digest=<digest>`.
     ///
     /// # Errors
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the registry got something else.
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the registry received different content.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-6).
     pub async fn finish(&mut self, digest: &Digest) -> Result<()> {
         self.put(digest, Body::Empty).await
     }
 
-    /// Completes the blob with its last, or all, `size` bytes.
+    /// Completes the blob with its last `size` bytes, which may be all of it.
     ///
     /// Sends `PUT <location>?digest=<digest>`.
     ///
@@ -248,10 +250,10 @@ impl Upload {
         self.put(digest, Body::Stream { stream: rest, size: Some(size) }).await
     }
 
-    /// Completes the blob with its last, or all, bytes, however many there are.
+    /// Completes the blob with its last bytes, or all of it, of unknown number.
     ///
-    /// Sends `PUT <location>?digest=<digest>`, whose length is not told beforehand: not every registry
-    /// takes that.
+    /// Sends `PUT <location>?digest=<digest>` without stating a length: not every registry accepts
+    /// that.
     ///
     /// # Errors
     /// As [`finish`](Self::finish).
@@ -259,19 +261,19 @@ impl Upload {
         self.put(digest, Body::Stream { stream: rest, size: None }).await
     }
 
-    /// Gives the session up.
+    /// Cancels the session.
     ///
     /// Sends `DELETE <location>`; waits for at most two seconds.
     ///
     /// # Errors
-    /// Any; the registry forgets the session by itself then.
+    /// Any; the registry then removes the session by itself.
     ///
     /// Source: distribution-spec v1.1.1, draft, "Cancel a blob upload".
     pub async fn cancel(self) -> Result<()> {
         self.cancellation().await
     }
 
-    /// What gives the session up, to be done whether or not the session is kept.
+    /// Returns a future that cancels the session; the session value need not be kept.
     pub(super) fn cancellation(&self) -> impl Future<Output = Result<()>> + Send + 'static {
         let repository = self.repository.clone();
         let ask = self.ask(Method::DELETE, self.location.clone());
@@ -298,7 +300,7 @@ impl Upload {
         stored(reply, digest).await.map_err(|e| e.at(about))
     }
 
-    /// Sends a request with a body; keeps where it was redirected to.
+    /// Sends a request with a body; stores its redirect target.
     async fn send(&mut self, method: Method, ask: Ask, statuses: &[u16]) -> Result<Reply> {
         let sent = self.repository.exchange().expect(ask, statuses).await;
         self.moved = sent.as_ref().err().and_then(moved).map(|to| (method, to.clone()));
@@ -320,7 +322,7 @@ impl Upload {
         Ask::new(method, uri, self.repository.push(), self.repository.upload_name())
     }
 
-    /// Takes the new location, where the reply has one.
+    /// Uses the new location, if the reply has one.
     fn follow(&mut self, reply: &Reply) -> Result<()> {
         if reply.headers.contains_key(http::header::LOCATION) {
             self.location = reply.location()?;
@@ -333,8 +335,8 @@ impl Upload {
     }
 }
 
-/// Ends with the reply to a blob's last request, and holds what it says was stored against the
-/// digest of what was sent.
+/// Reads the reply to a blob's last request, and checks the digest that it states against that of
+/// the sent content.
 async fn stored(reply: Reply, digest: &Digest) -> Result<()> {
     let stated = reply.stated_digest();
     reply.body.drain().await;
@@ -342,16 +344,16 @@ async fn stored(reply: Reply, digest: &Digest) -> Result<()> {
 }
 
 impl fmt::Debug for Upload {
-    /// Without the location, whose query is a secret of sorts.
+    /// Omits the location, whose query is sensitive.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Upload({:?}, {} bytes)", self.repository, self.offset)
     }
 }
 
-/// An upload session that is given up if the push is dropped before its end.
+/// An upload session that is cancelled if the push is dropped before its end.
 pub(super) struct Session {
     pub(super) upload: Upload,
-    /// Whether there is something to give up.
+    /// True if there is a session to cancel.
     open: bool,
 }
 
@@ -360,12 +362,12 @@ impl Session {
         Self { upload, open: true }
     }
 
-    /// Leaves the session alone: it is complete, or gone.
+    /// Leaves the session alone: it is complete or no longer exists.
     pub(super) fn forget(mut self) {
         self.open = false;
     }
 
-    /// Gives the session up; whether that worked matters to nobody.
+    /// Cancels the session and ignores the result.
     pub(super) async fn cancel(mut self) {
         self.open = false;
         drop(self.upload.cancellation().await);

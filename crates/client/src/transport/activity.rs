@@ -69,7 +69,8 @@ impl Activity {
     /// observed on its way nor held back.
     pub(crate) fn watch(&self, mut body: BlobStream) -> BlobStream {
         let (activity, mut rest) = (self.clone(), Bytes::new());
-        // A sender that knows the body's length drops it after the last byte, without polling its end.
+        // A sender that knows the body's length drops it after the last byte, without polling its
+        // end.
         let sent = Entered { activity: self.clone(), before: Stage::Reply };
         BlobStream::new(poll_fn(move |cx| {
             let _until_sent = &sent;
@@ -116,8 +117,8 @@ impl Activity {
         Entered { activity: self.clone(), before }
     }
 
-    /// Stops sending the body, because the reply that has begun refuses it. Dropping the returned value
-    /// ends the connection if the body is not complete, so keep it until the reply is read.
+    /// Stops sending the body, because the reply that has begun refuses it. Dropping the returned
+    /// value ends the connection if the body is not complete, so keep it until the reply is read.
     pub(crate) fn refuse(self) -> Refusal {
         self.state().wanted = Wanted::Refused;
         Refusal(self)
@@ -137,8 +138,8 @@ impl Activity {
         }
     }
 
-    /// Reports each long wait to the user, once, with the text from `text`. The body's source reports
-    /// its own waits.
+    /// Reports each long wait to the user, once, with the text from `text`. The body's source
+    /// reports its own waits.
     pub(crate) async fn tell(&self, text: impl Fn(Stage) -> String + Send + Sync) -> Infallible {
         let mut told = None;
         loop {

@@ -88,8 +88,8 @@ impl Body {
         }
     }
 
-    /// Reads the rest of a small reply, so that its connection can be reused. Gives up if that takes
-    /// long.
+    /// Reads the rest of a small reply, so that its connection can be reused. Gives up if that
+    /// takes long.
     pub(crate) async fn drain(self) {
         if self.size().is_none_or(|size| size <= DRAIN_LIMIT) {
             drop(tokio::time::timeout(DRAIN_WAIT, self.read_away()).await);

@@ -140,8 +140,8 @@ impl Checked {
     }
 
     /// Returns the validity period of a certificate. webpki checks dates before anything else, and
-    /// reports them if they are invalid. If that ever changes, there are no dates, and the certificate
-    /// is refused.
+    /// reports them if they are invalid. If that ever changes, there are no dates, and the
+    /// certificate is refused.
     fn dates(
         &self,
         certificate: &CertificateDer<'_>,

@@ -40,7 +40,8 @@ impl Pools {
         Self { config, accepted, system_roots, of_environment, made }
     }
 
-    /// Returns the pool for an origin; creates it on first use, so that nothing is loaded needlessly.
+    /// Returns the pool for an origin; creates it on first use, so that nothing is loaded
+    /// needlessly.
     pub(super) async fn get(&self, key: Key) -> Result<reqwest::Client> {
         if let Some(pool) = self.made.get(&key) {
             return Ok(pool);
