@@ -1,4 +1,4 @@
-//! What a client offers around authentication: settings, tokens, and an account of how it goes.
+//! The client's methods for authentication: settings, tokens, and an explanation of its steps.
 
 use std::num::NonZeroUsize;
 
@@ -11,10 +11,10 @@ use crate::credentials::Secret;
 impl Client {
     /// Gets a token for a repository from its registry's token service.
     ///
-    /// Sends `GET /v2/`, and asks the service that its challenge names. Nothing that is kept is used,
-    /// and nothing is kept.
+    /// Sends `GET /v2/`, and requests a token from the service that its challenge names. Uses no
+    /// cached token, and caches none.
     ///
-    /// - `scopes`: what to ask for, and whose credentials to take; to pull, if there are none.
+    /// - `scopes`: the scopes to request, which also select the credentials; pull if empty.
     ///
     /// # Errors
     /// [`Unsupported`](longshore_core::ErrorKind::Unsupported) if the registry has no tokens;
@@ -27,16 +27,16 @@ impl Client {
         host.auth.fetch_token(&question).await.map_err(|e| e.at(repository))
     }
 
-    /// Finds out, step by step, how this client authenticates for a repository.
+    /// Explains, step by step, how this client authenticates for a repository.
     ///
-    /// Asks every source of credentials, the registry, its token service, and then for a page of the
-    /// repository's tags. What fails is part of the answer.
+    /// Queries every source of credentials, the registry, its token service, and then a page of the
+    /// repository's tags. Failures are part of the result.
     ///
-    /// - `scopes`: what to ask for, and whose credentials to take; to pull, if there are none.
+    /// - `scopes`: the scopes to request, which also select the credentials; pull if empty.
     ///
     /// # Errors
-    /// [`Invalid`](longshore_core::ErrorKind::Invalid) if the registry's name is no host's, and whatever
-    /// keeps [`Scheme::Detect`](crate::Scheme::Detect) from finding out how it is reached.
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid) if the registry's name is not a host's; any
+    /// error of [`Scheme::Detect`](crate::Scheme::Detect).
     pub async fn explain_auth(
         &self,
         repository: &Repository,
@@ -49,7 +49,7 @@ impl Client {
     }
 }
 
-/// The scopes to ask for: to pull, if there are none.
+/// Returns the scopes to request; pull if there are none.
 fn asked(repository: &Repository, scopes: &[Scope]) -> Scopes {
     match scopes {
         [] => Scopes::new([Scope::repository(repository.name(), &["pull"])]),
@@ -58,14 +58,14 @@ fn asked(repository: &Repository, scopes: &[Scope]) -> Scopes {
 }
 
 impl ClientBuilder {
-    /// How to authenticate at every registry that has no settings of its own.
+    /// Sets the authentication method for all registries without settings of their own.
     #[must_use]
     pub fn default_authentication(mut self, settings: Authentication) -> Self {
         self.policies.default = settings;
         self
     }
 
-    /// How to authenticate at one registry.
+    /// Sets the authentication method for one registry.
     #[must_use]
     pub fn authentication(mut self, registry: RegistryName, settings: Authentication) -> Self {
         self.policies.registries.insert(registry, settings);
@@ -74,7 +74,8 @@ impl ClientBuilder {
 
     /// A token for a registry that was got elsewhere, sent from the first request on.
     ///
-    /// It is used until the registry refuses it, for requests that `scope` covers, or for all of them.
+    /// It is used until the registry refuses it, for requests that `scope` covers, or for all of
+    /// them.
     #[must_use]
     pub fn token(mut self, registry: RegistryName, scope: Option<Scope>, token: Secret) -> Self {
         self.presets.push(PresetToken { registry, scope, token });

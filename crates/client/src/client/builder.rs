@@ -1,4 +1,4 @@
-//! The settings of a client, put together into a transport.
+//! Builds a transport from the settings of a client.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -43,35 +43,36 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Where credentials come from. Default: there are none.
+    /// Sets the source of credentials. Default: no credentials.
     #[must_use]
     pub fn credentials(mut self, store: impl CredentialStore + 'static) -> Self {
         self.credentials = Arc::new(store);
         self
     }
 
-    /// The settings for every registry that has none of its own.
+    /// Sets the settings for all registries without settings of their own.
     #[must_use]
     pub fn default_settings(mut self, settings: RegistrySettings) -> Self {
         self.config.default = settings;
         self
     }
 
-    /// The settings for one registry, or for the address of a token service or storage.
+    /// Sets the settings for one registry, or for the address of a token service or storage
+    /// service.
     #[must_use]
     pub fn settings(mut self, address: RegistryName, settings: RegistrySettings) -> Self {
         self.config.registries.insert(address, settings);
         self
     }
 
-    /// How long to wait for what, and how much to do at once.
+    /// Sets the timeouts and the limit of concurrent requests.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = Arc::new(limits);
         self
     }
 
-    /// The proxies to go through. Default: those that the environment names, see
+    /// Sets the proxies. Default: those of the environment, see
     /// [`Proxies::from_environment`].
     #[must_use]
     pub fn proxies(mut self, proxies: Proxies) -> Self {
@@ -79,7 +80,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The folders to look into for certificates of registries that have none set. Default: none;
+    /// Sets the folders with certificates for registries that have none set. Default: none;
     /// [`CertificateFolders::of_other_tools`] are those of Docker and Podman.
     #[must_use]
     pub fn certificate_folders(mut self, folders: CertificateFolders) -> Self {
@@ -87,66 +88,66 @@ impl ClientBuilder {
         self
     }
 
-    /// Resolves names in place of the system.
+    /// Sets a resolver that replaces the system's.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
         self.config.resolver = Some(Arc::new(resolver));
         self
     }
 
-    /// Where one host is, whatever a resolver says. Those of several calls add up.
+    /// Sets the addresses of one host, which override any resolver. Several calls add up.
     #[must_use]
     pub fn host_addresses(mut self, addresses: HostAddresses) -> Self {
         self.config.addresses.add(addresses);
         self
     }
 
-    /// Which addresses to use. Default: all.
+    /// Sets the address family to use. Default: all.
     #[must_use]
     pub fn address_family(mut self, family: AddressFamily) -> Self {
         self.config.family = family;
         self
     }
 
-    /// When to try again.
+    /// Sets the retry policy.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.config.retry = policy;
         self
     }
 
-    /// What the client calls itself. Default: `longshore/` and its version.
+    /// Sets the `User-Agent`. Default: `longshore/` and its version.
     #[must_use]
     pub fn user_agent(mut self, user_agent: UserAgent) -> Self {
         self.config.user_agent = user_agent;
         self
     }
 
-    /// How many entries to ask for in a page of a listing. Default: none is named, and the registry
-    /// decides: many send all at once then, which costs distribution a quarter of the time.
+    /// Sets the page size for listings. Default: none, and the registry decides. Many registries
+    /// then send all entries at once, which costs distribution a quarter of the time.
     #[must_use]
     pub fn page_size(mut self, entries: NonZeroUsize) -> Self {
         self.page_size = Some(entries);
         self
     }
 
-    /// In what form to send blobs.
+    /// Sets the form in which blobs are uploaded.
     #[must_use]
     pub fn upload_method(mut self, form: UploadMethod) -> Self {
         self.upload_method = form;
         self
     }
 
-    /// Sends requests through this transport in place of the built-in one.
+    /// Sets a transport that replaces the built-in one.
     ///
-    /// Settings of TLS and the waits of [`Limits`] are its own business then.
+    /// It is then responsible for TLS settings and for the timeouts of [`Limits`].
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// The client.
+    /// Builds the client.
     #[must_use]
     pub fn build(self) -> Client {
         let Self { config, credentials, policies, presets, transport, .. } = self;

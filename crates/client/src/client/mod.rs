@@ -1,4 +1,4 @@
-//! The client: what asks any registry anything, and repositories made from it.
+//! The client: requests to any registry, and repositories created from it.
 
 mod authentication;
 mod builder;
@@ -23,8 +23,8 @@ use crate::shared::Shared;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
-/// Making one sends nothing and loads nothing: connections, certificates and tokens come when the
-/// first operation needs them.
+/// Creating one sends nothing and loads nothing: connections, certificates and tokens are set up
+/// when the first operation needs them.
 #[derive(Clone)]
 pub struct Client {
     hosts: Arc<Hosts>,
@@ -33,26 +33,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client with every setting at its default, which is nobody at every registry.
+    /// Creates a client with default settings and no credentials.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Starts with every setting at its default.
+    /// Returns a builder with default settings.
     #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
-    /// The same client with other limits, for some calls: tokens and what was learnt of registries
-    /// are shared, and connections are too unless [`Limits::connect`] differs.
+    /// Returns the same client with other limits, for some calls. Tokens and knowledge of
+    /// registries are shared, and connections are too unless [`Limits::connect`] differs.
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self { limits: Arc::new(limits), ..self.clone() }
     }
 
-    /// A repository. Sends nothing.
+    /// Returns a repository. Sends nothing.
     #[must_use]
     pub fn repository(&self, repository: &Repository) -> RemoteRepository {
         let exchange = self.exchange(repository.registry());
@@ -61,7 +61,8 @@ impl Client {
 
     /// Resolves a reference to the descriptor of its manifest: media type, digest and size.
     ///
-    /// Sends `HEAD /v2/<name>/manifests/<reference>`, and `GET` where the answer says too little.
+    /// Sends `HEAD /v2/<name>/manifests/<reference>`, and `GET` if the reply's headers are
+    /// incomplete.
     ///
     /// # Errors
     /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no such manifest.
@@ -88,16 +89,16 @@ impl Client {
     ///
     /// # Errors
     /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no such manifest;
-    /// [`DigestMismatch`](longshore_core::ErrorKind::DigestMismatch) if the registry sent another.
+    /// [`DigestMismatch`](longshore_core::ErrorKind::DigestMismatch) if its content has another digest.
     ///
     /// Source: distribution-spec v1.1.1, "Pulling manifests" (end-3).
     pub async fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest> {
         self.repository(reference.repository()).manifest(reference.selector()).await
     }
 
-    /// Lists the repositories of a registry, ordered by name, where it allows that.
+    /// Lists the repositories of a registry, ordered by name, if the registry supports it.
     ///
-    /// Sends `GET /v2/_catalog?n=<n>` and follows its links. Names outside the grammar are left out,
+    /// Sends `GET /v2/_catalog?n=<n>` and follows its links. Names outside the grammar are omitted,
     /// with a warning in the log.
     ///
     /// Source: Docker Registry HTTP API V2, "Catalog".
@@ -106,8 +107,8 @@ impl Client {
         self.catalog_with(registry, ListOptions::default())
     }
 
-    /// Lists the repositories of a registry from a start of the caller's, in pages of its size; as
-    /// [`catalog`](Self::catalog).
+    /// Lists the repositories of a registry after a given start, in pages of a given size;
+    /// otherwise as [`catalog`](Self::catalog).
     #[must_use]
     pub fn catalog_with(
         &self,
@@ -117,7 +118,7 @@ impl Client {
         crate::catalog::pages(self.exchange(registry), &self.shared, options)
     }
 
-    /// The repositories of a registry, listed when first asked for and kept until refreshed. Sends
+    /// Returns the repositories of a registry, listed on first use and kept until refreshed. Sends
     /// nothing.
     ///
     /// `catalog.all().await?.iter().cloned().collect::<Namespaces>()` sorts them by namespace.
@@ -127,7 +128,7 @@ impl Client {
         CachedListing::new(move || client.catalog(&registry))
     }
 
-    /// The namespaces of a registry, with the repositories in each: reads the whole catalog.
+    /// Returns the namespaces of a registry with their repositories: reads the whole catalog.
     ///
     /// # Errors
     /// Those of [`catalog`](Self::catalog).
@@ -135,31 +136,31 @@ impl Client {
         Ok(self.catalog(registry).all().await?.into_iter().collect())
     }
 
-    /// Asks a registry what it is, without credentials.
+    /// Pings a registry without credentials, and describes it.
     ///
-    /// Sends `GET /v2/`. That it wants credentials is an answer, not an error.
+    /// Sends `GET /v2/`. A registry that requires credentials is a result, not an error.
     ///
     /// # Errors
     /// [`Transport`](longshore_core::ErrorKind::Transport) or
     /// [`Timeout`](longshore_core::ErrorKind::Timeout) if it does not answer;
-    /// [`Protocol`](longshore_core::ErrorKind::Protocol) if it is no registry.
+    /// [`Protocol`](longshore_core::ErrorKind::Protocol) if the server is not a registry.
     ///
     /// Source: distribution-spec v1.1.1, "Determining Support" (end-1).
     pub async fn ping(&self, registry: &RegistryName) -> Result<Ping> {
         crate::ping::ping(&self.exchange(registry)).await
     }
 
-    /// Finds out how to reach a registry: over HTTPS with a valid certificate, else over HTTPS with
+    /// Detects how to reach a registry: over HTTPS with a valid certificate, else over HTTPS with
     /// any certificate, else over plain HTTP.
     ///
     /// Sends `GET /v2/` in each way until one leads to a registry. Logs a warning if it falls back.
-    /// Certificates and verification that are set for this registry rule fallbacks out, as
-    /// [`Scheme::Detect`](crate::Scheme::Detect) says; a client calls this by itself for registries
-    /// with that scheme, once each.
+    /// Certificates or verification set for this registry prevent fallbacks, as
+    /// [`Scheme::Detect`](crate::Scheme::Detect) describes. A client calls this once for each registry
+    /// with that scheme.
     ///
     /// Returns this client's settings for the registry with scheme and verification filled in. They
-    /// work in another client, and keep in [`fallback`](RegistrySettings::fallback) that they are no
-    /// permission to send secrets.
+    /// work in another client. They record a fallback in [`fallback`](RegistrySettings::fallback), so
+    /// that it does not permit sending secrets.
     ///
     /// # Errors
     /// The failure of the first attempt, if no permitted way leads to a registry.
@@ -179,9 +180,9 @@ impl Client {
         self.hosts.detect(registry).await
     }
 
-    /// Checks that a registry accepts the credentials it would be given.
+    /// Checks that a registry accepts this client's credentials for it.
     ///
-    /// Sends `GET /v2/`, and what its answer asks for.
+    /// Sends `GET /v2/`, and the requests that its challenge requires.
     ///
     /// # Errors
     /// [`Unauthorized`](longshore_core::ErrorKind::Unauthorized) or
@@ -190,23 +191,23 @@ impl Client {
         crate::ping::authenticate(&self.exchange(registry)).await
     }
 
-    /// Sends a request of the caller's own through the same authentication, attempts, redirects and
-    /// log as every other. Any status is a reply.
+    /// Sends a custom request with the same authentication, retries, redirects and log as all
+    /// others. Any status is a reply.
     ///
-    /// Credentials go to the registry's own origin alone, and the request begins there.
+    /// Credentials are sent to the registry's own origin only, and the first request goes there.
     ///
     /// # Errors
     /// [`Invalid`](longshore_core::ErrorKind::Invalid) for a target that is not at the registry;
-    /// whatever keeps a reply from coming.
+    /// any error that prevents a reply.
     pub async fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply> {
         crate::raw::send(&self.exchange(registry), request).await
     }
 
-    /// Sends a request of the caller's own, as [`request`](Self::request), and reads the document that
-    /// answers it: a 200 of at most `limit` bytes. A document that breaks off is requested again.
+    /// Sends a custom request, as [`request`](Self::request), and reads the document in its reply:
+    /// a 200 of at most `limit` bytes. A document that breaks off is requested again.
     ///
     /// # Errors
-    /// What another status means; [`TooLarge`](longshore_core::ErrorKind::TooLarge) for a longer
+    /// The error of any other status; [`TooLarge`](longshore_core::ErrorKind::TooLarge) for a longer
     /// document; [`Protocol`](longshore_core::ErrorKind::Protocol) for a web page.
     pub async fn fetch(
         &self,

@@ -1,8 +1,8 @@
-//! Settings: how each registry is reached, and the limits on what is waited for.
+//! Settings: how to reach each registry, and timeouts.
 //!
-//! Pure values. [`ClientBuilder`](crate::ClientBuilder) takes them; the transport asks
-//! [`Config::of`] about every address it meets, be it a registry's, a token service's or a
-//! storage's.
+//! Plain values. [`ClientBuilder`](crate::ClientBuilder) stores them; the transport calls
+//! [`Config::of`] for every address it connects to: a registry's, a token service's or a storage
+//! service's.
 
 mod registry_url;
 mod settings;
@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) limits: Arc<Limits>,
     pub(crate) retry: RetryPolicy,
     pub(crate) user_agent: UserAgent,
-    /// `None`: those of the environment.
+    /// Proxies; `None` means those of the environment.
     pub(crate) proxies: Option<Proxies>,
     pub(crate) folders: CertificateFolders,
     pub(crate) resolver: Option<Arc<dyn Resolver>>,
@@ -38,23 +38,23 @@ pub(crate) struct Config {
     pub(crate) family: AddressFamily,
 }
 
-/// The settings that hold for one address.
+/// The effective settings for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     pub(crate) rule: Rule,
     pub(crate) prefix: PathPrefix,
-    /// This and the next two: `None` where nobody said.
+    /// Root certificates. This and the next two fields are `None` if not set.
     pub(crate) root_certificates: Option<RootCertificates>,
     pub(crate) client_certificate: Option<ClientCertificate>,
     pub(crate) verification: Option<Verification>,
-    /// Whether this address has certificates or verification set for itself.
+    /// True if this address itself has certificates or verification set.
     pub(crate) says_tls: bool,
-    /// Whether detection fell back to these settings of this address.
+    /// True if detection fell back to these settings of this address.
     pub(crate) fallback: bool,
 }
 
 impl Resolved {
-    /// Whether certificates or verification are set, for this address or for all.
+    /// Returns true if certificates or verification are set, for this address or for all.
     pub(crate) fn has_certificates(&self) -> bool {
         self.root_certificates.is_some()
             || self.client_certificate.is_some()
@@ -63,7 +63,7 @@ impl Resolved {
 }
 
 impl Config {
-    /// The settings for an address; the defaults where no registry can have its name.
+    /// Returns the settings for an address, or the defaults if no registry can have its name.
     pub(crate) fn at(&self, address: Option<&RegistryName>) -> Resolved {
         match address {
             Some(address) => self.of(address),
@@ -79,17 +79,17 @@ impl Config {
         }
     }
 
-    /// The settings for a registry or any other address.
+    /// Returns the settings for a registry or any other address.
     pub(crate) fn of(&self, address: &RegistryName) -> Resolved {
         self.resolve(address, &self.own(address))
     }
 
-    /// The settings for an address alone.
+    /// Returns the settings of an address itself.
     pub(crate) fn own(&self, address: &RegistryName) -> RegistrySettings {
         self.registries.get(address).cloned().unwrap_or_default()
     }
 
-    /// The settings for an address that has these of its own.
+    /// Resolves the settings for an address that itself has these.
     pub(crate) fn resolve(&self, address: &RegistryName, own: &RegistrySettings) -> Resolved {
         let scheme = own.scheme.or(self.default.scheme).unwrap_or_default();
         let says_tls = own.root_certificates.is_some()
@@ -111,20 +111,20 @@ impl Config {
                 .cloned(),
             verification: own.verification().or(self.default.verification()),
             says_tls,
-            // The caller may have changed them since: TLS that is checked is no fallback.
+            // The caller may have changed them since: checked TLS is not a fallback.
             fallback: own.fallback && (scheme == Scheme::Http || own.skips_by_fallback()),
         }
     }
 
-    /// Whether the caller said of this very registry that it speaks plain HTTP, and so that credentials
-    /// go there unencrypted. What holds for all registries says nothing of the kind.
+    /// Returns true if the caller set plain HTTP for this very registry, so that credentials are
+    /// sent there unencrypted. Settings for all registries do not count.
     pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
         let own = self.registries.get(registry);
         own.is_some_and(|own| own.scheme == Some(Scheme::Http) && !own.fallback)
     }
 
-    /// Whether plain HTTP to an address stays within this machine: it is `localhost` or a loopback
-    /// address, and neither a proxy nor a setting leads elsewhere.
+    /// Returns true if plain HTTP to an address stays within this machine: it is `localhost` or a
+    /// loopback address, and neither a proxy nor a setting leads elsewhere.
     ///
     /// `*.localhost` is not enough: without nss-myhostname, glibc asks the network's DNS for it.
     pub(crate) fn stays_here(&self, address: &RegistryName) -> bool {
@@ -193,7 +193,7 @@ mod tests {
             ("127.0.0.1", true),
             ("127.8.9.10:5000", true),
             ("[::1]:5000", true),
-            // The network's DNS may be asked for this one.
+            // This name may be looked up in the network's DNS.
             ("registry.localhost:5000", false),
             ("[::ffff:10.0.0.1]:5000", false),
             ("10.0.0.1:5000", false),

@@ -1,4 +1,4 @@
-//! A registry's base URL, as people write it.
+//! A registry's base URL, as users write it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,11 +12,11 @@ use crate::credentials::user_info;
 use crate::credentials::{Login, Secret};
 use crate::scheme::Scheme;
 
-/// Where a registry is: `[http://|https://][user:password@]host[:port][/prefix]`.
+/// A registry's base URL: `[http://|https://][user:password@]host[:port][/prefix]`.
 ///
-/// It is taken apart into the name by which references call the registry, settings to reach it by,
-/// and a login, if there is one. A last `/v2` is the API's own and no part of the prefix; a query or
-/// fragment means nothing and is left out.
+/// It is split into the name by which references call the registry, settings to reach it, and a
+/// login, if there is one. A final `/v2` belongs to the API and is not part of the prefix; a query
+/// or fragment is ignored.
 ///
 /// ```
 /// use longshore::{Client, RegistryUrl};
@@ -37,13 +37,13 @@ pub struct RegistryUrl {
 }
 
 impl RegistryUrl {
-    /// Reads a base URL.
+    /// Parses a base URL.
     ///
     /// # Errors
-    /// [`ParseError`] if it has no host, another scheme, or a bad port; without what may be a
-    /// password.
+    /// [`ParseError`] if it has no host, another scheme, or a bad port. The error omits any text
+    /// that may be a password.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        // A password may be anywhere before an '@': nothing of such a text is quoted.
+        // A password may be anywhere before an '@', so such a text is never quoted.
         let quoted = if text.contains('@') { "…" } else { text };
         let bad = |reason: &'static str| ParseError::new("registry URL", quoted, reason);
         let (scheme, rest) = match text.split_once("://") {
@@ -73,32 +73,32 @@ impl RegistryUrl {
         Ok(Self { registry, scheme, prefix, login: login.transpose()? })
     }
 
-    /// The registry's name in references: `host[:port]`.
+    /// Returns the registry's name in references: `host[:port]`.
     #[must_use]
     pub fn registry(&self) -> &RegistryName {
         &self.registry
     }
 
-    /// The scheme, where it was given.
+    /// Returns the scheme, if it was given.
     #[must_use]
     pub fn scheme(&self) -> Option<Scheme> {
         self.scheme
     }
 
-    /// The path before `/v2/`; empty, or with a `/` at its start and none at its end.
+    /// Returns the path before `/v2/`; empty, or with a `/` at its start and none at its end.
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.prefix.as_str()
     }
 
-    /// The user and password before the host, if there are any. They are not used unless a
+    /// Returns the user and password before the host, if there are any. They are not used unless a
     /// [`CredentialStore`](crate::CredentialStore) holds them.
     #[must_use]
     pub fn login(&self) -> Option<&Login> {
         self.login.as_ref()
     }
 
-    /// The settings that the URL makes: its scheme and its prefix.
+    /// Returns the settings from the URL: its scheme and its prefix.
     #[must_use]
     pub fn settings(&self) -> RegistrySettings {
         let mut settings = RegistrySettings::default();
@@ -108,7 +108,7 @@ impl RegistryUrl {
     }
 }
 
-/// Without the login.
+/// Omits the login.
 impl fmt::Display for RegistryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(scheme) = self.scheme {
@@ -131,7 +131,7 @@ impl FromStr for RegistryUrl {
 pub struct PathPrefix(Arc<str>);
 
 impl PathPrefix {
-    /// Reads a path. A last component `v2` is left out.
+    /// Parses a path. A final component `v2` is omitted.
     fn parse(path: &str) -> Result<Self, &'static str> {
         let mut url = Url::parse("http://host/").map_err(|_| "the path is unreadable")?;
         url.set_path(path);
@@ -146,7 +146,7 @@ impl PathPrefix {
         }
     }
 
-    /// The path: empty, or with a `/` at its start and none at its end.
+    /// Returns the path: empty, or with a `/` at its start and none at its end.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

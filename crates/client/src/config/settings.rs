@@ -1,4 +1,4 @@
-//! What a caller sets: of one registry, and of a client.
+//! Settings of one registry, and of a client.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::PathPrefix;
 use crate::certificate::{ClientCertificate, RootCertificates};
 use crate::scheme::Scheme;
 
-/// How one registry is reached. What is `None` is taken from the default for all registries.
+/// Settings for one registry. Fields that are `None` use the default for all registries.
 ///
 /// The settings are independent: none implies another, except that a registry with certificates or
 /// verification set is not plain by [`Scheme::Auto`], [`ByName`](Scheme::ByName) or
@@ -19,19 +19,20 @@ use crate::scheme::Scheme;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegistrySettings {
-    /// Whether to use TLS. Without any setting: [`Scheme::Auto`].
+    /// The scheme: plain HTTP or TLS. Default: [`Scheme::Auto`].
     pub scheme: Option<Scheme>,
-    /// The path before `/v2/`, from a [`RegistryUrl`](crate::RegistryUrl). Without any setting: none.
+    /// The path before `/v2/`, from a [`RegistryUrl`](crate::RegistryUrl). Default: none.
     pub prefix: Option<PathPrefix>,
     /// Certificates of authorities to trust in addition to the system's.
     pub root_certificates: Option<RootCertificates>,
-    /// The certificate to show if the server asks for one.
+    /// The certificate to present if the server asks for one.
     pub client_certificate: Option<ClientCertificate>,
-    /// Whether the server's certificate is checked. Without any setting: [`Verification::Full`].
+    /// The checks of the server's certificate. Default: [`Verification::Full`].
     pub verification: Option<Verification>,
     /// Whether detection fell back to this scheme and verification: to plain HTTP, or to an invalid
-    /// certificate. Nobody chose them, so they are no permission to send secrets there. Counts in the
-    /// settings of a single registry, as long as they say [`Scheme::Http`] or [`Verification::Skip`].
+    /// certificate. Nobody chose them, so they are no permission to send secrets there. Counts in
+    /// the settings of a single registry, as long as they say [`Scheme::Http`] or
+    /// [`Verification::Skip`].
     pub fallback: bool,
 }
 
@@ -71,8 +72,8 @@ pub struct Limits {
     /// The wait for the next bytes of a body; also the time over which one must reach a kilobyte a
     /// second. Default: 30 s.
     pub idle: Duration,
-    /// The time for one request in all: its connection, tokens, attempts and redirects, and the whole
-    /// of its reply's body. Default: none.
+    /// The time for one request in all: its connection, tokens, attempts and redirects, and the
+    /// whole of its reply's body. Default: none.
     pub total: Option<Duration>,
     /// Requests to one host that wait for their reply at the same time. Default: 16. One number for
     /// a client: that of limits set later, for some calls, is not looked at.
@@ -92,11 +93,11 @@ impl Default for Limits {
 }
 
 /// When to send again, and after how long.
-///
-/// The wait before attempt *n* is drawn evenly between zero and `initial_backoff` doubled *n*-1 times, at
-/// most `max_backoff`: full jitter, so that many clients do not come back at once. What the other
-/// end asks for (`Retry-After`) takes its place, unless it is longer than `max_retry_after`: then
-/// the request fails at once, and the error says how long to wait.
+/// The policy for retries and their waits.
+/// The wait before attempt *n* is drawn evenly between zero and `initial_backoff` doubled *n*-1
+/// times, at most `max_backoff`: full jitter, so that many clients do not come back at once. What
+/// the other end asks for (`Retry-After`) takes its place, unless it is longer than
+/// `max_retry_after`: then the request fails at once, and the error says how long to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -144,10 +145,10 @@ pub struct UserAgent(HeaderValue);
 
 impl UserAgent {
     /// Reads the value of the header, such as `tool/1.0 (+https://tool.example)`.
-    ///
+    /// Parses the value of the header, such as `tool/1.0 (+https://tool.example)`.
     /// # Errors
     /// [`ParseError`] if it is empty, or not all printable ASCII.
-    ///
+    /// [`ParseError`] if it is empty, or contains anything but printable ASCII.
     /// Source: RFC 9110, section 10.1.5.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let printable = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
