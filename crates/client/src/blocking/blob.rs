@@ -1,4 +1,4 @@
-//! Blobs as `Read`, both ways.
+//! Blobs as `Read`, for reading and writing.
 
 use std::io::{self, BufRead, Read};
 
@@ -12,11 +12,11 @@ use longshore_core::{
 
 use super::runtime::wait;
 
-/// A blob being read, verified as it is.
+/// A blob that is verified as it is read.
 ///
-/// Yields exactly `descriptor.size` bytes. The last of them, and the end, come only if size and
-/// digest are right: whoever has read it to its end has the right thing. What is wrong is an
-/// [`io::Error`] around the [`Error`]; no later read shows an end.
+/// Yields exactly `descriptor.size` bytes. The last bytes, and the end, come only if size and
+/// digest are right: a reader that completes has been verified. Failures are an
+/// [`io::Error`] around the [`Error`]; no later read reports an end.
 ///
 /// Dropping it closes the connection.
 #[derive(Debug)]
@@ -26,16 +26,16 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    /// What is being read.
+    /// Returns the descriptor of the blob.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// What is left of the blob, in memory, if the blob has at most `limit` bytes.
+    /// Reads the rest of the blob into memory, if the blob has at most `limit` bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) before anything is read, or the reader's error.
+    /// [`TooLarge`](ErrorKind::TooLarge) before any byte is read, or the reader's error.
     pub fn bytes(mut self, limit: usize) -> Result<Bytes> {
         if self.descriptor.size > limit as u64 {
             return Err(Error::new(ErrorKind::TooLarge)
@@ -73,20 +73,19 @@ impl BufRead for BlobReader {
     }
 }
 
-/// Bytes being read of which nothing more is known than that they come: a part of a blob, which
-/// cannot be verified, or the body of a reply.
+/// A stream of bytes that are not verified: a part of a blob, or the body of a reply.
 ///
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub struct BlobStream {
-    /// Readers are asked again after their end; streams may not be.
+    /// Readers may be called again after their end; streams may not.
     stream: Fuse<AsyncStream>,
     piece: Bytes,
     broken: bool,
 }
 
 impl BlobStream {
-    /// What is left, of at most `limit` bytes, in memory.
+    /// Reads the rest into memory, at most `limit` bytes.
     ///
     /// # Errors
     /// As [`BlobStream::bytes`](AsyncStream::bytes).
@@ -102,7 +101,7 @@ impl BlobStream {
         Ok(all.freeze())
     }
 
-    /// What is at hand; empty at the end.
+    /// Returns the available bytes; empty at the end.
     fn fill(&mut self) -> Result<&Bytes> {
         while self.piece.is_empty() {
             if self.broken {
@@ -148,18 +147,20 @@ impl BufRead for BlobStream {
     }
 }
 
-/// A blob to be written, from a reader. It is read once, in pieces, off the thread that sends.
+/// Returns a blob body from a reader. It is read once, in chunks, on another thread than the
+/// sender's.
 pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
     BlobBody::stream(stream(reader))
 }
 
-/// What a reader yields, as a stream: for [`Body::Stream`](crate::Body::Stream) and for what is
-/// [waited for](fn@wait). It is read once, in pieces, off the thread that takes them.
+/// Returns the bytes of a reader as a stream: for [`Body::Stream`](crate::Body::Stream) and for
+/// futures passed to [`wait`](fn@wait). It is read once, in chunks, on another thread than the
+/// consumer's.
 pub fn stream(reader: impl Read + Send + 'static) -> AsyncStream {
     AsyncStream::of_reader("the blob's reader", reader)
 }
 
-/// The nearest thing that `std` has a word for.
+/// Returns the closest `std` error kind.
 fn io_kind(kind: ErrorKind) -> io::ErrorKind {
     match kind {
         ErrorKind::DigestMismatch | ErrorKind::SizeMismatch | ErrorKind::Protocol => {

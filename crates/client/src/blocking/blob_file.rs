@@ -1,5 +1,6 @@
-//! Content that becomes a file, waited for: see [`blob_file`], which also has what needs no wait, such
-//! as [`replace_now`](blob_file::replace_now) and [`open`](blob_file::open).
+//! Blocking functions that write content to files: see [`blob_file`]. That module also has the
+//! functions that never wait, such as [`replace_now`](blob_file::replace_now) and
+//! [`open`](blob_file::open).
 
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +10,7 @@ use longshore_core::{Descriptor, Digest, MediaType, Result, blob_file};
 use super::blob::stream;
 use super::runtime::wait;
 
-/// Writes what a reader yields to `path`, which shows only when all of it is there and on the disk.
+/// Writes a reader's bytes to `path`, which appears only when it is complete and on the disk.
 ///
 /// A [`BlobReader`](super::BlobReader) is verified on the way.
 ///
@@ -19,7 +20,7 @@ pub fn write(path: &Path, reader: impl Read + Send + 'static) -> Result<()> {
     wait(blob_file::write(path, stream(reader)))
 }
 
-/// Whether a file holds exactly what the descriptor says. Reads all of it.
+/// Checks that a file holds exactly the content of the descriptor. Reads all of it.
 ///
 /// # Errors
 /// As [`verify`](fn@blob_file::verify).
@@ -27,7 +28,7 @@ pub fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool> {
     wait(blob_file::verify(path, descriptor))
 }
 
-/// Digest and size of a file. Reads all of it.
+/// Returns digest and size of a file. Reads all of it.
 ///
 /// # Errors
 /// As [`describe`](fn@blob_file::describe).

@@ -1,4 +1,4 @@
-//! The client whose answers are waited for, and the replies to requests of one's own.
+//! The blocking client, and the replies to custom requests.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
@@ -23,7 +23,7 @@ use crate::repository::RemoteRepository;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
-/// It is made of an async one, which is how it is set up:
+/// Configure an async client and convert it:
 ///
 /// ```
 /// use longshore::{Client, blocking};
@@ -31,33 +31,33 @@ use crate::repository::RemoteRepository;
 /// let client = blocking::Client::from(Client::builder().build());
 /// ```
 ///
-/// A client that is used in both ways belongs to an async runtime, which must run on while there is
-/// a wait here; best is to use it in one way only.
+/// A client that is used in both ways belongs to an async runtime, which must keep running during
+/// blocking calls. Prefer to use it in one way only.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     inner: AsyncClient,
 }
 
 impl Client {
-    /// A client with every setting at its default, which is nobody at every registry.
+    /// Creates a client with default settings and no credentials.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with other limits; see [`Client::with_limits`](AsyncClient::with_limits).
+    /// Returns the client with other limits; see [`Client::with_limits`](AsyncClient::with_limits).
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         self.inner.with_limits(limits).into()
     }
 
-    /// The async client, which shares everything with this one.
+    /// Returns the async client, which shares everything with this one.
     #[must_use]
     pub fn shared(&self) -> AsyncClient {
         self.inner.clone()
     }
 
-    /// A repository. Sends nothing.
+    /// Returns a repository. Sends nothing.
     #[must_use]
     pub fn repository(&self, repository: &Repository) -> Store<RemoteRepository> {
         Store::new(self.inner.repository(repository))
@@ -77,25 +77,25 @@ impl Client {
         ) -> Result<CopySummary>;
         /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).
         pub fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token>;
-        /// Finds out how this client authenticates for a repository; see
+        /// Explains how this client authenticates for a repository; see
         /// [`Client::explain_auth`](AsyncClient::explain_auth).
         pub fn explain_auth(&self, repository: &Repository, scopes: &[Scope]) -> Result<AuthReport>;
-        /// The repositories of a registry, by namespace.
+        /// Returns the repositories of a registry, by namespace.
         pub fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces>;
-        /// Sends a request of one's own.
+        /// Sends a custom request.
         pub fn request(&self, registry: &RegistryName, request: RawRequest) -> Result<RawReply>;
-        /// Sends a request of one's own, and reads the document that answers it.
+        /// Sends a custom request, and reads the document in its reply.
         pub fn fetch(
             &self,
             registry: &RegistryName,
             request: RawRequest,
             limit: usize,
         ) -> Result<RawDocument>;
-        /// Asks a registry what it is, without credentials.
+        /// Pings a registry without credentials, and describes it.
         pub fn ping(&self, registry: &RegistryName) -> Result<Ping>;
-        /// Finds out how to reach a registry; see [`Client::detect`](AsyncClient::detect).
+        /// Detects how to reach a registry; see [`Client::detect`](AsyncClient::detect).
         pub fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings>;
-        /// Checks that a registry accepts the credentials it would be given.
+        /// Checks that a registry accepts this client's credentials for it.
         pub fn authenticate(&self, registry: &RegistryName) -> Result<()>;
     }
 
@@ -104,7 +104,7 @@ impl Client {
         self.inner.catalog(registry).into()
     }
 
-    /// Lists the repositories of a registry, from a start and in pages of a size.
+    /// Lists the repositories of a registry, after a given start and in pages of a given size.
     pub fn catalog_with(
         &self,
         registry: &RegistryName,
@@ -113,7 +113,7 @@ impl Client {
         self.inner.catalog_with(registry, options).into()
     }
 
-    /// The repositories of a registry, kept until they are refreshed.
+    /// Returns the repositories of a registry, kept until they are refreshed.
     #[must_use]
     pub fn cached_catalog(&self, registry: &RegistryName) -> CachedListing<RepositoryName> {
         self.inner.cached_catalog(registry).into()
@@ -127,7 +127,7 @@ impl From<AsyncClient> for Client {
 }
 
 impl ClientBuilder {
-    /// The client, to be used without an async runtime.
+    /// Builds a client for use without an async runtime.
     #[must_use]
     pub fn build_blocking(self) -> Client {
         self.build().into()
@@ -141,31 +141,31 @@ pub struct RawReply {
 }
 
 impl RawReply {
-    /// The URL that answered, after redirects.
+    /// Returns the URL that answered, after redirects.
     #[must_use]
     pub fn uri(&self) -> &Uri {
         &self.inner.uri
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.inner.status
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.inner.headers
     }
 
-    /// The body, to be read as it comes.
+    /// Returns the body, to be read as it arrives.
     #[must_use]
     pub fn into_reader(self) -> BlobStream {
         self.inner.into_stream().into()
     }
 
-    /// The whole body, of at most `limit` bytes.
+    /// Returns the whole body, of at most `limit` bytes.
     ///
     /// # Errors
     /// As [`RawReply::bytes`](AsyncReply::bytes).
@@ -173,7 +173,8 @@ impl RawReply {
         wait(self.inner.bytes(limit))
     }
 
-    /// What the reply says went wrong, as every other operation tells it. Reads the body.
+    /// Returns the reply's error, in the same form as that of every other operation. Reads the
+    /// body.
     #[must_use]
     pub fn into_error(self) -> Error {
         wait(async { Ok(self.inner.into_error().await) }).unwrap_or_else(|error| error)

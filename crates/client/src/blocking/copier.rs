@@ -1,4 +1,4 @@
-//! Copies that return when they are done.
+//! Blocking copies.
 
 use longshore_core::{
     Copier as AsyncCopier, CopyPlan, CopyStats, CopySummary, Descriptor, Result, Tag, TagOrDigest,
@@ -8,9 +8,9 @@ use longshore_core::{
 use super::forward::forward;
 use super::runtime::wait;
 
-/// Copies from one repository to another, and remembers what it has dealt with.
+/// Copies from one repository to another, and remembers the content that it has handled.
 ///
-/// It is made of an async one, which is how it is set up:
+/// Configure an async copier and convert it:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -27,19 +27,19 @@ pub struct Copier {
 
 impl Copier {
     forward! { AsyncCopier:
-        /// Copies what `selector` names, and points `tag` at it, if given.
+        /// Copies the manifest of `selector`, and points `tag` at it, if given.
         pub fn copy(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopySummary>;
-        /// Finds out what [`copy`](Self::copy) would do, and writes nothing.
+        /// Plans the steps of [`copy`](Self::copy), and writes nothing.
         pub fn plan(&self, selector: &TagOrDigest, tag: Option<&Tag>) -> Result<CopyPlan>;
         /// Copies one blob.
         pub fn copy_blob(&self, blob: &Descriptor) -> Result<CopyStats>;
     }
 
-    /// Copies these tags, each to the same tag; several at once. Returns one outcome a tag, as
+    /// Copies these tags, each to the same tag; several at once. Returns one outcome per tag, as
     /// [`Copier::copy_tags`](AsyncCopier::copy_tags).
     ///
     /// # Errors
-    /// As every call here from within another one; never because of a tag.
+    /// Fails if called within another blocking call; never because of a tag.
     pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<TagOutcome>> {
         wait(async { Ok(self.inner.copy_tags(tags).await) })
     }

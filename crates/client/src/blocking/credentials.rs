@@ -1,4 +1,4 @@
-//! Credentials kept, found and forgotten, waited for.
+//! Blocking credential stores.
 
 use longshore_core::{RegistryName, RepositoryName, Result};
 
@@ -9,7 +9,7 @@ use crate::credentials::{
     Login, StoredIn,
 };
 
-/// Where credentials come from, its answers waited for.
+/// A source of credentials with blocking calls.
 ///
 /// ```
 /// use longshore::{CredentialKind, MemoryCredentials, Secret, blocking};
@@ -27,7 +27,7 @@ pub struct CredentialStore<S> {
 }
 
 impl<S> CredentialStore<S> {
-    /// The store itself, such as for [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
+    /// Returns the store, such as for [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -35,7 +35,7 @@ impl<S> CredentialStore<S> {
 
 impl<S: AsyncStore> CredentialStore<S> {
     forward! { AsyncStore:
-        /// Who to be at this registry, for this repository of it.
+        /// Returns the credential for a repository of a registry.
         pub fn get(
             &self,
             registry: &RegistryName,
@@ -43,7 +43,7 @@ impl<S: AsyncStore> CredentialStore<S> {
         ) -> Result<Credential>;
     }
 
-    /// What [`get`](Self::get) finds, and everything that it passes over on the way, in order; see
+    /// Returns the result of [`get`](Self::get), and everything that it skips on the way, in order; see
     /// [`CredentialStore::look`](AsyncStore::look).
     pub fn look(
         &self,
@@ -57,22 +57,22 @@ impl<S: AsyncStore> CredentialStore<S> {
 
 impl CredentialStore<DockerConfig> {
     forward! { DockerConfig:
-        /// Keeps a user and password for a registry, in place of what was there.
+        /// Stores a user and password for a registry, and replaces an existing entry.
         pub fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn>;
-        /// Forgets what is kept for a registry or a path below it; says whether there was anything.
+        /// Removes the entry for a registry or a path below it; returns true if there was one.
         pub fn remove(&mut self, key: &CredentialKey) -> Result<bool>;
     }
 }
 
 impl CredentialStore<CredentialHelper> {
     forward! { CredentialHelper:
-        /// What the helper keeps for a registry; `None` if that is nothing.
+        /// Returns the helper's credential for a registry; `None` if it has none.
         pub fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>>;
-        /// Has the helper keep a user and password for a registry.
+        /// Stores a user and password for a registry with the helper.
         pub fn store(&self, registry: &RegistryName, login: &Login) -> Result<()>;
-        /// Has the helper forget a registry; says whether it knew it.
+        /// Removes a registry from the helper; returns true if the helper had it.
         pub fn erase(&self, registry: &RegistryName) -> Result<bool>;
-        /// What the helper keeps: servers, each with its user, ordered by server.
+        /// Lists the helper's entries: servers, each with its user, ordered by server.
         pub fn list(&self) -> Result<Vec<(String, String)>>;
     }
 }

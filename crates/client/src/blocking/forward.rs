@@ -1,12 +1,13 @@
-//! The methods that do nothing but wait for an async function: here, and in crates that extend this one.
+//! Generates the methods that only wait for an async function: in this crate, and in crates that
+//! extend it.
 
-/// Writes the methods of a table. Each calls one async function and waits for it with
-/// [`wait`](super::wait), so that an entry whose async function is gone or has changed does not
-/// compile.
+/// Generates the methods of a table. Each calls one async function and waits for it with
+/// [`wait`](super::wait), so that an entry does not compile if its async function was removed or
+/// changed.
 ///
-/// A table stands in an `impl` of a type that keeps the async value in its field `inner`. It begins
-/// with that value's type or trait. An entry is a signature with its description; the macro adds the
-/// section on errors. The forms, by what is called:
+/// Place a table in an `impl` of a type that keeps the async value in its field `inner`. It begins
+/// with that value's type or trait. An entry is a signature with its description; the macro adds
+/// the section on errors. The forms, by the function that is called:
 ///
 /// ```text
 /// forward! { Target:
@@ -19,7 +20,7 @@
 /// }
 /// ```
 ///
-/// What is returned is converted, such as an async upload to a blocking one.
+/// The returned value is converted, such as an async upload to a blocking one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! forward {

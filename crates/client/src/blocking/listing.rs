@@ -1,4 +1,4 @@
-//! Listings: iterators, and those that are kept.
+//! Listings: iterators, and cached ones.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use longshore_core::{CachedListing as AsyncCached, Page, Pages, Result};
 use super::forward::forward;
 use super::runtime::wait;
 
-/// A listing: an iterator that asks for a page when it has none left.
+/// A listing: an iterator that requests a page when it has no items left.
 ///
-/// Ends after the first error. Dropping it stops the listing; nothing was fetched ahead.
+/// Ends after the first error. Dropping it stops the listing; no page is fetched ahead.
 #[derive(Debug)]
 #[must_use = "nothing is asked for before it is iterated over"]
 pub struct Listing<T> {
@@ -21,7 +21,7 @@ pub struct Listing<T> {
 }
 
 impl<T: Send + 'static> Listing<T> {
-    /// All items, in memory.
+    /// Returns all items, in memory.
     ///
     /// # Errors
     /// The first error of the listing.
@@ -29,7 +29,7 @@ impl<T: Send + 'static> Listing<T> {
         self.collect()
     }
 
-    /// The pages as the store makes them, from the next one on.
+    /// Returns the pages as the store makes them, from the next one on.
     pub fn pages(mut self) -> impl Iterator<Item = Result<Page<T>>> {
         std::iter::from_fn(move || self.next_page().transpose())
     }
@@ -66,7 +66,7 @@ impl<T> From<Pages<T>> for Listing<T> {
     }
 }
 
-/// A listing, fetched when it is first asked for and kept until it is refreshed.
+/// A listing, fetched on first use and kept until it is refreshed.
 #[derive(Debug)]
 pub struct CachedListing<T> {
     inner: AsyncCached<T>,
@@ -74,9 +74,9 @@ pub struct CachedListing<T> {
 
 impl<T: Send + Sync + 'static> CachedListing<T> {
     forward! { AsyncCached:
-        /// All items: those that are kept, or else those that are there now.
+        /// Returns all items: the cached ones, or else the current ones.
         pub fn all(&self) -> Result<Arc<[T]>>;
-        /// All items that are there now, in place of those kept.
+        /// Fetches all current items, and replaces the cached ones.
         pub fn refresh(&self) -> Result<Arc<[T]>>;
     }
 }

@@ -1,7 +1,7 @@
 //! The library without async: the same operations, which return when they are done.
 //!
-//! Listings are iterators here, and blobs are readers. The words are those of the async library, and
-//! so is everything that is no operation: names, manifests, settings, errors.
+//! Listings are iterators here, and blobs are readers. Everything else has the same name as in the
+//! async library, and names, manifests, settings and errors are the same types.
 //!
 //! ```no_run
 //! use std::io::Read as _;
@@ -37,9 +37,9 @@
 //! | credential stores and helpers | [`CredentialStore`] |
 //! | [`blob_file`](crate::blob_file) | [`blob_file`] |
 //!
-//! Owns the one thread that drives all connections, started by the first call, and the wait for it.
-//! Whatever has no function of its own here is reached by [`wait`]: [`Store::new`] takes every store,
-//! [`Listing::from`] makes listings iterators, [`BlobStream::from`] makes streams readers.
+//! Owns the single thread that drives all connections, started by the first call, and the wait for
+//! it. Use [`wait`] for async functions without a blocking form: [`Store::new`] accepts every
+//! store, [`Listing::from`] makes listings iterators, [`BlobStream::from`] makes streams readers.
 //!
 //! ```
 //! use longshore::blocking::{Store, wait};
@@ -79,5 +79,5 @@ pub use runtime::wait;
 pub use store::{Store, file_at};
 pub use stores::Stores;
 
-/// A repository at a registry, its operations waited for.
+/// A repository at a registry, with blocking operations.
 pub type RemoteRepository = Store<crate::RemoteRepository>;

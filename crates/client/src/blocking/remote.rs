@@ -1,4 +1,4 @@
-//! What a repository at a registry can do beyond other stores: uploads, request by request, too.
+//! Operations that only a repository at a registry supports, such as single upload requests.
 
 use std::io::Read;
 
@@ -16,13 +16,13 @@ use crate::listing::ListOptions;
 use crate::repository::{RemoteRepository, Upload as AsyncUpload};
 
 impl Store<RemoteRepository> {
-    /// Where it is.
+    /// Returns the name of the repository and its registry.
     #[must_use]
     pub fn repository(&self) -> &Repository {
         self.inner.repository()
     }
 
-    /// The same with other limits; see [`with_limits`](RemoteRepository::with_limits).
+    /// Returns the repository with other limits; see [`with_limits`](RemoteRepository::with_limits).
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self::new(self.inner.with_limits(limits))
@@ -43,22 +43,22 @@ impl Store<RemoteRepository> {
         ) -> Result<Descriptor>;
         /// Begins an upload.
         pub fn begin_upload(&self) -> Result<Upload>;
-        /// Goes on with an upload that was begun before, by this process or another.
+        /// Resumes an upload that this process or another began.
         pub fn resume_upload(&self, location: &str) -> Result<Upload>;
     }
 
-    /// The tags, from a start and in pages of a size.
+    /// Lists the tags, after a given start and in pages of a given size.
     pub fn tags_with(&self, options: ListOptions<Tag>) -> Listing<Tag> {
         self.inner.tags_with(options).into()
     }
 
-    /// The tags, kept until they are refreshed.
+    /// Returns the tags, kept until they are refreshed.
     #[must_use]
     pub fn cached_tags(&self) -> CachedListing<Tag> {
         self.inner.cached_tags().into()
     }
 
-    /// Sends a blob in one request; gives the session that a registry would rather have.
+    /// Sends a blob in one request; returns the session if the registry requires one.
     ///
     /// # Errors
     /// As [`post_blob`](RemoteRepository::post_blob).
@@ -71,10 +71,10 @@ impl Store<RemoteRepository> {
     }
 }
 
-/// An upload session: a blob that is being sent, piece by piece, and not yet visible.
+/// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
-/// Content comes from readers, which are read off the thread that sends. Dropping it leaves the session
-/// to the registry, which forgets it in time.
+/// Content comes from readers, which are read on another thread than the sender's. Dropping it
+/// leaves the session to the registry, which removes it in time.
 ///
 /// ```no_run
 /// # fn example(repository: &longshore::blocking::RemoteRepository) -> longshore::Result<()> {
@@ -92,43 +92,45 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// How many bytes the registry has.
+    /// Returns the number of bytes that the registry has.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.inner.offset()
     }
 
-    /// The session's URL; see [`Upload::location`](AsyncUpload::location).
+    /// Returns the session's URL; see [`Upload::location`](AsyncUpload::location).
     #[must_use]
     pub fn location(&self) -> String {
         self.inner.location()
     }
 
-    /// The smallest chunk in bytes that the registry accepts, the last one excepted, if it says so.
+    /// Returns the registry's minimum chunk size in bytes, if stated; the last chunk may be
+    /// smaller.
     #[must_use]
     pub fn min_chunk_size(&self) -> Option<u64> {
         self.inner.min_chunk_size()
     }
 
     forward! { AsyncUpload:
-        /// Sends the next `size` bytes, which is all that the reader has.
+        /// Sends the next `size` bytes, which must be all bytes of the reader.
         pub fn append(&mut self, chunk: impl Read + Send + 'static, size: u64) -> Result<()>
             = append(stream(chunk), size);
-        /// Sends what a reader yields, however much that is; says how much it was, in bytes.
+        /// Sends all bytes of a reader; returns their number.
         pub fn append_reader(&mut self, content: impl Read + Send + 'static) -> Result<u64>
             = append_stream(stream(content));
-        /// Asks how many bytes the registry has; `None` where its answer leaves that open.
+        /// Returns the number of bytes that the registry has; `None` if its answer leaves that
+        /// open.
         pub fn status(&mut self) -> Result<Option<u64>>;
-        /// Completes the blob with nothing more to send.
+        /// Completes the blob without sending more content.
         pub fn finish(&mut self, digest: &Digest) -> Result<()>;
-        /// Completes the blob with its last, or all, `size` bytes.
+        /// Completes the blob with its last `size` bytes, which may be all of it.
         pub fn finish_with(
             &mut self,
             digest: &Digest,
             rest: impl Read + Send + 'static,
             size: u64,
         ) -> Result<()> = finish_with(digest, stream(rest), size);
-        /// Completes the blob with its last, or all, bytes, however many there are.
+        /// Completes the blob with its last bytes, or all of it, of unknown number.
         pub fn finish_with_reader(
             &mut self,
             digest: &Digest,
@@ -136,7 +138,7 @@ impl Upload {
         ) -> Result<()> = finish_with_stream(digest, stream(rest));
     }
 
-    /// Gives the session up.
+    /// Cancels the session.
     ///
     /// # Errors
     /// As [`Upload::cancel`](AsyncUpload::cancel).

@@ -1,4 +1,4 @@
-//! The one thread that drives connections and timers, and the wait for a future on the caller's.
+//! The single thread that drives connections and timers, and the wait for a future on the caller's.
 
 use std::future::pending;
 use std::pin::pin;
@@ -12,9 +12,9 @@ use tokio::runtime::{Builder, Handle};
 
 /// Runs a future to its end on this thread, and returns its result.
 ///
-/// This is what everything in this module is made of; with it, whatever is async in longshore can be
-/// used without an async runtime. May be called from within another runtime, where it blocks the
-/// thread that it is called on, like any function that takes its time.
+/// This function is the basis of this module. With it, every async function of longshore can
+/// be used without an async runtime. It may be called within another runtime, where it blocks the
+/// calling thread, like any slow function.
 ///
 /// ```
 /// use longshore::{Memory, Source as _, blocking};
@@ -26,9 +26,9 @@ use tokio::runtime::{Builder, Handle};
 /// ```
 ///
 /// # Errors
-/// The future's error; [`Io`](ErrorKind::Io) if the system has no thread left for the first call;
-/// [`Unsupported`](ErrorKind::Unsupported) on the thread that drives the connections, which would
-/// wait for itself.
+/// The future's error; [`Io`](ErrorKind::Io) if the system cannot start a thread for the first
+/// call; [`Unsupported`](ErrorKind::Unsupported) on the thread that drives the connections, which
+/// would wait for itself.
 pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let driver = driver()?;
     if thread::current().id() == driver.thread {
@@ -37,7 +37,7 @@ pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
             .with_hint("Call it from another thread, or use the async API."));
     }
     let _entered = driver.handle.enter();
-    // Within a task of another runtime, that task's share of time must not end this wait.
+    // Within a task of another runtime, that task's budget must not end this wait.
     let mut future = pin!(tokio::task::unconstrained(future));
     let alarm = Arc::new(Alarm { sleeper: thread::current(), rung: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&alarm));
@@ -49,8 +49,7 @@ pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-/// Wakes a thread. One for each wait: a wait within another must not take the other's call for its
-/// own.
+/// Wakes a thread. Each wait has its own: nested waits must not take each other's wake-ups.
 struct Alarm {
     sleeper: Thread,
     rung: AtomicBool,
@@ -71,7 +70,7 @@ impl Wake for Alarm {
     }
 }
 
-/// The runtime, and the thread that runs it for as long as the process lives.
+/// The runtime, and the thread that runs it as long as the process lives.
 #[derive(Clone)]
 struct Driver {
     handle: Handle,
@@ -141,7 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_within_another_runtime_is_a_wait() {
-        // More turns than a task of that runtime may take at once.
+        // More polls than a task of that runtime may do at once.
         let turns = async {
             for _ in 0..1000 {
                 let (say, heard) = tokio::sync::oneshot::channel();

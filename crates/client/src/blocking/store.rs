@@ -1,4 +1,4 @@
-//! Any store, its operations waited for.
+//! Any store, with blocking operations.
 
 use std::fmt;
 use std::io::Read;
@@ -21,10 +21,10 @@ use super::forward::forward;
 use super::listing::Listing;
 use super::runtime::wait;
 
-/// A repository wherever it is: at a registry, in a layout, in an archive, in memory.
+/// A repository at any place: at a registry, in a layout, in an archive, in memory.
 ///
-/// What can be done with it depends on which of [`Source`], [`Target`] and [`Delete`] it is. Cheap to
-/// clone; clones are the same store.
+/// Its operations depend on which of [`Source`], [`Target`] and [`Delete`] it implements. Cheap
+/// to clone; clones are the same store.
 ///
 /// ```
 /// use std::io::Read as _;
@@ -42,14 +42,14 @@ pub struct Store<S: ?Sized> {
 }
 
 impl<S> Store<S> {
-    /// The store, its operations waited for.
+    /// Wraps an async store.
     pub fn new(store: S) -> Self {
         Self::from(Arc::new(store))
     }
 }
 
 impl<S: ?Sized> Store<S> {
-    /// The async store, shared with this one.
+    /// Returns the async store, shared with this one.
     #[must_use]
     pub fn shared(&self) -> Arc<S> {
         Arc::clone(&self.inner)
@@ -57,51 +57,51 @@ impl<S: ?Sized> Store<S> {
 }
 
 impl<S: Source + ?Sized> Store<S> {
-    /// What to call it to a person: `ghcr.io/a/b`, `oci:dir`.
+    /// Returns the name shown to users: `ghcr.io/a/b`, `oci:dir`.
     #[must_use]
     pub fn name(&self) -> String {
         self.inner.name()
     }
 
-    /// Where it is at a registry, if that is where it is.
+    /// Returns the repository at a registry, if the store is one.
     #[must_use]
     pub fn origin(&self) -> Option<&Repository> {
         self.inner.origin()
     }
 
     forward! { Source:
-        /// Media type, digest and size of a manifest.
+        /// Returns media type, digest and size of a manifest.
         pub fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor>;
-        /// A manifest. One asked for by digest has that digest.
+        /// Returns a manifest. If selected by digest, it has that digest.
         pub fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest>;
         /// Opens a blob, verified as it is read.
         pub fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader>;
-        /// Opens a part of a blob, in bytes from its start, the end not included. Not verified.
+        /// Opens a part of a blob, in bytes from its start, excluding the end. Not verified.
         pub fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream>;
-        /// The size in bytes of a blob, or `None` if it is not there.
+        /// Returns the size in bytes of a blob, or `None` if it does not exist.
         pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
-        /// Digest and size of a blob that is there, as a descriptor to open it by.
+        /// Returns digest and size of an existing blob, as a descriptor to open it with.
         pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
-        /// The tags that point at a manifest.
+        /// Returns the tags that point at a manifest.
         pub fn tags_for_digest(&self, digest: &Digest) -> Result<Vec<Tag>> = fn tags_for_digest;
-        /// Reads an image's configuration, which tells of its layers and history. Of an index,
-        /// [`select_image`](Self::select_image) chooses the manifest before.
+        /// Reads an image's configuration, which describes its layers and history. For an index,
+        /// choose the manifest with [`select_image`](Self::select_image) first.
         pub fn image(&self, manifest: RawManifest) -> Result<Image> = fn Image::read;
-        /// The image for a platform: of an index, the one that it lists for it.
+        /// Returns the image for a platform: for an index, the one that it lists for it.
         pub fn select_image(&self, manifest: RawManifest, platform: &Platform) -> Result<RawManifest>
             = fn select_image;
-        /// The images that a manifest offers, each with its platform.
+        /// Lists the images that a manifest offers, each with its platform.
         pub fn list_images(&self, manifest: &RawManifest) -> Result<Vec<Descriptor>> = fn list_images;
-        /// Writes the blobs that a manifest lists to a folder, each under its title, or if it has
-        /// none, under its digest; returns their paths.
+        /// Writes the blobs that a manifest lists to a folder, each under its title, or under its
+        /// digest if it has none; returns their paths.
         pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
             = fn pull_files;
-        /// A manifest in the making whose config this store holds already; see [`Pack::of_held`].
+        /// Returns a manifest builder whose config this store already holds; see [`Pack::of_held`].
         pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
             = fn Pack::of_held;
     }
 
-    /// Writes a blob to a file, which shows only when all of it is there and verified.
+    /// Writes a blob to a file, which appears only when it is complete and verified.
     ///
     /// # Errors
     /// As [`Source::blob`] and [`blob_file::write`]; nothing is left behind.
@@ -109,12 +109,12 @@ impl<S: Source + ?Sized> Store<S> {
         wait(async { blob_file::write(path, self.inner.blob(descriptor).await?).await })
     }
 
-    /// The tags, ordered by text where the store has a say; only those after `after`, if given.
+    /// Lists the tags, ordered by text if the store sorts them; only those after `after`, if given.
     pub fn tags(&self, after: Option<&Tag>) -> Listing<Tag> {
         self.inner.tags(after).into()
     }
 
-    /// The manifests whose `subject` is this digest.
+    /// Lists the manifests whose `subject` is this digest.
     pub fn referrers(
         &self,
         subject: &Digest,
@@ -123,8 +123,8 @@ impl<S: Source + ?Sized> Store<S> {
         self.inner.referrers(subject, artifact_type).into()
     }
 
-    /// Opens a layer as a plain tar: decompressed within limits, and checked against its diff ID, if it
-    /// has one.
+    /// Opens a layer as a plain tar: decompressed within limits, and checked against its diff ID,
+    /// if it has one.
     ///
     /// # Errors
     /// As [`Source::blob`] and [`unpack`](longshore_image::unpack).
@@ -150,7 +150,7 @@ impl<S: Source + ?Sized> Store<S> {
 
 impl<S: Target + ?Sized> Store<S> {
     forward! { Target:
-        /// Whether the content is there and right, so that it need not be sent.
+        /// Checks whether the content exists and is right, so that it need not be sent.
         pub fn holds(&self, node: Node<'_>) -> Result<Presence>;
         /// Writes a blob: bytes, a file, another store's blob, or a [reader's](super::body).
         pub fn push_blob(
@@ -158,14 +158,14 @@ impl<S: Target + ?Sized> Store<S> {
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = push_blob(descriptor, body.into());
-        /// Writes a blob unless the store holds it, and returns which it was.
+        /// Writes a blob unless the store holds it, and returns which of the two happened.
         pub fn ensure_blob(
             &self,
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
-        /// Writes a blob of which neither size nor, perhaps, digest is known, in one pass over the
-        /// reader, and tells what it is called.
+        /// Writes a blob of unknown size, and possibly unknown digest, in one pass over the reader,
+        /// and returns its descriptor.
         pub fn push_reader(
             &self,
             reader: impl Read + Send + 'static,
@@ -173,15 +173,15 @@ impl<S: Target + ?Sized> Store<S> {
         ) -> Result<Descriptor> = push_stream(stream(reader), digest);
         /// Writes a manifest's exact bytes, and points `tag` at it, if given.
         pub fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
-        /// Publishes what was written, in a store that appears as a whole: an archive writes its
+        /// Publishes the written content, in a store that appears as a whole: an archive writes its
         /// file.
         pub fn finish(&self) -> Result<()>;
-        /// Gives a manifest that is there more tags.
+        /// Adds tags to an existing manifest.
         pub fn add_tags(&self, selector: &TagOrDigest, tags: &[Tag]) -> Result<Descriptor>
             = fn add_tags;
     }
 
-    /// Writes bytes as a blob, and tells what they are called.
+    /// Writes bytes as a blob, and returns its descriptor.
     ///
     /// # Errors
     /// As [`Target::push_blob`].
@@ -196,7 +196,7 @@ impl<S: Target + ?Sized> Store<S> {
         Ok(descriptor)
     }
 
-    /// Writes a file as a blob, and tells what it is called. It is read once for its digest, and
+    /// Writes a file as a blob, and returns its descriptor. It is read once for its digest, and
     /// once to be sent.
     ///
     /// # Errors
@@ -207,7 +207,7 @@ impl<S: Target + ?Sized> Store<S> {
         Ok(descriptor)
     }
 
-    /// Writes a manifest in the making, with its blobs, and tells what it is called.
+    /// Writes the manifest of a pack, with its blobs, and returns its descriptor.
     ///
     /// # Errors
     /// As [`Pack::push`].
@@ -222,11 +222,11 @@ impl<S: Delete + ?Sized> Store<S> {
         pub fn delete_blob(&self, digest: &Digest) -> Result<()>;
         /// Removes a manifest, and with it every tag that points at it.
         pub fn delete_manifest(&self, digest: &Digest) -> Result<()>;
-        /// Removes one tag, where the store can do that.
+        /// Removes one tag, if the store supports that.
         pub fn delete_tag(&self, tag: &Tag) -> Result<()>;
-        /// Removes one tag and nothing beside it, also where the store cannot.
+        /// Removes one tag and nothing else, even if the store does not support that directly.
         pub fn untag(&self, tag: &Tag) -> Result<UntagMethod> = fn untag;
-        /// Deletes the manifest that a tag or digest stands for, with every tag that points at it.
+        /// Deletes the manifest of a tag or digest, with every tag that points at it.
         pub fn delete_with_tags(&self, selector: &TagOrDigest) -> Result<Deleted>
             = fn delete_with_tags;
     }
@@ -241,7 +241,7 @@ impl Store<Layout> {
         wait(Layout::open(root)).map(Self::new)
     }
 
-    /// Opens a layout, making the folder and the files that a layout has where they are missing.
+    /// Opens a layout, and creates the folder and the files of a layout if they do not exist.
     ///
     /// # Errors
     /// As [`Layout::create`].
@@ -249,7 +249,7 @@ impl Store<Layout> {
         wait(Layout::create(root)).map(Self::new)
     }
 
-    /// Checks that [`create`](Self::create) would find a layout or an empty place; makes nothing.
+    /// Checks that [`create`](Self::create) would find a layout or an empty place; creates nothing.
     ///
     /// # Errors
     /// As [`Layout::can_create`].
@@ -257,16 +257,16 @@ impl Store<Layout> {
         wait(Layout::can_create(root))
     }
 
-    /// The same layout for one entry: see [`Layout::under`].
+    /// Returns the same layout for one entry: see [`Layout::under`].
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self::new(self.inner.under(name))
     }
 
     forward! { Layout:
-        /// The entries of `index.json`: every manifest that is listed, named or not.
+        /// Returns the entries of `index.json`: every listed manifest, with or without a name.
         pub fn entries(&self) -> Result<Vec<Descriptor>>;
-        /// The only manifest of the layout, if there is but one.
+        /// Returns the only manifest of the layout, if there is exactly one.
         pub fn only_manifest(&self) -> Result<TagOrDigest>;
     }
 }
@@ -289,11 +289,11 @@ impl<S: fmt::Debug + ?Sized> fmt::Debug for Store<S> {
     }
 }
 
-/// Adds a file of any size to a manifest in the making, as a layer under its own name; see
+/// Adds a file of any size to a pack, as a layer under its own name; see
 /// [`Pack::file_at`].
 ///
 /// # Errors
-/// As there.
+/// Same as [`Pack::file_at`].
 pub fn file_at(pack: Pack, path: &Path, media_type: MediaType) -> Result<Pack> {
     wait(pack.file_at(path, media_type))
 }

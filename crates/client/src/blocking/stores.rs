@@ -1,4 +1,4 @@
-//! Stores opened by their locations, and copies between them, waited for.
+//! Blocking stores opened by their locations, and copies between them.
 
 use longshore_core::{Delete, Descriptor, Reference, Result, Source, Tag, Target};
 
@@ -9,7 +9,7 @@ use crate::location::{ImageName, Location};
 use crate::stores::{Located, Named, Stores as AsyncStores};
 use crate::transfer::{Observer, Transfer, TransferReport};
 
-/// Opens the stores that locations lead to; see [`Stores`](AsyncStores).
+/// Opens the stores at locations; see [`Stores`](AsyncStores).
 ///
 /// ```no_run
 /// use longshore::blocking;
@@ -29,21 +29,21 @@ impl Stores {
     forward! { AsyncStores:
         /// Opens a location for reading.
         pub fn open(&self, location: &Location) -> Result<Store<dyn Source>>;
-        /// Opens a location for reading, and settles which manifest of it is meant.
+        /// Opens a location for reading, and determines which of its manifests is meant.
         pub fn locate(&self, location: &Location) -> Result<Located>;
         /// Lists the names of all images at a location.
         pub fn names(&self, location: &Location) -> Result<Vec<Named>>;
         /// Lists the tags of all images at a location.
         pub fn tags(&self, location: &Location) -> Result<Vec<Tag>>;
-        /// Lists the whole names of all images in a docker-archive.
+        /// Lists the full names of all images in a docker-archive.
         pub fn references(&self, location: &Location) -> Result<Vec<Reference>>;
-        /// Opens a location for writing, and makes a layout or archive that does not exist.
+        /// Opens a location for writing, and creates a layout or archive that does not exist.
         pub fn create(&self, location: &Location) -> Result<Store<dyn Target>>;
-        /// Checks that a target could be made, and makes nothing.
+        /// Checks that a target could be created, and creates nothing.
         pub fn check_target(&self, location: &Location) -> Result<()>;
         /// Opens a location to remove content from it.
         pub fn open_to_delete(&self, location: &Location) -> Result<Store<dyn Delete>>;
-        /// Gives an image more names at its place.
+        /// Adds names to an image at its location.
         pub fn put_names(&self, location: &Location, names: &[ImageName]) -> Result<Descriptor>;
         /// Carries out transfers, one after another.
         pub fn transfer(&self, transfers: &[Transfer], observer: Observer) -> Result<TransferReport>;
@@ -51,7 +51,7 @@ impl Stores {
 }
 
 impl Client {
-    /// Opens the stores that locations lead to by this client, for one piece of work.
+    /// Opens the stores at locations with this client, for one task.
     #[must_use]
     pub fn stores(&self) -> Stores {
         Stores { inner: self.shared().stores() }

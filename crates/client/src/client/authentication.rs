@@ -72,10 +72,10 @@ impl ClientBuilder {
         self
     }
 
-    /// A token for a registry that was got elsewhere, sent from the first request on.
+    /// Sets a token for a registry that was obtained elsewhere, sent from the first request on.
     ///
-    /// It is used until the registry refuses it, for requests that `scope` covers, or for all of
-    /// them.
+    /// The token is used until the registry refuses it, for requests that `scope` covers, or for
+    /// all requests if there is no scope.
     #[must_use]
     pub fn token(mut self, registry: RegistryName, scope: Option<Scope>, token: Secret) -> Self {
         self.presets.push(PresetToken { registry, scope, token });

@@ -29,54 +29,54 @@ pub struct RegistrySettings {
     pub client_certificate: Option<ClientCertificate>,
     /// The checks of the server's certificate. Default: [`Verification::Full`].
     pub verification: Option<Verification>,
-    /// Whether detection fell back to this scheme and verification: to plain HTTP, or to an invalid
-    /// certificate. Nobody chose them, so they are no permission to send secrets there. Counts in
-    /// the settings of a single registry, as long as they say [`Scheme::Http`] or
+    /// True if detection fell back to this scheme and verification: to plain HTTP, or to an invalid
+    /// certificate. The user did not choose them, so they do not permit sending secrets there.
+    /// Applies to the settings of a single registry, as long as they say [`Scheme::Http`] or
     /// [`Verification::Skip`].
     pub fallback: bool,
 }
 
 impl RegistrySettings {
-    /// The verification that was chosen.
+    /// Returns the verification that was chosen.
     pub(crate) fn verification(&self) -> Option<Verification> {
         self.verification.filter(|_| !self.skips_by_fallback())
     }
 
-    /// Whether the certificate is not checked because detection fell back to that.
+    /// Returns true if the certificate is not checked because detection fell back to that.
     pub(crate) fn skips_by_fallback(&self) -> bool {
         self.fallback && self.verification == Some(Verification::Skip)
     }
 }
 
-/// What is checked of a server's certificate.
+/// The checks of a server's certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verification {
-    /// That it is valid, for this host, and signed by a trusted authority.
+    /// The certificate must be valid, for this host, and signed by a trusted authority.
     #[default]
     Full,
-    /// Nothing: whoever is in between can read and change everything, credentials included.
+    /// No checks: anyone on the network path can read and change everything, including credentials.
     Skip,
 }
 
-/// How long things may take, and how many may happen at once.
+/// Timeouts, and the limit of concurrent requests.
 ///
-/// What takes more than five seconds is told meanwhile, see [`wait`](longshore_core::wait).
+/// Waits of more than five seconds are reported, see [`wait`](longshore_core::wait).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The wait for a connection, TLS included. Default: 30 s.
+    /// The timeout for a connection, including TLS. Default: 30 s.
     pub connect: Duration,
-    /// The wait for a reply once a request is sent. Default: 60 s.
+    /// The timeout for a reply once a request is sent. Default: 60 s.
     pub response: Duration,
-    /// The wait for the next bytes of a body; also the time over which one must reach a kilobyte a
-    /// second. Default: 30 s.
+    /// The timeout for the next bytes of a body; also the time over which a body must average a
+    /// kilobyte per second. Default: 30 s.
     pub idle: Duration,
-    /// The time for one request in all: its connection, tokens, attempts and redirects, and the
-    /// whole of its reply's body. Default: none.
+    /// The timeout for one request in total: its connection, tokens, attempts and redirects, and
+    /// its reply's whole body. Default: none.
     pub total: Option<Duration>,
-    /// Requests to one host that wait for their reply at the same time. Default: 16. One number for
-    /// a client: that of limits set later, for some calls, is not looked at.
+    /// Maximum number of concurrent requests to one host that wait for their reply. Default: 16. It
+    /// is fixed for a client: limits set later, for some calls, do not change it.
     pub requests_per_host: NonZeroUsize,
 }
 
@@ -92,23 +92,23 @@ impl Default for Limits {
     }
 }
 
-/// When to send again, and after how long.
 /// The policy for retries and their waits.
+///
 /// The wait before attempt *n* is drawn evenly between zero and `initial_backoff` doubled *n*-1
-/// times, at most `max_backoff`: full jitter, so that many clients do not come back at once. What
-/// the other end asks for (`Retry-After`) takes its place, unless it is longer than
+/// times, at most `max_backoff`: full jitter, so that many clients do not retry at the same time.
+/// A wait that the server asks for (`Retry-After`) replaces it, unless it is longer than
 /// `max_retry_after`: then the request fails at once, and the error says how long to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How often a request is sent in all. The same counts for replies, downloads and uploads that
-    /// break off; one that came 1 MiB further begins to count anew. Default: 5.
+    /// Maximum number of attempts for a request. The same limit applies to replies, downloads and
+    /// uploads that break off; after 1 MiB of progress the count starts again. Default: 5.
     pub attempts: NonZeroUsize,
-    /// The bound of the first wait. Default: 0.2 s.
+    /// Upper bound of the first wait. Default: 0.2 s.
     pub initial_backoff: Duration,
-    /// The bound of any wait that is not asked for. Default: 30 s.
+    /// Upper bound of any wait that the server did not ask for. Default: 30 s.
     pub max_backoff: Duration,
-    /// The longest wait that is granted when asked for. Default: 60 s.
+    /// Upper bound of a wait that the server asks for. Default: 60 s.
     pub max_retry_after: Duration,
 }
 
@@ -123,32 +123,32 @@ impl Default for RetryPolicy {
     }
 }
 
-/// In what form blobs are sent.
+/// The form in which blobs are sent.
 ///
-/// A registry that refuses one is sent the other, and that is remembered.
+/// If a registry refuses one form, the client uses the other and remembers that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UploadMethod {
-    /// In one request, which begins and ends the upload, where the registry takes that; else as
-    /// [`PostThenPut`](Self::PostThenPut). Some registries leave the content unread, and it is sent twice.
+    /// One request, which begins and ends the upload, if the registry accepts that; else as
+    /// [`PostThenPut`](Self::PostThenPut). Some registries ignore the content, and it is sent twice.
     SinglePost,
-    /// All at once: two requests a blob, whatever its size.
+    /// All content in one request: two requests per blob, whatever its size.
     #[default]
     PostThenPut,
-    /// In chunks of this many bytes, or of the registry's own minimum if that is more.
+    /// Chunks of this many bytes, or of the registry's own minimum if that is more.
     Chunked(NonZeroU64),
 }
 
-/// What a client calls itself: the `User-Agent` header of its requests.
+/// The `User-Agent` header of a client's requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserAgent(HeaderValue);
 
 impl UserAgent {
-    /// Reads the value of the header, such as `tool/1.0 (+https://tool.example)`.
     /// Parses the value of the header, such as `tool/1.0 (+https://tool.example)`.
+    ///
     /// # Errors
-    /// [`ParseError`] if it is empty, or not all printable ASCII.
     /// [`ParseError`] if it is empty, or contains anything but printable ASCII.
+    ///
     /// Source: RFC 9110, section 10.1.5.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let printable = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');

@@ -1,6 +1,6 @@
-//! Finds out what a registry speaks, by asking it.
+//! Detects the scheme of a registry by sending it requests.
 //!
-//! Owns the rule of the steps down ([`step`]). What was found is settings; `host` keeps them.
+//! Owns the rule for the order of attempts ([`step`]). The result is settings; `host` keeps them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::config::{Config, Limits, RegistrySettings, Verification};
 use crate::transport::failure::Failure;
 use crate::transport::{Body, Transport, TransportErrorKind};
 
-/// The ways to ask a registry. None of the transports follows redirects: a reply from elsewhere says
-/// nothing of the registry.
+/// The transports for probing a registry. None of them follows redirects: a reply from elsewhere
+/// is no evidence about the registry.
 pub(crate) struct Probe<'a> {
-    /// Checks certificates as the settings say.
+    /// Checks certificates according to the settings.
     pub(crate) checked: &'a dyn Transport,
     /// Accepts any certificate of the registry.
     pub(crate) unchecked: &'a dyn Transport,
@@ -90,8 +90,8 @@ impl Probe<'_> {
     }
 }
 
-/// Whether a registry on this machine speaks TLS, as its certificates suggest, whatever its own
-/// certificate. `root` is its root over TLS.
+/// Checks whether a registry on this machine speaks TLS, as configured certificates suggest,
+/// regardless of its own certificate. `root` is its root over TLS.
 pub(crate) async fn speaks_tls(root: &Uri, limits: &Limits, transport: &dyn Transport) -> bool {
     let mut request = get(root);
     let limits = Limits { connect: LOCAL_WAIT, ..limits.clone() };
@@ -114,24 +114,24 @@ fn get(uri: &Uri) -> Request<Body> {
     request
 }
 
-/// Whether one that could not be asked in TLS speaks it: it refused what it saw, or its connection
-/// was there and broke.
+/// Returns true if a server that failed over TLS speaks it anyway: it refused the handshake, or its
+/// connection was established and broke.
 fn is_tls(fault: TransportErrorKind, failure: Failure) -> bool {
     fault == TransportErrorKind::Lost || matches!(failure, Failure::Certificate | Failure::Tls)
 }
 
-/// 2 s for a connection within this machine: one that waits for the end of a line, which TLS does not
-/// send, must not take longer.
+/// 2 s for a connection within this machine: a server that waits for the end of a line, which TLS
+/// does not send, must not delay the client longer.
 const LOCAL_WAIT: Duration = Duration::from_secs(2);
 
 fn not_a_registry(root: &Uri) -> Error {
     crate::transport::protocol_error(root, "no registry answers there".to_owned())
 }
 
-/// A way to reach a registry, from the best down.
+/// A way to reach a registry, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// TLS, the certificate checked as the settings have it.
+    /// TLS, with the certificate checked according to the settings.
     Checked,
     /// TLS with any certificate.
     Unchecked,
@@ -139,18 +139,18 @@ enum Way {
     Plain,
 }
 
-/// What came of trying one.
+/// The result of trying one way.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
-    /// An answer that a registry gives.
+    /// A reply that a registry would give.
     Registry,
-    /// Another answer.
+    /// Any other reply.
     Another,
-    /// None.
+    /// No reply.
     Nothing(Failure),
 }
 
-/// What the settings leave open.
+/// The fallbacks that the settings allow.
 #[derive(Clone, Copy, Debug)]
 struct May {
     take_any_certificate: bool,
@@ -165,7 +165,7 @@ enum Step {
     Fail,
 }
 
-/// Decides how to go on. One who speaks TLS is never asked in plain HTTP.
+/// Decides the next step. A server that speaks TLS is never tried over plain HTTP.
 fn step(way: Way, heard: Heard, may: May) -> Step {
     match (way, heard) {
         (_, Heard::Registry) | (Way::Checked, Heard::Another) => Step::Settle,

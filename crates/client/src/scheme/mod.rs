@@ -1,6 +1,6 @@
-//! Whether a registry is reached over TLS, and the rules by which names decide it.
+//! Chooses between plain HTTP and TLS for a registry, by rules on names.
 //!
-//! Pure: `detect` asks registries.
+//! Pure; `detect` sends requests to registries.
 
 pub(crate) mod detect;
 
@@ -11,7 +11,7 @@ use longshore_core::{ParseError, RegistryName};
 
 use crate::environment::Environment;
 
-/// Whether a registry is reached over TLS.
+/// The choice between plain HTTP and TLS for a registry.
 ///
 /// Written `auto`, `http`, `https`, `by-name` and `detect`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,8 +19,8 @@ use crate::environment::Environment;
 pub enum Scheme {
     /// Plain HTTP for `localhost` and loopback addresses, HTTPS for all others.
     ///
-    /// With certificates (or verification) set for all registries, or a folder of `certs.d` for it, a
-    /// registry on loopback is tried in TLS first.
+    /// If certificates (or verification) are set for all registries, or `certs.d` has a folder for
+    /// it, a registry on loopback is tried over TLS first.
     #[default]
     Auto,
     /// Plain HTTP.
@@ -29,23 +29,24 @@ pub enum Scheme {
     Https,
     /// Plain HTTP for `localhost`, `127.0.0.1`, `*.local` and `*.localhost`, HTTPS for all others.
     ByName,
-    /// The settings that [`Client::detect`](crate::Client::detect) finds; a client asks once for each
-    /// registry, before the first request, and remembers them: HTTPS with a valid certificate, else
-    /// HTTPS with any certificate, else plain HTTP.
+    /// The settings that [`Client::detect`](crate::Client::detect) finds: HTTPS with a valid
+    /// certificate, else HTTPS with any certificate, else plain HTTP. A client detects them once
+    /// for each registry, before the first request, and remembers them.
     ///
-    /// Every fallback is logged as a warning, and whoever is in between can bring it about: this is
-    /// for trusted networks. Other settings of the registry hold: with
+    /// Every fallback is logged as a warning. Anyone on the network path can cause one, so use this
+    /// on trusted networks only. Other settings of the registry still apply: with
     /// [`Verification::Full`](crate::Verification::Full) no other certificate is accepted, and with
-    /// certificates or verification set there is no plain HTTP. No fallback is permission to send
-    /// credentials: they are withheld over plain HTTP and from a server with an invalid certificate.
+    /// certificates or verification set, plain HTTP is not used. A fallback never permits sending
+    /// credentials: they are withheld over plain HTTP and from a server with an invalid
+    /// certificate.
     Detect,
 }
 
-/// What a scheme says before anything was asked.
+/// The rule of a scheme before any request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Plain,
-    /// Plain, unless there are certificates for it and it speaks TLS: it is on this machine.
+    /// Plain HTTP, unless certificates are set for it and it speaks TLS: it is on this machine.
     Local,
     Tls,
     Ask,
@@ -55,8 +56,8 @@ impl Scheme {
     /// The environment variable that programs read the default from.
     pub const VARIABLE: &'static str = "LONGSHORE_DEFAULT_SCHEME";
 
-    /// The default that the environment sets (`LONGSHORE_DEFAULT_SCHEME`), if it does. Nothing in
-    /// this library asks for it.
+    /// Returns the default that the environment sets (`LONGSHORE_DEFAULT_SCHEME`), if any. The
+    /// library itself never calls this.
     ///
     /// # Errors
     /// [`ParseError`] if it names no scheme.
@@ -64,7 +65,7 @@ impl Scheme {
         environment.text(Self::VARIABLE).map(str::parse).transpose()
     }
 
-    /// How it is written.
+    /// Returns the scheme's text form.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -76,7 +77,7 @@ impl Scheme {
         }
     }
 
-    /// What it says of a registry; `says_tls` where that has certificates or verification set.
+    /// Returns the rule for a registry; `says_tls` if it has certificates or verification set.
     pub(crate) fn rule(self, registry: &RegistryName, says_tls: bool) -> Rule {
         let plain = match self {
             Self::Http => true,
@@ -111,8 +112,7 @@ impl FromStr for Scheme {
     }
 }
 
-/// Whether a host is by its name taken to be in this machine or on its link. `.local` is multicast
-/// DNS.
+/// Returns true if a host's name suggests this machine or its link. `.local` is multicast DNS.
 ///
 /// Source: RFC 6761, section 6.3; RFC 6762, section 3.
 fn is_local_by_name(host: &str) -> bool {
