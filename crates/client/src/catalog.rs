@@ -34,7 +34,7 @@ pub(crate) fn pages(
     })
 }
 
-/// A page; the inner error says that it is too large.
+/// Returns a page; the inner error says that it is too large.
 async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryName>>> {
     #[derive(Deserialize)]
     struct Listing {
@@ -53,7 +53,7 @@ async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryNam
     Ok(Ok(Page { items: names.iter().filter_map(|text| name(text)).collect(), next }))
 }
 
-/// A repository's name, unless the grammar knows none like it: nothing could be asked of it.
+/// Returns a repository's name, unless it is outside the grammar: it could not be requested.
 fn name(text: &str) -> Option<RepositoryName> {
     match RepositoryName::parse(text) {
         Ok(name) => Some(name),

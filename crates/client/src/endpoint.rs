@@ -1,4 +1,4 @@
-//! The URLs of a registry's end-points, built from typed parts.
+//! The URLs of a registry's endpoints, built from typed parts.
 
 use std::num::NonZeroUsize;
 
@@ -15,8 +15,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The end-points of a registry, over TLS or not, below a path; `None` if its host is no host
-    /// after all (`1.2.3.999`).
+    /// Returns the endpoints of a registry, over TLS or not, below a path; `None` if its host is
+    /// invalid after all (`1.2.3.999`).
     pub(crate) fn new(registry: &RegistryName, https: bool, prefix: &PathPrefix) -> Option<Self> {
         let scheme = if https { "https" } else { "http" };
         let address = match registry.is_docker_hub() {
@@ -27,7 +27,7 @@ impl Endpoint {
         Some(Self { base })
     }
 
-    /// End-1: whether the registry is one.
+    /// End-1: the root, which shows that the server is a registry.
     pub(crate) fn root(&self) -> Uri {
         self.uri(["v2", ""], &[])
     }
@@ -64,12 +64,12 @@ impl Endpoint {
         self.below(name, ["blobs", digest.as_str()], &[])
     }
 
-    /// End-4a: where an upload begins.
+    /// End-4a: the start of an upload.
     pub(crate) fn uploads(&self, name: &RepositoryName) -> Uri {
         self.below(name, ["blobs", "uploads", ""], &[])
     }
 
-    /// End-11: where a blob is taken over from another repository.
+    /// End-11: the mount of a blob from another repository.
     pub(crate) fn mount(
         &self,
         name: &RepositoryName,
@@ -91,18 +91,18 @@ impl Endpoint {
         self.below(name, ["referrers", subject.as_str()], query.as_slice())
     }
 
-    /// A path of the registry's own, its query included, below the base URL. Docker Hub has what is
-    /// left of its v1 API at its index.
+    /// Returns the URL of one of the registry's own paths, including its query, below the base URL.
+    /// For Docker Hub, the remaining v1 API is at its index.
     ///
     /// # Errors
-    /// A clause that says why it is none.
+    /// A clause that says why the path is invalid.
     pub(crate) fn path(&self, path_and_query: &str) -> Result<Uri, &'static str> {
         if !path_and_query.starts_with('/') || path_and_query.starts_with("//") {
             return Err("does not start with a single '/'");
         }
         let text = format!("{}{path_and_query}", self.base.as_str().trim_end_matches('/'));
         let mut url = Url::parse(&text).map_err(|_| "is not a path")?;
-        // Reading a URL takes `..` out of it: it may lead out of the prefix.
+        // Parsing a URL resolves `..`, which may lead out of the prefix.
         if !url.path().starts_with(self.base.path()) {
             return Err("leads out of the registry's base URL");
         }
@@ -129,7 +129,7 @@ impl Endpoint {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        // A serialised `Url` is a URI; the default ("/") is never met, and would be refused.
+        // A serialised `Url` is a URI; the default ("/") never occurs, and would be refused.
         url.as_str().parse().unwrap_or_default()
     }
 }
@@ -140,10 +140,10 @@ fn page_query<'a>(size: Option<&'a str>, after: Option<&'a str>) -> Vec<(&'stati
     size.into_iter().chain(after.map(|after| ("last", after))).collect()
 }
 
-/// The URL that completes an upload: the session's own, byte for byte, with the digest added.
+/// Returns the URL that completes an upload: the session's own, byte for byte, with the digest
+/// added.
 ///
-/// Signed URLs break if their query is written anew, so it is not. A digest that is there already is
-/// replaced.
+/// Signed URLs break if their query is re-encoded, so it is not. An existing digest is replaced.
 pub(crate) fn with_digest(session: &Uri, digest: &Digest) -> Option<Uri> {
     let text = session.to_string();
     let (path, query) = text.split_once('?').unwrap_or((&text, ""));
@@ -153,14 +153,14 @@ pub(crate) fn with_digest(session: &Uri, digest: &Digest) -> Option<Uri> {
         completed.push_str(pair);
         completed.push('&');
     }
-    // `+` means a space in a query; the other characters of a digest mean themselves.
+    // `+` means a space in a query; the other characters of a digest need no escape.
     completed.push_str(&format!("digest={}", digest.as_str().replace('+', "%2B")));
     completed.parse().ok()
 }
 
-/// Where `docker.io` is reached.
+/// The host of `docker.io`'s registry.
 const DOCKER_HUB: &str = "registry-1.docker.io";
-/// Where `docker.io` is searched.
+/// The host of `docker.io`'s search.
 const INDEX: &str = "index.docker.io";
 
 #[cfg(test)]
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(hub.path("/v1/search?q=a").unwrap(), "https://index.docker.io/v1/search?q=a");
         assert_eq!(hub.path("/v2/a").unwrap(), "https://registry-1.docker.io/v2/a");
         assert_eq!(endpoint("r.example").path("/v1/_ping").unwrap(), "https://r.example/v1/_ping");
-        // A port that was written out stays, also that of the other scheme.
+        // An explicit port is kept, even if it is the other scheme's default.
         let plain = Endpoint::new(&"r:443".parse().unwrap(), false, &PathPrefix::default());
         assert_eq!(plain.unwrap().root(), "http://r:443/v2/");
     }

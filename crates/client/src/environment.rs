@@ -1,4 +1,4 @@
-//! Environment variables, taken once and passed on: nothing below reads the process's own.
+//! Environment variables, read once and passed on: no other code reads the process's own.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -7,49 +7,49 @@ use std::path::PathBuf;
 
 /// The environment variables that settings and credentials are read from.
 ///
-/// A value, so that a program can leave some out and a test needs none of its process's.
+/// A plain value, so that a program can omit some, and a test needs none of its process's.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(HashMap<OsString, OsString>);
 
 impl Environment {
-    /// No variables at all.
+    /// Returns an environment without variables.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// The variables of this process, as they are now.
+    /// Returns the current variables of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self(std::env::vars_os().collect())
     }
 
-    /// The same, with one variable set.
+    /// Returns the environment with one variable set.
     #[must_use]
     pub fn with(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.0.insert(name.into(), value.into());
         self
     }
 
-    /// A variable; one that is empty is one that is not set.
+    /// Returns a variable; an empty one counts as not set.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// A variable, where it is text.
+    /// Returns a variable, if it is text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.var(name)?.to_str()
     }
 
-    /// A variable that names a file or folder.
+    /// Returns a variable that names a file or folder.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
-    /// The user's home: `HOME`, or `USERPROFILE` where there is none.
+    /// Returns the user's home: `HOME`, or `USERPROFILE` if `HOME` is not set.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {
         self.path("HOME").or_else(|| self.path("USERPROFILE"))
@@ -57,7 +57,7 @@ impl Environment {
 }
 
 impl fmt::Debug for Environment {
-    /// Names alone: values may be secrets.
+    /// Shows names only: values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut names: Vec<_> = self.0.keys().collect();
         names.sort();

@@ -1,4 +1,4 @@
-//! Requests to one registry: what all operations of a repository or catalog go through.
+//! Requests to one registry: used by all operations of a repository or catalog.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::transport::deadline::Deadline;
 use crate::transport::{Body, Transport, TransportError, replay};
 use crate::waiting::{Again, pause};
 
-/// A registry, ready to be asked.
+/// A registry that is ready for requests.
 #[derive(Clone)]
 pub(crate) struct Exchange {
     hosts: Arc<Hosts>,
@@ -28,7 +28,7 @@ pub(crate) struct Exchange {
     limits: Arc<Limits>,
 }
 
-/// One request, and what it is about.
+/// One request, and its subject for errors.
 pub(crate) struct Ask {
     request: Request<Body>,
     scopes: Scopes,
@@ -36,7 +36,7 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// A request without a body, for `scopes`. `about` names the thing asked for in errors.
+    /// Creates a request without a body, for `scopes`. `about` names the requested item in errors.
     pub(crate) fn new(method: Method, uri: Uri, scopes: Scopes, about: impl fmt::Display) -> Self {
         let mut request = Request::new(Body::Empty);
         *request.method_mut() = method;
@@ -44,29 +44,29 @@ impl Ask {
         Self::of(request, scopes, about)
     }
 
-    /// Any request.
+    /// Wraps any request.
     pub(crate) fn of(request: Request<Body>, scopes: Scopes, about: impl fmt::Display) -> Self {
         Self { request, scopes, about: about.to_string() }
     }
 
-    /// What errors name.
+    /// Returns the subject that errors name.
     pub(crate) fn about(&self) -> &str {
         &self.about
     }
 
-    /// The same with a header.
+    /// Returns the request with a header.
     pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
         self.request.headers_mut().insert(name, value);
         self
     }
 
-    /// The same once more, if its body is not a stream.
+    /// Returns a copy, if its body is not a stream.
     fn again(&self) -> Option<Self> {
         let request = replay(&self.request)?;
         Some(Self { request, scopes: self.scopes.clone(), about: self.about.clone() })
     }
 
-    /// The same with a body.
+    /// Returns the request with a body.
     pub(crate) fn body(mut self, body: Body) -> Self {
         *self.request.body_mut() = body;
         self
@@ -78,7 +78,7 @@ impl Exchange {
         Self { hosts, registry, limits }
     }
 
-    /// The same with other limits.
+    /// Returns the exchange with other limits.
     pub(crate) fn with_limits(&self, limits: Limits) -> Self {
         Self { limits: Arc::new(limits), ..self.clone() }
     }
@@ -87,12 +87,12 @@ impl Exchange {
         &self.registry
     }
 
-    /// When something is tried again here.
+    /// Returns the retry policy.
     pub(crate) fn retry(&self) -> &RetryPolicy {
         &self.hosts.config().retry
     }
 
-    /// Waits before something is tried again. `failed` is the reply, if one came.
+    /// Waits before a retry. `failed` is the reply's error, if a reply arrived.
     pub(crate) async fn pause(&self, wait: Duration, failed: Option<&Error>, next: &'static str) {
         let status = failed.and_then(Error::status);
         let why = Again {
@@ -104,13 +104,13 @@ impl Exchange {
         pause(wait, why).await;
     }
 
-    /// The registry, as it is reached.
+    /// Returns the registry with its scheme and URL determined.
     pub(crate) async fn host(&self) -> Result<Arc<Host>> {
         let host = self.deadline().bound(self.hosts.get(&self.registry)).await;
         host.and_then(|host| host).map_err(|e| e.at(format!("registry {}", self.registry)))
     }
 
-    /// The registry's URLs.
+    /// Returns the registry's URLs.
     pub(crate) async fn endpoint(&self) -> Result<Endpoint> {
         Ok(self.host().await?.endpoint.clone())
     }
@@ -120,7 +120,7 @@ impl Exchange {
         self.send_by(ask, true, self.deadline()).await
     }
 
-    /// Sends a request as nobody, and takes a challenge for an answer.
+    /// Sends a request without credentials, and accepts a challenge as a reply.
     pub(crate) async fn send_anonymously(&self, ask: Ask) -> Result<Reply> {
         self.send_by(ask, false, self.deadline()).await
     }
@@ -150,7 +150,7 @@ impl Exchange {
         deadline.bound(work).await.and_then(|done| done).map_err(|e| e.at(about))
     }
 
-    /// Sends a request that must be answered with one of these statuses.
+    /// Sends a request whose reply must have one of these statuses.
     pub(crate) async fn expect(&self, ask: Ask, statuses: &[u16]) -> Result<Reply> {
         self.expect_by(ask, statuses, self.deadline()).await
     }
@@ -163,13 +163,13 @@ impl Exchange {
 
     /// Sends a request and reads the whole body of its 200, of at most `limit` bytes.
     ///
-    /// A body that breaks off is asked for again: the transport's own attempts end with the head.
+    /// A body that breaks off is requested again: the transport's own retries end with the head.
     pub(crate) async fn fetch(&self, ask: Ask, limit: usize) -> Result<(Reply, Bytes)> {
         self.fetch_within(ask, limit).await?
     }
 
-    /// As [`fetch`](Self::fetch); the inner error says that the body is larger than `limit`, and
-    /// nothing else: a token service's answer may be too large as well.
+    /// As [`fetch`](Self::fetch). The inner error says that the body is larger than `limit`, and
+    /// nothing else: a token service's reply may be too large as well.
     pub(crate) async fn fetch_within(
         &self,
         ask: Ask,
@@ -195,7 +195,7 @@ impl Exchange {
     }
 }
 
-/// Who a request says to be by itself, without the registry's credentials.
+/// Returns the identity that a request itself carries, without the registry's credentials.
 fn own_identity(headers: &HeaderMap) -> Option<Identity> {
     let value = headers.get(AUTHORIZATION)?.clone();
     let who = "the request's own Authorization".to_owned();

@@ -1,7 +1,7 @@
-//! How a client reaches each registry. It is settled before the first request, and then kept.
+//! Determines how a client reaches each registry, before the first request, and remembers it.
 //!
-//! Owns the stack of transports that requests go through, and the one place where the settings, or
-//! detection, become a URL. What detection found is in the settings that it returns.
+//! Owns the stack of transports that requests pass, and the only place where the settings, or
+//! detection, become a URL. Detection returns its findings as settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,25 +24,25 @@ use crate::transport::redirect::Redirect;
 use crate::transport::retry::Retry;
 use crate::transport::wire::Wire;
 
-/// A registry that is known how to reach.
+/// A registry whose scheme and URL are known.
 pub(crate) struct Host {
     registry: RegistryName,
     pub(crate) auth: Arc<Auth>,
     pub(crate) endpoint: Endpoint,
     pub(crate) https: bool,
     pub(crate) verification: Verification,
-    /// Whether scheme and verification were found by detection.
+    /// True if scheme and verification were detected.
     pub(crate) detected: bool,
-    /// Whether detection fell back to them.
+    /// True if detection fell back to them.
     pub(crate) fallback: bool,
-    /// Whether what is sent there can be read on its way.
+    /// True if others on the network path can read the traffic.
     pub(crate) exposed: bool,
-    /// What keeps secrets from being sent there.
+    /// The reason not to send secrets there, if any.
     pub(crate) danger: Option<Danger>,
 }
 
 impl Host {
-    /// What a request for these scopes wants.
+    /// Returns the access that a request for these scopes needs.
     pub(crate) fn access(&self, scopes: Scopes) -> Access {
         let (registry, root) = (self.registry.clone(), self.endpoint.root());
         Access { registry, root, danger: self.danger, scopes }
@@ -52,7 +52,7 @@ impl Host {
 /// The registries of a client.
 pub(crate) struct Hosts {
     setup: Setup,
-    /// The caller's own transport, in place of the wire.
+    /// The caller's own transport, which replaces the wire.
     transport: Option<Arc<dyn Transport>>,
     wire: Arc<dyn Transport>,
     auth: Arc<Auth>,
@@ -66,18 +66,18 @@ impl Hosts {
         Self { setup, transport, wire, auth, settled: BoundedCache::default() }
     }
 
-    /// The settings of the client.
+    /// Returns the settings of the client.
     pub(crate) fn config(&self) -> &Config {
         &self.setup.config
     }
 
-    /// A registry. Asks it how to reach it if the settings leave that open, once.
+    /// Returns a registry. Detects once how to reach it if the settings leave that open.
     pub(crate) async fn get(&self, registry: &RegistryName) -> Result<Arc<Host>> {
         let cell = self.settled.get_or_insert_with(registry.clone(), Arc::default);
         cell.get_or_try_init(|| self.settle(registry)).await.cloned()
     }
 
-    /// Finds out how to reach a registry.
+    /// Detects how to reach a registry.
     pub(crate) async fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings> {
         let config = self.config();
         let root = |https| Ok::<_, Error>(endpoint(registry, https, &config.of(registry))?.root());
@@ -127,8 +127,8 @@ impl Hosts {
         }))
     }
 
-    /// A wire that accepts any certificate at one registry's origin. Only that registry's requests go
-    /// through it: those of others to the same address need a valid certificate.
+    /// Returns a wire that accepts any certificate at one registry's origin. Only that registry's
+    /// requests use it: requests of others to the same address need a valid certificate.
     fn lenient(&self, root: &Uri) -> Arc<dyn Transport> {
         wire(&self.setup.config, self.transport.as_ref(), Origin::of(root))
     }
@@ -158,7 +158,7 @@ fn wire(
     Arc::new(Log::new(wire))
 }
 
-/// The layers around a wire, up to authentication.
+/// Returns the layers around a wire, up to authentication.
 fn stack(setup: &Setup, wire: Arc<dyn Transport>) -> Arc<Auth> {
     let redirect = Arc::new(Redirect::new(wire));
     let limit = Arc::new(Limit::new(redirect, setup.config.limits.requests_per_host));

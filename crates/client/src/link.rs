@@ -1,16 +1,16 @@
-//! The `Link` header, read as registries write it rather than as they should.
+//! The `Link` header, parsed as registries write it, which differs from the standard.
 
 use http::HeaderMap;
 use http::header::LINK;
 
-/// The target of the link to the next page, if there is one.
+/// Returns the target of the link to the next page, if there is one.
 ///
-/// Accepts several links in one header line or in several, relation types in any case, quoted or
-/// not, and several in one value. A link without `rel` is none to the next page, and one to nowhere
-/// ends the listing.
+/// Accepts several links in one or more header lines, and relation types in any case, quoted or
+/// not, and several in one value. A link without `rel` does not count as one to the next page. A
+/// link with an empty target ends the listing.
 ///
 /// # Errors
-/// A clause that says where the header cannot be read.
+/// A clause that says where the header cannot be parsed.
 ///
 /// Source: RFC 8288, section 3; distribution-spec v1.1.1, "Listing Tags".
 pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
@@ -19,7 +19,7 @@ pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> 
         let mut rest = text.trim_start_matches(SEPARATORS);
         while !rest.is_empty() {
             let (target, is_next, after) = link(rest)?;
-            // Empty, it leads nowhere: that was the last page.
+            // An empty target: that was the last page.
             if is_next {
                 return Ok(Some(target.to_owned()).filter(|target| !target.is_empty()));
             }
@@ -29,7 +29,7 @@ pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> 
     Ok(None)
 }
 
-/// Reads one link: its target, whether it leads to the next page, and what follows it.
+/// Parses one link: its target, whether it leads to the next page, and the text after it.
 fn link(text: &str) -> Result<(&str, bool, &str), &'static str> {
     let text = text.strip_prefix('<').ok_or("does not start with '<'")?;
     let (target, mut rest) = text.split_once('>').ok_or("has '<' without '>'")?;
@@ -44,7 +44,7 @@ fn link(text: &str) -> Result<(&str, bool, &str), &'static str> {
     Ok((target, is_next, rest))
 }
 
-/// Reads `name=value`, the value quoted or not, and what follows it.
+/// Parses `name=value`, with the value quoted or not, and returns the text after it.
 fn parameter_of(text: &str) -> Result<(&str, &str, &str), &'static str> {
     let end = text.find(['=', ';', ',']).unwrap_or(text.len());
     let (name, rest) = (text[..end].trim(), &text[end..]);

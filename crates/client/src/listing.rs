@@ -1,11 +1,11 @@
-//! What all listings have in common: where they start, and the way from one page to the next.
+//! Common parts of all listings: their start, and the step from one page to the next.
 
 use std::num::NonZeroUsize;
 
 use http::Uri;
 use longshore_core::{Error, ErrorKind, PageToken, Result};
 
-/// Where a listing starts, and in what pages it is asked for.
+/// The start and page size of a listing.
 ///
 /// ```
 /// use longshore::{ListOptions, Tag};
@@ -20,11 +20,11 @@ use longshore_core::{Error, ErrorKind, PageToken, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListOptions<T> {
-    /// Only what comes after this one, by the registry's order; it need not be there.
+    /// Lists only items after this one, in the registry's order; it need not exist.
     pub after: Option<T>,
-    /// How many to ask for in a page. Where `None`, the
-    /// [client's](crate::ClientBuilder::page_size); without that too, the registry decides. A
-    /// registry may send fewer, and has a most of its own.
+    /// Number of items to request per page. `None` uses the
+    /// [client's](crate::ClientBuilder::page_size); if that is not set either, the registry decides. A
+    /// registry may send fewer, and has its own maximum.
     pub page_size: Option<NonZeroUsize>,
 }
 
@@ -34,7 +34,7 @@ impl<T> Default for ListOptions<T> {
     }
 }
 
-/// The URL of a page: the first one's, or the one that the page before it named.
+/// Returns the URL of a page: the first one's, or the one that the previous page named.
 pub(crate) fn page_uri(token: Option<PageToken>, first: Uri) -> Result<Uri> {
     match token {
         None => Ok(first),
@@ -44,9 +44,9 @@ pub(crate) fn page_uri(token: Option<PageToken>, first: Uri) -> Result<Uri> {
     }
 }
 
-/// The size of pages to ask for where a registry sends more at once than [`PAGE_LIMIT`]: the most
+/// Page size to request if a registry sends more at once than [`PAGE_LIMIT`]: the maximum
 /// that ECR and distribution accept.
 pub(crate) const FALLBACK_PAGE_SIZE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 
-/// 8 MiB a page.
+/// 8 MiB per page.
 pub(crate) const PAGE_LIMIT: usize = 8 << 20;

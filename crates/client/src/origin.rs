@@ -1,6 +1,7 @@
-//! Where a request may go, and with what: the same-origin rule and the rule for hops.
+//! Decides which destinations a request may have, and with which credentials: the same-origin rule
+//! and the rule for hops.
 //!
-//! Owns the comparison of origins, the reading of a `Location`, and the policy for following one,
+//! Owns the comparison of origins, the parsing of a `Location`, and the policy for following one,
 //! for redirects, upload sessions, listings and token services alike. It sends nothing.
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::Uri;
 use url::{Host, Url};
 
-/// Scheme, host and port: what credentials are bound to.
+/// Scheme, host and port, to which credentials are bound.
 ///
 /// Source: RFC 6454, section 4.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -20,7 +21,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The origin of an absolute http or https URL.
+    /// Returns the origin of an absolute http or https URL.
     pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
         let default = default_port(&scheme)?;
@@ -31,22 +32,22 @@ impl Origin {
         })
     }
 
-    /// Whether requests to it are encrypted.
+    /// Returns true if requests to it are encrypted.
     pub(crate) fn is_https(&self) -> bool {
         self.scheme == "https"
     }
 
-    /// The host; an IPv6 address keeps its brackets.
+    /// Returns the host; an IPv6 address keeps its brackets.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, also where the URL leaves it out.
+    /// Returns the port, including an implied one.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// The host, and the port unless the scheme implies it.
+    /// Returns the host, and the port unless the scheme implies it.
     pub(crate) fn address(&self) -> String {
         match self.has_default_port() {
             true => self.host.clone(),
@@ -54,7 +55,7 @@ impl Origin {
         }
     }
 
-    /// Whether the port is the one its scheme implies.
+    /// Returns true if the port is the one that its scheme implies.
     pub(crate) fn has_default_port(&self) -> bool {
         default_port(&self.scheme) == Some(self.port)
     }
@@ -72,13 +73,14 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// Resolves the text of a `Location`, `Link` or realm against the URL it came from.
+/// Resolves the text of a `Location`, `Link` or realm against the URL of its reply.
 ///
-/// The fragment is dropped and the query kept as it is. An http URL behind an https one of the same
-/// host and port is upgraded: proxies that end TLS make registries write it (Harbor, distribution).
+/// The fragment is dropped and the query kept unchanged. An http URL after an https one of the
+/// same host and port is upgraded: proxies that terminate TLS make registries write it (Harbor,
+/// distribution).
 ///
 /// # Errors
-/// A clause that says what is wrong with it.
+/// A clause that says why it is invalid.
 ///
 /// Source: RFC 9110, section 10.2.2.
 pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
@@ -107,14 +109,16 @@ pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
     url.as_str().parse().map_err(|_| "is not a URL")
 }
 
-/// Decides whether a request may go on from `from` to `to`, as a redirect or the URL of an upload.
+/// Decides whether a request may continue from `from` to `to`, as a redirect or the URL of an
+/// upload.
 ///
-/// Never from https to http; never to this machine or its link, unless `from` is there too: what
-/// answers there serves this machine alone (an administration port, a cloud's metadata). Another
-/// address of a private network may well be the registry's storage. Credentials go to neither.
+/// It may never go from https to http. It may go to this machine or its link only if `from` is
+/// there too: servers there serve this machine alone (an administration port, a cloud's metadata).
+/// Another address of a private network may be the registry's storage. Credentials are sent to
+/// neither.
 ///
 /// # Errors
-/// A clause that says why not.
+/// A clause that says why the hop is refused.
 pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
     let (origin, next) = reaches(from, to)?;
     if next == Reach::Machine && origin == Reach::Public {
@@ -123,13 +127,13 @@ pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Decides whether credentials for the registry at `registry` may go to its token service at
+/// Decides whether credentials for the registry at `registry` may be sent to its token service at
 /// `realm`.
 ///
-/// As [`check_hop`], and never into a private network, given as a number, from outside of one.
+/// As [`check_hop`], and never from outside a private network to a numeric address in one.
 ///
 /// # Errors
-/// A clause that says why not.
+/// A clause that says why the realm is refused.
 pub(crate) fn check_realm(registry: &Uri, realm: &Uri) -> Result<(), &'static str> {
     let (origin, next) = reaches(registry, realm)?;
     if next != Reach::Public && origin == Reach::Public {
@@ -138,7 +142,7 @@ pub(crate) fn check_realm(registry: &Uri, realm: &Uri) -> Result<(), &'static st
     Ok(())
 }
 
-/// How far both ends can be reached from, if the step between them keeps its encryption.
+/// Returns the reach of both ends, if the step between them keeps its encryption.
 fn reaches(from: &Uri, to: &Uri) -> Result<(Reach, Reach), &'static str> {
     let (Some(origin), Some(next)) = (Origin::of(from), Origin::of(to)) else {
         return Err("is neither http nor https");
@@ -149,26 +153,26 @@ fn reaches(from: &Uri, to: &Uri) -> Result<(Reach, Reach), &'static str> {
     Ok((Reach::of(&origin.host), Reach::of(&next.host)))
 }
 
-/// Whether both URLs name the same host and port, written out or implied.
+/// Returns true if both URLs name the same host and port, explicit or implied.
 fn same_address(a: &Url, b: &Url) -> bool {
     a.host_str() == b.host_str()
         && (a.port() == b.port() || a.port_or_known_default() == b.port_or_known_default())
 }
 
-/// From how far a host can be reached, as far as its name or number tells.
+/// The network from which a host can be reached, as far as its name or address tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
-    /// From this machine, or from what is on the same link.
+    /// From this machine, or from hosts on the same link.
     Machine,
     /// From a private network.
     Private,
-    /// From anywhere. A name may be anything; it is taken for public.
+    /// From anywhere. A name may resolve to anything; it is treated as public.
     Public,
 }
 
 impl Reach {
     fn of(host: &str) -> Self {
-        // A dot at the end makes a name absolute, and no other.
+        // A trailing dot makes a name absolute, but does not change it.
         match Host::parse(host.trim_end_matches('.')) {
             Ok(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
                 Self::Machine
@@ -215,7 +219,7 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// 16 KiB: the longest that real registries send (Google's) is a few KiB.
+/// 16 KiB: the longest URLs that real registries send (Google's) have a few KiB.
 const URL_LIMIT: usize = 16 << 10;
 
 #[cfg(test)]
@@ -277,7 +281,7 @@ mod tests {
             ("http://r.example/", "http://cdn.example/", true, true),
             ("https://r.example/", "https://8.8.8.8/", true, true),
             ("https://r.example/", "https://[2001:4860:4860::8888]/", true, true),
-            // The storage of a registry inside.
+            // The storage of an internal registry.
             ("https://r.example/", "https://10.1.2.3/", true, false),
             ("https://r.example/", "http://10.1.2.3/", false, false),
             ("http://r.example/", "http://192.168.0.1:9000/", true, false),

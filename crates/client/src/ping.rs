@@ -1,4 +1,4 @@
-//! Whether a registry is there, and who one is to it.
+//! Checks that a registry responds, and whether it accepts the client's credentials.
 
 use http::Method;
 use longshore_core::{Error, ErrorKind, Result};
@@ -9,27 +9,27 @@ use crate::exchange::{Ask, Exchange};
 use crate::reply::Reply;
 use crate::scheme::Scheme;
 
-/// What a registry says of itself, asked without credentials.
+/// A registry's description of itself, requested without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ping {
-    /// How it was reached: [`Scheme::Http`] or [`Scheme::Https`].
+    /// The scheme used: [`Scheme::Http`] or [`Scheme::Https`].
     pub scheme: Scheme,
-    /// What was checked of its certificate, where that scheme has one.
+    /// The checks of its certificate, if the scheme has one.
     pub verification: Verification,
-    /// Whether scheme and verification were detected, not chosen.
+    /// True if scheme and verification were detected, not chosen.
     pub detected: bool,
-    /// Whether what is sent there can be read on its way: it goes over plain HTTP, and does not stay
-    /// within this machine.
+    /// True if others on the network path can read the traffic: it goes over plain HTTP, and does
+    /// not stay within this machine.
     pub exposed: bool,
     /// The `Docker-Distribution-API-Version` header, such as `registry/2.0`.
     pub api_version: Option<String>,
-    /// The schemes it authenticates by, in lower case, such as `bearer`; none where it answers
-    /// everybody.
+    /// The authentication schemes it offers, in lower case, such as `bearer`; none if it answers
+    /// anonymous requests.
     pub authentication: Vec<String>,
 }
 
-/// Asks a registry for its root.
+/// Requests the root of a registry.
 pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     let about = format!("registry {}", exchange.registry());
     let host = exchange.host().await?;
@@ -57,7 +57,7 @@ pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     })
 }
 
-/// Asks a registry for its root, as the user that the credentials name.
+/// Requests the root of a registry, as the user of the credentials.
 pub(crate) async fn authenticate(exchange: &Exchange) -> Result<()> {
     let about = format!("registry {}", exchange.registry());
     let ask = Ask::new(Method::GET, exchange.endpoint().await?.root(), Scopes::default(), about);
@@ -67,8 +67,8 @@ pub(crate) async fn authenticate(exchange: &Exchange) -> Result<()> {
     Ok(())
 }
 
-/// Checks that it is a registry that answered, not a login page or proxy: some registries call their
-/// root a page too, but state what they are.
+/// Checks that the reply is from a registry, not from a login page or proxy: some registries also
+/// send a page as their root, but state that they are a registry.
 fn refuse_page(reply: &Reply) -> Result<()> {
     let is_page = reply.header("content-type").is_some_and(|t| t.contains("text/html"));
     if is_page && reply.header(API_VERSION).is_none() {

@@ -1,5 +1,5 @@
-//! Requests of one's own, through the same layers as all others: also the door for protocols that this
-//! crate does not speak.
+//! Custom requests, through the same layers as all others: also the entry for protocols that this
+//! crate does not support.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::origin::{Origin, resolve};
 use crate::reply::{Reply, json, refuse_web_page};
 use crate::transport::Body;
 
-/// A request to a registry, for what no method here is made for.
+/// A custom request to a registry, for operations without a method in this crate.
 ///
 /// ```no_run
 /// use longshore::{Client, RawRequest, http::Method};
@@ -43,26 +43,26 @@ pub struct RawRequest {
 }
 
 impl RawRequest {
-    /// A request without headers and body.
+    /// Creates a request without headers and body.
     ///
     /// - `target`: a path below the registry's base URL with its query, such as `/v2/`, or a URL at
-    ///   the registry, such as one that it answered with.
+    ///   the registry, such as one from a reply.
     #[must_use]
     pub fn new(method: Method, target: impl Into<String>) -> Self {
         let (headers, body, scopes, issuer, about) = <_>::default();
         Self { method, target: target.into(), headers, body, scopes, issuer, about }
     }
 
-    /// The same with a name for what is asked for. Errors show it in place of method and URL.
+    /// Sets a name for the requested item. Errors show it in place of method and URL.
     #[must_use]
     pub fn about(mut self, thing: impl fmt::Display) -> Self {
         self.about = Some(thing.to_string());
         self
     }
 
-    /// The same with one header more. With an `Authorization` of one's own, the client's credentials
-    /// stay out of it; it goes wherever the registry is said to be, but not where
-    /// [`Scheme::Detect`](crate::Scheme::Detect) found no more than plain HTTP or an invalid certificate.
+    /// Adds a header. If it is a caller-supplied `Authorization`, the client's credentials are not
+    /// used. It is sent to any configured address of the registry, but not if
+    /// [`Scheme::Detect`](crate::Scheme::Detect) found only plain HTTP or an invalid certificate.
     #[must_use]
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         let secret = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(&name);
@@ -71,11 +71,11 @@ impl RawRequest {
         self
     }
 
-    /// The same with an `Authorization` that `issuer` gave, in place of the client's credentials.
+    /// Sets an `Authorization` issued by `issuer`, which replaces the client's credentials.
     ///
-    /// It is withheld as credentials are: it goes over plain HTTP or past an invalid certificate only
-    /// to a registry whose settings say so, or back to `issuer` within this machine. Otherwise the
-    /// request fails with [`Denied`](ErrorKind::Denied).
+    /// It is withheld like credentials: it is sent over plain HTTP or with an invalid certificate
+    /// only to a registry whose settings say so, or back to `issuer` within this machine. Otherwise
+    /// the request fails with [`Denied`](ErrorKind::Denied).
     #[must_use]
     pub fn authorized_by(mut self, issuer: &RegistryName, value: HeaderValue) -> Self {
         self.issuer = Some(issuer.clone());
@@ -83,18 +83,18 @@ impl RawRequest {
         self.header(AUTHORIZATION, value)
     }
 
-    /// The same with a body. One that is a stream is sent once, and not again after a failure.
+    /// Sets the body. A stream is sent once, and not again after a failure.
     #[must_use]
     pub fn body(mut self, body: Body) -> Self {
         self.body = body;
         self
     }
 
-    /// The same with a scope to ask a token for, such as `repository:team/app:pull,push`. What the
-    /// registry asks for itself is added.
+    /// Adds a scope to request a token for, such as `repository:team/app:pull,push`. The scopes of
+    /// the registry's challenge are added.
     ///
     /// # Errors
-    /// [`ParseError`] if it is none.
+    /// [`ParseError`] if the scope is invalid.
     pub fn scope(mut self, scope: &str) -> Result<Self, ParseError> {
         let read = Scopes::parse(scope);
         if read.iter().next().is_none() {
@@ -120,7 +120,7 @@ pub struct RawReply {
 }
 
 impl RawReply {
-    /// Passes the reply on if its status is one of these.
+    /// Returns the reply if its status is one of these.
     ///
     /// # Errors
     /// Same as [`into_error`](Self::into_error) for any other status.
@@ -131,47 +131,48 @@ impl RawReply {
         }
     }
 
-    /// Whether the body has a content coding, which no request asks for.
+    /// Returns true if the body has a content coding, which no request asks for.
     #[must_use]
     pub fn is_coded(&self) -> bool {
         self.reply.coding() != Coding::Identity
     }
 
-    /// The body, as it comes: a content coding that a proxy put on it, unasked, is not undone.
+    /// Returns the body as received: a content coding added by a proxy is not decoded.
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
         self.reply.body.into_stream()
     }
 
-    /// The body, with gzip undone that a proxy put on it unasked.
+    /// Returns the body; gzip added by a proxy is decoded.
     #[must_use]
     pub fn into_decoded(self) -> BlobStream {
         self.reply.coding().undo(self.reply.body.into_stream())
     }
 
-    /// Reads the rest of a small body, so that the connection can be used again.
+    /// Reads the rest of a small body, so that the connection can be reused.
     pub async fn drain(self) {
         self.reply.body.drain().await;
     }
 
-    /// The whole body, as it comes, of at most `limit` bytes.
+    /// Returns the whole body as received, of at most `limit` bytes.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) for a longer one, and whatever breaks it off.
+    /// [`TooLarge`](ErrorKind::TooLarge) for a longer body, or the error that breaks it off.
     pub async fn bytes(self, limit: usize) -> Result<Bytes> {
         let uri = self.uri;
         let body = self.reply.body.into_stream().bytes(limit).await;
         body.map_err(|e| e.at(crate::redact::redacted(&uri)))
     }
 
-    /// What the reply says went wrong, as every other operation tells it. Reads the body.
+    /// Returns the reply's error, in the same form as that of every other operation. Reads the
+    /// body.
     pub async fn into_error(self) -> Error {
         let about = self.about;
         self.reply.into_error().await.at(about)
     }
 }
 
-/// A document that answered a [`RawRequest`], read as a whole.
+/// A document in the reply to a [`RawRequest`], read as a whole.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RawDocument {
@@ -179,12 +180,12 @@ pub struct RawDocument {
     pub uri: Uri,
     /// The headers.
     pub headers: HeaderMap,
-    /// The document, with its content coding undone.
+    /// The document, with its content coding decoded.
     pub bytes: Bytes,
 }
 
 impl RawDocument {
-    /// Reads the document as JSON.
+    /// Parses the document as JSON.
     ///
     /// # Errors
     /// [`Protocol`](ErrorKind::Protocol) if it is something else; the error quotes its start.
@@ -214,7 +215,7 @@ pub(crate) async fn fetch(
     Ok(RawDocument { uri: reply.uri, headers: reply.headers, bytes })
 }
 
-/// The request as the registry is to get it, if its secrets may go there.
+/// Returns the request to send to the registry, if its secrets may be sent there.
 async fn ask(exchange: &Exchange, request: RawRequest) -> Result<Ask> {
     let RawRequest { method, target, headers, body, scopes, issuer, about } = request;
     let uri = uri(exchange, &target).await?;
@@ -231,8 +232,8 @@ async fn ask(exchange: &Exchange, request: RawRequest) -> Result<Ask> {
     Ok(Ask::of(request, scopes, about))
 }
 
-/// Checks that what `issuer` gave may be sent to a registry: back where it came from as credentials
-/// are, elsewhere only where its settings say so.
+/// Checks that an `Authorization` of `issuer` may be sent to a registry: back to the issuer under
+/// the rules for credentials, elsewhere only if the registry's settings say so.
 async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<()> {
     let leave = match exchange.registry() == issuer {
         true => Leave::ThisMachine,
@@ -250,7 +251,7 @@ async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<(
     }
 }
 
-/// Checks that nothing less than was said of a registry is what secrets would go through.
+/// Checks that secrets would not be sent over a connection that detection fell back to.
 async fn refuse_fallback(exchange: &Exchange) -> Result<()> {
     let host = exchange.host().await?;
     if !host.fallback {
@@ -266,13 +267,13 @@ async fn refuse_fallback(exchange: &Exchange) -> Result<()> {
         .with_hint(format!("To allow it, change the registry's settings ({way}).")))
 }
 
-/// The URL of a target, which is the registry's own or an error.
+/// Returns the URL of a target, or an error if it is not the registry's own.
 async fn uri(exchange: &Exchange, target: &str) -> Result<Uri> {
     let invalid = |clause: &'static str| {
         Error::new(ErrorKind::Invalid).at("the request's target").detail(clause)
     };
     let endpoint = exchange.endpoint().await?;
-    // A query may well have a URL in it.
+    // A query may contain a URL.
     if target.starts_with('/') || !target.contains("://") {
         return endpoint.path(target).map_err(invalid);
     }

@@ -1,4 +1,4 @@
-//! Replies: what is read from them, and the one mapping of a status and body to an [`Error`].
+//! Replies: reads them, and maps a status and body to an [`Error`] in one place.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::transport::redirect::FinalUri;
 use crate::transport::retry_after::asked_wait;
 use crate::transport::{Body, header, protocol_error};
 
-/// As whom a reply was got, kept with it for errors to tell.
+/// The identity that a request used, kept with its reply for errors.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
-    /// A clause.
+    /// The identity, as a clause.
     pub(crate) who: String,
-    /// What errors must not show, should the server send it back.
+    /// Secrets that errors must not show, in case the server echoes them.
     pub(crate) secrets: Secrets,
 }
 
-/// Tells secrets when they are wanted: most replies have no text in which one could show.
+/// Supplies secrets on demand: most replies have no text in which one could appear.
 #[derive(Clone)]
 pub(crate) struct Secrets(Arc<dyn Fn() -> Vec<Secret> + Send + Sync>);
 
@@ -43,7 +43,7 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// The head of a reply, its body still to be read.
+/// The head of a reply; the body is read later.
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// The URL that answered, after redirects.
@@ -55,7 +55,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The reply to a request for `uri`.
+    /// Creates the reply to a request for `uri`.
     pub(crate) fn new(response: Response<Body>, uri: &Uri) -> Self {
         let (mut head, body) = response.into_parts();
         let uri = head.extensions.remove::<FinalUri>().map_or_else(|| uri.clone(), |f| f.0);
@@ -63,33 +63,33 @@ impl Reply {
         Self { uri, status: head.status, headers: head.headers, body, identity }
     }
 
-    /// The value of a header, if it comes once and is text.
+    /// Returns the value of a header, if it occurs once and is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 
-    /// The digest that the registry states of what it sent or stored, if it can be read.
+    /// Returns the digest that the registry states for sent or stored content, if it is valid.
     pub(crate) fn stated_digest(&self) -> Option<Digest> {
         self.header(DOCKER_CONTENT_DIGEST)?.parse().ok()
     }
 
-    /// Whether the status is one of these.
+    /// Returns true if the status is one of these.
     pub(crate) fn is(&self, statuses: &[u16]) -> bool {
         statuses.contains(&self.status.as_u16())
     }
 
-    /// How the body is coded, though nobody asked for it.
+    /// Returns the coding of the body, although no request asks for one.
     pub(crate) fn coding(&self) -> Coding {
         Coding::of(&self.headers)
     }
 
-    /// Reads the document in the body, of at most `limit` bytes, with its coding undone.
+    /// Reads the document in the body, of at most `limit` bytes, and decodes it.
     pub(crate) async fn document(&mut self, limit: usize) -> Result<Bytes> {
         let body = std::mem::take(&mut self.body).into_stream();
         self.coding().document(body, limit).await
     }
 
-    /// Passes the reply on if its status is one of these: success is what was expected, not 200.
+    /// Returns the reply if its status is one of these: an unexpected success is an error, too.
     pub(crate) async fn expect(self, statuses: &[u16]) -> Result<Self> {
         if self.is(statuses) {
             return Ok(self);
@@ -107,10 +107,9 @@ impl Reply {
         Ok(uri)
     }
 
-    /// The URL of the next page of a listing, within what `asked` asked for.
+    /// Returns the URL of the next page of a listing, below the URL `asked`.
     ///
-    /// Only the link's query is used: a path that a proxy forgot to rewrite (Nexus) would lead
-    /// nowhere.
+    /// Only the link's query is used: a path that a proxy forgot to rewrite (Nexus) would not work.
     pub(crate) fn next_page(&self, asked: &Uri) -> Result<Option<Uri>> {
         let refused = |clause: &str| protocol_error(asked, format!("the Link {clause}"));
         let Some(target) = crate::link::next(&self.headers).map_err(refused)? else {
@@ -130,15 +129,15 @@ impl Reply {
         Uri::from_parts(parts).map(Some).map_err(|_| refused("is not a URL"))
     }
 
-    /// What came, for errors about a body that is no use: where from, its status, its type and its
-    /// start.
+    /// Describes a reply for errors about an unusable body: its URL, status, type and first
+    /// characters.
     pub(crate) fn shown(&self, body: &[u8]) -> Error {
         let media_type = self.header(CONTENT_TYPE.as_str()).unwrap_or("no type");
         let detail = format!("a reply of {media_type} that starts {}", start_of(body));
         protocol_error(&self.uri, detail).with_status(self.status.as_u16())
     }
 
-    /// What the reply says went wrong.
+    /// Converts the reply to its error.
     pub(crate) async fn into_error(self) -> Error {
         let coding = self.coding();
         let mut text = Vec::new();
@@ -162,11 +161,11 @@ impl Reply {
     }
 }
 
-/// A text with every secret in it taken out, also where it is escaped as JSON does it.
+/// Returns a text with all secrets removed, including those escaped for JSON.
 fn without(text: &[u8], secrets: &[Secret]) -> String {
     let mut secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-    // A secret may contain another, whose removal would leave the rest of it to be read.
+    // A secret may contain another, whose removal would leave the rest of it readable.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut shown = String::from_utf8_lossy(text).into_owned();
     for secret in secrets {
@@ -176,10 +175,10 @@ fn without(text: &[u8], secrets: &[Secret]) -> String {
     shown
 }
 
-/// Reads the JSON document of a 200. No secret may be in it: an error quotes its start.
+/// Parses the JSON document of a 200. It must not contain a secret: an error quotes its start.
 ///
 /// # Errors
-/// [`Protocol`](ErrorKind::Protocol), with the hint where it is a web page.
+/// [`Protocol`](ErrorKind::Protocol), with a hint if it is a web page.
 pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
     refuse_web_page(uri, body)?;
     serde_json::from_slice(body).map_err(|e| {
@@ -188,10 +187,10 @@ pub(crate) fn json<T: DeserializeOwned>(uri: &Uri, body: &[u8]) -> Result<T> {
     })
 }
 
-/// Checks that a body is no web page, as of a proxy or a login.
+/// Checks that a body is not a web page, such as that of a proxy or a login.
 ///
 /// # Errors
-/// [`Protocol`](ErrorKind::Protocol), with the hint, if it is one.
+/// [`Protocol`](ErrorKind::Protocol), with a hint, if it is one.
 pub(crate) fn refuse_web_page(uri: &Uri, body: &[u8]) -> Result<()> {
     match is_web_page(body) {
         true => Err(protocol_error(uri, "expected JSON, got a web page".to_owned())
@@ -200,13 +199,13 @@ pub(crate) fn refuse_web_page(uri: &Uri, body: &[u8]) -> Result<()> {
     }
 }
 
-/// Maps a status, headers and the start of a body to an error. The thing asked for is not known here.
+/// Maps a status, headers and the start of a body to an error. The requested item is unknown here.
 ///
 /// Source: distribution-spec v1.1.1, "Error Codes".
 fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<&str>) -> Error {
     let errors = registry_errors(body);
     let mut error = Error::new(kind(status, &errors)).with_status(status.as_u16());
-    // Each says something of its own: the text of a 403 and who asked, for example.
+    // Each clause adds information, such as the text of a 403 and the identity.
     let mut clauses = Vec::new();
     let page = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.contains("text/html"));
     if page || is_web_page(body) {
@@ -256,13 +255,13 @@ fn kind(status: StatusCode, errors: &[RegistryError]) -> ErrorKind {
         413 | 431 => ErrorKind::TooLarge,
         429 => ErrorKind::RateLimited,
         400..=499 => ErrorKind::Invalid,
-        // The registry, or what stands before it, is there and does not work.
+        // The registry, or a server in front of it, exists and does not work.
         500..=599 => ErrorKind::Transport,
         _ => ErrorKind::Protocol,
     }
 }
 
-/// The errors of the specification's document; none where the body is something else.
+/// Returns the errors of the specification's document; none if the body is something else.
 fn registry_errors(body: &[u8]) -> Vec<RegistryError> {
     let Ok(document) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
     let entries = document.get("errors").and_then(Value::as_array);
@@ -277,7 +276,7 @@ fn registry_errors(body: &[u8]) -> Vec<RegistryError> {
     entries.into_iter().flatten().take(ENTRY_LIMIT).map(read).collect()
 }
 
-/// A detail, or the start of its text where it is long.
+/// Returns a detail, or the start of its text if it is long.
 fn cut(detail: Option<&Value>) -> Value {
     let Some(detail) = detail else { return Value::Null };
     let text = detail.to_string();
@@ -287,7 +286,7 @@ fn cut(detail: Option<&Value>) -> Value {
     }
 }
 
-/// The start of a body, quoted.
+/// Returns the start of a body, quoted.
 fn start_of(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT * 4)]);
     format!("\"{}\"", EscapedText(&text).at_most(EXCERPT))
@@ -299,19 +298,19 @@ fn is_web_page(body: &[u8]) -> bool {
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
-/// 4 characters: a shorter one would be taken out of ordinary words.
+/// 4 characters: a shorter secret would be removed from ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
 const WEB_PAGE_HINT: &str =
     "Check the address: a proxy, a login page or another service answered instead of a registry.";
 
-/// 60 characters of a body that is no use are shown.
+/// 60 characters of an unusable body are shown.
 const EXCERPT: usize = 60;
 /// 64 KiB of an error's body are read.
 const ERROR_LIMIT: usize = 64 << 10;
-/// Characters of a text or detail that are kept.
+/// Maximum number of characters kept of a text or detail.
 const TEXT_SHOWN: usize = 256;
-/// 16 errors of a document are kept: more says nothing more.
+/// 16 errors of a document are kept: more add no information.
 const ENTRY_LIMIT: usize = 16;
 
 #[cfg(test)]

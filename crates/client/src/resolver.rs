@@ -1,4 +1,4 @@
-//! How names become addresses, where that is not left to the system.
+//! Resolves names to addresses if the system does not do it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,28 +8,28 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use longshore_core::{ParseError, RegistryName, Result};
 
-/// Turns a host's name into addresses, in place of the system's own resolver.
+/// Resolves a host's name to addresses, in place of the system's own resolver.
 ///
-/// Not asked for hosts that are addresses, nor for those that a proxy resolves.
+/// Not called for hosts that are addresses, nor for those that a proxy resolves.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync {
-    /// The addresses of a host, in the order in which to try them.
+    /// Returns the addresses of a host, in the order in which to try them.
     ///
     /// # Errors
-    /// Whatever keeps it from telling; that there is none is an empty list.
+    /// Any error of the lookup; a name without addresses gives an empty list.
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>>;
 }
 
-/// Which addresses are used.
+/// The address family to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressFamily {
-    /// All.
+    /// All addresses.
     #[default]
     Any,
-    /// IPv4 alone.
+    /// IPv4 only.
     Ipv4,
-    /// IPv6 alone.
+    /// IPv6 only.
     Ipv6,
 }
 
@@ -42,7 +42,7 @@ impl AddressFamily {
         }
     }
 
-    /// What the other addresses are refused with.
+    /// Returns the error text for addresses of the other family.
     pub(crate) fn clause(self) -> &'static str {
         match self {
             Self::Any => "there is no address",
@@ -52,8 +52,8 @@ impl AddressFamily {
     }
 }
 
-/// The addresses of one host, as set by a user: `HOST:PORT:ADDRESS[,ADDRESS]`, as curl has it, or
-/// `HOST:ADDRESS[,ADDRESS]` for every port. IPv6 addresses are in brackets.
+/// The addresses of one host, as set by a user: `HOST:PORT:ADDRESS[,ADDRESS]`, like curl's option,
+/// or `HOST:ADDRESS[,ADDRESS]` for every port. IPv6 addresses are in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddresses {
     host: String,
@@ -62,7 +62,7 @@ pub struct HostAddresses {
 }
 
 impl HostAddresses {
-    /// Addresses for a host, on one port or on all.
+    /// Sets addresses for a host, on one port or on all.
     #[must_use]
     pub fn new(host: &str, port: Option<u16>, addresses: Vec<IpAddr>) -> Self {
         Self { host: host.to_ascii_lowercase(), port, addresses }
@@ -89,7 +89,7 @@ impl FromStr for HostAddresses {
     }
 }
 
-/// All addresses that were set.
+/// All configured addresses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SetAddresses(HashMap<(String, Option<u16>), Vec<IpAddr>>);
 
@@ -98,7 +98,7 @@ impl SetAddresses {
         self.0.entry((set.host, set.port)).or_default().extend(set.addresses);
     }
 
-    /// The addresses of a host on a port, where they were set.
+    /// Returns the configured addresses of a host on a port, if there are any.
     pub(crate) fn of(&self, host: &str, port: u16) -> Option<&[IpAddr]> {
         let find = |port| self.0.get(&(host.to_owned(), port));
         find(Some(port)).or_else(|| find(None)).map(Vec::as_slice)
