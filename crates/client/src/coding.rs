@@ -1,9 +1,9 @@
-//! Content codings of replies, which nobody asked for.
+//! Content codings of replies, which no request asks for.
 //!
-//! Every request says `Accept-Encoding: identity`. Some proxies compress replies all the same, and
-//! some storages label content with a coding that is the content's own: a layer is gzip by itself.
-//! So a label is a claim. This module reads it, undoes gzip as a stream, and tells the two cases
-//! apart where the content does; blobs are told apart by their digest (`repository::reading`).
+//! Every request says `Accept-Encoding: identity`. Some proxies compress replies anyway, and some
+//! storage services label content with its own compression: a layer is itself gzip. So the label is
+//! only a claim. This module parses it, decodes gzip as a stream, and distinguishes the two cases
+//! if the content allows it; blobs are distinguished by their digest (`repository::reading`).
 
 use bytes::{Buf as _, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -13,14 +13,14 @@ use http::header::CONTENT_ENCODING;
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 use serde::de::IgnoredAny;
 
-/// How a body is coded, by its reply's `Content-Encoding`.
+/// The coding of a body, from its reply's `Content-Encoding`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
-    /// Not at all, as asked for.
+    /// No coding, as requested.
     Identity,
-    /// Once, in gzip.
+    /// Gzip, once.
     Gzip,
-    /// In another way, or in several.
+    /// Another coding, or several.
     Other(String),
 }
 
@@ -39,12 +39,12 @@ impl Coding {
         }
     }
 
-    /// The document in a body, of at most `limit` bytes. JSON that is only labelled as coded is taken
-    /// as it came.
+    /// Returns the document in a body, of at most `limit` bytes. JSON that is only labelled as
+    /// coded is accepted as received.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; [`Protocol`](ErrorKind::Protocol) if the
-    /// coding cannot be undone.
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; [`Protocol`](ErrorKind::Protocol) if it
+    /// cannot be decoded.
     pub(crate) async fn document(&self, body: BlobStream, limit: usize) -> Result<Bytes> {
         let Self::Other(name) = self else { return self.undo(body).bytes(limit).await };
         let bytes = body.bytes(limit).await?;
@@ -54,13 +54,13 @@ impl Coding {
         }
     }
 
-    /// Whether what [`undo`](Self::undo) left is content, or JSON that was only labelled as coded.
+    /// Returns true if the output of [`undo`](Self::undo) is content, or JSON with a wrong label.
     pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
         let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         !matches!(self, Self::Other(_)) || is_json()
     }
 
-    /// The body with gzip undone, where it is gzip and labelled so. Memory does not grow with it.
+    /// Returns the body, decoded if it is gzip and labelled so. Memory use is constant.
     ///
     /// # Errors
     /// As the stream's last item: [`Transport`](ErrorKind::Transport) if it ends too early,
@@ -73,7 +73,7 @@ impl Coding {
     }
 }
 
-/// The error of a coding that cannot be undone.
+/// Returns the error for a coding that cannot be decoded.
 pub(crate) fn unasked(name: &str) -> Error {
     Error::new(ErrorKind::Protocol)
         .detail(format!("the reply has the content coding \"{name}\", which was not requested"))
@@ -99,8 +99,8 @@ fn gunzip(body: BlobStream) -> BlobStream {
     }))
 }
 
-/// Undoes gzip, piece by piece. All members are undone; zeros may follow the last one, as tapes are
-/// padded with, anything else may not. Content that does not begin as gzip does is left as it is.
+/// Decodes gzip, chunk by chunk. All members are decoded. Zeros may follow the last one, like the
+/// padding of tapes; other data may not. Content that does not begin like gzip is left unchanged.
 pub(crate) struct Gunzip {
     place: Place,
     taken: u64,
@@ -121,7 +121,7 @@ impl Gunzip {
         Self { place: Place::Start, taken: 0, given: 0, piece: vec![0; CHUNK_SIZE] }
     }
 
-    /// Takes from `input`, and gives at most 64 KiB; nothing once it needs more input.
+    /// Consumes `input`, and returns at most 64 KiB; returns nothing if it needs more input.
     pub(crate) fn undo(&mut self, input: &mut Bytes) -> Result<Bytes> {
         loop {
             let before = input.len();
@@ -188,12 +188,12 @@ fn damaged(clause: &str) -> Error {
         .detail(format!("the reply's gzip coding, which was not requested, {clause}"))
 }
 
-/// 64 KiB of output at a time: one piece of a bomb is no larger than any other's.
+/// 64 KiB of output at a time: a chunk of a decompression bomb is no larger than any other.
 const CHUNK_SIZE: usize = 64 << 10;
-/// 2^15 bytes: the only window that gzip has.
+/// 2^15 bytes: the only window size of gzip.
 const WINDOW_BITS: u8 = 15;
-/// 256 KiB: headers, and what a proxy adds that sends each piece at once. Beyond it, input must give
-/// half its size in output, so that members without content come to an end.
+/// 256 KiB: headers, and the overhead of a proxy that sends each chunk at once. Beyond it, output
+/// must be at least half the size of the input, so that empty members cannot continue forever.
 const OVERHEAD: u64 = 256 << 10;
 
 #[cfg(test)]

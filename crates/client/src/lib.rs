@@ -1,8 +1,9 @@
 //! A client for container registries: loads and unloads images and other OCI artifacts.
 //!
 //! Everything is written over a few types: a [`Location`] says where an image is, [`Client`] and
-//! [`Stores`] open it, and a store is a [`Source`], a [`Target`], or both, wherever it is. Everything of
-//! `longshore-core` and `longshore-image` is here too. [`blocking`] has the same without async.
+//! [`Stores`] open it, and a store is a [`Source`], a [`Target`], or both, wherever it is.
+//! All items of `longshore-core` and `longshore-image` are re-exported. [`blocking`] has the same
+//! operations without async.
 //!
 //! Copy an image, with the credentials of `docker login`:
 //!
@@ -110,17 +111,17 @@
 //!
 //! | modules | hold |
 //! |---|---|
-//! | `environment`, `scheme`, `certificate`, `proxy`, `resolver`, `config` | how registries are reached: settings |
+//! | `environment`, `scheme`, `certificate`, `proxy`, `resolver`, `config` | settings for reaching registries |
 //! | `endpoint`, `origin`, `link`, `redact` | URLs and the rules about them |
-//! | `credentials` | who to be |
-//! | `transport` | the seam to HTTP, and the layers around it: retry, limit, redirect, log, wire |
-//! | `reply` | what a reply means |
+//! | `credentials` | credentials and their sources |
+//! | `transport` | the HTTP interface, and its layers: retry, limit, redirect, log, wire |
+//! | `reply` | replies and their errors |
 //! | `auth` | the layer that answers challenges |
-//! | `attempts`, `exchange`, `listing`, `shared`, `waiting` | what all operations have in common |
+//! | `attempts`, `exchange`, `listing`, `shared`, `waiting` | common parts of all operations |
 //! | `repository`, `catalog`, `ping`, `raw` | the operations |
-//! | `client` | puts it all together |
-//! | `location`, `stores`, `transfer` | where images are; stores of all kinds, opened; copies between them |
-//! | [`blocking`] | the same without async |
+//! | `client` | the client, which combines all of these |
+//! | `location`, `stores`, `transfer` | locations of images; stores of all kinds; copies between them |
+//! | [`blocking`] | blocking versions of all operations |
 
 mod attempts;
 mod auth;

@@ -1,9 +1,9 @@
-//! URLs without their secrets, for errors and logs: the one place that decides what is shown.
+//! URLs without their secrets, for errors and logs: the only place that decides what is shown.
 
 use http::Uri;
 
-/// The URL with user information left out, and the values of all but well-known harmless query
-/// parameters: signatures of storage services and upload state live there.
+/// Returns the URL without user information, and without the values of all but well-known harmless
+/// query parameters: they may be signatures of storage services or upload state.
 pub(crate) fn redacted(uri: &Uri) -> String {
     let mut shown = String::new();
     if let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) {
@@ -21,7 +21,7 @@ pub(crate) fn redacted(uri: &Uri) -> String {
                 shown.push_str("=…");
             }
             Some(_) => shown.push_str(pair),
-            // One without a name may be anything.
+            // A parameter without a name may be anything.
             None if !pair.is_empty() => shown.push('…'),
             None => {}
         }
@@ -29,7 +29,7 @@ pub(crate) fn redacted(uri: &Uri) -> String {
     shown
 }
 
-/// Parameters of the registry protocols that say what is asked for, and nothing else.
+/// Parameters of the registry protocols that only describe the requested item.
 const HARMLESS: [&str; 8] =
     ["artifactType", "digest", "from", "last", "mount", "n", "scope", "service"];
 

@@ -1,4 +1,4 @@
-//! Async waits that people are told of, as [`wait`] has it.
+//! Async waits that are reported to the user, as [`wait`] defines.
 
 use std::fmt;
 use std::pin::pin;
@@ -8,7 +8,7 @@ use http::StatusCode;
 use longshore_core::wait;
 use tokio::time::{sleep, timeout};
 
-/// Does `work`; tells of it by `text` if it takes long.
+/// Runs `work`; reports it with `text` if it takes long.
 pub(crate) async fn told<T>(work: impl Future<Output = T>, text: impl FnOnce() -> String) -> T {
     let mut work = pin!(work);
     if let Ok(done) = timeout(wait::LONG, &mut work).await {
@@ -18,7 +18,7 @@ pub(crate) async fn told<T>(work: impl Future<Output = T>, text: impl FnOnce() -
     work.await
 }
 
-/// Waits before something is done again; tells of it at once if that is long.
+/// Waits before a retry; reports a long wait at once.
 pub(crate) async fn pause(time: Duration, again: Again<impl fmt::Display>) {
     if time > wait::LONG {
         wait::tell(again.text(time));
@@ -26,16 +26,16 @@ pub(crate) async fn pause(time: Duration, again: Again<impl fmt::Display>) {
     sleep(time).await;
 }
 
-/// What is done again, and why.
+/// The operation that is repeated, and the reason.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Again<H> {
-    /// Who failed.
+    /// The host that failed.
     pub(crate) host: H,
-    /// How: by this reply, or by a connection that broke.
+    /// The status of the failed reply; `None` if a connection broke.
     pub(crate) status: Option<StatusCode>,
-    /// Whether the reply asked for the wait.
+    /// True if the reply asked for the wait.
     pub(crate) asked: bool,
-    /// What happens next, as a clause.
+    /// The next step, as a clause.
     pub(crate) next: &'static str,
 }
 

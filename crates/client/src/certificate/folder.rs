@@ -1,4 +1,4 @@
-//! `certs.d`: folders in which other tools keep certificates for each registry.
+//! `certs.d`: the folders in which other tools keep certificates for each registry.
 
 use std::fs;
 use std::io;
@@ -9,13 +9,14 @@ use longshore_core::{Error, ErrorKind, RegistryName, Result};
 use super::{ClientCertificate, RootCertificates};
 use crate::environment::Environment;
 
-/// Folders with a folder for each registry, as Docker and the containers' tools have them:
-/// `certs.d/<host:port>/` with `*.crt` (authorities to trust), and `*.cert` with a `*.key` of the same
-/// name (a certificate to show). The first that has a folder for a registry is the one that counts.
+/// Folders with a subfolder for each registry, in the layout of Docker and the containers tools:
+/// `certs.d/<host:port>/` with `*.crt` (authorities to trust), and `*.cert` with a `*.key` of the
+/// same name (a certificate to present). Only the first that has a subfolder for a registry is
+/// used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFolders(Vec<PathBuf>);
 
-/// What a registry's folder holds.
+/// The content of a registry's folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) root_certificates: Option<RootCertificates>,
@@ -23,14 +24,15 @@ pub(crate) struct Found {
 }
 
 impl CertificateFolders {
-    /// These folders, in this order.
+    /// Uses these folders, in this order.
     #[must_use]
     pub fn new(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         Self(folders.into_iter().collect())
     }
 
-    /// Where Docker, Podman, Skopeo and Buildah look: `containers/certs.d` below `$XDG_CONFIG_HOME`
-    /// or `~/.config`, then `/etc/containers/certs.d`, then `/etc/docker/certs.d`.
+    /// Returns the folders of Docker, Podman, Skopeo and Buildah: `containers/certs.d` below
+    /// `$XDG_CONFIG_HOME` or `~/.config`, then `/etc/containers/certs.d`, then
+    /// `/etc/docker/certs.d`.
     #[must_use]
     pub fn of_other_tools(environment: &Environment) -> Self {
         let config = environment
@@ -41,16 +43,16 @@ impl CertificateFolders {
         Self(own.into_iter().chain(system).collect())
     }
 
-    /// Whether there is a folder for a registry.
+    /// Returns true if there is a folder for a registry.
     pub(crate) fn has(&self, name: &RegistryName) -> bool {
         self.0.iter().any(|folder| folder.join(name.as_str()).is_dir())
     }
 
-    /// What there is for a registry, under any of its names.
+    /// Returns the certificates for a registry, under any of its names.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for half a pair, or a file that is no certificate or key;
-    /// [`Io`](ErrorKind::Io) for one that cannot be read. Each names the file.
+    /// [`Invalid`](ErrorKind::Invalid) for half a pair, or a file that is not a certificate or key;
+    /// [`Io`](ErrorKind::Io) for a file that cannot be read. Each error names the file.
     pub(crate) fn find(&self, names: &[RegistryName]) -> Result<Found> {
         for folder in &self.0 {
             for name in names {
@@ -66,7 +68,8 @@ impl CertificateFolders {
     }
 }
 
-/// Nothing there, or nothing that this user may look at: a folder of root's is for root.
+/// Returns true if a file does not exist or this user may not read it: a root-only folder is for
+/// root.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -99,7 +102,7 @@ fn read(folder: &Path, entries: fs::ReadDir) -> Result<Found> {
         require(certificate, &key)?;
         let pair = ClientCertificate::from_pem(&content(certificate)?, &content(&key)?)
             .map_err(|e| in_file(certificate, e))?;
-        // Several may be there; the first by name is shown.
+        // There may be several; the first by name is presented.
         found.client_certificate.get_or_insert(pair);
     }
     Ok(found)

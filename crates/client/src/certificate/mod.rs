@@ -1,4 +1,4 @@
-//! Certificates that users add to the system's, and those that they show.
+//! Certificates that users trust in addition to the system's, and those that they present.
 
 mod folder;
 
@@ -19,7 +19,7 @@ pub use folder::CertificateFolders;
 pub struct RootCertificates(Arc<[CertificateDer<'static>]>);
 
 impl RootCertificates {
-    /// Reads one or more certificates from PEM text.
+    /// Parses one or more certificates from PEM text.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if there is none, or one is malformed.
@@ -34,7 +34,7 @@ impl RootCertificates {
         Ok(Self(certificates.into()))
     }
 
-    /// These and others.
+    /// Returns these certificates and others.
     #[must_use]
     pub fn and(&self, others: &Self) -> Self {
         Self(self.iter().chain(others.iter()).cloned().collect())
@@ -45,7 +45,7 @@ impl RootCertificates {
     }
 }
 
-/// A certificate to show to servers that ask for one, and its private key.
+/// A certificate to present to servers that ask for one, and its private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate(Arc<Pair>);
 
@@ -56,11 +56,11 @@ struct Pair {
 }
 
 impl ClientCertificate {
-    /// Reads a certificate, with those that lead to its authority behind it, and its private key
-    /// from PEM text. The key may be PKCS #8, PKCS #1 or SEC 1, and not encrypted.
+    /// Parses a certificate, followed by those of its chain, and its private key from PEM text.
+    /// The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if either is missing or malformed, or the key is another's.
+    /// [`Invalid`](ErrorKind::Invalid) if either is missing or malformed, or the key does not match.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self> {
         let invalid = || Error::new(ErrorKind::Invalid).at("client certificate");
         let chain = RootCertificates::from_pem(certificate)

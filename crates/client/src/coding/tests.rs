@@ -19,7 +19,7 @@ fn of(lines: &[&'static str]) -> Coding {
     Coding::of(&headers)
 }
 
-/// The body in pieces of `size` bytes.
+/// Returns the body in chunks of `size` bytes.
 fn pieces(body: &[u8], size: usize) -> BlobStream {
     let pieces: Vec<_> = body.chunks(size).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
     BlobStream::new(stream::iter(pieces))
@@ -97,7 +97,7 @@ async fn a_bomb_is_cut_at_the_limit() {
     assert_eq!(most, CHUNK_SIZE);
     let error = Coding::Gzip.document(pieces(&bomb, 1 << 20), 1 << 20).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
-    // Members without content are as endless.
+    // Empty members must not continue forever either.
     let empty = gzip(b"");
     let endless = stream::repeat(Bytes::from(empty.repeat(1000))).map(Ok);
     let error = Coding::Gzip.document(BlobStream::new(endless), 100).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! `NO_PROXY`: which hosts are reached without a proxy.
+//! `NO_PROXY`: the hosts that are reached without a proxy.
 
 use std::net::IpAddr;
 
@@ -6,12 +6,13 @@ use ipnet::IpNet;
 
 /// Hosts that are reached without a proxy.
 ///
-/// Read from a list with commas, spaces around its entries being nothing, and case:
-/// - `r.example` is that host and all below it; `.r.example` and `*.r.example` are all below it;
-/// - an address (IPv6 with or without brackets), or a range in CIDR notation, is what it says: names
-///   are not resolved to be compared;
-/// - with `:5000` at its end, an entry is for that port alone;
-/// - `*` is everything.
+/// Parsed from a comma-separated list; spaces around entries and case are ignored:
+/// - `r.example` is that host and its subdomains; `.r.example` and `*.r.example` are its
+/// subdomains;
+/// - an address (IPv6 with or without brackets), or a range in CIDR notation, matches hosts that
+/// are   addresses: names are not resolved for the comparison;
+/// - an entry that ends with `:5000` is for that port alone;
+/// - `*` is every host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoProxy(Vec<Entry>);
 
@@ -24,21 +25,21 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// A host, and what is below it.
+    /// A host and its subdomains.
     Domain(String),
-    /// What is below a host.
+    /// The subdomains of a host.
     Below(String),
     Range(IpNet),
 }
 
 impl NoProxy {
-    /// Reads a list. What is no entry is left out: other programs read the same variable.
+    /// Parses a list. Invalid entries are ignored: other programs read the same variable.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         Self(list.split(',').filter_map(|text| Entry::parse(text.trim())).collect())
     }
 
-    /// Whether a host is reached without a proxy; an IPv6 address may be in brackets.
+    /// Returns true if a host is reached without a proxy; an IPv6 address may be in brackets.
     #[must_use]
     pub fn covers(&self, host: &str, port: u16) -> bool {
         let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
@@ -58,7 +59,7 @@ impl NoProxy {
 
 impl Entry {
     fn parse(text: &str) -> Option<Self> {
-        // An address alone, IPv6 with its colons, or a range.
+        // An address alone, including IPv6 with its colons, or a range.
         if let Some(range) = range(text) {
             return Some(Self { hosts: Hosts::Range(range), port: None });
         }
@@ -138,7 +139,7 @@ mod tests {
         }
     }
 
-    /// The vectors of docker-registry-client-async, its exact and untrimmed comparison mended.
+    /// The vectors of docker-registry-client-async, with its exact and untrimmed comparison fixed.
     #[test]
     fn a_list_of_a_predecessor_is_read_as_it_was_meant() {
         let list = NoProxy::parse("a.com, b.com,127.0.0.1:5000,.corp");

@@ -1,6 +1,6 @@
-//! Proxies: which there are, and which of them a request goes through.
+//! Proxies, and the choice of the proxy for a request.
 //!
-//! Pure. The wire asks [`Proxies::of`] once an origin.
+//! Pure. The wire calls [`Proxies::of`] once per origin.
 
 mod bypass;
 
@@ -18,7 +18,7 @@ use crate::environment::Environment;
 
 /// A proxy: `http://`, `https://` (TLS to the proxy), `socks5://` or `socks5h://`.
 ///
-/// With `socks5`, names are resolved here; with all others, by the proxy.
+/// With `socks5`, this machine resolves names; with all others, the proxy does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {
     kind: Kind,
@@ -37,10 +37,11 @@ enum Kind {
 }
 
 impl Proxy {
-    /// Reads `[scheme://][user:password@]host[:port]`; without a scheme it is an HTTP proxy.
+    /// Parses `[scheme://][user:password@]host[:port]`; without a scheme it is an HTTP proxy.
     ///
     /// # Errors
-    /// [`ParseError`] if it has no host, or another scheme (SOCKS takes the feature `socks`); it quotes nothing that may be a password.
+    /// [`ParseError`] if it has no host, or another scheme (SOCKS needs the feature `socks`). The
+    /// error omits any text that may be a password.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let quoted = if text.contains('@') { "…" } else { text };
         let bad = |reason: &'static str| ParseError::new("proxy", quoted, reason);
@@ -51,7 +52,7 @@ impl Proxy {
         if kind.is_socks() && !cfg!(feature = "socks") {
             return Err(bad("this program was built without the feature `socks` of longshore"));
         }
-        // Read as http: a `Url` knows no default port, and so no `host:80`, of the others.
+        // Parsed as http: for the other schemes, `Url` knows no default port, and so no `host:80`.
         let url = url::Url::parse(&format!("http://{rest}")).map_err(|_| bad("is not a URL"))?;
         let host = url.host_str().filter(|host| !host.is_empty());
         let host = host.ok_or_else(|| bad("the host is missing"))?;
@@ -75,22 +76,22 @@ impl Proxy {
         Ok(Self { kind, address, login, root_certificates: RootCertificates::default() })
     }
 
-    /// The same with this user and password in place of those in its URL.
+    /// Returns the proxy with this user and password instead of those in its URL.
     #[must_use]
     pub fn login(mut self, user: impl Into<String>, password: Secret) -> Self {
         self.login = Some(Login { user: user.into(), password });
         self
     }
 
-    /// The same, which is trusted with these certificates too. They count for this proxy alone, and
-    /// its certificate is always checked.
+    /// Returns the proxy with these additional trusted certificates. They apply to this proxy only,
+    /// and its certificate is always checked.
     #[must_use]
     pub fn root_certificates(mut self, certificates: RootCertificates) -> Self {
         self.root_certificates = certificates;
         self
     }
 
-    /// Its URL, without user and password.
+    /// Returns its URL, without user and password.
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.kind.scheme(), self.address)
@@ -104,7 +105,7 @@ impl Proxy {
         self.kind.is_socks()
     }
 
-    /// The host that shows a certificate, where it is one that does.
+    /// Returns the host that presents a certificate, if the proxy uses TLS.
     pub(crate) fn tls_host(&self) -> Option<&str> {
         let host = match self.address.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
@@ -147,59 +148,60 @@ impl FromStr for Proxy {
     }
 }
 
-/// Which proxies requests go through.
+/// The proxies that requests use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
     bypass: NoProxy,
-    /// Whether they were set for everything, this machine included.
+    /// True if the proxies were set for all hosts, including this machine.
     explicit: bool,
 }
 
 impl Proxies {
-    /// No proxy, whatever the environment says.
+    /// Uses no proxy, regardless of the environment.
     #[must_use]
     pub fn none() -> Self {
         Self { explicit: true, ..Self::default() }
     }
 
-    /// One proxy for everything.
+    /// Uses one proxy for all requests.
     #[must_use]
     pub fn all(proxy: Proxy) -> Self {
         Self::none().http(proxy.clone()).https(proxy)
     }
 
-    /// The same with this proxy for plain HTTP.
+    /// Sets the proxy for plain HTTP.
     #[must_use]
     pub fn http(mut self, proxy: Proxy) -> Self {
         self.http = Some(proxy);
         self
     }
 
-    /// The same with this proxy for HTTPS.
+    /// Sets the proxy for HTTPS.
     #[must_use]
     pub fn https(mut self, proxy: Proxy) -> Self {
         self.https = Some(proxy);
         self
     }
 
-    /// The same, past which these hosts are reached.
+    /// Sets the hosts that are reached without a proxy.
     #[must_use]
     pub fn except(mut self, hosts: NoProxy) -> Self {
         self.bypass = hosts;
         self
     }
 
-    /// The proxies that the environment names: `HTTPS_PROXY` for HTTPS and `HTTP_PROXY` for plain
-    /// HTTP, `ALL_PROXY` where the one in question is not set, and `NO_PROXY`. Each may be written in
-    /// lower case; if both are set, upper case counts. This machine itself is reached without.
+    /// Returns the proxies of the environment: `HTTPS_PROXY` for HTTPS and `HTTP_PROXY` for plain
+    /// HTTP, `ALL_PROXY` if the one for the scheme is not set, and `NO_PROXY`. Each may be written
+    /// in lower case; if both are set, upper case takes precedence. This machine is reached without
+    /// a proxy.
     ///
-    /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` is not looked at: whoever makes the
-    /// request would set it with a `Proxy` header.
+    /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` is ignored: the sender of the request
+    /// could set it with a `Proxy` header.
     ///
     /// # Errors
-    /// [`ParseError`] if one of them is no proxy.
+    /// [`ParseError`] if one of them is not a valid proxy.
     pub fn from_environment(environment: &Environment) -> Result<Self, ParseError> {
         let of = |upper: &str, lower: &str| environment.text(upper).or(environment.text(lower));
         let cgi = environment.var("REQUEST_METHOD").is_some();
@@ -217,7 +219,8 @@ impl Proxies {
         })
     }
 
-    /// The proxy for an origin, if it goes through one. `loopback` says that it is this machine.
+    /// Returns the proxy for an origin, if it has one. `loopback` says that the host is this
+    /// machine.
     pub(crate) fn of(&self, https: bool, host: &str, port: u16, loopback: bool) -> Option<&Proxy> {
         if (loopback && !self.explicit) || self.bypass.covers(host, port) {
             return None;

@@ -27,7 +27,7 @@ fn a_proxy_is_read_with_and_without_its_parts() {
     assert_eq!(Proxy::parse("http://p").unwrap().tls_host(), None);
 }
 
-/// The proxy that is chosen, by its host.
+/// Returns the host of the chosen proxy.
 fn chosen(variables: &[(&str, &str)], https: bool, host: &str, port: u16) -> Option<String> {
     let environment = variables.iter().fold(Environment::empty(), |e, (k, v)| e.with(*k, *v));
     let proxies = Proxies::from_environment(&environment).unwrap();
@@ -50,11 +50,11 @@ fn the_environment_chooses() {
     assert_eq!(plain(&[("HTTP_PROXY", "a"), ("ALL_PROXY", "b")]), some("a"));
     assert_eq!(plain(&[("all_proxy", "b")]), some("b"));
     assert_eq!(secure(&[("HTTP_PROXY", "a"), ("ALL_PROXY", "b")]), some("b"));
-    // httpoxy: in a CGI script the variable is a stranger's header.
+    // httpoxy: in a CGI script the variable is a request header from an untrusted client.
     assert_eq!(plain(&[("HTTP_PROXY", "a"), ("REQUEST_METHOD", "GET")]), None);
     assert_eq!(plain(&[("http_proxy", "a"), ("REQUEST_METHOD", "GET")]), some("a"));
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("REQUEST_METHOD", "GET")]), some("a"));
-    // What needs none.
+    // Hosts that need no proxy.
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("NO_PROXY", "x, r.example")]), None);
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("no_proxy", ".example")]), None);
     assert_eq!(chosen(&[("HTTP_PROXY", "a")], false, "127.0.0.1", 5000), None);
