@@ -2,13 +2,13 @@ use std::fmt;
 
 use longshore::{Client, RegistryName, Result};
 
-/// Which API a registry speaks.
+/// The API of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ApiVersion {
     /// Docker's Registry API v1: [`Registry`](super::Registry).
     V1,
-    /// Docker's Registry API v2, which the OCI distribution specification goes on with:
+    /// Docker's Registry API v2, continued by the OCI distribution specification:
     /// [`Client::repository`].
     V2,
 }
@@ -22,13 +22,13 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// Asks which API a registry speaks. Whoever knows it already need not ask.
+/// Detects the API of a registry. Unnecessary if the caller knows it.
 ///
-/// Sends `GET /v2/`. Not found (404), and that alone, means v1: a registry that wants credentials, or
-/// is out of order, must not be taken for an old one. Success and 401 mean v2.
+/// Sends `GET /v2/`. Only not found (404) means v1: a registry that requires credentials, or is
+/// out of order, must not be taken for an old one. Success and 401 mean v2.
 ///
 /// # Errors
-/// Those of [`Client::ping`]: no other answer says which API it is.
+/// Those of [`Client::ping`]: no other reply identifies the API.
 pub async fn api_version(client: &Client, registry: &RegistryName) -> Result<ApiVersion> {
     match client.ping(registry).await {
         Ok(_) => Ok(ApiVersion::V2),

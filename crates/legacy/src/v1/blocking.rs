@@ -29,13 +29,13 @@ use super::{
     Tagged,
 };
 
-/// A registry or index that speaks the v1 API. Cheap to clone.
+/// A registry or index that supports the v1 API. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registry {
     inner: AsyncRegistry,
 }
 
-/// Asks which API a registry speaks.
+/// Detects the API of a registry.
 ///
 /// # Errors
 /// As the async [`api_version`](super::api_version).
@@ -44,24 +44,24 @@ pub fn api_version(client: &Client, registry: &RegistryName) -> Result<ApiVersio
 }
 
 impl Registry {
-    /// A registry, reached as the client reaches it. Sends nothing.
+    /// Returns a registry that is accessed through the client. Sends nothing.
     #[must_use]
     pub fn new(client: &Client, registry: &RegistryName) -> Self {
         AsyncRegistry::new(&client.shared(), registry).into()
     }
 
     forward! { AsyncRegistry:
-        /// Asks the registry what it is.
+        /// Pings the registry and describes it.
         pub fn ping(&self) -> Result<Ping>;
     }
 
-    /// Searches the registry's repositories; without words, it lists them all, where it does. See
+    /// Searches the registry's repositories; lists all of them without words, if supported. See
     /// [`Registry::search`](AsyncRegistry::search).
     pub fn search(&self, words: &str) -> Listing<Found> {
         self.inner.search(words).into()
     }
 
-    /// A repository; a name of one part is in the namespace `library`. Sends nothing.
+    /// Returns a repository; a name of one part is in the namespace `library`. Sends nothing.
     ///
     /// # Errors
     /// As [`Registry::repository`](AsyncRegistry::repository).
@@ -69,7 +69,7 @@ impl Registry {
         self.inner.repository(name).map(Repository::from)
     }
 
-    /// An image. Sends nothing.
+    /// Returns an image. Sends nothing.
     #[must_use]
     pub fn image(&self, id: &ImageId) -> Image {
         self.inner.image(id).into()
@@ -89,39 +89,39 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// The namespace, `library` where none was given.
+    /// Returns the namespace, `library` if none was given.
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.inner.namespace()
     }
 
-    /// The name within the namespace.
+    /// Returns the name within the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
         self.inner.name()
     }
 
     forward! { AsyncRepository:
-        /// The tags, ordered by name.
+        /// Lists the tags, ordered by name.
         pub fn tags(&self) -> Result<Vec<Tagged>>;
-        /// The image that a tag names.
+        /// Returns the image of a tag.
         pub fn tag(&self, tag: &Tag) -> Result<ImageId>;
-        /// What the registry knows of a tag: when it was set, and by what.
+        /// Returns the registry's data on a tag: when it was set, and by which client.
         pub fn tag_json(&self, tag: &Tag) -> Result<Value>;
-        /// Makes a tag name an image.
+        /// Points a tag at an image.
         pub fn set_tag(&self, tag: &Tag, id: &ImageId) -> Result<()>;
         /// Removes a tag; the image stays.
         pub fn delete_tag(&self, tag: &Tag) -> Result<()>;
         /// Removes the repository with all of its tags.
         pub fn delete(&self) -> Result<()>;
-        /// The images that the index lists for the repository.
+        /// Lists the images that the index has for the repository.
         pub fn images(&self) -> Result<Vec<Listed>>;
-        /// The same repository with a token from its index, at the registry that the index names; see
-        /// [`Repository::authorize`](AsyncRepository::authorize).
+        /// Returns the repository with a token from its index, at the registry that the index
+        /// names; see [`Repository::authorize`](AsyncRepository::authorize).
         pub fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self>;
     }
 
-    /// An image, read and written with this repository's token if it has one. Sends nothing.
+    /// Returns an image, accessed with this repository's token if it has one. Sends nothing.
     #[must_use]
     pub fn image(&self, id: &ImageId) -> Image {
         self.inner.image(id).into()
@@ -149,29 +149,29 @@ pub struct Image {
 }
 
 impl Image {
-    /// The identifier.
+    /// Returns the identifier.
     #[must_use]
     pub fn id(&self) -> &ImageId {
         self.inner.id()
     }
 
     forward! { AsyncImage:
-        /// The image's JSON.
+        /// Returns the image's JSON.
         pub fn json(&self) -> Result<ImageJson>;
-        /// One field of the image's JSON.
+        /// Returns one field of the image's JSON.
         pub fn field(&self, name: &str) -> Result<Value>;
-        /// The images that it is made of: itself, its parent, and so on.
+        /// Lists the image and its ancestors: itself, its parent, and so on.
         pub fn ancestry(&self) -> Result<Vec<ImageId>>;
         /// Opens the image's layer.
         pub fn layer(&self) -> Result<Layer>;
         /// Puts the image's JSON, which begins an upload.
         pub fn push_json(&self, json: impl Into<Bytes>) -> Result<()>;
-        /// Puts the image's layer, whose JSON is there.
+        /// Puts the image's layer, whose JSON must exist.
         pub fn push_layer(&self, layer: Body) -> Result<()>;
-        /// Tells the registry the checksum of JSON and layer, which completes an upload.
+        /// Sends the checksum of JSON and layer, which completes an upload.
         pub fn push_checksum(&self, checksum: &Digest) -> Result<()>;
-        /// Puts the image's layer, whose JSON is there and is this one, and the checksum of both,
-        /// which is returned.
+        /// Puts the image's layer, whose JSON exists and is `json`, and the checksum of both;
+        /// returns the checksum.
         pub fn complete(&self, json: &[u8], layer: Body) -> Result<Digest>;
         /// Uploads an image: its JSON, its layer, and the checksum of both, which is returned.
         pub fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest>;
@@ -190,7 +190,7 @@ impl fmt::Display for Image {
     }
 }
 
-/// The layer of a v1 image on its way: a tar, mostly of gzip.
+/// The layer of a v1 image as it is received: a tar, usually with gzip.
 ///
 /// Dropping it, or its reader, closes the connection.
 #[derive(Debug)]
@@ -199,23 +199,23 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Its size in bytes, where the registry states it.
+    /// Returns its size in bytes, if the registry states it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.inner.size()
     }
 
-    /// The bytes, as they come. Nothing tells whether they are right: see [`checked`](Self::checked).
+    /// Returns the bytes as received, unverified: see [`checked`](Self::checked).
     #[must_use]
     pub fn into_reader(self) -> BlobStream {
         self.inner.into_stream().into()
     }
 
-    /// The bytes, held against the checksum that came with the image's JSON: their end is not shown
-    /// before they are right. See [`Layer::checked`](AsyncLayer::checked).
+    /// Returns the bytes, checked against the checksum that came with the image's JSON: they end
+    /// without an error only if they are right. See [`Layer::checked`](AsyncLayer::checked).
     ///
     /// # Errors
-    /// The layer itself, where no checksum came that can be computed.
+    /// The layer itself, if there is no checksum of a supported kind.
     pub fn checked(self, json: &ImageJson) -> Result<BlobStream, Self> {
         self.inner.checked(json).map(BlobStream::from).map_err(Self::from)
     }

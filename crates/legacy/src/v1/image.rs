@@ -19,7 +19,7 @@ pub struct Image {
     id: ImageId,
 }
 
-/// The JSON of a v1 image, and what the registry says of its layer.
+/// The JSON of a v1 image, and the registry's data on its layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImageJson {
@@ -27,19 +27,19 @@ pub struct ImageJson {
     pub bytes: Bytes,
     /// The layer's size in bytes (`X-Docker-Size`).
     pub size: Option<u64>,
-    /// The sha256 of document and layer (`X-Docker-Checksum-Payload`); none where the registry has
+    /// The sha256 of document and layer (`X-Docker-Checksum-Payload`); `None` if the registry has
     /// none, or another kind.
     pub checksum: Option<Digest>,
-    /// Checksums of kinds that longshore does not compute, `tarsum+sha256:…` mostly
+    /// Checksums of kinds that longshore does not compute, usually `tarsum+sha256:…`
     /// (`X-Docker-Checksum`).
     pub tarsum: Option<String>,
 }
 
 impl ImageJson {
-    /// The document, read.
+    /// Returns the parsed document.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is no JSON.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not JSON.
     pub fn value(&self) -> Result<Value> {
         serde_json::from_slice(&self.bytes)
             .map_err(|e| Error::new(ErrorKind::Invalid).at("image JSON").with_source(e))
@@ -51,18 +51,18 @@ impl Image {
         Self { site, id }
     }
 
-    /// The identifier.
+    /// Returns the identifier.
     #[must_use]
     pub fn id(&self) -> &ImageId {
         &self.id
     }
 
-    /// The image's JSON.
+    /// Returns the image's JSON.
     ///
     /// Sends `GET /v1/images/<id>/json`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if it is no JSON.
+    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if it is not JSON.
     pub async fn json(&self) -> Result<ImageJson> {
         let document = self.site.fetch(self.ask(Method::GET, "json")).await?;
         document.json::<Value>()?;
@@ -75,7 +75,7 @@ impl Image {
         })
     }
 
-    /// One field of the image's JSON.
+    /// Returns one field of the image's JSON.
     ///
     /// Sends `GET /v1/images/<id>/json`.
     ///
@@ -89,7 +89,7 @@ impl Image {
             .ok_or_else(|| Error::new(ErrorKind::NotFound).at(format!("field {name:?} of {self}")))
     }
 
-    /// The images that it is made of: itself, its parent, and so on.
+    /// Lists the image and its ancestors: itself, its parent, and so on.
     ///
     /// Sends `GET /v1/images/<id>/ancestry`.
     ///
@@ -115,22 +115,22 @@ impl Image {
 
     /// Puts the image's JSON, which begins an upload.
     ///
-    /// Sends `PUT /v1/images/<id>/json`. The registry wants the parent to be there.
+    /// Sends `PUT /v1/images/<id>/json`. The registry requires that the parent exists.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) if the image is there already.
+    /// [`Conflict`](ErrorKind::Conflict) if the image already exists.
     pub async fn push_json(&self, json: impl Into<Bytes>) -> Result<()> {
         let ask = with_json(self.ask(Method::PUT, "json"), json.into());
         self.site.change(ask).await.map(drop)
     }
 
-    /// Puts the image's layer, whose JSON is there.
+    /// Puts the image's layer, whose JSON must exist.
     ///
-    /// Sends `PUT /v1/images/<id>/layer`, and before a stream, which could not be sent again, `GET
-    /// /v1/images/<id>/json`, so that it is known whether the registry wants credentials.
+    /// Sends `PUT /v1/images/<id>/layer`. A stream cannot be sent again, so `GET
+    /// /v1/images/<id>/json` comes first, to find out whether the registry requires credentials.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the JSON is not there.
+    /// [`NotFound`](ErrorKind::NotFound) if the JSON does not exist.
     pub async fn push_layer(&self, layer: Body) -> Result<()> {
         if matches!(layer, Body::Stream { .. }) && !self.site.has_token() {
             self.site.send(self.ask(Method::GET, "json")).await?.drain().await;
@@ -140,12 +140,12 @@ impl Image {
         self.site.change(ask).await.map(drop)
     }
 
-    /// Tells the registry the checksum of JSON and layer, which completes an upload.
+    /// Sends the checksum of JSON and layer, which completes an upload.
     ///
     /// Sends `PUT /v1/images/<id>/checksum` with `X-Docker-Checksum-Payload`.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the registry computed another one.
+    /// [`Invalid`](ErrorKind::Invalid) if the registry computed a different one.
     pub async fn push_checksum(&self, checksum: &Digest) -> Result<()> {
         let value = HeaderValue::from_str(checksum.as_str())
             .map_err(|e| Error::new(ErrorKind::Invalid).at(checksum).with_source(e))?;
@@ -153,8 +153,8 @@ impl Image {
         self.site.change(self.ask(Method::PUT, "checksum").header(name, value)).await.map(drop)
     }
 
-    /// Puts the image's layer, whose JSON is there and is this one, and the checksum of both, which is
-    /// returned.
+    /// Puts the image's layer, whose JSON exists and is `json`, and the checksum of both; returns
+    /// the checksum.
     ///
     /// # Errors
     /// Those of [`push_layer`](Self::push_layer) and [`push_checksum`](Self::push_checksum).
@@ -174,7 +174,7 @@ impl Image {
     /// Those of [`push_json`](Self::push_json) and [`complete`](Self::complete).
     ///
     /// # Cancellation
-    /// The registry keeps an image that is not complete, and takes the same one anew.
+    /// The registry keeps an incomplete image, and accepts the same one again.
     pub async fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest> {
         let json = json.into();
         self.push_json(json.clone()).await?;
@@ -190,7 +190,7 @@ impl Image {
     }
 }
 
-/// The same body, which a digester sees as it is read.
+/// Returns the body, observed by a digester as it is read.
 fn observed(body: Body, digester: &Arc<Mutex<Digester>>) -> Body {
     let seen = Arc::clone(digester);
     let see = move |bytes: &Bytes| {

@@ -4,19 +4,19 @@ use std::str::FromStr;
 use longshore::ParseError;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What a v1 registry calls an image: 64 hex digits, or the start of them.
+/// The identifier of an image at a v1 registry: 64 hex digits, or the start of them.
 ///
-/// Random, not a digest: it says nothing of the content. Letters and digits are all that is asked for,
-/// so it is safe in a path.
+/// It is random and not a digest, so it does not depend on the content. Only letters and digits are
+/// required, so it is safe in a path.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ImageId(String);
 
 impl ImageId {
-    /// Reads an identifier.
+    /// Parses an identifier.
     ///
     /// # Errors
-    /// [`ParseError`] where it is empty, too long, or has other characters.
+    /// [`ParseError`] if it is empty, too long, or has other characters.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("image id", text, reason);
         if text.is_empty() {
@@ -31,7 +31,7 @@ impl ImageId {
         Ok(Self(text.to_owned()))
     }
 
-    /// The identifier as text.
+    /// Returns the identifier as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,12 +6,12 @@ use longshore::{Algorithm, BlobStream, Digest, Digester, Error, ErrorKind, RawRe
 use super::image::ImageJson;
 use super::site::header;
 
-/// The layer of a v1 image on its way: a tar, mostly of gzip.
+/// The layer of a v1 image as it is received: a tar, usually with gzip.
 ///
-/// Gzip that a proxy put around it, unasked, is undone.
+/// Gzip added by a proxy is decoded.
 #[derive(Debug)]
 pub struct Layer {
-    /// Boxed, because [`checked`](Self::checked) may give the layer back as its error.
+    /// Boxed, because [`checked`](Self::checked) may return the layer as its error.
     reply: Box<RawReply>,
 }
 
@@ -20,32 +20,32 @@ impl Layer {
         Self { reply: Box::new(reply) }
     }
 
-    /// Its size in bytes, where the registry states it.
+    /// Returns its size in bytes, if the registry states it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.length().filter(|_| !self.reply.is_coded())
     }
 
-    /// The bytes, in order. Nothing tells whether they are right: see [`checked`](Self::checked).
+    /// Returns the bytes, in order, unverified: see [`checked`](Self::checked).
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
         self.reply.into_decoded()
     }
 
-    /// The bytes, held against the checksum that came with the image's JSON.
+    /// Returns the bytes, checked against the checksum that came with the image's JSON.
     ///
-    /// The last piece is held back until all is right; else the last item is a
+    /// The last chunk is held until the checksum is right; otherwise the last item is a
     /// [`DigestMismatch`](ErrorKind::DigestMismatch). A checksum is as trustworthy as the registry that
-    /// states it: it guards against damage, not against malice.
+    /// states it: it protects against damage, not against malice.
     ///
     /// # Errors
-    /// The layer itself, where no checksum came that can be computed.
+    /// The layer itself, if there is no checksum of a supported kind.
     pub fn checked(self, json: &ImageJson) -> Result<BlobStream, Self> {
         let expected = json.checksum.clone().and_then(|sum| Some((sum.algorithm()?, sum)));
         let Some((algorithm, expected)) = expected else { return Err(self) };
         let mut digester = algorithm.digester();
         start(&mut digester, &json.bytes);
-        // A storage may only label a gzip layer as coded: then it has its own size.
+        // A storage service may only label a gzip layer as coded: then it has its own size.
         let stream = match json.size.is_some() && json.size == self.length() {
             true => self.reply.into_stream(),
             false => self.into_stream(),
@@ -57,13 +57,13 @@ impl Layer {
         })))
     }
 
-    /// The length of the body as it comes, coded or not.
+    /// Returns the length of the body as received, coded or not.
     fn length(&self) -> Option<u64> {
         header(&self.reply.headers, CONTENT_LENGTH.as_str())?.parse().ok()
     }
 }
 
-/// What a checksum covers: the image's JSON, a line end, and the layer as it is sent.
+/// Returns a digester for a checksum over the image's JSON, a line end, and the layer as sent.
 ///
 /// Source: docker-registry 0.9, `checksums.compute_simple`.
 pub(super) fn checksum_of(json: &[u8]) -> Digester {

@@ -1,8 +1,9 @@
-//! The v1 API, for registries and indexes that know no other.
+//! The v1 API, for registries and indexes that support no other.
 //!
-//! Owns the requests of Docker's Registry API v1 and of the part of the Index API that clients need,
-//! and the reading of their replies. They go through the same layers as all others. What a v1 registry
-//! holds are images of one layer each, with a parent: no manifests, and so no stores in core's sense.
+//! Owns the requests of Docker's Registry API v1 and of the part of the Index API that clients
+//! need, and the parsing of their replies. They go through the same layers as all others. A v1
+//! registry holds images of one layer each, with a parent: no manifests, and so no stores in core's
+//! sense.
 //!
 //! ```no_run
 //! # async fn example() -> longshore::Result<()> {

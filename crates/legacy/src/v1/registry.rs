@@ -9,31 +9,31 @@ use super::repository::Repository;
 use super::search::{self, Found};
 use super::site::{Site, header};
 
-/// A registry or index that speaks the v1 API. Cheap to clone.
+/// A registry or index that supports the v1 API. Cheap to clone.
 #[derive(Clone)]
 pub struct Registry {
     site: Site,
 }
 
-/// What a v1 registry says of itself.
+/// A v1 registry's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ping {
     /// The `X-Docker-Registry-Version` header, such as `0.9.1`.
     pub version: Option<String>,
-    /// Whether it answers for itself, so that no index need be asked for tokens. True where it says
-    /// nothing, as with Docker.
+    /// True if no index needs to be asked for tokens. True if the registry does not say, as in
+    /// Docker.
     pub standalone: bool,
 }
 
 impl Registry {
-    /// A registry, reached as the client reaches it. Sends nothing.
+    /// Returns a registry that is accessed through the client. Sends nothing.
     #[must_use]
     pub fn new(client: &Client, registry: &RegistryName) -> Self {
         Self { site: Site::new(client, registry) }
     }
 
-    /// Asks the registry what it is.
+    /// Pings the registry and describes it.
     ///
     /// Sends `GET /v1/_ping`.
     ///
@@ -52,10 +52,10 @@ impl Registry {
         })
     }
 
-    /// Searches the registry's repositories; without words, it lists them all, where it does.
+    /// Searches the registry's repositories; lists all of them without words, if supported.
     ///
-    /// Sends `GET /v1/search?q=<words>`, then `&page=2` and so on, as far as the replies say that there
-    /// are pages.
+    /// Sends `GET /v1/search?q=<words>`, then `&page=2` and so on, as long as the replies say that
+    /// there are more pages.
     ///
     /// Source: Docker Registry and Index API v1, "Search".
     #[must_use]
@@ -63,15 +63,15 @@ impl Registry {
         search::pages(self.site.clone(), words.to_owned())
     }
 
-    /// A repository; a name of one part is in the namespace `library`. Sends nothing.
+    /// Returns a repository; a name of one part is in the namespace `library`. Sends nothing.
     ///
     /// # Errors
-    /// [`ParseError`] for a name of more than two parts: v1 knows a namespace and a name.
+    /// [`ParseError`] for a name of more than two parts: v1 has a namespace and a name.
     pub fn repository(&self, name: &RepositoryName) -> Result<Repository, ParseError> {
         Repository::new(self.site.clone(), name)
     }
 
-    /// An image. Sends nothing.
+    /// Returns an image. Sends nothing.
     #[must_use]
     pub fn image(&self, id: &ImageId) -> Image {
         Image::new(self.site.clone(), id.clone())

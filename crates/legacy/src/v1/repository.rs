@@ -28,7 +28,7 @@ pub struct Repository {
 pub struct Tagged {
     /// The tag.
     pub tag: Tag,
-    /// The image's identifier, or the start of it; `None` where the registry states none.
+    /// The image's identifier, or the start of it; `None` if the registry states none.
     pub id: Option<ImageId>,
 }
 
@@ -38,7 +38,7 @@ pub struct Tagged {
 pub struct Listed {
     /// The image.
     pub id: ImageId,
-    /// Its checksum, as it was told to the index: a tarsum, mostly.
+    /// Its checksum, as reported to the index: usually a tarsum.
     #[serde(default)]
     pub checksum: Option<String>,
 }
@@ -57,22 +57,22 @@ impl Repository {
         Ok(Self { site, namespace: namespace.to_owned(), name: name.to_owned() })
     }
 
-    /// The namespace, `library` where none was given.
+    /// Returns the namespace, `library` if none was given.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The name within the namespace.
+    /// Returns the name within the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The tags, ordered by name.
+    /// Lists the tags, ordered by name.
     ///
     /// Sends `GET /v1/repositories/<namespace>/<name>/tags`. Registries answer with a map, Docker's
-    /// index with a list; tags outside the grammar are left out, with a warning in the log.
+    /// index with a list; tags outside the grammar are omitted, with a warning in the log.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such repository.
@@ -83,16 +83,16 @@ impl Repository {
         Ok(tags)
     }
 
-    /// The image that a tag names.
+    /// Returns the image of a tag.
     ///
     /// Sends `GET /v1/repositories/<namespace>/<name>/tags/<tag>`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if the answer is no
+    /// [`NotFound`](ErrorKind::NotFound); [`Protocol`](ErrorKind::Protocol) if the reply is not an
     /// identifier.
     pub async fn tag(&self, tag: &Tag) -> Result<ImageId> {
         let document = self.site.fetch(self.ask_tag(Method::GET, tag)).await?;
-        // Some write the bare identifier, which is no JSON.
+        // Some registries send the bare identifier, which is not JSON.
         let text = std::str::from_utf8(&document.bytes).unwrap_or_default().trim();
         ImageId::parse(text.trim_matches('"')).map_err(|e| {
             let error = Error::new(ErrorKind::Protocol).at(self.tagged(tag));
@@ -100,7 +100,7 @@ impl Repository {
         })
     }
 
-    /// What the registry knows of a tag: when it was set, and by what.
+    /// Returns the registry's data on a tag: when it was set, and by which client.
     ///
     /// Sends `GET /v1/repositories/<namespace>/<name>/tags/<tag>/json`.
     ///
@@ -110,12 +110,12 @@ impl Repository {
         self.site.get(&self.path(&["tags", tag.as_str(), "json"]), self.tagged(tag)).await
     }
 
-    /// Makes a tag name an image.
+    /// Points a tag at an image.
     ///
     /// Sends `PUT /v1/repositories/<namespace>/<name>/tags/<tag>`, the identifier as a JSON string.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the image is not there.
+    /// [`NotFound`](ErrorKind::NotFound) if the image does not exist.
     pub async fn set_tag(&self, tag: &Tag, id: &ImageId) -> Result<()> {
         let ask = with_json(self.ask_tag(Method::PUT, tag), format!("\"{id}\"").into());
         self.site.change(ask).await.map(drop)
@@ -141,7 +141,7 @@ impl Repository {
         self.site.change(self.ask(Method::DELETE, "")).await.map(drop)
     }
 
-    /// The images that the index lists for the repository.
+    /// Lists the images that the index has for the repository.
     ///
     /// Sends `GET /v1/repositories/<namespace>/<name>/images`.
     ///
@@ -151,20 +151,20 @@ impl Repository {
         self.site.get(&self.path(&["images"]), self).await
     }
 
-    /// An image, read and written with this repository's token if it has one. Sends nothing.
+    /// Returns an image, accessed with this repository's token if it has one. Sends nothing.
     #[must_use]
     pub fn image(&self, id: &ImageId) -> Image {
         Image::new(self.site.clone(), id.clone())
     }
 
-    /// The same repository with a token from its index, at the registry that the index names.
+    /// Returns the repository with a token from its index, at the registry that the index names.
     ///
-    /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need none. Sends `GET
-    /// /v1/repositories/<namespace>/<name>/images` to read, `PUT /v1/repositories/<namespace>/<name>/`
-    /// to write, with `X-Docker-Token: true`. The token then takes the credentials' place, and goes to
-    /// no host but the one chosen by `endpoints`; over plain HTTP only where the scheme of that very
-    /// registry is set to http, or back to the index itself within this machine. Elsewhere the requests
-    /// of the repository fail with [`Denied`](ErrorKind::Denied).
+    /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need no token. Sends `GET
+    /// /v1/repositories/<namespace>/<name>/images` to read, `PUT
+    /// /v1/repositories/<namespace>/<name>/` to write, with `X-Docker-Token: true`. The token then
+    /// replaces the credentials, and is sent only to the host chosen by `endpoints`. It is sent
+    /// over plain HTTP only if the scheme of that very registry is set to http, or back to the
+    /// index itself within this machine. Otherwise the requests of the repository fail with [`Denied`](ErrorKind::Denied).
     ///
     /// # Errors
     /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses;
@@ -219,7 +219,7 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// Tags as a registry has them, and as Docker's index has.
+/// Tags in the form of a registry, or of Docker's index.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Tags {
@@ -258,5 +258,5 @@ impl Tagged {
     }
 }
 
-/// Where repositories without a namespace are.
+/// The namespace of repositories without one.
 const DEFAULT_NAMESPACE: &str = "library";

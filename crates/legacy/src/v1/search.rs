@@ -1,4 +1,4 @@
-//! Search: words in, repositories out, page by page.
+//! Search: finds repositories by words, page by page.
 
 use longshore::{Page, PageToken, Pages, Result};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -13,10 +13,10 @@ use super::site::Site;
 pub struct Found {
     /// Its name, as the registry writes it.
     pub name: String,
-    /// What it says of itself.
+    /// Its description.
     #[serde(default)]
     pub description: Option<String>,
-    /// How many people have starred it.
+    /// Number of users who have starred it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub star_count: Option<u64>,
     /// Fields unknown to longshore: `is_official`, `is_automated`, …
@@ -55,12 +55,12 @@ async fn page(site: &Site, words: &str, token: Option<PageToken>) -> Result<Page
     };
     let results: Results = site.get(&[&path], format!("search at {}", site.registry())).await?;
     let items = results.results.unwrap_or_default();
-    // An index counts pages that it does not have: one without results is the last.
+    // An index counts pages that it does not have: a page without results is the last.
     let more = results.num_pages.is_some_and(|pages| number < pages) && !items.is_empty();
     Ok(Page { items, next: more.then(|| PageToken((number + 1).to_string())) })
 }
 
-/// A number, which some write as text.
+/// Parses a number, which some registries write as text.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Number(number) => number.as_u64(),

@@ -1,4 +1,4 @@
-//! Where requests of the v1 API go, and with which token.
+//! Chooses the registry and token for requests of the v1 API.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use longshore::http::{HeaderMap, HeaderValue, Method};
 use longshore::{Body, Client, RawDocument, RawReply, RawRequest, RegistryName, Result};
 use serde::de::DeserializeOwned;
 
-/// A v1 registry, ready to be asked.
+/// A v1 registry that is ready for requests.
 #[derive(Clone)]
 pub(super) struct Site {
     client: Client,
     registry: RegistryName,
-    /// What an index gave for one repository; without it, credentials go as everywhere.
+    /// The token that an index gave for one repository; without it, credentials are sent as usual.
     token: Option<Token>,
 }
 
@@ -29,7 +29,7 @@ impl Site {
         Self { client: client.clone(), registry: registry.clone(), token: None }
     }
 
-    /// The registry that an index names, or the index itself, with the index's token.
+    /// Returns the registry that an index names, or the index itself, with the index's token.
     pub(super) fn with_token(&self, value: HeaderValue, endpoint: Option<RegistryName>) -> Self {
         let index = self.registry.clone();
         let registry = endpoint.unwrap_or_else(|| index.clone());
