@@ -1,4 +1,4 @@
-//! The mathematics: the one module that names the crates which do it.
+//! Cryptography: the only module that uses the cryptographic crates.
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt as _, KeyIvInit as _};
@@ -11,14 +11,14 @@ use ring::signature::{
 };
 use ring::{digest, pbkdf2};
 
-/// A curve that can be signed on here. P-521 cannot.
+/// A curve that is supported for signing. P-521 is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Curve {
     P256,
     P384,
 }
 
-/// A hash that RSA signatures and passwords go through.
+/// A hash for RSA signatures and passwords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hash {
     Sha1,
@@ -27,7 +27,7 @@ pub(super) enum Hash {
     Sha512,
 }
 
-/// A private key, ready to sign.
+/// A private key that is ready to sign.
 pub(super) enum Signer {
     Ec(Box<EcdsaKeyPair>),
     Rsa(Box<RsaKeyPair>),
@@ -41,7 +41,7 @@ impl Curve {
         }
     }
 
-    /// Checks a signature, *r* and *s* side by side, against the uncompressed point of a key.
+    /// Checks a signature, *r* followed by *s*, against the uncompressed point of a key.
     pub(super) fn verifies(self, point: &[u8], message: &[u8], signature: &[u8]) -> bool {
         let algorithm = match self {
             Self::P256 => &ECDSA_P256_SHA256_FIXED,
@@ -52,7 +52,7 @@ impl Curve {
 }
 
 impl Signer {
-    /// A new key on P-256, and its uncompressed point.
+    /// Generates a key on P-256; returns it and its uncompressed point.
     pub(super) fn generate() -> Option<(Self, Vec<u8>)> {
         let (algorithm, random) = (Curve::P256.signing(), SystemRandom::new());
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).ok()?;
@@ -61,7 +61,7 @@ impl Signer {
         Some((Self::Ec(Box::new(pair)), point))
     }
 
-    /// The key of a scalar and its point, if they belong together.
+    /// Returns the key of a scalar and its point, if they belong together.
     pub(super) fn ec(curve: Curve, scalar: &[u8], point: &[u8]) -> Option<Self> {
         let random = SystemRandom::new();
         let pair =
@@ -69,16 +69,16 @@ impl Signer {
         pair.ok().map(|pair| Self::Ec(Box::new(pair)))
     }
 
-    /// The key of a PKCS #1 document: 2048 bits at least.
+    /// Returns the key of a PKCS #1 document, which needs at least 2048 bits.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The defect of the key.
     pub(super) fn rsa(pkcs1: &[u8]) -> Result<Self, String> {
         let pair = RsaKeyPair::from_der(pkcs1).map_err(|e| e.to_string())?;
         Ok(Self::Rsa(Box::new(pair)))
     }
 
-    /// Signs, with the hash that goes with the curve, and with SHA-256 for RSA.
+    /// Signs with the hash of the curve, or with SHA-256 for RSA.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match self {
@@ -113,7 +113,7 @@ pub(super) fn sha256(bytes: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA256, bytes).as_ref().to_vec()
 }
 
-/// A key of `size` bytes made from a password by PBKDF2.
+/// Derives a key of `size` bytes from a password by PBKDF2.
 pub(super) fn key_of_password(
     hash: Hash,
     password: &[u8],
@@ -132,7 +132,7 @@ pub(super) fn key_of_password(
     Some(key)
 }
 
-/// Decrypts AES-CBC with PKCS #7 padding; the key's size says which AES.
+/// Decrypts AES-CBC with PKCS #7 padding; the key's size selects the AES variant.
 pub(super) fn decrypt(key: &[u8], iv: &[u8], ciphertext: &[u8]) -> Option<Vec<u8>> {
     match key.len() {
         16 => cbc::Decryptor::<aes::Aes128>::new_from_slices(key, iv)

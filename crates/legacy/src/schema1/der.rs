@@ -1,11 +1,11 @@
-//! As much of DER as keys are written in.
+//! The subset of DER that keys use.
 
-/// What is left to read.
+/// The input that has not been read yet.
 #[derive(Clone, Copy)]
 pub(super) struct Der<'a>(pub(super) &'a [u8]);
 
 impl<'a> Der<'a> {
-    /// The content of the next value, if it has this tag.
+    /// Returns the content of the next value, if it has this tag.
     pub(super) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (&first, rest) = self.0.split_first()?;
         let (&length, rest) = rest.split_first()?;
@@ -25,25 +25,25 @@ impl<'a> Der<'a> {
         Some(content)
     }
 
-    /// What is in the next value, if it has this tag.
+    /// Returns a reader of the next value's content, if it has this tag.
     pub(super) fn open(&mut self, tag: u8) -> Option<Self> {
         self.take(tag).map(Self)
     }
 
-    /// The next whole number, without the zeros before it.
+    /// Returns the next integer, without leading zeros.
     pub(super) fn number(&mut self) -> Option<&'a [u8]> {
         let bytes = self.take(INTEGER)?;
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         bytes.get(zeros..)
     }
 
-    /// The next bits, which must be whole bytes.
+    /// Returns the next bit string, which must be whole bytes.
     pub(super) fn bits(&mut self) -> Option<&'a [u8]> {
         self.take(BIT_STRING)?.strip_prefix(&[0])
     }
 }
 
-/// A value of this tag.
+/// Encodes a value of this tag.
 pub(super) fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     let size = content.len().to_be_bytes();
     let size = &size[size.iter().take_while(|byte| **byte == 0).count().min(size.len() - 1)..];
@@ -57,13 +57,13 @@ pub(super) fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     all
 }
 
-/// A whole number, of its bytes without a sign.
+/// Encodes an unsigned integer.
 pub(super) fn number(bytes: &[u8]) -> Vec<u8> {
     let sign: &[u8] = if bytes.first().is_none_or(|byte| *byte > 0x7f) { &[0] } else { &[] };
     value(INTEGER, &[sign, bytes].concat())
 }
 
-/// Bits, of whole bytes.
+/// Encodes a bit string of whole bytes.
 pub(super) fn bits(bytes: &[u8]) -> Vec<u8> {
     value(BIT_STRING, &[&[0], bytes].concat())
 }
@@ -73,7 +73,7 @@ pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTETS: u8 = 0x04;
 pub(super) const OBJECT: u8 = 0x06;
 pub(super) const SEQUENCE: u8 = 0x30;
-/// `[0]` and `[1]`: parts that may be left out.
+/// `[0]` and `[1]`: optional parts.
 pub(super) const PART_0: u8 = 0xa0;
 pub(super) const PART_1: u8 = 0xa1;
 

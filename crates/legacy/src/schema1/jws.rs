@@ -1,4 +1,4 @@
-//! JSON web signatures as libtrust embeds them: checking them, and making them.
+//! JSON web signatures as libtrust embeds them: verification and signing.
 
 use std::borrow::Cow;
 
@@ -12,19 +12,19 @@ use serde_json::{Map, Value, json};
 use super::key::{PublicKey, SigningKey};
 use super::text::{from_base64url, to_base64url};
 
-/// A schema 1 manifest whose signatures are good.
+/// A schema 1 manifest whose signatures are valid.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Verified {
-    /// What was signed: the manifest without its signatures.
+    /// The signed payload: the manifest without its signatures.
     pub payload: Bytes,
-    /// The sha256 digest of the payload: what registries call the manifest.
+    /// The sha256 digest of the payload, which registries use as the manifest's digest.
     pub digest: Digest,
-    /// Who signed it, in the order of the signatures; at least one.
+    /// The signers, in the order of the signatures; at least one.
     pub signers: Vec<Signer>,
 }
 
-/// Whose signature a manifest carries. That the key is one to be trusted is for the caller to say.
+/// The signer of a manifest. The caller decides whether the key is trusted.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Signer {
@@ -42,7 +42,7 @@ pub trait VerifySignatures {
     /// Certificate chains are not.
     ///
     /// # Errors
-    /// [`Unverified`](ErrorKind::Unverified): which signature, and what is wrong.
+    /// [`Unverified`](ErrorKind::Unverified), which names the signature and its defect.
     ///
     /// Source: Docker image manifest version 2, schema 1, "Signed Manifests"; RFC 7515.
     fn verify_signatures(&self) -> Result<Verified>;
@@ -50,15 +50,15 @@ pub trait VerifySignatures {
 
 /// Signs schema 1 manifests: a [`RawManifest`], or a [`Schema1`] document that was edited.
 pub trait Sign {
-    /// The same manifest, signed with this key in place of the signatures it has.
+    /// Returns the manifest, signed with this key; existing signatures are replaced.
     ///
-    /// What is signed of a [`RawManifest`] keeps its bytes, so its digest stays; a [`Schema1`] is written
-    /// anew. The signature goes where libtrust puts it: before the end of the document, indented as
-    /// the rest is.
+    /// The payload of a [`RawManifest`] keeps its bytes, so its digest stays; a [`Schema1`] is
+    /// serialized again. The signature is placed like libtrust's: before the end of the document,
+    /// with the same indentation.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) if it is not schema 1, or the key is too weak to sign;
-    /// [`Invalid`](ErrorKind::Invalid) if it is one and broken.
+    /// [`Invalid`](ErrorKind::Invalid) if it is a malformed schema 1 manifest.
     ///
     /// Source: libtrust, `jsonsign.go`.
     fn sign(&self, key: &SigningKey) -> Result<RawManifest>;
@@ -71,7 +71,7 @@ impl VerifySignatures for RawManifest {
         let payload = self.signed_payload()?;
         let Signatures { signatures } = serde_json::from_slice(self.bytes())
             .map_err(|_| refused("its signatures are unreadable".to_owned()))?;
-        // Each is over all of the payload: thousands over megabytes would take minutes.
+        // Each signature covers the whole payload: thousands over megabytes would take minutes.
         if signatures.len() > SIGNATURE_LIMIT {
             return Err(refused(format!("it has more than {SIGNATURE_LIMIT} signatures")));
         }
@@ -124,12 +124,12 @@ struct Signature {
     protected: String,
 }
 
-/// The signed manifest of a payload.
+/// Returns the signed manifest of a payload.
 fn signed(payload: &[u8], key: &SigningKey) -> Result<RawManifest> {
     RawManifest::of(embed(payload, key)?.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
 }
 
-/// The document without signatures, indented by three spaces as Docker does.
+/// Returns the document without signatures, indented by three spaces as Docker does.
 fn unsigned(document: &Schema1) -> Result<Vec<u8>> {
     let unsigned = Schema1 { signatures: Vec::new(), ..document.clone() };
     pretty(&unsigned, "", GO_INDENT)
@@ -143,7 +143,7 @@ fn has_signatures(document: &[u8]) -> bool {
 /// Checks one signature.
 ///
 /// # Errors
-/// A clause that says what is wrong with it.
+/// A clause that says why it is invalid.
 fn check(signature: &Signature, payload: &[u8]) -> Result<Signer, String> {
     let header = &signature.header;
     let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
@@ -163,12 +163,12 @@ fn check(signature: &Signature, payload: &[u8]) -> Result<Signer, String> {
     Ok(Signer { key, algorithm: algorithm.to_owned() })
 }
 
-/// What a signature is over.
+/// Returns the bytes that a signature covers.
 fn signing_input(protected: &str, payload: &[u8]) -> String {
     format!("{protected}.{}", to_base64url(payload))
 }
 
-/// Signs a document, and puts the signature into it.
+/// Signs a document, and inserts the signature.
 fn embed(payload: &[u8], key: &SigningKey) -> Result<Vec<u8>> {
     let end = last_visible(payload).filter(|end| payload[*end] == b'}');
     let start = end.and_then(|end| last_visible(&payload[..end]));
@@ -197,19 +197,19 @@ fn embed(payload: &[u8], key: &SigningKey) -> Result<Vec<u8>> {
     Ok(signed)
 }
 
-/// Where the last character is that is no white space.
+/// Returns the position of the last character that is not white space.
 fn last_visible(text: &[u8]) -> Option<usize> {
     text.iter().rposition(|byte| !byte.is_ascii_whitespace())
 }
 
-/// What stands before the first field, where each has a line.
+/// Returns the text before the first field, if each field has its own line.
 fn indent(document: &[u8]) -> Option<Cow<'_, str>> {
     let rest = document.trim_ascii_start().strip_prefix(b"{")?.strip_prefix(b"\n")?;
     let size = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     (size > 0).then(|| String::from_utf8_lossy(&rest[..size]))
 }
 
-/// JSON of a line for each value, those after the first with `prefix` before them.
+/// Returns JSON with one line per value; lines after the first begin with `prefix`.
 fn pretty(value: &impl Serialize, prefix: &str, indent: &str) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
@@ -224,11 +224,11 @@ fn pretty(value: &impl Serialize, prefix: &str, indent: &str) -> Result<Vec<u8>>
     Ok(lines.join([b"\n", prefix.as_bytes()].concat().as_slice()))
 }
 
-/// What libtrust makes, but for ES512: no P-521 here.
+/// The algorithms that libtrust produces, except ES512: P-521 is not supported.
 const KNOWN_ALGORITHMS: [&str; 5] = ["ES256", "ES384", "RS256", "RS384", "RS512"];
 /// 32 signatures: real manifests have one or two.
 const SIGNATURE_LIMIT: usize = 32;
-/// How Docker writes manifests.
+/// The indentation of Docker's manifests.
 const GO_INDENT: &str = "   ";
 
 #[cfg(test)]

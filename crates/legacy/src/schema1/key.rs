@@ -1,4 +1,4 @@
-//! Keys as libtrust knows them: by an identifier made of the public key, and as a JSON Web Key.
+//! Keys in libtrust's form: with an identifier made of the public key, and as a JSON Web Key.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new key on P-256, to be thrown away: registries ask for a signature, not for whose.
+    /// Generates a disposable key on P-256: registries require a signature, by any key.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the system's random number generator failed.
@@ -32,13 +32,13 @@ impl SigningKey {
         })
     }
 
-    /// Reads the first private key of a PEM file: PKCS #8, SEC 1 or PKCS #1. PKCS #8 may be encrypted
-    /// with a password (PBES2: PBKDF2 and AES-CBC, OpenSSL's default).
+    /// Parses the first private key of a PEM file: PKCS #8, SEC 1 or PKCS #1. PKCS #8 may be
+    /// encrypted with a password (PBES2: PBKDF2 and AES-CBC, OpenSSL's default).
     ///
-    /// An RSA key of less than 2048 bits can be read, for its identifier, but signs nothing.
+    /// An RSA key of less than 2048 bits can be parsed, for its identifier, but cannot sign.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid): what is wrong with it, quoting nothing of it.
+    /// [`Invalid`](ErrorKind::Invalid), which names the defect and quotes nothing of the key.
     pub fn from_pem(pem: &str, password: Option<&str>) -> Result<Self> {
         let parts = pem::read(pem, password).map_err(invalid)?;
         match parts {
@@ -55,7 +55,7 @@ impl SigningKey {
         }
     }
 
-    /// The part that may be shown.
+    /// Returns the public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
@@ -93,7 +93,7 @@ enum Public {
 }
 
 impl PublicKey {
-    /// What libtrust calls the key: twelve groups of four characters, made of its SHA-256.
+    /// Returns libtrust's identifier: twelve groups of four characters, made of the key's SHA-256.
     #[must_use]
     pub fn id(&self) -> String {
         let hash = sha256(&self.to_der());
@@ -102,7 +102,7 @@ impl PublicKey {
         groups.join(":")
     }
 
-    /// The algorithm that it is used with: `ES256`, `ES384` or `RS256`.
+    /// Returns the algorithm that it is used with: `ES256`, `ES384` or `RS256`.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         match &self.0 {
@@ -112,7 +112,7 @@ impl PublicKey {
         }
     }
 
-    /// The key as a JSON Web Key, with its identifier.
+    /// Returns the key as a JSON Web Key, with its identifier.
     ///
     /// Source: RFC 7518, section 6; libtrust.
     #[must_use]
@@ -130,10 +130,10 @@ impl PublicKey {
         }
     }
 
-    /// Reads a JSON Web Key.
+    /// Parses a JSON Web Key.
     ///
     /// # Errors
-    /// A clause that says what is wrong with it.
+    /// A clause that says why it is invalid.
     pub(super) fn of_jwk(jwk: &Value) -> Result<Self, String> {
         let jwk: Jwk = serde_json::from_value(jwk.clone()).map_err(|_| "has no key".to_owned())?;
         let bytes = |text: &Option<String>| text.as_deref().and_then(from_base64url);
@@ -164,7 +164,7 @@ impl PublicKey {
     /// Checks a signature by this algorithm, which must be one for keys of this kind.
     ///
     /// # Errors
-    /// A clause that says why it is not good.
+    /// A clause that says why it is invalid.
     pub(super) fn verify(
         &self,
         algorithm: &str,
@@ -195,7 +195,7 @@ impl PublicKey {
         if good { Ok(()) } else { Err("is not of this content".to_owned()) }
     }
 
-    /// The key as X.509 has it.
+    /// Returns the key in X.509 form.
     fn to_der(&self) -> Vec<u8> {
         let (algorithm, key) = match &self.0 {
             Public::Ec { curve, point } => {
@@ -232,7 +232,7 @@ struct Jwk {
     e: Option<String>,
 }
 
-/// The key of two coordinates, which some write without the zeros before them.
+/// Returns the key of two coordinates, which some programs write without leading zeros.
 fn point(curve: Curve, x: Option<Vec<u8>>, y: Option<Vec<u8>>) -> Option<PublicKey> {
     let size = coordinate_size(curve);
     let mut point = vec![UNCOMPRESSED];
@@ -257,7 +257,7 @@ fn curve_name(curve: Curve) -> &'static str {
     }
 }
 
-/// The two public numbers of a PKCS #1 document.
+/// Returns the two public numbers of a PKCS #1 document.
 fn rsa_public(pkcs1: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut key = Der(pkcs1).open(SEQUENCE)?;
     key.number()?;
@@ -281,7 +281,7 @@ fn invalid(clause: &'static str) -> Error {
     Error::new(ErrorKind::Invalid).at("private key").detail(clause)
 }
 
-/// The first byte of a point that is written with both coordinates.
+/// The first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;
 /// 2048 bits, in bytes.
 const SMALLEST_RSA: usize = 256;

@@ -1,7 +1,6 @@
-//! The signatures of Docker schema 1 manifests, and the keys that make them, as Docker's libtrust has
-//! both.
+//! The signatures of Docker schema 1 manifests, and their keys, compatible with Docker's libtrust.
 //!
-//! Reading such manifests, and finding what was signed of them, is the business of `longshore`.
+//! `longshore` itself reads such manifests, and finds their signed payload.
 //!
 //! ```
 //! use longshore::RawManifest;

@@ -1,4 +1,4 @@
-//! Private keys as files hold them: PEM around PKCS #8, with a password or without, SEC 1 or PKCS #1.
+//! Private keys in files: PEM with PKCS #8 (encrypted or not), SEC 1 or PKCS #1.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,19 +6,19 @@ use base64::engine::general_purpose::STANDARD;
 use super::crypto::{Curve, Hash, decrypt, key_of_password};
 use super::der::{Der, OBJECT, OCTETS, PART_0, PART_1, SEQUENCE};
 
-/// A private key, taken apart.
+/// The parts of a private key.
 #[derive(PartialEq, Eq)]
 pub(super) enum Parts {
-    /// A scalar, and the uncompressed point that goes with it.
+    /// A scalar, and its uncompressed point.
     Ec { curve: Curve, scalar: Vec<u8>, point: Vec<u8> },
     /// A PKCS #1 document.
     Rsa { pkcs1: Vec<u8> },
 }
 
-/// Reads the first private key of a PEM file.
+/// Parses the first private key of a PEM file.
 ///
 /// # Errors
-/// A clause that says what is wrong with it, and quotes nothing of it.
+/// A clause that says why it is invalid, and quotes nothing of it.
 ///
 /// Source: RFC 7468, RFC 5958, RFC 5915, RFC 8017 (appendix A), RFC 8018.
 pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static str> {
@@ -41,7 +41,7 @@ pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static 
     parts.ok_or("it is damaged")
 }
 
-/// The label and the text of the first private key.
+/// Returns the label and the text of the first private key.
 fn private_key(pem: &str) -> Option<(&str, &str)> {
     let blocks = pem.split("-----BEGIN ").skip(1);
     let mut blocks = blocks.filter_map(|block| block.split_once("-----"));
@@ -59,7 +59,7 @@ fn pkcs8(der: &[u8]) -> Result<Option<Parts>, &'static str> {
     }
 }
 
-/// A PKCS #8 document.
+/// Parses a PKCS #8 document.
 struct KeyInfo<'a> {
     algorithm: &'a [u8],
     curve: Option<&'a [u8]>,
@@ -88,7 +88,7 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Result<Option<Parts>, &'static str>
     Ok(Some(Parts::Ec { curve, scalar, point }))
 }
 
-/// A SEC 1 document, with the parts that it may leave out.
+/// Parses a SEC 1 document, including its optional parts.
 struct EcKey<'a> {
     scalar: &'a [u8],
     curve: Option<&'a [u8]>,
@@ -122,7 +122,7 @@ fn decrypted(der: &[u8], password: &[u8]) -> Result<Vec<u8>, &'static str> {
         .ok_or("the password is not the right one")
 }
 
-/// PBES2 with PBKDF2: how a PKCS #8 document is encrypted.
+/// Decrypts a PKCS #8 document by PBES2 with PBKDF2.
 struct Scheme<'a> {
     salt: &'a [u8],
     iterations: u32,
@@ -152,7 +152,7 @@ impl<'a> Scheme<'a> {
         let salt = derivation.take(OCTETS)?;
         let iterations = derivation.number()?;
         let iterations = iterations.iter().take(5).fold(0_u64, |n, b| (n << 8) | u64::from(*b));
-        // The key's size may stand here; the cipher says it too.
+        // The key's size may be stated here; the cipher implies it too.
         derivation.number();
         let hash = derivation.open(SEQUENCE).and_then(|mut hash| hash.take(OBJECT));
         let mut encryption = parameters.open(SEQUENCE)?;
@@ -186,7 +186,7 @@ impl<'a> Scheme<'a> {
     }
 }
 
-/// 10 million: OpenSSL writes 2,048, careful people a million.
+/// 10 million: OpenSSL writes 2,048, careful users a million.
 const ITERATION_LIMIT: u32 = 10_000_000;
 
 // Object identifiers, as DER has them. 1.2.840.113549.1.1.1, 1.2.840.10045.2.1 and the curves'.

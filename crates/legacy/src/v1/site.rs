@@ -44,7 +44,7 @@ impl Site {
         self.token.is_some()
     }
 
-    /// A request to a path below `/v1/`. `about` names the thing asked for in errors.
+    /// Returns a request to a path below `/v1/`. `about` names the requested item in errors.
     pub(super) fn ask(
         &self,
         method: Method,
@@ -84,17 +84,17 @@ impl Site {
     }
 }
 
-/// The value of a header that is text.
+/// Returns the value of a header, if it is text.
 pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The same request with a JSON body.
+/// Returns the request with a JSON body.
 pub(super) fn with_json(request: RawRequest, body: Bytes) -> RawRequest {
     request
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .body(Body::Bytes(body))
 }
 
-/// 8 MiB: as the pages of other listings.
+/// 8 MiB, as for the pages of other listings.
 const REPLY_LIMIT: usize = 8 << 20;

@@ -1,28 +1,29 @@
-//! Tokens of an index: what it gives for one repository, and where it may be used.
+//! Tokens that an index gives for one repository, and the registries where they may be used.
 
 use longshore::RegistryName;
 use longshore::http::{HeaderMap, HeaderValue};
 
-/// What a token is for.
+/// The purpose of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Tags, images and layers are read.
+    /// To read tags, images and layers.
     Read,
-    /// They are written; the repository comes to be, where it is not there.
+    /// To write them; the repository is created if it does not exist.
     Write,
 }
 
-/// Which of the registries that an index names are used.
+/// The choice among the registries that an index names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Endpoints {
-    /// Those on the index's own host or below it. Where none is, the index is taken for the registry.
+    /// Those on the index's own host or below it. If there are none, the index is used as the
+    /// registry.
     #[default]
     SameSite,
-    /// The first one, wherever it is: the index is trusted to say where the token goes.
+    /// The first one, on any host: the index is trusted to choose where the token is sent.
     Any,
 }
 
-/// The `Authorization` that the token in a reply makes. Older indexes give it in a challenge.
+/// Returns the `Authorization` for the token in a reply. Older indexes send it in a challenge.
 ///
 /// Source: Docker Registry and Index API v1, "Token".
 pub(super) fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -42,7 +43,7 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// The registry to use of those that a reply names; `None` for the one that answered.
+/// Returns the registry to use among those that a reply names; `None` for the one that answered.
 pub(super) fn endpoint(
     headers: &HeaderMap,
     index: &RegistryName,
@@ -57,7 +58,7 @@ pub(super) fn endpoint(
     }
 }
 
-/// Whether an endpoint is on the host of the index, or on one below it.
+/// Returns true if an endpoint is on the host of the index, or on one below it.
 fn is_same_site(index: &RegistryName, endpoint: &RegistryName) -> bool {
     let (index, endpoint) = (index.host(), endpoint.host());
     let is_name = index.contains(|c: char| c.is_ascii_alphabetic()) && !index.starts_with('[');
