@@ -23,8 +23,8 @@ pub struct ListOptions<T> {
     /// Lists only items after this one, in the registry's order; it need not exist.
     pub after: Option<T>,
     /// Number of items to request per page. `None` uses the
-    /// [client's](crate::ClientBuilder::page_size); if that is not set either, the registry decides. A
-    /// registry may send fewer, and has its own maximum.
+    /// [client's](crate::ClientBuilder::page_size); if that is not set either, the registry
+    /// decides. A registry may send fewer, and has its own maximum.
     pub page_size: Option<NonZeroUsize>,
 }
 

@@ -27,7 +27,8 @@ pub struct CredentialStore<S> {
 }
 
 impl<S> CredentialStore<S> {
-    /// Returns the store, such as for [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
+    /// Returns the store, such as for
+    /// [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -43,8 +44,8 @@ impl<S: AsyncStore> CredentialStore<S> {
         ) -> Result<Credential>;
     }
 
-    /// Returns the result of [`get`](Self::get), and everything that it skips on the way, in order; see
-    /// [`CredentialStore::look`](AsyncStore::look).
+    /// Returns the result of [`get`](Self::get), and everything that it skips on the way, in order;
+    /// see [`CredentialStore::look`](AsyncStore::look).
     pub fn look(
         &self,
         registry: &RegistryName,

@@ -22,7 +22,8 @@ impl Store<RemoteRepository> {
         self.inner.repository()
     }
 
-    /// Returns the repository with other limits; see [`with_limits`](RemoteRepository::with_limits).
+    /// Returns the repository with other limits; see
+    /// [`with_limits`](RemoteRepository::with_limits).
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self::new(self.inner.with_limits(limits))

@@ -60,7 +60,8 @@ impl ClientCertificate {
     /// The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if either is missing or malformed, or the key does not match.
+    /// [`Invalid`](ErrorKind::Invalid) if either is missing or malformed, or the key does not
+    /// match.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self> {
         let invalid = || Error::new(ErrorKind::Invalid).at("client certificate");
         let chain = RootCertificates::from_pem(certificate)

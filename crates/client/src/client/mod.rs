@@ -89,7 +89,8 @@ impl Client {
     ///
     /// # Errors
     /// [`NotFound`](longshore_core::ErrorKind::NotFound) if there is no such manifest;
-    /// [`DigestMismatch`](longshore_core::ErrorKind::DigestMismatch) if its content has another digest.
+    /// [`DigestMismatch`](longshore_core::ErrorKind::DigestMismatch) if its content has another
+    /// digest.
     ///
     /// Source: distribution-spec v1.1.1, "Pulling manifests" (end-3).
     pub async fn manifest(&self, reference: &ManifestReference) -> Result<RawManifest> {
@@ -155,12 +156,12 @@ impl Client {
     ///
     /// Sends `GET /v2/` in each way until one leads to a registry. Logs a warning if it falls back.
     /// Certificates or verification set for this registry prevent fallbacks, as
-    /// [`Scheme::Detect`](crate::Scheme::Detect) describes. A client calls this once for each registry
-    /// with that scheme.
+    /// [`Scheme::Detect`](crate::Scheme::Detect) describes. A client calls this once for each
+    /// registry with that scheme.
     ///
     /// Returns this client's settings for the registry with scheme and verification filled in. They
-    /// work in another client. They record a fallback in [`fallback`](RegistrySettings::fallback), so
-    /// that it does not permit sending secrets.
+    /// work in another client. They record a fallback in [`fallback`](RegistrySettings::fallback),
+    /// so that it does not permit sending secrets.
     ///
     /// # Errors
     /// The failure of the first attempt, if no permitted way leads to a registry.
@@ -207,8 +208,8 @@ impl Client {
     /// a 200 of at most `limit` bytes. A document that breaks off is requested again.
     ///
     /// # Errors
-    /// The error of any other status; [`TooLarge`](longshore_core::ErrorKind::TooLarge) for a longer
-    /// document; [`Protocol`](longshore_core::ErrorKind::Protocol) for a web page.
+    /// The error of any other status; [`TooLarge`](longshore_core::ErrorKind::TooLarge) for a
+    /// longer document; [`Protocol`](longshore_core::ErrorKind::Protocol) for a web page.
     pub async fn fetch(
         &self,
         registry: &RegistryName,

@@ -130,7 +130,8 @@ impl Default for RetryPolicy {
 #[non_exhaustive]
 pub enum UploadMethod {
     /// One request, which begins and ends the upload, if the registry accepts that; else as
-    /// [`PostThenPut`](Self::PostThenPut). Some registries ignore the content, and it is sent twice.
+    /// [`PostThenPut`](Self::PostThenPut). Some registries ignore the content, and it is sent
+    /// twice.
     SinglePost,
     /// All content in one request: two requests per blob, whatever its size.
     #[default]

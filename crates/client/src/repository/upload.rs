@@ -21,9 +21,10 @@ use crate::transport::{Body, protocol_error};
 
 /// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
-/// [`push_blob`](longshore_core::Target::push_blob) does all of this, and handles failures; use this
-/// type if you need the single requests. No request is sent twice: if a registry redirects one that
-/// has a body, the call fails, and the next call with the same content goes to the new location.
+/// [`push_blob`](longshore_core::Target::push_blob) does all of this, and handles failures; use
+/// this type if you need the single requests. No request is sent twice: if a registry redirects one
+/// that has a body, the call fails, and the next call with the same content goes to the new
+/// location.
 ///
 /// # Cancellation
 /// Dropping it leaves the session to the registry, which removes it in time; see
@@ -58,7 +59,8 @@ impl RemoteRepository {
     /// session, returns that session, which is empty.
     ///
     /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. It is not sent
-    /// twice: [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) also does any further steps.
+    /// twice: [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) also does any further
+    /// steps.
     ///
     /// # Errors
     /// As [`begin_upload`](Self::begin_upload) and [`finish`](Upload::finish).
@@ -138,8 +140,8 @@ impl Upload {
     }
 
     /// Returns the session's URL, with which another process can
-    /// [resume](RemoteRepository::resume_upload). It changes with each request, and may authorize any
-    /// holder to continue the upload: treat it as a secret.
+    /// [resume](RemoteRepository::resume_upload). It changes with each request, and may authorize
+    /// any holder to continue the upload: treat it as a secret.
     #[must_use]
     pub fn location(&self) -> String {
         self.location.to_string()

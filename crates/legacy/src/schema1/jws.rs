@@ -57,8 +57,8 @@ pub trait Sign {
     /// with the same indentation.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if it is not schema 1, or the key is too weak to sign;
-    /// [`Invalid`](ErrorKind::Invalid) if it is a malformed schema 1 manifest.
+    /// [`Unsupported`](ErrorKind::Unsupported) if it is not schema 1, or the key is too weak to
+    /// sign; [`Invalid`](ErrorKind::Invalid) if it is a malformed schema 1 manifest.
     ///
     /// Source: libtrust, `jsonsign.go`.
     fn sign(&self, key: &SigningKey) -> Result<RawManifest>;

@@ -106,7 +106,7 @@ impl<'a> EcKey<'a> {
     }
 }
 
-/// What a password keeps.
+/// Decrypts a PKCS #8 document with its password.
 fn decrypted(der: &[u8], password: &[u8]) -> Result<Vec<u8>, &'static str> {
     let scheme = Scheme::read(der).ok_or("it is damaged")?;
     let (Some(hash), Some(key_size)) = (scheme.hash(), scheme.key_size()) else {

@@ -142,7 +142,8 @@ impl fmt::Display for Repository {
 
 /// An image of a v1 registry: a JSON document and one layer. Cheap to clone.
 ///
-/// A layer to be pushed is a [`Body`]: bytes, or the [`stream`](longshore::blocking::stream) of a reader.
+/// A layer to be pushed is a [`Body`]: bytes, or the [`stream`](longshore::blocking::stream) of a
+/// reader.
 #[derive(Clone, Debug)]
 pub struct Image {
     inner: AsyncImage,

@@ -35,8 +35,8 @@ impl Layer {
     /// Returns the bytes, checked against the checksum that came with the image's JSON.
     ///
     /// The last chunk is held until the checksum is right; otherwise the last item is a
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch). A checksum is as trustworthy as the registry that
-    /// states it: it protects against damage, not against malice.
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch). A checksum is as trustworthy as the registry
+    /// that states it: it protects against damage, not against malice.
     ///
     /// # Errors
     /// The layer itself, if there is no checksum of a supported kind.

@@ -159,16 +159,17 @@ impl Repository {
 
     /// Returns the repository with a token from its index, at the registry that the index names.
     ///
-    /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need no token. Sends `GET
-    /// /v1/repositories/<namespace>/<name>/images` to read, `PUT
+    /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need no token. Sends
+    /// `GET /v1/repositories/<namespace>/<name>/images` to read, `PUT
     /// /v1/repositories/<namespace>/<name>/` to write, with `X-Docker-Token: true`. The token then
     /// replaces the credentials, and is sent only to the host chosen by `endpoints`. It is sent
     /// over plain HTTP only if the scheme of that very registry is set to http, or back to the
-    /// index itself within this machine. Otherwise the requests of the repository fail with [`Denied`](ErrorKind::Denied).
+    /// index itself within this machine. Otherwise the requests of the repository fail with
+    /// [`Denied`](ErrorKind::Denied).
     ///
     /// # Errors
-    /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index refuses;
-    /// [`Unsupported`](ErrorKind::Unsupported) if it gives no token.
+    /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index
+    /// refuses; [`Unsupported`](ErrorKind::Unsupported) if it gives no token.
     ///
     /// Source: Docker Registry and Index API v1, "Token".
     pub async fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self> {
