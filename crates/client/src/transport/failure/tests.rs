@@ -77,7 +77,7 @@ fn unknown() -> Box<dyn StdError + Send + Sync> {
 
 const PROXY: &str = "http://p:1";
 
-/// What is told of a failure on the way to `r.example:5000`, and a part of the hint.
+/// Returns the message for a failed connection to `r.example:5000`, and a part of the hint.
 fn check(
     proxy: Option<&str>,
     error: &(dyn StdError + Send + Sync + 'static),
