@@ -69,6 +69,11 @@ impl<S: Source + ?Sized> Store<S> {
         self.inner.origin()
     }
 
+    forward! { SourceExt:
+        /// Returns digest and size of an existing blob, as a descriptor to open it with.
+        pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
+    }
+
     forward! { Source:
         /// Returns media type, digest and size of a manifest.
         pub fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor>;
@@ -80,8 +85,6 @@ impl<S: Source + ?Sized> Store<S> {
         pub fn blob_range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<BlobStream>;
         /// Returns the size in bytes of a blob, or `None` if it does not exist.
         pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
-        /// Returns digest and size of an existing blob, as a descriptor to open it with.
-        pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
         /// Returns the tags that point at a manifest.
         pub fn tags_for_digest(&self, digest: &Digest) -> Result<Vec<Tag>> = fn tags_for_digest;
         /// Reads an image's configuration, which describes its layers and history. For an index,
@@ -149,6 +152,15 @@ impl<S: Source + ?Sized> Store<S> {
 }
 
 impl<S: Target + ?Sized> Store<S> {
+    forward! { TargetExt:
+        /// Writes a blob unless the store holds it, and returns which of the two happened.
+        pub fn ensure_blob(
+            &self,
+            descriptor: &Descriptor,
+            body: impl Into<BlobBody>,
+        ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
+    }
+
     forward! { Target:
         /// Checks whether the content exists and is right, so that it need not be sent.
         pub fn holds(&self, node: Node<'_>) -> Result<Presence>;
@@ -158,12 +170,6 @@ impl<S: Target + ?Sized> Store<S> {
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = push_blob(descriptor, body.into());
-        /// Writes a blob unless the store holds it, and returns which of the two happened.
-        pub fn ensure_blob(
-            &self,
-            descriptor: &Descriptor,
-            body: impl Into<BlobBody>,
-        ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
         /// Writes a blob of unknown size, and possibly unknown digest, in one pass over the reader,
         /// and returns its descriptor.
         pub fn push_reader(

@@ -8,9 +8,9 @@ use ipnet::IpNet;
 ///
 /// Parsed from a comma-separated list; spaces around entries and case are ignored:
 /// - `r.example` is that host and its subdomains; `.r.example` and `*.r.example` are its
-/// subdomains;
-/// - an address (IPv6 with or without brackets), or a range in CIDR notation, matches hosts that
-/// are   addresses: names are not resolved for the comparison;
+///   subdomains alone;
+/// - an address (IPv6 with or without brackets), or a range in CIDR notation, matches hosts that are
+///   addresses: names are not resolved for the comparison;
 /// - an entry that ends with `:5000` is for that port alone;
 /// - `*` is every host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
