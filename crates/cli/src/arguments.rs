@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Parses the arguments of this process.
-    pub(crate) fn of_process() -> Result<Self, clap::Error> {
+    pub(crate) fn from_process() -> Result<Self, clap::Error> {
         let matches = help::laid_out(Self::command()).try_get_matches()?;
         Self::from_arg_matches(&matches)
     }

@@ -10,7 +10,7 @@ pub(crate) const NEGATIVE: u8 = 1;
 /// 1 negative or partial · 2 usage · 3 not found · 4 unauthorized or denied · 5 network, timeout,
 /// rate limit · 6 conflict · 7 content did not verify · 130 interrupted.
 pub(crate) fn code(error: &Error) -> u8 {
-    if let Some(Told(code)) = told_code(error) {
+    if let Some(WaitLog(code)) = told_code(error) {
         return *code;
     }
     match error.kind() {
@@ -31,7 +31,7 @@ pub(crate) fn code(error: &Error) -> u8 {
 
 /// Makes an error that was already printed, with this exit code.
 pub(crate) fn told(code: u8) -> Error {
-    Error::new(ErrorKind::Invalid).with_source(Told(code))
+    Error::new(ErrorKind::Invalid).with_source(WaitLog(code))
 }
 
 /// Returns true if an error was already printed.
@@ -39,20 +39,20 @@ pub(crate) fn is_told(error: &Error) -> bool {
     told_code(error).is_some()
 }
 
-fn told_code(error: &Error) -> Option<&Told> {
+fn told_code(error: &Error) -> Option<&WaitLog> {
     std::error::Error::source(error).and_then(|source| source.downcast_ref())
 }
 
 #[derive(Debug)]
-struct Told(u8);
+struct WaitLog(u8);
 
-impl std::fmt::Display for Told {
+impl std::fmt::Display for WaitLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "part of the work was not done (exit code {})", self.0)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for WaitLog {}
 
 /// Returns true if the user interrupted the program.
 pub(crate) fn is_interrupt(error: &Error) -> bool {

@@ -35,7 +35,7 @@ use crate::context::Context;
 use crate::global::Global;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::of_process().unwrap_or_else(|e| printable(e).exit());
+    let arguments = Arguments::from_process().unwrap_or_else(|e| printable(e).exit());
     let verbose = arguments.global.verbose > 0;
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,

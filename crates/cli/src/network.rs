@@ -199,7 +199,7 @@ impl Network {
     fn folders(&self) -> CertificateFolders {
         match one(self.cert_dir.as_ref()) {
             Some(folder) => CertificateFolders::new([folder.clone()]),
-            None => CertificateFolders::of_other_tools(&Environment::of_process()),
+            None => CertificateFolders::from_environment(&Environment::from_process()),
         }
     }
 

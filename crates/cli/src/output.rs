@@ -67,7 +67,7 @@ impl Output {
         let document: serde_json::Value = serde_json::from_slice(document).map_err(|e| {
             Error::new(ErrorKind::Invalid).detail("the document is not JSON").with_source(e)
         })?;
-        match longshore::field(&document, place)? {
+        match longshore::json_field(&document, place)? {
             serde_json::Value::String(text) if !self.json => line(EscapedText(text)),
             value => json(value),
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use longshore::{CopyEvent, Descriptor, Digest, EscapedText, Progress};
+use longshore::{CopyEvent, CopyObserver, Descriptor, Digest, EscapedText, Progress};
 
 use crate::message::{LiveBars, say};
 use crate::output::size;
@@ -22,11 +22,8 @@ pub(crate) enum Style {
     Quiet,
 }
 
-/// Receives copy events.
-pub(crate) type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
-
 /// Returns an observer for a copier that shows progress in `style`.
-pub(crate) fn observer(style: Style) -> Observer {
+pub(crate) fn observer(style: Style) -> CopyObserver {
     match style {
         Style::Quiet => Arc::new(|_| {}),
         Style::Events => Arc::new(|event| {
@@ -47,7 +44,7 @@ pub(crate) fn observer(style: Style) -> Observer {
 
 /// Progress of a single blob, shown like a copy of one blob.
 pub(crate) struct Single {
-    observer: Observer,
+    observer: CopyObserver,
     blob: Descriptor,
 }
 

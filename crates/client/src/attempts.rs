@@ -58,7 +58,7 @@ impl RetryPolicy {
     /// Returns the wait after failure `number`, counted from 1; `None` after the last attempt, or if
     /// the server asks for too long a wait.
     fn wait_after(&self, number: usize, asked: Option<Duration>, jitter: f64) -> Option<Duration> {
-        if number >= self.attempts.get() {
+        if number >= self.max_attempts.get() {
             return None;
         }
         match asked {

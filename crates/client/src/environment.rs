@@ -20,7 +20,7 @@ impl Environment {
 
     /// Returns the current variables of this process.
     #[must_use]
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         Self(std::env::vars_os().collect())
     }
 

@@ -199,5 +199,5 @@ impl Exchange {
 fn own_identity(headers: &HeaderMap) -> Option<Identity> {
     let value = headers.get(AUTHORIZATION)?.clone();
     let who = "the request's own Authorization".to_owned();
-    Some(Identity { who, secrets: Secrets::new(move || Credential::of_header(&value).secrets()) })
+    Some(Identity { who, secrets: Secrets::new(move || Credential::from_header(&value).secrets()) })
 }

@@ -79,7 +79,7 @@
 //! #     header.set_mode(0o644);
 //! #     tar.append_data(&mut header, "etc/os-release", &b"ID=example-os\n"[..])?;
 //! #     let layer = bytes::Bytes::from(tar.into_inner()?);
-//! #     let layer_of = Descriptor::of(MediaType::OCI_LAYER, &layer);
+//! #     let layer_of = Descriptor::from_bytes(MediaType::OCI_LAYER, &layer);
 //! #     let mut config = ImageConfig::default();
 //! #     config.rootfs.diff_ids.push(layer_of.digest.clone());
 //! #     let store = blocking::Store::new(Memory::new());
@@ -163,22 +163,22 @@ pub use http;
 pub use longshore_core::{
     Algorithm, Ancestor, Annotations, ArtifactManifest, BlobBody, BlobReader, BlobStream,
     CHUNK_SIZE, CONFIG_LIMIT, CachedListing, ContainerConfig, Copier, CopierBuilder, CopyEvent,
-    CopyOptions, CopyPlan, CopyStats, CopySummary, Defaults, Delete, Deleted, Descriptor, Digest,
-    Digester, Error, ErrorCode, ErrorKind, EscapedText, Filter, Folders, History, HistoryStep,
-    Image, ImageConfig, ImageLayer, ImageManifest, Index, Layout, MANIFEST_LIMIT, Manifest,
-    ManifestReference, Measure, MediaType, Memory, Namespaces, Node, Pack, Page, PageToken, Pages,
-    ParseError, Placed, PlannedAction, PlannedStep, Platform, Presence, Progress, Pushed,
-    RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName, Result,
-    RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, SourceExt, Tag, TagOrDigest,
-    TagOutcome, Target, TargetExt, UntagMethod, Verifier, add_tags, blob_file, canonical_json,
-    delete_with_tags, field, graph, list_files, list_images, placed, pull_files, run_blocking,
-    select_image, tags_for_digest, untag, wait,
+    CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary, Defaults, Delete, DeleteResult,
+    Descriptor, Digest, Digester, Error, ErrorCode, ErrorKind, EscapedText, Filter, Folders,
+    History, HistoryStep, Image, ImageConfig, ImageLayer, ImageManifest, Index, Layout,
+    MANIFEST_LIMIT, Manifest, ManifestReference, MediaType, Memory, Namespaces, Node, Pack, Page,
+    PageToken, Pages, ParseError, Placed, PlannedAction, PlannedStep, Platform, Presence, Progress,
+    Pushed, RawManifest, Reference, RegistryError, RegistryName, Repository, RepositoryName,
+    Result, RootFs, Schema1, Schema1History, Schema1Layer, Side, Source, SourceExt, StreamDigest,
+    Tag, TagOrDigest, TagOutcome, Target, TargetExt, UntagMethod, Verifier, add_tags, blob_file,
+    canonical_json, delete_with_tags, graph, json_field, list_files, list_images, placed,
+    pull_files, run_blocking, select_image, tags_for_digest, untag, wait,
 };
 
 #[cfg(feature = "archive")]
 pub use longshore_image::{
-    Append, Appended, Compression, Decoder, DockerArchive, DockerArchiveWriter, FolderArchive,
-    OciArchive, OciArchiveWriter, UnpackLimits, Unpacked, measure, unpack, unpack_folder,
+    Append, AppendResult, Compression, Decoder, DockerArchive, DockerArchiveWriter, FolderArchive,
+    OciArchive, OciArchiveWriter, UnpackLimits, UnpackResult, measure, unpack, unpack_folder,
 };
 
 /// The names in a layout's `index.json`.
@@ -211,7 +211,7 @@ pub use repository::{RemoteRepository, Upload};
 pub use resolver::{AddressFamily, HostAddresses, Resolver};
 pub use scheme::Scheme;
 pub use stores::{Located, Named, Stores};
-pub use transfer::{Copied, CopyFailure, Observer, Transfer, TransferReport};
+pub use transfer::{Copied, CopyFailure, Transfer, TransferReport};
 pub use transport::{Body, Transport, TransportError, TransportErrorKind};
 
 /// The page that newcomers read: its example is compiled with the others.

@@ -58,7 +58,7 @@ pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
 }
 
 /// Requests the root of a registry, as the user of the credentials.
-pub(crate) async fn authenticate(exchange: &Exchange) -> Result<()> {
+pub(crate) async fn check_credentials(exchange: &Exchange) -> Result<()> {
     let about = format!("registry {}", exchange.registry());
     let ask = Ask::new(Method::GET, exchange.endpoint().await?.root(), Scopes::default(), about);
     let reply = exchange.expect(ask, &[200]).await?;

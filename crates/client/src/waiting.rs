@@ -53,7 +53,7 @@ impl<H: fmt::Display> Again<H> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use longshore_testkit::told::Told;
+    use longshore_testkit::wait_log::WaitLog;
     use tokio::time::Instant;
 
     use super::*;
@@ -62,7 +62,7 @@ pub(crate) mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_long_wait_is_told_once_while_it_lasts() {
-        let heard = Told::listen();
+        let heard = WaitLog::listen();
         let text = || "waiting".to_owned();
         told(sleep(wait::LONG - SECOND), text).await;
         assert!(heard.take().is_empty());
@@ -80,7 +80,7 @@ pub(crate) mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_is_told_at_its_start_with_its_reason() {
-        let heard = Told::listen();
+        let heard = WaitLog::listen();
         let again = |status: Option<u16>, asked| Again {
             host: "r.example",
             status: status.map(|status| StatusCode::from_u16(status).unwrap()),

@@ -83,10 +83,10 @@ mod tests {
     #[tokio::test]
     async fn a_refresh_drops_what_is_gone_and_a_failed_one_changes_nothing() {
         let answers = StdMutex::new(vec![
-            Pages::of(vec!["c"]),
+            Pages::from_items(vec!["c"]),
             Pages::failed(Error::new(ErrorKind::Timeout)),
-            Pages::of(vec!["a", "c"]),
-            Pages::of(Vec::new()),
+            Pages::from_items(vec!["a", "c"]),
+            Pages::from_items(Vec::new()),
         ]);
         let cached = CachedListing::new(move || answers.lock().unwrap().pop().unwrap());
         // An empty listing is a valid answer, and cached like any other.

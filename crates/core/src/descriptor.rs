@@ -65,7 +65,7 @@ impl Descriptor {
 
     /// Describes bytes in memory, by sha256.
     #[must_use]
-    pub fn of(media_type: MediaType, bytes: &[u8]) -> Self {
+    pub fn from_bytes(media_type: MediaType, bytes: &[u8]) -> Self {
         Self::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
     }
 

@@ -75,7 +75,7 @@ pub struct Placed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folders {
     /// The archives are unpacked into folders.
-    Unpacked,
+    UnpackResult,
     /// The archives are kept as files, each under the folder's name.
     Kept,
 }
@@ -97,7 +97,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     }
     let (mut placed, mut paths) = (Vec::new(), BTreeMap::new());
     for blob in blobs {
-        let folder = folders == Folders::Unpacked && blob.annotations.are_of_a_folder();
+        let folder = folders == Folders::UnpackResult && blob.annotations.are_of_a_folder();
         let (path, titled) = place(&blob, folders)?;
         match paths.insert(path.clone(), (folder, blob.digest.clone())) {
             None => placed.push(Placed { blob, path, folder }),
@@ -119,7 +119,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
 /// Returns the path of a blob, and true if the path is its title.
 fn place(blob: &Descriptor, folders: Folders) -> Result<(PathBuf, bool)> {
     match blob.annotations.get(Annotations::TITLE) {
-        Some(".") if blob.annotations.are_of_a_folder() && folders == Folders::Unpacked => {
+        Some(".") if blob.annotations.are_of_a_folder() && folders == Folders::UnpackResult => {
             Ok((PathBuf::new(), true))
         }
         Some(".") if blob.annotations.are_of_a_folder() => {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn blob(content: &str, annotations: &[(&str, &str)]) -> Descriptor {
-        let mut blob = Descriptor::of(MediaType::OCTET_STREAM, content.as_bytes());
+        let mut blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, content.as_bytes());
         blob.annotations = annotations.iter().copied().collect();
         blob
     }
@@ -304,7 +304,7 @@ mod tests {
             (vec![folder("..")], None),
             (vec![folder("/a")], None),
         ] {
-            assert_eq!(shown(&blobs, Folders::Unpacked).as_deref(), expected, "{blobs:?}");
+            assert_eq!(shown(&blobs, Folders::UnpackResult).as_deref(), expected, "{blobs:?}");
         }
         assert_eq!(shown(&[folder("a")], Folders::Kept).as_deref(), Some("a"));
         let dot = shown(&[folder(".")], Folders::Kept).unwrap();

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn manifest(json: String) -> RawManifest {
-        RawManifest::of(Bytes::from(json), None).unwrap()
+        RawManifest::from_bytes(Bytes::from(json), None).unwrap()
     }
 
     fn descriptor(content: &str, media_type: &str) -> String {

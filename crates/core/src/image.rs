@@ -1,6 +1,6 @@
 //! An image: its manifest, its configuration, and the layers that both describe.
 //!
-//! Owns reading the two as one view, from any store. `choice` selects an image of an index; the
+//! Owns reading the two as one view, from any store. `select` selects an image of an index; the
 //! crate `longshore-image` reads the content of layers.
 
 use bytes::Bytes;
@@ -184,7 +184,7 @@ mod tests {
         let store = Memory::new();
         let mut pack = Pack::image(&config).unwrap();
         for (media_type, content) in layers {
-            let descriptor = Descriptor::of((*media_type).clone(), content);
+            let descriptor = Descriptor::from_bytes((*media_type).clone(), content);
             pack = pack.layer(descriptor, Bytes::from_static(content).into());
         }
         let packed = pack.push(&store, None).await.unwrap();

@@ -23,7 +23,7 @@
 //!
 //! | modules | content |
 //! |---|---|
-//! | `error`, `escaped_text`, `json`, `field` | errors, foreign text, foreign JSON |
+//! | `error`, `escaped_text`, `json`, `json_field` | errors, foreign text, foreign JSON |
 //! | `filter` | choosing names |
 //! | `digest`, `media_type`, `platform`, `annotations` | the vocabulary of documents |
 //! | `run_blocking`, `wait` | blocking work in async code, and messages about long waits |
@@ -31,7 +31,7 @@
 //! | `manifest`, `page`, `cached_listing`, `namespaces` | documents and listings |
 //! | `blob`, `store`, `blob_file` | streams, the traits of all stores, and writing blobs to files |
 //! | `graph`, `image` | the children of a manifest; an image |
-//! | `choice` | choosing an image |
+//! | `select` | choosing an image |
 //! | `memory`, `layout` | stores without a network |
 //! | `copy`, `pack`, `files`, `tagging`, `untag` | operations on stores |
 //! | `test_suite` | the contract of the store traits, as tests |
@@ -40,18 +40,17 @@ mod annotations;
 mod blob;
 pub mod blob_file;
 mod cached_listing;
-mod choice;
 mod copy;
 mod descriptor;
 mod digest;
 mod error;
 mod escaped_text;
-mod field;
 mod files;
 mod filter;
 pub mod graph;
 mod image;
 mod json;
+mod json_field;
 mod layout;
 mod manifest;
 mod media_type;
@@ -62,6 +61,7 @@ mod page;
 mod platform;
 mod reference;
 mod run_blocking;
+mod select;
 mod store;
 mod tagging;
 #[cfg(feature = "test-suite")]
@@ -70,21 +70,20 @@ mod untag;
 pub mod wait;
 
 pub use annotations::Annotations;
-pub use blob::{BlobBody, BlobReader, BlobStream, CHUNK_SIZE, Measure, Progress};
+pub use blob::{BlobBody, BlobReader, BlobStream, CHUNK_SIZE, Progress, StreamDigest};
 pub use cached_listing::CachedListing;
-pub use choice::{list_images, select_image};
 pub use copy::{
-    Copier, CopierBuilder, CopyEvent, CopyOptions, CopyPlan, CopyStats, CopySummary, PlannedAction,
-    PlannedStep, TagOutcome,
+    Copier, CopierBuilder, CopyEvent, CopyObserver, CopyOptions, CopyPlan, CopyStats, CopySummary,
+    PlannedAction, PlannedStep, TagOutcome,
 };
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Digester, Verifier};
 pub use error::{Error, ErrorCode, ErrorKind, ParseError, RegistryError, Result, Side};
 pub use escaped_text::EscapedText;
-pub use field::field;
 pub use files::{Folders, Placed, list_files, placed, pull_files};
 pub use filter::Filter;
 pub use image::{HistoryStep, Image, ImageLayer};
+pub use json_field::json_field;
 pub use layout::{Layout, listing};
 pub use manifest::{
     Ancestor, ArtifactManifest, CONFIG_LIMIT, ContainerConfig, History, ImageConfig, ImageManifest,
@@ -102,6 +101,7 @@ pub use reference::{
     TagOrDigest,
 };
 pub use run_blocking::run_blocking;
+pub use select::{list_images, select_image};
 pub use store::{Delete, Node, Presence, Pushed, Source, SourceExt, Target, TargetExt};
-pub use tagging::{Deleted, add_tags, delete_with_tags, tags_for_digest};
+pub use tagging::{DeleteResult, add_tags, delete_with_tags, tags_for_digest};
 pub use untag::{UntagMethod, untag};

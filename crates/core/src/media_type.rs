@@ -11,7 +11,7 @@ use crate::error::{ParseError, Result};
 /// A media type, such as `application/vnd.oci.image.manifest.v1+json`.
 ///
 /// Any printable ASCII without spaces is kept as it is, known or not, since the set is open.
-/// Parameters (`; charset=utf-8`) are not part of it; see [`MediaType::of_header`].
+/// Parameters (`; charset=utf-8`) are not part of it; see [`MediaType::from_header`].
 ///
 /// Source: RFC 6838, section 4.2; image-spec v1.1.1, "Media Types".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,7 +105,7 @@ impl MediaType {
     ///
     /// # Errors
     /// [`ParseError`] as for [`MediaType::parse`].
-    pub fn of_header(value: &str) -> Result<Self, ParseError> {
+    pub fn from_header(value: &str) -> Result<Self, ParseError> {
         let essence = value.split_once(';').map_or(value, |(essence, _)| essence);
         Self::parse(&essence.trim().to_ascii_lowercase())
     }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_header_loses_its_parameters_and_its_case() {
-        let read = MediaType::of_header("Application/vnd.oci.image.INDEX.v1+json; charset=utf-8");
+        let read = MediaType::from_header("Application/vnd.oci.image.INDEX.v1+json; charset=utf-8");
         assert_eq!(read.unwrap(), MediaType::OCI_INDEX);
     }
 

@@ -120,7 +120,7 @@ impl Source for Memory {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let tags =
             self.read().tags.range((from, Bound::Unbounded)).map(|(tag, _)| tag.clone()).collect();
-        Pages::of(tags)
+        Pages::from_items(tags)
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
@@ -133,7 +133,7 @@ impl Source for Memory {
             .filter(|d| d.is_of_type(artifact_type))
             .cloned()
             .collect();
-        Pages::of(found)
+        Pages::from_items(found)
     }
 }
 

@@ -58,7 +58,7 @@ impl Pack {
     /// Source: image-spec v1.1.1, "Guidelines for Artifact Usage".
     pub fn artifact(artifact_type: MediaType) -> Self {
         let empty = Bytes::from_static(b"{}");
-        let config = Descriptor::of(MediaType::OCI_EMPTY, &empty);
+        let config = Descriptor::from_bytes(MediaType::OCI_EMPTY, &empty);
         let blobs = vec![(config.clone(), empty.into())];
         let artifact_type = Some(artifact_type);
         Self::of(Document::Image { artifact_type, config, layers: Vec::new() }, blobs)
@@ -70,7 +70,7 @@ impl Pack {
     /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be written as JSON.
     pub fn image(config: &ImageConfig) -> Result<Self> {
         let bytes = Bytes::from(serde_json::to_vec(config).map_err(unwritable)?);
-        let config = Descriptor::of(MediaType::OCI_CONFIG, &bytes);
+        let config = Descriptor::from_bytes(MediaType::OCI_CONFIG, &bytes);
         let blobs = vec![(config.clone(), bytes.into())];
         Ok(Self::of(Document::Image { artifact_type: None, config, layers: Vec::new() }, blobs))
     }
@@ -89,7 +89,7 @@ impl Pack {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if it does not; the errors of the target.
-    pub async fn of_held(
+    pub async fn with_existing_config(
         target: &(impl Source + ?Sized),
         config: &Digest,
         media_type: MediaType,
@@ -111,7 +111,7 @@ impl Pack {
     /// Adds a layer that the target already holds, so that its bytes are not needed.
     ///
     /// If only its digest is known, [`blob_size`](crate::Source::blob_size) returns its size.
-    pub fn held(mut self, descriptor: Descriptor) -> Self {
+    pub fn existing_layer(mut self, descriptor: Descriptor) -> Self {
         if let Document::Image { layers, .. } = &mut self.document {
             layers.push(descriptor.clone());
         }
@@ -131,7 +131,7 @@ impl Pack {
     /// Adds a small file as a layer, titled with its name.
     pub fn file(self, name: &str, content: impl Into<Bytes>) -> Self {
         let content = content.into();
-        let mut descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+        let mut descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
         descriptor.annotations.insert(Annotations::TITLE, name);
         self.layer(descriptor, content.into())
     }
@@ -168,7 +168,7 @@ impl Pack {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
-    /// lacks a layer that it should [hold](Self::held); the errors of the target. The tag is not
+    /// lacks an [existing layer](Self::existing_layer); the errors of the target. The tag is not
     /// moved then.
     pub async fn push(
         self,
@@ -211,7 +211,7 @@ impl Pack {
                 (serde_json::to_vec(&index), MediaType::OCI_INDEX)
             }
         };
-        let manifest = RawManifest::of(json.map_err(unwritable)?.into(), Some(media_type))?;
+        let manifest = RawManifest::from_bytes(json.map_err(unwritable)?.into(), Some(media_type))?;
         manifest.check_unambiguous()?;
         Ok(manifest)
     }
@@ -245,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn a_blob_is_read_once_and_not_at_all_where_it_is_there() {
         let (there, twice) = (Bytes::from_static(b"there"), Bytes::from_static(b"twice"));
-        let blob = |content: &Bytes| Descriptor::of(MediaType::OCTET_STREAM, content);
+        let blob = |content: &Bytes| Descriptor::from_bytes(MediaType::OCTET_STREAM, content);
         let store = Memory::new();
         store.push_blob(&blob(&there), there.clone().into()).await.unwrap();
         let unreadable = || BlobBody::file("/nowhere/at all");
@@ -265,7 +265,7 @@ mod tests {
         let content = ["one", "two"].map(|text| Bytes::from_static(text.as_bytes()));
         let mut layers = Vec::new();
         for bytes in &content {
-            let blob = Descriptor::of(MediaType::OCTET_STREAM, bytes);
+            let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, bytes);
             store.push_blob(&blob, bytes.clone().into()).await.unwrap();
             // Built as by a caller that knows only the digest.
             let size = store.blob_size(&blob.digest).await.unwrap().unwrap();
@@ -274,18 +274,18 @@ mod tests {
         let tag = Tag::parse("both").unwrap();
         let kind: MediaType = "application/vnd.example".parse().unwrap();
         let pack = || Pack::artifact(kind.clone());
-        let both = pack().held(layers[0].clone()).held(layers[1].clone());
+        let both = pack().existing_layer(layers[0].clone()).existing_layer(layers[1].clone());
         both.push(&store, Some(&tag)).await.unwrap();
         let manifest = store.manifest(&tag.clone().into()).await.unwrap();
         let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("an image") };
         assert_eq!(image.layers, layers);
         assert_eq!(image.artifact_type, Some(kind.clone()));
 
-        let missing = Descriptor::of(MediaType::OCTET_STREAM, b"three");
+        let missing = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"three");
         let mut longer = layers[0].clone();
         longer.size += 1;
         for (bad, kind) in [(missing, ErrorKind::NotFound), (longer, ErrorKind::SizeMismatch)] {
-            let e = pack().held(bad).push(&store, Some(&tag)).await.unwrap_err();
+            let e = pack().existing_layer(bad).push(&store, Some(&tag)).await.unwrap_err();
             assert_eq!(e.kind(), kind, "{e}");
         }
         let still = store.manifest(&tag.into()).await.unwrap();
@@ -298,7 +298,7 @@ mod tests {
         let artifact = Pack::artifact(MediaType::OCTET_STREAM);
         (0..layers).fold(artifact, |pack, n| {
             let (barrier, content) = (Arc::clone(&barrier), Bytes::from(n.to_string()));
-            let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+            let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
             let body = stream::once(async move {
                 barrier.wait().await;
                 Ok(content)

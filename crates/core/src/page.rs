@@ -53,7 +53,7 @@ impl<T: Send + 'static> Pages<T> {
 
     /// Creates a listing of items in memory.
     #[must_use]
-    pub fn of(items: Vec<T>) -> Self {
+    pub fn from_items(items: Vec<T>) -> Self {
         let page = Page { items, next: None };
         Self(stream::iter([Ok(page)]).boxed())
     }
@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_filter_drops_items_and_keeps_the_pages() {
-        let pages = Pages::of((0..9).collect()).filter(|n| n % 4 == 0);
+        let pages = Pages::from_items((0..9).collect()).filter(|n| n % 4 == 0);
         assert_eq!(pages.all().await.unwrap(), [0, 4, 8]);
     }
 

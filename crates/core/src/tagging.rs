@@ -57,7 +57,7 @@ pub async fn tags_for_digest(store: &(impl Source + ?Sized), digest: &Digest) ->
 /// A manifest that was deleted, and the tags that were deleted with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Deleted {
+pub struct DeleteResult {
     /// The manifest's digest.
     pub digest: Digest,
     /// The tags that pointed at it.
@@ -75,11 +75,11 @@ pub struct Deleted {
 pub async fn delete_with_tags(
     store: &(impl Delete + ?Sized),
     selector: &TagOrDigest,
-) -> Result<Deleted> {
+) -> Result<DeleteResult> {
     let digest = store.resolve(selector).await?.digest;
     let tags = tags_for_digest(store, &digest).await?;
     store.delete_manifest(&digest).await?;
-    Ok(Deleted { digest, tags })
+    Ok(DeleteResult { digest, tags })
 }
 
 /// Sixteen tags are resolved at once.

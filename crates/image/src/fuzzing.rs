@@ -9,8 +9,8 @@ use std::path::Path;
 
 use longshore_core::Result;
 
-use crate::members::Members;
-use crate::section::OpenFile;
+use crate::file_range::OpenFile;
+use crate::tar_index::Members;
 
 /// Lists the files of a tar file by name, links followed, with the position of each one's content.
 ///

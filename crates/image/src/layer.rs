@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::compression::{Compression, Decoder, UnpackLimits, error_of};
-use crate::members;
 use crate::staging::{Pieces, work_over};
+use crate::tar_index;
 
 /// The measure of a layer's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Unpacked {
+pub struct UnpackResult {
     /// The compression of the layer.
     pub compression: Compression,
     /// The digest of the uncompressed tar.
@@ -33,7 +33,7 @@ pub struct Unpacked {
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the compression is damaged; [`TooLarge`](ErrorKind::TooLarge)
 /// beyond the limits; the errors of the reader.
-pub async fn measure(reader: BlobReader, limits: UnpackLimits) -> Result<Unpacked> {
+pub async fn measure(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
     measure_if(reader, limits, |_| true).await
 }
 
@@ -41,28 +41,28 @@ pub async fn measure(reader: BlobReader, limits: UnpackLimits) -> Result<Unpacke
 ///
 /// # Errors
 /// Same as [`measure`]; [`Invalid`](ErrorKind::Invalid) if it does not begin like a tar.
-pub(crate) async fn measure_tar(reader: BlobReader, limits: UnpackLimits) -> Result<Unpacked> {
-    measure_if(reader, limits, members::begins).await
+pub(crate) async fn measure_tar(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
+    measure_if(reader, limits, tar_index::begins).await
 }
 
 async fn measure_if(
     reader: BlobReader,
     limits: UnpackLimits,
     fits: fn(&[u8]) -> bool,
-) -> Result<Unpacked> {
+) -> Result<UnpackResult> {
     let digest = reader.descriptor().digest.clone();
     let measured = work_over(reader, move |pieces| {
         let mut decoder = Decoder::new(pieces, limits)?;
         let compression = decoder.compression();
         let (mut digester, mut start) = (Algorithm::Sha256.digester(), Vec::new());
-        decoder.by_ref().take(members::BLOCK).read_to_end(&mut start).map_err(error_of)?;
+        decoder.by_ref().take(tar_index::BLOCK).read_to_end(&mut start).map_err(error_of)?;
         if !fits(&start) {
             return Err(Error::new(ErrorKind::Invalid).detail("not a tar, plain or compressed"));
         }
         digester.update(&start);
         let rest = io::copy(&mut decoder, &mut digester).map_err(error_of)?;
         let size = start.len() as u64 + rest;
-        Ok(Unpacked { compression, diff_id: digester.finish(), size })
+        Ok(UnpackResult { compression, diff_id: digester.finish(), size })
     });
     measured.await.map_err(|e| e.at(&digest))
 }

@@ -43,21 +43,21 @@ mod append;
 mod compression;
 mod docker_archive;
 mod document;
+mod file_range;
 mod folder;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod layer;
-mod members;
 mod oci_archive;
-mod section;
 mod spool;
 mod staging;
 mod tar_file;
+mod tar_index;
 
-pub use append::{Append, Appended};
+pub use append::{Append, AppendResult};
 pub use compression::{Compression, Decoder, UnpackLimits, error_of};
 pub use docker_archive::{DockerArchive, DockerArchiveWriter};
 pub use folder::{FolderArchive, unpack_folder};
-pub use layer::{Unpacked, measure, unpack};
+pub use layer::{UnpackResult, measure, unpack};
 pub use oci_archive::{OciArchive, OciArchiveWriter};

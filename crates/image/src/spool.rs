@@ -10,7 +10,7 @@ use std::path::Path;
 use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 
 use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
-use crate::section::OpenFile;
+use crate::file_range::OpenFile;
 
 /// An archive's file, and a flag that is set if it is the plain file at its path.
 pub(crate) struct Spooled {

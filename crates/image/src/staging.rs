@@ -12,7 +12,7 @@ use longshore_core::{BlobReader, CHUNK_SIZE, Error, ErrorKind, Result, blob_file
 use tempfile::{NamedTempFile, TempDir, TempPath};
 use tokio::sync::mpsc;
 
-use crate::section::{OpenFile, Section};
+use crate::file_range::{OpenFile, Section};
 
 /// A folder for staged blobs. Dropping it removes it and all that is left in it.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Staging {
     pub(crate) fn beside(target: &Path) -> Result<Self> {
         let above = target.parent().unwrap_or(target);
         let folder = tempfile::Builder::new()
-            .prefix(blob_file::ASIDE_PREFIX)
+            .prefix(blob_file::TEMP_PREFIX)
             .tempdir_in(above)
             .map_err(|e| Error::io(above, e))?;
         Ok(Self { folder })
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     fn reader(says: &[u8], has: &'static [u8]) -> BlobReader {
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, says);
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, says);
         let pieces = has.chunks(2).map(|piece| Ok(Bytes::from_static(piece)));
         let stream = BlobStream::new(futures_util::stream::iter(pieces));
         BlobReader::new(descriptor, stream).unwrap()

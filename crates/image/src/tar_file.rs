@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use longshore_core::blob_file::Aside;
+use longshore_core::blob_file::TempFile;
 use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 use tar::{Builder, EntryType, Header};
 
 use crate::compression::error_of;
-use crate::section::Section;
+use crate::file_range::Section;
 use crate::spool::STREAM;
 use crate::staging::{Staged, Staging};
 
@@ -152,7 +152,7 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
 /// [`Io`](ErrorKind::Io). The previous file stays then.
 fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
-    let aside = Aside::create(folder)?;
+    let aside = TempFile::create(folder)?;
     let aside = write_to(aside, members).map_err(|e| e.at(path.display()))?;
     if Stamp::of(path)? != before {
         return Err(Error::new(ErrorKind::Conflict)
@@ -205,8 +205,8 @@ fn append_content<W: io::Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::members::Members;
-    use crate::section::OpenFile;
+    use crate::file_range::OpenFile;
+    use crate::tar_index::Members;
 
     fn part(content: &'static str) -> Part {
         Part::Bytes(Bytes::from_static(content.as_bytes()))

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::limits::Limits;
+use crate::limits::RegistryLimits;
 
 /// The shared budget. Clones share it.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Permit {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &RegistryLimits) -> Self {
         let files = limits.open_files.get().min(Semaphore::MAX_PERMITS);
         Self {
             files: Arc::new(Semaphore::new(files)),
@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_used_up_is_waited_for_but_not_for_ever() {
-        let mut limits = Limits::default();
+        let mut limits = RegistryLimits::default();
         limits.open_files = NonZeroUsize::MIN;
         let budget = Budget::new(&limits);
         let stream = BlobStream::from(bytes::Bytes::from_static(b"x"));
@@ -135,7 +135,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn large_documents_share_what_there_is_and_small_ones_do_not_count() {
-        let budget = Budget::new(&Limits::default());
+        let budget = Budget::new(&RegistryLimits::default());
         let all = budget.sending(u64::MAX).await.unwrap();
         budget.sending(SMALL).await.unwrap();
         budget.receiving(SMALL + 1).await.unwrap();

@@ -34,8 +34,8 @@
 //! | `pace`, `budget`, `locks` | how long clients may take, and what they share |
 //! | `storage` | objects under keys: the traits, memory, folders |
 //! | `repositories` | tags, manifests, referrers, blobs and upload sessions, made of objects |
-//! | `route`, `incoming`, `access`, `answered` | a request's path, its body, its caller, its end |
-//! | `outgoing`, `reply` | bodies and errors on their way out |
+//! | `route`, `request_body`, `access`, `answered` | a request's path, its body, its caller, its end |
+//! | `response_body`, `reply` | bodies and errors on their way out |
 //! | `handler` | the end-points |
 //! | `registry` | the service |
 //! | `serve` | connections |
@@ -48,11 +48,9 @@ mod budget;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler;
-mod incoming;
 mod limits;
 mod location;
 mod locks;
-mod outgoing;
 mod pace;
 mod query;
 mod random;
@@ -60,19 +58,22 @@ mod range;
 mod registry;
 mod reply;
 mod repositories;
+mod request_body;
+mod response_body;
 mod route;
 mod serve;
 mod storage;
 mod test_registry;
 
 pub use access::{
-    Access, Htpasswd, Issued, Need, Open, Resource, Right, Rights, Tokens, Users, Verdict,
+    Access, AccessRequest, Action, Decision, EndpointReply, Htpasswd, Open, Permissions, Resource,
+    Tokens, Users,
 };
 pub use answered::Answered;
-pub use limits::Limits;
-pub use outgoing::Body;
-pub use registry::{Builder, Registry};
+pub use limits::RegistryLimits;
+pub use registry::{Registry, RegistryBuilder};
 pub use repositories::{Chunk, Repositories, Repository, Usage};
+pub use response_body::Body;
 pub use serve::{Accepted, Listener, serve};
 #[cfg(feature = "object-store")]
 pub use storage::ObjectStorage;

@@ -4,7 +4,7 @@ use std::time::Duration;
 /// The limits of a registry for its clients.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct RegistryLimits {
     /// Maximum size of a manifest in bytes; more is answered with 413.
     pub manifest_size: usize,
     /// Maximum size of a blob in bytes; more is answered with 413, and the upload is removed.
@@ -37,7 +37,7 @@ pub struct Limits {
     pub connections: NonZeroUsize,
 }
 
-impl Default for Limits {
+impl Default for RegistryLimits {
     fn default() -> Self {
         Self {
             manifest_size: MANIFEST_SIZE,

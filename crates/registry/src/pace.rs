@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_core::{Error, ErrorKind};
 
-use crate::limits::Limits;
+use crate::limits::RegistryLimits;
 
 /// Demands at least `rate` bytes for each `window` spent waiting for the client.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &RegistryLimits) -> Self {
         let (window, rate) = (limits.body_window, limits.body_rate);
         Self { window, rate, waited: Duration::ZERO, bytes: 0 }
     }
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_pace_is_measured_in_bytes_for_time_spent_waiting() {
-        let mut limits = Limits::default();
+        let mut limits = RegistryLimits::default();
         (limits.body_window, limits.body_rate) = (Duration::from_secs(60), 100);
         let mut pace = Pace::new(&limits);
         pace.passed(Duration::from_secs(40), 99);

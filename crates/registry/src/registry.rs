@@ -19,20 +19,20 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use longshore_core::{ErrorCode, Result};
 
-use crate::access::{Access, Issued, Need, Right, Rights, Verdict};
+use crate::access::{Access, AccessRequest, Action, Decision, EndpointReply, Permissions};
 use crate::answered::{Observer, Telling};
 use crate::budget::Budget;
 use crate::handler::{self, Call};
-use crate::incoming::Incoming;
-use crate::limits::Limits;
+use crate::limits::RegistryLimits;
 use crate::location::Locations;
-use crate::outgoing::Body;
 use crate::query::Query;
 use crate::reply::{self, Refusal};
 use crate::repositories::Repositories;
+use crate::request_body::Incoming;
+use crate::response_body::Body;
 use crate::route::Route;
 
-pub use self::builder::Builder;
+pub use self::builder::RegistryBuilder;
 
 /// A container registry: a [`tower_service::Service`] over [`Repositories`].
 ///
@@ -45,9 +45,9 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     repositories: Repositories,
     access: Arc<dyn Access>,
-    limits: Limits,
+    limits: RegistryLimits,
     budget: Budget,
-    offered: Rights,
+    offered: Permissions,
     allows_missing: bool,
     locations: Locations,
     observer: Option<Observer>,
@@ -66,8 +66,8 @@ impl Drop for Connected {
 impl Registry {
     /// Starts with a registry in memory that everyone may use.
     #[must_use]
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::new()
     }
 
     /// Its repositories, for filling or reading them without HTTP.
@@ -76,7 +76,7 @@ impl Registry {
         &self.0.repositories
     }
 
-    /// Drops the uploads that were idle for [`Limits::upload_idle`]; says how many.
+    /// Drops the uploads that were idle for [`RegistryLimits::upload_idle`]; says how many.
     ///
     /// [`serve`](crate::serve) calls it now and then; whoever runs the service elsewhere does.
     ///
@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// How much it takes from its clients.
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &RegistryLimits {
         &self.0.limits
     }
 
@@ -153,13 +153,13 @@ impl Inner {
         check_size(parts)?;
         let authorization = authorization(parts)?;
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-        if let Some(issued) = self.access.endpoint(path, query, authorization) {
-            return issue(issued);
+        if let Some(reply) = self.access.endpoint(path, query, authorization) {
+            return issue(reply);
         }
         let route = Route::parse(path)?;
-        let need = handler::need(&route, &parts.method);
-        self.check_access(authorization, &need, telling).await?;
-        self.check_offered(&need)?;
+        let needed = handler::access_request(&route, &parts.method);
+        self.check_access(authorization, &needed, telling).await?;
+        self.check_offered(&needed)?;
         let query = Query::parse(query);
         let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;
         let call = Call {
@@ -197,8 +197,8 @@ impl Inner {
     }
 
     /// Refuses changes where there are none to be. Deletes alone are refused by the handlers.
-    fn check_offered(&self, need: &Need<'_>) -> Result<(), Refusal> {
-        if need.right == Right::Pull || self.offered != Rights::PULL {
+    fn check_offered(&self, needed: &AccessRequest<'_>) -> Result<(), Refusal> {
+        if needed.action == Action::Pull || self.offered != Permissions::PULL {
             return Ok(());
         }
         let refusal = Refusal::new(
@@ -212,22 +212,22 @@ impl Inner {
     async fn check_access(
         &self,
         authorization: Option<&str>,
-        need: &Need<'_>,
+        needed: &AccessRequest<'_>,
         telling: Option<&mut Telling>,
     ) -> Result<(), Refusal> {
-        let verdict = self.access.judge(authorization, need).await;
-        if let (Some(telling), Verdict::Granted | Verdict::Denied) = (telling, &verdict) {
+        let decision = self.access.authorize(authorization, needed).await;
+        if let (Some(telling), Decision::Granted | Decision::Denied) = (telling, &decision) {
             telling.answered.user = self.access.user_name(authorization);
         }
-        match verdict {
-            Verdict::Granted => Ok(()),
-            Verdict::Challenged(challenge) => Err(challenged(&challenge)?),
-            Verdict::Denied => Err(Refusal::new(
+        match decision {
+            Decision::Granted => Ok(()),
+            Decision::Challenged(challenge) => Err(challenged(&challenge)?),
+            Decision::Denied => Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 ErrorCode::DENIED,
                 "the credentials do not allow this",
             )),
-            Verdict::Later(wait) => {
+            Decision::Later(wait) => {
                 let refusal = Refusal::new(
                     StatusCode::TOO_MANY_REQUESTS,
                     ErrorCode::TOOMANYREQUESTS,
@@ -265,13 +265,13 @@ fn authorization(parts: &Parts) -> Result<Option<&str>, Refusal> {
     }
 }
 
-fn issue(issued: Issued) -> Result<Response<Body>, Refusal> {
-    match issued {
-        Issued::Document(document) => {
+fn issue(reply: EndpointReply) -> Result<Response<Body>, Refusal> {
+    match reply {
+        EndpointReply::Document(document) => {
             Ok(reply::json(StatusCode::OK, "application/json", &document))
         }
-        Issued::Challenged(challenge) => Err(challenged(&challenge)?),
-        Issued::Refused(message) => {
+        EndpointReply::Challenged(challenge) => Err(challenged(&challenge)?),
+        EndpointReply::Refused(message) => {
             Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED, message))
         }
     }

@@ -11,7 +11,7 @@ use http::{HeaderMap, Response, StatusCode};
 use longshore_core::{Error, ErrorCode, ErrorKind, ParseError, RegistryError};
 use serde::Serialize;
 
-use crate::outgoing::Body;
+use crate::response_body::Body;
 use crate::route::Misroute;
 
 /// Returns a response without a body.

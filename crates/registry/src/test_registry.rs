@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::registry::{Builder, Registry};
+use crate::registry::{Registry, RegistryBuilder};
 use crate::serve::serve;
 
 /// A registry on a free port of loopback, for tests.
@@ -48,8 +48,8 @@ impl TestRegistry {
     /// Starts a registry with custom settings, which may depend on its address.
     ///
     /// # Errors
-    /// [`Io`](ErrorKind::Io) if there is no free port; the errors of [`Builder::build`].
-    pub async fn start_with(builder: impl FnOnce(SocketAddr) -> Builder) -> Result<Self> {
+    /// [`Io`](ErrorKind::Io) if there is no free port; the errors of [`RegistryBuilder::build`].
+    pub async fn start_with(builder: impl FnOnce(SocketAddr) -> RegistryBuilder) -> Result<Self> {
         let at = |e| Error::new(ErrorKind::Io).at("127.0.0.1:0").with_source(e);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(at)?;
         let address = listener.local_addr().map_err(at)?;

@@ -16,7 +16,7 @@
 //! | [`v1`] | a registry that speaks the v1 API and no other |
 //! | [`frames`] | a client that writes HTTP/2 frame by frame |
 //! | [`fault`] | a proxy that breaks connections as networks do |
-//! | [`told`] | the reported waits |
+//! | [`wait_log`] | the reported waits |
 //! | [`tls`], [`proxy`] | certificates and a front that ends TLS; HTTP and SOCKS5 proxies |
 //! | [`peer`], [`process`] | third-party programs, started, awaited, and ended by process id |
 //!
@@ -38,8 +38,8 @@ pub mod process;
 pub mod proxy;
 pub mod script;
 pub mod tls;
-pub mod told;
 pub mod v1;
+pub mod wait_log;
 
 pub use longshore_core::test_suite::{self as suite, random};
 pub use longshore_core::{delete_suite, target_suite};

@@ -14,7 +14,7 @@ pub fn run(data: &[u8]) -> bool {
     if let Ok(document) = serde_json::from_slice::<Value>(data) {
         canonical_form_is_stable(&document);
     }
-    let Ok(raw) = RawManifest::of(Bytes::copy_from_slice(data), None) else {
+    let Ok(raw) = RawManifest::from_bytes(Bytes::copy_from_slice(data), None) else {
         return false;
     };
     let again = RawManifest::new(raw.bytes().clone(), None, raw.digest().clone());
@@ -27,8 +27,8 @@ pub fn run(data: &[u8]) -> bool {
     };
     let media_type = Some(raw.media_type().clone());
     let written = match parsed {
-        Manifest::Image(image) => RawManifest::of_document(image, media_type),
-        Manifest::Index(index) => RawManifest::of_document(index, media_type),
+        Manifest::Image(image) => RawManifest::from_document(image, media_type),
+        Manifest::Index(index) => RawManifest::from_document(index, media_type),
         _ => return false,
     };
     let written = written.expect("what was read can be written");

@@ -56,7 +56,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut locations = std::iter::once(&arguments.location).chain(&arguments.layer_from);
     let stream = locations.any(|location| location.place().is_stream()).then_some(Path::new("-"));
     input::once(arguments.layer.iter().map(PathBuf::as_path).chain(stream))?;
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let mut append = Append::new();
     let mut spooled = None;
     for file in &arguments.layer {
@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     for layer in &arguments.layer_from {
         let digest = layer.digest().ok_or_else(|| no_digest(layer))?;
-        append = append.blob(context.open(layer).await?, digest).await?;
+        append = append.blob(context.stores().open(layer).await?, digest).await?;
     }
     if let Some(platform) = arguments.platform {
         append = append.platform(platform);

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let manifest = located.image(arguments.platform.as_ref()).await?;
     let image = match manifest.parse()? {
         Manifest::Image(image) => image,

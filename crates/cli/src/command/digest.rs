@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let descriptor = match &arguments.platform {
         None => located.source.resolve(&located.selector).await?,
         Some(_) => located.image(arguments.platform.as_ref()).await?.descriptor().clone(),

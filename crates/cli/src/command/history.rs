@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let manifest = located.image(arguments.platform.as_ref()).await?;
     let mut history = match manifest.parse()? {
         Manifest::Schema1(schema1) => of_schema1(schema1)?,

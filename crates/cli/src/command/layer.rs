@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let manifest = located.image(arguments.platform.as_ref()).await?;
     let image = Image::read(&*located.source, manifest).await?;
     let layer = choose(&image, &arguments.layer)?;

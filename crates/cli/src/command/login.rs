@@ -69,7 +69,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let whole: CredentialKey = registry.clone().into();
     let whole = if key.is_plain_http() { whole.over_plain_http() } else { whole };
     let typed = MemoryCredentials::new().with_credential(whole, typed);
-    context.client_with(typed)?.authenticate(&registry).await?;
+    context.client_with(typed)?.check_credentials(&registry).await?;
     let mut config = context.config()?;
     let kept = config.set(&key, &login).await?;
     let place = match kept {

@@ -62,11 +62,11 @@ async fn names(
     if location.place().has_entries() {
         let names = context.stores().names(location).await?.into_iter().map(|(name, _)| name);
         let is_after = |name: &ImageName| after.as_ref().is_none_or(|a| name.to_string() > *a);
-        return Ok(Pages::of(names.filter(is_after).collect()));
+        return Ok(Pages::from_items(names.filter(is_after).collect()));
     }
     let after = after.map(|after| Tag::parse(&after)).transpose()?;
     let tags = match location.place().repository() {
-        None => context.open(location).await?.tags(after.as_ref()),
+        None => context.stores().open(location).await?.tags(after.as_ref()),
         Some(repository) => {
             let mut options = ListOptions::default();
             options.after = after;

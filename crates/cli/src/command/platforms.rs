@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let manifest = located.source.manifest(&located.selector).await?;
     let mut platforms = Vec::new();
     for descriptor in list_images(&*located.source, &manifest).await? {

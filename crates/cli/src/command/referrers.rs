@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let subject = match located.selector.digest() {
         Some(digest) => digest.clone(),
         None => located.source.resolve(&located.selector).await?.digest,

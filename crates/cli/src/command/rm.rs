@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let digest = located.source.resolve(&located.selector).await?.digest;
     let store = context.stores().open_to_delete(&arguments.location).await?;
     let tags: Vec<String> = if arguments.location.place().has_entries() {

@@ -49,7 +49,7 @@ impl Global {
     }
 
     fn environment(&self) -> Environment {
-        let environment = Environment::of_process();
+        let environment = Environment::from_process();
         match self.authentication.config.as_ref().and_then(|given| given.0.as_ref()) {
             Some(folder) => environment.with("DOCKER_CONFIG", folder),
             None => environment,

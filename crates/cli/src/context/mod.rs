@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use longshore::{
-    Client, CredentialStore, DockerConfig, Located, Location, Result, Source, Stores, Target,
-    Transfer, TransferReport,
+    Client, CredentialStore, DockerConfig, Location, Result, Stores, Target, Transfer,
+    TransferReport,
 };
 
 use crate::defaults;
@@ -74,16 +74,6 @@ impl Context {
     /// Returns the stores behind locations.
     pub(crate) fn stores(&self) -> &Stores {
         &self.stores
-    }
-
-    /// Opens a location for reading.
-    pub(crate) async fn open(&self, location: &Location) -> Result<Arc<dyn Source>> {
-        self.stores.open(location).await
-    }
-
-    /// Opens a location for reading and selects its manifest.
-    pub(crate) async fn locate(&self, location: &Location) -> Result<Located> {
-        self.stores.locate(location).await
     }
 
     /// Opens a location for writing. If that is standard output, results go to stderr from now on.

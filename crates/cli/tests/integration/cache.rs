@@ -23,11 +23,11 @@ impl Cache {
         let mut contents = layers.map(|layer| (MediaType::OCI_LAYER_GZIP, layer)).to_vec();
         contents.push((config_type, Bytes::from(config)));
         let blobs: Vec<_> =
-            contents.iter().map(|(kind, c)| Descriptor::of(kind.clone(), c)).collect();
+            contents.iter().map(|(kind, c)| Descriptor::from_bytes(kind.clone(), c)).collect();
         let document = json!({
             "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": blobs,
         });
-        let index = RawManifest::of_document(&document, None).unwrap();
+        let index = RawManifest::from_document(&document, None).unwrap();
         let path = program.path("packed");
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
             let layout = Layout::create(&path).await.unwrap();

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use longshore_registry::{Access, Registry, Rights, Tokens, Users, serve};
+use longshore_registry::{Access, Permissions, Registry, Tokens, Users, serve};
 use longshore_testkit::peer::DockerRegistry;
 use tokio::sync::oneshot;
 
@@ -17,12 +17,12 @@ struct Guarded {
 
 impl Guarded {
     fn by_password() -> Self {
-        Self::start(|_| Users::new().user("ann", "hunter2", Rights::PUSH))
+        Self::start(|_| Users::new().user("ann", "hunter2", Permissions::PUSH))
     }
 
     fn by_token() -> Self {
         Self::start(|address| {
-            let users = Users::new().user("ann", "hunter2", Rights::PUSH);
+            let users = Users::new().user("ann", "hunter2", Permissions::PUSH);
             Tokens::new(users, format!("http://{address}/token"))
         })
     }
@@ -266,7 +266,7 @@ fn auth_explain_tells_each_step_and_no_secret() {
         run_without_leaking(&program, &format!("auth explain {address}/a --json"), &[], "").stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["credential"]["user"], "ann");
-    assert_eq!(json["asked"], serde_json::json!(["repository:a:pull"]));
+    assert_eq!(json["requested_scopes"], serde_json::json!(["repository:a:pull"]));
     assert_eq!(json["granted"], serde_json::Value::Null);
     assert_eq!(json["status"], 404);
 
@@ -285,7 +285,7 @@ fn auth_token_prints_a_token_that_works() {
     assert!(!token.is_empty() && !token.contains(char::is_whitespace));
     let scoped = program.ok(&format!("auth token {address}/a --scope repository:a:pull --json"));
     let scoped: serde_json::Value = serde_json::from_str(&scoped).unwrap();
-    assert_eq!(scoped["asked"], serde_json::json!(["repository:a:pull"]));
+    assert_eq!(scoped["requested_scopes"], serde_json::json!(["repository:a:pull"]));
     assert_eq!(scoped["expires_in"], 300);
 
     std::fs::remove_file(program.path(".docker/config.json")).unwrap();

@@ -142,11 +142,11 @@ fn the_history_shows_each_step_with_its_layer() {
 /// The same content with another config.
 fn with_config(content: &mut Content, config: &Value) {
     let bytes = bytes::Bytes::from(config.to_string());
-    let descriptor = longshore::Descriptor::of(longshore::MediaType::OCI_CONFIG, &bytes);
+    let descriptor = longshore::Descriptor::from_bytes(longshore::MediaType::OCI_CONFIG, &bytes);
     let mut manifest = json(std::str::from_utf8(content.root.bytes()).unwrap());
     manifest["config"] = serde_json::json!(descriptor);
     content.blobs[0] = (descriptor, bytes);
-    content.root = longshore::RawManifest::of(manifest.to_string().into(), None).unwrap();
+    content.root = longshore::RawManifest::from_bytes(manifest.to_string().into(), None).unwrap();
 }
 
 #[test]

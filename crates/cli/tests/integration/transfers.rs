@@ -292,7 +292,7 @@ fn a_layer_that_may_not_be_redistributed_is_left_out_and_can_follow() {
     let program = Program::new();
     let server = program.serve(None);
     let path = program.path("image");
-    let foreign = Descriptor::of(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");
+    let foreign = Descriptor::from_bytes(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
         let layout = Layout::create(&path).await.unwrap();
         let pack = Pack::image(&ImageConfig::default()).unwrap();
@@ -321,7 +321,7 @@ fn a_layer_that_may_not_be_redistributed_is_left_out_and_can_follow() {
 fn a_docker_archive_needs_the_layers_that_may_not_be_redistributed() {
     let program = Program::new();
     let path = program.path("image");
-    let foreign = Descriptor::of(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");
+    let foreign = Descriptor::from_bytes(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");
     let mut config = ImageConfig::default();
     config.rootfs.diff_ids.push(foreign.digest.clone());
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

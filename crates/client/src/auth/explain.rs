@@ -20,7 +20,7 @@ use crate::transport::{Body, TransportError};
 #[non_exhaustive]
 pub struct AuthReport {
     /// The answers of the sources of credentials, in order. The last one counts.
-    pub looked: Vec<CredentialLookup>,
+    pub lookups: Vec<CredentialLookup>,
     /// The credential that is used; anonymous if the one found must not be sent there unencrypted.
     pub credential: Credential,
     /// The `WWW-Authenticate` headers of the registry; none if it asks for nothing.
@@ -28,7 +28,7 @@ pub struct AuthReport {
     /// The URL of the token service, if there is one.
     pub token_service: Option<String>,
     /// The scopes that a token was asked for.
-    pub asked: Vec<Scope>,
+    pub requested_scopes: Vec<Scope>,
     /// The token, if there is one.
     pub token: Option<Token>,
     /// The error that ended the examination early. The results of the steps before are kept.
@@ -44,7 +44,7 @@ pub struct CredentialLookup {
     /// Whether it had credentials.
     pub found: bool,
     /// The source of the credentials, or why there are none, as one clause.
-    pub told: String,
+    pub description: String,
 }
 
 /// The subject of a report.
@@ -67,20 +67,20 @@ impl Auth {
     async fn look_and_go(&self, question: &Question) -> (AuthReport, Result<()>) {
         let access = &question.access;
         let repository = access.scopes.repository();
-        let looked = self.setup.credentials.look(&access.registry, repository.as_ref()).await;
-        let looked = looked.into_iter().map(|seen| match seen {
+        let lookups = self.setup.credentials.look(&access.registry, repository.as_ref()).await;
+        let lookups = lookups.into_iter().map(|seen| match seen {
             Ok(credential) => CredentialLookup {
                 found: !credential.is_anonymous(),
-                told: credential.source().to_owned(),
+                description: credential.source().to_owned(),
             },
-            Err(e) => CredentialLookup { found: false, told: e.to_string() },
+            Err(e) => CredentialLookup { found: false, description: e.to_string() },
         });
         let mut report = AuthReport {
-            looked: looked.collect(),
+            lookups: lookups.collect(),
             credential: Credential::anonymous("not checked"),
             challenge: Vec::new(),
             token_service: None,
-            asked: Vec::new(),
+            requested_scopes: Vec::new(),
             token: None,
             failure: None,
             status: None,
@@ -120,7 +120,7 @@ impl Auth {
                     Some(bearer) => Some(bearer),
                     None => {
                         let wanted = access.scopes.and(&also);
-                        report.asked = wanted.to_vec();
+                        report.requested_scopes = wanted.to_vec();
                         let token = authenticator.fetch_token(access, &service, &wanted).await?;
                         let header = token.header();
                         report.token = Some(token);

@@ -228,7 +228,7 @@ impl Transport for Auth {
         if reply.status().is_client_error() {
             let who = authenticator.identity(&access);
             let secrets = Secrets::new(move || {
-                let sent = sent.iter().flat_map(|header| Credential::of_header(header).secrets());
+                let sent = sent.iter().flat_map(|header| Credential::from_header(header).secrets());
                 sent.chain(authenticator.secrets()).collect()
             });
             reply.extensions_mut().insert(Identity { who, secrets });

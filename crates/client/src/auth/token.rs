@@ -43,7 +43,7 @@ pub(crate) fn header(token: &Secret) -> Option<HeaderValue> {
 }
 
 /// Returns the token or encoded password in an `Authorization` header.
-pub(crate) fn of_header(header: &HeaderValue) -> Option<Secret> {
+pub(crate) fn from_header(header: &HeaderValue) -> Option<Secret> {
     Some(Secret::new(header.to_str().ok()?.split_once(' ')?.1))
 }
 

@@ -236,7 +236,7 @@ impl TokenCache {
         let tokens = self.grants.iter().filter_map(|(_, grant)| grant.token.as_ref());
         let headers = tokens.map(|token| &token.header);
         let headers = headers.chain(self.presets.iter().map(|preset| &preset.header));
-        credentials.chain(refresh).chain(headers.filter_map(token::of_header)).collect()
+        credentials.chain(refresh).chain(headers.filter_map(token::from_header)).collect()
     }
 
     /// Records that the registry accepted this header.

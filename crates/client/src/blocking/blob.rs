@@ -157,7 +157,7 @@ pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
 /// futures passed to [`wait`](fn@wait). It is read once, in chunks, on another thread than the
 /// consumer's.
 pub fn stream(reader: impl Read + Send + 'static) -> AsyncStream {
-    AsyncStream::of_reader("the blob's reader", reader)
+    AsyncStream::from_reader("the blob's reader", reader)
 }
 
 /// Returns the closest `std` error kind.

@@ -75,8 +75,8 @@ impl Client {
             target: &Location,
             options: CopyOptions,
         ) -> Result<CopySummary>;
-        /// Gets a token for a repository; see [`Client::token`](AsyncClient::token).
-        pub fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token>;
+        /// Gets a token for a repository; see [`Client::fetch_token`](AsyncClient::fetch_token).
+        pub fn fetch_token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token>;
         /// Explains how this client authenticates for a repository; see
         /// [`Client::explain_auth`](AsyncClient::explain_auth).
         pub fn explain_auth(&self, repository: &Repository, scopes: &[Scope]) -> Result<AuthReport>;
@@ -96,7 +96,7 @@ impl Client {
         /// Detects how to reach a registry; see [`Client::detect`](AsyncClient::detect).
         pub fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings>;
         /// Checks that a registry accepts this client's credentials for it.
-        pub fn authenticate(&self, registry: &RegistryName) -> Result<()>;
+        pub fn check_credentials(&self, registry: &RegistryName) -> Result<()>;
     }
 
     /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).

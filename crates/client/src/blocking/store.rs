@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use longshore_core::{
-    BlobBody, Delete, Deleted, Descriptor, Digest, Image, Layout, MediaType, Node, Pack, Placed,
-    Platform, Presence, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag,
+    BlobBody, Delete, DeleteResult, Descriptor, Digest, Image, Layout, MediaType, Node, Pack,
+    Placed, Platform, Presence, Pushed, RawManifest, Repository, Result, Source, SourceExt, Tag,
     TagOrDigest, Target, TargetExt, UntagMethod, add_tags, blob_file, delete_with_tags,
     list_images, pull_files, select_image, tags_for_digest, untag,
 };
@@ -99,9 +99,9 @@ impl<S: Source + ?Sized> Store<S> {
         /// digest if it has none; returns their paths.
         pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
             = fn pull_files;
-        /// Returns a manifest builder whose config this store already holds; see [`Pack::of_held`].
+        /// Returns a manifest builder whose config this store already holds; see [`Pack::with_existing_config`].
         pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
-            = fn Pack::of_held;
+            = fn Pack::with_existing_config;
     }
 
     /// Writes a blob to a file, which appears only when it is complete and verified.
@@ -197,7 +197,7 @@ impl<S: Target + ?Sized> Store<S> {
         content: impl Into<Bytes>,
     ) -> Result<Descriptor> {
         let content = content.into();
-        let descriptor = Descriptor::of(media_type, &content);
+        let descriptor = Descriptor::from_bytes(media_type, &content);
         self.push_blob(&descriptor, content)?;
         Ok(descriptor)
     }
@@ -233,7 +233,7 @@ impl<S: Delete + ?Sized> Store<S> {
         /// Removes one tag and nothing else, even if the store does not support that directly.
         pub fn untag(&self, tag: &Tag) -> Result<UntagMethod> = fn untag;
         /// Deletes the manifest of a tag or digest, with every tag that points at it.
-        pub fn delete_with_tags(&self, selector: &TagOrDigest) -> Result<Deleted>
+        pub fn delete_with_tags(&self, selector: &TagOrDigest) -> Result<DeleteResult>
             = fn delete_with_tags;
     }
 }

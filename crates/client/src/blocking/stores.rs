@@ -1,13 +1,13 @@
 //! Blocking stores opened by their locations, and copies between them.
 
-use longshore_core::{Delete, Descriptor, Reference, Result, Source, Tag, Target};
+use longshore_core::{CopyObserver, Delete, Descriptor, Reference, Result, Source, Tag, Target};
 
 use super::Store;
 use super::client::Client;
 use super::forward::forward;
 use crate::location::{ImageName, Location};
 use crate::stores::{Located, Named, Stores as AsyncStores};
-use crate::transfer::{Observer, Transfer, TransferReport};
+use crate::transfer::{Transfer, TransferReport};
 
 /// Opens the stores at locations; see [`Stores`](AsyncStores).
 ///
@@ -46,7 +46,7 @@ impl Stores {
         /// Adds names to an image at its location.
         pub fn put_names(&self, location: &Location, names: &[ImageName]) -> Result<Descriptor>;
         /// Carries out transfers, one after another.
-        pub fn transfer(&self, transfers: &[Transfer], observer: Observer) -> Result<TransferReport>;
+        pub fn transfer(&self, transfers: &[Transfer], observer: CopyObserver) -> Result<TransferReport>;
     }
 }
 

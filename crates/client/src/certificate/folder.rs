@@ -34,7 +34,7 @@ impl CertificateFolders {
     /// `$XDG_CONFIG_HOME` or `~/.config`, then `/etc/containers/certs.d`, then
     /// `/etc/docker/certs.d`.
     #[must_use]
-    pub fn of_other_tools(environment: &Environment) -> Self {
+    pub fn from_environment(environment: &Environment) -> Self {
         let config = environment
             .path("XDG_CONFIG_HOME")
             .or_else(|| environment.home().map(|home| home.join(".config")));
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn other_tools_have_their_places() {
         let environment = Environment::empty().with("HOME", "/h");
-        let folders = CertificateFolders::of_other_tools(&environment);
+        let folders = CertificateFolders::from_environment(&environment);
         assert_eq!(folders.0[0], Path::new("/h/.config/containers/certs.d"));
         assert_eq!(folders.0.len(), 3);
     }

@@ -21,7 +21,7 @@ impl Client {
     /// [`Unauthorized`](longshore_core::ErrorKind::Unauthorized) if the service refuses.
     ///
     /// Source: Docker Registry v2, "Token Authentication Specification".
-    pub async fn token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token> {
+    pub async fn fetch_token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token> {
         let host = self.exchange(repository.registry()).host().await?;
         let question = Question { access: host.access(asked(repository, scopes)), page: None };
         host.auth.fetch_token(&question).await.map_err(|e| e.at(repository))

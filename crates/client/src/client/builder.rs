@@ -81,7 +81,7 @@ impl ClientBuilder {
     }
 
     /// Sets the folders with certificates for registries that have none set. Default: none;
-    /// [`CertificateFolders::of_other_tools`] are those of Docker and Podman.
+    /// [`CertificateFolders::from_environment`] are those of Docker and Podman.
     #[must_use]
     pub fn certificate_folders(mut self, folders: CertificateFolders) -> Self {
         self.config.folders = folders;

@@ -188,8 +188,8 @@ impl Client {
     /// # Errors
     /// [`Unauthorized`](longshore_core::ErrorKind::Unauthorized) or
     /// [`Denied`](longshore_core::ErrorKind::Denied) if they are refused, with their source.
-    pub async fn authenticate(&self, registry: &RegistryName) -> Result<()> {
-        crate::ping::authenticate(&self.exchange(registry)).await
+    pub async fn check_credentials(&self, registry: &RegistryName) -> Result<()> {
+        crate::ping::check_credentials(&self.exchange(registry)).await
     }
 
     /// Sends a custom request with the same authentication, retries, redirects and log as all

@@ -103,7 +103,7 @@ impl Default for Limits {
 pub struct RetryPolicy {
     /// Maximum number of attempts for a request. The same limit applies to replies, downloads and
     /// uploads that break off; after 1 MiB of progress the count starts again. Default: 5.
-    pub attempts: NonZeroUsize,
+    pub max_attempts: NonZeroUsize,
     /// Upper bound of the first wait. Default: 0.2 s.
     pub initial_backoff: Duration,
     /// Upper bound of any wait that the server did not ask for. Default: 30 s.
@@ -115,7 +115,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            attempts: NonZeroUsize::MIN.saturating_add(4),
+            max_attempts: NonZeroUsize::MIN.saturating_add(4),
             initial_backoff: Duration::from_millis(200),
             max_backoff: Duration::from_secs(30),
             max_retry_after: Duration::from_secs(60),

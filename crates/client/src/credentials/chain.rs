@@ -49,7 +49,7 @@ impl Credentials {
     /// [`Invalid`](ErrorKind::Invalid) if `LONGSHORE_TOKEN`, `LONGSHORE_AUTHORIZATION`,
     /// `LONGSHORE_CREDENTIALS` or `DOCKER_AUTH_CONFIG` is malformed; the error does not quote it.
     pub fn from_environment(environment: &Environment) -> Result<Self> {
-        let helpers = Helpers::of(environment);
+        let helpers = Helpers::from_environment(environment);
         let mut all = Self::new();
         if let Some(given) = given(environment)? {
             all = all.after(given);
@@ -69,7 +69,7 @@ impl Credentials {
             all = all.after(file(&path));
         }
         match Netrc::path_in(environment) {
-            Some(path) => Ok(all.after(Netrc::at(path))),
+            Some(path) => Ok(all.after(Netrc::from_file(path))),
             None => Ok(all),
         }
     }
@@ -77,7 +77,7 @@ impl Credentials {
     /// Takes a single file in the format of `config.json` or `auth.json`.
     #[must_use]
     pub fn from_file(path: &Path, environment: &Environment) -> Self {
-        Self::new().after(DockerFile::new(path, Helpers::of(environment)))
+        Self::new().after(DockerFile::new(path, Helpers::from_environment(environment)))
     }
 
     /// Adds a source that is asked first.

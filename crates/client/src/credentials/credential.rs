@@ -121,7 +121,7 @@ impl Credential {
     }
 
     /// Takes a request's own `Authorization` header.
-    pub(crate) fn of_header(header: &HeaderValue) -> Self {
+    pub(crate) fn from_header(header: &HeaderValue) -> Self {
         let value = header.to_str().unwrap_or_default();
         Self::authorization(Secret::new(value), "the request")
     }

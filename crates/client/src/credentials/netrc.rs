@@ -25,7 +25,7 @@ pub struct Netrc {
 impl Netrc {
     /// Takes the path of a file, which is read on each lookup. A missing file has no entries.
     #[must_use]
-    pub fn at(path: impl Into<PathBuf>) -> Self {
+    pub fn from_file(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
@@ -199,7 +199,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".netrc");
         fs::write(&path, text).unwrap();
-        let credential = Netrc::at(path).credential(&registry.parse().unwrap()).unwrap();
+        let credential = Netrc::from_file(path).credential(&registry.parse().unwrap()).unwrap();
         match credential.as_login() {
             Some(login) => format!("{}:{}", login.user, login.password.expose()),
             None => credential.source().to_owned(),
@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn a_missing_file_has_nobody() {
         let folder = tempfile::tempdir().unwrap();
-        let none = Netrc::at(folder.path().join("none"));
+        let none = Netrc::from_file(folder.path().join("none"));
         assert!(none.credential(&"r.example".parse().unwrap()).unwrap().is_anonymous());
-        assert!(Netrc::at(folder.path()).credential(&"r.example".parse().unwrap()).is_err());
+        assert!(Netrc::from_file(folder.path()).credential(&"r.example".parse().unwrap()).is_err());
     }
 }

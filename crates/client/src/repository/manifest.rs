@@ -188,7 +188,7 @@ impl RemoteRepository {
 
 /// Returns the descriptor from a HEAD's headers, if they are complete.
 fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
-    let media_type = MediaType::of_header(reply.header(CONTENT_TYPE.as_str())?).ok()?;
+    let media_type = MediaType::from_header(reply.header(CONTENT_TYPE.as_str())?).ok()?;
     // A coded reply has a different size.
     if reply.coding() != Coding::Identity {
         return None;
@@ -207,12 +207,13 @@ fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
 /// Returns the manifest in a reply, if it is the requested one.
 fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawManifest> {
     refuse_web_page(&reply.uri, &body)?;
-    let media_type = reply.header(CONTENT_TYPE.as_str()).and_then(|t| MediaType::of_header(t).ok());
+    let media_type =
+        reply.header(CONTENT_TYPE.as_str()).and_then(|t| MediaType::from_header(t).ok());
     // The type of a proxy's page is not a manifest's type; the content decides.
     let media_type = media_type.filter(|t| t.as_str() != "text/html");
     let manifest = match selector {
         TagOrDigest::Digest(digest) => RawManifest::new(body, media_type, digest.clone())?,
-        TagOrDigest::Tag(_) => as_stated(RawManifest::of(body, media_type)?, reply),
+        TagOrDigest::Tag(_) => as_stated(RawManifest::from_bytes(body, media_type)?, reply),
     };
     check_stated(manifest.digest(), stated_of(reply, &manifest), selector)?;
     Ok(manifest)

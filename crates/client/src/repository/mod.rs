@@ -4,10 +4,10 @@
 //! authenticates them; the core decides what is copied, and when.
 
 mod blob;
+mod chunks;
 mod download;
 mod manifest;
 mod mount;
-mod parts;
 mod push;
 mod push_stream;
 mod range;

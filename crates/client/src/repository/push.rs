@@ -12,8 +12,8 @@ use longshore_core::{
     BlobBody, BlobStream, Descriptor, Error, ErrorCode, ErrorKind, Pushed, Result, Side,
 };
 
+use super::chunks::Rest;
 use super::mount::Mount;
-use super::parts::Rest;
 use super::upload::Session;
 use super::{RemoteRepository, Upload};
 use crate::attempts::{Series, is_broken, is_transient};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use longshore_core::{BlobStream, Descriptor, Digest, Error, Result};
 
-use super::parts::Rest;
+use super::chunks::Rest;
 use super::upload::Session;
 use super::{RemoteRepository, Upload};
 use crate::attempts::is_broken;
@@ -16,7 +16,7 @@ pub(super) async fn push_stream(
     stream: BlobStream,
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
-    let (mut stream, measure) = stream.measured(digest)?;
+    let (mut stream, digest_so_far) = stream.digested(digest)?;
     // Read before the session begins: a stream that fails at once needs no session.
     let first = first(&mut stream).await?;
     let mut session = Session::of(repository.begin_upload().await?);
@@ -25,7 +25,7 @@ pub(super) async fn push_stream(
             let whole = BlobStream::new(stream::iter([Ok(first)]).chain(stream));
             send(repository, &mut session.upload, whole).await?;
         }
-        let descriptor = measure.finish()?;
+        let descriptor = digest_so_far.finish()?;
         session.upload.finish(&descriptor.digest).await?;
         Ok(descriptor)
     };

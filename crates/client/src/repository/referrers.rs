@@ -162,7 +162,8 @@ impl RemoteRepository {
             index.manifests.push(referrer.clone());
             let written = serde_json::to_vec(&index)
                 .map_err(|e| Error::new(ErrorKind::Invalid).at(&tag).with_source(e))?;
-            let manifest = RawManifest::of(Bytes::from(written), Some(MediaType::OCI_INDEX))?;
+            let manifest =
+                RawManifest::from_bytes(Bytes::from(written), Some(MediaType::OCI_INDEX))?;
             let reply = self.send_manifest(&manifest, &tag.clone().into()).await?;
             reply.body.drain().await;
         }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use longshore_core::{
-    Copier, CopyEvent, CopyOptions, CopySummary, Digest, Error, ErrorKind, ParseError, Reference,
-    Result, Side, Tag, TagOrDigest,
+    Copier, CopyObserver, CopyOptions, CopySummary, Digest, Error, ErrorKind, ParseError,
+    Reference, Result, Side, Tag, TagOrDigest,
 };
 
 pub use self::report::{Copied, CopyFailure, TransferReport};
@@ -32,9 +32,6 @@ pub struct Transfer {
     /// has a tag or digest then.
     pub all_tags: bool,
 }
-
-/// An observer of the events of transfers; see [`CopyEvent`].
-pub type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
 
 impl Client {
     /// Opens the stores that locations lead to by this client, for one piece of work.
@@ -94,7 +91,7 @@ impl Stores {
     pub async fn transfer(
         &self,
         transfers: &[Transfer],
-        observer: Observer,
+        observer: CopyObserver,
     ) -> Result<TransferReport> {
         for transfer in transfers {
             transfer.check()?;
@@ -196,7 +193,7 @@ impl Transfer {
 /// Transfers under way: the places that they have opened for writing.
 struct Run<'a> {
     stores: &'a Stores,
-    observer: Observer,
+    observer: CopyObserver,
     writers: HashMap<Place, OpenWriter>,
 }
 

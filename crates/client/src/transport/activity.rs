@@ -219,7 +219,7 @@ fn cut(clause: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
-    use longshore_testkit::told::Told;
+    use longshore_testkit::wait_log::WaitLog;
 
     use super::*;
 
@@ -301,7 +301,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_long_wait_is_told_once_and_by_what_it_is_for() {
-        let told = Told::listen();
+        let told = WaitLog::listen();
         let (activity, second) = (Activity::new(), Duration::from_secs(1));
         let work = async {
             let connecting = activity.enter(Stage::Connection);

@@ -106,7 +106,7 @@ const SLOWEST: u64 = 1 << 10;
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
-    use longshore_testkit::told::Told;
+    use longshore_testkit::wait_log::WaitLog;
 
     use super::*;
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_long_wait_is_told_once() {
-        let told = Told::listen();
+        let told = WaitLog::listen();
         let second = Duration::from_secs(1);
         let receive =
             async |pause, limit| watched(pieces(1 << 20, pause), limit).take(2).count().await;

@@ -10,7 +10,7 @@ use longshore::{
     BlobBody, Client, Copier, Descriptor, ErrorKind, Layout, ListOptions, MediaType, Memory, Pack,
     Pushed, RawManifest, RawRequest, Source as _, Tag, TagOrDigest, UntagMethod, blocking,
 };
-use longshore_registry::{Builder, Registry};
+use longshore_registry::{Registry, RegistryBuilder};
 use longshore_testkit::script::{Exchange, Script};
 use tokio::sync::oneshot;
 
@@ -53,7 +53,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    fn start(registry: Builder) -> Self {
+    fn start(registry: RegistryBuilder) -> Self {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = async move {
@@ -168,7 +168,7 @@ fn a_client_lists_and_greets() {
     client.ping(&registry).unwrap();
     let found = client.detect(&registry).unwrap();
     assert_eq!((found.scheme, found.fallback), (Some(longshore::Scheme::Http), true));
-    client.authenticate(&registry).unwrap();
+    client.check_credentials(&registry).unwrap();
     let names: Vec<_> = client.catalog(&registry).map(|name| name.unwrap().to_string()).collect();
     assert_eq!(names, ["a", "b/c", "d"]);
     let pages: Vec<_> = client.catalog(&registry).pages().map(|p| p.unwrap().items.len()).collect();
@@ -262,7 +262,7 @@ fn a_manifest_goes_to_a_file_and_back_byte_for_byte() {
     let path = folder.path().join("manifest.json");
     longshore::blob_file::replace_now(&path, manifest.bytes()).unwrap();
     let bytes = longshore::blob_file::read(&path, longshore::MANIFEST_LIMIT).unwrap();
-    let read = RawManifest::of(bytes, None).unwrap();
+    let read = RawManifest::from_bytes(bytes, None).unwrap();
     assert_eq!((read.digest(), read.media_type()), (manifest.digest(), manifest.media_type()));
     repository.push_manifest(&read, Some(&tag("v2"))).unwrap();
     assert_eq!(repository.manifest(&by_tag("v2")).unwrap().bytes(), manifest.bytes());
@@ -373,7 +373,7 @@ async fn it_works_from_within_another_runtime() {
     let served = Served::memory();
     let repository = served.repository("a");
     let content = Bytes::from_static(b"within");
-    let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+    let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
     repository.push_blob(&descriptor, content).unwrap();
     assert_eq!(repository.blob(&descriptor).unwrap().bytes(100).unwrap(), "within");
     // The client that was made for waiting may be used in both ways.

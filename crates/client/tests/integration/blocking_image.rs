@@ -13,7 +13,7 @@ fn image<S: Target>(store: &Store<S>, platform: &str) -> Descriptor {
     let mut config = ImageConfig::default();
     config.platform = platform.parse().unwrap();
     let layer = Bytes::from_static(b"plain");
-    let descriptor = Descriptor::of(MediaType::OCI_LAYER, &layer);
+    let descriptor = Descriptor::from_bytes(MediaType::OCI_LAYER, &layer);
     let pack = Pack::image(&config).unwrap().layer(descriptor, layer.into());
     let mut image = store.push_pack(pack, None).unwrap();
     image.platform = Some(config.platform);
@@ -51,7 +51,7 @@ fn a_config_that_is_there_becomes_an_image_of_its_own() {
     let made = store.image(store.manifest(&made.digest.into()).unwrap()).unwrap();
     let pack = store.pack_of_held(made.id(), MediaType::OCI_CONFIG).unwrap();
     let layer = made.layers().next().unwrap().descriptor.clone();
-    let again = store.push_pack(pack.held(layer), None).unwrap();
+    let again = store.push_pack(pack.existing_layer(layer), None).unwrap();
     assert_eq!(again.digest, *made.manifest().digest());
     let missing = Digest::sha256(b"none");
     let e = store.pack_of_held(&missing, MediaType::OCI_CONFIG).unwrap_err();
@@ -161,7 +161,7 @@ esac
 "#;
     std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let helpers = Helpers::of(&Environment::empty().with("PATH", folder.path()));
+    let helpers = Helpers::from_environment(&Environment::empty().with("PATH", folder.path()));
     let helper = CredentialHelper::new("keeper", &helpers).unwrap();
     let helper = blocking::CredentialStore::from(helper);
     let registry: RegistryName = "r.example".parse().unwrap();

@@ -102,7 +102,7 @@ async fn a_password_is_asked_for_and_a_wrong_one_refused() {
     let repository = format!("{name}/a/b").parse().unwrap();
     let content = Image::small(1).build();
     let user = client(Some("s3cret"));
-    user.authenticate(&name).await.unwrap();
+    user.check_credentials(&name).await.unwrap();
     content.push(&user.repository(&repository), Some(&tag("v1"))).await;
     content.assert_in(&user.repository(&repository), &tag("v1").into()).await;
 
@@ -113,7 +113,7 @@ async fn a_password_is_asked_for_and_a_wrong_one_refused() {
         let shown = format!("{e} {e:?}");
         assert!(shown.contains(&format!("{name}/a/b:v1")) && shown.contains(as_whom), "{shown}");
         assert!(!shown.contains("wr0ng"), "{shown}");
-        assert!(other.authenticate(&name).await.is_err());
+        assert!(other.check_credentials(&name).await.is_err());
     }
     assert_eq!(client(None).ping(&name).await.unwrap().authentication, ["basic"]);
 }

@@ -1,14 +1,14 @@
 //! The remote repository as a store like any other, over the embedded registry.
 
 use longshore::{Client, RemoteRepository};
-use longshore_registry::{Builder, Registry, TestRegistry};
+use longshore_registry::{Registry, RegistryBuilder, TestRegistry};
 use longshore_testkit::delete_suite;
 use longshore_testkit::suite::Fresh;
 
 use std::net::SocketAddr;
 
 /// A registry on a free port that ends when what comes with the address is dropped.
-pub(crate) async fn start(registry: Builder) -> (SocketAddr, TestRegistry) {
+pub(crate) async fn start(registry: RegistryBuilder) -> (SocketAddr, TestRegistry) {
     let registry = TestRegistry::start_with(|_| registry).await.unwrap();
     (registry.address(), registry)
 }

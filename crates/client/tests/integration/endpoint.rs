@@ -85,7 +85,7 @@ async fn an_invalid_certificate_is_accepted_only_of_a_registry() {
 
 fn once() -> longshore::RetryPolicy {
     let mut policy = longshore::RetryPolicy::default();
-    policy.attempts = std::num::NonZeroUsize::MIN;
+    policy.max_attempts = std::num::NonZeroUsize::MIN;
     policy
 }
 
@@ -168,7 +168,7 @@ async fn credentials_follow_what_was_found_out() {
     server.expect(root());
     server.expect(root().answer(401).header("www-authenticate", "Basic realm=\"r\""));
     server.expect(root().with("authorization", "Basic dXNlcjpwYXNz"));
-    client.authenticate(&name(server.address())).await.unwrap();
+    client.check_credentials(&name(server.address())).await.unwrap();
     server.finish();
 }
 
@@ -356,10 +356,10 @@ async fn one_client_keeps_several_registries_apart() {
     let client = quick().settings(name(front.address()), tls).credentials(store).build();
     let challenge = || root().answer(401).header("www-authenticate", "Basic realm=\"r\"");
     plain.expect(challenge().without("authorization"));
-    assert!(client.authenticate(&name(plain.address())).await.is_err());
+    assert!(client.check_credentials(&name(plain.address())).await.is_err());
     server.expect(challenge());
     server.expect(root().with("authorization", "Basic dXNlcjpwYXNz"));
-    client.authenticate(&name(front.address())).await.unwrap();
+    client.check_credentials(&name(front.address())).await.unwrap();
     plain.finish();
     server.finish();
 }

@@ -62,7 +62,7 @@ fn elsewhere(server: &Script) -> (ClientBuilder, Repository) {
 }
 
 fn blob(content: &[u8]) -> Descriptor {
-    Descriptor::of(MediaType::OCTET_STREAM, content)
+    Descriptor::from_bytes(MediaType::OCTET_STREAM, content)
 }
 
 fn blob_path(descriptor: &Descriptor) -> String {

@@ -162,7 +162,7 @@ async fn a_web_page_for_everything_holds_nothing() {
 #[tokio::test]
 async fn a_push_sends_the_very_bytes_and_tries_again() {
     let server = Script::start().await;
-    let manifest = RawManifest::of(Bytes::from_static(CONTENT.as_bytes()), None).unwrap();
+    let manifest = RawManifest::from_bytes(Bytes::from_static(CONTENT.as_bytes()), None).unwrap();
     server.expect(ask("PUT", &tag()).answer(503));
     server.expect(ask("PUT", &tag()).with("content-type", INDEX).sending(CONTENT).answer(201));
     remote(&server).push_manifest(&manifest, tag().tag()).await.unwrap();
@@ -225,7 +225,7 @@ async fn signed_schema_1_is_read_by_tag_and_by_the_digest_of_its_payload() {
         assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(s) if s.name == "a/b"));
     }
     server.expect(ask("PUT", &tag()).answer(201).header("docker-content-digest", digest.as_str()));
-    let manifest = RawManifest::of(signed.clone().into(), None).unwrap();
+    let manifest = RawManifest::from_bytes(signed.clone().into(), None).unwrap();
     repository.push_manifest(&manifest, tag().tag()).await.unwrap();
     // Without a tag it goes where its payload's digest says, wherever it comes from.
     for manifest in [manifest.by_bytes(), manifest] {

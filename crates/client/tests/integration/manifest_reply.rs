@@ -179,7 +179,7 @@ async fn what_contradicts_itself_is_refused_with_the_reply_it_came_in() {
 async fn the_digest_that_a_push_is_answered_with_is_checked() {
     let server = Script::start().await;
     let repository = remote(&server);
-    let manifest = RawManifest::of(Bytes::from_static(CONTENT.as_bytes()), None).unwrap();
+    let manifest = RawManifest::from_bytes(Bytes::from_static(CONTENT.as_bytes()), None).unwrap();
     for (stated, right) in [
         (manifest.digest().to_string(), true),
         (Algorithm::Sha512.digest(b"").to_string(), true),

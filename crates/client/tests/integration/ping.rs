@@ -49,15 +49,15 @@ async fn credentials_are_checked_by_using_them() {
     let challenge = "Basic realm=\"x\"";
     server.expect(root().answer(401).header("www-authenticate", challenge));
     server.expect(root().with("authorization", "Basic dXNlcjpzM2NyZXQ="));
-    client("s3cret").authenticate(&registry(&server)).await.unwrap();
+    client("s3cret").check_credentials(&registry(&server)).await.unwrap();
     server.expect(root().answer(401).header("www-authenticate", challenge));
     server.expect(root().answer(401).header("www-authenticate", challenge));
-    let e = client("wrong-one").authenticate(&registry(&server)).await.unwrap_err();
+    let e = client("wrong-one").check_credentials(&registry(&server)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(!format!("{e:?}").contains("wrong-one"));
     // A page that lets everybody in has checked nothing.
     server.expect(root().header("content-type", "text/html").body("<html>welcome"));
-    let e = client("s3cret").authenticate(&registry(&server)).await.unwrap_err();
+    let e = client("s3cret").check_credentials(&registry(&server)).await.unwrap_err();
     assert!(e.to_string().contains("web page"), "{e}");
     server.finish();
 }

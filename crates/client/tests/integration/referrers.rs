@@ -24,14 +24,14 @@ fn artifact(kind: &str) -> RawManifest {
 }
 
 fn referring(subject: &Descriptor, kind: &str) -> RawManifest {
-    let config = Descriptor::of(kind.parse().unwrap(), b"{}");
+    let config = Descriptor::from_bytes(kind.parse().unwrap(), b"{}");
     let json = format!(
         "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"config\":{},\"layers\":[],\"subject\":{}}}",
         MediaType::OCI_MANIFEST,
         serde_json::to_string(&config).unwrap(),
         serde_json::to_string(subject).unwrap(),
     );
-    RawManifest::of(Bytes::from(json), None).unwrap()
+    RawManifest::from_bytes(Bytes::from(json), None).unwrap()
 }
 
 fn listed(manifest: &RawManifest) -> Descriptor {
@@ -149,7 +149,7 @@ async fn a_registry_that_only_says_it_knows_subjects_gets_the_fallback_index() {
 
 #[tokio::test]
 async fn a_fallback_tag_that_leads_to_the_subject_lists_nothing_and_is_not_written() {
-    let child = Descriptor::of(MediaType::OCI_MANIFEST, b"child");
+    let child = Descriptor::from_bytes(MediaType::OCI_MANIFEST, b"child");
     let own = index(std::slice::from_ref(&child));
     // Read as the digest; or the same children in another document, which a proxy wrote anew.
     let rewritten = [&own[..], b"\n"].concat();

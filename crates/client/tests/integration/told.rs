@@ -13,7 +13,7 @@ use longshore::{
     Source as _, Tag, Target as _,
 };
 use longshore_testkit::script::{Exchange, Script};
-use longshore_testkit::told::Told;
+use longshore_testkit::wait_log::WaitLog;
 use tokio::net::TcpListener;
 
 use crate::{blob, blob_path, place, quick, remote};
@@ -51,7 +51,7 @@ fn head() -> Exchange {
 
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_does_not_come_is_told_once_an_attempt() {
-    let (told, silent) = (Told::listen(), Silent::start().await);
+    let (told, silent) = (WaitLog::listen(), Silent::start().await);
     let error = resolve(&quick().build(), &silent.place()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let line = format!("waiting for {}: no answer for 5 s (gives up after 60 s)", silent.address());
@@ -60,7 +60,7 @@ async fn a_reply_that_does_not_come_is_told_once_an_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_stops_is_told() {
-    let (told, server) = (Told::listen(), Script::start().await);
+    let (told, server) = (WaitLog::listen(), Script::start().await);
     let (content, half) = ("0123456789", 4);
     let descriptor = blob(content.as_bytes());
     server.expect(Exchange::new("GET", blob_path(&descriptor)).body(content).stall(half));
@@ -83,7 +83,7 @@ async fn a_body_that_stops_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_taken_is_told() {
-    let (told, silent) = (Told::listen(), Silent::start().await);
+    let (told, silent) = (WaitLog::listen(), Silent::start().await);
     let repository = quick().build().repository(&silent.place());
     for (size, what) in [(32 << 20, "it takes no more data"), (10, "no answer")] {
         let content = Bytes::from(vec![0; size]);
@@ -97,7 +97,7 @@ async fn a_body_that_is_not_taken_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_takes_long_is_told() {
-    let (told, silent) = (Told::listen(), Silent::start().await);
+    let (told, silent) = (WaitLog::listen(), Silent::start().await);
     let mut tls = RegistrySettings::default();
     tls.scheme = Some(Scheme::Https);
     let error = resolve(&quick().default_settings(tls).build(), &silent.place()).await.unwrap_err();
@@ -122,7 +122,7 @@ impl Resolver for Slow {
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_takes_long_is_told() {
-    let (told, server) = (Told::listen(), Script::start().await);
+    let (told, server) = (WaitLog::listen(), Script::start().await);
     let repository = format!("r.example:{}/a/b", server.address().port()).parse().unwrap();
     let mut plain = RegistrySettings::default();
     plain.scheme = Some(Scheme::Http);
@@ -145,7 +145,7 @@ async fn an_address_that_takes_long_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_a_registry_asks_for_is_told_with_its_reason() {
-    let (told, server) = (Told::listen(), Script::start().await);
+    let (told, server) = (WaitLog::listen(), Script::start().await);
     let client: ClientBuilder = quick();
     let client = client.build();
     for (asked, told_of) in [("4", 0), ("20", 1)] {
@@ -163,7 +163,7 @@ async fn a_wait_that_a_registry_asks_for_is_told_with_its_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_within_an_upload_is_told() {
-    let (told, server) = (Told::listen(), Script::start().await);
+    let (told, server) = (WaitLog::listen(), Script::start().await);
     let content = Bytes::from_static(b"0123456789");
     let descriptor = blob(&content);
     let put = || Exchange::new("PUT", format!("/v2/u/1?digest={}", descriptor.digest));
@@ -184,7 +184,7 @@ async fn a_wait_within_an_upload_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_service_that_does_not_answer_is_told_by_its_own_name() {
-    let (told, server, silent) = (Told::listen(), Script::start().await, Silent::start().await);
+    let (told, server, silent) = (WaitLog::listen(), Script::start().await, Silent::start().await);
     let challenge = format!("Bearer realm=\"http://{}/token\"", silent.address());
     server.expect(head().answer(401).header("www-authenticate", challenge));
     let error = resolve(&quick().build(), &place(&server)).await.unwrap_err();

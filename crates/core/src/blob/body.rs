@@ -178,7 +178,7 @@ impl From<Body> for BlobBody {
 /// Opens a user's own file. Symbolic links are followed: the user chose them.
 async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
     let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
-    BlobStream::of_open_file(file.into_std().await, path.to_owned(), offset)
+    BlobStream::from_file(file.into_std().await, path.to_owned(), offset)
 }
 
 fn sent_already(descriptor: &Descriptor) -> Error {
@@ -218,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_opens_once_and_bytes_open_anywhere() {
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
         let mut bytes = BlobBody::from(Bytes::from_static(b"abc"));
         assert!(bytes.is_replayable());
         assert_eq!(bytes.open_at(&descriptor, 2).await.unwrap().bytes(9).await.unwrap(), "c");
@@ -232,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mount_has_an_origin_and_no_content() {
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
         let from: Repository = "r.example/a".parse().unwrap();
         let bytes = BlobBody::from(Bytes::from_static(b"abc"));
         assert!(bytes.has_content() && bytes.origin().is_none());
@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_opened_from_the_middle_is_told_from_there() {
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
         let (tell, told) = std::sync::mpsc::channel();
         let mut body = BlobBody::from(Bytes::from_static(b"abc"))
             .on_progress(move |progress| tell.send(progress).unwrap());

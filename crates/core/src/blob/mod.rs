@@ -4,7 +4,7 @@
 //! blob enters one. Memory use is bounded: no blob is ever held as a whole.
 
 mod body;
-mod measure;
+mod stream_digest;
 
 use std::fmt;
 use std::fs::File;
@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result, Side};
 use crate::run_blocking::run_blocking;
 
 pub use self::body::BlobBody;
-pub use self::measure::Measure;
+pub use self::stream_digest::StreamDigest;
 
 /// The chunks of a blob, in order, not verified.
 pub struct BlobStream(BoxStream<'static, Result<Bytes>>);
@@ -39,7 +39,7 @@ impl BlobStream {
     /// # Errors
     /// [`Io`](ErrorKind::Io) at `path` if the file cannot be positioned, and as the stream's last
     /// item if it cannot be read.
-    pub fn of_open_file(mut file: File, path: PathBuf, offset: u64) -> Result<Self> {
+    pub fn from_file(mut file: File, path: PathBuf, offset: u64) -> Result<Self> {
         file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(&path, e))?;
         Ok(Self::in_pieces(file, FILE_PIECE, move |e| Error::io(&path, e)))
     }
@@ -50,8 +50,8 @@ impl BlobStream {
     /// # Errors
     /// As the stream's last item: [`Io`](ErrorKind::Io), or the longshore error that the reader's
     /// own error wraps.
-    pub fn of_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
-        Self::in_pieces(reader, CHUNK_SIZE, move |e| of_reader(name, e))
+    pub fn from_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
+        Self::in_pieces(reader, CHUNK_SIZE, move |e| failed_read(name, e))
     }
 
     fn in_pieces<R, F>(reader: R, size: usize, failed: F) -> Self
@@ -263,7 +263,7 @@ pub struct Progress {
 }
 
 /// Converts the error of a reader, which may wrap a longshore error.
-fn of_reader(name: &'static str, error: std::io::Error) -> Error {
+fn failed_read(name: &'static str, error: std::io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
         Err(error) => Error::new(ErrorKind::Io).at(name).with_source(error),
@@ -283,7 +283,7 @@ mod tests {
     use crate::media_type::MediaType;
 
     fn reader(content: &[u8], pieces: &[&'static [u8]]) -> BlobReader {
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, content);
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, content);
         let pieces: Vec<_> = pieces.iter().map(|p| Ok(Bytes::from_static(p))).collect();
         BlobReader::new(descriptor, BlobStream::new(stream::iter(pieces))).unwrap()
     }

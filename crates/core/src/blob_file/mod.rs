@@ -3,8 +3,8 @@
 //! Owns the one way that files appear in a layout or a registry's folder. A name that exists holds
 //! complete content, even after `kill -9` and power loss. Blocking work runs off the async threads.
 
-mod aside;
 mod spooled;
+mod temp_file;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 
-pub use self::aside::Aside;
 pub use self::spooled::Spooled;
+pub use self::temp_file::TempFile;
 use crate::blob::{BlobStream, CHUNK_SIZE};
 use crate::descriptor::Descriptor;
 use crate::digest::{Algorithm, Digest, Verifier};
@@ -41,7 +41,7 @@ pub async fn write(
     mut reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
 ) -> Result<()> {
     let folder = parent(path)?.to_owned();
-    let aside = run_blocking(move || Aside::create(&folder)).await?;
+    let aside = run_blocking(move || TempFile::create(&folder)).await?;
     let at = |e| Error::io(path, e);
     let file = tokio::fs::File::from_std(aside.reopen()?);
     let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, file);
@@ -67,7 +67,7 @@ pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
-    let mut aside = Aside::create(parent(path)?)?;
+    let mut aside = TempFile::create(parent(path)?)?;
     aside.write_all(content).map_err(|e| Error::io(path, e))?;
     aside.publish(path)
 }
@@ -77,7 +77,7 @@ pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn create_now(path: &Path, content: &[u8]) -> Result<()> {
-    let mut aside = Aside::create(parent(path)?)?;
+    let mut aside = TempFile::create(parent(path)?)?;
     aside.write_all(content).map_err(|e| Error::io(path, e))?;
     aside.publish_new(path)
 }
@@ -169,7 +169,7 @@ pub fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
 pub async fn stream(path: &Path, offset: u64) -> Result<BlobStream> {
     let path = path.to_owned();
     let (file, path) = run_blocking(move || open(&path).map(|file| (file, path))).await?;
-    BlobStream::of_open_file(file, path, offset)
+    BlobStream::from_file(file, path, offset)
 }
 
 /// Returns true if a file holds exactly the content of the descriptor. Reads all of it.
@@ -255,7 +255,7 @@ pub fn inode(_: &Metadata) -> u64 {
 /// Returns true if a file name is that of a temporary file, left behind if its writer was killed.
 #[must_use]
 pub fn is_aside(file_name: &str) -> bool {
-    file_name.starts_with(ASIDE_PREFIX)
+    file_name.starts_with(TEMP_PREFIX)
 }
 
 /// Returns the folder of a file: the current one for a bare file name.
@@ -288,7 +288,7 @@ fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
 }
 
 /// The prefix of the names of temporary files and folders.
-pub const ASIDE_PREFIX: &str = ".partial-";
+pub const TEMP_PREFIX: &str = ".partial-";
 
 #[cfg(test)]
 mod tests {
@@ -305,14 +305,14 @@ mod tests {
     }
 
     fn reader(says: &[u8], has: &'static [u8]) -> BlobReader {
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, says);
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, says);
         let stream = futures_util::stream::iter([Ok(Bytes::from_static(has))]);
         BlobReader::new(descriptor, BlobStream::new(stream)).unwrap()
     }
 
     #[tokio::test]
     async fn a_bare_file_name_is_in_the_current_folder() {
-        let name = format!("{ASIDE_PREFIX}test-{}", std::process::id());
+        let name = format!("{TEMP_PREFIX}test-{}", std::process::id());
         let path = Path::new(&name);
         create_now(path, b"a").unwrap();
         replace(path, Bytes::from_static(b"b")).await.unwrap();
@@ -338,7 +338,7 @@ mod tests {
     async fn damage_is_seen_and_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
         for damaged in [&b""[..], b"ab", b"abd", b"abcd"] {
             std::fs::write(&path, damaged).unwrap();
             assert!(!verify(&path, &descriptor).await.unwrap(), "{damaged:?}");
@@ -354,7 +354,7 @@ mod tests {
         let (path, victim) = (folder.path().join("blob"), folder.path().join("victim"));
         std::fs::write(&victim, "abc").unwrap();
         std::os::unix::fs::symlink(&victim, &path).unwrap();
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"abc");
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
         assert!(!verify(&path, &descriptor).await.unwrap());
         assert_eq!(open(&path).unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(open(folder.path()).unwrap_err().kind(), ErrorKind::Invalid);

@@ -26,7 +26,7 @@ impl Spooled {
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest differs;
     /// [`Io`](crate::ErrorKind::Io) if the file cannot be written; the errors of the stream.
     pub async fn write(stream: BlobStream, digest: Option<&Digest>) -> Result<Self> {
-        let (mut stream, measure) = stream.measured(digest)?;
+        let (mut stream, digest_so_far) = stream.digested(digest)?;
         let at = |e| Error::io(&std::env::temp_dir(), e);
         let (file, writer) = run_blocking(move || {
             let file = NamedTempFile::new().map_err(at)?;
@@ -39,7 +39,7 @@ impl Spooled {
             writer.write_all(&piece).await.map_err(at)?;
         }
         writer.flush().await.map_err(at)?;
-        Ok(Self { file, descriptor: measure.finish()? })
+        Ok(Self { file, descriptor: digest_so_far.finish()? })
     }
 
     /// Returns digest and size of the bytes.

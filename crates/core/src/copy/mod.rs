@@ -85,11 +85,11 @@ pub struct CopierBuilder {
     source: Arc<dyn Source>,
     target: Arc<dyn Target>,
     options: CopyOptions,
-    observer: Observer,
+    observer: CopyObserver,
 }
 
 /// Receives copy events. An observer cannot affect the copy.
-pub(crate) type Observer = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
+pub type CopyObserver = Arc<dyn Fn(&CopyEvent) + Send + Sync>;
 
 impl CopierBuilder {
     /// Sets the options of the copies.

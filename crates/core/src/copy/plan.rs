@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn a_blob_is_skipped_looked_for_or_pushed() {
-        let blob = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"a");
+        let blob = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"a");
         let foreign = MediaType::parse("application/vnd.oci.image.layer.nondistributable.v1.tar");
-        let foreign = Descriptor::of(foreign.unwrap(), b"a");
+        let foreign = Descriptor::from_bytes(foreign.unwrap(), b"a");
         let [a, b, other]: [Repository; 3] =
             ["r.example/a", "r.example/b", "s.example/a"].map(|r| r.parse().unwrap());
         for (blob, nondistributable, source, target, step) in [

@@ -11,15 +11,15 @@ use tokio::task::JoinSet;
 use super::event::CopyStats;
 use super::once::Once;
 use super::plan::{self, Step, Walk};
-use super::{CopyEvent, CopyOptions, CopySummary, Observer};
+use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary};
 use crate::blob::{BlobBody, Progress};
-use crate::choice::select_image;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
 use crate::graph::{self, Successors};
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
+use crate::select::select_image;
 use crate::store::{Node, Presence, Pushed, Source, Target, TargetExt as _};
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
@@ -27,7 +27,7 @@ pub(super) struct Run {
     pub(super) source: Arc<dyn Source>,
     pub(super) target: Arc<dyn Target>,
     pub(super) options: CopyOptions,
-    observer: Observer,
+    observer: CopyObserver,
     permits: Semaphore,
     blobs: Once,
     manifests: Once,
@@ -53,7 +53,7 @@ impl Run {
         source: Arc<dyn Source>,
         target: Arc<dyn Target>,
         options: CopyOptions,
-        observer: Observer,
+        observer: CopyObserver,
     ) -> Self {
         let permits = Semaphore::new(options.parallel.get());
         let (blobs, manifests, listed) = Default::default();

@@ -23,7 +23,7 @@ async fn fixture() -> (Memory, Descriptor, Descriptor) {
         };
         let layer = |content: &'static str| {
             let bytes = bytes::Bytes::from_static(content.as_bytes());
-            (Descriptor::of(MediaType::OCI_LAYER_GZIP, &bytes), bytes.into())
+            (Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, &bytes), bytes.into())
         };
         let (shared, shared_body) = layer("shared");
         let (top, top_body) = layer(own);
@@ -276,7 +276,7 @@ async fn referrers_are_limited_for_each_subject() {
 #[tokio::test]
 async fn an_error_says_which_side_and_no_tag_is_moved() {
     let (source, index, _) = fixture().await;
-    let lost = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"shared");
+    let lost = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"shared");
     crate::store::Delete::delete_blob(&source, &lost.digest).await.unwrap();
     let target = Memory::new();
     let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
@@ -306,7 +306,7 @@ async fn all_tags_go_and_shared_content_goes_once() {
 #[tokio::test]
 async fn a_tag_that_fails_does_not_keep_the_others_back() {
     let (source, index, _) = fixture().await;
-    let lost = Descriptor::of(MediaType::OCI_LAYER_GZIP, b"lost");
+    let lost = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"lost");
     let pack = Pack::image(&ImageConfig::default()).unwrap();
     let pack = pack.layer(lost.clone(), bytes::Bytes::from_static(b"lost").into());
     pack.push(&source, Some(&tag("k5"))).await.unwrap();
@@ -328,14 +328,14 @@ async fn a_tag_that_fails_does_not_keep_the_others_back() {
 #[tokio::test]
 async fn schema_1_goes_along_by_the_sizes_its_source_states() {
     let source = Memory::new();
-    let layer = Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"layer");
+    let layer = Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"layer");
     source.push_blob(&layer, bytes::Bytes::from_static(b"layer").into()).await.unwrap();
     let json = format!(
         r#"{{"schemaVersion":1,"name":"a","tag":"b","architecture":"amd64",
             "fsLayers":[{{"blobSum":"{0}"}},{{"blobSum":"{0}"}}],"history":[],"signatures":[]}}"#,
         layer.digest
     );
-    let manifest = RawManifest::of(json.into(), None).unwrap();
+    let manifest = RawManifest::from_bytes(json.into(), None).unwrap();
     source.push_manifest(&manifest, Some(&tag("old"))).await.unwrap();
     let target = Memory::new();
     let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
@@ -358,12 +358,12 @@ async fn cache(store: &(impl Target + ?Sized), kind: MediaType) -> (RawManifest,
         (MediaType::parse("application/vnd.buildkit.cacheconfig.v0").unwrap(), config.to_string()),
     ] {
         let content = bytes::Bytes::from(content);
-        let blob = Descriptor::of(media_type, &content);
+        let blob = Descriptor::from_bytes(media_type, &content);
         store.push_blob(&blob, content.into()).await.unwrap();
         entries.push(blob);
     }
     let document = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": entries});
-    let index = RawManifest::of_document(&document, Some(kind)).unwrap();
+    let index = RawManifest::from_document(&document, Some(kind)).unwrap();
     store.push_manifest(&index, Some(&tag("cache"))).await.unwrap();
     (index, entries.try_into().unwrap())
 }
@@ -404,7 +404,7 @@ async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
     image.media_type = MediaType::OCI_LAYER;
     let entries = [&blobs[..], &[cache.descriptor().clone(), image.clone()]].concat();
     let document = serde_json::json!({"schemaVersion": 2, "manifests": entries});
-    let index = RawManifest::of_document(&document, Some(MediaType::OCI_INDEX)).unwrap();
+    let index = RawManifest::from_document(&document, Some(MediaType::OCI_INDEX)).unwrap();
     source.push_manifest(&index, Some(&tag("v1"))).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let layout = crate::Layout::create(folder.path()).await.unwrap();
@@ -438,8 +438,8 @@ async fn an_entry_that_is_neither_manifest_nor_blob_is_missed_as_a_manifest() {
 async fn an_index_is_refused_by_a_store_that_calls_its_manifests_by_another_digest() {
     let source = Memory::new();
     let signed = include_str!("../manifest/schema1/signed.json");
-    let signed = RawManifest::of(signed.into(), None).unwrap();
-    let layer = Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"abc");
+    let signed = RawManifest::from_bytes(signed.into(), None).unwrap();
+    let layer = Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"abc");
     source.push_blob(&layer, bytes::Bytes::from_static(b"abc").into()).await.unwrap();
     source.push_manifest(&signed, None).await.unwrap();
     let index = Pack::index(vec![signed.descriptor().clone()]);

@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     fn entry(content: &str, name: Option<&str>) -> Descriptor {
-        let mut entry = Descriptor::of(MediaType::OCI_MANIFEST, content.as_bytes());
+        let mut entry = Descriptor::from_bytes(MediaType::OCI_MANIFEST, content.as_bytes());
         if let Some(name) = name {
             entry.annotations.insert(Annotations::REF_NAME, name);
         }
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn the_only_manifest_may_be_listed_beside_other_documents() {
         let image = entry("image", None);
-        let xml = Descriptor::of("application/xml".parse().unwrap(), b"xml");
+        let xml = Descriptor::from_bytes("application/xml".parse().unwrap(), b"xml");
         let chosen = |entries: &[Descriptor]| only(entries).map_err(|e| e.kind());
         let by_digest = |entry: &Descriptor| Ok(Some(entry.digest.clone().into()));
         assert_eq!(chosen(&[xml.clone(), image.clone()]), by_digest(&image));

@@ -118,7 +118,7 @@ async fn damaged_folders_are_named() {
 async fn a_damaged_blob_is_not_held_and_a_push_heals_it() {
     let (_folder, layout) = layout().await;
     let content = Bytes::from_static(b"right");
-    let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+    let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
     layout.push_blob(&descriptor, content.clone().into()).await.unwrap();
     let path = layout.blob_path(&descriptor.digest);
     for damaged in ["", "righ", "wrong"] {
@@ -175,9 +175,9 @@ async fn referrers_are_listed_beside_documents_of_other_kinds() {
         pack.annotation("name", name).push(&layout, None).await.unwrap();
     };
     let xml = Bytes::from_static(b"<xml/>");
-    let xml = (Descriptor::of("application/xml".parse().unwrap(), &xml), xml);
+    let xml = (Descriptor::from_bytes("application/xml".parse().unwrap(), &xml), xml);
     layout.push_blob(&xml.0, xml.1.into()).await.unwrap();
-    let missing = Descriptor::of("text/plain".parse().unwrap(), b"missing");
+    let missing = Descriptor::from_bytes("text/plain".parse().unwrap(), b"missing");
     layout
         .update(move |index| {
             index.manifests.extend([xml.0, missing]);

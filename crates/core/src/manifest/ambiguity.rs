@@ -113,7 +113,7 @@ mod tests {
     use crate::media_type::MediaType;
 
     fn check(json: &str, media_type: MediaType) -> Result<()> {
-        let manifest = RawManifest::of(json.to_owned().into(), Some(media_type)).unwrap();
+        let manifest = RawManifest::from_bytes(json.to_owned().into(), Some(media_type)).unwrap();
         manifest.check_unambiguous()
     }
 

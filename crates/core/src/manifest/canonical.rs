@@ -44,9 +44,9 @@ impl RawManifest {
     /// Creates a manifest from a document, as [`canonical_json`] writes it.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) as for [`RawManifest::of`].
-    pub fn of_document(document: &impl Serialize, media_type: Option<MediaType>) -> Result<Self> {
-        Self::of(canonical_json(document)?, media_type)
+    /// [`Invalid`](ErrorKind::Invalid) as for [`RawManifest::from_bytes`].
+    pub fn from_document(document: &impl Serialize, media_type: Option<MediaType>) -> Result<Self> {
+        Self::from_bytes(canonical_json(document)?, media_type)
     }
 
     /// Creates another manifest from this one's document, changed by `edit`. It has its own digest;
@@ -54,7 +54,7 @@ impl RawManifest {
     ///
     /// ```
     /// # use longshore_core::RawManifest;
-    /// let manifest = RawManifest::of(r#"{ "schemaVersion": 2, "manifests": [] }"#.into(), None)?;
+    /// let manifest = RawManifest::from_bytes(r#"{ "schemaVersion": 2, "manifests": [] }"#.into(), None)?;
     /// let edited = manifest.edited(|document| {
     ///     document["annotations"] = serde_json::json!({ "vendor": "example" });
     /// })?;
@@ -74,7 +74,7 @@ impl RawManifest {
         edit(&mut document);
         let says = document.get("mediaType").is_some_and(|own| !own.is_null());
         let media_type = (!says).then(|| self.media_type().clone());
-        Self::of_document(&document, media_type)
+        Self::from_document(&document, media_type)
     }
 }
 

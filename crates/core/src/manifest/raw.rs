@@ -56,7 +56,7 @@ impl RawManifest {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) as for [`RawManifest::new`].
-    pub fn of(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
+    pub fn from_bytes(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self> {
         let digest = Digest::sha256(&bytes);
         Ok(Self::described(bytes, media_type, digest)?.by_payload())
     }

@@ -11,7 +11,7 @@ use crate::media_type::MediaType;
 const SHA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn raw(json: &str) -> Result<RawManifest> {
-    RawManifest::of(Bytes::copy_from_slice(json.as_bytes()), None)
+    RawManifest::from_bytes(Bytes::copy_from_slice(json.as_bytes()), None)
 }
 
 fn descriptor(media_type: &str) -> String {
@@ -60,7 +60,7 @@ fn documents_that_could_be_read_two_ways_are_refused() {
     ] {
         assert_eq!(raw(&bad).unwrap_err().kind(), ErrorKind::Invalid, "{bad}");
     }
-    let contradicts = RawManifest::of(
+    let contradicts = RawManifest::from_bytes(
         Bytes::from_static(br#"{"mediaType":"application/vnd.oci.image.index.v1+json"}"#),
         Some(MediaType::OCI_MANIFEST),
     );
@@ -88,14 +88,14 @@ fn what_is_no_manifest_is_named() {
 #[test]
 fn an_unknown_kind_is_passed_on() {
     let bytes = Bytes::from_static(br#"{"mediaType":"application/x","y":1}"#);
-    let manifest = RawManifest::of(bytes, None).unwrap();
+    let manifest = RawManifest::from_bytes(bytes, None).unwrap();
     assert_eq!(*manifest.parse().unwrap(), Manifest::Opaque);
 }
 
 #[test]
 fn a_manifest_is_parsed_once_for_all_its_clones() {
     let manifest =
-        RawManifest::of(Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#), None)
+        RawManifest::from_bytes(Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#), None)
             .unwrap();
     let clone = manifest.clone();
     assert!(std::ptr::eq(clone.parse().unwrap(), manifest.parse().unwrap()));

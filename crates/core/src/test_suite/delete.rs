@@ -57,7 +57,7 @@ pub async fn a_deleted_referrer_is_listed_no_more(store: Arc<dyn Delete>) {
 /// A deleted blob is gone, if the store removes blobs; otherwise it stays complete.
 pub async fn a_deleted_blob_is_gone(store: Arc<dyn Delete>) {
     let content = Bytes::from_static(b"doomed");
-    let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+    let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
     let pushed = store.push_blob(&descriptor, content.clone().into()).await;
     pushed.unwrap();
     if removed(store.delete_blob(&descriptor.digest).await) {

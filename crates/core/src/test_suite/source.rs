@@ -27,7 +27,7 @@ pub async fn blobs_of_every_size_come_back(store: Arc<dyn Target>) {
 /// A missing blob is not found when it is opened, and its size is `None`.
 pub async fn a_blob_that_is_not_there_is_not_found_at_once(store: Arc<dyn Target>) {
     push(&*store, 3).await;
-    let missing = Descriptor::of(MediaType::OCTET_STREAM, b"missing");
+    let missing = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"missing");
     let opened = store.blob(&missing).await;
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotFound);
     let part = store.blob_range(&missing, 0..1).await;
@@ -185,7 +185,7 @@ pub async fn nothing_refers_to_what_nobody_refers_to(store: Arc<dyn Target>) {
 
 async fn push(store: &dyn Target, size: usize) -> (Descriptor, Bytes) {
     let content = random::bytes(size as u64, size);
-    let descriptor = Descriptor::of(MediaType::OCTET_STREAM, &content);
+    let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
     let pushed = store.push_blob(&descriptor, content.clone().into()).await;
     pushed.unwrap();
     (descriptor, content)

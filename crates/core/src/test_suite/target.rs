@@ -254,7 +254,7 @@ fn nowhere(store: &dyn Target) -> Repository {
 
 fn blob(seed: u64, size: usize) -> (Descriptor, Bytes) {
     let content = random::bytes(seed, size);
-    (Descriptor::of(MediaType::OCTET_STREAM, &content), content)
+    (Descriptor::from_bytes(MediaType::OCTET_STREAM, &content), content)
 }
 
 /// Returns the content as a stream of uneven chunks.

@@ -46,7 +46,7 @@ pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Ed
     let layers: Vec<Descriptor> = new.iter().map(|layer| layer.descriptor(docker)).collect();
     let diff_ids: Vec<&Digest> = new.iter().map(|layer| &layer.unpacked.diff_id).collect();
     let config_bytes = config(image, &diff_ids, entry)?;
-    let config = Descriptor::of(image.parsed().config.media_type.clone(), &config_bytes);
+    let config = Descriptor::from_bytes(image.parsed().config.media_type.clone(), &config_bytes);
     let manifest = manifest(image.manifest(), &config, &layers)?;
     Ok(Edited { manifest, config, config_bytes, layers })
 }
@@ -98,7 +98,7 @@ fn manifest(
         all.push(raw(layer)?);
     }
     document.set("layers", &all)?;
-    RawManifest::of(document.bytes()?, Some(manifest.media_type().clone()))
+    RawManifest::from_bytes(document.bytes()?, Some(manifest.media_type().clone()))
 }
 
 /// Returns the index with one image replaced by another.
@@ -119,7 +119,7 @@ pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Resu
             .with_hint("Append to the inner index, by its digest."));
     }
     document.set("manifests", &entries)?;
-    RawManifest::of(document.bytes()?, Some(index.media_type().clone()))
+    RawManifest::from_bytes(document.bytes()?, Some(index.media_type().clone()))
 }
 
 /// Makes a descriptor point at other content, and removes embedded data of the old content.
@@ -204,8 +204,9 @@ mod tests {
         let text = format!(
             r#"{{"schemaVersion":2,"unknown":1.10,"manifests":[{{"mediaType":"a/b","digest":"{old}","size":3,"platform":{{"os":"linux","architecture":"arm64","odd":1}},"data":"b2xk"}},{{"mediaType":"a/b","digest":"{other}","size":5}}]}}"#
         );
-        let before = RawManifest::of(text.clone().into(), Some(MediaType::OCI_INDEX)).unwrap();
-        let new = Descriptor::of(MediaType::OCI_MANIFEST, b"newer");
+        let before =
+            RawManifest::from_bytes(text.clone().into(), Some(MediaType::OCI_INDEX)).unwrap();
+        let new = Descriptor::from_bytes(MediaType::OCI_MANIFEST, b"newer");
         let after = index(&before, &old, &new).unwrap();
         let expected = text
             .replace(&format!("\"{old}\",\"size\":3"), &format!("\"{}\",\"size\":5", new.digest))

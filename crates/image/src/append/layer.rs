@@ -9,13 +9,13 @@ use longshore_core::{
 };
 
 use crate::compression::{Compression, UnpackLimits};
-use crate::layer::{Unpacked, measure_tar};
+use crate::layer::{UnpackResult, measure_tar};
 
 /// A layer that was read once.
 pub(super) struct NewLayer {
     pub(super) digest: Digest,
     pub(super) size: u64,
-    pub(super) unpacked: Unpacked,
+    pub(super) unpacked: UnpackResult,
     from: From,
 }
 
@@ -25,14 +25,14 @@ enum From {
 }
 
 impl NewLayer {
-    pub(super) async fn of_file(path: &Path, limits: UnpackLimits) -> Result<Self> {
+    pub(super) async fn from_file(path: &Path, limits: UnpackLimits) -> Result<Self> {
         let descriptor = blob_file::describe(path, MediaType::OCTET_STREAM, None).await?;
         let reader = BlobBody::file(path).open(&descriptor).await?;
         let unpacked = measure_tar(reader, limits).await.map_err(|e| e.at(path.display()))?;
         Ok(Self::new(descriptor, unpacked, From::File(path.to_owned())))
     }
 
-    pub(super) async fn of_blob(
+    pub(super) async fn from_blob(
         source: Arc<dyn Source>,
         digest: &Digest,
         limits: UnpackLimits,
@@ -42,7 +42,7 @@ impl NewLayer {
         Ok(Self::new(descriptor, unpacked, From::Store(source)))
     }
 
-    fn new(descriptor: Descriptor, unpacked: Unpacked, from: From) -> Self {
+    fn new(descriptor: Descriptor, unpacked: UnpackResult, from: From) -> Self {
         Self { digest: descriptor.digest, size: descriptor.size, unpacked, from }
     }
 

@@ -58,7 +58,7 @@ pub struct Append {
 /// The result of appending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Appended {
+pub struct AppendResult {
     /// The manifest that the tag now points at: the image, or the index that lists it.
     pub root: Descriptor,
     /// The image.
@@ -83,7 +83,7 @@ impl Append {
     /// tar or its compression is damaged; [`Unsupported`](ErrorKind::Unsupported) for another
     /// compression; [`TooLarge`](ErrorKind::TooLarge) beyond the limits.
     pub async fn file(mut self, path: &Path) -> Result<Self> {
-        self.layers.push(NewLayer::of_file(path, self.limits).await?);
+        self.layers.push(NewLayer::from_file(path, self.limits).await?);
         Ok(self)
     }
 
@@ -93,7 +93,7 @@ impl Append {
     /// # Errors
     /// Same as [`file`](Self::file) for its content; the errors of the source.
     pub async fn blob(mut self, source: Arc<dyn Source>, digest: &Digest) -> Result<Self> {
-        self.layers.push(NewLayer::of_blob(source, digest, self.limits).await?);
+        self.layers.push(NewLayer::from_blob(source, digest, self.limits).await?);
         Ok(self)
     }
 
@@ -148,7 +148,7 @@ impl Append {
         selector: &TagOrDigest,
         target: Arc<dyn Target>,
         tag: Option<&Tag>,
-    ) -> Result<Appended> {
+    ) -> Result<AppendResult> {
         if self.layers.is_empty() {
             return Err(Error::new(ErrorKind::Invalid).detail("no layer is given"));
         }
@@ -183,7 +183,7 @@ impl Append {
         if is_index {
             target.push_manifest(&new_root, tag).await?;
         }
-        Ok(Appended {
+        Ok(AppendResult {
             root: new_root.descriptor().clone(),
             image: made.descriptor().clone(),
             layers: edited.layers,

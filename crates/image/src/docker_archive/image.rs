@@ -12,8 +12,8 @@ use longshore_core::{
 
 use super::manifest_json::Item;
 use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
-use crate::members::Members;
-use crate::section::Section;
+use crate::file_range::Section;
+use crate::tar_index::Members;
 
 /// An image of the archive: its names, and the manifest for the copy engine.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Known {
         }
         let bytes = section.bytes(CONFIG_LIMIT)?;
         let config = Config {
-            descriptor: Descriptor::of(MediaType::DOCKER_CONFIG, &bytes),
+            descriptor: Descriptor::from_bytes(MediaType::DOCKER_CONFIG, &bytes),
             diff_ids: diff_ids(&bytes)?.into(),
         };
         self.configs.insert(section.offset(), config.clone());
@@ -142,7 +142,7 @@ fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Result<RawManifest> 
     manifest.media_type = Some(MediaType::DOCKER_MANIFEST);
     let bytes =
         serde_json::to_vec(&manifest).map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))?;
-    RawManifest::of(Bytes::from(bytes), Some(MediaType::DOCKER_MANIFEST))
+    RawManifest::from_bytes(Bytes::from(bytes), Some(MediaType::DOCKER_MANIFEST))
 }
 
 /// Describes a layer as it is stored.
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_same_content_has_the_same_manifest() {
-        let config = Descriptor::of(MediaType::DOCKER_CONFIG, b"{}");
+        let config = Descriptor::from_bytes(MediaType::DOCKER_CONFIG, b"{}");
         let made = manifest(config, Vec::new()).unwrap();
         let expected = format!(
             r#"{{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"{}","size":2}},"layers":[]}}"#,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use longshore_core::{Digest, Error, ErrorKind, Reference, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::members::Members;
+use crate::tar_index::Members;
 
 /// One image of `manifest.json`.
 ///

@@ -26,9 +26,9 @@ use longshore_core::{
 use image::{Image, Known, Stored};
 pub use writer::DockerArchiveWriter;
 
-use crate::members::Members;
-use crate::section::Section;
+use crate::file_range::Section;
 use crate::spool::{self, Spooled};
+use crate::tar_index::Members;
 
 /// The images of a docker-archive, read in place. Clones share the open file.
 ///
@@ -250,11 +250,11 @@ impl Source for DockerArchive {
             .collect();
         tags.sort();
         tags.dedup();
-        Pages::of(tags)
+        Pages::from_items(tags)
     }
 
     fn referrers(&self, _: &Digest, _: Option<&MediaType>) -> Pages<Descriptor> {
-        Pages::of(Vec::new())
+        Pages::from_items(Vec::new())
     }
 }
 

@@ -137,7 +137,8 @@ mod tests {
         );
         let part = Part::Bytes(Bytes::copy_from_slice(content.as_bytes()));
         Saved {
-            manifest: RawManifest::of(json.into(), Some(MediaType::DOCKER_MANIFEST)).unwrap(),
+            manifest: RawManifest::from_bytes(json.into(), Some(MediaType::DOCKER_MANIFEST))
+                .unwrap(),
             references: Vec::new(),
             config: Member::config(Digest::sha256(content.as_bytes()), part),
             layers: Vec::new(),

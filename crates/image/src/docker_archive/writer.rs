@@ -18,7 +18,7 @@ use super::DockerArchive;
 use super::image::{self, Hashing, Image, Stored};
 use super::saved::{self, Member, Saved};
 use crate::compression::{Compression, Decoder, UnpackLimits};
-use crate::section::Section;
+use crate::file_range::Section;
 use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
@@ -50,12 +50,12 @@ struct Work {
 struct State {
     images: Vec<Saved>,
     /// Keyed by the digest they were pushed under.
-    blobs: BTreeMap<Digest, Unpacked>,
+    blobs: BTreeMap<Digest, UnpackResult>,
 }
 
 /// A blob, decompressed.
 #[derive(Clone, Debug)]
-struct Unpacked {
+struct UnpackResult {
     content: Arc<Staged>,
     /// The digest of the uncompressed content.
     diff_id: Digest,
@@ -189,7 +189,7 @@ impl Work {
         Ok(member)
     }
 
-    fn pushed(&self, digest: &Digest) -> Option<Unpacked> {
+    fn pushed(&self, digest: &Digest) -> Option<UnpackResult> {
         self.state().blobs.get(digest).cloned()
     }
 
@@ -284,11 +284,11 @@ impl Source for DockerArchiveWriter {
             .collect();
         tags.sort();
         tags.dedup();
-        Pages::of(tags)
+        Pages::from_items(tags)
     }
 
     fn referrers(&self, _: &Digest, _: Option<&MediaType>) -> Pages<Descriptor> {
-        Pages::of(Vec::new())
+        Pages::from_items(Vec::new())
     }
 }
 
@@ -354,12 +354,12 @@ impl fmt::Debug for DockerArchiveWriter {
 }
 
 /// Writes the decompressed content of a blob to a file in `folder`.
-fn unpack(blob: &mut dyn Read, folder: &Path, limits: UnpackLimits) -> Result<Unpacked> {
+fn unpack(blob: &mut dyn Read, folder: &Path, limits: UnpackLimits) -> Result<UnpackResult> {
     let decoder = Decoder::new(blob, limits)?;
     let was = decoder.compression();
     let mut content = Hashing::new(decoder);
     let staged = Staged::write(folder, &mut content)?;
-    Ok(Unpacked { content: Arc::new(staged), diff_id: content.finish(), was })
+    Ok(UnpackResult { content: Arc::new(staged), diff_id: content.finish(), was })
 }
 
 fn choose_a_platform(digest: &Digest) -> Error {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use longshore_core::{Error, ErrorKind, Result};
 
 use super::links;
-use crate::members::{Entries, Entry, Kind, NAMES_LIMIT, name};
-use crate::section::OpenFile;
+use crate::file_range::OpenFile;
+use crate::tar_index::{Entries, Entry, Kind, NAMES_LIMIT, name};
 
 /// The item at a path.
 #[derive(Debug, PartialEq, Eq)]

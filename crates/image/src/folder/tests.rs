@@ -36,7 +36,7 @@ async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) ->
     let mut gzip = gzip(Vec::new());
     std::io::Write::write_all(&mut gzip, tar).unwrap();
     let bytes = gzip.finish().unwrap();
-    let mut blob = Descriptor::of(MediaType::OCI_LAYER_GZIP, &bytes);
+    let mut blob = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, &bytes);
     blob.annotations.insert(Annotations::TITLE, title);
     blob.annotations.insert(Annotations::UNPACK, "true");
     if let Some(digest) = unpacked {
@@ -44,7 +44,7 @@ async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) ->
     }
     let store = Memory::new();
     store.push_blob(&blob, bytes::Bytes::from(bytes).into()).await.unwrap();
-    let file = placed(vec![blob], Folders::Unpacked)?.remove(0);
+    let file = placed(vec![blob], Folders::UnpackResult)?.remove(0);
     unpack_folder(&store, &file, root, UnpackLimits::default()).await.map(drop)
 }
 
@@ -163,7 +163,7 @@ async fn the_deepest_folder_that_is_packed_is_unpacked() {
     let archive = FolderArchive::of(&folder, MediaType::OCI_LAYER_GZIP).await.unwrap();
     let (store, blob) = (Memory::new(), archive.descriptor().clone());
     store.push_blob(&blob, archive.body()).await.unwrap();
-    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
+    let file = placed(vec![blob], Folders::UnpackResult).unwrap().remove(0);
     let back = root.path().join("back");
     unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("d")), listed(&folder));
@@ -224,12 +224,12 @@ async fn a_bomb_leaves_nothing() {
         gzip.finish().unwrap()
     };
     assert!(bytes.len() < 16 << 10);
-    let mut blob = Descriptor::of(MediaType::OCI_LAYER_GZIP, &bytes);
+    let mut blob = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, &bytes);
     blob.annotations.insert(Annotations::TITLE, "d");
     blob.annotations.insert(Annotations::UNPACK, "true");
     let store = Memory::new();
     store.push_blob(&blob, bytes::Bytes::from(bytes).into()).await.unwrap();
-    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
+    let file = placed(vec![blob], Folders::UnpackResult).unwrap().remove(0);
     let e = unpack_folder(&store, &file, root.path(), limits).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::TooLarge, "{e}");
     assert_eq!(listed(root.path()), [""; 0]);
@@ -312,7 +312,7 @@ async fn a_packed_folder_says_nothing_of_when_and_whose() {
     let expected =
         ["site", "site/a", "site/b", "site/b/empty", "site/b/x", "site/c", "site/d", last.as_str()];
     assert_eq!(names, expected);
-    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
+    let file = placed(vec![blob], Folders::UnpackResult).unwrap().remove(0);
     let back = root.path().join("back");
     unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("site")), listed(&folder));

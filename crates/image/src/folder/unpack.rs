@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use super::merge;
 use super::plan::{self, Item, Plan};
 use crate::compression::UnpackLimits;
+use crate::file_range::{OpenFile, Section};
 use crate::layer::unpack;
-use crate::section::{OpenFile, Section};
 
 /// Unpacks a folder that was stored as an archive below `root`; returns its path.
 ///
@@ -55,7 +55,7 @@ pub async fn unpack_folder(
         let target = file.target(&root)?;
         let own = file.path.as_os_str().is_empty();
         let beside = target.parent().filter(|_| !own).unwrap_or(&target);
-        let aside = tempfile::Builder::new().prefix(blob_file::ASIDE_PREFIX).tempdir_in(beside);
+        let aside = tempfile::Builder::new().prefix(blob_file::TEMP_PREFIX).tempdir_in(beside);
         let aside = aside.map_err(|e| Error::io(beside, e))?;
         Ok((target, aside))
     })

@@ -4,7 +4,7 @@ use longshore_core::{
     Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, RawManifest, Result, TagOrDigest, listing,
 };
 
-use crate::section::Section;
+use crate::file_range::Section;
 
 /// An index and its blobs: of an archive that is read, or of one being written.
 pub(super) struct Lookup<'a> {

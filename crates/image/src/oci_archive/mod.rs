@@ -22,9 +22,9 @@ use serde::Deserialize;
 use lookup::Lookup;
 pub use writer::OciArchiveWriter;
 
-use crate::members::Members;
-use crate::section::Section;
+use crate::file_range::Section;
 use crate::spool::{self, Spooled};
+use crate::tar_index::Members;
 
 /// An OCI image layout in a tar file, read in place. Clones share the open file.
 ///
@@ -193,7 +193,7 @@ impl Source for OciArchive {
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
-        Pages::of(listing::tags(self.entries(), after))
+        Pages::from_items(listing::tags(self.entries(), after))
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {

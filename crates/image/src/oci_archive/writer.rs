@@ -14,7 +14,7 @@ use longshore_core::{
 
 use super::lookup::Lookup;
 use super::{INDEX, MARKER, OciArchive, blob_name};
-use crate::section::Section;
+use crate::file_range::Section;
 use crate::spool;
 use crate::staging::{Staged, Staging, work_over};
 use crate::tar_file::{self, Output, Part};
@@ -201,7 +201,7 @@ impl Source for OciArchiveWriter {
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
-        Pages::of(listing::tags(&self.work.state().index.manifests, after))
+        Pages::from_items(listing::tags(&self.work.state().index.manifests, after))
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {

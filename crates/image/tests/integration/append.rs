@@ -24,14 +24,14 @@ fn odd_image(docker: bool) -> Content {
         true => (MediaType::DOCKER_MANIFEST, MediaType::DOCKER_CONFIG),
         false => (MediaType::OCI_MANIFEST, MediaType::OCI_CONFIG),
     };
-    let config_descriptor = Descriptor::of(config_type, &config);
+    let config_descriptor = Descriptor::from_bytes(config_type, &config);
     let manifest = format!(
         r#"{{"schemaVersion":2,"mediaType":"{manifest_type}","config":{},"layers":[{}],"annotations":{{"b":"2","a":"1"}},"odd":1.10}}"#,
         serde_json::json!(config_descriptor),
         serde_json::json!(layer.descriptor)
     );
     Content {
-        root: RawManifest::of(manifest.into(), None).unwrap(),
+        root: RawManifest::from_bytes(manifest.into(), None).unwrap(),
         manifests: Vec::new(),
         blobs: vec![(config_descriptor, config), (layer.descriptor, layer.content)],
     }
@@ -69,7 +69,7 @@ async fn a_layer_is_appended_and_everything_else_keeps_its_text() {
         append.push(shared(&store), &by_tag("v1"), shared(&store), Some(&tag("v2"))).await.unwrap();
     let empty = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
     assert_eq!(appended.diff_ids, [Digest::parse(empty).unwrap()]);
-    assert_eq!(appended.layers, [Descriptor::of(MediaType::OCI_LAYER, &[0; 1024])]);
+    assert_eq!(appended.layers, [Descriptor::from_bytes(MediaType::OCI_LAYER, &[0; 1024])]);
     assert_eq!(appended.root, memory.resolve(&by_tag("v2")).await.unwrap());
 
     let before = config_text(&memory, "v1").await;

@@ -57,7 +57,7 @@ async fn the_last_piece_is_held_back_until_the_diff_id_is_right() {
 #[tokio::test]
 async fn a_damaged_layer_is_never_whole() {
     let layer = Layer::gzip(&layer_tar(&[("a", b"a")]));
-    let other = Descriptor::of(layer.descriptor.media_type.clone(), b"other");
+    let other = Descriptor::from_bytes(layer.descriptor.media_type.clone(), b"other");
     let content = layer.content.clone();
     let pieces = BlobStream::new(futures_util::stream::iter([Ok(content)]));
     let mut descriptor = layer.descriptor.clone();
@@ -84,7 +84,7 @@ async fn a_stream_that_is_dropped_reads_no_further() {
             Ok(piece)
         }
     });
-    let descriptor = Descriptor::of(MediaType::OCI_LAYER, &all);
+    let descriptor = Descriptor::from_bytes(MediaType::OCI_LAYER, &all);
     let reader = BlobReader::new(descriptor, BlobStream::new(pieces)).unwrap();
     let mut stream = unpack(reader, None, UnpackLimits::default()).unwrap();
     assert!(!stream.next().await.unwrap().unwrap().is_empty());

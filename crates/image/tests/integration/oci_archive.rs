@@ -190,7 +190,7 @@ async fn damaged_content_of_before_is_replaced_and_missing_content_is_named() {
     let archive = OciArchive::open(&path).await.unwrap();
     content.assert_in(&archive, &by_tag("v1")).await;
 
-    let missing = Descriptor::of(layer.media_type.clone(), b"missing");
+    let missing = Descriptor::from_bytes(layer.media_type.clone(), b"missing");
     let e = archive.blob(&missing).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert!(e.to_string().contains(missing.digest.as_str()), "{e}");

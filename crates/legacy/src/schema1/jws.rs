@@ -126,7 +126,7 @@ struct Signature {
 
 /// Returns the signed manifest of a payload.
 fn signed(payload: &[u8], key: &SigningKey) -> Result<RawManifest> {
-    RawManifest::of(embed(payload, key)?.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
+    RawManifest::from_bytes(embed(payload, key)?.into(), Some(MediaType::DOCKER_SCHEMA1_SIGNED))
 }
 
 /// Returns the document without signatures, indented by three spaces as Docker does.
@@ -156,7 +156,7 @@ fn check(signature: &Signature, payload: &[u8]) -> Result<Signer, String> {
         return Err(format!("is by the algorithm \"{shown}\", which is not accepted"));
     }
     let jwk = header.get("jwk").ok_or("has no key")?;
-    let key = PublicKey::of_jwk(jwk)?;
+    let key = PublicKey::from_jwk(jwk)?;
     let bytes = from_base64url(&signature.signature).ok_or("is unreadable")?;
     let message = signing_input(&signature.protected, payload);
     key.verify(algorithm, message.as_bytes(), &bytes)?;

@@ -134,7 +134,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// A clause that says why it is invalid.
-    pub(super) fn of_jwk(jwk: &Value) -> Result<Self, String> {
+    pub(super) fn from_jwk(jwk: &Value) -> Result<Self, String> {
         let jwk: Jwk = serde_json::from_value(jwk.clone()).map_err(|_| "has no key".to_owned())?;
         let bytes = |text: &Option<String>| text.as_deref().and_then(from_base64url);
         let key = match (jwk.kty.as_str(), jwk.crv.as_deref()) {

@@ -7,7 +7,7 @@
 //! use longshore_legacy::schema1::{Sign as _, SigningKey, VerifySignatures as _};
 //!
 //! let document = r#"{"schemaVersion":1,"name":"a/b","tag":"v1","fsLayers":[]}"#;
-//! let signed = RawManifest::of(document.into(), None)?.sign(&SigningKey::generate()?)?;
+//! let signed = RawManifest::from_bytes(document.into(), None)?.sign(&SigningKey::generate()?)?;
 //! let verified = signed.verify_signatures()?;
 //! assert_eq!(verified.payload, document);
 //! assert_eq!(verified.digest, *signed.digest());

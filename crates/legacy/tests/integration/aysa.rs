@@ -10,7 +10,7 @@ use longshore::{
     Client, Delete as _, Digest, ErrorKind, Filter, MediaType, RegistryName, RemoteRepository,
     Source as _, Tag, Target as _,
 };
-use longshore_registry::{Builder, Registry, Rights, TestRegistry, Users};
+use longshore_registry::{Permissions, Registry, RegistryBuilder, TestRegistry, Users};
 use longshore_testkit::script::{Exchange, Script};
 use serde_json::Value;
 
@@ -47,14 +47,14 @@ impl Place {
         Self::of(Registry::builder()).await
     }
 
-    async fn of(registry: Builder) -> Self {
+    async fn of(registry: RegistryBuilder) -> Self {
         let (address, stop) = start(registry.memory()).await;
         Self { address, client: Client::new(), _stop: stop }
     }
 
     /// One that asks for a password: `guest`'s is `guest`.
     async fn with_guest() -> Self {
-        let users = Users::new().user("guest", "guest", Rights::ALL);
+        let users = Users::new().user("guest", "guest", Permissions::ALL);
         Self::of(Registry::builder().access(users)).await
     }
 
@@ -219,7 +219,7 @@ async fn aysa_error_is_the_first_of_the_registrys_and_ours_has_them_all() {
 async fn aysa_without_a_password_was_turned_away_as_none_and_ours_asks_as_nobody() {
     let place = Place::with_guest().await;
     assert_eq!(place.sent("GET", "/v2/", "", "").status, 401);
-    let e = place.client.authenticate(&place.registry()).await.unwrap_err();
+    let e = place.client.check_credentials(&place.registry()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(format!("{e} {e:?}").contains("anonymous"), "{e:?}");
 }
@@ -253,7 +253,7 @@ async fn aysa_is_let_in_with_a_password_as_longshore() {
     assert_eq!(sent_as(wrong, place.address, "GET", "/v2/", "", "").status, 401);
     let wrong = crate::login(place.registry(), "guest", "wrong");
     let wrong = crate::quick().credentials(wrong).build();
-    let e = wrong.authenticate(&place.registry()).await.unwrap_err();
+    let e = wrong.check_credentials(&place.registry()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
 }
 

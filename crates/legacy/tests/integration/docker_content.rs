@@ -11,7 +11,7 @@ pub(crate) fn docker_image(seed: u8, architecture: &str) -> Content {
     let app = layer(&[("app/data", &[seed; 300])]);
     let config = config(architecture, &[&base.diff_id, &app.diff_id]);
     let layers = [&base.descriptor, &app.descriptor];
-    let descriptor = Descriptor::of(MediaType::DOCKER_CONFIG, &config);
+    let descriptor = Descriptor::from_bytes(MediaType::DOCKER_CONFIG, &config);
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::DOCKER_MANIFEST,
@@ -68,7 +68,7 @@ fn indented(document: &Value) -> RawManifest {
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
     serde::Serialize::serialize(document, &mut serializer).unwrap();
-    RawManifest::of(Bytes::from(text), None).unwrap()
+    RawManifest::from_bytes(Bytes::from(text), None).unwrap()
 }
 
 const CREATED: &str = "2021-08-28T01:35:59.758616391Z";

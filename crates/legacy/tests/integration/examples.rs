@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use longshore::{Client, MemoryCredentials, Secret, Tag};
-use longshore_registry::{Registry, Rights, TestRegistry, Users};
+use longshore_registry::{Permissions, Registry, TestRegistry, Users};
 use longshore_testkit::fixture::Content;
 use longshore_testkit::peer::DockerRegistry;
 use longshore_testkit::v1::V1Registry;
@@ -34,7 +34,7 @@ async fn ours() -> (SocketAddr, TestRegistry) {
 
 /// The same, which asks for the password of a user.
 async fn ours_of((user, password): Login) -> (SocketAddr, TestRegistry) {
-    let users = Users::new().user(user, password, Rights::ALL);
+    let users = Users::new().user(user, password, Permissions::ALL);
     start(Registry::builder().memory().access(users)).await
 }
 

@@ -13,12 +13,12 @@ mod v1_blocking;
 
 use std::net::SocketAddr;
 
-use longshore_registry::{Builder, TestRegistry};
+use longshore_registry::{RegistryBuilder, TestRegistry};
 
 use self::clients::{login, quick, remote};
 
 /// A registry on a free port that ends when what comes with the address is dropped.
-async fn start(registry: Builder) -> (SocketAddr, TestRegistry) {
+async fn start(registry: RegistryBuilder) -> (SocketAddr, TestRegistry) {
     let registry = TestRegistry::start_with(|_| registry).await.unwrap();
     (registry.address(), registry)
 }

@@ -64,7 +64,7 @@ fn trusting(servers: &[&V1Registry]) -> Client {
 /// A client that sends everything once.
 fn impatient() -> Client {
     let mut policy = RetryPolicy::default();
-    policy.attempts = std::num::NonZeroUsize::MIN;
+    policy.max_attempts = std::num::NonZeroUsize::MIN;
     Client::builder().retry(policy).build()
 }
 

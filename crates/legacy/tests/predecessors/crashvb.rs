@@ -27,7 +27,7 @@ pub(super) fn crashvb_with(place: &Place, image: &str, arguments: &str) -> Prede
 }
 
 fn descriptor(content: &[u8]) -> Descriptor {
-    Descriptor::of(MediaType::OCTET_STREAM, content)
+    Descriptor::from_bytes(MediaType::OCTET_STREAM, content)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,7 @@ async fn crashvb_reads_the_same_credentials() {
         );
         let config = DockerConfig::load_from(&file).unwrap();
         let ours = quick().credentials(config).build();
-        ours.authenticate(&place.registry()).await.unwrap();
+        ours.check_credentials(&place.registry()).await.unwrap();
 
         // In memory, by a pattern.
         crashvb.run("client = DockerRegistryClientAsync(credentials_store=Path('none'))");

@@ -48,7 +48,7 @@ async fn tags(registry: &str, client: ClientBuilder) -> Result<Vec<String>> {
 
 fn once() -> RetryPolicy {
     let mut policy = RetryPolicy::default();
-    policy.attempts = std::num::NonZeroUsize::MIN;
+    policy.max_attempts = std::num::NonZeroUsize::MIN;
     policy
 }
 

@@ -68,7 +68,7 @@ fn crashvb_computes_the_same_digests_and_media_types() {
         r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}"#,
     ] {
         let theirs = crashvb.gives(&format!("Manifest(b'{document}').get_media_type()"));
-        let ours = RawManifest::of(Bytes::from(document), None).unwrap();
+        let ours = RawManifest::from_bytes(Bytes::from(document), None).unwrap();
         assert_eq!(theirs, ours.media_type().as_str());
     }
 }

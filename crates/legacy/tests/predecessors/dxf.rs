@@ -21,7 +21,7 @@ fn dxf(place: &Place, repository: &str) -> Predecessor {
 }
 
 fn descriptor(content: &[u8]) -> Descriptor {
-    Descriptor::of(MediaType::OCTET_STREAM, content)
+    Descriptor::from_bytes(MediaType::OCTET_STREAM, content)
 }
 
 async fn read(place: &Place, name: &str, descriptor: &Descriptor) -> String {
@@ -319,7 +319,7 @@ async fn dxf_sends_nothing_twice_and_makes_a_manifest_that_longshore_pushes() {
 
     let made = dxf.gives("dxf.make_manifest(digest)");
     let made = bytes::Bytes::from(made.as_str().unwrap().to_owned());
-    let made = RawManifest::of(made, None).unwrap();
+    let made = RawManifest::from_bytes(made, None).unwrap();
     place.at("files").push_manifest(&made, Some(&tag("ours"))).await.unwrap();
     assert_eq!(dxf.gives("dxf.set_alias('theirs', digest)"), text(made.bytes()));
     assert_eq!(place.digest("files", "theirs").await, place.digest("files", "ours").await);

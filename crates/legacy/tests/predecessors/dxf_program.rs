@@ -77,7 +77,7 @@ async fn dxf_program_stores_files_that_longshore_reads() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     std::fs::write(dxf.home.path().join("logger.dat"), "21.5\n").unwrap();
-    let blob = Descriptor::of(MediaType::OCTET_STREAM, b"21.5\n");
+    let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"21.5\n");
     let digest = lines(&[&blob.digest]);
     assert_eq!(dxf.prints("push-blob fred/datalogger logger.dat @may15"), digest);
     let ours = place.at("fred/datalogger").blob(&blob).await.unwrap().bytes(64).await.unwrap();
@@ -281,7 +281,7 @@ async fn dxf_program_takes_files_for_digests_and_several_blobs_at_once() {
     let blobs = ["a", "b"].map(|name| {
         std::fs::write(dxf.home.path().join(name), name).unwrap();
         dxf.prints(&format!("push-blob files {name}"));
-        Descriptor::of(MediaType::OCTET_STREAM, name.as_bytes())
+        Descriptor::from_bytes(MediaType::OCTET_STREAM, name.as_bytes())
     });
     // A path with a slash is a file, whose digest counts; it is not sent.
     let set = format!("set-alias files both ./a {}", blobs[1].digest);

@@ -31,7 +31,7 @@ fn everyone(address: SocketAddr, user: &str) -> Predecessor {
 /// Ours at the same address, that sends once what it is asked.
 fn ours(address: SocketAddr) -> RemoteRepository {
     let mut retry = RetryPolicy::default();
-    retry.attempts = std::num::NonZeroUsize::MIN;
+    retry.max_attempts = std::num::NonZeroUsize::MIN;
     let client = quick().retry(retry).build();
     client.repository(&format!("{address}/team/app").parse().unwrap())
 }
@@ -84,8 +84,9 @@ async fn a_status_is_of_the_same_class_to_everyone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_user_may_not_do_is_denied_to_everyone() {
-    let place =
-        Place::with(|registry, _| registry.access(users().user("reader", PASSWORD, Rights::PULL)));
+    let place = Place::with(|registry, _| {
+        registry.access(users().user("reader", PASSWORD, Permissions::PULL))
+    });
     let place = place.await;
     let digest = Digest::parse(&place.digest("team/app", "v1").await).unwrap();
     let mut authentication = Authentication::default();
@@ -117,7 +118,7 @@ async fn what_a_user_may_not_do_is_denied_to_everyone() {
 async fn what_is_not_its_digest_is_refused_by_dxf_and_longshore_alone() {
     let server = Script::start().await;
     let mut python = everyone(server.address(), "");
-    let blob = Descriptor::of(MediaType::OCTET_STREAM, b"content");
+    let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"content");
     let get = || {
         let path = format!("/v2/team/app/blobs/{}", blob.digest);
         Exchange::new("GET", path).body("damaged")

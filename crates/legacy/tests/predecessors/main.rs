@@ -35,7 +35,7 @@ use longshore::{
     Client, Error, ErrorKind, RegistryName, RegistrySettings, RemoteRepository, RootCertificates,
     Scheme, Source as _, Tag, TagOrDigest,
 };
-use longshore_registry::{Builder, Registry, Rights, Tokens, Users, serve};
+use longshore_registry::{Permissions, Registry, RegistryBuilder, Tokens, Users, serve};
 use longshore_testkit::fixture::{self, Content};
 use longshore_testkit::peer::{Predecessor, Raised};
 use longshore_testkit::tls::{Authority, Front};
@@ -93,14 +93,14 @@ impl Place {
         .await
     }
 
-    async fn with(set_up: impl FnOnce(Builder, SocketAddr) -> Builder) -> Self {
+    async fn with(set_up: impl FnOnce(RegistryBuilder, SocketAddr) -> RegistryBuilder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = run(listener, set_up(Registry::builder(), address));
         Self::filled(address, None, (stop, None)).await
     }
 
-    async fn over_tls(set_up: impl FnOnce(Builder, SocketAddr) -> Builder) -> Self {
+    async fn over_tls(set_up: impl FnOnce(RegistryBuilder, SocketAddr) -> RegistryBuilder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let authority = Authority::new();
         let behind = listener.local_addr().unwrap();
@@ -177,7 +177,7 @@ fn trusting(certificate: &str) -> RegistrySettings {
     settings
 }
 
-fn run(listener: TcpListener, registry: Builder) -> oneshot::Sender<()> {
+fn run(listener: TcpListener, registry: RegistryBuilder) -> oneshot::Sender<()> {
     let (stop, stopped) = oneshot::channel();
     let registry = registry.memory().build().unwrap();
     tokio::spawn(serve(listener, registry, async { drop(stopped.await) }));
@@ -195,7 +195,7 @@ fn all_content() -> [(&'static str, &'static [&'static str], Content); 4] {
 }
 
 fn users() -> Users {
-    Users::new().user(USER, PASSWORD, Rights::ALL)
+    Users::new().user(USER, PASSWORD, Permissions::ALL)
 }
 
 fn tag(text: &str) -> Tag {

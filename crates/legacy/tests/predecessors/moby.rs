@@ -20,7 +20,7 @@ fn moby(place: &Place, arguments: &str) -> Predecessor {
 }
 
 fn descriptor(content: &[u8]) -> Descriptor {
-    Descriptor::of(MediaType::OCTET_STREAM, content)
+    Descriptor::from_bytes(MediaType::OCTET_STREAM, content)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -384,7 +384,7 @@ async fn moby_has_one_client_for_all_who_name_none() {
     assert_eq!(moby.gives("anonymous.ping()"), false);
     let anonymous = quick().build();
     anonymous.ping(&place.registry()).await.unwrap();
-    let e = anonymous.authenticate(&place.registry()).await.unwrap_err();
+    let e = anonymous.check_credentials(&place.registry()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
 }
 

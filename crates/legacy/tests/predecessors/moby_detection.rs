@@ -43,7 +43,7 @@ fn scheme(scheme: Scheme) -> RegistrySettings {
 /// What longshore makes of it, asked once.
 async fn ping(address: SocketAddr, settings: RegistrySettings) -> Result<Ping> {
     let (mut retry, mut limits) = (RetryPolicy::default(), Limits::default());
-    retry.attempts = std::num::NonZeroUsize::MIN;
+    retry.max_attempts = std::num::NonZeroUsize::MIN;
     limits.connect = Duration::from_millis(500);
     limits.response = Duration::from_millis(500);
     let client = quick().retry(retry).limits(limits).default_settings(settings).build();

@@ -13,7 +13,7 @@ const UNSIGNED: &str = "dict(schemaVersion=1, name='old/app', tag='v1', architec
 
 fn signed(text: &Value) -> RawManifest {
     let bytes = Bytes::from(text.as_str().unwrap().to_owned());
-    RawManifest::of(bytes, Some(MediaType::DOCKER_SCHEMA1_SIGNED)).unwrap()
+    RawManifest::from_bytes(bytes, Some(MediaType::DOCKER_SCHEMA1_SIGNED)).unwrap()
 }
 
 fn python() -> Predecessor {
@@ -52,7 +52,7 @@ fn moby_signs_what_longshore_verifies_and_the_other_way_round() {
     assert_eq!(text(&verified.payload), python.gives("json.dumps(unsigned)"));
 
     let unsigned = canonical_json(&python.gives("unsigned")).unwrap();
-    let unsigned = RawManifest::of(unsigned, Some(MediaType::DOCKER_SCHEMA1)).unwrap();
+    let unsigned = RawManifest::from_bytes(unsigned, Some(MediaType::DOCKER_SCHEMA1)).unwrap();
     let ours = unsigned.sign(&SigningKey::generate().unwrap()).unwrap();
     python.run(&format!("ours = {}", json!(text(ours.bytes()))));
     python.run("back = libtrust.JSONSignature.from_pretty_signature(ours)");
@@ -62,7 +62,7 @@ fn moby_signs_what_longshore_verifies_and_the_other_way_round() {
 #[tokio::test(flavor = "multi_thread")]
 async fn yodle_and_moby_put_schema1_that_longshore_gets() {
     let place = Place::open().await;
-    let layer = longshore::Descriptor::of(MediaType::OCTET_STREAM, b"layer");
+    let layer = longshore::Descriptor::from_bytes(MediaType::OCTET_STREAM, b"layer");
     place.at("old/app").push_blob(&layer, Bytes::from("layer").into()).await.unwrap();
     let mut python = python();
     python.run(&format!("host = 'http://{}'", place.address));

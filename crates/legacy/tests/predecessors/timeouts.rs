@@ -12,7 +12,7 @@ async fn yodle_dxf_and_moby_wait_no_longer_than_they_are_told_as_longshore() {
     let host = silent.local_addr().unwrap();
     let (mut limits, mut retry) = (Limits::default(), RetryPolicy::default());
     limits.response = Duration::from_millis(200);
-    retry.attempts = std::num::NonZeroUsize::MIN;
+    retry.max_attempts = std::num::NonZeroUsize::MIN;
     let ours = quick().limits(limits).retry(retry).build();
     let ours = ours.repository(&format!("{host}/a/b").parse().unwrap());
     let e = ours.tags(None).all().await.unwrap_err();

@@ -97,6 +97,6 @@ async fn yodle_is_let_in_with_a_password() {
 
     let anonymous = format!("DockerRegistryClient('http://{}')", place.address);
     let raised = yodle.raises(&anonymous);
-    let e = quick().build().authenticate(&place.registry()).await.unwrap_err();
+    let e = quick().build().check_credentials(&place.registry()).await.unwrap_err();
     same_failure(&raised, "HTTPError", Some(401), &e, ErrorKind::Unauthorized);
 }

@@ -20,13 +20,14 @@ pub use htpasswd::Htpasswd;
 pub(crate) use htpasswd::entries as htpasswd_entries;
 pub use open::Open;
 pub use tokens::Tokens;
-pub use users::{Rights, Users};
+pub use users::{Permissions, Users};
 
 /// An access policy.
 #[async_trait]
 pub trait Access: fmt::Debug + Send + Sync {
-    /// Decides on one need, given the request's `Authorization` header.
-    async fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict;
+    /// Decides whether a request may be served, given its `Authorization` header.
+    async fn authorize(&self, authorization: Option<&str>, request: &AccessRequest<'_>)
+    -> Decision;
 
     /// Returns the user name in this header, for the log. Called only for requests that were not
     /// challenged.
@@ -36,24 +37,29 @@ pub trait Access: fmt::Debug + Send + Sync {
     }
 
     /// Answers a request to a path outside `/v2/`, if the policy has its own endpoint.
-    fn endpoint(&self, path: &str, query: &str, authorization: Option<&str>) -> Option<Issued> {
+    fn endpoint(
+        &self,
+        path: &str,
+        query: &str,
+        authorization: Option<&str>,
+    ) -> Option<EndpointReply> {
         let _ = (path, query, authorization);
         None
     }
 }
 
-/// The permission that a request needs.
+/// A request, as far as access control is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Need<'a> {
+pub struct AccessRequest<'a> {
     /// The kind of access.
-    pub right: Right,
+    pub action: Action,
     /// The resource that is accessed.
-    pub on: Resource<'a>,
+    pub resource: Resource<'a>,
 }
 
 /// A kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
+pub enum Action {
     /// Reading.
     Pull,
     /// Writing.
@@ -77,7 +83,7 @@ pub enum Resource<'a> {
 
 /// A policy's decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// Allowed.
     Granted,
     /// Not allowed with these credentials: 401, with this `WWW-Authenticate`.
@@ -90,7 +96,7 @@ pub enum Verdict {
 
 /// The reply of a policy's own endpoint.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Issued {
+pub enum EndpointReply {
     /// 200, with this document.
     Document(serde_json::Value),
     /// 401, with this `WWW-Authenticate`.

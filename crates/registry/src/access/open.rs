@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use super::{Access, Need, Verdict};
+use super::{Access, AccessRequest, Decision};
 
 /// Allows everything to everyone: for loopback, tests, and registries behind their own gateway.
 #[derive(Clone, Copy, Debug, Default)]
@@ -8,7 +8,7 @@ pub struct Open;
 
 #[async_trait]
 impl Access for Open {
-    async fn judge(&self, _: Option<&str>, _: &Need<'_>) -> Verdict {
-        Verdict::Granted
+    async fn authorize(&self, _: Option<&str>, _: &AccessRequest<'_>) -> Decision {
+        Decision::Granted
     }
 }

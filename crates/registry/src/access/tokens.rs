@@ -8,20 +8,20 @@ use longshore_core::RepositoryName;
 use serde_json::json;
 
 use super::basic;
-use super::users::{Rights, Users};
-use super::{Access, Issued, Need, Resource, Right, Verdict};
+use super::users::{Permissions, Users};
+use super::{Access, AccessRequest, Action, Decision, EndpointReply, Resource};
 use crate::query::Query;
 use crate::random;
 
 /// Users who exchange their password for a short-lived token at `/token`, as at public registries.
 ///
 /// A token is random, valid only in this process, and grants the requested scopes as far as its
-/// user has the rights.
+/// user has the permissions.
 ///
 /// Source: distribution's "Token Authentication Specification".
 pub struct Tokens {
     users: Users,
-    anonymous: Rights,
+    anonymous: Permissions,
     realm: String,
     lifetime: Duration,
     issued: Mutex<HashMap<String, Token>>,
@@ -38,7 +38,7 @@ struct Token {
 struct Scope {
     /// `None` for the catalog.
     repository: Option<RepositoryName>,
-    rights: Rights,
+    permissions: Permissions,
 }
 
 impl Tokens {
@@ -49,17 +49,17 @@ impl Tokens {
     pub fn new(users: Users, realm: impl Into<String>) -> Self {
         Self {
             users,
-            anonymous: Rights::default(),
+            anonymous: Permissions::default(),
             realm: realm.into(),
             lifetime: LIFETIME,
             issued: Mutex::default(),
         }
     }
 
-    /// Sets the rights of anonymous clients; the default is none.
+    /// Sets the permissions of anonymous clients; the default is none.
     #[must_use]
-    pub fn anonymous(mut self, rights: Rights) -> Self {
-        self.anonymous = rights;
+    pub fn anonymous(mut self, permissions: Permissions) -> Self {
+        self.anonymous = permissions;
         self
     }
 
@@ -74,15 +74,15 @@ impl Tokens {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn issue(&self, query: &str, user: Option<String>, rights: Rights) -> Issued {
+    fn issue(&self, query: &str, user: Option<String>, permissions: Permissions) -> EndpointReply {
         let scopes = Query::parse(query).map(|query| {
             let scopes = query.all("scope").flat_map(|scopes| scopes.split(' '));
-            scopes.filter_map(|scope| Scope::parse(scope, rights)).collect()
+            scopes.filter_map(|scope| Scope::parse(scope, permissions)).collect()
         });
         let (scopes, token) = match (scopes, random::hex()) {
             (Ok(scopes), Ok(token)) => (scopes, token),
-            (Err(e), _) => return Issued::Refused(e.to_string()),
-            (_, Err(e)) => return Issued::Refused(e.to_string()),
+            (Err(e), _) => return EndpointReply::Refused(e.to_string()),
+            (_, Err(e)) => return EndpointReply::Refused(e.to_string()),
         };
         let now = Instant::now();
         let mut issued = self.issued();
@@ -96,14 +96,14 @@ impl Tokens {
         }
         let expires = now + self.lifetime;
         issued.insert(token.clone(), Token { user, scopes, expires });
-        Issued::Document(json!({ "token": token, "expires_in": self.lifetime.as_secs() }))
+        EndpointReply::Document(json!({ "token": token, "expires_in": self.lifetime.as_secs() }))
     }
 
-    fn challenge(&self, need: &Need<'_>, error: Option<&str>) -> Verdict {
+    fn challenge(&self, request: &AccessRequest<'_>, error: Option<&str>) -> Decision {
         let mut challenge = format!(r#"Bearer realm="{}",service="longshore""#, self.realm);
-        match need.on {
+        match request.resource {
             Resource::Repository(name) => {
-                let actions = actions(need.right);
+                let actions = actions(request.action);
                 challenge += &format!(r#",scope="repository:{name}:{actions}""#);
             }
             Resource::Catalog => challenge += r#",scope="registry:catalog:*""#,
@@ -112,43 +112,56 @@ impl Tokens {
         if let Some(error) = error {
             challenge += &format!(r#",error="{error}""#);
         }
-        Verdict::Challenged(challenge)
+        Decision::Challenged(challenge)
     }
 }
 
 #[async_trait]
 impl Access for Tokens {
-    async fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
+    async fn authorize(
+        &self,
+        authorization: Option<&str>,
+        request: &AccessRequest<'_>,
+    ) -> Decision {
         let Some(offered) = authorization.and_then(bearer) else {
-            return self.challenge(need, None);
+            return self.challenge(request, None);
         };
         let issued = self.issued();
         // Looked up by hash, not by comparison: its 128 bits cannot be guessed part by part.
         let token = issued.get(offered);
         let Some(token) = token.filter(|token| token.expires > Instant::now()) else {
-            return self.challenge(need, Some("invalid_token"));
+            return self.challenge(request, Some("invalid_token"));
         };
-        if need.on == Resource::Base || token.scopes.iter().any(|scope| scope.covers(need)) {
-            return Verdict::Granted;
+        if request.resource == Resource::Base
+            || token.scopes.iter().any(|scope| scope.covers(request))
+        {
+            return Decision::Granted;
         }
-        self.challenge(need, Some("insufficient_scope"))
+        self.challenge(request, Some("insufficient_scope"))
     }
 
     fn user_name(&self, authorization: Option<&str>) -> Option<String> {
         self.issued().get(authorization.and_then(bearer)?)?.user.clone()
     }
 
-    fn endpoint(&self, path: &str, query: &str, authorization: Option<&str>) -> Option<Issued> {
+    fn endpoint(
+        &self,
+        path: &str,
+        query: &str,
+        authorization: Option<&str>,
+    ) -> Option<EndpointReply> {
         if path != "/token" {
             return None;
         }
-        let rights = match authorization {
+        let permissions = match authorization {
             None => Some(self.anonymous),
-            some => self.users.rights(some),
+            some => self.users.permissions(some),
         };
-        Some(match rights {
-            Some(rights) => self.issue(query, self.users.user_name(authorization), rights),
-            None => Issued::Challenged(basic::challenge()),
+        Some(match permissions {
+            Some(permissions) => {
+                self.issue(query, self.users.user_name(authorization), permissions)
+            }
+            None => EndpointReply::Challenged(basic::challenge()),
         })
     }
 }
@@ -160,8 +173,8 @@ impl fmt::Debug for Tokens {
 }
 
 impl Scope {
-    /// Parses `repository:<name>:<actions>` or `registry:catalog:*`, limited to `rights`.
-    fn parse(text: &str, rights: Rights) -> Option<Self> {
+    /// Parses `repository:<name>:<actions>` or `registry:catalog:*`, limited to `permissions`.
+    fn parse(text: &str, permissions: Permissions) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
         let repository = match (kind, name) {
@@ -170,30 +183,30 @@ impl Scope {
             _ => return None,
         };
         let asks = |action| actions.split(',').any(|a| a == action || a == "*");
-        let rights = Rights {
-            pull: rights.pull && asks("pull"),
-            push: rights.push && asks("push"),
-            delete: rights.delete && asks("delete"),
+        let permissions = Permissions {
+            pull: permissions.pull && asks("pull"),
+            push: permissions.push && asks("push"),
+            delete: permissions.delete && asks("delete"),
         };
-        Some(Self { repository, rights })
+        Some(Self { repository, permissions })
     }
 
-    fn covers(&self, need: &Need<'_>) -> bool {
-        let here = match need.on {
+    fn covers(&self, request: &AccessRequest<'_>) -> bool {
+        let here = match request.resource {
             Resource::Repository(name) => self.repository.as_ref() == Some(name),
             Resource::Catalog => self.repository.is_none(),
             // No scope covers all repositories.
             Resource::AllRepositories | Resource::Base => false,
         };
-        here && self.rights.has(need.right)
+        here && self.permissions.allows(request.action)
     }
 }
 
-fn actions(right: Right) -> &'static str {
-    match right {
-        Right::Pull => "pull",
-        Right::Push => "pull,push",
-        Right::Delete => "delete",
+fn actions(action: Action) -> &'static str {
+    match action {
+        Action::Pull => "pull",
+        Action::Push => "pull,push",
+        Action::Delete => "delete",
     }
 }
 
@@ -214,23 +227,23 @@ mod tests {
     use super::*;
 
     fn tokens() -> Tokens {
-        let users = Users::new().user("ann", "pw", Rights::PUSH);
-        Tokens::new(users, "http://127.0.0.1:1/token").anonymous(Rights::PULL)
+        let users = Users::new().user("ann", "pw", Permissions::PUSH);
+        Tokens::new(users, "http://127.0.0.1:1/token").anonymous(Permissions::PULL)
     }
 
     fn issue(tokens: &Tokens, query: &str, authorization: Option<&str>) -> String {
         match tokens.endpoint("/token", query, authorization) {
-            Some(Issued::Document(document)) => {
+            Some(EndpointReply::Document(document)) => {
                 format!("Bearer {}", document["token"].as_str().unwrap())
             }
             other => panic!("{other:?}"),
         }
     }
 
-    async fn judge(tokens: &Tokens, token: &str, name: &str, right: Right) -> Verdict {
+    async fn authorize(tokens: &Tokens, token: &str, name: &str, action: Action) -> Decision {
         let name = RepositoryName::parse(name).unwrap();
-        let on = Resource::Repository(&name);
-        tokens.judge(Some(token), &Need { right, on }).await
+        let resource = Resource::Repository(&name);
+        tokens.authorize(Some(token), &AccessRequest { action, resource }).await
     }
 
     #[tokio::test]
@@ -241,8 +254,8 @@ mod tests {
         let (oldest, second) = (issued.next().unwrap(), issued.next().unwrap());
         issued.for_each(drop);
         assert_eq!(tokens.issued().len(), ISSUED_LIMIT);
-        assert_ne!(judge(&tokens, &oldest, "c", Right::Pull).await, Verdict::Granted);
-        assert_eq!(judge(&tokens, &second, "c", Right::Pull).await, Verdict::Granted);
+        assert_ne!(authorize(&tokens, &oldest, "c", Action::Pull).await, Decision::Granted);
+        assert_eq!(authorize(&tokens, &second, "c", Action::Pull).await, Decision::Granted);
     }
 
     #[tokio::test]
@@ -252,34 +265,36 @@ mod tests {
         let ann = format!("Basic {ann}");
         let scope = "scope=repository:a/b:pull,push&scope=repository:c:pull";
         let token = issue(&tokens, scope, Some(&ann));
-        for (name, right, granted) in [
-            ("a/b", Right::Pull, true),
-            ("a/b", Right::Push, true),
-            ("a/b", Right::Delete, false),
-            ("c", Right::Pull, true),
-            ("c", Right::Push, false),
-            ("d", Right::Pull, false),
+        for (name, action, granted) in [
+            ("a/b", Action::Pull, true),
+            ("a/b", Action::Push, true),
+            ("a/b", Action::Delete, false),
+            ("c", Action::Pull, true),
+            ("c", Action::Push, false),
+            ("d", Action::Pull, false),
         ] {
-            let verdict = judge(&tokens, &token, name, right).await;
-            assert_eq!(verdict == Verdict::Granted, granted, "{name} {right:?}");
+            let decision = authorize(&tokens, &token, name, action).await;
+            assert_eq!(decision == Decision::Granted, granted, "{name} {action:?}");
         }
         assert_eq!(tokens.user_name(Some(&token)).as_deref(), Some("ann"));
         let anonymous = issue(&tokens, scope, None);
-        assert_eq!(judge(&tokens, &anonymous, "a/b", Right::Pull).await, Verdict::Granted);
+        assert_eq!(authorize(&tokens, &anonymous, "a/b", Action::Pull).await, Decision::Granted);
         assert_eq!(tokens.user_name(Some(&anonymous)), None);
-        assert_ne!(judge(&tokens, &anonymous, "a/b", Right::Push).await, Verdict::Granted);
+        assert_ne!(authorize(&tokens, &anonymous, "a/b", Action::Push).await, Decision::Granted);
         assert!(matches!(
             tokens.endpoint("/token", scope, Some("Basic eDp5")),
-            Some(Issued::Challenged(_))
+            Some(EndpointReply::Challenged(_))
         ));
     }
 
     #[tokio::test]
     async fn the_challenge_says_where_and_for_what() {
         let name = RepositoryName::parse("a/b").unwrap();
-        let on = Resource::Repository(&name);
-        let right = Right::Push;
-        let Verdict::Challenged(challenge) = tokens().judge(None, &Need { right, on }).await else {
+        let resource = Resource::Repository(&name);
+        let action = Action::Push;
+        let Decision::Challenged(challenge) =
+            tokens().authorize(None, &AccessRequest { action, resource }).await
+        else {
             panic!("granted to nobody");
         };
         assert_eq!(
@@ -292,6 +307,6 @@ mod tests {
     async fn an_old_token_is_none() {
         let tokens = tokens().lifetime(Duration::ZERO);
         let token = issue(&tokens, "scope=repository:a:pull", None);
-        assert_ne!(judge(&tokens, &token, "a", Right::Pull).await, Verdict::Granted);
+        assert_ne!(authorize(&tokens, &token, "a", Action::Pull).await, Decision::Granted);
     }
 }

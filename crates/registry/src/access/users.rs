@@ -5,9 +5,9 @@ use longshore_core::Digest;
 use subtle::ConstantTimeEq as _;
 
 use super::basic;
-use super::{Access, Need, Resource, Right, Verdict};
+use super::{Access, AccessRequest, Action, Decision, Resource};
 
-/// Users with passwords and rights, by HTTP Basic authentication.
+/// Users with passwords and permissions, by HTTP Basic authentication.
 ///
 /// Everyone else is refused. Passwords are not stored in plain text.
 ///
@@ -22,12 +22,12 @@ struct User {
     name: String,
     /// The digest of `name:password`: comparing digests takes the same time for all passwords.
     sum: Digest,
-    rights: Rights,
+    permissions: Permissions,
 }
 
-/// The rights of a user, in every repository.
+/// The permissions of a user, in every repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Rights {
+pub struct Permissions {
     /// May read.
     pub pull: bool,
     /// May write.
@@ -36,7 +36,7 @@ pub struct Rights {
     pub delete: bool,
 }
 
-impl Rights {
+impl Permissions {
     /// Read access.
     pub const PULL: Self = Self { pull: true, push: false, delete: false };
     /// Read and write access.
@@ -44,13 +44,13 @@ impl Rights {
     /// Read, write and delete access.
     pub const ALL: Self = Self { pull: true, push: true, delete: true };
 
-    /// Returns true if these rights include `right`.
+    /// Returns true if these permissions include `action`.
     #[must_use]
-    pub const fn has(self, right: Right) -> bool {
-        match right {
-            Right::Pull => self.pull,
-            Right::Push => self.push,
-            Right::Delete => self.delete,
+    pub const fn allows(self, action: Action) -> bool {
+        match action {
+            Action::Pull => self.pull,
+            Action::Push => self.push,
+            Action::Delete => self.delete,
         }
     }
 }
@@ -64,19 +64,19 @@ impl Users {
 
     /// Adds a user.
     #[must_use]
-    pub fn user(mut self, name: &str, password: &str, rights: Rights) -> Self {
-        self.users.push(User { name: name.to_owned(), sum: sum(name, password), rights });
+    pub fn user(mut self, name: &str, password: &str, permissions: Permissions) -> Self {
+        self.users.push(User { name: name.to_owned(), sum: sum(name, password), permissions });
         self
     }
 
-    /// Returns the rights of the user in this `Authorization` header; `None` for an unknown user.
-    pub(super) fn rights(&self, authorization: Option<&str>) -> Option<Rights> {
+    /// Returns the permissions of the user in this `Authorization` header; `None` for an unknown user.
+    pub(super) fn permissions(&self, authorization: Option<&str>) -> Option<Permissions> {
         let offered = basic::offered(authorization)?;
         let offered = sum(&offered.name, &offered.password);
         // Always compares with all users, so that the time does not reveal which names exist.
         self.users.iter().fold(None, |found, user| {
             let matches = offered.as_str().as_bytes().ct_eq(user.sum.as_str().as_bytes()).into();
-            if matches { Some(user.rights) } else { found }
+            if matches { Some(user.permissions) } else { found }
         })
     }
 }
@@ -90,12 +90,16 @@ impl fmt::Debug for Users {
 
 #[async_trait]
 impl Access for Users {
-    async fn judge(&self, authorization: Option<&str>, need: &Need<'_>) -> Verdict {
-        match self.rights(authorization) {
-            None => Verdict::Challenged(basic::challenge()),
-            Some(_) if need.on == Resource::Base => Verdict::Granted,
-            Some(rights) if rights.has(need.right) => Verdict::Granted,
-            Some(_) => Verdict::Denied,
+    async fn authorize(
+        &self,
+        authorization: Option<&str>,
+        request: &AccessRequest<'_>,
+    ) -> Decision {
+        match self.permissions(authorization) {
+            None => Decision::Challenged(basic::challenge()),
+            Some(_) if request.resource == Resource::Base => Decision::Granted,
+            Some(permissions) if permissions.allows(request.action) => Decision::Granted,
+            Some(_) => Decision::Denied,
         }
     }
 
@@ -122,21 +126,22 @@ mod tests {
     #[tokio::test]
     async fn each_right_is_granted_to_those_who_have_it_and_nobody_else() {
         let users = Users::new()
-            .user("reader", "r", Rights::PULL)
-            .user("writer", "w:w", Rights::PUSH)
-            .user("owner", "o", Rights::ALL);
-        let need = |right| Need { right, on: Resource::AllRepositories };
-        for (user, password, rights) in [
+            .user("reader", "r", Permissions::PULL)
+            .user("writer", "w:w", Permissions::PUSH)
+            .user("owner", "o", Permissions::ALL);
+        let request = |action| AccessRequest { action, resource: Resource::AllRepositories };
+        for (user, password, permissions) in [
             ("reader", "r", [true, false, false]),
             ("writer", "w:w", [true, true, false]),
             ("owner", "o", [true, true, true]),
         ] {
-            for (right, granted) in
-                [Right::Pull, Right::Push, Right::Delete].into_iter().zip(rights)
+            for (action, granted) in
+                [Action::Pull, Action::Push, Action::Delete].into_iter().zip(permissions)
             {
-                let verdict = users.judge(Some(&basic(user, password)), &need(right)).await;
-                let expected = if granted { Verdict::Granted } else { Verdict::Denied };
-                assert_eq!(verdict, expected, "{user} {right:?}");
+                let decision =
+                    users.authorize(Some(&basic(user, password)), &request(action)).await;
+                let expected = if granted { Decision::Granted } else { Decision::Denied };
+                assert_eq!(decision, expected, "{user} {action:?}");
             }
         }
         let wrong = [
@@ -148,8 +153,8 @@ mod tests {
             Some("Bearer cmVhZGVyOnI=".to_owned()),
         ];
         for authorization in wrong {
-            let verdict = users.judge(authorization.as_deref(), &need(Right::Pull)).await;
-            assert!(matches!(verdict, Verdict::Challenged(_)));
+            let decision = users.authorize(authorization.as_deref(), &request(Action::Pull)).await;
+            assert!(matches!(decision, Decision::Challenged(_)));
         }
         assert!(!format!("{users:?}").contains("sha256"));
     }

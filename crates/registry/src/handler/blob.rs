@@ -10,9 +10,9 @@ use longshore_core::{
 };
 
 use super::{Answer, Call, about_content, not_modified};
-use crate::outgoing::Body;
 use crate::range::Wanted;
 use crate::reply::{self, About, Refusal};
+use crate::response_body::Body;
 
 pub(super) async fn answer(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer {
     match *call.method {

@@ -11,10 +11,10 @@ use longshore_core::{
 };
 
 use super::{Answer, Call, about_content, created, not_modified};
-use crate::incoming::Incoming;
-use crate::outgoing::Body;
 use crate::reply::{self, About, Refusal};
 use crate::repositories::Repository;
+use crate::request_body::Incoming;
+use crate::response_body::Body;
 
 pub(super) async fn answer(
     call: &Call<'_>,
@@ -100,7 +100,7 @@ async fn write(
     let bytes = body.bytes(limit).await.map_err(|e| refuse(&e))?;
     let manifest = match selector {
         TagOrDigest::Digest(digest) => RawManifest::new(bytes, media_type, digest.clone()),
-        TagOrDigest::Tag(_) => RawManifest::of(bytes, media_type),
+        TagOrDigest::Tag(_) => RawManifest::from_bytes(bytes, media_type),
     };
     let manifest = manifest.map_err(|e| refuse(&e))?;
     manifest.check_unambiguous().map_err(|e| refuse(&e))?;

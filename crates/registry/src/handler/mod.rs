@@ -15,23 +15,23 @@ use http::header::{CONTENT_LENGTH, ETAG, HeaderName, IF_NONE_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use longshore_core::{Digest, RepositoryName};
 
-use crate::access::{Access, Need, Resource, Right, Rights, Verdict};
+use crate::access::{Access, AccessRequest, Action, Decision, Permissions, Resource};
 use crate::budget::Budget;
-use crate::incoming::Incoming;
-use crate::limits::Limits;
-use crate::outgoing::Body;
+use crate::limits::RegistryLimits;
 use crate::query::Query;
 use crate::reply::{self, Refusal};
 use crate::repositories::{Repositories, Repository};
+use crate::request_body::Incoming;
+use crate::response_body::Body;
 use crate::route::Route;
 
 /// An authorized request without its body, and everything needed to answer it.
 pub(crate) struct Call<'a> {
     pub(crate) repositories: &'a Repositories,
     pub(crate) access: &'a dyn Access,
-    pub(crate) limits: &'a Limits,
+    pub(crate) limits: &'a RegistryLimits,
     pub(crate) budget: &'a Budget,
-    pub(crate) offered: Rights,
+    pub(crate) offered: Permissions,
     pub(crate) allows_missing: bool,
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
@@ -56,21 +56,21 @@ pub(crate) async fn answer(route: Route, call: &Call<'_>, body: Incoming) -> Ans
     }
 }
 
-/// Returns the permission that a request needs.
-pub(crate) fn need<'a>(route: &'a Route, method: &Method) -> Need<'a> {
+/// Returns the action that a request is, and its resource.
+pub(crate) fn access_request<'a>(route: &'a Route, method: &Method) -> AccessRequest<'a> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    let right = match route {
-        Route::Uploads { .. } | Route::Upload { .. } => Right::Push,
-        _ if reads => Right::Pull,
-        _ if *method == Method::DELETE => Right::Delete,
-        _ => Right::Push,
+    let action = match route {
+        Route::Uploads { .. } | Route::Upload { .. } => Action::Push,
+        _ if reads => Action::Pull,
+        _ if *method == Method::DELETE => Action::Delete,
+        _ => Action::Push,
     };
-    let on = match route {
+    let resource = match route {
         Route::Base => Resource::Base,
         Route::Catalog => Resource::Catalog,
         route => route.repository().map_or(Resource::Base, Resource::Repository),
     };
-    Need { right, on }
+    AccessRequest { action, resource }
 }
 
 impl Call<'_> {
@@ -84,9 +84,9 @@ impl Call<'_> {
 
     /// Returns true if the caller may read a repository, or all of them.
     async fn may_pull(&self, name: Option<&RepositoryName>) -> bool {
-        let on = name.map_or(Resource::AllRepositories, Resource::Repository);
-        let right = Right::Pull;
-        self.access.judge(self.authorization, &Need { right, on }).await == Verdict::Granted
+        let resource = name.map_or(Resource::AllRepositories, Resource::Repository);
+        let request = AccessRequest { action: Action::Pull, resource };
+        self.access.authorize(self.authorization, &request).await == Decision::Granted
     }
 
     fn only_reads(&self) -> Result<(), Refusal> {
@@ -145,28 +145,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_method_on_each_route_needs_its_right() {
+    fn each_method_on_each_route_is_its_action() {
         let digest = Digest::sha256(b"");
         let id = "0".repeat(32);
-        for (path, method, right) in [
-            (format!("/v2/a/blobs/{digest}"), Method::GET, Right::Pull),
-            (format!("/v2/a/blobs/{digest}"), Method::HEAD, Right::Pull),
-            (format!("/v2/a/blobs/{digest}"), Method::DELETE, Right::Delete),
-            ("/v2/a/blobs/uploads/".into(), Method::POST, Right::Push),
-            (format!("/v2/a/blobs/uploads/{id}"), Method::GET, Right::Push),
-            (format!("/v2/a/blobs/uploads/{id}"), Method::PATCH, Right::Push),
-            (format!("/v2/a/blobs/uploads/{id}"), Method::PUT, Right::Push),
-            (format!("/v2/a/blobs/uploads/{id}"), Method::DELETE, Right::Push),
-            ("/v2/a/manifests/v1".into(), Method::GET, Right::Pull),
-            ("/v2/a/manifests/v1".into(), Method::PUT, Right::Push),
-            ("/v2/a/manifests/v1".into(), Method::DELETE, Right::Delete),
-            ("/v2/a/tags/list".into(), Method::GET, Right::Pull),
-            (format!("/v2/a/referrers/{digest}"), Method::GET, Right::Pull),
+        for (path, method, action) in [
+            (format!("/v2/a/blobs/{digest}"), Method::GET, Action::Pull),
+            (format!("/v2/a/blobs/{digest}"), Method::HEAD, Action::Pull),
+            (format!("/v2/a/blobs/{digest}"), Method::DELETE, Action::Delete),
+            ("/v2/a/blobs/uploads/".into(), Method::POST, Action::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::GET, Action::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::PATCH, Action::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::PUT, Action::Push),
+            (format!("/v2/a/blobs/uploads/{id}"), Method::DELETE, Action::Push),
+            ("/v2/a/manifests/v1".into(), Method::GET, Action::Pull),
+            ("/v2/a/manifests/v1".into(), Method::PUT, Action::Push),
+            ("/v2/a/manifests/v1".into(), Method::DELETE, Action::Delete),
+            ("/v2/a/tags/list".into(), Method::GET, Action::Pull),
+            (format!("/v2/a/referrers/{digest}"), Method::GET, Action::Pull),
         ] {
             let route = Route::parse(&path).unwrap_or_else(|e| panic!("{path}: {e:?}"));
-            let need = need(&route, &method);
-            assert_eq!(need.right, right, "{method} {path}");
-            assert!(matches!(need.on, Resource::Repository(_)), "{path}");
+            let request = access_request(&route, &method);
+            assert_eq!(request.action, action, "{method} {path}");
+            assert!(matches!(request.resource, Resource::Repository(_)), "{path}");
         }
     }
 }

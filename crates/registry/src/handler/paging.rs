@@ -10,8 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::{Answer, Call};
-use crate::outgoing::Body;
 use crate::reply::{self, About, Refusal};
+use crate::response_body::Body;
 
 /// Answers with a JSON object whose last member is a list of names.
 ///
@@ -21,7 +21,7 @@ use crate::reply::{self, About, Refusal};
 /// - `list`: the names in order, from the requested start; called twice.
 ///
 /// With `n`, sends one page. Without, sends all names up to
-/// [`listing_size`](crate::Limits::listing_size) bytes, because many clients never request a
+/// [`listing_size`](crate::RegistryLimits::listing_size) bytes, because many clients never request a
 /// second page; the names are read while they are sent.
 pub(super) async fn names<T>(
     call: &Call<'_>,

@@ -10,9 +10,9 @@ use longshore_core::{
 use serde::Serialize;
 
 use super::{Answer, Call, paging};
-use crate::outgoing::Body;
 use crate::reply::{self, About, Refusal};
 use crate::repositories::Repository;
+use crate::response_body::Body;
 
 /// Lists referrers by digest. An unknown subject has none, even in an unknown repository.
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Digest) -> Answer {

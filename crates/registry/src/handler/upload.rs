@@ -7,11 +7,11 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use longshore_core::{Algorithm, Digest, Error, ErrorCode, ErrorKind, ParseError, RepositoryName};
 
 use super::{Answer, Call, created};
-use crate::incoming::Incoming;
-use crate::outgoing::Body;
 use crate::range;
 use crate::reply::{self, About, Refusal};
 use crate::repositories::{Chunk, Repository};
+use crate::request_body::Incoming;
+use crate::response_body::Body;
 use crate::route::computable_digest;
 use crate::storage::UploadId;
 

@@ -8,20 +8,20 @@ use std::sync::atomic::AtomicUsize;
 use longshore_core::Result;
 
 use super::{Inner, Registry};
-use crate::access::{Access, Open, Rights};
+use crate::access::{Access, Open, Permissions};
 use crate::answered::{Answered, Observer};
 use crate::budget::Budget;
-use crate::limits::Limits;
+use crate::limits::RegistryLimits;
 use crate::location::Locations;
 use crate::repositories::Repositories;
 use crate::storage::{DiskStorage, MemoryStorage, Storage};
 
 /// Builds a [`Registry`].
-pub struct Builder {
+pub struct RegistryBuilder {
     place: Place,
     access: Arc<dyn Access>,
-    limits: Limits,
-    offered: Rights,
+    limits: RegistryLimits,
+    offered: Permissions,
     allows_missing: bool,
     public_url: Option<String>,
     observer: Option<Observer>,
@@ -36,20 +36,20 @@ enum Place {
     Storage(Arc<dyn Storage>),
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for RegistryBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Builder({:?}, {:?}, {:?})", self.place, self.access, self.limits)
+        write!(f, "RegistryBuilder({:?}, {:?}, {:?})", self.place, self.access, self.limits)
     }
 }
 
-impl Builder {
+impl RegistryBuilder {
     /// Returns a builder for a registry in memory that everyone may use.
     pub(super) fn new() -> Self {
         Self {
             place: Place::Memory,
             access: Arc::new(Open),
-            limits: Limits::default(),
-            offered: Rights::ALL,
+            limits: RegistryLimits::default(),
+            offered: Permissions::ALL,
             allows_missing: false,
             public_url: None,
             observer: None,
@@ -87,7 +87,7 @@ impl Builder {
 
     /// Sets the limits for clients.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
+    pub fn limits(mut self, limits: RegistryLimits) -> Self {
         self.limits = limits;
         self
     }
@@ -102,7 +102,7 @@ impl Builder {
     /// Refuses all changes: every request except `GET` and `HEAD` is answered with 405.
     #[must_use]
     pub fn read_only(mut self) -> Self {
-        self.offered = Rights::PULL;
+        self.offered = Permissions::PULL;
         self
     }
 
@@ -159,7 +159,7 @@ impl Builder {
     /// # Errors
     /// Same as [`DiskStorage::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public
     /// URL is invalid; [`Unsupported`](longshore_core::ErrorKind::Unsupported) for a
-    /// [`Limits::total_size`] with a storage that does not report its size.
+    /// [`RegistryLimits::total_size`] with a storage that does not report its size.
     pub fn build(self) -> Result<Registry> {
         let locations = match &self.public_url {
             Some(url) => Locations::under(url)?,

@@ -33,7 +33,7 @@ pub(super) enum Found {
     /// No object, or one with other content.
     Nothing,
     /// The blob, verified since it was last written; its size in bytes.
-    Right(u64),
+    Intact(u64),
     /// An object too large to verify now; its size in bytes.
     Unchecked(u64),
 }
@@ -57,13 +57,13 @@ impl Shared {
     /// Checks the object under a blob's digest, reading at most `limit` bytes to verify it.
     pub(super) async fn look(&self, digest: &Digest, limit: u64) -> Result<Found> {
         let meta = self.objects.head(&Key::blob(digest)).await?;
-        self.judge(digest, meta, limit).await
+        self.check(digest, meta, limit).await
     }
 
-    async fn judge(&self, digest: &Digest, meta: Option<Meta>, limit: u64) -> Result<Found> {
+    async fn check(&self, digest: &Digest, meta: Option<Meta>, limit: u64) -> Result<Found> {
         let Some(meta) = meta else { return Ok(Found::Nothing) };
         if self.is_right(digest, &meta.version) {
-            return Ok(Found::Right(meta.size));
+            return Ok(Found::Intact(meta.size));
         }
         if meta.size > limit {
             return Ok(Found::Unchecked(meta.size));
@@ -78,7 +78,7 @@ impl Shared {
             return Ok(Found::Nothing);
         }
         self.remember(digest, whole.meta.version);
-        Ok(Found::Right(meta.size))
+        Ok(Found::Intact(meta.size))
     }
 
     /// Returns true if this version of a blob was verified, or cannot differ.
@@ -113,8 +113,8 @@ impl Repository {
         let keys = [Key::link(&self.name, digest), Key::blob(digest)];
         let heads = self.shared.objects.storage.head(&keys).await?;
         let [Some(_), blob] = &heads[..] else { return Ok(None) };
-        Ok(match self.shared.judge(digest, blob.clone(), limit).await? {
-            Found::Right(size) | Found::Unchecked(size) => Some(size),
+        Ok(match self.shared.check(digest, blob.clone(), limit).await? {
+            Found::Intact(size) | Found::Unchecked(size) => Some(size),
             Found::Nothing => None,
         })
     }

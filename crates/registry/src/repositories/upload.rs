@@ -155,7 +155,7 @@ impl Repository {
         let _changing = shared.blobs.change(digest).await;
         let version = match upload.complete(&key, &link, Condition::Absent).await {
             Err(e) if e.kind() == ErrorKind::Conflict => {
-                if let Found::Right(_) = shared.look(digest, SHARE_LIMIT).await? {
+                if let Found::Intact(_) = shared.look(digest, SHARE_LIMIT).await? {
                     self.link(digest).await?;
                     return upload.abort().await;
                 }

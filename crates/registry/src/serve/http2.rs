@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::connection::Exchange;
-use crate::outgoing::Body;
 use crate::pace::Pace;
+use crate::response_body::Body;
 
 /// Answers the requests of a connection until it ends or the server shuts down.
 pub(super) async fn run<S>(stream: S, exchange: Exchange, closed: watch::Receiver<()>)

@@ -28,11 +28,11 @@ pub use self::listener::{Accepted, Listener};
 /// connection. After `shutdown`, requests in progress have 10 s to finish, and handshakes are
 /// dropped.
 ///
-/// At most [`Limits::connections`](crate::Limits::connections) are open; more wait to be accepted. A
+/// At most [`RegistryLimits::connections`](crate::RegistryLimits::connections) are open; more wait to be accepted. A
 /// connection is closed if it is not ready for HTTP within 10 s (a TLS handshake), sends no
 /// complete request head within 10 s of its first byte, sends no byte within 10 s of its start or
 /// 100 s of the last response, or reads a response more slowly than
-/// [`Limits::body_rate`](crate::Limits::body_rate); on HTTP/2, only the stream is reset. A stream
+/// [`RegistryLimits::body_rate`](crate::RegistryLimits::body_rate); on HTTP/2, only the stream is reset. A stream
 /// whose client has no room for data holds no resources.
 ///
 /// # Errors

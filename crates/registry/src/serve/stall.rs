@@ -101,13 +101,13 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
-    use crate::limits::Limits;
+    use crate::limits::RegistryLimits;
     use crate::serve::idle::Activity;
 
     /// Requires 30 KiB in 30 s.
     fn connection() -> (Stalling<DuplexStream>, DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
-        let pace = Pace::new(&Limits::default());
+        let pace = Pace::new(&RegistryLimits::default());
         (Stalling::new(near, Idle::new(Activity::default()), pace), far)
     }
 

@@ -40,7 +40,7 @@ enum State {
     Beginning,
     Http1(Framing),
     /// All bytes are passed on unchanged.
-    Aside,
+    TempFile,
     Ended,
 }
 
@@ -68,7 +68,7 @@ impl<T> Strict<T> {
     fn begin(&mut self) {
         if matches!(self.state, State::Beginning) && !self.inbox.is_empty() {
             if self.inbox.starts_with(HTTP2_PREFACE) {
-                self.state = State::Aside;
+                self.state = State::TempFile;
             } else if !HTTP2_PREFACE.starts_with(&self.inbox) {
                 self.state = State::Http1(Framing::Head);
             }
@@ -79,7 +79,7 @@ impl<T> Strict<T> {
     fn look_through(&mut self) -> Result<(), Problem> {
         self.begin();
         match &mut self.state {
-            State::Aside => self.outbox = self.inbox.split().freeze(),
+            State::TempFile => self.outbox = self.inbox.split().freeze(),
             State::Http1(framing) => match framing::head_size(&self.inbox, self.seen)? {
                 Some(size) => {
                     *framing = Framing::after(&self.inbox[..size])?;
@@ -91,7 +91,7 @@ impl<T> Strict<T> {
                 None if self.inbox.len() >= HEAD_LIMIT => {
                     // hyper answers a head of this size correctly, and reads no more.
                     self.outbox = self.inbox.split().freeze();
-                    self.state = State::Aside;
+                    self.state = State::TempFile;
                 }
                 None => self.seen = self.inbox.len(),
             },
@@ -123,7 +123,7 @@ impl<T: AsyncRead + Unpin> Strict<T> {
                             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                         }
                     }
-                    State::Aside => return Poll::Ready(Ok(true)),
+                    State::TempFile => return Poll::Ready(Ok(true)),
                     State::Http1(_) | State::Ended => return Poll::Ready(Ok(false)),
                 }
             }
@@ -182,7 +182,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
                 return Poll::Ready(Ok(()));
             }
             match this.state {
-                State::Aside => return Pin::new(&mut this.inner).poll_read(cx, buf),
+                State::TempFile => return Pin::new(&mut this.inner).poll_read(cx, buf),
                 State::Http1(framing) if framing != Framing::Head => {
                     return this.poll_body(cx, buf);
                 }

@@ -7,15 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use longshore_core::Digest;
-use longshore_registry::{Access, Builder, Htpasswd, Need, Rights, Tokens, Users, Verdict};
+use longshore_registry::{
+    Access, AccessRequest, Decision, Htpasswd, Permissions, RegistryBuilder, Tokens, Users,
+};
 
 use crate::harness::{Client, Manifest, Reply, on_each_storage_with};
 
 fn users() -> Users {
-    Users::new().user("reader", "r", Rights::PULL).user("writer", "w", Rights::PUSH).user(
+    Users::new().user("reader", "r", Permissions::PULL).user("writer", "w", Permissions::PUSH).user(
         "owner",
         "o",
-        Rights::ALL,
+        Permissions::ALL,
     )
 }
 
@@ -34,7 +36,7 @@ async fn as_user(client: &Client, who: Option<&str>, method: Method, path: &str)
 /// at.
 #[tokio::test]
 async fn nobody_gets_further_than_their_rights() {
-    let set_up = |builder: Builder| builder.access(users());
+    let set_up = |builder: RegistryBuilder| builder.access(users());
     on_each_storage_with(set_up, async |client| {
         let digest = Digest::sha256(b"absent");
         let upload = "/v2/a/blobs/uploads/0123456789abcdef0123456789abcdef";
@@ -88,7 +90,7 @@ async fn nobody_gets_further_than_their_rights() {
 async fn users_of_a_password_file_may_do_everything() {
     // `secret`, at the lowest cost.
     let ann = "ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
-    let set_up = |builder: Builder| builder.access(Htpasswd::parse(ann).unwrap());
+    let set_up = |builder: RegistryBuilder| builder.access(Htpasswd::parse(ann).unwrap());
     on_each_storage_with(set_up, async |client| {
         let (right, wrong) = (basic("ann", "secret"), basic("ann", "wrong"));
         let digest = Digest::sha256(b"absent");
@@ -114,8 +116,8 @@ struct Busy;
 
 #[async_trait]
 impl Access for Busy {
-    async fn judge(&self, _: Option<&str>, _: &Need<'_>) -> Verdict {
-        Verdict::Later(Duration::from_secs(5))
+    async fn authorize(&self, _: Option<&str>, _: &AccessRequest<'_>) -> Decision {
+        Decision::Later(Duration::from_secs(5))
     }
 }
 
@@ -140,8 +142,9 @@ async fn token(client: &Client, user: &str, scopes: &str) -> String {
 
 #[tokio::test]
 async fn tokens_reach_as_far_as_their_scope() {
-    let set_up =
-        |builder: Builder| builder.access(Tokens::new(users(), "http://registry.test/token"));
+    let set_up = |builder: RegistryBuilder| {
+        builder.access(Tokens::new(users(), "http://registry.test/token"))
+    };
     on_each_storage_with(set_up, async |client| {
         let refused = client.get("/v2/").await.expect_error(401, "UNAUTHORIZED");
         assert_eq!(

@@ -7,12 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request};
 use http_body_util::Full;
 use longshore_core::Digest;
-use longshore_registry::{Answered, Builder, Registry, Rights, Users};
+use longshore_registry::{Answered, Permissions, Registry, RegistryBuilder, Users};
 
 use crate::harness::Client;
 
 /// A registry, and what its observer was told, a line a request.
-fn observed(set_up: impl Fn(Builder) -> Builder) -> (Client, Arc<Mutex<Vec<String>>>) {
+fn observed(
+    set_up: impl Fn(RegistryBuilder) -> RegistryBuilder,
+) -> (Client, Arc<Mutex<Vec<String>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let lines = Arc::clone(&told);
     let observer = move |answered: &Answered| {
@@ -69,7 +71,7 @@ async fn each_request_is_told_of_with_its_route_and_bytes() {
 
 #[tokio::test]
 async fn a_user_is_named_who_was_let_in_and_nobody_else() {
-    let users = || Users::new().user("ann", "a", Rights::PULL);
+    let users = || Users::new().user("ann", "a", Permissions::PULL);
     let (client, told) = observed(|builder| builder.access(users()));
     for (method, path, offered, line) in [
         (Method::GET, "/v2/", "ann:a", "GET /v2/ base 200 ann 0 2"),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use longshore_core::{Algorithm, Digest, ErrorKind};
-use longshore_registry::{Builder, ObjectStorage, Registry};
+use longshore_registry::{ObjectStorage, Registry, RegistryBuilder};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};
@@ -22,7 +22,7 @@ pub(crate) async fn on_each_storage(test: impl AsyncFn(&Client)) {
 
 /// The same, with the registry set up first.
 pub(crate) async fn on_each_storage_with(
-    set_up: impl Fn(Builder) -> Builder,
+    set_up: impl Fn(RegistryBuilder) -> RegistryBuilder,
     test: impl AsyncFn(&Client),
 ) {
     test(&Client::new(set_up(Registry::builder()).memory())).await;
@@ -122,7 +122,7 @@ pub(crate) struct Reply {
 }
 
 impl Client {
-    pub(crate) fn new(builder: Builder) -> Self {
+    pub(crate) fn new(builder: RegistryBuilder) -> Self {
         let registry = builder.build().unwrap();
         Self { registry }
     }

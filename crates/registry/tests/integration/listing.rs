@@ -1,6 +1,6 @@
 //! Tags and repositories, page by page.
 
-use longshore_registry::{Builder, Limits};
+use longshore_registry::{RegistryBuilder, RegistryLimits};
 use serde_json::json;
 
 use crate::harness::{Client, Manifest, on_each_storage, on_each_storage_with};
@@ -66,8 +66,8 @@ async fn all_tags_come_at_once_where_no_number_is_asked_for() {
 
 #[tokio::test]
 async fn what_exceeds_a_listings_size_is_linked() {
-    let set_up = |builder: Builder| {
-        let mut limits = Limits::default();
+    let set_up = |builder: RegistryBuilder| {
+        let mut limits = RegistryLimits::default();
         limits.listing_size = 100_000;
         builder.limits(limits)
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use longshore_core::{Digest, ErrorKind};
-use longshore_registry::{Limits, ObjectStorage, Registry};
+use longshore_registry::{ObjectStorage, Registry, RegistryLimits};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -86,7 +86,7 @@ async fn a_blob_is_answered_by_a_redirect_where_the_store_has_urls() {
 
 #[test]
 fn a_storage_that_cannot_tell_how_much_it_has_takes_no_limit() {
-    let mut limits = Limits::default();
+    let mut limits = RegistryLimits::default();
     limits.total_size = Some(1_000);
     let storage = Arc::new(ObjectStorage::new(InMemory::new()));
     let e = Registry::builder().storage(storage).limits(limits).build().unwrap_err();

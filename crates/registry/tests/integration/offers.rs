@@ -2,7 +2,7 @@
 
 use http::Method;
 use longshore_core::Digest;
-use longshore_registry::{Builder, Limits};
+use longshore_registry::{RegistryBuilder, RegistryLimits};
 
 use crate::harness::{Manifest, on_each_storage, on_each_storage_with};
 
@@ -52,7 +52,7 @@ async fn what_is_missing_below_a_manifest_is_allowed_where_it_is_said_to_be() {
         refused.expect_error(404, "MANIFEST_BLOB_UNKNOWN");
     })
     .await;
-    on_each_storage_with(Builder::allow_missing, async |client| {
+    on_each_storage_with(RegistryBuilder::allow_missing, async |client| {
         client.push_image("a", "there", b"there").await;
         client.put_manifest("a", "sparse", &sparse).await.expect(201);
         client.put_manifest("a", "absent", &Manifest::image(&[b"other"])).await.expect(201);
@@ -71,7 +71,7 @@ async fn what_is_missing_below_a_manifest_is_allowed_where_it_is_said_to_be() {
 
 #[tokio::test]
 async fn a_blob_above_the_limit_is_refused_in_every_form_and_leaves_nothing() {
-    let mut limits = Limits::default();
+    let mut limits = RegistryLimits::default();
     limits.blob_size = 10;
     on_each_storage_with(
         |builder| builder.limits(limits.clone()),

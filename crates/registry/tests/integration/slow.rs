@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use longshore_core::Digest;
-use longshore_registry::{Limits, Registry};
+use longshore_registry::{Registry, RegistryLimits};
 use longshore_testkit::frames::{CANCEL, Connection, REFUSED_STREAM};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,14 +23,14 @@ fn open_files(root: &Path) -> usize {
 }
 
 /// A body is to take at least 20,000 bytes in each second.
-fn hasty() -> Limits {
-    let mut limits = Limits::default();
+fn hasty() -> RegistryLimits {
+    let mut limits = RegistryLimits::default();
     (limits.body_window, limits.body_rate) = (Duration::from_secs(1), 20_000);
     limits
 }
 
 /// A server on a folder, with a blob; and where the blob is.
-async fn with_blob(folder: &TempDir, limits: Limits, blob: &[u8]) -> (Server, String) {
+async fn with_blob(folder: &TempDir, limits: RegistryLimits, blob: &[u8]) -> (Server, String) {
     let server = start(Registry::builder().disk(folder.path()).limits(limits)).await;
     let digest = Client { registry: server.registry().clone() }.push_blob("a", blob).await;
     (server, format!("/v2/a/blobs/{digest}"))
@@ -80,7 +80,7 @@ async fn streams_without_room_hold_nothing_and_end() {
 #[tokio::test]
 async fn a_stream_that_waits_for_room_keeps_no_file_open() {
     let folder = TempDir::new().unwrap();
-    let mut limits = Limits::default();
+    let mut limits = RegistryLimits::default();
     limits.open_files = NonZeroUsize::MIN;
     let blob = noise(1 << 20);
     let (server, path) = with_blob(&folder, limits, &blob).await;
@@ -223,7 +223,7 @@ async fn documents_come_whole_however_they_are_taken() {
 #[tokio::test]
 async fn streams_that_are_reset_at_once_do_no_harm() {
     let folder = TempDir::new().unwrap();
-    let (server, path) = with_blob(&folder, Limits::default(), &noise(1 << 20)).await;
+    let (server, path) = with_blob(&folder, RegistryLimits::default(), &noise(1 << 20)).await;
     let address = server.address;
     let flood = tokio::spawn(async move {
         let mut connection = Connection::open(address, 65_535).await;
@@ -241,7 +241,7 @@ async fn streams_that_are_reset_at_once_do_no_harm() {
 
 #[tokio::test]
 async fn a_connection_waits_until_there_is_room_for_it() {
-    let mut limits = Limits::default();
+    let mut limits = RegistryLimits::default();
     limits.connections = NonZeroUsize::MIN;
     let server = start(Registry::builder().limits(limits)).await;
     let mut first = TcpStream::connect(server.address).await.unwrap();
@@ -277,7 +277,7 @@ async fn a_connection_of_http2_is_kept_for_later_but_not_for_ever() {
 async fn a_stream_under_way_is_finished_before_the_server_ends() {
     let folder = TempDir::new().unwrap();
     let blob = noise(100_000);
-    let (server, path) = with_blob(&folder, Limits::default(), &blob).await;
+    let (server, path) = with_blob(&folder, RegistryLimits::default(), &blob).await;
     let mut connection = Connection::open(server.address, 1_000).await;
     connection.get(1, &path).await;
     connection.read_until(|came| came.data.contains_key(&1)).await;

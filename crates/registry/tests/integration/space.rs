@@ -9,14 +9,14 @@ use http::{Method, Request};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use longshore_core::Digest;
-use longshore_registry::{Builder, Limits, MemoryStorage, Registry};
+use longshore_registry::{MemoryStorage, Registry, RegistryBuilder, RegistryLimits};
 
 use crate::durability::blob_file;
 use crate::harness::{Client, Manifest, descriptor, on_each_storage_with};
 
-fn limited(bytes: u64) -> impl Fn(Builder) -> Builder {
+fn limited(bytes: u64) -> impl Fn(RegistryBuilder) -> RegistryBuilder {
     move |builder| {
-        let mut limits = Limits::default();
+        let mut limits = RegistryLimits::default();
         limits.total_size = Some(bytes);
         builder.limits(limits)
     }

@@ -46,7 +46,7 @@ async fn what_is_pushed_through_the_traits_is_served_over_http() {
         let store = repository(client, "a/b");
         assert!(!store.exists().await.unwrap());
         for content in [&b"{}"[..], b"layer"] {
-            let descriptor = Descriptor::of(MediaType::OCTET_STREAM, content);
+            let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, content);
             let node = Node::Blob(&descriptor);
             assert_eq!(store.holds(node).await.unwrap(), Presence::Absent);
             let body = BlobBody::from(Bytes::from_static(content));
@@ -56,7 +56,7 @@ async fn what_is_pushed_through_the_traits_is_served_over_http() {
             assert_eq!(reader.bytes(100).await.unwrap(), content);
         }
         let image = Manifest::image(&[b"layer"]);
-        let manifest = RawManifest::of(Bytes::from(image.json.clone()), None).unwrap();
+        let manifest = RawManifest::from_bytes(Bytes::from(image.json.clone()), None).unwrap();
         let v1 = Tag::parse("v1").unwrap();
         store.push_manifest(&manifest, Some(&v1)).await.unwrap();
         let got = client.get("/v2/a/b/manifests/v1").await.expect(200);
@@ -74,7 +74,7 @@ async fn what_is_pushed_through_the_traits_is_served_over_http() {
 async fn wrong_content_is_refused_and_leaves_nothing() {
     on_each_storage(async |client| {
         let store = repository(client, "a");
-        let descriptor = Descriptor::of(MediaType::OCTET_STREAM, b"right");
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"right");
         let body = BlobBody::from(Bytes::from_static(b"wrong"));
         let e = store.push_blob(&descriptor, body).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);

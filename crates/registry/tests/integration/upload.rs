@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use longshore_core::{Digest, ErrorKind};
-use longshore_registry::{Builder, Limits, Registry};
+use longshore_registry::{Registry, RegistryBuilder, RegistryLimits};
 
 use crate::conformance::chunk_to;
 use crate::harness::{Client, on_each_storage, on_each_storage_with};
@@ -45,7 +45,7 @@ async fn chunks_come_in_order_or_not_at_all() {
 
 #[tokio::test]
 async fn locations_are_urls_where_the_client_reached_the_registry() {
-    let location = async |builder: Builder, headers: &[(&str, &str)]| {
+    let location = async |builder: RegistryBuilder, headers: &[(&str, &str)]| {
         let client = Client::new(builder);
         let begun = client.request(Method::POST, "/v2/a/blobs/uploads/", headers, "").await;
         begun.expect(202).header("location").to_owned()
@@ -175,8 +175,8 @@ async fn a_body_that_breaks_off_leaves_what_came() {
 
 #[tokio::test]
 async fn uploads_are_limited_in_size_and_age() {
-    let set_up = |builder: Builder| {
-        let mut limits = Limits::default();
+    let set_up = |builder: RegistryBuilder| {
+        let mut limits = RegistryLimits::default();
         limits.blob_size = 8;
         limits.upload_idle = Duration::ZERO;
         builder.limits(limits)

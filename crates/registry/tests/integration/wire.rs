@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use longshore_core::Digest;
-use longshore_registry::{Builder, Registry, TestRegistry};
+use longshore_registry::{Registry, RegistryBuilder, TestRegistry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -14,7 +14,7 @@ pub(crate) struct Server {
     registry: TestRegistry,
 }
 
-pub(crate) async fn start(registry: Builder) -> Server {
+pub(crate) async fn start(registry: RegistryBuilder) -> Server {
     let registry = TestRegistry::start_with(|_| registry).await.unwrap();
     Server { address: registry.address(), registry }
 }

@@ -64,13 +64,13 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         None => Pack::artifact(arguments.artifact_type),
         Some(config) => {
             let media_type = config.media_type.unwrap_or(MediaType::OCI_CONFIG);
-            Pack::of_held(store, &config.digest, media_type).await?
+            Pack::with_existing_config(store, &config.digest, media_type).await?
         }
     };
     for blob in arguments.blobs {
         let mut descriptor = store.describe_blob(&blob.digest).await?;
         descriptor.media_type = blob.media_type.unwrap_or(MediaType::OCTET_STREAM);
-        pack = pack.held(descriptor);
+        pack = pack.existing_layer(descriptor);
     }
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);

@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Pull(arguments) => pull::run(context, arguments).await,
         Command::Make(arguments) => make::run(context, arguments).await,
         Command::Ls(arguments) => {
-            let located = context.locate(&arguments.location).await?;
+            let located = context.stores().locate(&arguments.location).await?;
             let manifest = located.source.manifest(&located.selector).await?;
             let files = list_files(&manifest)?;
             context.output().report(&Files { files, quiet: context.is_quiet() })

@@ -81,7 +81,7 @@ impl fmt::Display for Which {
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { location, output, layer, no_unpack } = arguments;
-    let located = context.locate(&location).await?;
+    let located = context.stores().locate(&location).await?;
     let manifest = located.source.manifest(&located.selector).await?;
     let blobs = chosen(&manifest, &layer)?;
     let source = &*located.source;
@@ -98,7 +98,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             vec![output]
         }
         _ => {
-            let folders = if no_unpack { Folders::Kept } else { Folders::Unpacked };
+            let folders = if no_unpack { Folders::Kept } else { Folders::UnpackResult };
             let files = placed(blobs, folders).map_err(|e| e.at(manifest.digest()))?;
             let mut written = Vec::new();
             for file in &files {

@@ -88,12 +88,12 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         archives.push(archive);
     }
     // Refuse to push an artifact that could not be pulled.
-    placed(pack.layers().to_vec(), Folders::Unpacked)?;
+    placed(pack.layers().to_vec(), Folders::UnpackResult)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
     }
     if let Some(subject) = &arguments.subject {
-        let located = context.locate(subject).await?;
+        let located = context.stores().locate(subject).await?;
         pack = pack.subject(located.source.resolve(&located.selector).await?);
     }
     let tag = arguments.location.tag_or(&defaults::tag())?;

@@ -34,11 +34,11 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 struct Answer {
     repository: String,
     /// The answer of each credential source.
-    looked: Vec<CredentialLookup>,
+    lookups: Vec<CredentialLookup>,
     credential: Credential,
     challenge: Vec<String>,
     token_service: Option<String>,
-    asked: Vec<String>,
+    requested_scopes: Vec<String>,
     /// `None` if neither the service nor the token states it.
     granted: Option<Vec<String>>,
     expires_in: Option<u64>,
@@ -50,7 +50,7 @@ struct Answer {
 #[derive(Serialize)]
 struct CredentialLookup {
     found: bool,
-    told: String,
+    description: String,
 }
 
 #[derive(Serialize)]
@@ -64,12 +64,12 @@ impl Answer {
     fn new(repository: String, report: &AuthReport) -> Self {
         let shown = |scopes: &[Scope]| scopes.iter().map(ToString::to_string).collect();
         let token = report.token.as_ref();
-        let looked = report.looked.iter();
+        let lookups = report.lookups.iter();
         let credential = &report.credential;
         Self {
             repository,
-            looked: looked
-                .map(|l| CredentialLookup { found: l.found, told: l.told.clone() })
+            lookups: lookups
+                .map(|l| CredentialLookup { found: l.found, description: l.description.clone() })
                 .collect(),
             credential: Credential {
                 kind: kind(credential.kind()),
@@ -78,7 +78,7 @@ impl Answer {
             },
             challenge: report.challenge.clone(),
             token_service: report.token_service.clone(),
-            asked: shown(&report.asked),
+            requested_scopes: shown(&report.requested_scopes),
             granted: token.and_then(|token| token.granted.as_deref()).map(shown),
             expires_in: token.map(|token| token.lifetime.as_secs()),
             failure: report.failure.as_deref().map(failure),
@@ -107,10 +107,10 @@ impl Report for Answer {
             writeln!(to, "{name:<15} {}", EscapedText(text))
         };
         line(to, "repository", &self.repository)?;
-        for (i, looked) in self.looked.iter().enumerate() {
-            let mark = if looked.found { "used:" } else { "skipped:" };
+        for (i, lookup) in self.lookups.iter().enumerate() {
+            let mark = if lookup.found { "used:" } else { "skipped:" };
             let name = if i == 0 { "sources" } else { "" };
-            line(to, name, &format!("{mark} {}", looked.told))?;
+            line(to, name, &format!("{mark} {}", lookup.description))?;
         }
         let user = match &self.credential.user {
             Some(user) => format!(" of {user}"),
@@ -124,7 +124,7 @@ impl Report for Answer {
         }
         if let Some(service) = &self.token_service {
             line(to, "token service", service)?;
-            line(to, "asked", &scopes(&self.asked))?;
+            line(to, "requested", &scopes(&self.requested_scopes))?;
             let granted = self.granted.as_deref().map_or_else(|| "not stated".to_owned(), scopes);
             line(to, "granted", &granted)?;
         }

@@ -26,12 +26,12 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let repository = arguments.asked.repository()?;
     let scopes = arguments.asked.scopes(&repository);
-    let token = context.client()?.token(&repository, &scopes).await?;
+    let token = context.client()?.fetch_token(&repository, &scopes).await?;
     let granted = token.granted.as_ref();
     context.output().report(&Answer {
         token: token.secret.expose().to_owned(),
         expires_in: token.lifetime.as_secs(),
-        asked: scopes.iter().map(ToString::to_string).collect(),
+        requested_scopes: scopes.iter().map(ToString::to_string).collect(),
         granted: granted.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
     })
 }
@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 struct Answer {
     token: String,
     expires_in: u64,
-    asked: Vec<String>,
+    requested_scopes: Vec<String>,
     granted: Option<Vec<String>>,
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct MountArguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let Arguments { blob, target: location } = arguments;
     let digest = blob.digest().ok_or_else(|| no_digest(&blob))?.clone();
-    let source = context.open(&blob).await?;
+    let source = context.stores().open(&blob).await?;
     let found = source.describe_blob(&digest).await.map_err(|e| e.on(longshore::Side::Source))?;
     let target = context.create(&location).await?;
     let observer = progress::observer(context.style());

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let digests = arguments.blobs.digests()?;
-    let source = context.open(&arguments.blobs.location).await?;
+    let source = context.stores().open(&arguments.blobs.location).await?;
     let several = digests.len() > 1;
     if let Some(folder) = arguments.output.as_deref().filter(|o| several && *o != Path::new("-")) {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;

@@ -73,7 +73,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 
 async fn head(context: &Context, blobs: &Blobs) -> Result<()> {
     let digests = blobs.digests()?;
-    let source = context.open(&blobs.location).await?;
+    let source = context.stores().open(&blobs.location).await?;
     let mut found = Vec::new();
     for digest in digests {
         found.push(Found(source.describe_blob(&digest).await?));

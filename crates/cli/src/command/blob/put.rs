@@ -79,7 +79,7 @@ async fn from_stdin(
     target: &dyn Target,
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
-    let input = BlobStream::of_reader("standard input", std::io::stdin());
+    let input = BlobStream::from_reader("standard input", std::io::stdin());
     let input = input.on_progress(progress::unsized_blob(context.style(), "standard input"));
     target.push_stream(input, digest).await
 }

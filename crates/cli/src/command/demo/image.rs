@@ -60,7 +60,7 @@ fn layer(made_by: &'static str, files: &[(PathBuf, Bytes)]) -> Result<Layer> {
     let tar = tar.into_inner().map_err(cannot)?;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(3));
     let bytes = gzip.write_all(&tar).and_then(|()| gzip.finish()).map_err(cannot)?;
-    let descriptor = Descriptor::of(MediaType::OCI_LAYER_GZIP, &bytes);
+    let descriptor = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, &bytes);
     Ok(Layer { descriptor, diff_id: Digest::sha256(&tar), bytes: bytes.into(), made_by })
 }
 

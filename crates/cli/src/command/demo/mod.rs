@@ -94,7 +94,7 @@ fn step(command: &str) -> Result<()> {
 
 /// Fails unless a reference resolves to this digest.
 async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<()> {
-    let located = context.locate(&defaults::location(reference)?).await?;
+    let located = context.stores().locate(&defaults::location(reference)?).await?;
     let found = located.source.resolve(&located.selector).await?.digest;
     if found == *expected {
         return Ok(());

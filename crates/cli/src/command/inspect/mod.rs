@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::defaults;
 use crate::output::{Report, size};
-use unpacked::Unpacked;
+use unpacked::UnpackResult;
 
 /// The arguments of `longshore inspect`.
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let located = context.locate(&arguments.location).await?;
+    let located = context.stores().locate(&arguments.location).await?;
     let manifest = match &arguments.platform {
         None if !arguments.unpacked => located.source.manifest(&located.selector).await?,
         platform => located.image(platform.as_ref()).await?,
@@ -78,7 +78,7 @@ struct Inspection {
     layers_size: Option<u64>,
     /// The unpacked layers, if they were read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    unpacked: Vec<Unpacked>,
+    unpacked: Vec<UnpackResult>,
     /// Total unpacked size in bytes; `None` if some layers are compressed and were not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     unpacked_size: Option<u64>,

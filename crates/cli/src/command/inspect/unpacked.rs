@@ -12,7 +12,7 @@ use crate::progress::Single;
 /// The unpacked size and digest of a layer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Unpacked {
+pub(super) struct UnpackResult {
     /// The digest of the layer as stored.
     digest: Digest,
     diff_id: Digest,
@@ -30,7 +30,7 @@ pub(super) async fn measure_all(
     context: &Context,
     located: &Located,
     layers: impl Iterator<Item = ImageLayer<'_>>,
-) -> Result<Vec<Unpacked>> {
+) -> Result<Vec<UnpackResult>> {
     let mut all = Vec::new();
     for layer in layers {
         let Descriptor { digest, .. } = layer.descriptor.clone();
@@ -44,17 +44,17 @@ pub(super) async fn measure_all(
             diff_id.check(&found.diff_id).map_err(|e| e.at(&digest))?;
         }
         let compression = found.compression.to_string();
-        all.push(Unpacked { digest, diff_id: found.diff_id, compression, size: found.size });
+        all.push(UnpackResult { digest, diff_id: found.diff_id, compression, size: found.size });
     }
     Ok(all)
 }
 
 /// Returns the total unpacked size of the layers, in bytes.
-pub(super) fn total(layers: &[Unpacked]) -> u64 {
+pub(super) fn total(layers: &[UnpackResult]) -> u64 {
     layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
 }
 
-impl fmt::Display for Unpacked {
+impl fmt::Display for UnpackResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}  {:>10}  {}", self.diff_id, size(self.size), self.compression)
     }

@@ -110,7 +110,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 }
 
 async fn get(context: &Context, get: Get) -> Result<()> {
-    let located = context.locate(&get.location).await?;
+    let located = context.stores().locate(&get.location).await?;
     let manifest = match (get.location.place().repository(), &get.platform) {
         (_, Some(platform)) => located.image(Some(platform)).await?,
         (None, None) => in_form(located.source.manifest(&located.selector).await?, &get)?,
@@ -143,7 +143,7 @@ fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
 
 async fn check(context: &Context, check: Check) -> Result<()> {
     let bytes = run_blocking(move || read(&check.file)).await?;
-    let manifest = RawManifest::of(bytes, check.media_type)?;
+    let manifest = RawManifest::from_bytes(bytes, check.media_type)?;
     let checked =
         Checked { descriptor: manifest.descriptor().clone(), problems: manifest.problems() };
     context.output().report(&checked)?;
@@ -176,7 +176,7 @@ async fn put(context: &Context, put: Put) -> Result<()> {
     let bytes = run_blocking(move || read(&file)).await?;
     let manifest = match put.location.digest() {
         Some(digest) => RawManifest::new(bytes, put.media_type, digest.clone())?,
-        None => RawManifest::of(bytes, put.media_type)?,
+        None => RawManifest::from_bytes(bytes, put.media_type)?,
     };
     manifest.check_unambiguous()?;
     let tag = match (put.location.tag(), put.location.digest(), put.location.place().repository()) {

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let file = arguments.file.clone();
     let bytes = run_blocking(move || super::read(&file)).await?;
-    let manifest = RawManifest::of(bytes, None)?;
+    let manifest = RawManifest::from_bytes(bytes, None)?;
     let key = key(&arguments)?;
     let signed = signed(&manifest, &key, &arguments)?;
     if let Some(path) = &arguments.output {

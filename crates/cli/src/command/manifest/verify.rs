@@ -28,9 +28,9 @@ pub(crate) struct Arguments {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let path = Path::new(&arguments.manifest).to_owned();
     let manifest = if arguments.manifest == "-" || path.is_file() {
-        RawManifest::of(run_blocking(move || super::read(&path)).await?, None)?
+        RawManifest::from_bytes(run_blocking(move || super::read(&path)).await?, None)?
     } else {
-        let located = context.locate(&defaults::location(&arguments.manifest)?).await?;
+        let located = context.stores().locate(&defaults::location(&arguments.manifest)?).await?;
         located.source.manifest(&located.selector).await?
     };
     let verified = manifest.verify_signatures()?;

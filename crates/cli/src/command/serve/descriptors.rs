@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use longshore_registry::Limits;
+use longshore_registry::RegistryLimits;
 
 /// Raises the limit of open files as far as the system allows, and shares them among connections
 /// and blobs.
-pub(super) fn share(limits: &mut Limits) {
+pub(super) fn share(limits: &mut RegistryLimits) {
     if let Some(descriptors) = raise() {
         (limits.connections, limits.open_files) =
             shared(descriptors, limits.connections, limits.open_files);

@@ -1,7 +1,7 @@
 //! The base of `Location` headers.
 
 use clap::Args;
-use longshore_registry::Builder;
+use longshore_registry::RegistryBuilder;
 
 /// The base of every `Location`: by default the host of the request and the scheme of the
 /// connection.
@@ -31,7 +31,7 @@ impl LocationOptions {
     }
 
     /// Applies these options to a registry builder.
-    pub(super) fn apply(self, builder: Builder) -> Builder {
+    pub(super) fn apply(self, builder: RegistryBuilder) -> RegistryBuilder {
         match self {
             Self { public_url: Some(url), .. } => builder.public_url(url),
             Self { trust_proxy: true, .. } => builder.trust_proxy(),

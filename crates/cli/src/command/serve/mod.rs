@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use longshore::{Error, ErrorKind, Result};
-use longshore_registry::{Limits, Registry};
+use longshore_registry::{Registry, RegistryLimits};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -140,7 +140,7 @@ fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
     } else {
         Registry::builder().disk(arguments.root.unwrap_or_else(|| "registry".into()))
     };
-    let mut limits = Limits::default();
+    let mut limits = RegistryLimits::default();
     descriptors::share(&mut limits);
     limits.blob_size = arguments.max_blob_size.map_or(limits.blob_size, |size| size.0);
     limits.total_size = arguments.max_total_size.map(|size| size.0);

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{ErrorKind as IoErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-use longshore_core::blob_file::Aside;
+use longshore_core::blob_file::TempFile;
 use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 use serde_json::{Map, Value};
 
@@ -92,7 +92,7 @@ impl Content {
             let link = "it is a symbolic link, and longshore does not write through links";
             return Err(io(std::io::Error::other(link)));
         }
-        let mut file = Aside::create(folder(path)?)?.private();
+        let mut file = TempFile::create(folder(path)?)?.private();
         let mut text = serde_json::to_vec_pretty(&self.root).map_err(|e| io(e.into()))?;
         text.push(b'\n');
         file.write_all(&text).map_err(io)?;

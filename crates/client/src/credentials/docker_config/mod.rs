@@ -46,7 +46,7 @@ impl DockerConfig {
     /// # Errors
     /// As [`load_from`](Self::load_from).
     pub fn load() -> Result<Self> {
-        Self::from_environment(&Environment::of_process())
+        Self::from_environment(&Environment::from_process())
     }
 
     /// Loads the file that [`path_in`](Self::path_in) these variables finds.
@@ -69,7 +69,7 @@ impl DockerConfig {
     pub fn load_from(path: impl Into<PathBuf>) -> Result<Self> {
         let name = path.into();
         let content = Content::read(&name)?;
-        Ok(Self { name, content, helpers: Helpers::of(&Environment::of_process()) })
+        Ok(Self { name, content, helpers: Helpers::from_environment(&Environment::from_process()) })
     }
 
     /// Parses the text of a `config.json` from elsewhere, such as `DOCKER_AUTH_CONFIG`.
@@ -81,7 +81,7 @@ impl DockerConfig {
     pub fn from_json(text: &[u8], name: &str) -> Result<Self> {
         let name = PathBuf::from(name);
         let content = Content::parse(text, &name)?;
-        Ok(Self { name, content, helpers: Helpers::of(&Environment::of_process()) })
+        Ok(Self { name, content, helpers: Helpers::from_environment(&Environment::from_process()) })
     }
 
     /// Returns the path of Docker's file: in the folder that `DOCKER_CONFIG` names, else in

@@ -361,7 +361,7 @@ mod with_helpers {
     async fn a_missing_helper_for_everything_keeps_nobody_out() {
         let text = br#"{"credsStore":"desktop","auths":{"r.example":{}}}"#;
         let config = DockerConfig::from_json(text, "config.json").unwrap();
-        let config = config.with_helpers(Helpers::of(&Environment::empty()));
+        let config = config.with_helpers(Helpers::from_environment(&Environment::empty()));
         let found = get(&config, "r.example").await.unwrap();
         assert!(found.is_anonymous());
         assert!(found.source().contains("docker-credential-desktop"), "{found:?}");

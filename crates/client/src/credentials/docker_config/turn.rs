@@ -57,7 +57,7 @@ mod tests {
     async fn a_turn_that_does_not_come_is_told_once_and_ends() {
         let folder = tempfile::tempdir().unwrap();
         let _held = turn(folder.path()).await.unwrap();
-        let told = longshore_testkit::told::Told::listen();
+        let told = longshore_testkit::wait_log::WaitLog::listen();
         let Err(error) = turn(folder.path()).await else { panic!("two turns at once") };
         assert_eq!(error.kind(), ErrorKind::Timeout);
         let folder = folder.path().display();

@@ -28,7 +28,7 @@ impl Helpers {
     /// Takes the `PATH` of these variables, and 30 s for each call, because some helpers ask a
     /// person.
     #[must_use]
-    pub fn of(environment: &Environment) -> Self {
+    pub fn from_environment(environment: &Environment) -> Self {
         let path = environment.var("PATH").unwrap_or_default().to_owned();
         Self { path, timeout: TIMEOUT }
     }

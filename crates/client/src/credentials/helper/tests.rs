@@ -9,7 +9,7 @@ pub(in crate::credentials) fn helper(folder: &Path, name: &str, script: &str) ->
     let path = folder.join(format!("docker-credential-{name}"));
     fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    Helpers::of(&Environment::empty().with("PATH", folder))
+    Helpers::from_environment(&Environment::empty().with("PATH", folder))
 }
 
 /// A helper that keeps what it is given in files beside itself.
@@ -132,7 +132,7 @@ async fn a_helper_that_takes_long_is_told_once() {
     let folder = tempfile::tempdir().unwrap();
     let helpers = helper(folder.path(), "slow", "/bin/sleep 0.3; cat >/dev/null; echo no; exit 1");
     let slow = CredentialHelper::new("slow", &helpers).unwrap();
-    let told = longshore_testkit::told::Told::listen();
+    let told = longshore_testkit::wait_log::WaitLog::listen();
     // The helper takes real time; the client's stands still, and goes on as it is told.
     let get = async |passing: Duration| {
         let registry = registry();

@@ -104,7 +104,7 @@ impl Pools {
         }
         let read = self
             .of_environment
-            .get_or_init(|| Proxies::from_environment(&Environment::of_process()));
+            .get_or_init(|| Proxies::from_environment(&Environment::from_process()));
         read.as_ref().map_err(|e| {
             Error::new(ErrorKind::Invalid)
                 .at("the environment's proxies")

@@ -76,7 +76,7 @@ async fn trap_01_nobody_sends_no_authorization() {
         tags().without("authorization").answer(401).header("www-authenticate", "Basic realm=\"r\""),
     );
     let client = quick().build();
-    client.authenticate(&name(&server)).await.unwrap();
+    client.check_credentials(&name(&server)).await.unwrap();
     let repository = client.repository(&place(&server));
     assert_eq!(list(&repository).await.unwrap(), 0);
     let e = list(&repository).await.unwrap_err();
@@ -239,7 +239,7 @@ async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_
     std::fs::write(netrc.path(), machine).unwrap();
     for client in [
         quick().credentials(MemoryCredentials::new().with_pattern(pattern, user())),
-        quick().credentials(Netrc::at(netrc.path())),
+        quick().credentials(Netrc::from_file(netrc.path())),
     ] {
         server.expect(basic());
         let e = list(&at(&server, client)).await.unwrap_err();
@@ -250,7 +250,7 @@ async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_
     std::fs::write(netrc.path(), machine).unwrap();
     server.expect(basic());
     server.expect(tags().with("authorization", BASIC).body(listed()));
-    list(&at(&server, quick().credentials(Netrc::at(netrc.path())))).await.unwrap();
+    list(&at(&server, quick().credentials(Netrc::from_file(netrc.path())))).await.unwrap();
     // A proxy leads away from this machine.
     let proxy = format!("http://{}", server.address()).parse().unwrap();
     let memory = MemoryCredentials::new().with_credential(name(&server), user());

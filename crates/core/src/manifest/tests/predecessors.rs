@@ -240,7 +240,8 @@ fn a_strict_reader_refuses_what_is_passed_on_here() {
     let list = r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[ENTRY]}"#;
     let list = raw(&list.replace("ENTRY", &descriptor(docker))).unwrap();
     assert_eq!(list.problems(), ["manifests[0] has no platform"]);
-    let broken = RawManifest::of(r#"{"schemaVersion":1}"#.into(), Some(MediaType::DOCKER_MANIFEST));
+    let broken =
+        RawManifest::from_bytes(r#"{"schemaVersion":1}"#.into(), Some(MediaType::DOCKER_MANIFEST));
     assert!(broken.unwrap().problems()[0].contains("missing field `config`"));
 }
 

@@ -7,7 +7,7 @@ const P256: &str = include_str!("key/p256.pem");
 const P256_ID: &str = "TIP5:NSTB:WH2C:JMZZ:KXP7:ZRUZ:6GPT:CMAP:WF32:DHSJ:7CSZ:7MQE";
 
 fn manifest(text: &str) -> RawManifest {
-    RawManifest::of(Bytes::copy_from_slice(text.as_bytes()), None).unwrap()
+    RawManifest::from_bytes(Bytes::copy_from_slice(text.as_bytes()), None).unwrap()
 }
 
 fn refusal(text: &str) -> String {
@@ -174,7 +174,7 @@ fn what_is_signed_keeps_its_bytes() {
         assert_eq!(after.bytes().iter().filter(|b| **b == b'\n').count() > 0, text == B);
 
         let unsigned = before.verify_signatures().unwrap().payload;
-        let unsigned = RawManifest::of(unsigned, None).unwrap();
+        let unsigned = RawManifest::from_bytes(unsigned, None).unwrap();
         assert_eq!(unsigned.sign(&key).unwrap().digest(), before.digest());
     }
 }
@@ -238,7 +238,7 @@ fn keys_are_read_in_every_form_and_known_by_their_identifier() {
         let signed = manifest(A).sign(&key).unwrap();
         let verified = signed.verify_signatures().unwrap();
         assert_eq!(verified.signers[0].algorithm, algorithm);
-        assert_eq!(PublicKey::of_jwk(&key.public().to_jwk()).unwrap(), *key.public());
+        assert_eq!(PublicKey::from_jwk(&key.public().to_jwk()).unwrap(), *key.public());
         let changed = String::from_utf8_lossy(signed.bytes()).replace("foo/bar", "foo/baz");
         assert!(refusal(&changed).contains("not of this content"));
     }

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use self::file::Entries;
 use super::basic::{self, Offered};
-use super::{Access, Need, Verdict};
+use super::{Access, AccessRequest, Decision};
 use crate::random;
 
 /// The users of an `htpasswd` file, by HTTP Basic authentication: each has full access, and no one
@@ -32,7 +32,7 @@ pub struct Htpasswd(Arc<Inner>);
 
 struct Inner {
     entries: RwLock<Arc<Entries>>,
-    /// Correct passwords, and the time until which they need no check.
+    /// Correct passwords, and the time until which they request no check.
     known: Mutex<HashMap<Digest, Instant>>,
     key: String,
     /// Permits for waiting and running checks.
@@ -42,7 +42,7 @@ struct Inner {
 
 /// The result of a check.
 enum Checked {
-    Right,
+    Correct,
     Wrong,
     /// Too many checks are waiting.
     Busy,
@@ -85,7 +85,7 @@ impl Htpasswd {
         let (hash, is_user) = entries.hash(&offered.name);
         let sum = self.0.sum(hash, &offered.password);
         if is_user && self.0.knows(&sum) {
-            return Checked::Right;
+            return Checked::Correct;
         }
         let Ok(_waiting) = Arc::clone(&self.0.waiting).try_acquire_owned() else {
             return Checked::Busy;
@@ -95,7 +95,7 @@ impl Htpasswd {
         };
         // Another request of the same user may have been checked first.
         if is_user && self.0.knows(&sum) {
-            return Checked::Right;
+            return Checked::Correct;
         }
         let (hash, password) = (hash.to_owned(), offered.password);
         let checked = run_blocking(move || {
@@ -106,7 +106,7 @@ impl Htpasswd {
         match checked.await {
             Ok(true) if is_user => {
                 self.0.remember(sum);
-                Checked::Right
+                Checked::Correct
             }
             Ok(_) => Checked::Wrong,
             Err(_) => Checked::Busy,
@@ -140,14 +140,14 @@ impl Inner {
 
 #[async_trait]
 impl Access for Htpasswd {
-    async fn judge(&self, authorization: Option<&str>, _: &Need<'_>) -> Verdict {
+    async fn authorize(&self, authorization: Option<&str>, _: &AccessRequest<'_>) -> Decision {
         let Some(offered) = basic::offered(authorization) else {
-            return Verdict::Challenged(basic::challenge());
+            return Decision::Challenged(basic::challenge());
         };
         match self.check(offered).await {
-            Checked::Right => Verdict::Granted,
-            Checked::Wrong => Verdict::Challenged(basic::challenge()),
-            Checked::Busy => Verdict::Later(BUSY_TIME),
+            Checked::Correct => Decision::Granted,
+            Checked::Wrong => Decision::Challenged(basic::challenge()),
+            Checked::Busy => Decision::Later(BUSY_TIME),
         }
     }
 
@@ -185,29 +185,29 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::access::{Resource, Right};
+    use crate::access::{Action, Resource};
 
     /// `secret`, at the lowest cost.
     const SECRET: &str = "$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
     /// `other`.
     const OTHER: &str = "$2y$04$I4fZufhxQ9naNcJDQQoZuOHBTilPdG61wRSBmmNI36n38nA/C3Bv2";
 
-    async fn judge(users: &Htpasswd, name: &str, password: &str) -> Verdict {
+    async fn authorize(users: &Htpasswd, name: &str, password: &str) -> Decision {
         let authorization = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
-        let need = Need { right: Right::Pull, on: Resource::Base };
-        users.judge(Some(&authorization), &need).await
+        let request = AccessRequest { action: Action::Pull, resource: Resource::Base };
+        users.authorize(Some(&authorization), &request).await
     }
 
-    fn refused() -> Verdict {
-        Verdict::Challenged(basic::challenge())
+    fn refused() -> Decision {
+        Decision::Challenged(basic::challenge())
     }
 
     #[tokio::test]
     async fn a_password_is_right_for_its_user_alone() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}\nbob:{OTHER}")).unwrap();
-        for (name, password, verdict) in [
-            ("ann", "secret", Verdict::Granted),
-            ("bob", "other", Verdict::Granted),
+        for (name, password, decision) in [
+            ("ann", "secret", Decision::Granted),
+            ("bob", "other", Decision::Granted),
             ("ann", "other", refused()),
             ("bob", "secret", refused()),
             ("ann", "", refused()),
@@ -215,7 +215,7 @@ mod tests {
             ("carl", "secret", refused()),
             ("carl", "secret", refused()),
         ] {
-            assert_eq!(judge(&users, name, password).await, verdict, "{name}:{password}");
+            assert_eq!(authorize(&users, name, password).await, decision, "{name}:{password}");
         }
         assert!(!format!("{users:?}").contains("$2y$"));
     }
@@ -223,32 +223,32 @@ mod tests {
     #[tokio::test]
     async fn a_right_password_is_checked_once_until_its_hash_changes() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
-        assert_eq!(judge(&users, "ann", "secret").await, Verdict::Granted);
+        assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
         // While all permits are taken, only cached passwords are accepted.
         let all = u32::try_from(users.0.checking.available_permits()).unwrap();
         let turns = Arc::clone(&users.0.checking).acquire_many_owned(all).await.unwrap();
-        assert_eq!(judge(&users, "ann", "secret").now_or_never(), Some(Verdict::Granted));
-        assert_eq!(judge(&users, "ann", "wrong").now_or_never(), None);
+        assert_eq!(authorize(&users, "ann", "secret").now_or_never(), Some(Decision::Granted));
+        assert_eq!(authorize(&users, "ann", "wrong").now_or_never(), None);
 
         users.replace(&format!("bob:{SECRET}")).unwrap();
-        assert_eq!(judge(&users, "ann", "secret").now_or_never(), None);
+        assert_eq!(authorize(&users, "ann", "secret").now_or_never(), None);
         users.replace(&format!("ann:{OTHER}")).unwrap();
-        assert_eq!(judge(&users, "ann", "secret").now_or_never(), None);
+        assert_eq!(authorize(&users, "ann", "secret").now_or_never(), None);
         drop(turns);
-        assert_eq!(judge(&users, "ann", "secret").await, refused());
-        assert_eq!(judge(&users, "ann", "other").await, Verdict::Granted);
+        assert_eq!(authorize(&users, "ann", "secret").await, refused());
+        assert_eq!(authorize(&users, "ann", "other").await, Decision::Granted);
 
         users.replace("ann:nonsense").unwrap_err();
-        assert_eq!(judge(&users, "ann", "other").await, Verdict::Granted);
+        assert_eq!(authorize(&users, "ann", "other").await, Decision::Granted);
     }
 
     #[tokio::test]
     async fn who_comes_when_too_many_wait_is_told_to_come_back() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
-        assert_eq!(judge(&users, "ann", "secret").await, Verdict::Granted);
+        assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
         let all = u32::try_from(users.0.waiting.available_permits()).unwrap();
         let _waiting = Arc::clone(&users.0.waiting).acquire_many_owned(all).await.unwrap();
-        assert_eq!(judge(&users, "ann", "wrong").await, Verdict::Later(BUSY_TIME));
-        assert_eq!(judge(&users, "ann", "secret").await, Verdict::Granted);
+        assert_eq!(authorize(&users, "ann", "wrong").await, Decision::Later(BUSY_TIME));
+        assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longshore_core::blob_file::{self, Aside};
+use longshore_core::blob_file::{self, TempFile};
 use longshore_core::{BlobStream, Error, ErrorKind, Result, run_blocking};
 
 use self::sync::Syncs;
@@ -115,8 +115,8 @@ impl Folder {
     }
 
     /// A file that has no name yet, among those removed at the next start.
-    fn aside(&self) -> Result<Aside> {
-        Aside::create(&self.path(&Key::uploads()))
+    fn aside(&self) -> Result<TempFile> {
+        TempFile::create(&self.path(&Key::uploads()))
     }
 
     /// Writes a small file whole, unless it is there just so.
@@ -203,7 +203,7 @@ impl Storage for DiskStorage {
             if range.start > range.end || range.end > meta.size {
                 return Err(outside(key, &range, meta.size));
             }
-            let stream = BlobStream::of_open_file(file, path.to_owned(), range.start)?;
+            let stream = BlobStream::from_file(file, path.to_owned(), range.start)?;
             Ok(Some(Part { meta, stream: stream.at_most(range.end - range.start) }))
         })
         .await

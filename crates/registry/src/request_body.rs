@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 use tokio::time::Instant;
 
-use crate::limits::Limits;
+use crate::limits::RegistryLimits;
 use crate::pace::Pace;
 
 /// The body of a request.
@@ -33,7 +33,12 @@ impl Incoming {
     /// Wraps a body with the time limits of its client.
     ///
     /// - `received`: the counter of the bytes received.
-    pub(crate) fn new<B>(body: B, limits: &Limits, waits: bool, received: Arc<AtomicU64>) -> Self
+    pub(crate) fn new<B>(
+        body: B,
+        limits: &RegistryLimits,
+        waits: bool,
+        received: Arc<AtomicU64>,
+    ) -> Self
     where
         B: http_body::Body<Data: Send> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -167,7 +172,7 @@ mod tests {
         let first = Ok::<_, Error>(http_body::Frame::data(Bytes::from_static(b"abc")));
         let stops = stream::iter([first]).chain(stream::pending());
         let body = http_body_util::StreamBody::new(stops);
-        let mut incoming = Incoming::new(body, &Limits::default(), false, Arc::default());
+        let mut incoming = Incoming::new(body, &RegistryLimits::default(), false, Arc::default());
         assert_eq!(incoming.next().await.unwrap().unwrap(), "abc");
         let e = incoming.next().await.unwrap().unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Timeout);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use longshore_core::{Error, ErrorKind, Result};
 
-use crate::section::{OpenFile, Section};
+use crate::file_range::{OpenFile, Section};
 pub(crate) use entry::{BLOCK, Entries, Entry, Kind, begins};
 
 /// The regular files of a tar file, by name. If two have the same name, the last one counts.

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, ParseError, Result};
 /// with the names that exist instead.
 ///
 /// Source: RFC 6901; the dotted form is that of `jq`.
-pub fn field<'a>(document: &'a Value, place: &str) -> Result<&'a Value> {
+pub fn json_field<'a>(document: &'a Value, place: &str) -> Result<&'a Value> {
     let mut value = document;
     for name in names(place)? {
         let next = match value {
@@ -101,10 +101,10 @@ mod tests {
             ("/config/Labels/a.b~1c~0d", "\"x\""),
             (".config.Env", "[\"A=1\",\"B=2\"]"),
         ] {
-            assert_eq!(field(&document, place).unwrap().to_string(), expected, "{place}");
+            assert_eq!(json_field(&document, place).unwrap().to_string(), expected, "{place}");
         }
-        assert_eq!(field(&document, "").unwrap(), &document);
-        assert_eq!(field(&document, ".").unwrap(), &document);
+        assert_eq!(json_field(&document, "").unwrap(), &document);
+        assert_eq!(json_field(&document, ".").unwrap(), &document);
     }
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
             ("a..b", ErrorKind::Invalid, "missing"),
             ("os.", ErrorKind::Invalid, "after the last"),
         ] {
-            let e = field(&document, place).unwrap_err();
+            let e = json_field(&document, place).unwrap_err();
             assert_eq!(e.kind(), kind, "{place}");
             let why = std::error::Error::source(&e).map(ToString::to_string);
             let told = format!("{e} {}", why.unwrap_or_default());

@@ -11,12 +11,12 @@ use tracing::{Event, Metadata, Subscriber};
 
 /// Records reports on this thread until it is dropped.
 #[must_use]
-pub struct Told {
+pub struct WaitLog {
     messages: Arc<Mutex<Vec<String>>>,
     _listening: DefaultGuard,
 }
 
-impl Told {
+impl WaitLog {
     /// Starts recording.
     pub fn listen() -> Self {
         let messages = Arc::default();
@@ -31,9 +31,9 @@ impl Told {
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for WaitLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Told({:?})", self.messages)
+        write!(f, "WaitLog({:?})", self.messages)
     }
 }
 

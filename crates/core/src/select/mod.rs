@@ -213,7 +213,7 @@ mod tests {
     fn index_of(entries: &[&Descriptor]) -> RawManifest {
         let document = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
         let media_type = "application/vnd.example.list".parse().unwrap();
-        RawManifest::of_document(&document, Some(media_type)).unwrap()
+        RawManifest::from_document(&document, Some(media_type)).unwrap()
     }
 
     async fn kept(store: &Memory, index: &RawManifest) -> Descriptor {
@@ -238,12 +238,12 @@ mod tests {
         let mut entries = vec![image(&store, "linux/amd64").await];
         for media_type in ["application/vnd.oci.image.layer.v1.tar+gzip", "application/x"] {
             let content = bytes::Bytes::from(format!("{{\"layers\":[\"{media_type}\"]}}"));
-            let blob = Descriptor::of(media_type.parse().unwrap(), &content);
+            let blob = Descriptor::from_bytes(media_type.parse().unwrap(), &content);
             store.push_blob(&blob, content.into()).await.unwrap();
             entries.push(blob);
         }
         // A missing manifest, and a layer by its media type.
-        entries.push(Descriptor::of(MediaType::DOCKER_LAYER_GZIP, b"missing"));
+        entries.push(Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"missing"));
         let index = Pack::index(entries).push(&store, None).await.unwrap();
         assert_eq!(listed(&store, &index).await.len(), 1);
         let manifest = store.manifest(&index.digest.into()).await.unwrap();
@@ -270,7 +270,7 @@ mod tests {
         let mut entries = Vec::new();
         for at in 0..=nested::COUNT {
             let document = serde_json::json!({ "schemaVersion": 2, "manifests": [], "at": at });
-            let index = RawManifest::of_document(&document, None).unwrap();
+            let index = RawManifest::from_document(&document, None).unwrap();
             entries.push(kept(&store, &index).await);
         }
         let outer = index_of(&entries.iter().collect::<Vec<_>>());

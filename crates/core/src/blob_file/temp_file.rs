@@ -6,25 +6,25 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::{ASIDE_PREFIX, parent, sync_folder};
+use super::{TEMP_PREFIX, parent, sync_folder};
 use crate::error::{Error, Result};
 
 /// A new file with a random name and mode 0600, removed when this is dropped. Content gets its
 /// final name only when it is complete.
 #[derive(Debug)]
-pub struct Aside {
+pub struct TempFile {
     file: NamedTempFile,
     /// True if the file keeps its mode.
     private: bool,
 }
 
-impl Aside {
+impl TempFile {
     /// Creates the file in the folder of its final name, or on the same file system.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the folder.
     pub fn create(folder: &Path) -> Result<Self> {
-        let file = tempfile::Builder::new().prefix(ASIDE_PREFIX).tempfile_in(folder);
+        let file = tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(folder);
         let file = file.map_err(|e| Error::io(folder, e))?;
         Ok(Self { file, private: false })
     }
@@ -81,7 +81,7 @@ impl Aside {
     }
 }
 
-impl Write for Aside {
+impl Write for TempFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }

@@ -1,4 +1,4 @@
-//! Measuring the digest and size of a stream while it is read.
+//! Computing the digest and size of a stream while it is read.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,9 +11,9 @@ use crate::digest::{Algorithm, Digest, Digester};
 use crate::error::Result;
 use crate::media_type::MediaType;
 
-/// The digest and size of the bytes read from a [measured](BlobStream::measured) stream.
+/// The digest and size of the bytes read from a [digested](BlobStream::digested) stream.
 #[derive(Debug)]
-pub struct Measure {
+pub struct StreamDigest {
     seen: Arc<Mutex<Seen>>,
     expected: Option<Digest>,
 }
@@ -25,24 +25,24 @@ struct Seen {
 }
 
 impl BlobStream {
-    /// Returns the stream and its measure. With `expected`, that digest's algorithm is used.
+    /// Returns the stream and its digest so far. With `expected`, that digest's algorithm is used.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if that algorithm cannot be computed.
-    pub fn measured(self, expected: Option<&Digest>) -> Result<(Self, Measure)> {
+    pub fn digested(self, expected: Option<&Digest>) -> Result<(Self, StreamDigest)> {
         let algorithm = expected.map_or(Ok(Algorithm::Sha256), Digest::verifiable)?;
         let seen = Arc::new(Mutex::new(Seen { digester: algorithm.digester(), size: 0 }));
-        let measure = Measure { seen: Arc::clone(&seen), expected: expected.cloned() };
-        let measured = self.0.inspect_ok(move |piece: &Bytes| {
+        let digest = StreamDigest { seen: Arc::clone(&seen), expected: expected.cloned() };
+        let digested = self.0.inspect_ok(move |piece: &Bytes| {
             let mut seen = lock(&seen);
             seen.digester.update(piece);
             seen.size += piece.len() as u64;
         });
-        Ok((Self::new(measured), measure))
+        Ok((Self::new(digested), digest))
     }
 }
 
-impl Measure {
+impl StreamDigest {
     /// Returns the number of bytes read so far.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -76,20 +76,20 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[tokio::test]
-    async fn a_stream_is_measured_as_it_goes_by() {
+    async fn a_stream_is_digested_as_it_goes_by() {
         for (expected, verdict) in [
             (None, Ok(Digest::sha256(b"abc"))),
             (Some(Algorithm::Sha512.digest(b"abc")), Ok(Algorithm::Sha512.digest(b"abc"))),
             (Some(Digest::sha256(b"abd")), Err(ErrorKind::DigestMismatch)),
         ] {
             let stream = BlobStream::from(Bytes::from_static(b"abc"));
-            let (stream, measure) = stream.measured(expected.as_ref()).unwrap();
+            let (stream, digest) = stream.digested(expected.as_ref()).unwrap();
             assert_eq!(stream.bytes(9).await.unwrap(), "abc");
-            assert_eq!(measure.size(), 3);
-            assert_eq!(measure.finish().map(|d| d.digest).map_err(|e| e.kind()), verdict);
+            assert_eq!(digest.size(), 3);
+            assert_eq!(digest.finish().map(|d| d.digest).map_err(|e| e.kind()), verdict);
         }
         let unknown: Digest = "blake3:abc".parse().unwrap();
-        let error = BlobStream::from(Bytes::new()).measured(Some(&unknown)).unwrap_err();
+        let error = BlobStream::from(Bytes::new()).digested(Some(&unknown)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 }

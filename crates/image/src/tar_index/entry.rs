@@ -4,7 +4,7 @@ use longshore_core::{Error, ErrorKind, Result};
 use tar::{EntryType, Header};
 
 use super::pax::{self, Overrides};
-use crate::section::OpenFile;
+use crate::file_range::OpenFile;
 
 /// One entry: its raw name, its kind, and the position of its content in the file.
 pub(crate) struct Entry {
