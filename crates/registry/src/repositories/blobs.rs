@@ -62,7 +62,7 @@ impl Shared {
 
     async fn check(&self, digest: &Digest, meta: Option<Meta>, limit: u64) -> Result<Found> {
         let Some(meta) = meta else { return Ok(Found::Nothing) };
-        if self.is_right(digest, &meta.version) {
+        if self.is_verified(digest, &meta.version) {
             return Ok(Found::Intact(meta.size));
         }
         if meta.size > limit {
@@ -73,7 +73,7 @@ impl Shared {
         let Some(whole) = self.objects.storage.get_range(&key, all).await? else {
             return Ok(Found::Nothing);
         };
-        if sum(whole.stream, algorithm).await? != *digest {
+        if digest_of(whole.stream, algorithm).await? != *digest {
             tracing::warn!(%digest, "a stored blob is damaged");
             return Ok(Found::Nothing);
         }
@@ -81,8 +81,8 @@ impl Shared {
         Ok(Found::Intact(meta.size))
     }
 
-    /// Returns true if this version of a blob was verified, or cannot differ.
-    fn is_right(&self, digest: &Digest, version: &Version) -> bool {
+    /// Returns true if this version of a blob was verified, or the storage keeps blobs undamaged.
+    fn is_verified(&self, digest: &Digest, version: &Version) -> bool {
         !self.objects.storage.decays() || self.blobs.known().get(digest) == Some(version)
     }
 
@@ -119,7 +119,7 @@ impl Repository {
         })
     }
 
-    /// Links a stored blob to this repository. The caller holds the blob's lock.
+    /// Links a stored blob to this repository. The caller must hold the blob's lock.
     pub(super) async fn link(&self, digest: &Digest) -> Result<()> {
         let link = Key::link(&self.name, digest);
         match self.shared.objects.storage.put(&link, Bytes::new(), Condition::Absent).await {
@@ -171,7 +171,7 @@ impl Repository {
         else {
             return Err(no_blob(digest));
         };
-        if range != (0..meta.size) || self.shared.is_right(digest, &meta.version) {
+        if range != (0..meta.size) || self.shared.is_verified(digest, &meta.version) {
             return Ok(stream);
         }
         let whole = Descriptor::new(MediaType::OCTET_STREAM, digest.clone(), meta.size);
@@ -181,11 +181,11 @@ impl Repository {
             let (shared, digest) = (Arc::clone(&shared), digest.clone());
             let version = meta.version.clone();
             async move {
-                let piece = reader.try_next().await?;
-                if piece.is_none() {
+                let chunk = reader.try_next().await?;
+                if chunk.is_none() {
                     shared.remember(&digest, version);
                 }
-                Ok(piece.map(|piece| (piece, reader)))
+                Ok(chunk.map(|chunk| (chunk, reader)))
             }
         });
         Ok(BlobStream::new(checked))
@@ -193,10 +193,10 @@ impl Repository {
 }
 
 /// Computes the digest of a stream.
-pub(super) async fn sum(mut stream: BlobStream, algorithm: Algorithm) -> Result<Digest> {
+pub(super) async fn digest_of(mut stream: BlobStream, algorithm: Algorithm) -> Result<Digest> {
     let mut digester = algorithm.digester();
-    while let Some(piece) = stream.try_next().await? {
-        digester.update(&piece);
+    while let Some(chunk) = stream.try_next().await? {
+        digester.update(&chunk);
     }
     Ok(digester.finish())
 }
@@ -205,7 +205,7 @@ pub(super) fn no_blob(digest: &Digest) -> Error {
     Error::new(ErrorKind::NotFound).at(format!("blob {digest}"))
 }
 
-/// 64 MiB: 50 ms of hashing, the longest wait of a client that asks if a blob exists.
+/// 64 MiB: 50 ms of hashing, the longest that a client waits for the answer whether a blob exists.
 pub(super) const CHECK_LIMIT: u64 = 64 << 20;
-/// 65,536 blobs, some 10 MB; further ones are verified again.
+/// 65,536 blobs, about 10 MB. Blobs beyond that are verified again.
 const KNOWN_LIMIT: usize = 1 << 16;

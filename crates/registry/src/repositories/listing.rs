@@ -40,8 +40,8 @@ impl<T: Ord + Send + Sync> Listing<T> {
         Ok(items)
     }
 
-    /// Returns a page of the items after the one in `token`, else after `after`, so that a listing
-    /// read slowly holds only one page.
+    /// Returns a page of the items after the one in `token`, or without a token after `after`. A
+    /// client that reads a listing slowly thus holds only one page.
     pub(super) async fn page(
         &self,
         token: Option<&PageToken>,
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pages_follow_each_other_whatever_changes_between_them() {
+    async fn pages_continue_in_order_if_the_listing_changes_between_them() {
         let listing = Listing::default();
         let scan = ready(Ok((0..2_500_u32).collect()));
         let first = listing.page(None, Some(&99), scan).await.unwrap();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_scan_is_kept_until_a_change_and_not_if_one_came_between() {
+    async fn a_scan_is_cached_unless_something_changed_during_it() {
         let listing = Listing::default();
         let get =
             async |items: &[u8]| listing.get(ready(Ok(items.to_vec()))).await.unwrap().to_vec();

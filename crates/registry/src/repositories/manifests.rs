@@ -6,7 +6,7 @@ use longshore_core::{
     TagOrDigest, graph,
 };
 
-use super::{Repository, Shared, ask_all};
+use super::{Repository, Shared, query_all};
 use crate::storage::{Key, LINKS, MANIFESTS};
 
 impl Repository {
@@ -23,8 +23,8 @@ impl Repository {
         RawManifest::new(bytes, Some(media_type), digest)
     }
 
-    /// Writes the entry among the subject's referrers, then the manifest, then its tags, so that a
-    /// visible manifest is always listed.
+    /// Adds the manifest to the referrers of its subject, then writes the manifest, then its tags.
+    /// A visible manifest is therefore always listed.
     pub(super) async fn write_manifest(self, manifest: RawManifest, tags: Vec<Tag>) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).read().await;
         let mut objects = Vec::new();
@@ -39,7 +39,7 @@ impl Repository {
         objects.push((Key::manifest(&self.name, manifest.digest()), content.into()));
         objects.extend(self.tag_objects(manifest.digest(), &tags));
         let written = self.shared.objects.put(objects).await;
-        // Even after a failure, some of it may be stored.
+        // After a failure, a part may be stored.
         self.shared.names.added(&self.name);
         self.tags_added(&tags);
         written
@@ -71,7 +71,8 @@ impl Repository {
         }
     }
 
-    /// Removes the tags of a manifest, then the manifest, then its entry among referrers.
+    /// Removes the tags of a manifest, then the manifest, then its entry in the subject's
+    /// referrers.
     pub(super) async fn remove_manifest(self, digest: Digest) -> Result<()> {
         let _turn = self.shared.turns.of(&self.name).write().await;
         let objects = &self.shared.objects;
@@ -81,7 +82,7 @@ impl Repository {
             Err(e) if e.kind() == ErrorKind::NotFound => return Err(e),
             Err(_) => None,
         };
-        let tags = ask_all(self.scan_tags().await?, async |tag| {
+        let tags = query_all(self.scan_tags().await?, async |tag| {
             // A damaged tag points at nothing.
             let to = self.tagged(&tag).await.ok().flatten();
             Ok((to.as_ref() == Some(&digest)).then_some(tag))
@@ -131,7 +132,7 @@ impl Repository {
         artifact_type: Option<&MediaType>,
     ) -> Result<Vec<Descriptor>> {
         let (objects, entries) = (&self.shared.objects, Key::referrers(&self.name, subject));
-        let found = ask_all(objects.storage.list(&entries).await?, async |name| {
+        let found = query_all(objects.storage.list(&entries).await?, async |name| {
             let key = entries.join(&name);
             let Some(entry) = objects.storage.get(&key).await? else { return Ok(None) };
             let descriptor: Descriptor =

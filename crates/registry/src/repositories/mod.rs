@@ -66,7 +66,7 @@ pub struct Usage {
 }
 
 impl Repositories {
-    /// Opens the repositories of a storage, without a limit and without a count.
+    /// Opens the repositories of a storage. Their size is neither limited nor counted.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>) -> Self {
         Self::with(storage, Space::new(None))
@@ -83,7 +83,7 @@ impl Repositories {
     /// its size; the storage's errors.
     pub fn limited(storage: Arc<dyn Storage>, bytes: u64) -> Result<Self> {
         let Some(stored) = storage.stored()? else {
-            let problem = "the storage cannot tell how much it has, so it takes no limit";
+            let problem = "the storage does not report its size, so it cannot be limited";
             return Err(Error::new(ErrorKind::Unsupported).detail(problem));
         };
         let space = Space::new(Some(bytes));
@@ -108,8 +108,8 @@ impl Repositories {
         Repository::new(name.clone(), Arc::clone(&self.0))
     }
 
-    /// Returns the repositories that have content, ordered by name, after `after`. Repositories
-    /// that once had content may be included.
+    /// Lists the repositories that have content, ordered by name, after `after`. May include
+    /// repositories that no longer have content.
     #[must_use]
     pub fn names(&self, after: Option<&RepositoryName>) -> Pages<RepositoryName> {
         let (shared, after) = (Arc::clone(&self.0), after.cloned());
@@ -146,8 +146,8 @@ impl Shared {
         Arc::clone(tags.entry(name.clone()).or_default())
     }
 
-    /// Returns the listing if one was ever requested: without one there is no cache to drop, and
-    /// unknown names use no memory.
+    /// Returns the listing of a repository's tags if a client ever requested it. Without one there
+    /// is no cache to drop, and unknown names use no memory.
     fn listed_tags(&self, name: &RepositoryName) -> Option<Arc<Listing<Tag>>> {
         let tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         tags.get(name).map(Arc::clone)
@@ -160,15 +160,17 @@ impl fmt::Debug for Repositories {
     }
 }
 
-/// Work that continues when its caller is canceled: writes that belong together are completed, and
-/// no lock is released before the protected work is done.
-struct ToItsEnd<T: Send + 'static>(Option<BoxFuture<'static, T>>);
+/// A future that runs to completion even if its caller is canceled. Writes that belong together are
+/// all made, and a lock is held until the work that it protects is done.
+struct RunToCompletion<T: Send + 'static>(Option<BoxFuture<'static, T>>);
 
-fn to_its_end<T: Send>(work: impl Future<Output = T> + Send + 'static) -> ToItsEnd<T> {
-    ToItsEnd(Some(work.boxed()))
+fn run_to_completion<T: Send>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> RunToCompletion<T> {
+    RunToCompletion(Some(work.boxed()))
 }
 
-impl<T: Send + 'static> Future for ToItsEnd<T> {
+impl<T: Send + 'static> Future for RunToCompletion<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
@@ -179,7 +181,7 @@ impl<T: Send + 'static> Future for ToItsEnd<T> {
     }
 }
 
-impl<T: Send + 'static> Drop for ToItsEnd<T> {
+impl<T: Send + 'static> Drop for RunToCompletion<T> {
     fn drop(&mut self) {
         if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(work);
@@ -187,12 +189,12 @@ impl<T: Send + 'static> Drop for ToItsEnd<T> {
     }
 }
 
-/// Queries a storage about many items, some of them in parallel. The answers keep the order.
-async fn ask_all<A, B, F>(about: Vec<A>, ask: impl Fn(A) -> F) -> Result<Vec<B>>
+/// Queries a storage about many items, some of them in parallel. Returns the answers in order.
+async fn query_all<A, B, F>(items: Vec<A>, query: impl Fn(A) -> F) -> Result<Vec<B>>
 where
     F: Future<Output = Result<B>>,
 {
-    stream::iter(about.into_iter().map(ask)).buffered(REQUESTS).try_collect().await
+    stream::iter(items.into_iter().map(query)).buffered(REQUESTS).try_collect().await
 }
 
 /// 16 small requests in parallel: an object store takes tens of milliseconds for each.

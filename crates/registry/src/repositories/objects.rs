@@ -10,7 +10,7 @@ use super::space::Space;
 use crate::locks::Locks;
 use crate::storage::{Condition, Key, Meta, Storage};
 
-/// The objects of a storage, counted if there is a limit.
+/// The objects of a storage. Their sizes are counted if there is a limit.
 pub(super) struct Objects {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) space: Space,
@@ -23,7 +23,7 @@ impl Objects {
         Self { storage, space, changing: Locks::new() }
     }
 
-    /// Writes objects in this order, if there is space for all of them.
+    /// Writes objects in this order if there is enough space for all of them.
     pub(super) async fn put(&self, objects: Vec<(Key, Bytes)>) -> Result<()> {
         let mut room = 0;
         for (key, content) in &objects {

@@ -11,14 +11,14 @@ use longshore_core::{
 };
 
 use super::blobs::CHECK_LIMIT;
-use super::{Chunk, Shared, to_its_end};
+use super::{Chunk, Shared, run_to_completion};
 use crate::storage::Key;
 
 /// A repository of a registry: a store that also accepts blobs in chunks. Clones share it.
 ///
-/// An upload belongs to the repository in which it was begun, and is unknown in all others.
-/// Nothing of it is visible before [`commit`](Self::commit), which exposes only verified content
-/// that is durable on storages that outlive the process.
+/// An upload belongs to the repository in which it was begun, and is unknown in all others. Nothing
+/// of it is visible before [`commit`](Self::commit), which exposes only verified content. Storages
+/// that outlive the process have made it durable by then.
 #[derive(Clone)]
 pub struct Repository {
     pub(super) name: RepositoryName,
@@ -38,13 +38,13 @@ impl Repository {
         self.is_there().await
     }
 
-    /// Links a blob from another repository, or from any that has it (`None`). Returns true if one
-    /// had it.
+    /// Links a blob from another repository, or from any repository if `from` is `None`. Returns
+    /// true if such a repository had the blob.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
     pub async fn mount(&self, digest: &Digest, from: Option<&RepositoryName>) -> Result<bool> {
-        to_its_end(self.clone().mount_now(digest.clone(), from.cloned())).await
+        run_to_completion(self.clone().mount_now(digest.clone(), from.cloned())).await
     }
 
     /// Returns a URL for fetching a blob without credentials, if the storage has one.
@@ -60,7 +60,7 @@ impl Repository {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the manifest does not exist.
     pub async fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
-        to_its_end(self.clone().write_tags(digest.clone(), tags.to_vec())).await
+        run_to_completion(self.clone().write_tags(digest.clone(), tags.to_vec())).await
     }
 }
 
@@ -81,7 +81,8 @@ impl Source for Repository {
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader> {
-        // A different size means a different blob: the content is read, and does not match.
+        // A different size means a different blob: reading it fails because the content does not
+        // match.
         let size = self.look(&descriptor.digest, 0).await?.unwrap_or(0);
         let stream = self.read(&descriptor.digest, 0..size).await?;
         BlobReader::new(descriptor.clone(), stream)
@@ -164,21 +165,21 @@ impl Target for Repository {
 
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let tags = tag.cloned().into_iter().collect();
-        to_its_end(self.clone().write_manifest(manifest.clone(), tags)).await
+        run_to_completion(self.clone().write_manifest(manifest.clone(), tags)).await
     }
 }
 
 #[async_trait]
 impl Delete for Repository {
     async fn delete_blob(&self, digest: &Digest) -> Result<()> {
-        to_its_end(self.clone().delete_blob_now(digest.clone())).await
+        run_to_completion(self.clone().delete_blob_now(digest.clone())).await
     }
 
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
-        to_its_end(self.clone().remove_manifest(digest.clone())).await
+        run_to_completion(self.clone().remove_manifest(digest.clone())).await
     }
 
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
-        to_its_end(self.clone().remove_tag(tag.clone())).await
+        run_to_completion(self.clone().remove_tag(tag.clone())).await
     }
 }

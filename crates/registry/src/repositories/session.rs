@@ -19,7 +19,7 @@ use crate::storage::{Checkpoint, UploadId, Version};
 pub(super) struct Sessions {
     open: Mutex<HashMap<UploadId, Arc<Session>>>,
     limit: usize,
-    taking_up: tokio::sync::Mutex<()>,
+    restoring: tokio::sync::Mutex<()>,
 }
 
 /// One open upload.
@@ -48,7 +48,7 @@ pub(super) struct Progress {
 
 impl Sessions {
     pub(super) fn new() -> Self {
-        Self { open: Mutex::default(), limit: OPEN_LIMIT, taking_up: tokio::sync::Mutex::default() }
+        Self { open: Mutex::default(), limit: OPEN_LIMIT, restoring: tokio::sync::Mutex::default() }
     }
 
     /// Opens a session, unless too many are open.
@@ -67,7 +67,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Opens a session of an earlier process, unless it is open.
+    /// Opens a session of an earlier process, unless it is open already.
     pub(super) fn restore(&self, id: UploadId, repository: RepositoryName, progress: Progress) {
         if let Entry::Vacant(vacant) = self.open().entry(id) {
             vacant.insert(Arc::new(Session {
@@ -79,9 +79,10 @@ impl Sessions {
         }
     }
 
-    /// Locks the opening of earlier sessions. A session that ends meanwhile is not opened again.
-    pub(super) async fn taking_up(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.taking_up.lock().await
+    /// Locks the restoring of earlier sessions, so that a session that ends meanwhile is not
+    /// restored.
+    pub(super) async fn restoring(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.restoring.lock().await
     }
 
     /// Returns the number of open sessions.
@@ -106,7 +107,7 @@ impl Sessions {
         self.open().remove(id);
     }
 
-    /// Returns the sessions that were idle for `idle`, with write access to end them.
+    /// Returns the sessions that were idle for at least `idle`, with write access to end them.
     pub(super) fn idle(&self, idle: Duration) -> Vec<(UploadId, Writing)> {
         let open = self.open();
         let idle = open.iter().filter(|(_, session)| session.touched().elapsed() >= idle);
@@ -129,7 +130,7 @@ impl Session {
         self.size.load(Ordering::Acquire)
     }
 
-    /// Takes write access, if it is free and the upload has the size that the client expects.
+    /// Takes write access if it is free and the upload has the size that the client expects.
     pub(super) fn lock(&self, offset: Option<u64>) -> Result<Writing> {
         let Ok(progress) = Arc::clone(&self.progress).try_lock_owned() else {
             return Err(
@@ -157,7 +158,7 @@ impl Session {
 }
 
 impl Progress {
-    /// Starts without bytes.
+    /// Creates the state of an empty upload.
     pub(super) fn new(digester: Digester, held: Held) -> Self {
         Self { checkpoint: Checkpoint::default(), digester, held, record: None }
     }
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_is_known_in_its_repository_alone() {
+    fn an_upload_is_known_only_in_its_repository() {
         let sessions = Sessions::new();
         let id = begin(&sessions).unwrap();
         assert!(sessions.get(&name("a"), &id).is_ok());
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn one_request_writes_at_a_time_and_only_where_the_upload_is() {
+    fn only_one_request_at_a_time_writes_and_only_at_the_current_size() {
         let sessions = Sessions::new();
         let id = begin(&sessions).unwrap();
         let session = sessions.get(&name("a"), &id).unwrap();
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_so_many_are_not_opened() {
+    fn the_number_of_open_sessions_is_limited() {
         let sessions = Sessions { limit: 1, ..Sessions::new() };
         begin(&sessions).unwrap();
         assert_eq!(begin(&sessions).unwrap_err().kind(), ErrorKind::RateLimited);

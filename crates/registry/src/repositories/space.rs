@@ -26,7 +26,7 @@ pub(super) struct Held {
 }
 
 impl Space {
-    /// Starts at zero, with an optional limit; `None` counts nothing.
+    /// Starts at zero with a limit. Counts nothing if there is no limit.
     pub(super) fn new(limit: Option<u64>) -> Self {
         Self(Arc::new(Counted { used: AtomicU64::new(0), limit }))
     }
@@ -63,7 +63,7 @@ impl Space {
         }
     }
 
-    /// Holds bytes that are counted already.
+    /// Holds bytes that are already counted.
     pub(super) fn held(&self, bytes: u64) -> Held {
         Held { space: self.clone(), bytes }
     }
@@ -73,24 +73,24 @@ impl Space {
         self.0.used.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    /// Adds bytes that can no longer be refused.
+    /// Adds bytes that it is too late to refuse.
     fn grown(&self, bytes: u64) {
         self.0.used.fetch_add(bytes, Ordering::AcqRel);
     }
 }
 
 impl Held {
-    /// Takes bytes from the reservation first, then from the free space.
-    pub(super) fn draw(&mut self, bytes: u64, aside: &mut Self) -> Result<()> {
-        let drawn = bytes.min(aside.bytes);
+    /// Takes bytes from the reservation first, and the rest from the free space.
+    pub(super) fn draw(&mut self, bytes: u64, reserved: &mut Self) -> Result<()> {
+        let drawn = bytes.min(reserved.bytes);
         let mut taken = self.space.take(bytes - drawn)?;
-        aside.bytes -= drawn;
+        reserved.bytes -= drawn;
         self.bytes += drawn + taken.keep();
         Ok(())
     }
 
     /// Reserves bytes to draw from later.
-    pub(super) fn aside(&self, bytes: u64) -> Result<Self> {
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Self> {
         self.space.take(bytes)
     }
 
@@ -100,12 +100,13 @@ impl Held {
         self.bytes = self.bytes.min(bytes);
     }
 
-    /// Keeps the bytes counted after drop: the caller reports their removal.
+    /// Leaves the bytes counted after drop. The caller then reports their removal itself.
     pub(super) fn keep(&mut self) -> u64 {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Keeps the bytes of `new` content that replaces `old` content counted after drop.
+    /// Leaves `new` bytes counted after drop, in place of the `old` bytes of the content they
+    /// replace.
     pub(super) fn replace(&mut self, old: u64, new: u64) {
         match new.checked_sub(old) {
             Some(more) => {
@@ -136,22 +137,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_taken_up_to_the_limit_and_come_back() {
+    fn bytes_are_taken_up_to_the_limit_and_returned_on_drop() {
         let space = Space::new(Some(10));
         let mut upload = space.take(0).unwrap();
-        let mut aside = space.take(6).unwrap();
+        let mut reserved = space.take(6).unwrap();
         let e = space.take(5).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::TooLarge);
         assert!(e.has_code(&ErrorCode::DENIED), "{e}");
 
-        upload.draw(4, &mut aside).unwrap();
+        upload.draw(4, &mut reserved).unwrap();
         assert_eq!(space.used(), Some(6));
-        upload.draw(6, &mut aside).unwrap();
-        assert_eq!((space.used(), aside.bytes), (Some(10), 0));
-        upload.draw(1, &mut aside).unwrap_err();
+        upload.draw(6, &mut reserved).unwrap();
+        assert_eq!((space.used(), reserved.bytes), (Some(10), 0));
+        upload.draw(1, &mut reserved).unwrap_err();
         assert_eq!((space.used(), upload.bytes), (Some(10), 10), "nothing is taken in part");
         upload.shrink_to(3);
-        drop(aside);
+        drop(reserved);
         assert_eq!(space.used(), Some(3));
         assert_eq!(upload.keep(), 3);
         assert_eq!(space.used(), Some(3), "kept");
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_content_in_the_place_of_another_takes_the_difference() {
+    fn replacing_content_takes_only_the_difference() {
         let space = Space::new(Some(10));
         let mut held = space.take(5).unwrap();
         held.replace(0, 4);

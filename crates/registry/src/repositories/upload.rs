@@ -1,7 +1,7 @@
-//! Chunked uploads: from the network to the storage, and finally to a blob.
+//! Chunked uploads: from the network into the storage, and finally to a blob.
 //!
-//! Owns the effect of a request on an upload session. A request's work continues when its client
-//! disconnects: it sees the broken connection, and keeps the received bytes.
+//! Owns the effect of a request on an upload session. If the client disconnects, the work of its
+//! request continues: it notices the broken connection and keeps the received bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use longshore_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::blobs::{Found, sum};
+use super::blobs::{Found, digest_of};
 use super::session::{Progress, Session, Writing};
-use super::{Repository, Shared, to_its_end};
+use super::{Repository, Shared, run_to_completion};
 use crate::storage::{Checkpoint, Condition, Key, SESSION_SUFFIX, Upload, UploadId};
 
 /// Bytes to add to an upload.
@@ -24,7 +24,7 @@ use crate::storage::{Checkpoint, Condition, Key, SESSION_SUFFIX, Upload, UploadI
 pub struct Chunk {
     /// The offset that the client expects, in bytes; `None` for the current one.
     pub offset: Option<u64>,
-    /// The number of bytes to come, if the client stated it.
+    /// The number of bytes to come, if the client declared it.
     pub size: Option<u64>,
     /// The bytes.
     pub bytes: BlobStream,
@@ -48,7 +48,7 @@ struct Added {
 }
 
 impl Repository {
-    /// Begins an upload. `algorithm` is the expected digest algorithm.
+    /// Begins an upload whose digest is expected to have this algorithm.
     ///
     /// # Errors
     /// [`RateLimited`](ErrorKind::RateLimited) if too many are open.
@@ -70,7 +70,7 @@ impl Repository {
     pub async fn append(&self, id: &UploadId, chunk: Chunk) -> Result<u64> {
         let (session, mut progress) = self.write_to(id, chunk.offset).await?;
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        to_its_end(async move {
+        run_to_completion(async move {
             let added = shared.add(&id, &session, &mut progress, chunk).await?;
             shared.keep(&id, &session, &mut progress, added).await
         })
@@ -95,7 +95,7 @@ impl Repository {
     pub async fn commit(&self, id: &UploadId, digest: &Digest, last: Chunk) -> Result<()> {
         let (session, mut progress) = self.write_to(id, last.offset).await?;
         let (this, id, digest) = (self.clone(), id.clone(), digest.clone());
-        to_its_end(async move {
+        run_to_completion(async move {
             progress.expect(&digest);
             let mut added = this.shared.add(&id, &session, &mut progress, last).await?;
             if added.is(&digest).await? {
@@ -117,10 +117,10 @@ impl Repository {
     pub async fn cancel(&self, id: &UploadId) -> Result<()> {
         let (_, progress) = self.write_to(id, None).await?;
         let (shared, id) = (Arc::clone(&self.shared), id.clone());
-        to_its_end(async move { shared.drop_upload(&id, &progress).await }).await
+        run_to_completion(async move { shared.drop_upload(&id, &progress).await }).await
     }
 
-    /// Takes write access to an upload, if it is free and the upload has the size that the client
+    /// Takes write access to an upload if it is free and the upload has the size that the client
     /// expects.
     async fn write_to(
         &self,
@@ -136,7 +136,7 @@ impl Repository {
     async fn session(&self, id: &UploadId) -> Result<Arc<Session>> {
         let sessions = &self.shared.sessions;
         if !sessions.is_open(id) {
-            self.shared.take_up(id).await?;
+            self.shared.restore_session(id).await?;
         }
         sessions.get(&self.name, id)
     }
@@ -174,7 +174,8 @@ impl Repository {
 }
 
 impl Shared {
-    /// Adds a stream to an upload. The next batch is received while one is hashed and written.
+    /// Adds a stream to an upload. Receives the next batch while hashing and writing the current
+    /// one.
     async fn add(
         &self,
         id: &UploadId,
@@ -182,7 +183,7 @@ impl Shared {
         progress: &mut Progress,
         chunk: Chunk,
     ) -> Result<Added> {
-        let mut aside = progress.held.aside(chunk.size.unwrap_or(0))?;
+        let mut reserved = progress.held.reserve(chunk.size.unwrap_or(0))?;
         let upload = self.objects.storage.upload(id, &progress.checkpoint).await?;
         let (digester, size) = (progress.digester.clone(), progress.size());
         let mut added = Added { upload, digester, size };
@@ -194,8 +195,8 @@ impl Shared {
                 Ok(None) => return Ok(added),
                 Err(e) => break e,
             };
-            let bytes = batch.iter().map(|piece| piece.len() as u64).sum();
-            if let Err(e) = progress.held.draw(bytes, &mut aside) {
+            let bytes = batch.iter().map(|chunk| chunk.len() as u64).sum();
+            if let Err(e) = progress.held.draw(bytes, &mut reserved) {
                 break e;
             }
             let (written, following) = join(added.write(batch), batches.next()).await;
@@ -217,7 +218,7 @@ impl Shared {
     /// Accepts the added bytes, in this process and in the stored session. Returns the size in
     /// bytes.
     ///
-    /// If two processes continue the same session, the first one wins.
+    /// If two processes continue the same session, the first to store it wins.
     async fn keep(
         &self,
         id: &UploadId,
@@ -244,8 +245,8 @@ impl Shared {
     }
 
     /// Opens the session of an earlier process, if there is one.
-    async fn take_up(&self, id: &UploadId) -> Result<()> {
-        let _taking = self.sessions.taking_up().await;
+    async fn restore_session(&self, id: &UploadId) -> Result<()> {
+        let _restoring = self.sessions.restoring().await;
         let Some(object) = self.objects.storage.get(&Key::session(id)).await? else {
             return Ok(());
         };
@@ -270,7 +271,7 @@ impl Shared {
         for name in self.objects.storage.list(&Key::uploads()).await? {
             let id = name.strip_suffix(SESSION_SUFFIX).and_then(UploadId::parse);
             if let Some(id) = id.filter(|id| !self.sessions.is_open(id)) {
-                self.take_up(&id).await?;
+                self.restore_session(&id).await?;
             }
         }
         let expired = self.sessions.idle(idle);
@@ -300,28 +301,29 @@ impl Added {
     /// Writes the next bytes, and hashes them at the same time.
     async fn write(&mut self, batch: Vec<Bytes>) -> Result<()> {
         let hash = async {
-            for piece in &batch {
-                self.digester.update(piece);
-                self.size += piece.len() as u64;
+            for chunk in &batch {
+                self.digester.update(chunk);
+                self.size += chunk.len() as u64;
             }
         };
         join(self.upload.write(batch.clone()), hash).await.0
     }
 
-    /// Returns true if the content matches a digest. Reads it again for an algorithm named late.
+    /// Returns true if the content matches a digest. Reads the content again if the client named
+    /// the algorithm only at the end.
     async fn is(&mut self, digest: &Digest) -> Result<bool> {
         let found = match digest.algorithm() {
             Some(algorithm) if algorithm == self.digester.algorithm() => {
                 self.digester.clone().finish()
             }
-            Some(algorithm) => sum(self.upload.content().await?, algorithm).await?,
+            Some(algorithm) => digest_of(self.upload.content().await?, algorithm).await?,
             None => return Ok(false),
         };
         Ok(found == *digest)
     }
 }
 
-/// Chunks of a stream, gathered until a write is worthwhile.
+/// Groups the chunks of a stream into batches that are large enough to write.
 struct Batches {
     stream: Option<BlobStream>,
     failed: Option<Error>,
@@ -332,14 +334,14 @@ impl Batches {
         Self { stream: Some(stream), failed: None }
     }
 
-    /// Returns the next batch; bytes received before an error are returned before it.
+    /// Returns the next batch. Returns bytes received before an error, and then the error.
     async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
         let (mut batch, mut size) = (Vec::new(), 0);
         while let Some(stream) = self.stream.as_mut().filter(|_| size < CHUNK_SIZE) {
             match stream.try_next().await {
-                Ok(Some(piece)) => {
-                    size += piece.len();
-                    batch.push(piece);
+                Ok(Some(chunk)) => {
+                    size += chunk.len();
+                    batch.push(chunk);
                 }
                 Ok(None) => self.stream = None,
                 Err(e) => {
@@ -358,7 +360,8 @@ impl Batches {
     }
 }
 
-/// Returns true if the bytes before this error are valid: the connection failed, not the content.
+/// Returns true if the bytes received before this error are valid: the connection failed, not the
+/// content.
 fn keeps_bytes(e: &Error) -> bool {
     matches!(e.kind(), ErrorKind::Transport | ErrorKind::Timeout)
 }
@@ -374,6 +377,6 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
-/// 1 GiB: a second of hashing, to avoid storing a blob twice. Larger blobs that were not requested
+/// 1 GiB: a second of hashing, to avoid storing a blob twice. Larger blobs that were not verified
 /// since the start are stored again.
 const SHARE_LIMIT: u64 = 1 << 30;

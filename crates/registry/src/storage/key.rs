@@ -1,16 +1,17 @@
-//! Where objects lie: the layout of every storage. Pure.
+//! The layout of every storage: the keys of its objects. Pure.
 //!
 //! ```text
 //! blobs/<algorithm>/<encoded>                             a blob, once for all repositories
-//! uploads/<id>, uploads/<id>.session                      content on its way; how far it is
+//! uploads/<id>, uploads/<id>.session                      content of an upload; its progress
 //! repositories/<name>/_blobs/<algorithm>/<encoded>        a link: the repository has the blob
 //! repositories/<name>/_manifests/<algorithm>/<encoded>    a line with the media type; the bytes
 //! repositories/<name>/_tags/<tag>                         a line with the digest
 //! repositories/<name>/_referrers/<algorithm>/<encoded>/<algorithm>-<encoded>    a descriptor
 //! ```
 //!
-//! No part of a repository's name starts with `_`, so names and layout never meet. Tags differ by
-//! case: on a file system that folds it, `V1` and `v1` are one.
+//! No part of a repository's name starts with `_`, so names and layout cannot collide. Tags are
+//! case-sensitive, except on a file system that ignores case: there, `V1` and `v1` are the same
+//! tag.
 
 use std::fmt;
 
@@ -18,23 +19,21 @@ use longshore_core::{Digest, RepositoryName, Tag};
 
 use super::UploadId;
 
-/// The name of an object: parts joined by `/`, at most some 600 bytes.
+/// The name of an object: parts joined by `/`, about 600 bytes at most.
 ///
-/// Each part is a safe file name: it has ASCII letters, digits and `._=+-` only, and is neither empty
-/// nor `.` nor `..`. Keys are made of values that were checked against their grammar, and of nothing
-/// else.
+/// Each part is a safe file name: it consists of ASCII letters, digits and `._=+-`, and is neither
+/// empty nor `.` nor `..`. Keys are built only from values that were checked against their grammar.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
 impl Key {
-    /// The key as text.
+    /// Returns the key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is below `uploads/`: what is there lasts as long as the process that runs, but
-    /// need not survive a loss of power.
+    /// Returns true if the key is below `uploads/`. Objects there need not survive a power loss.
     #[must_use]
     pub fn is_of_upload(&self) -> bool {
         self.0.starts_with("uploads/")
@@ -96,14 +95,14 @@ impl Key {
         Self::referrers(name, subject).join(&digest.file_name())
     }
 
-    /// The key of a name below this one.
+    /// Returns the key of a name below this one.
     pub(crate) fn join(&self, name: &str) -> Self {
         Self(format!("{self}/{name}"))
     }
 
-    /// The key of an object beside this one.
+    /// Returns the key of an object beside this one.
     #[cfg(feature = "object-store")]
-    pub(crate) fn and(&self, suffix: &str) -> Self {
+    pub(crate) fn with_suffix(&self, suffix: &str) -> Self {
         Self(format!("{self}{suffix}"))
     }
 
@@ -124,11 +123,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What a repository has below it, of which one at least.
+/// The folder of links to blobs. Every repository has this folder or [`MANIFESTS`].
 pub(crate) const LINKS: &str = "_blobs";
 /// See [`LINKS`].
 pub(crate) const MANIFESTS: &str = "_manifests";
-/// What follows an upload's id in the key of its session.
+/// The suffix that turns the key of an upload into the key of its session.
 pub(crate) const SESSION_SUFFIX: &str = ".session";
 
 #[cfg(test)]
@@ -136,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_look_like_the_layout_stay_apart() {
+    fn repository_names_do_not_collide_with_the_layout() {
         let name = |name| RepositoryName::parse(name).unwrap();
         let tag = Key::tag(&name("a/blobs/uploads"), &Tag::parse("v1").unwrap());
         assert_eq!(tag.as_str(), "repositories/a/blobs/uploads/_tags/v1");

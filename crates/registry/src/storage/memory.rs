@@ -13,7 +13,7 @@ use super::{
     Checkpoint, Condition, Key, Meta, Object, Part, Storage, Upload, UploadId, Version, outside,
 };
 
-/// Objects in memory, gone with the process. Clones share them.
+/// Objects in memory, lost when the process ends. Clones share them.
 #[derive(Clone, Default)]
 pub struct MemoryStorage(Arc<Mutex<Content>>);
 
@@ -21,19 +21,19 @@ pub struct MemoryStorage(Arc<Mutex<Content>>);
 struct Content {
     objects: BTreeMap<String, Object>,
     uploads: HashMap<UploadId, Vec<u8>>,
-    /// How many objects were ever written: the next one's version.
+    /// The number of writes so far, used as the version of the next object.
     written: u64,
 }
 
 impl MemoryStorage {
-    /// No objects.
+    /// Creates an empty storage.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        // Each change is one insert or remove: a panic elsewhere left the maps whole.
+        // Each change is one insert or remove, so the maps are consistent after a panic elsewhere.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,7 +102,7 @@ impl Storage for MemoryStorage {
             && let Some(rest) = key.strip_prefix(&prefix)
         {
             let name = rest.split('/').next().unwrap_or(rest);
-            // What is below the name comes right after it, up to the character after `/`.
+            // The keys below this name follow it directly. `0` is the character after `/`.
             let after = if name.len() < rest.len() { '0' } else { '\0' };
             from = format!("{prefix}{name}{after}");
             names.push(name.to_owned());
@@ -138,10 +138,10 @@ struct MemoryUpload {
 
 #[async_trait]
 impl Upload for MemoryUpload {
-    async fn write(&mut self, pieces: Vec<Bytes>) -> Result<()> {
+    async fn write(&mut self, chunks: Vec<Bytes>) -> Result<()> {
         let mut content = self.storage.content();
         let upload = content.uploads.entry(self.id.clone()).or_default();
-        pieces.iter().for_each(|piece| upload.extend_from_slice(piece));
+        chunks.iter().for_each(|chunk| upload.extend_from_slice(chunk));
         Ok(())
     }
 

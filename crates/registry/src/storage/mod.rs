@@ -1,8 +1,8 @@
-//! Where a registry keeps its bytes: objects under keys.
+//! The storage of a registry: objects under keys.
 //!
-//! Owns the traits that a storage implements, and the layout of the keys. It knows no repositories:
-//! `repositories` makes tags, referrers, sessions and mounts of objects, in the same way for every
-//! storage.
+//! Owns the traits that a storage implements, and the layout of the keys. It does not know
+//! repositories: `repositories` builds tags, referrers, sessions and mounts from objects, in the
+//! same way for every storage.
 
 mod disk;
 mod key;
@@ -29,59 +29,62 @@ pub use upload_id::UploadId;
 
 /// Objects under keys, as disks and object stores keep them.
 ///
-/// A read sees every write that ended before it began. An object appears whole, and stays whole while
-/// somebody reads it. What a storage that outlives the process has written is durable when the call
-/// returns. One process at a time writes to a storage: what a precondition cannot protect,
-/// [`Repositories`](crate::Repositories) protects by locks.
+/// A read sees every write that ended before the read began. An object becomes visible only when it
+/// is complete, and a reader that has opened it reads its whole content. If a storage outlives the
+/// process, a write is durable when the call returns. Only one process at a time writes to a
+/// storage. [`Repositories`](crate::Repositories) uses locks where a precondition does not suffice.
 #[async_trait]
 pub trait Storage: fmt::Debug + Send + Sync {
-    /// Size and version of each of these objects, or `None` if there is none.
+    /// Returns the size and version of each of these objects, or `None` for one that does not
+    /// exist.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io), here and below, if the storage fails.
     async fn head(&self, keys: &[Key]) -> Result<Vec<Option<Meta>>>;
 
-    /// A small object whole: at most [`OBJECT_LIMIT`] bytes.
+    /// Reads a small object as a whole: at most [`OBJECT_LIMIT`] bytes.
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit.
     async fn get(&self, key: &Key) -> Result<Option<Object>>;
 
-    /// Opens a part of an object, in bytes from its start, the end not included.
+    /// Opens a range of an object. Offsets are in bytes from the start; the end is exclusive.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the range is not within the object.
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Part>>;
 
-    /// Writes a small object, in place of the one that is there.
+    /// Writes a small object, and replaces an existing one.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict), nothing written, if the condition is not met.
+    /// [`Conflict`](ErrorKind::Conflict), with nothing written, if the condition is not met.
     async fn put(&self, key: &Key, content: Bytes, condition: Condition) -> Result<Version>;
 
-    /// The names directly below a key, of objects and of what has objects below it, in any order.
+    /// Lists the names directly below a key: objects, and names that have objects below them. The
+    /// order is arbitrary.
     ///
-    /// It may list names below which there is nothing any more.
+    /// The list may include names that no longer have anything below them.
     async fn list(&self, folder: &Key) -> Result<Vec<String>>;
 
-    /// Removes an object, if there is one.
+    /// Removes an object if it exists.
     async fn delete(&self, key: &Key) -> Result<()>;
 
-    /// Opens an upload where it was at a checkpoint. Bytes that were written after it are gone.
+    /// Opens an upload at a checkpoint. Discards the bytes that were written after it.
     ///
-    /// A new upload begins at the default checkpoint, and takes nothing before its first byte.
+    /// A new upload starts at the default checkpoint, and uses no space before its first byte.
     async fn upload(&self, id: &UploadId, from: &Checkpoint) -> Result<Box<dyn Upload>>;
 
-    /// A URL that clients can fetch an object from for some minutes without credentials, if the
-    /// storage has one. Blobs are answered by a redirect to it.
+    /// Returns a URL from which clients can fetch an object without credentials for some minutes,
+    /// if the storage offers one. The registry redirects requests for blobs to it.
     async fn url(&self, _key: &Key) -> Result<Option<String>> {
         Ok(None)
     }
 
-    /// The bytes of all objects and uploads, or `None` if the storage cannot tell. May block: it is
-    /// asked once, at the start, if the total is limited.
+    /// Returns the total size of all objects and uploads in bytes, or `None` if the storage cannot
+    /// determine it. May block: the registry calls it once, at the start, if its total size is
+    /// limited.
     ///
-    /// Uploads count by their content, and objects under `uploads/` do not count.
+    /// The content of uploads counts. Objects under `uploads/` do not.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the storage fails.
@@ -89,61 +92,61 @@ pub trait Storage: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// Whether objects can be damaged unseen, as files can. Blobs are then checked against their
-    /// digest before a process serves them for the first time.
+    /// Returns true if stored objects can be damaged without an error, as files can. A process then
+    /// checks each blob against its digest before serving it for the first time.
     fn decays(&self) -> bool {
         false
     }
 }
 
-/// Content of any size on its way into a storage.
+/// An upload in progress: content of any size on its way into a storage.
 ///
-/// Dropped, it leaves what it wrote behind: the upload can be opened again at its last checkpoint.
+/// Dropping it removes nothing: the upload can be opened again at its last checkpoint.
 #[async_trait]
 pub trait Upload: Send {
-    /// Adds bytes at the end.
-    async fn write(&mut self, pieces: Vec<Bytes>) -> Result<()>;
+    /// Appends bytes.
+    async fn write(&mut self, chunks: Vec<Bytes>) -> Result<()>;
 
-    /// Makes what was written so far last as long as other objects do. Returns all that
-    /// [`Storage::upload`] has to know to go on from here, besides the size.
+    /// Makes the bytes written so far as durable as other objects. Returns the state that
+    /// [`Storage::upload`] needs, besides the size, to continue from here.
     async fn checkpoint(&mut self) -> Result<String>;
 
-    /// Reads what was written so far.
+    /// Reads the bytes written so far.
     async fn content(&mut self) -> Result<BlobStream>;
 
-    /// Makes the content the object of this key, and writes an empty object `link` with it. The upload
-    /// is gone then.
+    /// Turns the content into the object of this key, and writes an empty object `link` with it.
+    /// This ends the upload.
     ///
-    /// Both in one call, because a disk makes both names last at the price of one.
+    /// One call does both, because a disk can make two names durable for the cost of one.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) if the object does not meet the condition: the upload is as it
-    /// was, and nothing is written.
+    /// [`Conflict`](ErrorKind::Conflict), with nothing written and the upload unchanged, if the
+    /// object does not meet the condition.
     async fn complete(&mut self, key: &Key, link: &Key, condition: Condition) -> Result<Version>;
 
-    /// Removes what was written.
+    /// Removes the bytes written so far.
     async fn abort(&mut self) -> Result<()>;
 }
 
-/// Where an upload is, for [`Storage::upload`].
+/// A point at which [`Storage::upload`] can continue an upload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The bytes that count.
+    /// The number of bytes up to this point.
     pub size: u64,
-    /// What [`Upload::checkpoint`] returned, empty before the first.
+    /// The state that [`Upload::checkpoint`] returned; empty for a new upload.
     pub state: String,
 }
 
-/// What tells two contents of an object apart: an entity tag, a number, a date.
+/// Distinguishes two contents of an object: an entity tag, a number or a date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(pub String);
 
 /// Size and version of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Of this content.
+    /// The version of this content.
     pub version: Version,
 }
 
@@ -152,56 +155,56 @@ pub struct Meta {
 pub struct Object {
     /// The whole content.
     pub content: Bytes,
-    /// Of this content.
+    /// The version of this content.
     pub version: Version,
 }
 
-/// A part of an object.
+/// A range of an object.
 #[derive(Debug)]
 pub struct Part {
-    /// Of the whole object.
+    /// The size and version of the whole object.
     pub meta: Meta,
-    /// The bytes of the part.
+    /// The bytes of the range.
     pub stream: BlobStream,
 }
 
-/// When to write an object.
+/// The condition for writing an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Whatever is there.
+    /// Always write.
     Always,
-    /// Only if there is none.
+    /// Write only if the object does not exist.
     Absent,
-    /// Only if it is still the one of this version.
+    /// Write only if the object still has this version.
     Unchanged(Version),
 }
 
 impl Condition {
-    /// Compares what is there with what should be.
+    /// Checks the condition against the version of the existing object.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) if the condition is not met.
-    pub fn check(&self, key: &Key, there: Option<&Version>) -> Result<()> {
-        match (self, there) {
+    pub fn check(&self, key: &Key, existing: Option<&Version>) -> Result<()> {
+        match (self, existing) {
             (Self::Always, _) | (Self::Absent, None) => Ok(()),
-            (Self::Unchanged(version), Some(there)) if version == there => Ok(()),
+            (Self::Unchanged(version), Some(existing)) if version == existing => Ok(()),
             _ => Err(conflict(key)),
         }
     }
 }
 
-/// The error of a condition that is not met.
+/// Returns the error for a condition that is not met.
 fn conflict(key: &Key) -> Error {
     Error::new(ErrorKind::Conflict).at(key).detail("someone else has written it")
 }
 
-/// The error of a range that is not within an object.
+/// Returns the error for a range outside an object.
 fn outside(key: &Key, range: &Range<u64>, size: u64) -> Error {
     let detail = format!("bytes {}..{} of an object of {size} bytes", range.start, range.end);
     Error::new(ErrorKind::Invalid).at(key).detail(detail)
 }
 
-/// 4 MiB and 4 KiB: the largest manifest, with a line before it.
+/// 4 MiB and 4 KiB: the largest manifest, and the line before it.
 pub const OBJECT_LIMIT: usize = longshore_core::MANIFEST_LIMIT + (4 << 10);
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Objects in an object store, by way of the crate `object_store`: S3, Google Cloud Storage, Azure.
+//! Objects in an object store: S3, Google Cloud Storage or Azure, through the crate `object_store`.
 //!
-//! Owns how an upload becomes parts: they have one size, as R2 wants it, and what is left over at the
-//! end of a request waits in an object of its own. A small blob is one request, and a large one is
-//! copied within the store, as its key is known only at the end. Uploads of which no record is left
-//! are the bucket's to expire.
+//! Owns the split of an upload into parts. All parts have the same size, as R2 requires; bytes left
+//! over at the end of a request wait in an object of their own, the tail. A small blob takes one
+//! request. A large blob is copied within the store, because its key is known only at the end.
+//! Uploads without a record are left for the bucket's lifecycle rules to expire.
 
 use std::fmt;
 use std::ops::Range;
@@ -29,9 +29,9 @@ use super::{
 
 /// Objects in an object store. Clones share it.
 ///
-/// One registry at a time may write to it: stores have no lock, so that is for its operator to see to.
-/// The store is trusted to keep what it has. It cannot tell how much that is, so it takes no limit
-/// on total content.
+/// Only one registry at a time may write to the store. Stores have no lock, so the operator must
+/// ensure this. The storage trusts the store to keep objects undamaged. It cannot determine its
+/// total size, so it does not support a limit on it.
 #[derive(Clone)]
 pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
@@ -39,27 +39,28 @@ pub struct ObjectStorage {
     sign: Option<Arc<Sign>>,
 }
 
-/// Makes a URL of a path in the store.
+/// Creates a URL for a path in the store.
 type Sign = dyn Fn(Path) -> BoxFuture<'static, object_store::Result<String>> + Send + Sync;
 
 impl ObjectStorage {
-    /// Objects in a store that takes content in parts, as those of the clouds do.
+    /// Uses a store that supports multipart uploads, as the clouds do.
     #[must_use]
     pub fn new<S: ObjectStore + MultipartStore>(store: S) -> Self {
         let store = Arc::new(store);
         Self::with_parts(Arc::clone(&store) as _, store)
     }
 
-    /// The same for a store whose parts something else takes.
+    /// Uses a store with a separate implementation of multipart uploads.
     #[must_use]
     pub fn with_parts(store: Arc<dyn ObjectStore>, multipart: Arc<dyn MultipartStore>) -> Self {
         Self { store, multipart, sign: None }
     }
 
-    /// Lets clients fetch blobs from the store itself, by the URLs that this makes.
+    /// Lets clients fetch blobs directly from the store, by the URLs that `sign` creates.
     ///
-    /// With the crate's features for clouds, `object_store::signer::Signer` makes them, for a method
-    /// (`GET`) and a duration: some minutes, which a client has to begin its download.
+    /// With the features for cloud stores, the crate's `object_store::signer::Signer` creates such
+    /// URLs for a method (`GET`) and a duration. Some minutes suffice: the client only has to begin
+    /// its download in this time.
     #[must_use]
     pub fn with_urls<F>(self, sign: impl Fn(Path) -> F + Send + Sync + 'static) -> Self
     where
@@ -129,10 +130,10 @@ impl Storage for ObjectStorage {
         };
         let options = PutOptions { mode, ..PutOptions::default() };
         match self.store.put_opts(&path(key), content.clone().into(), options).await {
-            // Folders have no such operation: the look before is as good as it gets there.
+            // Local folders do not support this operation, so check first. This leaves a race.
             Err(StoreError::NotImplemented { .. }) => {
-                let there = self.meta(key).await?.map(|there| there.version);
-                condition.check(key, there.as_ref())?;
+                let existing = self.meta(key).await?.map(|existing| existing.version);
+                condition.check(key, existing.as_ref())?;
                 self.put_as(key, content.into(), PutMode::Overwrite).await
             }
             put => put.map(Version::from).map_err(|e| failed(key, e)),
@@ -158,7 +159,7 @@ impl Storage for ObjectStorage {
             size: from.size,
             state: State::default(),
             tail: BytesMut::new(),
-            is_whole: false,
+            is_complete: false,
         };
         if !from.state.is_empty() {
             let damaged = |e| Error::new(ErrorKind::Io).at(&upload.key).with_source(e);
@@ -180,46 +181,48 @@ impl Storage for ObjectStorage {
 struct ObjectUpload {
     storage: ObjectStorage,
     key: Key,
-    /// All bytes, in parts and in the tail.
+    /// The size of the upload in bytes, including the tail.
     size: u64,
     state: State,
-    /// What does not make a part yet.
+    /// The last bytes, too few for a part.
     tail: BytesMut,
-    /// Whether the parts have become an object under the upload's own key.
-    is_whole: bool,
+    /// True if the parts were completed into an object under the upload's own key.
+    is_complete: bool,
 }
 
-/// What is in the store of an upload.
+/// The state of an upload in the store.
 #[derive(Default, Serialize, Deserialize)]
 struct State {
     multipart: Option<String>,
     parts: Vec<String>,
-    /// The size of the upload when its tail was stored, which tells tails apart.
+    /// The size of the upload when its tail was stored. The key of the tail contains it.
     tail: u64,
-    /// The tail of the checkpoint before, which some record may still name.
+    /// The tail of the previous checkpoint, which a stored record may still refer to.
     tail_before: u64,
 }
 
 impl ObjectUpload {
     fn tail_key(&self, size: u64) -> Key {
-        self.key.and(&format!(".{size}"))
+        self.key.with_suffix(&format!(".{size}"))
     }
 
     /// Stores a part.
     async fn put_part(&mut self, part: Bytes) -> Result<()> {
-        let (multipart, at) = (&self.storage.multipart, path(&self.key));
+        let (multipart, location) = (&self.storage.multipart, path(&self.key));
         let id = match &self.state.multipart {
             Some(id) => id.clone(),
-            None => multipart.create_multipart(&at).await.map_err(|e| failed(&self.key, e))?,
+            None => {
+                multipart.create_multipart(&location).await.map_err(|e| failed(&self.key, e))?
+            }
         };
         self.state.multipart = Some(id.clone());
-        let put = multipart.put_part(&at, &id, self.state.parts.len(), part.into()).await;
+        let put = multipart.put_part(&location, &id, self.state.parts.len(), part.into()).await;
         self.state.parts.push(put.map_err(|e| failed(&self.key, e))?.content_id);
         Ok(())
     }
 
-    /// Makes one object of the parts.
-    async fn make_whole(&mut self) -> Result<()> {
+    /// Completes the parts into one object.
+    async fn complete_parts(&mut self) -> Result<()> {
         if !self.tail.is_empty() {
             let tail = self.tail.split().freeze();
             self.put_part(tail).await?;
@@ -227,10 +230,10 @@ impl ObjectUpload {
         if let Some(id) = self.state.multipart.take() {
             let parts = self.state.parts.iter();
             let parts = parts.map(|part| PartId { content_id: part.clone() }).collect();
-            let at = path(&self.key);
-            let completed = self.storage.multipart.complete_multipart(&at, &id, parts).await;
+            let location = path(&self.key);
+            let completed = self.storage.multipart.complete_multipart(&location, &id, parts).await;
             completed.map_err(|e| failed(&self.key, e))?;
-            self.is_whole = true;
+            self.is_complete = true;
         }
         Ok(())
     }
@@ -247,10 +250,10 @@ impl ObjectUpload {
 
 #[async_trait]
 impl Upload for ObjectUpload {
-    async fn write(&mut self, pieces: Vec<Bytes>) -> Result<()> {
-        for piece in pieces {
-            self.size += piece.len() as u64;
-            self.tail.extend_from_slice(&piece);
+    async fn write(&mut self, chunks: Vec<Bytes>) -> Result<()> {
+        for chunk in chunks {
+            self.size += chunk.len() as u64;
+            self.tail.extend_from_slice(&chunk);
             while self.tail.len() >= PART {
                 let part = self.tail.split_to(PART).freeze();
                 self.put_part(part).await?;
@@ -273,21 +276,21 @@ impl Upload for ObjectUpload {
     }
 
     async fn content(&mut self) -> Result<BlobStream> {
-        if self.state.multipart.is_none() && !self.is_whole {
+        if self.state.multipart.is_none() && !self.is_complete {
             return Ok(self.tail.clone().freeze().into());
         }
-        self.make_whole().await?;
+        self.complete_parts().await?;
         let whole = self.storage.get_range(&self.key, 0..self.size).await?;
         whole.map(|whole| whole.stream).ok_or_else(|| lost(&self.key))
     }
 
     async fn complete(&mut self, key: &Key, link: &Key, condition: Condition) -> Result<Version> {
-        let version = if self.state.multipart.is_none() && !self.is_whole {
+        let version = if self.state.multipart.is_none() && !self.is_complete {
             self.storage.put(key, self.tail.clone().freeze(), condition).await?
         } else {
-            let there = self.storage.meta(key).await?.map(|there| there.version);
-            condition.check(key, there.as_ref())?;
-            self.make_whole().await?;
+            let existing = self.storage.meta(key).await?.map(|existing| existing.version);
+            condition.check(key, existing.as_ref())?;
+            self.complete_parts().await?;
             let copied = self.storage.store.copy(&path(&self.key), &path(key)).await;
             copied.map_err(|e| failed(key, e))?;
             self.storage.delete(&self.key).await?;
@@ -304,7 +307,7 @@ impl Upload for ObjectUpload {
             let aborted = self.storage.multipart.abort_multipart(&path(&self.key), &id).await;
             found(&self.key, aborted)?;
         }
-        if self.is_whole {
+        if self.is_complete {
             self.storage.delete(&self.key).await?;
         }
         self.remove_tails().await
@@ -324,7 +327,7 @@ impl From<PutResult> for Version {
     }
 }
 
-/// Stores compare one of the two; a line has both.
+/// Joins both values in one version: a store compares one of the two.
 fn version(e_tag: Option<&str>, version: Option<&str>) -> Version {
     Version(format!("{}\n{}", e_tag.unwrap_or_default(), version.unwrap_or_default()))
 }
@@ -341,7 +344,7 @@ fn path(key: &Key) -> Path {
     Path::from(key.as_str())
 }
 
-/// The result, or `None` if there is nothing under a key.
+/// Returns the result, or `None` if the object does not exist.
 fn found<T>(key: &Key, result: Result<T, StoreError>) -> Result<Option<T>> {
     match result {
         Err(StoreError::NotFound { .. }) => Ok(None),
@@ -360,7 +363,7 @@ fn lost(key: &Key) -> Error {
     Error::new(ErrorKind::Io).at(key).detail("the store has not kept what was written")
 }
 
-/// 8 MiB: stores want 5 MiB at least, and take 10,000 parts.
+/// 8 MiB: stores require at least 5 MiB and accept 10,000 parts.
 const PART: usize = 8 << 20;
-/// 16 requests at once.
+/// 16 parallel requests.
 const REQUESTS: usize = 16;

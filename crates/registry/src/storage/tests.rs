@@ -14,7 +14,7 @@ async fn on_each_storage(test: impl AsyncFn(&dyn Storage)) {
 }
 
 #[tokio::test]
-async fn an_object_is_written_if_its_condition_is_met() {
+async fn an_object_is_written_only_if_its_condition_is_met() {
     on_each_storage(async |storage| {
         let put = async |content: &'static str, condition| {
             let (key, content) = (key("a"), Bytes::from_static(content.as_bytes()));
@@ -40,7 +40,7 @@ async fn an_object_is_written_if_its_condition_is_met() {
 }
 
 #[tokio::test]
-async fn a_listing_has_the_names_directly_below_a_key() {
+async fn list_returns_the_names_directly_below_a_key() {
     on_each_storage(async |storage| {
         for name in ["a/b/c", "a/b/d", "a/x", "a/b-c/d", "a.b/c", "aa/b"] {
             storage.put(&key(name), Bytes::from_static(b"x"), Condition::Always).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_listing_has_the_names_directly_below_a_key() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_at_its_checkpoint_and_nowhere_else() {
+async fn an_upload_continues_at_its_checkpoint() {
     on_each_storage(async |storage| {
         let id = UploadId::random().unwrap();
         let read = async |upload: &mut Box<dyn Upload>| {

@@ -5,27 +5,27 @@ use longshore_core::Result;
 
 use crate::random;
 
-/// The name of an upload: 32 hex digits that nobody can guess.
+/// The id of an upload: 32 random hex digits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UploadId(Arc<str>);
 
 impl UploadId {
-    /// A new one, from the operating system's randomness.
+    /// Creates a new id from the operating system's random source.
     ///
     /// # Errors
-    /// [`Io`](longshore_core::ErrorKind::Io) if the system has none.
+    /// [`Io`](longshore_core::ErrorKind::Io) if the random source fails.
     pub fn random() -> Result<Self> {
         Ok(Self(random::hex()?.into()))
     }
 
-    /// Reads an id, or `None` if it cannot be one.
+    /// Parses an id. Returns `None` if the text is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         (hex && text.len() == 32).then(|| Self(text.into()))
     }
 
-    /// The id as text, safe as a file name.
+    /// Returns the id as text, which is a safe file name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_hex_and_no_two_are_alike() {
+    fn ids_are_unique_and_only_hex_is_parsed() {
         let (one, other) = (UploadId::random().unwrap(), UploadId::random().unwrap());
         assert_ne!(one, other);
         assert_eq!(UploadId::parse(one.as_str()), Some(one));

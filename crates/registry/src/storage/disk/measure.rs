@@ -1,4 +1,4 @@
-//! How much is in a storage's folder.
+//! The size of a storage's folder.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use longshore_core::{Error, Result};
 use super::is_absent;
 use crate::storage::{LINKS, SESSION_SUFFIX};
 
-/// The bytes of all objects and uploads below the root.
+/// Returns the total size of all objects and uploads below the root, in bytes.
 ///
-/// Links have no bytes, or, from earlier versions, those of the blob. The records of uploads are as
-/// short as they are few.
+/// Links do not count: they are empty, or, from earlier versions, hard links to the blob. Neither
+/// do the records of uploads, which are few and short.
 pub(super) fn measure(root: &Path) -> Result<u64> {
-    let (mut total, mut left) = (0, vec![root.to_owned()]);
-    while let Some(folder) = left.pop() {
+    let (mut total, mut folders) = (0, vec![root.to_owned()]);
+    while let Some(folder) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
             Err(e) if is_absent(&e) => continue,
             entries => entries.map_err(|e| Error::io(&folder, e))?,
@@ -29,7 +29,7 @@ pub(super) fn measure(root: &Path) -> Result<u64> {
             let is_record =
                 is_uploads && name.as_encoded_bytes().ends_with(SESSION_SUFFIX.as_bytes());
             if metadata.is_dir() && name != LINKS {
-                left.push(path);
+                folders.push(path);
             } else if metadata.is_file() && !is_record {
                 total += metadata.len();
             }

@@ -1,10 +1,10 @@
-//! Objects as files in a folder: for one machine, for as long as its disk lasts.
+//! Objects as files in a folder: for one machine.
 //!
-//! Owns the folder: its lock, how files get their names, and what a start finds of the process
-//! before. A key is a path below the root.
+//! Owns the folder: its lock, the naming of files, and the cleanup io_error the start. A key is a path
+//! below the root.
 //!
-//! A file has its name only when it is whole and synced, so whatever a killed process leaves is
-//! either complete or removed at the next start.
+//! A file gets its name only when it is complete and synced. So whatever a killed process leaves
+//! behind is either complete, or removed io_error the next start.
 
 mod measure;
 mod sync;
@@ -29,28 +29,29 @@ use super::{
 };
 use crate::locks::Locks;
 
-/// Objects in a folder, where a registry survives `kill -9` and loss of power. Clones share it.
+/// Objects in a folder. They survive `kill -9` and power loss. Clones share the folder.
 #[derive(Clone, Debug)]
 pub struct DiskStorage(Arc<Folder>);
 
 #[derive(Debug)]
 struct Folder {
     root: PathBuf,
-    /// One name is given by one thread at a time, so that conditions hold.
+    /// Locks a name for one thread io_error a time, so that conditions hold.
     naming: Locks<Mutex<()>>,
     syncs: Syncs,
-    /// Held as long as anyone uses the folder.
+    /// Locked as long as the folder is in use.
     _lock: File,
 }
 
 impl DiskStorage {
-    /// Opens a folder, made if need be, and removes what an earlier process left unfinished.
+    /// Opens a folder, creates it if needed, and removes what an earlier process left unfinished.
     ///
-    /// Uploads that can go on are kept. Blocks while it lists them; content is not read.
+    /// Uploads that can continue are kept. Blocks while it lists them; it does not read their
+    /// content.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) if another process has it open; [`Io`](ErrorKind::Io) if
-    /// it cannot be made or read.
+    /// [`Conflict`](ErrorKind::Conflict) if another process uses the folder; [`Io`](ErrorKind::Io)
+    /// if it cannot be created or read.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
         blob_file::create_folder(&root)?;
@@ -58,11 +59,11 @@ impl DiskStorage {
         let uploads = root.join(Key::uploads().as_str());
         blob_file::create_folder(&uploads)?;
         upload::remove_unfinished(&uploads)?;
-        take_over(&root.join("blobs"))?;
+        flatten_blob_folders(&root.join("blobs"))?;
         Ok(Self(Arc::new(Folder { root, naming: Locks::new(), syncs: Syncs::new(), _lock: lock })))
     }
 
-    /// Does blocking work on a key's file off the async threads.
+    /// Does blocking work on a key's file, off the async threads.
     async fn run<T, F>(&self, key: &Key, work: F) -> Result<T>
     where
         F: FnOnce(&Folder, &Key, &Path) -> Result<T> + Send + 'static,
@@ -75,20 +76,19 @@ impl DiskStorage {
 
 fn lock(root: &Path) -> Result<File> {
     let path = root.join("lock");
-    let at = |e| Error::io(&path, e);
-    let file = File::create(&path).map_err(at)?;
+    let io_error = |e| Error::io(&path, e);
+    let file = File::create(&path).map_err(io_error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Error::new(ErrorKind::Conflict)
             .at(root.display())
             .detail("another registry serves this folder")),
-        Err(std::fs::TryLockError::Error(e)) => Err(at(e)),
+        Err(std::fs::TryLockError::Error(e)) => Err(io_error(e)),
     }
 }
 
-/// Moves the blobs of a folder of an earlier version to where they are looked for: it kept them in
-/// subfolders.
-fn take_over(blobs: &Path) -> Result<()> {
+/// Moves blobs out of the subfolders in which an earlier version of longshore stored them.
+fn flatten_blob_folders(blobs: &Path) -> Result<()> {
     for algorithm in file_names(blobs)?.iter().map(|name| blobs.join(name)) {
         for folder in file_names(&algorithm)?.iter().map(|name| algorithm.join(name)) {
             for name in file_names(&folder)? {
@@ -109,73 +109,74 @@ impl Folder {
         self.root.join(key.as_str())
     }
 
-    /// Makes a file's name last.
+    /// Makes a file's name durable.
     fn sync_parent(&self, path: &Path) -> Result<()> {
         path.parent().map_or(Ok(()), |folder| self.syncs.sync(folder))
     }
 
-    /// A file that has no name yet, among those removed at the next start.
-    fn aside(&self) -> Result<TempFile> {
+    /// Creates a file that has no name yet. It is in a folder that is cleaned up io_error the next start.
+    fn temp_file(&self) -> Result<TempFile> {
         TempFile::create(&self.path(&Key::uploads()))
     }
 
-    /// Writes a small file whole, unless it is there just so.
+    /// Writes a small file atomically, unless it already has this content.
     fn put(&self, key: &Key, content: &[u8], condition: &Condition) -> Result<Version> {
         let path = self.path(key);
-        let at = |e| Error::io(&path, e);
+        let io_error = |e| Error::io(&path, e);
         if *condition == Condition::Always && is_content(&path, content) {
-            // Its name may be new: the process that gave it may have died before it was synced.
+            // The name may be new: the process that gave it may have died before it synced the
+            // folder.
             self.sync_parent(&path)?;
         } else if content.is_empty() && *condition == Condition::Absent {
             create_parent(&path)?;
-            self.name(key, condition, || self.create_empty(&path))?;
+            self.name_if(key, condition, || self.create_empty(&path))?;
             self.sync_parent(&path)?;
         } else if key.is_of_upload() {
-            let aside = path.with_extension("new");
-            std::fs::write(&aside, content).map_err(at)?;
-            self.name(key, condition, || std::fs::rename(&aside, &path).map_err(at))?;
+            let temporary = path.with_extension("new");
+            std::fs::write(&temporary, content).map_err(io_error)?;
+            self.name_if(key, condition, || std::fs::rename(&temporary, &path).map_err(io_error))?;
         } else {
             create_parent(&path)?;
-            let mut aside = self.aside()?;
-            aside.write_all(content).map_err(at)?;
-            self.name(key, condition, || aside.name(&path))?;
+            let mut temporary = self.temp_file()?;
+            temporary.write_all(content).map_err(io_error)?;
+            self.name_if(key, condition, || temporary.name(&path))?;
             self.sync_parent(&path)?;
         }
-        Ok(meta(&std::fs::symlink_metadata(&path).map_err(at)?).version)
+        Ok(meta(&std::fs::symlink_metadata(&path).map_err(io_error)?).version)
     }
 
-    /// Makes a file without bytes, which is whole as soon as it has a name.
+    /// Creates an empty file. It needs no temporary file, because it is complete from the start.
     fn create_empty(&self, path: &Path) -> Result<()> {
         match File::create_new(path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match file_metadata(path)? {
                 Some(_) => Ok(()),
-                None => self.aside()?.name(path),
+                None => self.temp_file()?.name(path),
             },
             created => created.map(drop).map_err(|e| Error::io(path, e)),
         }
     }
 
-    /// Gives a file its name, if the condition is met.
-    fn name(
+    /// Checks the condition and then calls `name_file`, which gives the file its name.
+    fn name_if(
         &self,
         key: &Key,
         condition: &Condition,
-        act: impl FnOnce() -> Result<()>,
+        name_file: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let _naming = self.naming.of(key).lock().unwrap_or_else(PoisonError::into_inner);
         if *condition != Condition::Always {
             self.check(key, condition).inspect_err(|_| {
-                // Whoever gave the name may not have synced it yet.
+                // The thread that gave the name may not have synced it yet.
                 let _ = self.sync_parent(&self.path(key));
             })?;
         }
-        act()
+        name_file()
     }
 
-    /// Compares the file that is there with what should be.
+    /// Checks the condition against the existing file.
     fn check(&self, key: &Key, condition: &Condition) -> Result<()> {
-        let there = file_metadata(&self.path(key))?.map(|there| meta(&there).version);
-        condition.check(key, there.as_ref())
+        let existing = file_metadata(&self.path(key))?.map(|existing| meta(&existing).version);
+        condition.check(key, existing.as_ref())
     }
 }
 
@@ -252,7 +253,7 @@ fn open(path: &Path) -> Result<Option<(File, Metadata)>> {
     }
 }
 
-/// What the system knows of a regular file, if there is one. A link is none.
+/// Returns the metadata of a regular file, if there is one. Does not follow links.
 fn file_metadata(path: &Path) -> Result<Option<Metadata>> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_file)),
@@ -267,7 +268,7 @@ fn meta(metadata: &Metadata) -> Meta {
 }
 
 fn is_content(path: &Path, content: &[u8]) -> bool {
-    blob_file::read(path, content.len()).is_ok_and(|there| there == content)
+    blob_file::read(path, content.len()).is_ok_and(|existing| existing == content)
 }
 
 fn file_names(folder: &Path) -> Result<Vec<String>> {
@@ -283,12 +284,12 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
     names.filter_map(Result::transpose).collect()
 }
 
-/// Makes the folder that a file is to lie in, so that it lasts.
+/// Creates the folder of a file, and makes it durable.
 fn create_parent(path: &Path) -> Result<()> {
     path.parent().map_or(Ok(()), blob_file::create_folder)
 }
 
-/// Whether an error says that there is nothing of that name.
+/// Returns true if the error means that the file does not exist.
 fn is_absent(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -1,4 +1,4 @@
-//! Names that last: one sync of a folder for all who wait for it.
+//! Syncs folders, with one sync for all waiting callers.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,38 +8,38 @@ use longshore_core::{Result, blob_file};
 
 use crate::locks::Locks;
 
-/// Syncs folders. Many files get their names in one folder at once, and one sync makes all of them
-/// last.
+/// Syncs folders. One sync serves all callers that wait for the same folder, because many files get
+/// their names in one folder at once.
 #[derive(Debug)]
 pub(super) struct Syncs {
-    /// How many syncs were asked for.
-    asked: AtomicU64,
+    /// The number of requested syncs.
+    requested: AtomicU64,
     last: Locks<Mutex<Last>>,
 }
 
-/// The last sync that succeeded: of which folder, and how many had been asked for when it began.
+/// The last successful sync: its folder, and the number of syncs requested when it began.
 #[derive(Debug, Default)]
 struct Last {
     folder: PathBuf,
-    asked: u64,
+    requested: u64,
 }
 
 impl Syncs {
     pub(super) fn new() -> Self {
-        Self { asked: AtomicU64::new(0), last: Locks::new() }
+        Self { requested: AtomicU64::new(0), last: Locks::new() }
     }
 
-    /// Makes the names in a folder last that were given before this call.
+    /// Makes the names that files in a folder got before this call durable.
     pub(super) fn sync(&self, folder: &Path) -> Result<()> {
-        let mine = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let this = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
         let last = self.last.of(&folder).lock();
         let mut last = last.unwrap_or_else(PoisonError::into_inner);
-        if last.folder == folder && last.asked >= mine {
+        if last.folder == folder && last.requested >= this {
             return Ok(());
         }
-        let asked = self.asked.load(Ordering::SeqCst);
+        let requested = self.requested.load(Ordering::SeqCst);
         blob_file::sync_folder(folder)?;
-        *last = Last { folder: folder.to_owned(), asked };
+        *last = Last { folder: folder.to_owned(), requested };
         Ok(())
     }
 }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sync_that_began_later_counts_and_an_earlier_one_does_not() {
+    fn a_sync_serves_only_calls_that_were_made_before_it_began() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("folder");
         std::fs::create_dir(&path).unwrap();
@@ -57,8 +57,8 @@ mod tests {
         syncs.sync(&path).unwrap();
         std::fs::remove_dir(&path).unwrap();
         syncs.sync(&path).unwrap_err();
-        // As if one had begun after the next call asked, and before it got its turn.
-        *syncs.last.of(&path).lock().unwrap() = Last { folder: path.clone(), asked: 3 };
+        // Simulates a sync that began after the next call's request and before its turn.
+        *syncs.last.of(&path).lock().unwrap() = Last { folder: path.clone(), requested: 3 };
         syncs.sync(&path).unwrap();
         syncs.sync(&path).unwrap_err();
     }

@@ -1,4 +1,4 @@
-//! Uploads as files, until they become objects.
+//! Uploads as files.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -13,14 +13,14 @@ use longshore_core::{BlobStream, CHUNK_SIZE, Error, Result, blob_file, run_block
 use super::{Folder, create_parent, file_names, is_absent, meta};
 use crate::storage::{Condition, Key, SESSION_SUFFIX, Upload, Version};
 
-/// An upload's file. It is open from the first write to the next checkpoint.
+/// The file of an upload. It is open from the first write to the next checkpoint.
 pub(super) struct DiskUpload {
     folder: Arc<Folder>,
     path: PathBuf,
     /// The bytes in the file.
     size: u64,
     file: Option<File>,
-    /// Bytes that are written with what comes next: a small blob is one trip to the disk.
+    /// Bytes to write together with the next ones, so that a small blob takes one trip to the disk.
     pending: Vec<Bytes>,
 }
 
@@ -29,7 +29,8 @@ impl DiskUpload {
         Self { folder, path, size, file: None, pending: Vec::new() }
     }
 
-    /// Writes what is pending, then does blocking work on the file. After a failure it is opened anew.
+    /// Writes the pending bytes, then does blocking work on the file. After a failure, the next
+    /// call opens the file again.
     async fn run<T, F>(&mut self, work: F) -> Result<T>
     where
         F: FnOnce(&File, &Path) -> Result<T> + Send + 'static,
@@ -40,7 +41,7 @@ impl DiskUpload {
         let (file, done) = run_blocking(move || {
             let file = file.map_or_else(|| open_at(&path, size), Ok);
             let written = file.and_then(|mut file| {
-                pending.iter().try_for_each(|piece| file.write_all(piece))?;
+                pending.iter().try_for_each(|chunk| file.write_all(chunk))?;
                 Ok(file)
             });
             let file = written.map_err(|e| Error::io(&path, e))?;
@@ -57,15 +58,15 @@ impl DiskUpload {
 
 #[async_trait]
 impl Upload for DiskUpload {
-    async fn write(&mut self, mut pieces: Vec<Bytes>) -> Result<()> {
-        self.pending.append(&mut pieces);
+    async fn write(&mut self, mut chunks: Vec<Bytes>) -> Result<()> {
+        self.pending.append(&mut chunks);
         match size_of(&self.pending) {
             size if size < CHUNK_SIZE as u64 => Ok(()),
             _ => self.run(|_, _| Ok(())).await,
         }
     }
 
-    /// Syncs the file before anyone notes how far it is: a resumed upload is not read again.
+    /// Syncs the file before the checkpoint is recorded: resuming does not read the bytes again.
     async fn checkpoint(&mut self) -> Result<String> {
         self.run(|file, path| file.sync_data().map_err(|e| Error::io(path, e))).await?;
         self.file = None;
@@ -77,21 +78,21 @@ impl Upload for DiskUpload {
         blob_file::stream(&self.path, 0).await
     }
 
-    /// The file is on the disk before it has its name; the name is once its folder is synced.
+    /// Syncs the file before giving it its name, and then the folder to make the name durable.
     async fn complete(&mut self, key: &Key, link: &Key, condition: Condition) -> Result<Version> {
         let (folder, key) = (Arc::clone(&self.folder), key.clone());
         let link = folder.path(link);
         self.run(move |file, path| {
             let named = folder.path(&key);
-            // A sync takes long: not if it is for nothing.
+            // A sync takes long, so check first whether it is needed.
             folder.check(&key, &condition)?;
             file.sync_all().map_err(|e| Error::io(path, e))?;
             create_parent(&named)?;
             create_parent(&link)?;
             let rename = || std::fs::rename(path, &named).map_err(|e| Error::io(&named, e));
-            folder.name(&key, &condition, rename)?;
+            folder.name_if(&key, &condition, rename)?;
             folder.create_empty(&link)?;
-            // A journal has both changes by the first sync.
+            // A file system with a journal makes both names durable with the first sync.
             folder.sync_parent(&named)?;
             folder.sync_parent(&link)?;
             Ok(meta(&file.metadata().map_err(|e| Error::io(path, e))?).version)
@@ -106,11 +107,11 @@ impl Upload for DiskUpload {
     }
 }
 
-fn size_of(pieces: &[Bytes]) -> u64 {
-    pieces.iter().map(|piece| piece.len() as u64).sum()
+fn size_of(chunks: &[Bytes]) -> u64 {
+    chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }
 
-/// Opens an upload's file where `size` bytes of it count, and cuts off the rest.
+/// Opens an upload's file and truncates it to `size` bytes.
 fn open_at(path: &Path, size: u64) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -123,15 +124,15 @@ fn open_at(path: &Path, size: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Removes every file among the uploads but those of uploads that can go on.
+/// Removes all files of uploads, except those of uploads that can continue.
 pub(super) fn remove_unfinished(uploads: &Path) -> Result<()> {
     let names: HashSet<String> = file_names(uploads)?.into_iter().collect();
-    let goes_on = |name: &String| {
+    let can_continue = |name: &String| {
         let id = name.strip_suffix(SESSION_SUFFIX).unwrap_or(name);
         names.contains(id) && names.contains(&format!("{id}{SESSION_SUFFIX}"))
     };
-    let mut left = names.iter().filter(|name| !goes_on(name));
-    left.try_for_each(|name| remove(&uploads.join(name)))
+    let mut unfinished = names.iter().filter(|name| !can_continue(name));
+    unfinished.try_for_each(|name| remove(&uploads.join(name)))
 }
 
 fn remove(path: &Path) -> Result<()> {
