@@ -1,4 +1,4 @@
-//! Blobs as `Read`, for reading and writing.
+//! Blobs as `Read`, for reading and writing, and blobs in files.
 
 use std::io::{self, BufRead, Read};
 
@@ -158,6 +158,41 @@ pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
 /// consumer's.
 pub fn stream(reader: impl Read + Send + 'static) -> AsyncStream {
     AsyncStream::from_reader("the blob's reader", reader)
+}
+
+/// Blocking functions that write content to files; see [`blob_file`](longshore_core::blob_file).
+/// That module also has the functions that never wait, such as
+/// [`replace_now`](longshore_core::blob_file::replace_now) and
+/// [`open`](longshore_core::blob_file::open).
+pub mod blob_file {
+    use std::io::Read;
+    use std::path::Path;
+
+    use longshore_core::{Descriptor, Digest, MediaType, Result, blob_file};
+
+    use super::{stream, wait};
+    use crate::blocking::forward::forward;
+
+    /// Writes a reader's bytes to `path`, which appears only when it is complete and on the disk.
+    ///
+    /// A [`BlobReader`](super::BlobReader) is verified on the way.
+    ///
+    /// # Errors
+    /// As [`write`](fn@blob_file::write).
+    pub fn write(path: &Path, reader: impl Read + Send + 'static) -> Result<()> {
+        wait(blob_file::write(path, stream(reader)))
+    }
+
+    forward! { blob_file:
+        /// Checks that a file holds exactly the content of the descriptor. Reads all of it.
+        pub fn verify(path: &Path, descriptor: &Descriptor) -> Result<bool>;
+        /// Returns digest and size of a file. Reads all of it.
+        pub fn describe(
+            path: &Path,
+            media_type: MediaType,
+            expected: Option<&Digest>,
+        ) -> Result<Descriptor>;
+    }
 }
 
 /// Returns the closest `std` error kind.

@@ -45,12 +45,6 @@ impl Client {
         Self::default()
     }
 
-    /// Returns the client with other limits; see [`Client::with_limits`](AsyncClient::with_limits).
-    #[must_use]
-    pub fn with_limits(&self, limits: Limits) -> Self {
-        self.inner.with_limits(limits).into()
-    }
-
     /// Returns the async client, which shares everything with this one.
     #[must_use]
     pub fn shared(&self) -> AsyncClient {
@@ -64,6 +58,10 @@ impl Client {
     }
 
     forward! { AsyncClient:
+        /// Returns the client with other limits; see
+        /// [`Client::with_limits`](AsyncClient::with_limits).
+        #[must_use]
+        pub fn with_limits(&self, limits: Limits) -> Self;
         /// Resolves a reference to the descriptor of its manifest.
         pub fn resolve(&self, reference: &ManifestReference) -> Result<Descriptor>;
         /// Fetches the manifest of a reference, checked against its digest.
@@ -97,26 +95,17 @@ impl Client {
         pub fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings>;
         /// Checks that a registry accepts this client's credentials for it.
         pub fn check_credentials(&self, registry: &RegistryName) -> Result<()>;
-    }
-
-    /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).
-    pub fn catalog(&self, registry: &RegistryName) -> Listing<RepositoryName> {
-        self.inner.catalog(registry).into()
-    }
-
-    /// Lists the repositories of a registry, after a given start and in pages of a given size.
-    pub fn catalog_with(
-        &self,
-        registry: &RegistryName,
-        options: ListOptions<RepositoryName>,
-    ) -> Listing<RepositoryName> {
-        self.inner.catalog_with(registry, options).into()
-    }
-
-    /// Returns the repositories of a registry, kept until they are refreshed.
-    #[must_use]
-    pub fn cached_catalog(&self, registry: &RegistryName) -> CachedListing<RepositoryName> {
-        self.inner.cached_catalog(registry).into()
+        /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).
+        pub fn catalog(&self, registry: &RegistryName) -> Listing<RepositoryName>;
+        /// Lists the repositories of a registry, after a given start and in pages of a given size.
+        pub fn catalog_with(
+            &self,
+            registry: &RegistryName,
+            options: ListOptions<RepositoryName>,
+        ) -> Listing<RepositoryName>;
+        /// Returns the repositories of a registry, kept until they are refreshed.
+        #[must_use]
+        pub fn cached_catalog(&self, registry: &RegistryName) -> CachedListing<RepositoryName>;
     }
 }
 

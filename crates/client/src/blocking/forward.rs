@@ -1,7 +1,7 @@
-//! Generates the methods that only wait for an async function: in this crate, and in crates that
-//! extend it.
+//! Generates the functions that only call an async one and wait for it: in this crate, and in
+//! crates that extend it.
 
-/// Generates the methods of a table. Each calls one async function and waits for it with
+/// Generates the functions of a table. Each calls one async function and waits for it with
 /// [`wait`](super::wait), so that an entry does not compile if its async function was removed or
 /// changed.
 ///
@@ -19,6 +19,9 @@
 ///     pub fn add_tags(&self, tags: &[Tag]) -> Result<Descriptor> = fn add_tags;
 /// }
 /// ```
+///
+/// An entry without `self` calls the function of the same name of that type or module. One that
+/// does not return a `Result` calls a method that is not async, such as one that starts a listing.
 ///
 /// The returned value is converted, such as an async upload to a blocking one.
 #[doc(hidden)]
@@ -81,6 +84,34 @@ macro_rules! forward {
         #[doc = concat!("As [`", stringify!($function), "`](fn@", stringify!($function), ").")]
         pub fn $name(&self, $($arg: $type),*) -> Result<$ok> {
             $crate::blocking::wait($function(&*self.inner, $($arg),*))
+        }
+        $crate::forward! { $owner: $($rest)* }
+    };
+    (
+        $owner:ident: $(#[$doc:meta])*
+        pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) -> Result<$ok:ty>;
+        $($rest:tt)*
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        #[doc = concat!(
+            "As the async [`", stringify!($name), "`]",
+            "(fn@", stringify!($owner), "::", stringify!($name), ").",
+        )]
+        pub fn $name($($arg: $type),*) -> Result<$ok> {
+            $crate::blocking::wait($owner::$name($($arg),*)).map(Into::into)
+        }
+        $crate::forward! { $owner: $($rest)* }
+    };
+    (
+        $owner:ident: $(#[$doc:meta])*
+        pub fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> $made:ty;
+        $($rest:tt)*
+    ) => {
+        $(#[$doc])*
+        pub fn $name(&self, $($arg: $type),*) -> $made {
+            self.inner.$name($($arg),*).into()
         }
         $crate::forward! { $owner: $($rest)* }
     };

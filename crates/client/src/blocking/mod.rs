@@ -58,9 +58,7 @@
 //! ```
 
 mod blob;
-pub mod blob_file;
 mod client;
-mod copier;
 mod credentials;
 mod forward;
 mod listing;
@@ -69,15 +67,14 @@ mod runtime;
 mod store;
 mod stores;
 
-pub use blob::{BlobReader, BlobStream, body, stream};
+pub use blob::{BlobReader, BlobStream, blob_file, body, stream};
 pub use client::{Client, RawReply};
-pub use copier::Copier;
 pub use credentials::CredentialStore;
 pub use listing::{CachedListing, Listing};
 pub use remote::Upload;
 pub use runtime::wait;
 pub use store::{Store, file_at};
-pub use stores::Stores;
+pub use stores::{Copier, Stores};
 
 /// A repository at a registry, with blocking operations.
 pub type RemoteRepository = Store<crate::RemoteRepository>;

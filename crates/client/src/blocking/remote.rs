@@ -16,12 +16,6 @@ use crate::listing::ListOptions;
 use crate::repository::{RemoteRepository, Upload as AsyncUpload};
 
 impl Store<RemoteRepository> {
-    /// Returns the name of the repository and its registry.
-    #[must_use]
-    pub fn repository(&self) -> &Repository {
-        self.inner.repository()
-    }
-
     /// Returns the repository with other limits; see
     /// [`with_limits`](RemoteRepository::with_limits).
     #[must_use]
@@ -30,6 +24,9 @@ impl Store<RemoteRepository> {
     }
 
     forward! { RemoteRepository:
+        /// Returns the name of the repository and its registry.
+        #[must_use]
+        pub fn repository(&self) -> &Repository;
         /// Gets a manifest in one of these forms, and in no other.
         pub fn manifest_as(
             &self,
@@ -46,17 +43,11 @@ impl Store<RemoteRepository> {
         pub fn begin_upload(&self) -> Result<Upload>;
         /// Resumes an upload that this process or another began.
         pub fn resume_upload(&self, location: &str) -> Result<Upload>;
-    }
-
-    /// Lists the tags, after a given start and in pages of a given size.
-    pub fn tags_with(&self, options: ListOptions<Tag>) -> Listing<Tag> {
-        self.inner.tags_with(options).into()
-    }
-
-    /// Returns the tags, kept until they are refreshed.
-    #[must_use]
-    pub fn cached_tags(&self) -> CachedListing<Tag> {
-        self.inner.cached_tags().into()
+        /// Lists the tags, after a given start and in pages of a given size.
+        pub fn tags_with(&self, options: ListOptions<Tag>) -> Listing<Tag>;
+        /// Returns the tags, kept until they are refreshed.
+        #[must_use]
+        pub fn cached_tags(&self) -> CachedListing<Tag>;
     }
 
     /// Sends a blob in one request; returns the session if the registry requires one.
@@ -93,26 +84,17 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Returns the number of bytes that the registry has.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.inner.offset()
-    }
-
-    /// Returns the session's URL; see [`Upload::location`](AsyncUpload::location).
-    #[must_use]
-    pub fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    /// Returns the registry's minimum chunk size in bytes, if stated; the last chunk may be
-    /// smaller.
-    #[must_use]
-    pub fn min_chunk_size(&self) -> Option<u64> {
-        self.inner.min_chunk_size()
-    }
-
     forward! { AsyncUpload:
+        /// Returns the number of bytes that the registry has.
+        #[must_use]
+        pub fn offset(&self) -> u64;
+        /// Returns the session's URL; see [`Upload::location`](AsyncUpload::location).
+        #[must_use]
+        pub fn location(&self) -> String;
+        /// Returns the registry's minimum chunk size in bytes, if stated; the last chunk may be
+        /// smaller.
+        #[must_use]
+        pub fn min_chunk_size(&self) -> Option<u64>;
         /// Sends the next `size` bytes, which must be all bytes of the reader.
         pub fn append(&mut self, chunk: impl Read + Send + 'static, size: u64) -> Result<()>
             = append(stream(chunk), size);

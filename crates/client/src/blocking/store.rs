@@ -57,24 +57,18 @@ impl<S: ?Sized> Store<S> {
 }
 
 impl<S: Source + ?Sized> Store<S> {
-    /// Returns the name shown to users: `ghcr.io/a/b`, `oci:dir`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.inner.name()
-    }
-
-    /// Returns the repository at a registry, if the store is one.
-    #[must_use]
-    pub fn origin(&self) -> Option<&Repository> {
-        self.inner.origin()
-    }
-
     forward! { SourceExt:
         /// Returns digest and size of an existing blob, as a descriptor to open it with.
         pub fn describe_blob(&self, digest: &Digest) -> Result<Descriptor>;
     }
 
     forward! { Source:
+        /// Returns the name shown to users: `ghcr.io/a/b`, `oci:dir`.
+        #[must_use]
+        pub fn name(&self) -> String;
+        /// Returns the repository at a registry, if the store is one.
+        #[must_use]
+        pub fn origin(&self) -> Option<&Repository>;
         /// Returns media type, digest and size of a manifest.
         pub fn resolve(&self, selector: &TagOrDigest) -> Result<Descriptor>;
         /// Returns a manifest. If selected by digest, it has that digest.
@@ -102,6 +96,15 @@ impl<S: Source + ?Sized> Store<S> {
         /// Returns a manifest builder whose config this store already holds; see [`Pack::with_existing_config`].
         pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
             = fn Pack::with_existing_config;
+        /// Lists the tags, ordered by text if the store sorts them; only those after `after`, if
+        /// given.
+        pub fn tags(&self, after: Option<&Tag>) -> Listing<Tag>;
+        /// Lists the manifests whose `subject` is this digest.
+        pub fn referrers(
+            &self,
+            subject: &Digest,
+            artifact_type: Option<&MediaType>,
+        ) -> Listing<Descriptor>;
     }
 
     /// Writes a blob to a file, which appears only when it is complete and verified.
@@ -110,20 +113,6 @@ impl<S: Source + ?Sized> Store<S> {
     /// As [`Source::blob`] and [`blob_file::write`]; nothing is left behind.
     pub fn blob_to_file(&self, descriptor: &Descriptor, path: &Path) -> Result<()> {
         wait(async { blob_file::write(path, self.inner.blob(descriptor).await?).await })
-    }
-
-    /// Lists the tags, ordered by text if the store sorts them; only those after `after`, if given.
-    pub fn tags(&self, after: Option<&Tag>) -> Listing<Tag> {
-        self.inner.tags(after).into()
-    }
-
-    /// Lists the manifests whose `subject` is this digest.
-    pub fn referrers(
-        &self,
-        subject: &Digest,
-        artifact_type: Option<&MediaType>,
-    ) -> Listing<Descriptor> {
-        self.inner.referrers(subject, artifact_type).into()
     }
 
     /// Opens a layer as a plain tar: decompressed within limits, and checked against its diff ID,
@@ -255,14 +244,6 @@ impl Store<Layout> {
         wait(Layout::create(root)).map(Self::new)
     }
 
-    /// Checks that [`create`](Self::create) would find a layout or an empty place; creates nothing.
-    ///
-    /// # Errors
-    /// As [`Layout::can_create`].
-    pub fn can_create(root: impl Into<PathBuf>) -> Result<()> {
-        wait(Layout::can_create(root))
-    }
-
     /// Returns the same layout for one entry: see [`Layout::under`].
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
@@ -270,6 +251,9 @@ impl Store<Layout> {
     }
 
     forward! { Layout:
+        /// Checks that [`create`](Self::create) would find a layout or an empty place; creates
+        /// nothing.
+        pub fn can_create(root: impl Into<PathBuf>) -> Result<()>;
         /// Returns the entries of `index.json`: every listed manifest, with or without a name.
         pub fn entries(&self) -> Result<Vec<Descriptor>>;
         /// Returns the only manifest of the layout, if there is exactly one.
@@ -295,11 +279,7 @@ impl<S: fmt::Debug + ?Sized> fmt::Debug for Store<S> {
     }
 }
 
-/// Adds a file of any size to a pack, as a layer under its own name; see
-/// [`Pack::file_at`].
-///
-/// # Errors
-/// Same as [`Pack::file_at`].
-pub fn file_at(pack: Pack, path: &Path, media_type: MediaType) -> Result<Pack> {
-    wait(pack.file_at(path, media_type))
+forward! { Pack:
+    /// Adds a file of any size to a pack, as a layer under its own name.
+    pub fn file_at(pack: Pack, path: &Path, media_type: MediaType) -> Result<Pack>;
 }

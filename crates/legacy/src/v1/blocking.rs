@@ -53,12 +53,12 @@ impl Registry {
     forward! { AsyncRegistry:
         /// Pings the registry and describes it.
         pub fn ping(&self) -> Result<Ping>;
-    }
-
-    /// Searches the registry's repositories; lists all of them without words, if supported. See
-    /// [`Registry::search`](AsyncRegistry::search).
-    pub fn search(&self, words: &str) -> Listing<Found> {
-        self.inner.search(words).into()
+        /// Searches the registry's repositories; lists all of them without words, if supported. See
+        /// [`Registry::search`](AsyncRegistry::search).
+        pub fn search(&self, words: &str) -> Listing<Found>;
+        /// Returns an image. Sends nothing.
+        #[must_use]
+        pub fn image(&self, id: &ImageId) -> Image;
     }
 
     /// Returns a repository; a name of one part is in the namespace `library`. Sends nothing.
@@ -67,12 +67,6 @@ impl Registry {
     /// As [`Registry::repository`](AsyncRegistry::repository).
     pub fn repository(&self, name: &RepositoryName) -> Result<Repository, ParseError> {
         self.inner.repository(name).map(Repository::from)
-    }
-
-    /// Returns an image. Sends nothing.
-    #[must_use]
-    pub fn image(&self, id: &ImageId) -> Image {
-        self.inner.image(id).into()
     }
 }
 
@@ -89,19 +83,13 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Returns the namespace, `library` if none was given.
-    #[must_use]
-    pub fn namespace(&self) -> &str {
-        self.inner.namespace()
-    }
-
-    /// Returns the name within the namespace.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.inner.name()
-    }
-
     forward! { AsyncRepository:
+        /// Returns the namespace, `library` if none was given.
+        #[must_use]
+        pub fn namespace(&self) -> &str;
+        /// Returns the name within the namespace.
+        #[must_use]
+        pub fn name(&self) -> &str;
         /// Lists the tags, ordered by name.
         pub fn tags(&self) -> Result<Vec<Tagged>>;
         /// Returns the image of a tag.
@@ -119,12 +107,9 @@ impl Repository {
         /// Returns the repository with a token from its index, at the registry that the index
         /// names; see [`Repository::authorize`](AsyncRepository::authorize).
         pub fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self>;
-    }
-
-    /// Returns an image, accessed with this repository's token if it has one. Sends nothing.
-    #[must_use]
-    pub fn image(&self, id: &ImageId) -> Image {
-        self.inner.image(id).into()
+        /// Returns an image, accessed with this repository's token if it has one. Sends nothing.
+        #[must_use]
+        pub fn image(&self, id: &ImageId) -> Image;
     }
 }
 
@@ -150,13 +135,10 @@ pub struct Image {
 }
 
 impl Image {
-    /// Returns the identifier.
-    #[must_use]
-    pub fn id(&self) -> &ImageId {
-        self.inner.id()
-    }
-
     forward! { AsyncImage:
+        /// Returns the identifier.
+        #[must_use]
+        pub fn id(&self) -> &ImageId;
         /// Returns the image's JSON.
         pub fn json(&self) -> Result<ImageJson>;
         /// Returns one field of the image's JSON.
