@@ -18,7 +18,7 @@ pub(crate) fn root() -> PathBuf {
     own.parent().unwrap_or(&own).to_owned()
 }
 
-/// The packages of the workspace, and all their dependencies, on any platform.
+/// The packages of a workspace, and all their dependencies, with all features, on any platform.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
@@ -36,6 +36,8 @@ pub(crate) struct Package {
     pub(crate) version: String,
     /// An SPDX expression.
     pub(crate) license: Option<String>,
+    /// The registry or Git repository; none for a folder.
+    pub(crate) source: Option<String>,
     pub(crate) manifest_path: PathBuf,
 }
 
@@ -62,10 +64,15 @@ struct DependencyKind {
 }
 
 impl Metadata {
-    /// Loads the metadata from cargo.
+    /// Loads the metadata of the workspace from cargo.
     pub(crate) fn load() -> Result<Self, Failure> {
+        Self::load_with(&[])
+    }
+
+    /// Loads the metadata with more arguments for `cargo metadata`.
+    pub(crate) fn load_with(arguments: &[&str]) -> Result<Self, Failure> {
         let mut command = cargo();
-        command.args(["metadata", "--format-version", "1"]);
+        command.args(["metadata", "--format-version", "1", "--all-features"]).args(arguments);
         let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
         let output = output.map_err(|e| Failure::new(format!("cargo metadata: {e}")))?;
         if !output.status.success() {
