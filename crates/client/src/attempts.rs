@@ -3,6 +3,7 @@
 //! Requests (`transport::retry`), small replies (`exchange`), downloads and uploads (`repository`)
 //! share these rules and one [`RetryPolicy`]. Pure, except for the random part of a wait.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_core::{Error, ErrorKind};
@@ -87,9 +88,16 @@ pub(crate) fn is_broken(error: &Error) -> bool {
     error.status().is_none() && broke && !is_late(error)
 }
 
-/// The failures in a row of one transfer. Progress begins a new series.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Series {
+/// The failures in a row of one operation: of its requests, and of the bodies of their replies.
+/// Progress begins a new series.
+///
+/// Clones count together: a request carries one in its extensions, for the layer that sends the
+/// request again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Series(Arc<Mutex<Count>>);
+
+#[derive(Debug, Default)]
+struct Count {
     failures: usize,
     /// The furthest byte that was reached.
     reached: u64,
@@ -97,22 +105,31 @@ pub(crate) struct Series {
 
 impl Series {
     /// Records how far the transfer is.
-    pub(crate) fn reach(&mut self, position: u64) {
-        if position >= self.reached.saturating_add(PROGRESS) {
-            self.failures = 0;
+    pub(crate) fn reach(&self, position: u64) {
+        let mut count = self.count();
+        if position >= count.reached.saturating_add(PROGRESS) {
+            count.failures = 0;
         }
-        self.reached = self.reached.max(position);
+        count.reached = count.reached.max(position);
     }
 
-    /// Counts a failure, and returns the wait before the next attempt, if there is one. `asked` is
-    /// the wait that the server asks for.
-    pub(crate) fn fail(
-        &mut self,
-        policy: &RetryPolicy,
-        asked: Option<Duration>,
-    ) -> Option<Duration> {
-        self.failures += 1;
-        policy.wait_after(self.failures, asked, fastrand::f64())
+    /// Returns the wait before the next attempt, if there is one. `asked` is the wait that the
+    /// server asks for.
+    pub(crate) fn fail(&self, policy: &RetryPolicy, asked: Option<Duration>) -> Option<Duration> {
+        self.next(|number| policy.wait_after(number, asked, fastrand::f64()))
+    }
+
+    /// Returns the wait that `decide` returns for this failure, of which it receives the number.
+    /// The failure counts if there is a wait: without one, the caller above decides about it.
+    pub(crate) fn next(&self, decide: impl FnOnce(usize) -> Option<Duration>) -> Option<Duration> {
+        let mut count = self.count();
+        let wait = decide(count.failures + 1);
+        count.failures += usize::from(wait.is_some());
+        wait
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -179,7 +196,7 @@ mod tests {
     #[test]
     fn failures_without_progress_are_counted_as_one_series() {
         let policy = RetryPolicy::default();
-        let mut series = Series::default();
+        let series = Series::default();
         for number in 1..5 {
             assert!(series.fail(&policy, None).is_some(), "{number}");
             series.reach(number * PROGRESS / 8);

@@ -26,6 +26,8 @@ pub(crate) struct Exchange {
     hosts: Arc<Hosts>,
     registry: RegistryName,
     limits: Arc<Limits>,
+    /// Counts the failures of all requests together, if set; else each request has its own count.
+    series: Option<Series>,
 }
 
 /// One request, and its subject for errors.
@@ -75,12 +77,17 @@ impl Ask {
 
 impl Exchange {
     pub(crate) fn new(hosts: Arc<Hosts>, registry: RegistryName, limits: Arc<Limits>) -> Self {
-        Self { hosts, registry, limits }
+        Self { hosts, registry, limits, series: None }
     }
 
     /// Returns the exchange with other limits.
     pub(crate) fn with_limits(&self, limits: Limits) -> Self {
         Self { limits: Arc::new(limits), ..self.clone() }
+    }
+
+    /// Returns the exchange for the requests of one operation: their failures count in `series`.
+    pub(crate) fn in_series(&self, series: &Series) -> Self {
+        Self { series: Some(series.clone()), ..self.clone() }
     }
 
     pub(crate) fn registry(&self) -> &RegistryName {
@@ -138,6 +145,9 @@ impl Exchange {
                 request.extensions_mut().insert(host.access(scopes));
             }
             request.extensions_mut().insert(Arc::clone(&self.limits));
+            if let Some(series) = &self.series {
+                request.extensions_mut().insert(series.clone());
+            }
             let uri = request.uri().clone();
             let mut response = host.auth.send(request).await.map_err(TransportError::into_error)?;
             if let Some(own) = own {
@@ -164,6 +174,7 @@ impl Exchange {
     /// Sends a request and reads the whole body of its 200, of at most `limit` bytes.
     ///
     /// A body that breaks off is requested again: the transport's own retries end with the head.
+    /// Both kinds of failure count together.
     pub(crate) async fn fetch(&self, ask: Ask, limit: usize) -> Result<(Reply, Bytes)> {
         self.fetch_within(ask, limit).await?
     }
@@ -175,11 +186,12 @@ impl Exchange {
         ask: Ask,
         limit: usize,
     ) -> Result<Result<(Reply, Bytes)>> {
-        let (mut ask, mut series) = (ask, Series::default());
-        let deadline = self.deadline();
+        let mut ask = ask;
+        let series = self.series.clone().unwrap_or_default();
+        let (exchange, deadline) = (self.in_series(&series), self.deadline());
         loop {
             let (about, again) = (ask.about.clone(), ask.again());
-            let mut reply = self.expect_by(ask, &[200], deadline).await?;
+            let mut reply = exchange.expect_by(ask, &[200], deadline).await?;
             let body = reply.document(limit).await;
             let (error, next) = match (body, again) {
                 (Ok(body), _) => return Ok(Ok((reply, body))),

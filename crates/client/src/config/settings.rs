@@ -101,8 +101,9 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Maximum number of attempts for a request. The same limit applies to replies, downloads and
-    /// uploads that break off; after 1 MiB of progress the count starts again. Default: 5.
+    /// Maximum number of attempts for an operation: a request with its reply, a download, an
+    /// upload. All failures of the operation count, those of its requests and of the bodies of
+    /// their replies; after 1 MiB of progress the count starts again. Default: 5.
     pub max_attempts: NonZeroUsize,
     /// Upper bound of the first wait. Default: 0.2 s.
     pub initial_backoff: Duration,

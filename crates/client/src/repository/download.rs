@@ -30,8 +30,9 @@ pub(super) async fn start(
     descriptor: &Descriptor,
     range: Range<u64>,
 ) -> Result<BlobStream> {
+    let series = Series::default();
     let mut download = Download {
-        repository: repository.clone(),
+        repository: repository.in_series(&series),
         descriptor: descriptor.clone(),
         position: range.start,
         range,
@@ -40,7 +41,7 @@ pub(super) async fn start(
         ends_the_blob: false,
         ranges_fail: false,
         reading: None,
-        series: Series::default(),
+        series,
     };
     download.open().await?;
     Ok(BlobStream::new(stream::try_unfold(download, |mut download| async move {

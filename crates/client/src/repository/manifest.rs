@@ -9,6 +9,7 @@ use longshore_core::{
 };
 
 use super::RemoteRepository;
+use crate::attempts::Series;
 use crate::coding::Coding;
 use crate::exchange::Ask;
 use crate::reply::{Reply, refuse_web_page};
@@ -75,7 +76,8 @@ impl RemoteRepository {
         selector: &TagOrDigest,
         accept: &[MediaType],
     ) -> Result<Descriptor> {
-        let reply = self.exchange().send(self.ask(Method::HEAD, selector, accept).await?).await?;
+        let once = self.in_series(&Series::default());
+        let reply = once.exchange().send(self.ask(Method::HEAD, selector, accept).await?).await?;
         if reply.is(&[200])
             && let Some(descriptor) = described(&reply, selector)
         {
@@ -84,7 +86,7 @@ impl RemoteRepository {
             return Ok(descriptor);
         }
         // HEAD fails (Nexus says 404) or its headers are incomplete, and its errors have no body.
-        let manifest = self.accepted_manifest(selector, accept).await?;
+        let manifest = once.accepted_manifest(selector, accept).await?;
         Ok(manifest.descriptor().clone())
     }
 

@@ -32,6 +32,7 @@ use longshore_core::{
 pub(crate) use range::{check_content_range, upload_offset};
 pub use upload::Upload;
 
+use crate::attempts::Series;
 use crate::auth::{Scope, Scopes};
 use crate::config::Limits;
 use crate::endpoint::Endpoint;
@@ -69,12 +70,16 @@ impl RemoteRepository {
     /// [`Client::with_limits`](crate::Client::with_limits).
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
-        let inner = Inner {
-            exchange: self.inner.exchange.with_limits(limits),
-            repository: self.inner.repository.clone(),
-            shared: Arc::clone(&self.inner.shared),
-        };
-        Self { inner: Arc::new(inner) }
+        self.over(self.inner.exchange.with_limits(limits))
+    }
+
+    /// Returns the same repository for one operation, whose failures count in `series`.
+    fn in_series(&self, series: &Series) -> Self {
+        self.over(self.inner.exchange.in_series(series))
+    }
+
+    fn over(&self, exchange: Exchange) -> Self {
+        Self::new(exchange, self.inner.repository.clone(), Arc::clone(&self.inner.shared))
     }
 
     fn exchange(&self) -> &Exchange {

@@ -29,13 +29,18 @@ pub(super) async fn push(
 ) -> Result<Pushed> {
     let here = repository.repository();
     let from = body.origin().filter(|from| from.registry() == here.registry() && *from != here);
+    let mut series = Series::default();
     let session = match from {
         None => None,
-        Some(from) => match repository.mount(descriptor, from).await? {
+        Some(from) => match repository.in_series(&series).mount(descriptor, from).await? {
             Mount::Done(pushed) => return Ok(pushed),
             Mount::Declined(session) => session.map(|session| *session),
             Mount::Failed(error) if !body.has_content() => return Err(error),
-            Mount::Failed(_) => None,
+            Mount::Failed(_) => {
+                // A registry that cannot mount may still have all attempts for the content.
+                series = Series::default();
+                None
+            }
         },
     };
     if !body.has_content() {
@@ -46,7 +51,7 @@ pub(super) async fn push(
             .at(repository.blob_name(&descriptor.digest))
             .detail("the registry declined to mount the blob"));
     }
-    send(repository, descriptor, body, session).await?;
+    send(&repository.in_series(&series), descriptor, body, session, series).await?;
     Ok(Pushed::Sent)
 }
 
@@ -56,6 +61,7 @@ async fn send(
     descriptor: &Descriptor,
     body: BlobBody,
     session: Option<Session>,
+    series: Series,
 ) -> Result<()> {
     let registry = repository.exchange().registry();
     let form = match repository.shared().upload_method(registry) {
@@ -64,7 +70,7 @@ async fn send(
         form => form,
     };
     let state = State { form, switched: false, lost: 0 };
-    let mut push = Push { repository, descriptor, body, state, series: Series::default() };
+    let mut push = Push { repository, descriptor, body, state, series };
     push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     if push.state.form != form {
         repository.shared().learn_upload_form(registry, push.state.form);

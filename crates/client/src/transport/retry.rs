@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::retry_after::asked_wait;
 use super::{Body, Transport, TransportError, replay};
-use crate::attempts::{Attempt, Outcome};
+use crate::attempts::{Attempt, Outcome, Series};
 use crate::config::RetryPolicy;
 use crate::origin::Origin;
 use crate::waiting::{Again, pause};
@@ -59,11 +59,11 @@ impl Transport for Retry {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
         // A lost chunk may have been stored: its upload asks for the offset before it goes on.
         let safe = request.method() != Method::PATCH;
-        let mut number = 1;
+        let series = request.extensions().get::<Series>().cloned().unwrap_or_default();
         loop {
             self.pause(request.uri()).await;
             let again = replay(&request);
-            let attempt = Attempt { number, replayable: again.is_some(), safe };
+            let replayable = again.is_some();
             let result = self.inner.send(request).await;
             let status = result.as_ref().ok().map(Response::status);
             let (outcome, asked) = match &result {
@@ -72,9 +72,13 @@ impl Transport for Retry {
                 }
                 Err(error) => (Outcome::Error(error.fault()), None),
             };
-            match (self.policy.judge(outcome, attempt, asked, fastrand::f64()), again) {
+            let wait = series.next(|number| {
+                let attempt = Attempt { number, replayable, safe };
+                self.policy.judge(outcome, attempt, asked, fastrand::f64())
+            });
+            match (wait, again) {
                 (Some(wait), Some(again)) => {
-                    tracing::debug!(?outcome, attempt = number, ?wait, "sending again");
+                    tracing::debug!(?outcome, ?wait, "sending again");
                     if matches!(outcome, Outcome::Status(429)) && asked.is_some() {
                         self.hold_off(again.uri(), wait);
                     }
@@ -90,7 +94,6 @@ impl Transport for Retry {
                     };
                     pause(wait, why).await;
                     request = again;
-                    number += 1;
                 }
                 _ => return result,
             }

@@ -1,15 +1,20 @@
 //! Whole copies through a network that breaks: right in the end, or an error, never wrong.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use longshore::{Client, Copier, Memory, RemoteRepository, Source as _, Tag, TagOrDigest};
+use longshore::graph::Successors;
+use longshore::{
+    Client, Copier, Memory, RemoteRepository, Source as _, Tag, TagOrDigest, Target as _,
+    UploadMethod,
+};
 use longshore_registry::{Registry, TestRegistry};
 use longshore_testkit::fault::{Fault, FaultProxy};
 use longshore_testkit::fixture::{Content, Image, Layer};
 use longshore_testkit::random;
 
 use crate::embedded::start;
-use crate::{impatient, quick};
+use crate::{blob, impatient, quick};
 
 fn image() -> Content {
     let large = Layer::gzip(&random::bytes(7, LAYER));
@@ -129,6 +134,50 @@ async fn a_push_survives_what_passes() {
     ] {
         push_survives(method, path, times, fault).await;
     }
+}
+
+/// A client has five attempts for an operation, not five of one kind within five of another. A
+/// request that follows an exhausted one in another form is sent once.
+#[tokio::test]
+async fn alternating_faults_share_one_count() {
+    let busy = || Fault::Reply(503, vec![]);
+    let mut made = Vec::new();
+    for (operation, faults) in [
+        ("manifest", [("GET", "/manifests/", 3, busy()), ("GET", "/manifests/", 1, Fault::Cut(9))]),
+        ("resolve", [("HEAD", "/manifests/", 4, busy()), ("GET", "/manifests/", 4, busy())]),
+        ("tags", [("GET", "/tags/", 3, busy()), ("GET", "/tags/", 1, Fault::Cut(9))]),
+        ("blob", [("GET", "/blobs/", 3, busy()), ("GET", "/blobs/", 1, Fault::Cut(9))]),
+        ("upload", [("PUT", "/uploads/", 4, busy()), ("GET", "/uploads/", 4, busy())]),
+        ("chunks", [("PUT", "/uploads/", 4, busy()), ("GET", "/uploads/", 4, busy())]),
+    ] {
+        let setting = Setting::new().await;
+        setting.content.push(&setting.direct, Some(&tag())).await;
+        for (method, path, times, fault) in std::iter::repeat_n(faults, 9).flatten() {
+            setting.proxy.inject(method, path, times, fault);
+        }
+        let form = match operation {
+            "chunks" => UploadMethod::Chunked(NonZeroU64::MAX),
+            _ => UploadMethod::PostThenPut,
+        };
+        let repository = setting.through_proxy(&impatient().upload_method(form).build());
+        let listed = || Successors::of(&setting.content.root).unwrap().blobs.remove(0);
+        let result = match operation {
+            "manifest" => repository.manifest(&tag().into()).await.map(drop),
+            "resolve" => repository.resolve(&tag().into()).await.map(drop),
+            "tags" => repository.tags(None).all().await.map(drop),
+            "blob" => repository.blob(&listed()).await.unwrap().bytes(LAYER).await.map(drop),
+            _ => repository
+                .push_blob(&blob(b"new"), bytes::Bytes::from("new").into())
+                .await
+                .map(drop),
+        };
+        result.unwrap_err();
+        made.push((operation, setting.proxy.faults_made()));
+    }
+    assert_eq!(
+        made,
+        [("manifest", 5), ("resolve", 6), ("tags", 5), ("blob", 5), ("upload", 6), ("chunks", 5),]
+    );
 }
 
 #[tokio::test]
