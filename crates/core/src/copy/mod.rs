@@ -5,10 +5,12 @@
 //! and the rest is sent; each digest is handled once per [`Copier`]. `plan` decides which of these
 //! applies; `run` carries it out.
 
+mod blob;
 mod event;
-mod once;
+mod manifest;
 mod plan;
 mod preview;
+mod referrers;
 mod run;
 
 use std::fmt;

@@ -6,7 +6,8 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::plan::{Step, Walk};
-use super::run::{Run, Subjects};
+use super::referrers::Subjects;
+use super::run::Run;
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::Result;

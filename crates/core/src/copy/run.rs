@@ -1,49 +1,47 @@
-//! Carries out a copy.
+//! Carries out a copy: its root, its tag, and the state that all parts share.
+//!
+//! `manifest` walks the graph below the root, `blob` moves blobs, `referrers` finds what refers to
+//! the content that was copied.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::TryStreamExt as _;
-use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::event::CopyStats;
-use super::once::Once;
-use super::plan::{self, Step, Walk};
+use super::plan::Walk;
 use super::{CopyEvent, CopyObserver, CopyOptions, CopySummary};
-use crate::blob::{BlobBody, Progress};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result, Side};
-use crate::graph::{self, Successors};
+use crate::graph;
 use crate::manifest::RawManifest;
 use crate::reference::{Tag, TagOrDigest};
 use crate::select::select_image;
-use crate::store::{Node, Presence, Pushed, Source, Target, TargetExt as _};
+use crate::store::{Node, Presence, Source, Target};
 
 /// The state that the copies of one [`Copier`](super::Copier) share.
 pub(super) struct Run {
     pub(super) source: Arc<dyn Source>,
     pub(super) target: Arc<dyn Target>,
     pub(super) options: CopyOptions,
-    observer: CopyObserver,
-    permits: Semaphore,
-    blobs: Once,
-    manifests: Once,
+    pub(super) observer: CopyObserver,
+    pub(super) permits: Semaphore,
+    pub(super) blobs: Once,
+    pub(super) manifests: Once,
     /// The children of each manifest, kept if referrers are copied: children have referrers too.
-    listed: Mutex<HashMap<Digest, Vec<Digest>>>,
+    pub(super) listed: Mutex<HashMap<Digest, Vec<Digest>>>,
 }
 
 /// One copy: its counts, and the layers it left out.
 #[derive(Default)]
-struct Copy {
+pub(super) struct Copy {
     stats: Mutex<CopyStats>,
-    left_out: Mutex<Vec<Digest>>,
+    pub(super) left_out: Mutex<Vec<Digest>>,
 }
 
 impl Copy {
-    fn count(&self, change: impl FnOnce(&mut CopyStats)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut CopyStats)) {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -134,15 +132,8 @@ impl Run {
         (self.observer)(&CopyEvent::Tagged { tag: tag.clone(), digest: root.digest().clone() });
     }
 
-    /// Decides whether to descend below a manifest. Children have referrers too, which are found
-    /// only by descending.
-    pub(super) fn walk(&self, holding: Presence) -> Walk {
-        let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
-        plan::walk(holding, recheck || referrers, nondistributable)
-    }
-
     /// Counts and reports a manifest that the target now holds.
-    fn arrived(&self, copy: &Copy, manifest: &RawManifest, before: Presence) {
+    pub(super) fn arrived(&self, copy: &Copy, manifest: &RawManifest, before: Presence) {
         let held = before != Presence::Absent;
         copy.count(|t| if held { t.manifests_held += 1 } else { t.manifests_sent += 1 });
         (self.observer)(&CopyEvent::Manifest { manifest: manifest.descriptor().clone(), held });
@@ -156,240 +147,12 @@ impl Run {
         }
     }
 
-    /// Copies a manifest without a tag, once.
-    async fn once_below(
-        self: &Arc<Self>,
-        copy: &Arc<Copy>,
-        manifest: RawManifest,
-        depth: usize,
-    ) -> Result<()> {
-        let digest = manifest.digest().clone();
-        self.manifests
-            .run(&digest, || async {
-                let holding = self.below(copy, &manifest, depth).await?;
-                if self.walk(holding) == Walk::Descend {
-                    self.send_manifest(&manifest, None).await?;
-                }
-                self.arrived(copy, &manifest, holding);
-                Ok(())
-            })
-            .await
-    }
-
-    /// Copies everything below a manifest, unless the target holds it as complete. Returns what the
-    /// target held of the manifest before.
-    async fn below(
-        self: &Arc<Self>,
-        copy: &Arc<Copy>,
-        manifest: &RawManifest,
-        depth: usize,
-    ) -> Result<Presence> {
-        let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
-        match self.walk(holding) {
-            Walk::Stop => {}
-            walk => self.children(copy, manifest, walk, depth).await?,
-        }
-        Ok(holding)
-    }
-
-    /// Copies all blobs at once, and as many manifests as may be in flight, since each is in memory
-    /// while it is copied. The first failure stops the others.
-    async fn children(
-        self: &Arc<Self>,
-        copy: &Arc<Copy>,
-        manifest: &RawManifest,
-        walk: Walk,
-        depth: usize,
-    ) -> Result<()> {
-        let successors = self.successors(manifest, walk, depth)?;
-        let mut tasks = JoinSet::new();
-        for blob in successors.blobs {
-            (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-            tasks.spawn(Arc::clone(self).blob(Arc::clone(copy), blob));
-        }
-        for digest in successors.unsized_blobs {
-            tasks.spawn(Arc::clone(self).unsized_blob(Arc::clone(copy), digest));
-        }
-        let mut manifests = successors
-            .manifests
-            .into_iter()
-            .map(|child| Arc::clone(self).child(Arc::clone(copy), child, depth + 1));
-        for child in manifests.by_ref().take(self.options.parallel.get()) {
-            tasks.spawn(child);
-        }
-        let mut result = Ok(());
-        while let Some(done) = tasks.join_next().await {
-            let done = done.unwrap_or_else(|e| Err(Error::new(ErrorKind::Canceled).with_source(e)));
-            if done.is_err() {
-                result = done;
-                break;
-            }
-            if let Some(child) = manifests.next() {
-                tasks.spawn(child);
-            }
-        }
-        // Wait for the others to stop, so that their partial writes are removed.
-        tasks.shutdown().await;
-        result
-    }
-
-    /// Returns the content to be copied below a manifest.
-    pub(super) fn successors(
-        &self,
-        manifest: &RawManifest,
-        walk: Walk,
-        depth: usize,
-    ) -> Result<Successors> {
-        if depth >= DEPTH_LIMIT {
-            return Err(Error::new(ErrorKind::TooLarge)
-                .at(manifest.digest())
-                .on(Side::Source)
-                .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
-        }
-        let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
-        if self.options.referrers {
-            let children = successors.manifests.iter().map(|child| child.digest.clone());
-            self.listed().insert(manifest.digest().clone(), children.collect());
-        }
-        if walk == Walk::Foreign {
-            successors.blobs.retain(|blob| blob.media_type.is_nondistributable());
-            successors.unsized_blobs.clear();
-        }
-        Ok(successors)
-    }
-
-    /// Copies an entry of an index. Boxed: its children may be indexes.
-    fn child(
-        self: Arc<Self>,
-        copy: Arc<Copy>,
-        child: Descriptor,
-        depth: usize,
-    ) -> BoxFuture<'static, Result<()>> {
-        Box::pin(async move {
-            if !self.is_blob(&child).await? {
-                return self.listed_manifest(&copy, &child, depth).await;
-            }
-            (self.observer)(&CopyEvent::ListedBlob { blob: child.clone() });
-            (self.observer)(&CopyEvent::Found { blob: child.clone() });
-            self.blob(copy, child).await
-        })
-    }
-
-    /// Copies a manifest that is listed by an index or as a referrer.
-    async fn listed_manifest(
-        self: &Arc<Self>,
-        copy: &Arc<Copy>,
-        child: &Descriptor,
-        depth: usize,
-    ) -> Result<()> {
-        let manifest = self.read_listed(child).await?;
-        self.once_below(copy, manifest.clone(), depth).await?;
-        self.check_name(&manifest).await
-    }
-
-    /// Reads a manifest that is listed by an index or as a referrer.
-    pub(super) async fn read_listed(&self, child: &Descriptor) -> Result<RawManifest> {
-        let manifest = self.read(&child.digest.clone().into()).await?;
-        if manifest.descriptor().size != child.size {
-            return Err(Error::new(ErrorKind::SizeMismatch)
-                .at(&child.digest)
-                .on(Side::Source)
-                .detail(format!(
-                    "expected {} bytes, got {}",
-                    child.size,
-                    manifest.descriptor().size
-                )));
-        }
-        Ok(manifest)
-    }
-
-    /// Checks that the target uses the digest from the index for a signed schema 1 manifest, which
-    /// has two.
-    async fn check_name(&self, child: &RawManifest) -> Result<()> {
-        let named = Node::Manifest(child.descriptor());
-        if child.by_bytes().digest() == child.digest()
-            || self.target_holds(named).await? != Presence::Absent
-        {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Unsupported).at(child.digest()).on(Side::Target).detail(
-            "the target names signed schema 1 by its bytes, unlike the index that lists it",
-        ))
-    }
-
-    async fn blob(self: Arc<Self>, copy: Arc<Copy>, blob: Descriptor) -> Result<()> {
-        self.blobs.run(&blob.digest, || self.move_blob(&copy, &blob)).await
-    }
-
-    async fn unsized_blob(self: Arc<Self>, copy: Arc<Copy>, digest: Digest) -> Result<()> {
-        let blob = self.with_size(digest).await?;
-        (self.observer)(&CopyEvent::Found { blob: blob.clone() });
-        self.blob(copy, blob).await
-    }
-
-    /// Finds the size of a blob. Schema 1 states no sizes, so the source is asked.
-    pub(super) async fn with_size(&self, digest: Digest) -> Result<Descriptor> {
-        let size = self.blob_size(&digest).await?;
-        let size = size.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound).at(format!("blob {digest}")).on(Side::Source)
-        })?;
-        Ok(Descriptor::new(crate::MediaType::DOCKER_LAYER_GZIP, digest, size))
-    }
-
-    async fn move_blob(&self, copy: &Copy, blob: &Descriptor) -> Result<()> {
-        let _permit = self.permits.acquire().await.map_err(canceled)?;
-        let (digest, size) = (blob.digest.clone(), blob.size);
-        let body = || self.body_of(blob);
-        let pushed = match self.step(blob) {
-            Step::LeaveOut => {
-                copy.count(|t| t.blobs_left_out += 1);
-                copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
-                (self.observer)(&CopyEvent::LeftOut { digest, size });
-                return Ok(());
-            }
-            Step::Skip => Ok(Pushed::Existing),
-            Step::Push => self.target.push_blob(blob, body()).await,
-            Step::LookThenPush => self.target.ensure_blob(blob, body()).await,
-        };
-        match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
-            (Pushed::Existing, _) => {
-                copy.count(|t| t.blobs_held += 1);
-                (self.observer)(&CopyEvent::Skipped { digest, size });
-            }
-            (Pushed::Mounted, Some(from)) => {
-                copy.count(|t| t.blobs_mounted += 1);
-                (self.observer)(&CopyEvent::Mounted { digest, size, from: from.clone() });
-            }
-            (Pushed::Mounted, None) | (Pushed::Sent, _) => {
-                copy.count(|t| {
-                    t.blobs_sent += 1;
-                    t.bytes_sent += size;
-                });
-                (self.observer)(&CopyEvent::Sent { digest, size });
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn step(&self, blob: &Descriptor) -> Step {
-        let (source, target) = (self.source.origin(), self.target.origin());
-        plan::blob_step(blob, self.options.nondistributable, source, target)
-    }
-
-    /// Returns the source's blob, which reports its progress.
-    fn body_of(&self, blob: &Descriptor) -> BlobBody {
-        let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
-        BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {
-            observer(&CopyEvent::Progress { digest: digest.clone(), bytes: progress.piece });
-        })
-    }
-
-    async fn read(&self, selector: &TagOrDigest) -> Result<RawManifest> {
+    pub(super) async fn read(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         self.source.manifest(selector).await.map_err(|e| e.on(Side::Source))
     }
 
-    async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+    pub(super) async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         self.source.blob_size(digest).await.map_err(|e| e.on(Side::Source))
     }
@@ -399,7 +162,11 @@ impl Run {
         graph::is_blob(&*self.source, listed).await.map_err(|e| e.on(Side::Source))
     }
 
-    async fn send_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
+    pub(super) async fn send_manifest(
+        &self,
+        manifest: &RawManifest,
+        tag: Option<&Tag>,
+    ) -> Result<()> {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         self.target.push_manifest(manifest, tag).await.map_err(|e| e.on(Side::Target))
     }
@@ -408,101 +175,27 @@ impl Run {
         let _permit = self.permits.acquire().await.map_err(canceled)?;
         self.target.holds(node).await.map_err(|e| e.on(Side::Target))
     }
+}
 
-    /// Copies everything that refers to the root or to content below it, and their referrers in
-    /// turn.
-    async fn referrers(self: &Arc<Self>, copy: &Arc<Copy>, root: &Digest) -> Result<()> {
-        let mut subjects = Subjects::of(root);
-        while let Some(subject) = self.next_subject(&mut subjects) {
-            for referrer in self.referrers_of(&subject, &mut subjects).await? {
-                self.listed_manifest(copy, &referrer, 0).await?;
-            }
-        }
-        Ok(())
-    }
+/// Work that is done once per digest, whatever the number of callers.
+#[derive(Default)]
+pub(super) struct Once(Mutex<HashMap<Digest, Arc<OnceCell<()>>>>);
 
-    /// Returns the next manifest whose referrers are to be found, and adds its children as
-    /// subjects.
-    ///
-    /// The children are looked up, not taken from what this copy sent: another copy may have sent a
-    /// manifest that both share, and failed afterwards. A blob that an index lists is never a key.
-    pub(super) fn next_subject(&self, subjects: &mut Subjects) -> Option<Digest> {
-        let listed = self.listed();
-        loop {
-            let subject = subjects.waiting.pop_front()?;
-            if let Some(children) = listed.get(&subject) {
-                children.iter().for_each(|child| {
-                    subjects.add(child);
-                });
-                return Some(subject);
-            }
-        }
-    }
-
-    /// Returns the referrers of a subject that were not seen before. They become subjects too.
-    pub(super) async fn referrers_of(
-        &self,
-        subject: &Digest,
-        subjects: &mut Subjects,
-    ) -> Result<Vec<Descriptor>> {
-        let (mut listed, mut new) = (0, Vec::new());
-        let mut referrers = self.source.referrers(subject, None).items();
-        while let Some(referrer) = referrers.try_next().await.map_err(|e| e.on(Side::Source))? {
-            listed += 1;
-            if listed > REFERRER_LIMIT || subjects.known.len() > MANIFEST_COUNT_LIMIT {
-                return Err(too_many(subject, listed));
-            }
-            if subjects.add(&referrer.digest) {
-                new.push(referrer);
-            }
-        }
-        Ok(new)
-    }
-
-    fn listed(&self) -> MutexGuard<'_, HashMap<Digest, Vec<Digest>>> {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+impl Once {
+    /// Does the work, or waits for the caller that does it. After a failure the next caller tries
+    /// again.
+    pub(super) async fn run<Fut>(&self, digest: &Digest, work: impl FnOnce() -> Fut) -> Result<()>
+    where
+        Fut: Future<Output = Result<()>>,
+    {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(cells.entry(digest.clone()).or_default())
+        };
+        cell.get_or_try_init(work).await.map(drop)
     }
 }
 
-/// Manifests whose referrers are still to be found.
-pub(super) struct Subjects {
-    known: HashSet<Digest>,
-    waiting: VecDeque<Digest>,
-}
-
-impl Subjects {
-    pub(super) fn of(root: &Digest) -> Self {
-        Self { known: HashSet::from([root.clone()]), waiting: VecDeque::from([root.clone()]) }
-    }
-
-    fn add(&mut self, digest: &Digest) -> bool {
-        let is_new = self.known.insert(digest.clone());
-        if is_new {
-            self.waiting.push_back(digest.clone());
-        }
-        is_new
-    }
-}
-
-/// Builds the error for a copy with too many referrers, of one subject or in all.
-fn too_many(subject: &Digest, of_subject: usize) -> Error {
-    let detail = match of_subject > REFERRER_LIMIT {
-        true => format!("it has more than {REFERRER_LIMIT} referrers"),
-        false => {
-            format!("with its referrers, the copy has more than {MANIFEST_COUNT_LIMIT} manifests")
-        }
-    };
-    Error::new(ErrorKind::TooLarge).at(subject).on(Side::Source).detail(detail)
-}
-
-fn canceled(e: tokio::sync::AcquireError) -> Error {
+pub(super) fn canceled(e: tokio::sync::AcquireError) -> Error {
     Error::new(ErrorKind::Canceled).with_source(e)
 }
-
-/// Maximum nesting depth. Real indexes nest at most two deep.
-const DEPTH_LIMIT: usize = 8;
-/// 1,000 for each subject: one with more is being flooded.
-const REFERRER_LIMIT: usize = 1_000;
-/// 100,000 in one copy that includes referrers: referrers have referrers, and a hostile registry
-/// could list them without end.
-const MANIFEST_COUNT_LIMIT: usize = 100_000;

@@ -1,0 +1,85 @@
+//! Moves blobs: skips, mounts or sends each digest once.
+
+use std::sync::{Arc, PoisonError};
+
+use super::CopyEvent;
+use super::plan::{self, Step};
+use super::run::{Copy, Run, canceled};
+use crate::blob::{BlobBody, Progress};
+use crate::descriptor::Descriptor;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::store::{Pushed, TargetExt as _};
+
+impl Run {
+    pub(super) async fn blob(self: Arc<Self>, copy: Arc<Copy>, blob: Descriptor) -> Result<()> {
+        self.blobs.run(&blob.digest, || self.move_blob(&copy, &blob)).await
+    }
+
+    pub(super) async fn unsized_blob(
+        self: Arc<Self>,
+        copy: Arc<Copy>,
+        digest: Digest,
+    ) -> Result<()> {
+        let blob = self.with_size(digest).await?;
+        (self.observer)(&CopyEvent::Found { blob: blob.clone() });
+        self.blob(copy, blob).await
+    }
+
+    /// Finds the size of a blob. Schema 1 states no sizes, so the source is asked.
+    pub(super) async fn with_size(&self, digest: Digest) -> Result<Descriptor> {
+        let size = self.blob_size(&digest).await?;
+        let size = size.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound).at(format!("blob {digest}")).on(Side::Source)
+        })?;
+        Ok(Descriptor::new(crate::MediaType::DOCKER_LAYER_GZIP, digest, size))
+    }
+
+    async fn move_blob(&self, copy: &Copy, blob: &Descriptor) -> Result<()> {
+        let _permit = self.permits.acquire().await.map_err(canceled)?;
+        let (digest, size) = (blob.digest.clone(), blob.size);
+        let body = || self.body_of(blob);
+        let pushed = match self.step(blob) {
+            Step::LeaveOut => {
+                copy.count(|t| t.blobs_left_out += 1);
+                copy.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
+                (self.observer)(&CopyEvent::LeftOut { digest, size });
+                return Ok(());
+            }
+            Step::Skip => Ok(Pushed::Existing),
+            Step::Push => self.target.push_blob(blob, body()).await,
+            Step::LookThenPush => self.target.ensure_blob(blob, body()).await,
+        };
+        match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
+            (Pushed::Existing, _) => {
+                copy.count(|t| t.blobs_held += 1);
+                (self.observer)(&CopyEvent::Skipped { digest, size });
+            }
+            (Pushed::Mounted, Some(from)) => {
+                copy.count(|t| t.blobs_mounted += 1);
+                (self.observer)(&CopyEvent::Mounted { digest, size, from: from.clone() });
+            }
+            (Pushed::Mounted, None) | (Pushed::Sent, _) => {
+                copy.count(|t| {
+                    t.blobs_sent += 1;
+                    t.bytes_sent += size;
+                });
+                (self.observer)(&CopyEvent::Sent { digest, size });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn step(&self, blob: &Descriptor) -> Step {
+        let (source, target) = (self.source.origin(), self.target.origin());
+        plan::blob_step(blob, self.options.nondistributable, source, target)
+    }
+
+    /// Returns the source's blob, which reports its progress.
+    fn body_of(&self, blob: &Descriptor) -> BlobBody {
+        let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
+        BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {
+            observer(&CopyEvent::Progress { digest: digest.clone(), bytes: progress.piece });
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! Copies manifests and everything below them: children before parents, each digest once.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::task::JoinSet;
+
+use super::plan::{self, Walk};
+use super::run::{Copy, Run};
+use super::{CopyEvent, CopyOptions};
+use crate::descriptor::Descriptor;
+use crate::error::{Error, ErrorKind, Result, Side};
+use crate::graph::Successors;
+use crate::manifest::RawManifest;
+use crate::store::{Node, Presence};
+
+impl Run {
+    /// Decides whether to descend below a manifest. Children have referrers too, which are found
+    /// only by descending.
+    pub(super) fn walk(&self, holding: Presence) -> Walk {
+        let CopyOptions { recheck, referrers, nondistributable, .. } = self.options;
+        plan::walk(holding, recheck || referrers, nondistributable)
+    }
+
+    /// Copies a manifest without a tag, once.
+    pub(super) async fn once_below(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        manifest: RawManifest,
+        depth: usize,
+    ) -> Result<()> {
+        let digest = manifest.digest().clone();
+        self.manifests
+            .run(&digest, || async {
+                let holding = self.below(copy, &manifest, depth).await?;
+                if self.walk(holding) == Walk::Descend {
+                    self.send_manifest(&manifest, None).await?;
+                }
+                self.arrived(copy, &manifest, holding);
+                Ok(())
+            })
+            .await
+    }
+
+    /// Copies everything below a manifest, unless the target holds it as complete. Returns what the
+    /// target held of the manifest before.
+    pub(super) async fn below(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        manifest: &RawManifest,
+        depth: usize,
+    ) -> Result<Presence> {
+        let holding = self.target_holds(Node::Manifest(manifest.descriptor())).await?;
+        match self.walk(holding) {
+            Walk::Stop => {}
+            walk => self.children(copy, manifest, walk, depth).await?,
+        }
+        Ok(holding)
+    }
+
+    /// Copies all blobs at once, and as many manifests as may be in flight, since each is in memory
+    /// while it is copied. The first failure stops the others.
+    async fn children(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        manifest: &RawManifest,
+        walk: Walk,
+        depth: usize,
+    ) -> Result<()> {
+        let successors = self.successors(manifest, walk, depth)?;
+        let mut tasks = JoinSet::new();
+        for blob in successors.blobs {
+            (self.observer)(&CopyEvent::Found { blob: blob.clone() });
+            tasks.spawn(Arc::clone(self).blob(Arc::clone(copy), blob));
+        }
+        for digest in successors.unsized_blobs {
+            tasks.spawn(Arc::clone(self).unsized_blob(Arc::clone(copy), digest));
+        }
+        let mut manifests = successors
+            .manifests
+            .into_iter()
+            .map(|child| Arc::clone(self).child(Arc::clone(copy), child, depth + 1));
+        for child in manifests.by_ref().take(self.options.parallel.get()) {
+            tasks.spawn(child);
+        }
+        let mut result = Ok(());
+        while let Some(done) = tasks.join_next().await {
+            let done = done.unwrap_or_else(|e| Err(Error::new(ErrorKind::Canceled).with_source(e)));
+            if done.is_err() {
+                result = done;
+                break;
+            }
+            if let Some(child) = manifests.next() {
+                tasks.spawn(child);
+            }
+        }
+        // Wait for the others to stop, so that their partial writes are removed.
+        tasks.shutdown().await;
+        result
+    }
+
+    /// Returns the content to be copied below a manifest.
+    pub(super) fn successors(
+        &self,
+        manifest: &RawManifest,
+        walk: Walk,
+        depth: usize,
+    ) -> Result<Successors> {
+        if depth >= DEPTH_LIMIT {
+            return Err(Error::new(ErrorKind::TooLarge)
+                .at(manifest.digest())
+                .on(Side::Source)
+                .detail(format!("indexes are nested more than {DEPTH_LIMIT} deep")));
+        }
+        let mut successors = Successors::of(manifest).map_err(|e| e.on(Side::Source))?;
+        if self.options.referrers {
+            let children = successors.manifests.iter().map(|child| child.digest.clone());
+            self.listed().insert(manifest.digest().clone(), children.collect());
+        }
+        if walk == Walk::Foreign {
+            successors.blobs.retain(|blob| blob.media_type.is_nondistributable());
+            successors.unsized_blobs.clear();
+        }
+        Ok(successors)
+    }
+
+    /// Copies an entry of an index. Boxed: its children may be indexes.
+    fn child(
+        self: Arc<Self>,
+        copy: Arc<Copy>,
+        child: Descriptor,
+        depth: usize,
+    ) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            if !self.is_blob(&child).await? {
+                return self.listed_manifest(&copy, &child, depth).await;
+            }
+            (self.observer)(&CopyEvent::ListedBlob { blob: child.clone() });
+            (self.observer)(&CopyEvent::Found { blob: child.clone() });
+            self.blob(copy, child).await
+        })
+    }
+
+    /// Copies a manifest that is listed by an index or as a referrer.
+    pub(super) async fn listed_manifest(
+        self: &Arc<Self>,
+        copy: &Arc<Copy>,
+        child: &Descriptor,
+        depth: usize,
+    ) -> Result<()> {
+        let manifest = self.read_listed(child).await?;
+        self.once_below(copy, manifest.clone(), depth).await?;
+        self.check_name(&manifest).await
+    }
+
+    /// Reads a manifest that is listed by an index or as a referrer.
+    pub(super) async fn read_listed(&self, child: &Descriptor) -> Result<RawManifest> {
+        let manifest = self.read(&child.digest.clone().into()).await?;
+        if manifest.descriptor().size != child.size {
+            return Err(Error::new(ErrorKind::SizeMismatch)
+                .at(&child.digest)
+                .on(Side::Source)
+                .detail(format!(
+                    "expected {} bytes, got {}",
+                    child.size,
+                    manifest.descriptor().size
+                )));
+        }
+        Ok(manifest)
+    }
+
+    /// Checks that the target uses the digest from the index for a signed schema 1 manifest, which
+    /// has two.
+    async fn check_name(&self, child: &RawManifest) -> Result<()> {
+        let named = Node::Manifest(child.descriptor());
+        if child.by_bytes().digest() == child.digest()
+            || self.target_holds(named).await? != Presence::Absent
+        {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported).at(child.digest()).on(Side::Target).detail(
+            "the target names signed schema 1 by its bytes, unlike the index that lists it",
+        ))
+    }
+}
+
+/// Maximum nesting depth. Real indexes nest at most two deep.
+const DEPTH_LIMIT: usize = 8;
