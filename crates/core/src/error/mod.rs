@@ -13,6 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use parse::ParseError;
+pub(crate) use parse::parsed_text;
 pub use registry::{ErrorCode, RegistryError};
 
 use crate::escaped_text::EscapedText;

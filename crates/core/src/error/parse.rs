@@ -57,6 +57,50 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
+/// Implements the traits of a type that is parsed text, over its `parse` and `as_str`: it prints as
+/// its text, and is read strictly. `serde` adds that it is a string in documents.
+macro_rules! parsed_text {
+    ($type:ty) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::error::ParseError;
+
+            fn from_str(text: &str) -> Result<Self, $crate::error::ParseError> {
+                Self::parse(text)
+            }
+        }
+    };
+    ($type:ty, serde) => {
+        $crate::error::parsed_text!($type);
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+pub(crate) use parsed_text;
+
 /// Returns true if the text has `name:secret@` where only a digest may follow the `@`.
 fn may_hold_password(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, after)| {

@@ -1,9 +1,7 @@
-use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::error::{ParseError, Result};
+use crate::error::{ParseError, Result, parsed_text};
 
 /// A registry's address, `host[:port]`. The host is a name, an IPv4 address or an IPv6 address in
 /// brackets.
@@ -136,24 +134,6 @@ fn check_host(host: &str, text: &str) -> Result<(), ParseError> {
     Err(bad("each part of a host has 1 to 63 characters and no '-' at its ends"))
 }
 
-impl fmt::Display for RegistryName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
-    }
-}
-
-impl fmt::Debug for RegistryName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl FromStr for RegistryName {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        Self::parse(text)
-    }
-}
+parsed_text!(RegistryName);
 
 const DOCKER_HUB: &str = "docker.io";
