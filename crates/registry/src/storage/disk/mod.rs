@@ -109,9 +109,9 @@ impl Folder {
         self.root.join(key.as_str())
     }
 
-    /// Makes a file's name durable.
-    fn sync_parent(&self, path: &Path) -> Result<()> {
-        path.parent().map_or(Ok(()), |folder| self.syncs.sync(folder))
+    /// Makes the names of files durable.
+    fn sync_parents(&self, paths: &[&Path]) -> Result<()> {
+        self.syncs.sync(paths.iter().filter_map(|path| path.parent()))
     }
 
     /// Creates a file that has no name yet. It is in a folder that is cleaned up io_error the next start.
@@ -126,11 +126,11 @@ impl Folder {
         if *condition == Condition::Always && is_content(&path, content) {
             // The name may be new: the process that gave it may have died before it synced the
             // folder.
-            self.sync_parent(&path)?;
+            self.sync_parents(&[&path])?;
         } else if content.is_empty() && *condition == Condition::Absent {
             create_parent(&path)?;
             self.name_if(key, condition, || self.create_empty(&path))?;
-            self.sync_parent(&path)?;
+            self.sync_parents(&[&path])?;
         } else if key.is_of_upload() {
             let temporary = path.with_extension("new");
             std::fs::write(&temporary, content).map_err(io_error)?;
@@ -140,7 +140,7 @@ impl Folder {
             let mut temporary = self.temp_file()?;
             temporary.write_all(content).map_err(io_error)?;
             self.name_if(key, condition, || temporary.name(&path))?;
-            self.sync_parent(&path)?;
+            self.sync_parents(&[&path])?;
         }
         Ok(meta(&std::fs::symlink_metadata(&path).map_err(io_error)?).version)
     }
@@ -167,7 +167,7 @@ impl Folder {
         if *condition != Condition::Always {
             self.check(key, condition).inspect_err(|_| {
                 // The thread that gave the name may not have synced it yet.
-                let _ = self.sync_parent(&self.path(key));
+                let _ = self.sync_parents(&[&self.path(key)]);
             })?;
         }
         name_file()
@@ -220,7 +220,7 @@ impl Storage for DiskStorage {
 
     async fn delete(&self, key: &Key) -> Result<()> {
         self.run(key, |folder, _, path| match std::fs::remove_file(path) {
-            Ok(()) => folder.sync_parent(path),
+            Ok(()) => folder.sync_parents(&[path]),
             Err(e) if is_absent(&e) => Ok(()),
             Err(e) => Err(Error::io(path, e)),
         })

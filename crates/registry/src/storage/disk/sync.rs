@@ -29,17 +29,20 @@ impl Syncs {
         Self { requested: AtomicU64::new(0), last: Locks::new() }
     }
 
-    /// Makes the names that files in a folder got before this call durable.
-    pub(super) fn sync(&self, folder: &Path) -> Result<()> {
+    /// Makes the names that files in these folders got before this call durable.
+    ///
+    /// A sync of the second folder that begins while this call waits for the first one counts.
+    pub(super) fn sync<'p>(&self, folders: impl IntoIterator<Item = &'p Path>) -> Result<()> {
         let this = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
-        let last = self.last.of(&folder).lock();
-        let mut last = last.unwrap_or_else(PoisonError::into_inner);
-        if last.folder == folder && last.requested >= this {
-            return Ok(());
+        for folder in folders {
+            let last = self.last.of(&folder).lock();
+            let mut last = last.unwrap_or_else(PoisonError::into_inner);
+            if last.folder != folder || last.requested < this {
+                let requested = self.requested.load(Ordering::SeqCst);
+                blob_file::sync_folder(folder)?;
+                *last = Last { folder: folder.to_owned(), requested };
+            }
         }
-        let requested = self.requested.load(Ordering::SeqCst);
-        blob_file::sync_folder(folder)?;
-        *last = Last { folder: folder.to_owned(), requested };
         Ok(())
     }
 }
@@ -54,12 +57,12 @@ mod tests {
         let path = folder.path().join("folder");
         std::fs::create_dir(&path).unwrap();
         let syncs = Syncs::new();
-        syncs.sync(&path).unwrap();
+        syncs.sync([&*path]).unwrap();
         std::fs::remove_dir(&path).unwrap();
-        syncs.sync(&path).unwrap_err();
+        syncs.sync([&*path]).unwrap_err();
         // Simulates a sync that began after the next call's request and before its turn.
         *syncs.last.of(&path).lock().unwrap() = Last { folder: path.clone(), requested: 3 };
-        syncs.sync(&path).unwrap();
-        syncs.sync(&path).unwrap_err();
+        syncs.sync([&*path]).unwrap();
+        syncs.sync([&*path]).unwrap_err();
     }
 }

@@ -92,9 +92,7 @@ impl Upload for DiskUpload {
             let rename = || std::fs::rename(path, &named).map_err(|e| Error::io(&named, e));
             folder.name_if(&key, &condition, rename)?;
             folder.create_empty(&link)?;
-            // A file system with a journal makes both names durable with the first sync.
-            folder.sync_parent(&named)?;
-            folder.sync_parent(&link)?;
+            folder.sync_parents(&[&named, &link])?;
             Ok(meta(&file.metadata().map_err(|e| Error::io(path, e))?).version)
         })
         .await
