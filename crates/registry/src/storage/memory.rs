@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::ops::{Bound, Range};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -96,18 +96,11 @@ impl Storage for MemoryStorage {
 
     async fn list(&self, folder: &Key) -> Result<Vec<String>> {
         let (content, prefix) = (self.content(), format!("{folder}/"));
-        let (mut names, mut from) = (Vec::new(), prefix.clone());
-        while let Some((key, _)) =
-            content.objects.range::<str, _>((Bound::Included(&*from), Bound::Unbounded)).next()
-            && let Some(rest) = key.strip_prefix(&prefix)
-        {
-            let name = rest.split('/').next().unwrap_or(rest);
-            // The keys below this name follow it directly. `0` is the character after `/`.
-            let after = if name.len() < rest.len() { '0' } else { '\0' };
-            from = format!("{prefix}{name}{after}");
-            names.push(name.to_owned());
-        }
-        Ok(names)
+        let keys = content.objects.range(prefix.clone()..).map(|(key, _)| key);
+        let below = keys.map_while(|key| key.strip_prefix(&prefix));
+        let mut names: Vec<_> = below.filter_map(|rest| rest.split('/').next()).collect();
+        names.dedup();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {

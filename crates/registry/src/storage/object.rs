@@ -18,7 +18,7 @@ use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
     Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
+    PutMode, PutPayload, PutResult, UpdateVersion,
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,10 +74,8 @@ impl ObjectStorage {
         Ok(meta.as_ref().map(Meta::from))
     }
 
-    async fn put_as(&self, key: &Key, content: PutPayload, mode: PutMode) -> Result<Version> {
-        let options = PutOptions { mode, ..PutOptions::default() };
-        let put = self.store.put_opts(&path(key), content, options).await;
-        put.map(Version::from).map_err(|e| failed(key, e))
+    async fn check(&self, key: &Key, condition: &Condition) -> Result<()> {
+        condition.check(key, self.meta(key).await?.as_ref().map(|existing| &existing.version))
     }
 }
 
@@ -128,16 +126,16 @@ impl Storage for ObjectStorage {
             Condition::Absent => PutMode::Create,
             Condition::Unchanged(version) => PutMode::Update(version.into()),
         };
-        let options = PutOptions { mode, ..PutOptions::default() };
-        match self.store.put_opts(&path(key), content.clone().into(), options).await {
+        let (path, content) = (path(key), PutPayload::from(content));
+        let put = match self.store.put_opts(&path, content.clone(), mode.into()).await {
             // Local folders do not support this operation, so check first. This leaves a race.
             Err(StoreError::NotImplemented { .. }) => {
-                let existing = self.meta(key).await?.map(|existing| existing.version);
-                condition.check(key, existing.as_ref())?;
-                self.put_as(key, content.into(), PutMode::Overwrite).await
+                self.check(key, &condition).await?;
+                self.store.put(&path, content).await
             }
-            put => put.map(Version::from).map_err(|e| failed(key, e)),
-        }
+            put => put,
+        };
+        put.map(Version::from).map_err(|e| failed(key, e))
     }
 
     async fn list(&self, folder: &Key) -> Result<Vec<String>> {
@@ -159,7 +157,6 @@ impl Storage for ObjectStorage {
             size: from.size,
             state: State::default(),
             tail: BytesMut::new(),
-            is_complete: false,
         };
         if !from.state.is_empty() {
             let damaged = |e| Error::new(ErrorKind::Io).at(&upload.key).with_source(e);
@@ -186,13 +183,12 @@ struct ObjectUpload {
     state: State,
     /// The last bytes, too few for a part.
     tail: BytesMut,
-    /// True if the parts were completed into an object under the upload's own key.
-    is_complete: bool,
 }
 
 /// The state of an upload in the store.
 #[derive(Default, Serialize, Deserialize)]
 struct State {
+    /// The id of the multipart upload, until its parts are one object under the upload's own key.
     multipart: Option<String>,
     parts: Vec<String>,
     /// The size of the upload when its tail was stored. The key of the tail contains it.
@@ -209,15 +205,14 @@ impl ObjectUpload {
     /// Stores a part.
     async fn put_part(&mut self, part: Bytes) -> Result<()> {
         let (multipart, location) = (&self.storage.multipart, path(&self.key));
-        let id = match &self.state.multipart {
-            Some(id) => id.clone(),
-            None => {
-                multipart.create_multipart(&location).await.map_err(|e| failed(&self.key, e))?
-            }
+        let io_error = |e| failed(&self.key, e);
+        let State { multipart: id, parts, .. } = &mut self.state;
+        let id = match id {
+            Some(id) => id,
+            None => id.insert(multipart.create_multipart(&location).await.map_err(io_error)?),
         };
-        self.state.multipart = Some(id.clone());
-        let put = multipart.put_part(&location, &id, self.state.parts.len(), part.into()).await;
-        self.state.parts.push(put.map_err(|e| failed(&self.key, e))?.content_id);
+        let put = multipart.put_part(&location, id, parts.len(), part.into()).await;
+        parts.push(put.map_err(io_error)?.content_id);
         Ok(())
     }
 
@@ -227,13 +222,13 @@ impl ObjectUpload {
             let tail = self.tail.split().freeze();
             self.put_part(tail).await?;
         }
-        if let Some(id) = self.state.multipart.take() {
+        if let Some(id) = &self.state.multipart {
             let parts = self.state.parts.iter();
             let parts = parts.map(|part| PartId { content_id: part.clone() }).collect();
-            let location = path(&self.key);
-            let completed = self.storage.multipart.complete_multipart(&location, &id, parts).await;
+            let multipart = &self.storage.multipart;
+            let completed = multipart.complete_multipart(&path(&self.key), id, parts).await;
             completed.map_err(|e| failed(&self.key, e))?;
-            self.is_complete = true;
+            self.state.multipart = None;
         }
         Ok(())
     }
@@ -268,15 +263,15 @@ impl Upload for ObjectUpload {
                 self.storage.delete(&self.tail_key(self.state.tail_before)).await?;
             }
             self.state.tail_before = std::mem::replace(&mut self.state.tail, self.size);
-            let tail = self.tail.clone().freeze().into();
-            self.storage.put_as(&self.tail_key(self.size), tail, PutMode::Overwrite).await?;
+            let (key, tail) = (self.tail_key(self.size), self.tail.clone().freeze());
+            self.storage.put(&key, tail, Condition::Always).await?;
         }
         serde_json::to_string(&self.state)
             .map_err(|e| Error::new(ErrorKind::Invalid).with_source(e))
     }
 
     async fn content(&mut self) -> Result<BlobStream> {
-        if self.state.multipart.is_none() && !self.is_complete {
+        if self.state.parts.is_empty() {
             return Ok(self.tail.clone().freeze().into());
         }
         self.complete_parts().await?;
@@ -285,11 +280,10 @@ impl Upload for ObjectUpload {
     }
 
     async fn complete(&mut self, key: &Key, link: &Key, condition: Condition) -> Result<Version> {
-        let version = if self.state.multipart.is_none() && !self.is_complete {
+        let version = if self.state.parts.is_empty() {
             self.storage.put(key, self.tail.clone().freeze(), condition).await?
         } else {
-            let existing = self.storage.meta(key).await?.map(|existing| existing.version);
-            condition.check(key, existing.as_ref())?;
+            self.storage.check(key, &condition).await?;
             self.complete_parts().await?;
             let copied = self.storage.store.copy(&path(&self.key), &path(key)).await;
             copied.map_err(|e| failed(key, e))?;
@@ -306,8 +300,7 @@ impl Upload for ObjectUpload {
         if let Some(id) = self.state.multipart.take() {
             let aborted = self.storage.multipart.abort_multipart(&path(&self.key), &id).await;
             found(&self.key, aborted)?;
-        }
-        if self.is_complete {
+        } else if !self.state.parts.is_empty() {
             self.storage.delete(&self.key).await?;
         }
         self.remove_tails().await

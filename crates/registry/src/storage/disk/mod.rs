@@ -1,10 +1,10 @@
 //! Objects as files in a folder: for one machine.
 //!
-//! Owns the folder: its lock, the naming of files, and the cleanup io_error the start. A key is a path
+//! Owns the folder: its lock, the naming of files, and the cleanup at the start. A key is a path
 //! below the root.
 //!
 //! A file gets its name only when it is complete and synced. So whatever a killed process leaves
-//! behind is either complete, or removed io_error the next start.
+//! behind is either complete, or removed at the next start.
 
 mod measure;
 mod sync;
@@ -114,7 +114,7 @@ impl Folder {
         self.syncs.sync(paths.iter().filter_map(|path| path.parent()))
     }
 
-    /// Creates a file that has no name yet. It is in a folder that is cleaned up io_error the next start.
+    /// Creates a file that has no name yet. It is in a folder that is cleaned up at the next start.
     fn temp_file(&self) -> Result<TempFile> {
         TempFile::create(&self.path(&Key::uploads()))
     }
