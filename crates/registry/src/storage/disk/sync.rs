@@ -65,4 +65,18 @@ mod tests {
         syncs.sync([&*path]).unwrap();
         syncs.sync([&*path]).unwrap_err();
     }
+
+    #[test]
+    fn a_sync_of_the_second_folder_counts_while_a_call_waits_for_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        let (syncs, absent) = (Syncs::new(), root.path().join("absent"));
+        let has_another_lock =
+            |path: &PathBuf| !std::ptr::eq(syncs.last.of(path), syncs.last.of(&absent));
+        let mut paths = (0..).map(|i| root.path().join(i.to_string()));
+        let first = paths.find(has_another_lock).unwrap();
+        std::fs::create_dir(&first).unwrap();
+        *syncs.last.of(&absent).lock().unwrap() = Last { folder: absent.clone(), requested: 1 };
+        syncs.sync([&*first, &*absent]).unwrap();
+        syncs.sync([&*first, &*absent]).unwrap_err();
+    }
 }
