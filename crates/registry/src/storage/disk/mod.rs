@@ -59,8 +59,9 @@ impl DiskStorage {
         let uploads = root.join(Key::uploads().as_str());
         blob_file::create_folder(&uploads)?;
         upload::remove_unfinished(&uploads)?;
-        flatten_blob_folders(&root.join("blobs"))?;
-        Ok(Self(Arc::new(Folder { root, naming: Locks::new(), syncs: Syncs::new(), _lock: lock })))
+        let syncs = Syncs::new();
+        settle_blobs(&root.join("blobs"), &syncs)?;
+        Ok(Self(Arc::new(Folder { root, naming: Locks::new(), syncs, _lock: lock })))
     }
 
     /// Does blocking work on a key's file, off the async threads.
@@ -87,18 +88,22 @@ fn lock(root: &Path) -> Result<File> {
     }
 }
 
-/// Moves blobs out of the subfolders in which an earlier version of longshore stored them.
-fn flatten_blob_folders(blobs: &Path) -> Result<()> {
-    for algorithm in file_names(blobs)?.iter().map(|name| blobs.join(name)) {
-        for folder in file_names(&algorithm)?.iter().map(|name| algorithm.join(name)) {
-            for name in file_names(&folder)? {
+/// Moves blobs out of the subfolders in which an earlier version of longshore stored them, and makes
+/// the names of all blobs durable: a killed process may not have synced the last ones.
+fn settle_blobs(blobs: &Path, syncs: &Syncs) -> Result<()> {
+    let algorithms = file_names(blobs)?.into_iter().map(|name| blobs.join(name));
+    for algorithm in algorithms.filter(|path| path.is_dir()) {
+        let names = file_names(&algorithm)?.into_iter().filter(|name| name.len() == 2);
+        let folders: Vec<PathBuf> = names.map(|name| algorithm.join(name)).collect();
+        for folder in &folders {
+            for name in file_names(folder)? {
                 let (from, to) = (folder.join(&name), algorithm.join(&name));
                 std::fs::rename(&from, to).map_err(|e| Error::io(&from, e))?;
             }
-            if folder.is_dir() {
-                blob_file::sync_folder(&algorithm)?;
-                std::fs::remove_dir(&folder).map_err(|e| Error::io(&folder, e))?;
-            }
+        }
+        syncs.sync([&*algorithm])?;
+        for folder in folders.iter().filter(|folder| folder.is_dir()) {
+            std::fs::remove_dir(folder).map_err(|e| Error::io(folder, e))?;
         }
     }
     Ok(())
@@ -164,19 +169,20 @@ impl Folder {
         name_file: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         let _naming = self.naming.of(key).lock().unwrap_or_else(PoisonError::into_inner);
-        if *condition != Condition::Always {
-            self.check(key, condition).inspect_err(|_| {
-                // The thread that gave the name may not have synced it yet.
-                let _ = self.sync_parents(&[&self.path(key)]);
-            })?;
-        }
+        self.check(key, condition)?;
         name_file()
     }
 
-    /// Checks the condition against the existing file.
+    /// Checks the condition against the existing file. A conflict means that this file is durable.
     fn check(&self, key: &Key, condition: &Condition) -> Result<()> {
-        let existing = file_metadata(&self.path(key))?.map(|existing| meta(&existing).version);
-        condition.check(key, existing.as_ref())
+        let path = self.path(key);
+        let existing = file_metadata(&path)?.map(|existing| meta(&existing).version);
+        let checked = condition.check(key, existing.as_ref());
+        if checked.is_err() && existing.is_some() {
+            // The thread that gave the name may not have synced it yet.
+            self.sync_parents(&[&path])?;
+        }
+        checked
     }
 }
 
@@ -292,4 +298,26 @@ fn create_parent(path: &Path) -> Result<()> {
 /// Returns true if the error means that the file does not exist.
 fn is_absent(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_that_another_thread_or_process_gave_are_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Key::blob(&longshore_core::Digest::sha256(b"blob"));
+        let path = folder.path().join(key.as_str());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "blob").unwrap();
+        let storage = DiskStorage::open(folder.path()).unwrap();
+        assert_eq!(storage.0.syncs.requested(), 1, "by a process before");
+
+        let id = UploadId::random().unwrap();
+        let mut upload = storage.upload(&id, &Checkpoint::default()).await.unwrap();
+        let refused = upload.complete(&key, &Key::upload(&id), Condition::Absent).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(storage.0.syncs.requested(), 2, "by another thread");
+    }
 }

@@ -29,6 +29,11 @@ impl Syncs {
         Self { requested: AtomicU64::new(0), last: Locks::new() }
     }
 
+    #[cfg(test)]
+    pub(super) fn requested(&self) -> u64 {
+        self.requested.load(Ordering::SeqCst)
+    }
+
     /// Makes the names that files in these folders got before this call durable.
     ///
     /// A sync of the second folder that begins while this call waits for the first one counts.
