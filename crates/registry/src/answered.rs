@@ -1,7 +1,7 @@
 //! Reports on finished requests.
 //!
-//! Owns the log line of each request and the report to an observer. It decides nothing: `registry`
-//! creates a [`Telling`] for each request, and the end of the response's body ends it.
+//! Owns the log line of each request and the report to an observer. `registry` creates a
+//! [`RequestReport`] for each request; it is sent when the body of the response ends.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use http::{Method, StatusCode, Uri};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answered {
-    /// The client's address, if [`serve`](crate::serve) or the embedding program put a
-    /// [`SocketAddr`] into the request's extensions.
+    /// The client's address, if the request's extensions contain a [`SocketAddr`].
+    /// [`serve`](crate::serve) adds it; other servers can do the same.
     pub peer: Option<SocketAddr>,
     /// The method.
     pub method: Method,
-    /// The path and parameters, without possible secrets.
+    /// The path and parameters, without anything that could be a secret.
     pub path: String,
     /// The kind of path: `base`, `catalog`, `blob`, `uploads`, `upload`, `manifest`, `tags`,
     /// `referrers`, or `other` for paths outside the API.
@@ -29,27 +29,28 @@ pub struct Answered {
     pub status: Option<StatusCode>,
     /// The user name, if one was sent and accepted.
     pub user: Option<String>,
-    /// Size of the request's body in bytes.
+    /// The size of the request's body in bytes, as received.
     pub received: u64,
-    /// Bytes sent of the response's body.
+    /// The size of the response's body in bytes, as sent.
     pub sent: u64,
-    /// Time from the request's head to the end of the response.
+    /// The time from the request's head to the end of the response.
     pub took: Duration,
 }
 
-/// Receives a report of each request. It runs where the request ends, so it must be fast.
+/// Receives a report of each request. It runs on the task that serves the request, so it must be
+/// fast.
 pub(crate) type Observer = Arc<dyn Fn(&Answered) + Send + Sync>;
 
-/// A request in progress. Reports when it is dropped.
-pub(crate) struct Telling {
+/// A request in progress. Dropping it sends the report.
+pub(crate) struct RequestReport {
     pub(crate) answered: Answered,
     observer: Option<Observer>,
     received: Arc<AtomicU64>,
     started: Instant,
 }
 
-impl Telling {
-    /// Begins a report, if an observer or the log needs it.
+impl RequestReport {
+    /// Begins a report if an observer or the log needs it.
     ///
     /// - `received`: the counter of the bytes of the request's body.
     pub(crate) fn begin(
@@ -78,7 +79,7 @@ impl Telling {
     }
 }
 
-impl Drop for Telling {
+impl Drop for RequestReport {
     fn drop(&mut self) {
         let answered = &mut self.answered;
         answered.received = self.received.load(Ordering::Relaxed);
@@ -100,14 +101,14 @@ impl Drop for Telling {
     }
 }
 
-impl fmt::Debug for Telling {
+impl fmt::Debug for RequestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.answered.fmt(f)
     }
 }
 
-/// Returns the path and parameters without secrets. An upload's full id would let others continue
-/// it, and parameters outside the API may be anything.
+/// Returns the path and parameters without secrets. With the full id of an upload, others could
+/// continue it. Parameters outside the API may contain anything.
 fn redacted(uri: &Uri) -> String {
     let mut shown = uri.path().to_owned();
     if let Some((before, id)) = shown.rsplit_once("/uploads/")
@@ -140,7 +141,7 @@ const KNOWN: [&str; 10] = [
     "service",
     "tag",
 ];
-/// 8 of 32 digits: enough to distinguish uploads.
+/// 8 of 32 digits: enough to tell uploads apart.
 const ID_SHOWN: usize = 8;
 
 #[cfg(test)]
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_be_a_secret_is_not_shown() {
+    fn possible_secrets_are_not_shown() {
         for (target, shown) in [
             ("/v2/", "/v2/"),
             ("/v2/a/tags/list?n=5&last=v1", "/v2/a/tags/list?n=5&last=v1"),

@@ -1,7 +1,7 @@
-//! Shared resources of all requests: open files, and memory for large documents.
+//! Resources that all requests share: open files, and memory for large documents.
 //!
-//! Owns the amounts in use at once. A permit is held while the file is open or the document is in
-//! memory; the pace of a body limits the time that its client may take.
+//! Owns the amounts that are in use. A permit is held while the file is open or the document is in
+//! memory. The pace of a body limits the time that its client can hold it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,12 @@ use crate::limits::RegistryLimits;
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     files: Arc<Semaphore>,
-    /// Documents being read or made. Clients cannot prolong this.
-    making: Arc<Semaphore>,
-    /// KiB of documents being sent.
+    /// Documents that are being read or built. Clients cannot prolong this.
+    building: Arc<Semaphore>,
+    /// KiB of documents that are being sent.
     sending: Arc<Semaphore>,
-    /// KiB of documents being received: slow uploads do not block reads.
+    /// KiB of documents that are being received. This is separate, so that slow uploads do not
+    /// block reads.
     receiving: Arc<Semaphore>,
     patience: Duration,
 }
@@ -36,7 +37,7 @@ impl Budget {
         let files = limits.open_files.get().min(Semaphore::MAX_PERMITS);
         Self {
             files: Arc::new(Semaphore::new(files)),
-            making: Arc::new(Semaphore::new(MAKING)),
+            building: Arc::new(Semaphore::new(BUILDING)),
             sending: Arc::new(Semaphore::new(DOCUMENTS_KIB)),
             receiving: Arc::new(Semaphore::new(DOCUMENTS_KIB)),
             patience: limits.body_window,
@@ -51,15 +52,16 @@ impl Budget {
         self.wait(&self.files, 1).await
     }
 
-    /// Waits until one more document may be read from the store, or made.
+    /// Waits until one more document may be read from the store, or built.
     ///
     /// # Errors
     /// Same as [`file`](Self::file).
-    pub(crate) async fn making(&self) -> Result<Permit> {
-        self.wait(&self.making, 1).await
+    pub(crate) async fn building(&self) -> Result<Permit> {
+        self.wait(&self.building, 1).await
     }
 
-    /// Waits until a document of `size` bytes may be held while it is sent. Small ones do not wait.
+    /// Waits until a document of `size` bytes may be held in memory while it is sent. Small
+    /// documents do not wait.
     ///
     /// # Errors
     /// Same as [`file`](Self::file).
@@ -67,7 +69,7 @@ impl Budget {
         self.document(&self.sending, size).await
     }
 
-    /// Waits until a document of `size` bytes may be held while it is received.
+    /// Waits until a document of `size` bytes may be held in memory while it is received.
     ///
     /// # Errors
     /// Same as [`file`](Self::file).
@@ -75,18 +77,18 @@ impl Budget {
         self.document(&self.receiving, size).await
     }
 
-    async fn document(&self, of: &Arc<Semaphore>, size: u64) -> Result<Permit> {
+    async fn document(&self, semaphore: &Arc<Semaphore>, size: u64) -> Result<Permit> {
         if size <= SMALL {
             return Ok(Permit { _permit: None });
         }
-        // A document larger than the whole budget takes all of it.
+        // A document larger than the whole budget takes the whole budget.
         let size = usize::try_from(size.div_ceil(1 << 10)).unwrap_or(DOCUMENTS_KIB);
-        self.wait(of, size.min(DOCUMENTS_KIB)).await
+        self.wait(semaphore, size.min(DOCUMENTS_KIB)).await
     }
 
-    async fn wait(&self, of: &Arc<Semaphore>, permits: usize) -> Result<Permit> {
+    async fn wait(&self, semaphore: &Arc<Semaphore>, permits: usize) -> Result<Permit> {
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let acquired = Arc::clone(of).acquire_many_owned(permits);
+        let acquired = Arc::clone(semaphore).acquire_many_owned(permits);
         match tokio::time::timeout(self.patience, acquired).await {
             Ok(Ok(permit)) => Ok(Permit { _permit: Some(permit) }),
             _ => Err(Error::new(ErrorKind::RateLimited)
@@ -97,11 +99,11 @@ impl Budget {
 }
 
 impl Permit {
-    /// Returns the stream holding this permit; dropping the stream returns the permit.
+    /// Returns a stream that holds this permit until it is dropped.
     pub(crate) fn held_by(self, stream: BlobStream) -> BlobStream {
-        BlobStream::new(stream.map(move |piece| {
+        BlobStream::new(stream.map(move |chunk| {
             let _held = &self;
-            piece
+            chunk
         }))
     }
 }
@@ -110,8 +112,8 @@ impl Permit {
 pub(crate) const SMALL: u64 = 64 << 10;
 /// 16 MiB: four documents of the largest accepted size.
 const DOCUMENTS_KIB: usize = 16 << 10;
-/// 4 at once: making one takes three times its size in memory, for some milliseconds.
-const MAKING: usize = 4;
+/// 4 at once: building a document takes three times its size in memory, for some milliseconds.
+const BUILDING: usize = 4;
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_used_up_is_waited_for_but_not_for_ever() {
+    async fn requests_wait_for_permits_for_a_limited_time() {
         let mut limits = RegistryLimits::default();
         limits.open_files = NonZeroUsize::MIN;
         let budget = Budget::new(&limits);
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn large_documents_share_what_there_is_and_small_ones_do_not_count() {
+    async fn large_documents_share_the_budget_and_small_ones_do_not_count() {
         let budget = Budget::new(&RegistryLimits::default());
         let all = budget.sending(u64::MAX).await.unwrap();
         budget.sending(SMALL).await.unwrap();

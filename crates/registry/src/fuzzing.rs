@@ -1,7 +1,7 @@
 //! Access to the private parsers of untrusted text, for the fuzz targets in `fuzz/`.
 //!
-//! Only under `cfg(fuzzing)`, which cargo-fuzz sets; the client's module of this name gives the
-//! reason.
+//! Exists only under `cfg(fuzzing)`, which cargo-fuzz sets. The client's module of this name gives
+//! the reason.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use longshore_core::{ParseError, Result};
 use crate::access::htpasswd_entries;
 use crate::range::{Wanted, of_chunk};
 
-/// Returns the bytes that a `Range` header selects in a blob of `size` bytes; `None` for 416.
+/// Returns the bytes that a `Range` header selects in a blob of `size` bytes, or `None` for 416.
 #[must_use]
 pub fn wanted(header: &str, size: u64) -> Option<Range<u64>> {
     match Wanted::parse(header, size) {
@@ -23,12 +23,12 @@ pub fn wanted(header: &str, size: u64) -> Option<Range<u64>> {
 /// Returns the bytes that the `Content-Range` of an upload's chunk covers.
 ///
 /// # Errors
-/// The problem of the text.
+/// The problem in the text.
 pub fn chunk_range(header: &str) -> Result<Range<u64>, ParseError> {
     of_chunk(header)
 }
 
-/// Returns the names and hashes of a password file, by name.
+/// Parses a password file into names and hashes, sorted by name.
 ///
 /// # Errors
 /// The line, and its problem.

@@ -19,27 +19,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Registry`] needs no socket: it is a [`tower_service::Service`] to mount in another server or
-//! to call, and [`Registry::repositories`] hands out its repositories as the stores that
-//! `longshore_core` copies between. [`DiskStorage`] keeps them in a folder that survives `kill -9`;
-//! [`MemoryStorage`] keeps them in memory; with the feature `object-store`, `ObjectStorage` keeps them
-//! in S3, Google Cloud Storage or Azure; [`Storage`] is yours to write. [`Access`] decides who may
-//! do what.
+//! [`Registry`] needs no socket: it is a [`tower_service::Service`], which another server can mount
+//! or a program can call. [`Registry::repositories`] returns its repositories as stores, between
+//! which `longshore_core` can copy. [`DiskStorage`] keeps them in a folder that survives `kill -9`;
+//! [`MemoryStorage`] keeps them in memory; with the feature `object-store`, `ObjectStorage` keeps
+//! them in S3, Google Cloud Storage or Azure. You can also implement [`Storage`] yourself.
+//! [`Access`] decides who may do what.
+//!
+//! The modules from the bottom up; each module uses only the modules above it in this table:
 //!
 //! From the bottom up; a module uses only those above it:
 //!
-//! | modules | hold |
+//! | modules | content |
 //! |---|---|
-//! | `limits`, `location`, `query`, `range`, `random` | numbers, grammars, names that nobody can guess |
-//! | `pace`, `budget`, `locks` | how long clients may take, and what they share |
-//! | `storage` | objects under keys: the traits, memory, folders |
-//! | `repositories` | tags, manifests, referrers, blobs and upload sessions, made of objects |
-//! | `route`, `request_body`, `access`, `answered` | a request's path, its body, its caller, its end |
-//! | `response_body`, `reply` | bodies and errors on their way out |
-//! | `handler` | the end-points |
+//! | `limits`, `location`, `query`, `range`, `random` | numbers, grammars, unguessable names |
+//! | `pace`, `budget`, `locks` | time limits for clients, and the resources that they share |
+//! | `storage` | objects under keys: the traits, memory, folders, object stores |
+//! | `repositories` | tags, manifests, referrers, blobs and upload sessions, stored as objects |
+//! | `route`, `request_body`, `access`, `answered` | path, body, caller and report of a request |
+//! | `response_body`, `reply` | outgoing bodies and errors |
+//! | `handler` | the endpoints |
 //! | `registry` | the service |
 //! | `serve` | connections |
-//! | `test_registry` | a registry that a test starts by one call |
+//! | `test_registry` | a registry for tests, started by one call |
 
 mod access;
 mod answered;

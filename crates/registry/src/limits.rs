@@ -1,39 +1,45 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// The limits of a registry for its clients.
+/// The limits that a registry sets for its clients.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RegistryLimits {
-    /// Maximum size of a manifest in bytes; more is answered with 413.
+    /// The maximum size of a manifest in bytes. A larger one is refused with 413.
     pub manifest_size: usize,
-    /// Maximum size of a blob in bytes; more is answered with 413, and the upload is removed.
+    /// The maximum size of a blob in bytes. A larger one is refused with 413, and its upload is
+    /// removed.
     pub blob_size: u64,
-    /// Maximum size of all content in bytes: blobs (each once, even if several repositories have
-    /// it), manifests, tags and uploads. More is answered with 413 and the code `DENIED`. A limit
-    /// of `u64::MAX` only counts; `None` does not count, so that opening a folder is faster.
+    /// The maximum size of all content in bytes: blobs (each once, even if several repositories
+    /// have it), manifests, tags and uploads. More is refused with 413 and the code `DENIED`. With
+    /// `u64::MAX`, content is only counted. With `None` it is not counted, so that opening a folder
+    /// is faster.
     ///
     /// Requires a storage that [reports](crate::Storage::stored) its size, as memory and disks do.
     pub total_size: Option<u64>,
-    /// Maximum number of names on a page of tags or repositories, whatever `n` a client sends.
+    /// The maximum number of names on a page of tags or repositories, even if a client sends a
+    /// larger `n`.
     pub page: usize,
-    /// Maximum size of the names in a listing without `n`, in bytes; the rest is on linked pages.
+    /// The maximum size of the names in a listing without `n`, in bytes. The rest is on linked
+    /// pages.
     pub listing_size: usize,
-    /// Time after which [`Registry::expire_uploads`] removes an untouched upload.
+    /// The time after which [`Registry::expire_uploads`] removes an unused upload.
     ///
     /// [`Registry::expire_uploads`]: crate::Registry::expire_uploads
     pub upload_idle: Duration,
-    /// Time that a client may keep the registry waiting for each [`body_rate`](Self::body_rate)
-    /// bytes of a body, in either direction.
+    /// The time in which a client must transfer [`body_rate`](Self::body_rate) bytes of a body, in
+    /// either direction. Only time that the registry waits for the client counts.
     pub body_window: Duration,
-    /// Bytes that a client must send or accept within each window; the body's end counts too.
+    /// The number of bytes that a client must send or accept within each window, or until the body
+    /// ends.
     pub body_rate: u64,
-    /// Maximum number of blobs being read or written at once; more requests wait.
+    /// The maximum number of blobs that are read or written at once. More requests wait.
     pub open_files: NonZeroUsize,
-    /// Maximum number of open connections of [`serve`](crate::serve); more wait to be accepted.
+    /// The maximum number of open connections of [`serve`](crate::serve). More connections wait to
+    /// be accepted.
     ///
-    /// A connection takes a file descriptor, as an open file does: the sum of both numbers should
-    /// stay below the process limit, with a reserve for files that are open briefly.
+    /// Like an open file, a connection takes a file descriptor. The sum of both numbers should stay
+    /// below the limit of the process, with a reserve for files that are open briefly.
     pub connections: NonZeroUsize,
 }
 
@@ -58,14 +64,14 @@ impl Default for RegistryLimits {
 const MANIFEST_SIZE: usize = 4 << 20;
 /// 1,000 items: a page of the longest names stays under 256 KiB.
 const PAGE: usize = 1_000;
-/// 8 MiB: the size of a listing that longshore and other clients accept; some 400,000 tags.
+/// 8 MiB: the size of a listing that longshore and other clients accept, about 400,000 tags.
 const LISTING_SIZE: usize = 8 << 20;
-/// One day: a push can continue after a night's pause.
+/// One day, so that a push can continue after a night's pause.
 const UPLOAD_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-/// 30 s: longshore's client waits as long.
+/// 30 s, as long as longshore's client waits.
 const BODY_WINDOW: Duration = Duration::from_secs(30);
-/// 1 KiB/s: slower than any modem, faster than an attack that holds connections open.
+/// 1 KiB/s: slower than any modem, but faster than an attack that holds connections open.
 const BODY_RATE: u64 = 30 << 10;
-/// 4,096 files and as many connections: within the 10,240 descriptors that systems grant.
+/// 4,096 files and as many connections. The sum is below the 10,240 descriptors that systems allow.
 const OPEN_FILES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4_095);

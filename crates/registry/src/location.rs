@@ -1,7 +1,7 @@
 //! The base of `Location` headers.
 //!
-//! Owns the rule for the address at which clients reach the registry. `registry` puts the result in
-//! front of the paths that handlers send. Pure.
+//! Owns the rule that determines the address at which clients reach the registry. `registry`
+//! prepends the result to the paths that handlers send. Pure.
 
 use http::HeaderMap;
 use http::header::{FORWARDED, HOST, HeaderName};
@@ -21,7 +21,7 @@ pub(crate) enum Locations {
 }
 
 impl Locations {
-    /// Returns URLs that start with this one, without its trailing slash.
+    /// Creates locations that start with this URL, without its trailing slash.
     pub(crate) fn under(url: &str) -> Result<Self> {
         let url = url.trim_end_matches('/');
         let has_host =
@@ -29,11 +29,11 @@ impl Locations {
         if has_host && !url.contains('?') {
             return Ok(Self::Under(url.to_owned()));
         }
-        let wanted = "expected a URL such as https://registry.example";
-        Err(Error::new(ErrorKind::Invalid).at(url).detail(wanted))
+        let problem = "expected a URL such as https://registry.example";
+        Err(Error::new(ErrorKind::Invalid).at(url).detail(problem))
     }
 
-    /// Returns the prefix of a path; `None` if the request names no host.
+    /// Returns the prefix for a path, or `None` if the request names no host.
     pub(crate) fn base(&self, request: &Parts) -> Option<String> {
         let trust_proxy = match self {
             Self::FromRequest { trust_proxy } => *trust_proxy,
@@ -52,18 +52,19 @@ impl Locations {
     }
 }
 
-/// Returns true if a text is a host with an optional port that may stand in a URL.
+/// Returns true if a text is a host with an optional port that can be used in a URL.
 pub(crate) fn is_host(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~:[]".contains(&b);
     text.bytes().all(allowed) && text.parse().is_ok_and(|host: Authority| !host.host().is_empty())
 }
 
-/// Information from proxies about the original request.
+/// The original request's scheme and host, as reported by proxies.
 ///
-/// `Forwarded` takes precedence over the older headers, and in each the first value, from the proxy
-/// nearest to the client. `X-Forwarded-Port` is ignored: it is often the port between two proxies.
+/// `Forwarded` takes precedence over the older headers. Of several values in a header, the first
+/// one counts, which comes from the proxy nearest to the client. `X-Forwarded-Port` is ignored,
+/// because it is often the port between two proxies.
 ///
-/// Source: RFC 7239; Docker's registry reads them in this order, too.
+/// Source: RFC 7239. Docker's registry reads the headers in this order, too.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Forwarded<'a> {
     scheme: Option<&'static str>,
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_starts_with_the_host_and_scheme_of_the_request() {
+    fn locations_start_with_the_host_and_scheme_of_the_request() {
         let own = Locations::FromRequest { trust_proxy: false };
         for (scheme, host, expected) in [
             (None, "localhost:5000", "http://localhost:5000"),
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_names_a_host_counts_before_the_header() {
+    fn the_host_in_the_request_target_takes_precedence_over_the_header() {
         let request = Request::get("https://target.example/v2/").header("host", "other");
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let own = Locations::FromRequest { trust_proxy: false };
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_says_how_clients_reach_it() {
+    fn the_headers_of_a_trusted_proxy_set_the_host_and_scheme() {
         let trusting = Locations::FromRequest { trust_proxy: true };
         for (header, value, expected) in [
             ("x-unrelated", "x", "http://h"),

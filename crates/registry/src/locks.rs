@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
-/// Locks of one kind. A key's hash selects its lock: two keys may share one, so a task must never
-/// hold two of them.
+/// Locks of one kind. The hash of a key selects its lock. Two keys may share a lock, so a task must
+/// never hold two of them.
 #[derive(Debug)]
 pub(crate) struct Locks<L>(Vec<L>);
 
@@ -20,5 +20,5 @@ impl<L: Default> Locks<L> {
     }
 }
 
-/// 64: far more than there are threads to hold them.
+/// 64: far more than the number of threads that could hold them.
 const COUNT: usize = 64;

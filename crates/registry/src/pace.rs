@@ -1,4 +1,4 @@
-//! Time limits of a client for a body, its own or the response's.
+//! Time limits for clients that send or receive a body.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use longshore_core::{Error, ErrorKind};
 
 use crate::limits::RegistryLimits;
 
-/// Demands at least `rate` bytes for each `window` spent waiting for the client.
+/// Requires at least `rate` bytes for each `window` that the registry spends waiting for the
+/// client.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     window: Duration,
@@ -21,12 +22,12 @@ impl Pace {
         Self { window, rate, waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// Returns the maximum time to wait now.
+    /// Returns the time that the client has left for its next bytes.
     pub(crate) fn left(&self) -> Duration {
         self.window.saturating_sub(self.waited)
     }
 
-    /// Counts a wait, and the bytes transferred after it.
+    /// Records a wait, and the bytes transferred after it.
     pub(crate) fn passed(&mut self, waited: Duration, bytes: usize) {
         self.waited += waited;
         self.bytes += bytes as u64;
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pace_is_measured_in_bytes_for_time_spent_waiting() {
+    fn only_time_spent_waiting_for_the_client_counts() {
         let mut limits = RegistryLimits::default();
         (limits.body_window, limits.body_rate) = (Duration::from_secs(60), 100);
         let mut pace = Pace::new(&limits);

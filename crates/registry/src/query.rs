@@ -7,8 +7,8 @@ use percent_encoding::percent_decode_str;
 
 /// The parameters of a request, percent-decoded once.
 ///
-/// `+` stands for itself, not for a space: media types contain it, and no parameter of the API
-/// contains a space.
+/// `+` is not decoded to a space: media types contain `+`, and no parameter of the API contains a
+/// space.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
@@ -28,7 +28,7 @@ impl<'a> Query<'a> {
         pairs.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns the value of a parameter that may occur at most once.
+    /// Returns the value of a parameter. Fails if the parameter occurs more than once.
     pub(crate) fn one(&self, key: &str) -> Result<Option<&str>, ParseError> {
         let mut values = self.all(key);
         let first = values.next();
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_comes_twice_is_no_single_value() {
+    fn duplicate_parameters_are_refused() {
         let query = Query::parse("digest=a&digest=b").unwrap();
         assert!(query.one("digest").is_err());
         assert_eq!(query.all("digest").collect::<Vec<_>>(), ["a", "b"]);

@@ -1,7 +1,7 @@
 //! Byte ranges of requests.
 //!
-//! Owns the parsing of `Range` (downloads, RFC 9110) and of `Content-Range` on uploads, which has a
-//! different grammar. Pure; the blob and upload handlers call it.
+//! Owns the parsing of `Range` (downloads, RFC 9110) and of `Content-Range` on uploads, whose
+//! grammar is different. Pure; the blob and upload handlers call it.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use longshore_core::ParseError;
 pub(crate) enum Wanted {
     /// The whole blob: 200.
     Whole,
-    /// These bytes, within the blob and at least one: 206.
+    /// These bytes, at least one, all within the blob: 206.
     Part(Range<u64>),
     /// No byte of the blob: 416.
     Nothing,
@@ -21,8 +21,8 @@ pub(crate) enum Wanted {
 impl Wanted {
     /// Parses a `Range` header against a blob of `size` bytes.
     ///
-    /// Several ranges, another unit or invalid text select the whole blob, as RFC 9110 allows; a
-    /// range that ends before it starts is unsatisfiable.
+    /// The whole blob is selected by several ranges, another unit or invalid text, as RFC 9110
+    /// allows. A range that ends before it starts is unsatisfiable.
     ///
     /// Source: RFC 9110, section 14.2; distribution-spec v1.1.1, "Pulling blobs".
     pub(crate) fn parse(header: &str, size: u64) -> Self {
@@ -54,15 +54,16 @@ impl Wanted {
     }
 }
 
-/// Parses digits only; a number too large for `u64` counts as infinite.
+/// Parses digits only. A number too large for `u64` counts as infinite.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Parses the `Content-Range` of an upload's chunk, `first-last`, into the bytes it covers.
+/// Parses the `Content-Range` of an upload's chunk, `first-last`. Returns the bytes that it covers.
 ///
-/// It has no unit before it and no total after it, unlike the header of the same name in RFC 9110.
+/// Unlike the header of the same name in RFC 9110, it has no unit at the start and no total at the
+/// end.
 ///
 /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks".
 pub(crate) fn of_chunk(header: &str) -> Result<Range<u64>, ParseError> {
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_range_of_bytes_is_served_and_nothing_else_changes_the_answer() {
+    fn only_a_single_byte_range_selects_a_part() {
         let part = |range| Wanted::Part(range);
         for (header, wanted) in [
             ("bytes=500-1499", part(500..1500)),
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_says_first_and_last_byte_and_no_more() {
+    fn the_range_of_a_chunk_has_only_its_first_and_last_byte() {
         assert_eq!(of_chunk("0-0").unwrap(), 0..1);
         assert_eq!(of_chunk("5-9").unwrap(), 5..10);
         for bad in [

@@ -1,7 +1,7 @@
 //! The registry as a service: one request in, one response out.
 //!
-//! Owns the order in which a request is checked: its size, its path, its caller; then a handler
-//! answers. It opens no sockets; `serve` does.
+//! Owns the order in which a request is checked: its size, its path, its caller. Then a handler
+//! answers it. This module opens no sockets; `serve` does.
 
 mod builder;
 
@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use longshore_core::{ErrorCode, Result};
 
 use crate::access::{Access, AccessRequest, Action, Decision, EndpointReply, Permissions};
-use crate::answered::{Observer, Telling};
+use crate::answered::{Observer, RequestReport};
 use crate::budget::Budget;
 use crate::handler::{self, Call};
 use crate::limits::RegistryLimits;
@@ -36,7 +36,7 @@ pub use self::builder::RegistryBuilder;
 
 /// A container registry: a [`tower_service::Service`] over [`Repositories`].
 ///
-/// Answers every end-point of distribution-spec 1.1, wherever the requests come from: behind
+/// Serves every endpoint of distribution-spec 1.1, wherever the requests come from: behind
 /// [`serve`](crate::serve), within another server, or in a test without sockets. Clones share
 /// everything.
 #[derive(Clone)]
@@ -54,34 +54,35 @@ struct Inner {
     connections: AtomicUsize,
 }
 
-/// A connection that is open, until this is dropped.
-pub(crate) struct Connected(Registry);
+/// An open connection. Dropping it records that the connection was closed.
+pub(crate) struct ConnectionGuard(Registry);
 
-impl Drop for Connected {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Registry {
-    /// Starts with a registry in memory that everyone may use.
+    /// Returns a builder. By default, the registry is in memory and everyone has full access.
     #[must_use]
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder::new()
     }
 
-    /// Its repositories, for filling or reading them without HTTP.
+    /// Returns the repositories, for filling or reading them without HTTP.
     #[must_use]
     pub fn repositories(&self) -> &Repositories {
         &self.0.repositories
     }
 
-    /// Drops the uploads that were idle for [`RegistryLimits::upload_idle`]; says how many.
+    /// Removes the uploads that were idle for [`RegistryLimits::upload_idle`]. Returns their
+    /// number.
     ///
-    /// [`serve`](crate::serve) calls it now and then; whoever runs the service elsewhere does.
+    /// [`serve`](crate::serve) calls it regularly. With another server, call it yourself.
     ///
     /// # Errors
-    /// As [`Repositories::expire_uploads`].
+    /// Same as [`Repositories::expire_uploads`].
     pub async fn expire_uploads(&self) -> Result<usize> {
         let idle = self.0.limits.upload_idle;
         self.0.repositories.expire_uploads(idle).await
@@ -96,9 +97,9 @@ impl Registry {
         let (parts, body) = request.into_parts();
         let waits = parts.headers.contains_key(EXPECT);
         let received = Arc::default();
-        let mut telling = self.0.telling(&parts, &received);
+        let mut report = self.0.report(&parts, &received);
         let body = Incoming::new(body, &self.0.limits, waits, received);
-        let answered = self.0.answer(&parts, body, telling.as_mut()).await;
+        let answered = self.0.answer(&parts, body, report.as_mut()).await;
         let mut response = answered.unwrap_or_else(Refusal::into_response);
         let headers = response.headers_mut();
         self.0.make_absolute(headers, &parts);
@@ -107,39 +108,39 @@ impl Registry {
         if parts.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
-        if let Some(telling) = &mut telling {
-            telling.answered.status = Some(response.status());
+        if let Some(report) = &mut report {
+            report.answered.status = Some(response.status());
         }
-        response.map(|body| body.telling(telling))
+        response.map(|body| body.report(report))
     }
 
-    /// Answers a request that goes no further, and tells of it as of any.
+    /// Answers a request that was refused early. It is reported like any other request.
     pub(crate) fn refuse<B>(&self, request: &Request<B>, refusal: Refusal) -> Response<Body> {
         let (method, uri) = (request.method(), request.uri());
         let observer = self.0.observer.as_ref();
-        let mut telling = Telling::begin(observer, method, uri, || "other", &Arc::default());
-        if let Some(telling) = &mut telling {
-            telling.answered.status = Some(refusal.status());
-            telling.answered.peer = request.extensions().get().copied();
+        let mut report = RequestReport::begin(observer, method, uri, || "other", &Arc::default());
+        if let Some(report) = &mut report {
+            report.answered.status = Some(refusal.status());
+            report.answered.peer = request.extensions().get().copied();
         }
-        refusal.into_response().map(|body| body.telling(telling))
+        refusal.into_response().map(|body| body.report(report))
     }
 
-    /// How much it takes from its clients.
+    /// Returns the limits for clients.
     pub(crate) fn limits(&self) -> &RegistryLimits {
         &self.0.limits
     }
 
-    /// How many connections [`serve`](crate::serve) has open.
+    /// Returns the number of open connections of [`serve`](crate::serve).
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.connections.load(Ordering::Relaxed)
     }
 
-    /// Notes that a connection is open.
-    pub(crate) fn connected(&self) -> Connected {
+    /// Records an open connection.
+    pub(crate) fn connected(&self) -> ConnectionGuard {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
-        Connected(self.clone())
+        ConnectionGuard(self.clone())
     }
 }
 
@@ -148,17 +149,17 @@ impl Inner {
         &self,
         parts: &Parts,
         body: Incoming,
-        telling: Option<&mut Telling>,
+        report: Option<&mut RequestReport>,
     ) -> Result<Response<Body>, Refusal> {
         check_size(parts)?;
         let authorization = authorization(parts)?;
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
         if let Some(reply) = self.access.endpoint(path, query, authorization) {
-            return issue(reply);
+            return endpoint_response(reply);
         }
         let route = Route::parse(path)?;
         let needed = handler::access_request(&route, &parts.method);
-        self.check_access(authorization, &needed, telling).await?;
+        self.check_access(authorization, &needed, report).await?;
         self.check_offered(&needed)?;
         let query = Query::parse(query);
         let query = query.map_err(|e| Refusal::invalid(ErrorCode::UNSUPPORTED, &e))?;
@@ -177,15 +178,16 @@ impl Inner {
         handler::answer(route, &call, body).await
     }
 
-    fn telling(&self, parts: &Parts, received: &Arc<AtomicU64>) -> Option<Telling> {
+    fn report(&self, parts: &Parts, received: &Arc<AtomicU64>) -> Option<RequestReport> {
         let route = || Route::parse(parts.uri.path()).map_or("other", |route| route.kind());
         let observer = self.observer.as_ref();
-        let mut telling = Telling::begin(observer, &parts.method, &parts.uri, route, received)?;
-        telling.answered.peer = parts.extensions.get().copied();
-        Some(telling)
+        let mut report =
+            RequestReport::begin(observer, &parts.method, &parts.uri, route, received)?;
+        report.answered.peer = parts.extensions.get().copied();
+        Some(report)
     }
 
-    /// Puts what clients reach the registry by in front of the path in `Location`.
+    /// Prepends the address at which clients reach the registry to the path in `Location`.
     fn make_absolute(&self, headers: &mut HeaderMap, request: &Parts) {
         let path = headers.get(LOCATION).and_then(|location| location.to_str().ok());
         if let Some(path) = path.filter(|path| path.starts_with('/'))
@@ -196,7 +198,8 @@ impl Inner {
         }
     }
 
-    /// Refuses changes where there are none to be. Deletes alone are refused by the handlers.
+    /// Refuses changes if the registry is read-only. If only deletes are disabled, the handlers
+    /// refuse them.
     fn check_offered(&self, needed: &AccessRequest<'_>) -> Result<(), Refusal> {
         if needed.action == Action::Pull || self.offered != Permissions::PULL {
             return Ok(());
@@ -213,11 +216,11 @@ impl Inner {
         &self,
         authorization: Option<&str>,
         needed: &AccessRequest<'_>,
-        telling: Option<&mut Telling>,
+        report: Option<&mut RequestReport>,
     ) -> Result<(), Refusal> {
         let decision = self.access.authorize(authorization, needed).await;
-        if let (Some(telling), Decision::Granted | Decision::Denied) = (telling, &decision) {
-            telling.answered.user = self.access.user_name(authorization);
+        if let (Some(report), Decision::Granted | Decision::Denied) = (report, &decision) {
+            report.answered.user = self.access.user_name(authorization);
         }
         match decision {
             Decision::Granted => Ok(()),
@@ -239,7 +242,7 @@ impl Inner {
     }
 }
 
-/// Refuses what is larger than any honest request.
+/// Refuses a request whose head is larger than that of any legitimate client.
 fn check_size(parts: &Parts) -> Result<(), Refusal> {
     let uri = parts.uri.path_and_query().map_or(0, |p| p.as_str().len());
     let headers = parts.headers.iter();
@@ -265,7 +268,7 @@ fn authorization(parts: &Parts) -> Result<Option<&str>, Refusal> {
     }
 }
 
-fn issue(reply: EndpointReply) -> Result<Response<Body>, Refusal> {
+fn endpoint_response(reply: EndpointReply) -> Result<Response<Body>, Refusal> {
     match reply {
         EndpointReply::Document(document) => {
             Ok(reply::json(StatusCode::OK, "application/json", &document))
@@ -310,7 +313,7 @@ impl fmt::Debug for Registry {
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
-/// 16 KiB: some hundred tags as parameters fit.
+/// 16 KiB: enough for a few hundred tags as parameters.
 const URI_LIMIT: usize = 16 << 10;
-/// 64 KiB: tokens of large organisations reach 20.
+/// 64 KiB: the tokens of large organizations reach 20 KiB.
 const HEADER_LIMIT: usize = 64 << 10;

@@ -12,7 +12,7 @@ use longshore_core::{Error, ErrorCode, ErrorKind, ParseError, RegistryError};
 use serde::Serialize;
 
 use crate::response_body::Body;
-use crate::route::Misroute;
+use crate::route::RouteError;
 
 /// Returns a response without a body.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
@@ -38,8 +38,8 @@ pub(crate) fn json(
 }
 
 pub(crate) fn to_json(document: &impl Serialize) -> Bytes {
-    // Values of this crate always serialize: only maps without string keys fail, and it has none.
-    // An empty document is still better than a panic.
+    // Values of this crate always serialize: only maps without string keys could fail, and there
+    // are none. An empty document is still better than a panic.
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
@@ -70,7 +70,7 @@ impl Refusal {
 
     /// 404 for a repository.
     pub(crate) fn unknown_name(name: &longshore_core::RepositoryName) -> Self {
-        let message = format!("no repository is called {name}");
+        let message = format!("there is no repository named {name}");
         Self::new(StatusCode::NOT_FOUND, ErrorCode::NAME_UNKNOWN, message)
     }
 
@@ -105,31 +105,32 @@ impl Refusal {
     }
 }
 
-impl From<Misroute> for Refusal {
-    fn from(misroute: Misroute) -> Self {
+impl From<RouteError> for Refusal {
+    fn from(misroute: RouteError) -> Self {
         match misroute {
-            Misroute::Unknown => Self::new(
+            RouteError::Unknown => Self::new(
                 StatusCode::NOT_FOUND,
                 ErrorCode::UNSUPPORTED,
                 "not a path of the registry API",
             ),
-            Misroute::UnknownUpload => Self::new(
+            RouteError::UnknownUpload => Self::new(
                 StatusCode::NOT_FOUND,
                 ErrorCode::BLOB_UPLOAD_UNKNOWN,
-                "no upload has this id",
+                "there is no upload with this id",
             ),
-            Misroute::Invalid(code, message) => Self::new(StatusCode::BAD_REQUEST, code, message),
+            RouteError::Invalid(code, message) => Self::new(StatusCode::BAD_REQUEST, code, message),
         }
     }
 }
 
 impl From<InvalidHeaderValue> for Refusal {
     fn from(_: InvalidHeaderValue) -> Self {
-        About::Repository.refuse(&Error::new(ErrorKind::Invalid).detail("not fit for a header"))
+        About::Repository
+            .refuse(&Error::new(ErrorKind::Invalid).detail("the value cannot be sent in a header"))
     }
 }
 
-/// The subject of a failed operation: the same kind of error has a different code for each.
+/// The resource of a failed operation. It determines the code for each kind of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     Blob,
@@ -202,7 +203,8 @@ impl About {
     }
 }
 
-/// Returns the message for the client: details of its own mistake, none about the server's disk.
+/// Returns the message for the client. It has details about the client's own mistake, but none
+/// about the server's disk.
 fn message(status: StatusCode, error: &Error) -> String {
     if status.is_server_error() {
         tracing::error!(error = %chain(error), "request failed");
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_a_status_and_a_code_by_what_it_was_about() {
+    fn each_kind_of_error_has_a_status_and_a_code_for_its_resource() {
         use About::{Blob, Manifest, Repository, Upload};
         for (about, kind, status, code) in [
             (Blob, ErrorKind::NotFound, 404, "BLOB_UNKNOWN"),
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_disk_stays_its_own_business() {
+    fn errors_of_the_servers_disk_are_not_shown_to_clients() {
         let path = std::path::Path::new("/srv/secret");
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let refusal = About::Blob.refuse(&Error::io(path, denied));

@@ -1,7 +1,7 @@
 //! Incoming request bodies.
 //!
-//! Owns the time limits of a client and the handling of unread bytes. It checks no content: the
-//! handlers and stores do.
+//! Owns the time limits of a client and the handling of unread bytes. It does not check content:
+//! the handlers and stores do.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,13 +20,14 @@ use crate::pace::Pace;
 
 /// The body of a request.
 ///
-/// If it is dropped early, it is drained in the background for a while: a client that is still
-/// sending can then read the response, which an immediate close would prevent.
+/// If it is dropped before its end, it is drained in the background for a while. A client that is
+/// still sending can then read the response, which would be lost if the connection were closed
+/// immediately.
 pub(crate) struct Incoming {
     stream: Option<BlobStream>,
     size: Option<u64>,
-    /// True if the client waits for `100 Continue`, so there is nothing to drain.
-    waits: bool,
+    /// True if the client waits for `100 Continue`. There is nothing to drain then.
+    expects_continue: bool,
 }
 
 impl Incoming {
@@ -36,7 +37,7 @@ impl Incoming {
     pub(crate) fn new<B>(
         body: B,
         limits: &RegistryLimits,
-        waits: bool,
+        expects_continue: bool,
         received: Arc<AtomicU64>,
     ) -> Self
     where
@@ -44,46 +45,46 @@ impl Incoming {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         if body.is_end_stream() {
-            return Self { stream: None, size: Some(0), waits };
+            return Self { stream: None, size: Some(0), expects_continue };
         }
         let size = body.size_hint().exact();
         let pace = Pace::new(limits);
-        let pieces = stream::try_unfold((Box::pin(body), pace), move |(mut body, mut pace)| {
+        let chunks = stream::try_unfold((Box::pin(body), pace), move |(mut body, mut pace)| {
             let received = Arc::clone(&received);
             async move {
-                let piece = next(&mut body, &mut pace).await?;
-                let size = piece.as_ref().map_or(0, Bytes::len);
+                let chunk = next(&mut body, &mut pace).await?;
+                let size = chunk.as_ref().map_or(0, Bytes::len);
                 received.fetch_add(size as u64, Ordering::Relaxed);
-                Ok(piece.map(|piece| (piece, (body, pace))))
+                Ok(chunk.map(|chunk| (chunk, (body, pace))))
             }
         });
-        Self { stream: Some(BlobStream::new(pieces)), size, waits }
+        Self { stream: Some(BlobStream::new(chunks)), size, expects_continue }
     }
 
-    /// Returns the size in bytes, if the client stated it.
+    /// Returns the size in bytes, if the client declared it.
     pub(crate) fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Returns the body as a stream for a store: at most `limit` bytes, and exactly `size` if
-    /// given.
+    /// Returns the body as a stream for a store. The stream accepts at most `limit` bytes, and
+    /// exactly `size` bytes if `size` is given.
     pub(crate) fn into_stream(self, limit: u64, size: Option<u64>) -> BlobStream {
         let told = self.size.unwrap_or(0);
         let counted = stream::try_unfold((self, 0), move |(mut body, seen)| async move {
             if told > limit {
                 return Err(too_large(limit));
             }
-            let Some(piece) = body.next().await.transpose()? else {
+            let Some(chunk) = body.next().await.transpose()? else {
                 return match size {
                     Some(size) if seen < size => Err(wrong_size(size, seen)),
                     _ => Ok(None),
                 };
             };
-            let seen = seen + piece.len() as u64;
+            let seen = seen + chunk.len() as u64;
             match size {
                 Some(size) if seen > size => Err(wrong_size(size, seen)),
                 _ if seen > limit => Err(too_large(limit)),
-                _ => Ok(Some((piece, (body, seen)))),
+                _ => Ok(Some((chunk, (body, seen)))),
             }
         });
         BlobStream::new(counted)
@@ -94,8 +95,8 @@ impl Stream for Incoming {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // Reading sends `100 Continue`.
-        self.waits = false;
+        // Reading the body sends `100 Continue`.
+        self.expects_continue = false;
         let Some(stream) = &mut self.stream else {
             return Poll::Ready(None);
         };
@@ -109,14 +110,14 @@ impl Stream for Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let Some(mut rest) = self.stream.take().filter(|_| !self.waits) else {
+        let Some(mut rest) = self.stream.take().filter(|_| !self.expects_continue) else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let drain = async move {
                 let mut left = DRAIN_LIMIT;
-                while let Some(Ok(piece)) = rest.next().await {
-                    left = match left.checked_sub(piece.len()) {
+                while let Some(Ok(chunk)) = rest.next().await {
+                    left = match left.checked_sub(chunk.len()) {
                         Some(left) => left,
                         None => break,
                     };
@@ -133,7 +134,7 @@ fn too_large(limit: u64) -> Error {
 
 fn wrong_size(size: u64, seen: u64) -> Error {
     Error::new(ErrorKind::SizeMismatch)
-        .detail(format!("the range covers {size} bytes, the body has {seen}"))
+        .detail(format!("the range covers {size} bytes, but the body has {seen}"))
 }
 
 /// Reads the next chunk of a body within the time limit.
@@ -147,7 +148,9 @@ where
         let frame = tokio::time::timeout(pace.left(), body.frame()).await;
         let Some(frame) = frame.map_err(|_| pace.too_slow())? else { return Ok(None) };
         let frame = frame.map_err(|e| {
-            Error::new(ErrorKind::Transport).detail("the request's body broke off").with_source(e)
+            Error::new(ErrorKind::Transport)
+                .detail("the request's body was interrupted")
+                .with_source(e)
         })?;
         // The API has no trailers, so they are ignored.
         if let Ok(mut data) = frame.into_data() {
@@ -158,9 +161,9 @@ where
     }
 }
 
-/// 16 MiB: enough for most layers of refused uploads.
+/// 16 MiB: enough for most layers whose upload is refused.
 const DRAIN_LIMIT: usize = 16 << 20;
-/// 10 s: then the connection is closed, even if the response was not read.
+/// 10 s: after this time, the connection is closed even if the response was not read.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_ends_in_a_timeout() {
+    async fn a_body_that_stops_times_out() {
         let first = Ok::<_, Error>(http_body::Frame::data(Bytes::from_static(b"abc")));
         let stops = stream::iter([first]).chain(stream::pending());
         let body = http_body_util::StreamBody::new(stops);

@@ -1,7 +1,8 @@
 //! Outgoing response bodies.
 //!
-//! Owns the resources held for a slow client: content of a store is opened when the client first
-//! has room for it, and can be closed and reopened. `serve` enforces the client's pace.
+//! Owns the resources that are held for a slow client. Content of a store is opened when the client
+//! is first ready to receive it, and can be closed and reopened later. `serve` enforces the
+//! client's pace.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,14 +15,14 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body::{Frame, SizeHint};
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 
-use crate::answered::Telling;
+use crate::answered::RequestReport;
 use crate::budget::{Budget, SMALL};
 
 /// The body of a response: a document, or a blob that is read as it is sent.
 pub struct Body {
     content: Content,
-    /// The report on the request, which ends with the body.
-    telling: Option<Box<Telling>>,
+    /// The report on the request, sent when the body is dropped.
+    report: Option<Box<RequestReport>>,
 }
 
 enum Content {
@@ -40,7 +41,7 @@ struct Opened {
 
 enum State {
     Closed,
-    InitialAuth(BoxFuture<'static, Result<BlobStream>>),
+    Opening(BoxFuture<'static, Result<BlobStream>>),
     Open(BlobStream),
 }
 
@@ -50,29 +51,29 @@ impl Body {
     }
 
     pub(crate) fn of(bytes: Bytes) -> Self {
-        Self { content: Content::Bytes(bytes), telling: None }
+        Self { content: Content::Bytes(bytes), report: None }
     }
 
     pub(crate) fn stream(stream: BlobStream) -> Self {
-        Self { content: Content::Stream(stream), telling: None }
+        Self { content: Content::Stream(stream), report: None }
     }
 
-    /// Returns a body that is opened when first polled, and possibly reopened later at the offset
-    /// that it had reached.
+    /// Returns a body that is opened when it is first polled. It may be closed and later reopened
+    /// at the offset that it has reached.
     pub(crate) fn opened(
         range: Range<u64>,
         open: impl Fn(Range<u64>) -> BoxFuture<'static, Result<BlobStream>> + Send + 'static,
     ) -> Self {
         let opened = Opened { open: Box::new(open), left: range, state: State::Closed };
-        Self { content: Content::Opened(opened), telling: None }
+        Self { content: Content::Opened(opened), report: None }
     }
 
-    /// Returns a document. A large one is dropped until the client has room for it, then made
-    /// again.
+    /// Returns a document. A large one is dropped now, and built again when the client is ready to
+    /// receive it.
     pub(crate) fn document<F>(
         bytes: Bytes,
         budget: &Budget,
-        make: impl Fn() -> F + Send + 'static,
+        build: impl Fn() -> F + Send + 'static,
     ) -> Self
     where
         F: Future<Output = Result<Bytes>> + Send + 'static,
@@ -83,90 +84,93 @@ impl Body {
         }
         let budget = budget.clone();
         Self::opened(0..size, move |range| {
-            let (made, budget) = (make(), budget.clone());
+            let (built, budget) = (build(), budget.clone());
             Box::pin(async move {
                 let permit = budget.sending(size).await?;
-                let making = budget.making().await?;
-                let bytes = made.await?;
-                drop(making);
+                let building = budget.building().await?;
+                let bytes = built.await?;
+                drop(building);
                 if bytes.len() as u64 != size {
-                    return Err(Error::new(ErrorKind::Conflict).detail("it changed meanwhile"));
+                    return Err(Error::new(ErrorKind::Conflict)
+                        .detail("the document has changed in the meantime"));
                 }
-                Ok(permit.held_by(in_pieces(bytes, range.start)))
+                Ok(permit.held_by(in_chunks(bytes, range.start)))
             })
         })
     }
 
-    /// Returns the body with a report on its request, sent when the body ends.
-    pub(crate) fn telling(self, telling: Option<Telling>) -> Self {
-        Self { telling: telling.map(Box::new), ..self }
+    /// Returns the body with a report on its request, which is sent when the body is dropped.
+    pub(crate) fn report(self, report: Option<RequestReport>) -> Self {
+        Self { report: report.map(Box::new), ..self }
     }
 
     /// Closes content that can be reopened.
     ///
-    /// Takes back the last unsent bytes, or returns them if it cannot read them again.
+    /// Takes back the bytes that were read but not sent. Returns them if the content cannot be
+    /// reopened.
     pub(crate) fn close(&mut self, unsent: Bytes) -> Bytes {
         let Content::Opened(opened) = &mut self.content else {
             return unsent;
         };
         opened.state = State::Closed;
         opened.left.start -= unsent.len() as u64;
-        if let Some(telling) = &mut self.telling {
-            telling.answered.sent -= unsent.len() as u64;
+        if let Some(report) = &mut self.report {
+            report.answered.sent -= unsent.len() as u64;
         }
         Bytes::new()
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.content {
             Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
             Content::Bytes(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Content::Stream(stream) => stream.poll_next_unpin(cx),
-            Content::Opened(opened) => opened.poll_piece(cx),
+            Content::Opened(opened) => opened.poll_chunk(cx),
         }
     }
 }
 
 impl Opened {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         if self.left.is_empty() {
             return Poll::Ready(None);
         }
-        let piece = ready!(self.poll_open(cx));
-        match &piece {
-            Ok(piece) => self.left.start += piece.len() as u64,
+        let chunk = ready!(self.poll_open(cx));
+        match &chunk {
+            Ok(chunk) => self.left.start += chunk.len() as u64,
             Err(_) => self.left.start = self.left.end,
         }
         if self.left.is_empty() {
-            // A store may verify the content at the end of its stream.
+            // A store may verify the content when its stream ends, so read up to the end.
             if let State::Open(stream) = &mut self.state {
                 let _ = stream.poll_next_unpin(cx);
             }
             self.state = State::Closed;
         }
-        Poll::Ready(Some(piece))
+        Poll::Ready(Some(chunk))
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes>> {
         loop {
             match &mut self.state {
-                State::Closed => self.state = State::InitialAuth((self.open)(self.left.clone())),
-                State::InitialAuth(opening) => {
+                State::Closed => self.state = State::Opening((self.open)(self.left.clone())),
+                State::Opening(opening) => {
                     self.state = State::Open(ready!(opening.poll_unpin(cx))?)
                 }
                 State::Open(stream) => {
-                    let piece = ready!(stream.poll_next_unpin(cx));
-                    let short = || Error::new(ErrorKind::SizeMismatch).detail("it ends too soon");
-                    return Poll::Ready(piece.unwrap_or_else(|| Err(short())));
+                    let chunk = ready!(stream.poll_next_unpin(cx));
+                    let short =
+                        || Error::new(ErrorKind::SizeMismatch).detail("the content ends too early");
+                    return Poll::Ready(chunk.unwrap_or_else(|| Err(short())));
                 }
             }
         }
     }
 }
 
-/// Returns the rest of a document. Each chunk is a copy, so that the last one does not keep the
-/// whole document in memory.
-fn in_pieces(mut bytes: Bytes, start: u64) -> BlobStream {
+/// Returns the rest of a document in chunks. Each chunk is a copy, so that the last one does not
+/// keep the whole document in memory.
+fn in_chunks(mut bytes: Bytes, start: u64) -> BlobStream {
     bytes.advance(usize::try_from(start).map_or(bytes.len(), |start| start.min(bytes.len())));
     BlobStream::new(stream::iter(std::iter::from_fn(move || {
         let size = bytes.len().min(CHUNK_SIZE);
@@ -182,11 +186,11 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let piece = ready!(self.poll_piece(cx));
-        if let (Some(Ok(piece)), Some(telling)) = (&piece, &mut self.telling) {
-            telling.answered.sent += piece.len() as u64;
+        let chunk = ready!(self.poll_chunk(cx));
+        if let (Some(Ok(chunk)), Some(report)) = (&chunk, &mut self.report) {
+            report.answered.sent += chunk.len() as u64;
         }
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+        Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

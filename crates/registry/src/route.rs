@@ -1,7 +1,8 @@
 //! Parses request paths.
 //!
-//! Owns the parsing of paths, once, into core's strict types; the handlers never see a path. It
-//! knows no methods or stores. Pure; `registry` calls it before anything else.
+//! Owns the parsing of paths into the strict types of longshore-core. A path is parsed only once,
+//! and the handlers never see it. This module knows no methods or stores. Pure; `registry` calls it
+//! before anything else.
 
 use longshore_core::{Digest, ErrorCode, ParseError, RepositoryName, Tag, TagOrDigest};
 use percent_encoding::percent_decode_str;
@@ -31,7 +32,7 @@ pub(crate) enum Route {
 
 /// The reason why a path is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Misroute {
+pub(crate) enum RouteError {
     /// No path of the API has this shape.
     Unknown,
     /// No upload can have this id.
@@ -41,35 +42,35 @@ pub(crate) enum Misroute {
 }
 
 impl Route {
-    /// Parses a path, percent-decoded once, from the right: names contain slashes, and a repository
-    /// may be called `blobs`.
-    pub(crate) fn parse(path: &str) -> Result<Self, Misroute> {
+    /// Parses a path, percent-decoded once. Parses it from the right, because names contain slashes
+    /// and a repository may be named `blobs`.
+    pub(crate) fn parse(path: &str) -> Result<Self, RouteError> {
         let decoded = percent_decode_str(path).decode_utf8().map_err(|_| {
-            Misroute::Invalid(ErrorCode::NAME_INVALID, "the path is not valid UTF-8".to_owned())
+            RouteError::Invalid(ErrorCode::NAME_INVALID, "the path is not valid UTF-8".to_owned())
         })?;
         match &*decoded {
             "/v2" | "/v2/" => return Ok(Self::Base),
             "/v2/_catalog" => return Ok(Self::Catalog),
             _ => {}
         }
-        let rest = decoded.strip_prefix("/v2/").ok_or(Misroute::Unknown)?;
+        let rest = decoded.strip_prefix("/v2/").ok_or(RouteError::Unknown)?;
         Self::within_repository(rest)
     }
 
     /// Parses the text after `/v2/`, if it belongs to a repository.
-    fn within_repository(rest: &str) -> Result<Self, Misroute> {
+    fn within_repository(rest: &str) -> Result<Self, RouteError> {
         if let Some(name) = rest.strip_suffix("/tags/list") {
             let name = repository(name)?;
             return Ok(Self::Tags { name });
         }
-        let (before, last) = rest.rsplit_once('/').ok_or(Misroute::Unknown)?;
+        let (before, last) = rest.rsplit_once('/').ok_or(RouteError::Unknown)?;
         if let Some(name) = before.strip_suffix("/blobs/uploads") {
             let name = repository(name)?;
             return match last {
                 "" => Ok(Self::Uploads { name }),
                 id => UploadId::parse(id)
                     .map(|id| Self::Upload { name, id })
-                    .ok_or(Misroute::UnknownUpload),
+                    .ok_or(RouteError::UnknownUpload),
             };
         }
         if let Some(name) = before.strip_suffix("/blobs") {
@@ -85,14 +86,15 @@ impl Route {
         }
         if let Some(name) = before.strip_suffix("/referrers") {
             let name = repository(name)?;
-            // Any algorithm: the subject may be missing, and longshore need not compute its digest.
+            // Any algorithm is accepted: the subject may be missing, and longshore need not compute
+            // its digest.
             let subject = Digest::parse(last).map_err(|e| bad(ErrorCode::DIGEST_INVALID, &e))?;
             return Ok(Self::Referrers { name, subject });
         }
-        Err(Misroute::Unknown)
+        Err(RouteError::Unknown)
     }
 
-    /// Returns the kind as a word.
+    /// Returns the kind of route, for the log.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -120,11 +122,11 @@ impl Route {
     }
 }
 
-fn repository(text: &str) -> Result<RepositoryName, Misroute> {
+fn repository(text: &str) -> Result<RepositoryName, RouteError> {
     RepositoryName::parse(text).map_err(|e| bad(ErrorCode::NAME_INVALID, &e))
 }
 
-fn tag_or_digest(text: &str) -> Result<TagOrDigest, Misroute> {
+fn tag_or_digest(text: &str) -> Result<TagOrDigest, RouteError> {
     if text.contains(':') {
         return computable_digest(text).map(TagOrDigest::Digest);
     }
@@ -132,7 +134,7 @@ fn tag_or_digest(text: &str) -> Result<TagOrDigest, Misroute> {
 }
 
 /// Parses a digest with a supported algorithm.
-pub(crate) fn computable_digest(text: &str) -> Result<Digest, Misroute> {
+pub(crate) fn computable_digest(text: &str) -> Result<Digest, RouteError> {
     let digest = Digest::parse(text).map_err(|e| bad(ErrorCode::DIGEST_INVALID, &e))?;
     if digest.algorithm().is_none() {
         let e = ParseError::new("digest", text, "expected sha256, sha384 or sha512");
@@ -141,8 +143,8 @@ pub(crate) fn computable_digest(text: &str) -> Result<Digest, Misroute> {
     Ok(digest)
 }
 
-fn bad(code: ErrorCode, e: &ParseError) -> Misroute {
-    Misroute::Invalid(code, e.to_string())
+fn bad(code: ErrorCode, e: &ParseError) -> RouteError {
+    RouteError::Invalid(code, e.to_string())
 }
 
 #[cfg(test)]
@@ -152,7 +154,7 @@ mod tests {
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
-    /// Formats a route: its kind, the repository, the rest.
+    /// Formats a route: its kind, the repository and the rest.
     fn show(path: &str) -> String {
         match Route::parse(path) {
             Ok(Route::Base) => "base".into(),
@@ -165,14 +167,14 @@ mod tests {
             Ok(Route::Referrers { name, subject }) => {
                 format!("referrers {name} {}", subject.short())
             }
-            Err(Misroute::Unknown) => "404".into(),
-            Err(Misroute::UnknownUpload) => "404 upload".into(),
-            Err(Misroute::Invalid(code, _)) => code.as_str().into(),
+            Err(RouteError::Unknown) => "404".into(),
+            Err(RouteError::UnknownUpload) => "404 upload".into(),
+            Err(RouteError::Invalid(code, _)) => code.as_str().into(),
         }
     }
 
     #[test]
-    fn paths_are_read_from_the_right() {
+    fn paths_are_parsed_from_the_right() {
         for (path, shown) in [
             ("/v2/", "base"),
             ("/v2", "base"),
@@ -185,7 +187,7 @@ mod tests {
             ("/v2/a/blobs/uploads/", "uploads a"),
             ("/v2/a/blobs/uploads", "uploads a"),
             ("/v2/library%2Fnginx/tags/list", "tags library/nginx"),
-            // Repositories named like parts of the API.
+            // Repositories with names like parts of the API.
             ("/v2/blobs/tags/list", "tags blobs"),
             ("/v2/manifests/manifests/manifests", "manifest manifests manifests"),
             ("/v2/blobs/uploads/tags/list", "tags blobs/uploads"),
@@ -193,7 +195,7 @@ mod tests {
             ("/v2/a/blobs/uploads/blobs/uploads/", "uploads a/blobs/uploads"),
             ("/v2/a/manifests/b/tags/list", "tags a/manifests/b"),
             ("/v2/tags/list/tags/list", "tags tags/list"),
-            // Outside the API.
+            // Paths outside the API.
             ("/", "404"),
             ("/v1/_ping", "404"),
             ("/v2/a", "404"),
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_a_grammar_never_becomes_a_route() {
+    fn paths_that_violate_a_grammar_are_refused() {
         let long = "a".repeat(256);
         for (path, shown) in [
             ("/v2/../x/tags/list", "NAME_INVALID"),

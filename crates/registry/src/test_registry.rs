@@ -1,4 +1,4 @@
-//! A registry for tests: one call starts it, and dropping it stops it.
+//! A registry for tests. One call starts it, and dropping it stops it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::registry::{Registry, RegistryBuilder};
 use crate::serve::serve;
 
-/// A registry on a free port of loopback, for tests.
+/// A registry for tests, on a free loopback port.
 ///
 /// It runs as a task of the runtime that started it, and speaks plain HTTP.
 ///
@@ -26,8 +26,8 @@ use crate::serve::serve;
 /// ```
 ///
 /// # Cancellation
-/// Dropping it stops the registry: it accepts no more connections, and requests in progress have 10 s
-/// to end. [`stop`](Self::stop) waits for that.
+/// Dropping it stops the registry: it accepts no more connections, and requests in progress have 10
+/// s to finish. [`stop`](Self::stop) waits for that.
 #[derive(Debug)]
 pub struct TestRegistry {
     address: SocketAddr,
@@ -37,7 +37,7 @@ pub struct TestRegistry {
 }
 
 impl TestRegistry {
-    /// Starts an empty registry in memory that everyone may use.
+    /// Starts an empty registry in memory to which everyone has full access.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if there is no free port.
@@ -60,7 +60,7 @@ impl TestRegistry {
         Ok(Self { address, registry, stop, server })
     }
 
-    /// Returns the address, which is also the registry's name in references.
+    /// Returns the address, which also serves as the registry's name in references.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,7 +1,7 @@
 //! A proxy that injects network faults.
 //!
-//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server, passes one exchange per
-//! connection, records each request, and makes the injected faults. It parses heads, not bodies.
+//! Owns [`FaultProxy`], which stands in front of an HTTP/1 server. It passes one exchange per
+//! connection, records each request, and injects faults. It parses heads, not bodies.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// A fault in one exchange. Offsets count the body's bytes on the wire.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The reply ends (FIN), as if complete, after this many bytes of its body.
+    /// The reply ends after this many bytes of its body, with a FIN as if it were complete.
     Cut(u64),
     /// The connection is reset (RST) after this many bytes of the reply's body.
     Reset(u64),
@@ -23,7 +23,7 @@ pub enum Fault {
     Stall(u64),
     /// One bit of this byte of the reply's body is flipped.
     Flip(u64),
-    /// The server acts on the request, and its reply is lost: the connection is reset.
+    /// The server processes the request, but its reply is lost: the connection is reset.
     LoseReply,
     /// The connection is reset after this many bytes of the request's body.
     ResetRequest(u64),
@@ -117,7 +117,8 @@ impl FaultProxy {
         lock(&self.state).requests.clone()
     }
 
-    /// Returns the number of faults made so far: with none, a test of recovery has shown nothing.
+    /// Returns the number of faults made so far. A test of recovery checks it, because it would
+    /// prove nothing without a fault.
     #[must_use]
     pub fn faults_made(&self) -> usize {
         lock(&self.state).made
@@ -132,7 +133,7 @@ impl Drop for FaultProxy {
 
 impl State {
     /// Records a request, and returns its fault.
-    fn meet(&mut self, request: Request) -> Option<Fault> {
+    fn record(&mut self, request: Request) -> Option<Fault> {
         let fits = |rule: &&mut Rule| {
             rule.times > 0
                 && rule.method == request.method
@@ -156,7 +157,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: Arc<Mutex<Stat
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let state = Arc::clone(&state);
-        // Broken connections are the purpose of this proxy, so errors are dropped.
+        // This proxy breaks connections on purpose, so errors are ignored.
         connections.spawn(async move { drop(exchange(client, server, &state).await) });
     }
 }
@@ -169,12 +170,12 @@ async fn exchange(
     let Some(head) = Head::read(&mut client).await? else {
         return Ok(());
     };
-    let fault = lock(state).meet(head.request());
+    let fault = lock(state).record(head.request());
     if let Some(Fault::Reply(status, headers)) = &fault {
         return reply(&mut client, *status, headers).await;
     }
     let mut upstream = TcpStream::connect(server).await?;
-    // A body to compress must be complete and not chunked.
+    // The proxy can compress only a complete body without chunked encoding.
     let old = matches!(fault, Some(Fault::Compress(_)));
     upstream.write_all(&head.closing(if old { "HTTP/1.0" } else { "HTTP/1.1" }, &[])).await?;
     let ended = {
@@ -207,7 +208,8 @@ enum End {
     Hang,
 }
 
-/// Passes on a request's body. Returns after `limit` bytes, else never: the reply ends an exchange.
+/// Passes on a request's body. Returns only if `limit` bytes were sent; otherwise the reply ends
+/// the exchange.
 async fn send(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -259,7 +261,7 @@ async fn answer(
     Ok(end)
 }
 
-/// Passes on a complete reply, its body compressed with gzip and sent as one chunk.
+/// Passes on a complete reply, with its body compressed with gzip and sent as one chunk.
 async fn compress(
     head: &Head,
     from: &mut (impl AsyncRead + Unpin),
@@ -282,8 +284,8 @@ async fn compress(
     Ok(End::Close)
 }
 
-/// Answers in the server's place, then reads on for a moment: closing with unread bytes would reset
-/// the connection, and the client might lose the reply.
+/// Replies in place of the server, then reads for a moment longer. Closing with unread bytes would
+/// reset the connection, and the client might lose the reply.
 async fn reply(client: &mut TcpStream, status: u16, headers: &[(&str, &str)]) -> io::Result<()> {
     let mut head = format!("HTTP/1.1 {status} Fault\r\ncontent-length: 0\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -338,8 +340,8 @@ impl Head {
         }
     }
 
-    /// Returns the head in this version, for a connection with a single exchange, with these
-    /// headers replaced; empty ones are removed.
+    /// Returns the head in this HTTP version, for a connection with a single exchange. Replaces the
+    /// headers in `set`, and removes those with an empty value.
     fn closing(&self, version: &str, set: &[(&str, &str)]) -> Vec<u8> {
         let first = self.text.split("\r\n").next().unwrap_or_default();
         let first = first.replace("HTTP/1.0", version).replace("HTTP/1.1", version);

@@ -1,4 +1,4 @@
-//! A client that writes HTTP/2 frame by frame, so that it can do what libraries refuse.
+//! An HTTP/2 client that writes single frames, so that it can do what libraries do not allow.
 //!
 //! Source: RFC 9113, sections 4 and 6; RFC 7541, appendix A.
 
@@ -14,12 +14,12 @@ use tokio::net::TcpStream;
 pub struct Connection {
     stream: TcpStream,
     /// The frames received so far.
-    pub came: Came,
+    pub received: Received,
 }
 
 /// Received data, by stream.
 #[derive(Debug, Default)]
-pub struct Came {
+pub struct Received {
     /// Streams that were answered with 200.
     pub answered: Vec<u32>,
     /// The response bodies.
@@ -28,10 +28,11 @@ pub struct Came {
     pub ended: Vec<u32>,
     /// Streams that were reset, with the reason.
     pub reset: BTreeMap<u32, u32>,
-    /// Bytes that a new stream may send before the server makes more room, if the server states it.
+    /// The initial flow-control window of a new stream, in bytes, if the server set it.
     pub stream_window: Option<u32>,
-    /// Bytes of room that the server added to the connection, beyond the initial 65,535.
-    pub connection_room: u64,
+    /// The bytes by which the server increased the window of the connection, beyond the initial
+    /// 65,535.
+    pub connection_window: u64,
 }
 
 /// The error code for a stream beyond the server's limit.
@@ -40,12 +41,12 @@ pub const REFUSED_STREAM: u32 = 7;
 pub const CANCEL: u32 = 8;
 
 impl Connection {
-    /// Connects; each stream has room for `window` bytes at first.
+    /// Connects. The initial window of each stream is `window` bytes.
     pub async fn open(address: SocketAddr, window: u32) -> Self {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-        let mut connection = Self { stream, came: Came::default() };
+        let mut connection = Self { stream, received: Received::default() };
         let window = window.to_be_bytes();
         connection.send(4, 0, 0, &[&[0, 4], &window[..]].concat()).await;
         connection
@@ -53,7 +54,7 @@ impl Connection {
 
     /// Requests a path on a stream.
     pub async fn get(&mut self, stream: u32, path: &str) {
-        // `:method: GET` and `:scheme: http`, then literals without a name from the table.
+        // `:method: GET` and `:scheme: http` from the static table, then two literal headers.
         let mut headers = vec![0x82, 0x86];
         for (name, value) in [(":path", path), (":authority", "x")] {
             headers.push(0);
@@ -69,8 +70,8 @@ impl Connection {
         self.send(1, 5, stream, &headers).await;
     }
 
-    /// Makes room for more bytes on a stream, or on the connection (0).
-    pub async fn make_room(&mut self, stream: u32, bytes: u32) {
+    /// Increases the window of a stream, or of the connection (0).
+    pub async fn increase_window(&mut self, stream: u32, bytes: u32) {
         self.send(8, 0, stream, &bytes.to_be_bytes()).await;
     }
 
@@ -86,14 +87,14 @@ impl Connection {
     }
 
     /// Reads frames until `is_enough` returns true.
-    pub async fn read_until(&mut self, is_enough: impl Fn(&Came) -> bool + Send + Sync) {
+    pub async fn read_until(&mut self, is_enough: impl Fn(&Received) -> bool + Send + Sync) {
         let reading = async {
-            while !is_enough(&self.came) {
-                assert!(self.read().await, "closed: {:?}", self.came);
+            while !is_enough(&self.received) {
+                assert!(self.read().await, "closed: {:?}", self.received);
             }
         };
         let read = tokio::time::timeout(Duration::from_secs(60), reading).await;
-        assert!(read.is_ok(), "{:?}", self.came.reset);
+        assert!(read.is_ok(), "{:?}", self.received.reset);
     }
 
     /// Reads until the server closes the connection.
@@ -101,7 +102,7 @@ impl Connection {
         while self.read().await {}
     }
 
-    /// Reads a frame; returns false at the end.
+    /// Reads a frame. Returns false at the end of the connection.
     async fn read(&mut self) -> bool {
         let mut head = [0; 9];
         if self.stream.read_exact(&mut head).await.is_err() {
@@ -113,28 +114,28 @@ impl Connection {
         let mut payload = vec![0; size as usize];
         self.stream.read_exact(&mut payload).await.unwrap();
         match kind {
-            0 => self.came.data.entry(stream).or_default().extend(payload),
+            0 => self.received.data.entry(stream).or_default().extend(payload),
             // `:status: 200`
-            1 if payload[0] == 0x88 => self.came.answered.push(stream),
+            1 if payload[0] == 0x88 => self.received.answered.push(stream),
             3 => {
                 let reason = u32::from_be_bytes(payload.try_into().unwrap());
-                self.came.reset.insert(stream, reason);
+                self.received.reset.insert(stream, reason);
             }
             4 if flags & 1 == 0 => {
                 let window = payload.chunks(6).find(|setting| setting[..2] == [0, 4]);
                 let window = window.map(|setting| setting[2..].try_into().unwrap());
-                self.came.stream_window = window.map(u32::from_be_bytes);
+                self.received.stream_window = window.map(u32::from_be_bytes);
                 self.send(4, 1, 0, &[]).await;
             }
             8 if stream == 0 => {
-                let room = u32::from_be_bytes(payload.try_into().unwrap());
-                self.came.connection_room += u64::from(room);
+                let increment = u32::from_be_bytes(payload.try_into().unwrap());
+                self.received.connection_window += u64::from(increment);
             }
             6 if flags & 1 == 0 => self.send(6, 1, 0, &payload).await,
             _ => {}
         }
         if kind <= 1 && flags & 1 == 1 {
-            self.came.ended.push(stream);
+            self.received.ended.push(stream);
         }
         true
     }

@@ -4,30 +4,31 @@
 //! use longshore_core::Memory;
 //! use longshore_testkit::{delete_suite, suite::Fresh};
 //!
-//! // A new store is one line: every sentence of the store traits' contract becomes a test.
+//! // One line tests a new store: the suite has a test for each rule of the store traits.
 //! delete_suite!(memory, async || Fresh::of(Memory::new()));
 //! ```
 //!
-//! | module | holds |
+//! | module | content |
 //! |---|---|
 //! | [`suite`] | the contract of the store traits, as tests that every store runs |
-//! | [`fixture`], [`random`] | images, made up or out of real files; seeded bytes |
+//! | [`fixture`], [`random`] | images, generated or packed from real files; seeded bytes |
 //! | [`script`] | a server that expects exact requests, in order |
-//! | [`v1`] | a registry that speaks the v1 API and no other |
-//! | [`frames`] | a client that writes HTTP/2 frame by frame |
-//! | [`fault`] | a proxy that breaks connections as networks do |
-//! | [`wait_log`] | the reported waits |
-//! | [`tls`], [`proxy`] | certificates and a front that ends TLS; HTTP and SOCKS5 proxies |
+//! | [`v1`] | a registry that supports only the v1 API |
+//! | [`frames`] | an HTTP/2 client that writes single frames |
+//! | [`fault`] | a proxy that injects network faults |
+//! | [`wait_log`] | the waits reported during a test |
+//! | [`tls`], [`proxy`] | certificates and a front that terminates TLS; HTTP and SOCKS5 proxies |
 //! | [`peer`], [`process`] | third-party programs, started, awaited, and ended by process id |
 //!
-//! A test that needs a peer has the peer's name in its own (`skopeo_pulls_what_we_push`), with `_`
-//! for `-`: `cargo xtask test` uses it to skip the test, and says so, if the peer is missing.
+//! If a test needs a peer, its name contains the peer's name (`skopeo_pulls_what_we_push`), with
+//! `_` for `-`. If the peer is missing, `cargo xtask test` skips the test by this name, and reports
+//! that.
 
 #![allow(
     clippy::expect_used,
     clippy::missing_panics_doc,
     clippy::unwrap_used,
-    reason = "a failed test is a panic, and here is nothing but tests"
+    reason = "a failed test is a panic, and this crate is only for tests"
 )]
 
 pub mod fault;

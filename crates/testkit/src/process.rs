@@ -1,7 +1,7 @@
 //! Programs that run during a test: started, awaited, and ended by process id.
 //!
-//! Owns [`Process`], which collects a program's output so that a test can wait for a line. Knows no
-//! particular program; `peer` and the tests of the program do.
+//! Owns [`Process`], which collects a program's output so that a test can wait for a line. It knows
+//! no particular program; `peer` and the tests of longshore's own program do.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -56,9 +56,9 @@ impl Process {
     }
 
     /// Waits for a line that contains `text`, on either stream, and returns it. Earlier lines
-    /// count.
+    /// count, too.
     ///
-    /// Returns `None` if the program closes its streams, or `limit` passes, without such a line.
+    /// Returns `None` if the program closes its streams without such a line, or `limit` passes.
     #[must_use]
     pub fn wait_for(&self, text: &str, limit: Duration) -> Option<String> {
         let deadline = Instant::now() + limit;
@@ -79,7 +79,7 @@ impl Process {
         }
     }
 
-    /// Returns all output so far, both streams together, for a test's message.
+    /// Returns all output so far, with both streams together, for a test's failure message.
     #[must_use]
     pub fn printed(&self) -> String {
         self.output.lock().lines.join("\n")
@@ -96,14 +96,14 @@ impl Process {
         self.wait(limit)
     }
 
-    /// Sends SIGKILL: the same effect on a server as a power cut.
+    /// Sends SIGKILL. To a server, it has the effect of a power cut.
     pub fn kill(&mut self) {
         // An error means that it has already ended.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 
-    /// Waits for its own end.
+    /// Waits until the program ends on its own.
     ///
     /// # Panics
     /// If it has not ended within `limit`.
@@ -115,7 +115,7 @@ impl Process {
             }
             assert!(
                 Instant::now() < deadline,
-                "process {} runs after {limit:?}:\n{}",
+                "process {} still runs after {limit:?}:\n{}",
                 self.id(),
                 self.printed()
             );
@@ -150,7 +150,7 @@ fn collect(stream: impl Read + Send + 'static, output: &Arc<Output>) {
     });
 }
 
-/// 10 ms: the polling interval for an end.
+/// 10 ms: the interval for checking whether the program has ended.
 const POLL: Duration = Duration::from_millis(10);
 
 #[cfg(all(test, unix))]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_awaited_on_either_stream() {
+    fn wait_for_finds_a_line_on_either_stream() {
         let process = shell("echo one; echo ready at 80 >&2; exec sleep 60");
         let line = process.wait_for("ready", LONG).unwrap();
         assert_eq!(line, "ready at 80");
@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_is_waited_for_no_longer() {
+    fn wait_for_returns_when_the_program_ends() {
         let mut process = shell("echo gone; exit 3");
         assert_eq!(process.wait_for("ready", LONG), None);
         assert_eq!(process.wait(LONG).code(), Some(3));
     }
 
     #[test]
-    fn dropping_ends_it() {
+    fn dropping_kills_the_program() {
         let process = shell("echo up; exec sleep 600");
         process.wait_for("up", LONG).unwrap();
         let id = process.id().to_string();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_polite_end_is_waited_for() {
+    fn terminate_waits_for_the_end() {
         let mut process = shell("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done");
         process.wait_for("up", LONG).unwrap();
         assert_eq!(process.terminate(LONG).code(), Some(0));

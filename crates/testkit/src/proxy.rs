@@ -1,7 +1,7 @@
 //! Proxies for tests: HTTP with CONNECT, and SOCKS5, each with an optional password.
 //!
-//! A proxy has its own routes for names, so that a test can use unresolvable ones, and it records
-//! its requests. With `tls::Front` in front of it, it is an HTTPS proxy.
+//! A proxy has its own routes for names, so that a test can use names that do not resolve. It
+//! records its requests. With `tls::Front` in front of it, it is an HTTPS proxy.
 
 use std::collections::HashMap;
 use std::io;
@@ -38,13 +38,13 @@ enum Kind {
 }
 
 impl Proxy {
-    /// Starts an HTTP proxy; with `authorization`, it answers 407 unless `Proxy-Authorization` is
-    /// equal to that.
+    /// Starts an HTTP proxy. With `authorization`, it answers 407 to a request whose
+    /// `Proxy-Authorization` is different.
     pub async fn http(authorization: Option<&str>) -> Self {
         Self::start(Kind::Http, authorization).await
     }
 
-    /// Starts a SOCKS5 proxy; with `login` (`user:password`), it requires that login.
+    /// Starts a SOCKS5 proxy. With `login` (`user:password`), it requires this login.
     pub async fn socks5(login: Option<&str>) -> Self {
         Self::start(Kind::Socks5, login).await
     }
@@ -61,7 +61,7 @@ impl Proxy {
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
                 connections.spawn(async move {
-                    // A disconnecting client is not a fault of the proxy.
+                    // A client may disconnect at any time, so errors are ignored.
                     let _ = match state.kind {
                         Kind::Http => http(stream, &state).await,
                         Kind::Socks5 => socks5(stream, &state).await,
@@ -79,7 +79,7 @@ impl Proxy {
         self
     }
 
-    /// Drops the first tunnel after this many bytes from the client.
+    /// Drops the first tunnel when the client has sent this many bytes.
     #[must_use]
     pub fn dropping_a_tunnel_after(self, bytes: u64) -> Self {
         *lock(&self.state.tunnel_limit) = Some(bytes);
@@ -136,7 +136,7 @@ async fn http(mut stream: TcpStream, state: &State) -> io::Result<()> {
                 return tunnel(stream, outside, limit).await;
             }
         }
-        // One request per connection: later ones would need their own first line changed.
+        // One request per connection: a later request would need its own first line rewritten.
         Some(rest) => {
             let path = rest.find('/').map_or("/", |at| &rest[at..]);
             let head =

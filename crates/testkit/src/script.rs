@@ -1,7 +1,7 @@
 //! A server that expects exact requests, in order.
 //!
 //! An unexpected request fails the test, and so does a missing one. A reply can be cut, dropped or
-//! stalled, so that every failure is one line of a test.
+//! stalled, so that a test needs only one line for each failure.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -28,7 +28,7 @@ mod connection;
 
 pub(crate) use self::connection::{Request, read_head};
 
-/// The server. Dropping it stops it; a test passes only with [`finish`](Self::finish).
+/// The server. Dropping it stops it. A test passes only if it calls [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Script {
     address: SocketAddr,
@@ -51,7 +51,7 @@ struct State {
 pub struct Exchange {
     method: String,
     target: String,
-    /// With `None`, the header must be absent.
+    /// The expected value. `None` means that the header must be absent.
     headers: Vec<(String, Option<String>)>,
     body: Option<Vec<u8>>,
     status: u16,
@@ -64,7 +64,7 @@ pub struct Exchange {
 enum Fault {
     /// Ends the connection without a reply after this many bytes of the request's body.
     HangUp(usize, HangUp),
-    /// Replies after this many bytes of the request's body, and reads on.
+    /// Replies after this many bytes of the request's body, and continues to read.
     Early(usize),
     /// Closes after this many bytes of the reply's body.
     Cut(usize),
@@ -79,12 +79,12 @@ enum HangUp {
     Close,
     /// RST.
     Reset,
-    /// FIN; the server still reads the client's bytes.
+    /// FIN; the server continues to read the client's bytes.
     Shutdown,
 }
 
 impl Exchange {
-    /// Expects this method and target (path and query); replies 200 by default.
+    /// Expects this method and target (path and query). Replies with 200 by default.
     #[must_use]
     pub fn new(method: &str, target: impl Into<String>) -> Self {
         Self {
@@ -127,15 +127,15 @@ impl Exchange {
         self
     }
 
-    /// Replies with this header; `content-length` replaces the correct value, and is left out if
-    /// empty. With `transfer-encoding`, the body must already be encoded.
+    /// Replies with this header. `content-length` replaces the correct value; an empty one is left
+    /// out. With `transfer-encoding`, the body must already be encoded.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.answer_headers.push((name.to_ascii_lowercase(), value.into()));
         self
     }
 
-    /// Replies with this body; to HEAD, only with its size.
+    /// Replies with this body. A HEAD request gets only its size.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.answer_body = body.into();
@@ -154,15 +154,16 @@ impl Exchange {
         self.failing(Fault::HangUp(bytes, HangUp::Reset))
     }
 
-    /// Ends its own side of the connection (FIN) after `bytes` of the request's body, and reads on.
+    /// Closes the server's side of the connection (FIN) after `bytes` of the request's body, and
+    /// continues to read.
     #[must_use]
     pub fn shut_down(self, bytes: usize) -> Self {
         self.failing(Fault::HangUp(bytes, HangUp::Shutdown))
     }
 
-    /// Replies after `bytes` of the request's body, and reads on until the client closes; with
-    /// `connection: close` as a header, ends its own side of the connection.
-    /// [`Script::early_bodies`] returns the total number of bytes.
+    /// Replies after `bytes` of the request's body, and continues to read until the client closes
+    /// the connection. With the header `connection: close`, closes its own side of the connection
+    /// first. [`Script::early_bodies`] returns the total number of bytes.
     #[must_use]
     pub fn early(self, bytes: usize) -> Self {
         self.failing(Fault::Early(bytes))
@@ -195,7 +196,8 @@ impl Script {
     /// Starts a server on a free port of 127.0.0.1, without expectations.
     pub async fn start() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        // Unread client data stays in buffers, so these are small.
+        // The operating system buffers data that the server has not read, so keep its buffers
+        // small.
         socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listener = socket.listen(BACKLOG).unwrap();
@@ -203,13 +205,13 @@ impl Script {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         let server = tokio::spawn(async move {
-            // Connections end with the server: aborting it drops the set.
+            // Aborting the server drops this set, and so ends all connections.
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let state = Arc::clone(&shared);
                 lock(&state).connections += 1;
                 connections.spawn(async move {
-                    // A disconnecting client is not a fault of the script.
+                    // A client may disconnect at any time, so errors are ignored.
                     let _ = connection::serve(stream, &state).await;
                 });
             }
@@ -254,7 +256,7 @@ impl Script {
         assert!(state.faults.is_empty(), "unexpected requests: {:#?}", state.faults);
         let missing: Vec<_> =
             state.expected.iter().map(|e| format!("{} {}", e.method, e.target)).collect();
-        assert!(missing.is_empty(), "these requests never came: {missing:#?}");
+        assert!(missing.is_empty(), "these requests are missing: {missing:#?}");
     }
 }
 
@@ -267,14 +269,14 @@ impl Drop for Script {
     }
 }
 
-fn compare(expected: &Exchange, came: &Request) -> Vec<String> {
+fn compare(expected: &Exchange, actual: &Request) -> Vec<String> {
     let mut problems = Vec::new();
-    if (&expected.method, &expected.target) != (&came.method, &came.target) {
+    if (&expected.method, &expected.target) != (&actual.method, &actual.target) {
         problems.push(format!("expected {} {}", expected.method, expected.target));
     }
     for (name, value) in &expected.headers {
-        if came.header(name) != value.as_deref() {
-            problems.push(format!("{name} is {:?}, not {value:?}", came.header(name)));
+        if actual.header(name) != value.as_deref() {
+            problems.push(format!("{name} is {:?}, not {value:?}", actual.header(name)));
         }
     }
     problems

@@ -1,7 +1,7 @@
 //! TLS for tests: certificates of an authority for one test, and a front that terminates TLS before
 //! a plain server.
 //!
-//! Needs no program. `peer::Authority` makes the files that third-party programs read.
+//! Needs no external program. `peer::Authority` creates the files that third-party programs read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ pub struct Authority {
 /// The validity of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub enum Dates {
-    /// Now, and long before and after.
+    /// Valid now, and long before and after.
     Now,
-    /// In 2001.
+    /// Valid only in 2001.
     Past,
-    /// In 4000.
+    /// Valid only in 4000.
     Future,
 }
 
@@ -44,13 +44,14 @@ pub struct Pair {
 }
 
 impl Authority {
-    /// Makes an authority.
+    /// Creates an authority.
     #[must_use]
     pub fn new() -> Self {
         Self::with_names(&[], Dates::Now)
     }
 
-    /// Makes an authority with hosts or addresses, as `openssl req -x509` does.
+    /// Creates an authority whose own certificate has host names or addresses, as `openssl req
+    /// -x509` does.
     #[must_use]
     pub fn with_names(names: &[&str], dates: Dates) -> Self {
         let key = KeyPair::generate().unwrap();
@@ -63,7 +64,8 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Issues a certificate for hosts or addresses; for a client, the names do not matter.
+    /// Issues a certificate for host names or addresses. In a client certificate, the names do not
+    /// matter.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Pair {
         self.sign(&params(names))
@@ -81,7 +83,7 @@ impl Authority {
         Pair { certificate: self.certificate(), key: self.issuer.key().serialize_pem() }
     }
 
-    /// Makes an intermediate authority with a certificate for hosts or addresses.
+    /// Creates an intermediate authority whose certificate has host names or addresses.
     #[must_use]
     pub fn authority_below(&self, names: &[&str]) -> Pair {
         let mut params = authority(names, Dates::Now);
@@ -142,7 +144,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Starts a front with this certificate before the server at `target`.
+    /// Starts a front with this certificate for the server at `target`.
     pub async fn start(pair: &Pair, target: SocketAddr) -> Self {
         Self::launch(pair, None, target).await
     }
@@ -163,7 +165,7 @@ impl Front {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, counter) = (acceptor.clone(), Arc::clone(&counter));
                 connections.spawn(async move {
-                    // A client may disconnect, or distrust the certificate.
+                    // A client may disconnect, or not trust the certificate.
                     let Ok(mut inside) = acceptor.accept(stream).await else { return };
                     counter.fetch_add(1, Ordering::SeqCst);
                     let mut outside = TcpStream::connect(target).await.unwrap();
@@ -208,7 +210,7 @@ fn acceptor(pair: &Pair, clients: Option<&Authority>) -> TlsAcceptor {
     };
     let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-    // A mismatched key is presented too: the test checks that it is noticed.
+    // A key that does not match is used too: a test checks that the client notices it.
     let key = ring::sign::any_supported_type(&key).unwrap();
     let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
     TlsAcceptor::from(Arc::new(builder.with_cert_resolver(Arc::new(shown))))

@@ -1,4 +1,4 @@
-//! Records the waits reported during a test.
+//! Records the waits that are reported during a test.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-/// Records reports on this thread until it is dropped.
+/// Records the waits reported on this thread until it is dropped.
 #[must_use]
 pub struct WaitLog {
     messages: Arc<Mutex<Vec<String>>>,

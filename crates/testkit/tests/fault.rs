@@ -1,4 +1,4 @@
-//! The fault proxy makes each fault, and none that it was not told to.
+//! The fault proxy makes each requested fault, and no others.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const BODY: &[u8] = b"0123456789";
 
-/// A server that answers every request, once its body is there, with ten bytes.
+/// Starts a server that answers every complete request with ten bytes.
 async fn server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,23 +34,24 @@ async fn server() -> SocketAddr {
     address
 }
 
-/// One request; the reply as far as it came, and whether the connection ended orderly.
-async fn ask(proxy: &FaultProxy, request: &str) -> (String, bool) {
+/// Sends a request. Returns the received part of the reply, and whether the connection ended
+/// without an error.
+async fn exchange(proxy: &FaultProxy, request: &str) -> (String, bool) {
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut reply = Vec::new();
-    let orderly = stream.read_to_end(&mut reply).await.is_ok();
-    (String::from_utf8(reply).unwrap(), orderly)
+    let clean = stream.read_to_end(&mut reply).await.is_ok();
+    (String::from_utf8(reply).unwrap(), clean)
 }
 
 const GET: &str = "GET /v2/a/blobs/x HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\r\n\r\n";
 const PUT: &str = "PUT /v2/a/uploads/1 HTTP/1.1\r\nHost: x\r\n\r\nall of it to the end";
 
 #[tokio::test]
-async fn without_a_fault_everything_passes_and_is_noted() {
+async fn requests_without_a_fault_pass_and_are_recorded() {
     let proxy = FaultProxy::start(server().await).await;
-    let (reply, orderly) = ask(&proxy, GET).await;
-    assert!(orderly && reply.ends_with("\r\n\r\n0123456789"), "{reply}");
+    let (reply, clean) = exchange(&proxy, GET).await;
+    assert!(clean && reply.ends_with("\r\n\r\n0123456789"), "{reply}");
     let requests = proxy.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].method, "GET");
@@ -59,7 +60,7 @@ async fn without_a_fault_everything_passes_and_is_noted() {
 }
 
 #[tokio::test]
-async fn replies_are_cut_reset_and_flipped_as_often_as_told() {
+async fn replies_are_cut_reset_and_flipped_the_requested_number_of_times() {
     let proxy = FaultProxy::start(server().await).await;
     for (fault, ending, closes) in [
         (Fault::Cut(4), "\r\n\r\n0123", true),
@@ -69,13 +70,13 @@ async fn replies_are_cut_reset_and_flipped_as_often_as_told() {
     ] {
         proxy.inject("GET", "/blobs/", 2, fault);
         for _ in 0..2 {
-            let (reply, orderly) = ask(&proxy, GET).await;
-            assert_eq!(orderly, closes, "{reply}");
-            // What a reset finds unread on the way may be lost with it.
+            let (reply, clean) = exchange(&proxy, GET).await;
+            assert_eq!(clean, closes, "{reply}");
+            // A reset may also discard bytes that are still on the way.
             assert!(reply.ends_with(ending) || !closes, "{reply}");
         }
     }
-    assert!(ask(&proxy, GET).await.0.ends_with("0123456789"));
+    assert!(exchange(&proxy, GET).await.0.ends_with("0123456789"));
     assert_eq!(proxy.faults_made(), 8);
 }
 
@@ -83,7 +84,7 @@ async fn replies_are_cut_reset_and_flipped_as_often_as_told() {
 async fn a_reply_is_compressed_or_only_labelled() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("GET", "/blobs/", 1, Fault::Label("x-gzip"));
-    let (reply, _) = ask(&proxy, GET).await;
+    let (reply, _) = exchange(&proxy, GET).await;
     assert!(reply.contains("content-encoding: x-gzip\r\n"), "{reply}");
     assert!(reply.contains("Content-Length: 10\r\n") && reply.ends_with("0123456789"), "{reply}");
 
@@ -100,22 +101,22 @@ async fn a_reply_is_compressed_or_only_labelled() {
 }
 
 #[tokio::test]
-async fn a_fault_meets_only_the_requests_it_fits() {
+async fn a_fault_affects_only_matching_requests() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("GET", "/manifests/", 1, Fault::Cut(0));
     proxy.inject("HEAD", "/blobs/", 1, Fault::Cut(0));
-    assert!(ask(&proxy, GET).await.0.ends_with("0123456789"));
+    assert!(exchange(&proxy, GET).await.0.ends_with("0123456789"));
     assert_eq!(proxy.faults_made(), 0);
 }
 
 #[tokio::test]
-async fn a_request_that_stalls_is_not_answered() {
+async fn a_stalled_request_is_not_answered() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("PUT", "/uploads/", 1, Fault::StallRequest(4));
-    let stalled = tokio::time::timeout(Duration::from_millis(100), ask(&proxy, PUT)).await;
+    let stalled = tokio::time::timeout(Duration::from_millis(100), exchange(&proxy, PUT)).await;
     assert!(stalled.is_err(), "{stalled:?}");
     assert_eq!(proxy.faults_made(), 1);
-    assert!(ask(&proxy, PUT).await.0.ends_with("0123456789"));
+    assert!(exchange(&proxy, PUT).await.0.ends_with("0123456789"));
 }
 
 #[tokio::test]
@@ -135,20 +136,20 @@ async fn a_stall_keeps_the_connection_open() {
 }
 
 #[tokio::test]
-async fn the_proxy_answers_in_the_servers_place() {
+async fn the_proxy_replies_in_place_of_the_server() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("PUT", "/uploads/", 1, Fault::Reply(503, vec![("retry-after", "0")]));
-    let (reply, orderly) = ask(&proxy, PUT).await;
-    assert!(orderly && reply.starts_with("HTTP/1.1 503"), "{reply}");
+    let (reply, clean) = exchange(&proxy, PUT).await;
+    assert!(clean && reply.starts_with("HTTP/1.1 503"), "{reply}");
     assert!(reply.contains("retry-after: 0\r\n"), "{reply}");
-    assert!(ask(&proxy, PUT).await.0.ends_with("0123456789"));
+    assert!(exchange(&proxy, PUT).await.0.ends_with("0123456789"));
 }
 
 #[tokio::test]
 async fn a_request_is_reset_in_the_middle_of_its_body() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("PUT", "/uploads/", 1, Fault::ResetRequest(3));
-    let (reply, orderly) = ask(&proxy, PUT).await;
-    assert_eq!((reply.as_str(), orderly), ("", false));
+    let (reply, clean) = exchange(&proxy, PUT).await;
+    assert_eq!((reply.as_str(), clean), ("", false));
     assert_eq!(proxy.requests().len(), 1);
 }

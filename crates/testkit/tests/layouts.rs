@@ -1,4 +1,4 @@
-//! Layouts that we write are read by others, and theirs by us.
+//! Other programs read the layouts that longshore writes, and longshore reads theirs.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
@@ -14,7 +14,7 @@ fn v1() -> Tag {
 }
 
 #[tokio::test]
-async fn skopeo_carries_a_real_image_to_docker_registry_and_back_unchanged() {
+async fn skopeo_copies_a_real_image_to_docker_registry_and_back_unchanged() {
     let image = real_image();
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
@@ -35,7 +35,7 @@ async fn skopeo_carries_a_real_image_to_docker_registry_and_back_unchanged() {
 }
 
 #[tokio::test]
-async fn umoci_unpacks_a_real_tree_out_of_a_layout_of_ours() {
+async fn umoci_unpacks_a_real_tree_from_a_layout_of_longshore() {
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("tree");
     fs::create_dir(&tree).unwrap();
@@ -55,7 +55,7 @@ async fn umoci_unpacks_a_real_tree_out_of_a_layout_of_ours() {
     assert_eq!(listing(&unpacked), listing(&tree));
 }
 
-/// Every path below a folder with its content, or where it links to.
+/// Returns every path below a folder, with its content or the target of the link.
 fn listing(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];

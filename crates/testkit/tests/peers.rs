@@ -1,4 +1,4 @@
-//! The peers start, answer and end.
+//! Tests that the peers start, answer and end.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
@@ -10,8 +10,8 @@ use longshore_testkit::peer::{
     Authority, Containerd, Docker, DockerRegistry, Podman, skopeo, umoci,
 };
 
-/// One request over plain HTTP; the whole reply.
-fn ask(registry: &DockerRegistry, headers: &str) -> String {
+/// Sends a request over plain HTTP. Returns the whole reply.
+fn exchange(registry: &DockerRegistry, headers: &str) -> String {
     let mut stream = TcpStream::connect(registry.address()).unwrap();
     write!(stream, "GET /v2/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n").unwrap();
     let mut reply = String::new();
@@ -22,24 +22,24 @@ fn ask(registry: &DockerRegistry, headers: &str) -> String {
 #[test]
 fn docker_registry_answers_and_ends_when_dropped() {
     let registry = DockerRegistry::start();
-    assert!(ask(&registry, "").starts_with("HTTP/1.1 200"));
+    assert!(exchange(&registry, "").starts_with("HTTP/1.1 200"));
     let address = registry.address();
     drop(registry);
     assert!(TcpStream::connect(address).is_err());
 }
 
 #[test]
-fn docker_registry_with_htpasswd_asks_who_is_there() {
+fn docker_registry_with_htpasswd_requires_a_login() {
     let registry = DockerRegistry::with_htpasswd("ann", "secret");
-    let refused = ask(&registry, "");
+    let refused = exchange(&registry, "");
     assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
-    // "ann:secret", base64.
-    let welcome = ask(&registry, "authorization: Basic YW5uOnNlY3JldA==\r\n");
-    assert!(welcome.starts_with("HTTP/1.1 200"), "{welcome}");
+    // The login "ann:secret" in base64.
+    let authenticated = exchange(&registry, "authorization: Basic YW5uOnNlY3JldA==\r\n");
+    assert!(authenticated.starts_with("HTTP/1.1 200"), "{authenticated}");
 }
 
 #[test]
-fn docker_registry_with_tls_of_openssl_and_skopeo_that_trusts_it() {
+fn skopeo_trusts_docker_registry_with_a_certificate_of_openssl() {
     let authority = Authority::new();
     let registry = DockerRegistry::with_tls(&authority);
     let certificates = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ fn docker_registry_with_tls_of_openssl_and_skopeo_that_trusts_it() {
 }
 
 #[test]
-fn umoci_says_who_it_is() {
+fn umoci_prints_its_version() {
     assert!(umoci(["--version"]).succeeded().contains("umoci"));
 }
 

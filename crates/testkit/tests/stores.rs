@@ -1,4 +1,4 @@
-//! The suites on the stores of core, and the real image on its way through them.
+//! Runs the store suites on the stores of longshore-core, and copies the real image through them.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
@@ -17,7 +17,7 @@ delete_suite!(layout, async || {
 });
 
 #[tokio::test]
-async fn a_real_image_travels_unchanged() {
+async fn a_real_image_is_copied_unchanged() {
     let image = fixture::real_image();
     let v1 = Tag::parse("v1").unwrap();
     let packed = Memory::new();
@@ -26,9 +26,9 @@ async fn a_real_image_travels_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::create(folder.path()).await.unwrap();
     let back = Memory::new();
-    let there = Copier::new(Arc::new(packed), Arc::new(layout.clone()));
-    there.copy(&v1.clone().into(), Some(&v1)).await.unwrap();
-    let here = Copier::new(Arc::new(layout), Arc::new(back.clone()));
-    here.copy(&v1.clone().into(), Some(&v1)).await.unwrap();
+    let to_layout = Copier::new(Arc::new(packed), Arc::new(layout.clone()));
+    to_layout.copy(&v1.clone().into(), Some(&v1)).await.unwrap();
+    let from_layout = Copier::new(Arc::new(layout), Arc::new(back.clone()));
+    from_layout.copy(&v1.clone().into(), Some(&v1)).await.unwrap();
     image.assert_in(&back, &v1.into()).await;
 }

@@ -11,7 +11,7 @@ pub(super) struct Offered {
     pub(super) password: String,
 }
 
-/// Reads the login in an `Authorization` header of this scheme.
+/// Parses the login in a Basic `Authorization` header.
 pub(super) fn offered(authorization: Option<&str>) -> Option<Offered> {
     let (scheme, encoded) = authorization?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -22,7 +22,7 @@ pub(super) fn offered(authorization: Option<&str>) -> Option<Offered> {
     Some(Offered { name: name.to_owned(), password: password.to_owned() })
 }
 
-/// Returns the `WWW-Authenticate` value that asks for a password.
+/// Returns the `WWW-Authenticate` value that requests a password.
 pub(super) fn challenge() -> String {
     r#"Basic realm="longshore", charset="UTF-8""#.to_owned()
 }

@@ -1,7 +1,7 @@
 //! Access control.
 //!
-//! Owns the [`Access`] trait and the policies of this crate. `registry` asks before a handler runs,
-//! and the upload handler once more for the source repository of a mount.
+//! Owns the [`Access`] trait and the policies of this crate. `registry` calls the policy before a
+//! handler runs. For a mount, the upload handler calls it again for the source repository.
 
 mod basic;
 mod htpasswd;
@@ -29,14 +29,14 @@ pub trait Access: fmt::Debug + Send + Sync {
     async fn authorize(&self, authorization: Option<&str>, request: &AccessRequest<'_>)
     -> Decision;
 
-    /// Returns the user name in this header, for the log. Called only for requests that were not
+    /// Returns the user name in this header, for the log. Not called for requests that were
     /// challenged.
     fn user_name(&self, authorization: Option<&str>) -> Option<String> {
         let _ = authorization;
         None
     }
 
-    /// Answers a request to a path outside `/v2/`, if the policy has its own endpoint.
+    /// Handles a request to a path outside `/v2/`, if the policy has an endpoint of its own.
     fn endpoint(
         &self,
         path: &str,
@@ -48,7 +48,7 @@ pub trait Access: fmt::Debug + Send + Sync {
     }
 }
 
-/// A request, as far as access control is concerned.
+/// A request, reduced to the information that access control needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessRequest<'a> {
     /// The kind of access.
@@ -71,13 +71,13 @@ pub enum Action {
 /// A resource of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
-    /// `/v2/`: the check for the API and for valid credentials.
+    /// `/v2/`, where clients check for the API and for valid credentials.
     Base,
     /// The list of repositories.
     Catalog,
     /// One repository.
     Repository(&'a RepositoryName),
-    /// All repositories: needed for a mount without a source repository.
+    /// All repositories: needed to mount a blob without naming a source repository.
     AllRepositories,
 }
 

@@ -2,7 +2,8 @@ use async_trait::async_trait;
 
 use super::{Access, AccessRequest, Decision};
 
-/// Allows everything to everyone: for loopback, tests, and registries behind their own gateway.
+/// Allows everything to everyone. Meant for loopback, tests, and registries behind a gateway that
+/// controls access.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
 

@@ -13,10 +13,11 @@ use super::{Access, AccessRequest, Action, Decision, EndpointReply, Resource};
 use crate::query::Query;
 use crate::random;
 
-/// Users who exchange their password for a short-lived token at `/token`, as at public registries.
+/// Users who exchange their password for a short-lived token at `/token`, as public registries
+/// require it.
 ///
-/// A token is random, valid only in this process, and grants the requested scopes as far as its
-/// user has the permissions.
+/// A token is random and valid only in this process. It grants those of the requested scopes for
+/// which its user has the permissions.
 ///
 /// Source: distribution's "Token Authentication Specification".
 pub struct Tokens {
@@ -44,7 +45,7 @@ struct Scope {
 impl Tokens {
     /// Issues tokens to these users.
     ///
-    /// - `realm`: the URL of `/token` as clients reach it, such as `http://127.0.0.1:5000/token`.
+    /// - `realm`: the URL at which clients reach `/token`, such as `http://127.0.0.1:5000/token`.
     #[must_use]
     pub fn new(users: Users, realm: impl Into<String>) -> Self {
         Self {
@@ -56,14 +57,14 @@ impl Tokens {
         }
     }
 
-    /// Sets the permissions of anonymous clients; the default is none.
+    /// Sets the permissions of anonymous clients. The default is none.
     #[must_use]
     pub fn anonymous(mut self, permissions: Permissions) -> Self {
         self.anonymous = permissions;
         self
     }
 
-    /// Sets the lifetime of tokens; the default is 5 minutes.
+    /// Sets the lifetime of tokens. The default is 5 minutes.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
@@ -87,7 +88,7 @@ impl Tokens {
         let now = Instant::now();
         let mut issued = self.issued();
         issued.retain(|_, token| token.expires > now);
-        // The holder of the oldest token is challenged and requests a new one.
+        // Remove the oldest token. Its client is challenged and requests a new one.
         if issued.len() >= ISSUED_LIMIT
             && let Some(oldest) = issued.iter().min_by_key(|(_, token)| token.expires)
         {
@@ -127,7 +128,7 @@ impl Access for Tokens {
             return self.challenge(request, None);
         };
         let issued = self.issued();
-        // Looked up by hash, not by comparison: its 128 bits cannot be guessed part by part.
+        // The lookup is by hash, so its time does not reveal a part of the token.
         let token = issued.get(offered);
         let Some(token) = token.filter(|token| token.expires > Instant::now()) else {
             return self.challenge(request, Some("invalid_token"));
@@ -215,7 +216,7 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 10,000 tokens: a few MiB, no matter how many are requested.
+/// 10,000 tokens: a few MiB, no matter how many tokens clients request.
 const ISSUED_LIMIT: usize = 10_000;
 /// 5 minutes: the usual lifetime at public registries.
 const LIFETIME: Duration = Duration::from_secs(300);
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_tokens_replaces_the_oldest() {
+    async fn tokens_beyond_the_limit_replace_the_oldest() {
         let tokens = tokens();
         let mut issued =
             (0..=ISSUED_LIMIT).map(|_| issue(&tokens, "scope=repository:c:pull", None));
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_good_for_what_was_asked_and_granted() {
+    async fn a_token_permits_what_was_both_requested_and_granted() {
         let tokens = tokens();
         let ann = base64::engine::general_purpose::STANDARD.encode("ann:pw");
         let ann = format!("Basic {ann}");
@@ -288,14 +289,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_challenge_says_where_and_for_what() {
+    async fn the_challenge_names_the_realm_and_the_scope() {
         let name = RepositoryName::parse("a/b").unwrap();
         let resource = Resource::Repository(&name);
         let action = Action::Push;
         let Decision::Challenged(challenge) =
             tokens().authorize(None, &AccessRequest { action, resource }).await
         else {
-            panic!("granted to nobody");
+            panic!("the request was granted");
         };
         assert_eq!(
             challenge,
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_token_is_none() {
+    async fn an_expired_token_is_refused() {
         let tokens = tokens().lifetime(Duration::ZERO);
         let token = issue(&tokens, "scope=repository:a:pull", None);
         assert_ne!(authorize(&tokens, &token, "a", Action::Pull).await, Decision::Granted);

@@ -9,7 +9,7 @@ use super::{Access, AccessRequest, Action, Decision, Resource};
 
 /// Users with passwords and permissions, by HTTP Basic authentication.
 ///
-/// Everyone else is refused. Passwords are not stored in plain text.
+/// Everyone else is refused. Passwords are not kept in plain text.
 ///
 /// Source: RFC 7617.
 #[derive(Clone, Default)]
@@ -20,8 +20,8 @@ pub struct Users {
 #[derive(Clone)]
 struct User {
     name: String,
-    /// The digest of `name:password`: comparing digests takes the same time for all passwords.
-    sum: Digest,
+    /// The digest of `name:password`. Comparing digests takes the same time for every password.
+    digest: Digest,
     permissions: Permissions,
 }
 
@@ -65,17 +65,22 @@ impl Users {
     /// Adds a user.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str, permissions: Permissions) -> Self {
-        self.users.push(User { name: name.to_owned(), sum: sum(name, password), permissions });
+        self.users.push(User {
+            name: name.to_owned(),
+            digest: digest(name, password),
+            permissions,
+        });
         self
     }
 
-    /// Returns the permissions of the user in this `Authorization` header; `None` for an unknown user.
+    /// Returns the permissions of the user in this `Authorization` header, or `None` if the user or
+    /// the password is wrong.
     pub(super) fn permissions(&self, authorization: Option<&str>) -> Option<Permissions> {
         let offered = basic::offered(authorization)?;
-        let offered = sum(&offered.name, &offered.password);
-        // Always compares with all users, so that the time does not reveal which names exist.
+        let offered = digest(&offered.name, &offered.password);
+        // Always compare with all users, so that the time does not reveal which names exist.
         self.users.iter().fold(None, |found, user| {
-            let matches = offered.as_str().as_bytes().ct_eq(user.sum.as_str().as_bytes()).into();
+            let matches = offered.as_str().as_bytes().ct_eq(user.digest.as_str().as_bytes()).into();
             if matches { Some(user.permissions) } else { found }
         })
     }
@@ -108,7 +113,7 @@ impl Access for Users {
     }
 }
 
-fn sum(name: &str, password: &str) -> Digest {
+fn digest(name: &str, password: &str) -> Digest {
     Digest::sha256(format!("{name}:{password}").as_bytes())
 }
 
@@ -124,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_right_is_granted_to_those_who_have_it_and_nobody_else() {
+    async fn users_can_do_only_what_their_permissions_allow() {
         let users = Users::new()
             .user("reader", "r", Permissions::PULL)
             .user("writer", "w:w", Permissions::PUSH)

@@ -9,7 +9,7 @@ use longshore_core::{
     Source as _,
 };
 
-use super::{Answer, Call, about_content, not_modified};
+use super::{Answer, Call, add_content_headers, not_modified};
 use crate::range::Wanted;
 use crate::reply::{self, About, Refusal};
 use crate::response_body::Body;
@@ -33,7 +33,7 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
     let size = store.blob_size(digest).await.map_err(|e| refuse(&e))?;
     let absent = || refuse(&Error::new(ErrorKind::NotFound).at(format!("blob {digest}")));
     let size = size.ok_or_else(absent)?;
-    if call.has_already(digest) {
+    if call.is_cached_by_client(digest) {
         return not_modified(digest);
     }
     let (status, range) = match wanted(call, digest, size) {
@@ -45,12 +45,12 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
         && let Some(url) = store.blob_url(digest).await.map_err(|e| refuse(&e))?
     {
         let mut response = reply::empty(StatusCode::TEMPORARY_REDIRECT);
-        about_content(&mut response, digest)?;
+        add_content_headers(&mut response, digest)?;
         response.headers_mut().insert(LOCATION, reply::header_value(&url)?);
         return Ok(response);
     }
     let mut response = reply::empty(status);
-    about_content(&mut response, digest)?;
+    add_content_headers(&mut response, digest)?;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, BLOB_TYPE);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -75,7 +75,7 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
     Ok(response)
 }
 
-/// A range counts for GET alone, and only if the client's part is of the same content.
+/// Parses the `Range` header. It counts only for GET, and only if `If-Range` matches the content.
 fn wanted(call: &Call<'_>, digest: &Digest, size: u64) -> Wanted {
     let if_range = call.header(&IF_RANGE);
     let same = if_range.is_none_or(|tag| tag.trim_matches('"') == digest.as_str());

@@ -1,7 +1,7 @@
 //! Manifests: end-3, end-7 and end-9.
 //!
-//! A manifest is served as it was pushed, whatever the client accepts: its digest fixes its bytes,
-//! and this registry converts nothing.
+//! A manifest is served as it was pushed, no matter which types the client accepts: its digest
+//! fixes its bytes, and this registry converts nothing.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, StatusCode};
@@ -10,7 +10,7 @@ use longshore_core::{
     Source as _, Tag, TagOrDigest, Target as _, graph,
 };
 
-use super::{Answer, Call, about_content, created, not_modified};
+use super::{Answer, Call, add_content_headers, created, not_modified};
 use crate::reply::{self, About, Refusal};
 use crate::repositories::Repository;
 use crate::request_body::Incoming;
@@ -41,20 +41,20 @@ pub(super) async fn answer(
 
 async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) -> Answer {
     let store = call.repository(name);
-    let making = call.budget.making().await.map_err(|e| About::Manifest.refuse(&e))?;
+    let building = call.budget.building().await.map_err(|e| About::Manifest.refuse(&e))?;
     let manifest = match store.manifest(selector).await {
         Ok(manifest) => manifest,
-        Err(e) => return Err(not_read(&store, name, selector, &e).await),
+        Err(e) => return Err(treat_damaged_as_missing(&store, name, selector, &e).await),
     };
-    if call.has_already(manifest.digest()) {
+    if call.is_cached_by_client(manifest.digest()) {
         return not_modified(manifest.digest());
     }
     let mut response = reply::empty(StatusCode::OK);
-    about_content(&mut response, manifest.digest())?;
+    add_content_headers(&mut response, manifest.digest())?;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, reply::header_value(manifest.media_type())?);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(manifest.bytes().len()));
-    drop(making);
+    drop(building);
     let (digest, bytes) = (manifest.digest().clone(), manifest.bytes().clone());
     *response.body_mut() = Body::document(bytes, call.budget, move || {
         let (store, digest) = (store.clone(), digest.clone().into());
@@ -63,8 +63,8 @@ async fn read(call: &Call<'_>, name: &RepositoryName, selector: &TagOrDigest) ->
     Ok(response)
 }
 
-/// Treats a damaged manifest as missing: pushing the same manifest repairs it.
-async fn not_read(
+/// Treats a damaged manifest as missing. Pushing the same manifest again repairs it.
+async fn treat_damaged_as_missing(
     store: &Repository,
     name: &RepositoryName,
     selector: &TagOrDigest,
@@ -126,7 +126,7 @@ async fn write(
     Ok(response)
 }
 
-/// Returns the media type that the client sent, without parameters.
+/// Returns the media type that the client sent, without its parameters.
 fn content_type(call: &Call<'_>) -> Result<Option<MediaType>, Refusal> {
     let Some(value) = call.headers.get(CONTENT_TYPE) else {
         return Ok(None);
@@ -147,10 +147,10 @@ fn tag_parameters(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
     tags.map_err(|e| Refusal::invalid(ErrorCode::TAG_INVALID, &e))
 }
 
-/// Refuses a manifest with missing content. Non-distributable layers may be missing; a subject may
-/// come later or never; schema 1 states no sizes and is accepted unchecked. An index may list
-/// blobs with media types other than a manifest's, as BuildKit's cache indexes did (before 0.21,
-/// 2025).
+/// Refuses a manifest if content that it references is missing. There are exceptions:
+/// non-distributable layers may be missing, a subject may be pushed later or never, and schema 1
+/// declares no sizes and is accepted unchecked. An index may list blobs whose media type is not
+/// that of a manifest, as the cache indexes of BuildKit did (before 0.21, 2025).
 async fn check_successors(
     call: &Call<'_>,
     store: &Repository,

@@ -56,7 +56,7 @@ pub(crate) async fn answer(route: Route, call: &Call<'_>, body: Incoming) -> Ans
     }
 }
 
-/// Returns the action that a request is, and its resource.
+/// Returns the action and the resource of a request.
 pub(crate) fn access_request<'a>(route: &'a Route, method: &Method) -> AccessRequest<'a> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let action = match route {
@@ -96,8 +96,8 @@ impl Call<'_> {
         }
     }
 
-    /// Returns true if the client has this content and sent a matching `If-None-Match`.
-    fn has_already(&self, digest: &Digest) -> bool {
+    /// Returns true if the client has this content already, because its `If-None-Match` matches.
+    fn is_cached_by_client(&self, digest: &Digest) -> bool {
         let known = self.header(&IF_NONE_MATCH).unwrap_or_default();
         let mut tags = known.split(',').map(|tag| tag.trim().trim_matches('"'));
         tags.any(|tag| tag == digest.as_str())
@@ -114,7 +114,7 @@ fn base(method: &Method) -> Answer {
 }
 
 /// Adds the headers that identify the content of a response.
-fn about_content(response: &mut Response<Body>, digest: &Digest) -> Result<(), Refusal> {
+fn add_content_headers(response: &mut Response<Body>, digest: &Digest) -> Result<(), Refusal> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_DIGEST, reply::header_value(digest)?);
     headers.insert(ETAG, reply::header_value(&format!("\"{digest}\""))?);
@@ -131,10 +131,10 @@ fn created(location: &str, digest: &Digest) -> Answer {
     Ok(response)
 }
 
-/// 304, for a client that has the content.
+/// 304: the client has the content already.
 fn not_modified(digest: &Digest) -> Answer {
     let mut response = reply::empty(StatusCode::NOT_MODIFIED);
-    about_content(&mut response, digest)?;
+    add_content_headers(&mut response, digest)?;
     Ok(response)
 }
 
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_method_on_each_route_is_its_action() {
+    fn each_method_on_each_route_has_its_action() {
         let digest = Digest::sha256(b"");
         let id = "0".repeat(32);
         for (path, method, action) in [

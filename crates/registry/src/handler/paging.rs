@@ -17,12 +17,12 @@ use crate::response_body::Body;
 ///
 /// - `count`: the result of [`count`].
 /// - `path`: the path of this listing.
-/// - `start`: the object up to the list's bracket.
+/// - `start`: the JSON of the object up to the opening bracket of the list.
 /// - `list`: the names in order, from the requested start; called twice.
 ///
-/// With `n`, sends one page. Without, sends all names up to
-/// [`listing_size`](crate::RegistryLimits::listing_size) bytes, because many clients never request a
-/// second page; the names are read while they are sent.
+/// With `n`, sends one page. Without `n`, sends all names up to
+/// [`listing_size`](crate::RegistryLimits::listing_size) bytes, because many clients never request
+/// a second page. The names are read while they are sent.
 pub(super) async fn names<T>(
     call: &Call<'_>,
     count: Option<usize>,
@@ -43,7 +43,7 @@ where
         link(&mut response, path, &parameters)?;
     }
     let last = fitting.last;
-    // Names that were added meanwhile after the last one go on the next page.
+    // Names after the last one that were added in the meantime go on the next page.
     let within = move |name: &T| {
         fitting.more.then_some(&last).is_none_or(|last| Some(name) <= last.as_ref())
     };
@@ -57,7 +57,7 @@ where
     Ok(response)
 }
 
-/// The part of a listing that fits into one reply.
+/// The names of a listing that fit into one reply.
 struct Fitting<T> {
     last: Option<T>,
     /// Size of the names as JSON, in bytes.
@@ -66,7 +66,7 @@ struct Fitting<T> {
     more: bool,
 }
 
-/// Reads a listing as far as it fits.
+/// Reads the names that fit into one reply.
 async fn fitting<T: Clone + Serialize + Send + 'static>(
     names: Pages<T>,
     count: Option<usize>,
@@ -88,7 +88,7 @@ async fn fitting<T: Clone + Serialize + Send + 'static>(
     Ok(fitting)
 }
 
-/// Returns the document in chunks.
+/// Returns the JSON document in chunks.
 fn document<T: Serialize + Send + Sync + 'static>(
     mut start: String,
     names: Pages<T>,
@@ -100,7 +100,7 @@ fn document<T: Serialize + Send + Sync + 'static>(
         let comma = if i == 0 { "" } else { "," };
         Ok(format!("{comma}{}", json(&name?)))
     });
-    let names = names.ready_chunks(PIECE_NAMES).map(|names| {
+    let names = names.ready_chunks(CHUNK_NAMES).map(|names| {
         let names: Listed<Vec<String>> = names.into_iter().collect();
         Ok(names?.concat().into())
     });
@@ -108,12 +108,12 @@ fn document<T: Serialize + Send + Sync + 'static>(
     one(start).chain(names).chain(one("]}".to_owned()))
 }
 
-/// Formats a name as JSON; names in the specification's grammar always have a JSON form.
+/// Formats a name as JSON. Names that follow the specification's grammar always have a JSON form.
 fn json(name: &impl Serialize) -> String {
     serde_json::to_string(name).unwrap_or_default()
 }
 
-/// Returns the requested number of items, at most the registry's limit.
+/// Returns the requested number of items, limited to the registry's maximum.
 pub(super) fn count(call: &Call<'_>) -> Result<Option<usize>, Refusal> {
     let refused = |message: String| {
         Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::PAGINATION_NUMBER_INVALID, message)
@@ -157,5 +157,5 @@ pub(super) fn link(
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// 64 KiB: shorter listings are sent with their length.
 const STREAMED: usize = 64 << 10;
-/// 100 names of at most 258 bytes each: two chunks wait for a slow client.
-const PIECE_NAMES: usize = 100;
+/// 100 names of at most 258 bytes each. Two chunks at a time are kept for a slow client.
+const CHUNK_NAMES: usize = 100;

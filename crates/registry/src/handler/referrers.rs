@@ -14,7 +14,8 @@ use crate::reply::{self, About, Refusal};
 use crate::repositories::Repository;
 use crate::response_body::Body;
 
-/// Lists referrers by digest. An unknown subject has none, even in an unknown repository.
+/// Lists referrers, ordered by digest. An unknown subject has none, and neither has an unknown
+/// repository.
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Digest) -> Answer {
     call.only_reads()?;
     let refused = |e| Refusal::invalid(ErrorCode::MANIFEST_INVALID, &e);
@@ -29,9 +30,9 @@ pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Diges
         Ok(artifact_type) => Some(Listed { store, subject: subject.clone(), artifact_type, after }),
         Err(_) => None,
     };
-    let making = call.budget.making().await.map_err(refuse)?;
+    let building = call.budget.building().await.map_err(refuse)?;
     let page = page_of(listed.as_ref()).await.map_err(refuse)?;
-    drop(making);
+    drop(building);
     let bytes = page.document();
     let mut response = reply::empty(StatusCode::OK);
     let headers = response.headers_mut();
@@ -87,7 +88,8 @@ impl Page {
     }
 }
 
-/// Returns as many as fit on a page by size: annotations may be long, and few clients ask for more.
+/// Returns as many referrers as fit on a page by size: annotations can be long, and few clients
+/// request a second page.
 async fn page_of(listed: Option<&Listed>) -> Result<Page> {
     let Some(Listed { store, subject, artifact_type, after }) = listed else {
         return Ok(Page::default());
@@ -110,5 +112,5 @@ async fn page_of(listed: Option<&Listed>) -> Result<Page> {
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
-/// 4 MiB: the size of an index that clients accept.
+/// 4 MiB: the maximum size of an index that clients accept.
 const PAGE_SIZE: usize = 4 << 20;

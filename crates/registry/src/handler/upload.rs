@@ -15,7 +15,7 @@ use crate::response_body::Body;
 use crate::route::computable_digest;
 use crate::storage::UploadId;
 
-/// `POST`: mounts a blob, accepts it whole, or opens an upload.
+/// `POST`: mounts a blob, accepts a whole blob, or begins an upload.
 pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming) -> Answer {
     if *call.method != Method::POST {
         return Err(Refusal::method("POST"));
@@ -34,12 +34,12 @@ pub(super) async fn begin(call: &Call<'_>, name: &RepositoryName, body: Incoming
     match digest {
         None => accepted(StatusCode::ACCEPTED, name, &id, 0),
         Some(digest) => {
-            let whole = match arriving(call, &store, &id, body).await {
-                Ok(arriving) => commit(&store, name, &id, &digest, arriving).await,
+            let whole = match incoming(call, &store, &id, body).await {
+                Ok(incoming) => commit(&store, name, &id, &digest, incoming).await,
                 Err(refusal) => Err(refusal),
             };
             if whole.is_err() {
-                // The client never learned of this upload, so it cannot continue it.
+                // The client does not know the id of this upload, so it cannot continue it.
                 let _ = store.cancel(&id).await;
             }
             whole
@@ -61,7 +61,7 @@ pub(super) async fn answer(
             accepted(StatusCode::NO_CONTENT, name, id, size)
         }
         Method::PATCH => {
-            let chunk = arriving(call, &store, id, body).await?;
+            let chunk = incoming(call, &store, id, body).await?;
             match store.append(id, chunk).await {
                 Ok(size) => accepted(StatusCode::ACCEPTED, name, id, size),
                 Err(e) => Err(failed(&store, name, id, &e).await),
@@ -69,8 +69,8 @@ pub(super) async fn answer(
         }
         Method::PUT => match digest_parameter(call, "digest")? {
             Some(digest) => {
-                let arriving = arriving(call, &store, id, body).await?;
-                commit(&store, name, id, &digest, arriving).await
+                let incoming = incoming(call, &store, id, body).await?;
+                commit(&store, name, id, &digest, incoming).await
             }
             None => Err(Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -100,8 +100,8 @@ async fn commit(
     }
 }
 
-/// Mounts a blob if the request asks for it and the blob is available. If the caller may not read
-/// it, the reply is the same as for a missing blob.
+/// Mounts a blob if the request has a `mount` parameter and the blob is available. If the caller
+/// may not read the blob, the reply is the same as for a missing blob.
 async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response<Body>>, Refusal> {
     let Some(digest) = digest_parameter(call, "mount")? else {
         return Ok(None);
@@ -118,7 +118,7 @@ async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Response
     created(&format!("/v2/{name}/blobs/{digest}"), &digest).map(Some)
 }
 
-/// Returns the byte range of a chunk, checked against the stated size of the body.
+/// Returns the byte range of a chunk, after checking it against the declared size of the body.
 fn chunk(call: &Call<'_>) -> Result<Option<Range<u64>>, Refusal> {
     let Some(range) = call.headers.get(CONTENT_RANGE) else {
         return Ok(None);
@@ -130,14 +130,17 @@ fn chunk(call: &Call<'_>) -> Result<Option<Range<u64>>, Refusal> {
         return Err(Refusal::new(
             StatusCode::BAD_REQUEST,
             ErrorCode::SIZE_INVALID,
-            format!("the range covers {} bytes, the body has others", range.end - range.start),
+            format!(
+                "the range covers {} bytes, but the body has a different size",
+                range.end - range.start
+            ),
         ));
     }
     Ok(Some(range))
 }
 
-/// Returns the incoming bytes with their stated offset and size.
-async fn arriving(
+/// Returns the incoming bytes with their declared offset and size.
+async fn incoming(
     call: &Call<'_>,
     store: &Repository,
     id: &UploadId,
@@ -148,18 +151,19 @@ async fn arriving(
     let size = size.map_err(|e| About::Upload.refuse(&e))?;
     let limit = call.limits.blob_size.saturating_sub(size);
     let expected = range.as_ref().map(|range| range.end - range.start);
-    // The stream refuses a body that is too large as soon as it exceeds the limit; no space is
-    // reserved.
+    // The stream fails as soon as it exceeds the limit, so reserve no space for a body that is too
+    // large.
     let size = expected.or(body.size()).filter(|size| *size <= limit);
     let permit = call.budget.file().await.map_err(|e| About::Upload.refuse(&e))?;
     let bytes = permit.held_by(body.into_stream(limit, expected));
     Ok(Chunk { offset: range.map(|range| range.start), size, bytes })
 }
 
-/// Builds the reply for a failure; an offset error includes the upload's offset.
+/// Builds the reply for a failure. If the offset was wrong, the reply contains the upload's offset.
 async fn failed(store: &Repository, name: &RepositoryName, id: &UploadId, e: &Error) -> Refusal {
     if e.kind() == ErrorKind::TooLarge {
-        // More bytes cannot make it smaller. The upload may also be busy or gone.
+        // More bytes cannot make the upload smaller, so remove it. It may also be busy or already
+        // removed.
         let _ = store.cancel(id).await;
     }
     let refusal = About::Upload.refuse(e);
@@ -169,19 +173,19 @@ async fn failed(store: &Repository, name: &RepositoryName, id: &UploadId, e: &Er
     let Ok(size) = store.upload_size(id).await else {
         return refusal;
     };
-    match (at(size), reply::header_value(&location(name, id))) {
+    match (range_header(size), reply::header_value(&location(name, id))) {
         (Ok(at), Ok(location)) => refusal.with(RANGE, at).with(LOCATION, location),
         _ => refusal,
     }
 }
 
-/// Returns the path and the received range of an upload.
+/// Returns a response with the path and the received range of an upload.
 fn accepted(status: StatusCode, name: &RepositoryName, id: &UploadId, size: u64) -> Answer {
     let mut response = reply::empty(status);
     let headers = response.headers_mut();
     headers.insert(LOCATION, reply::header_value(&location(name, id))?);
     headers.insert(UPLOAD_UUID, reply::header_value(id)?);
-    headers.insert(RANGE, at(size)?);
+    headers.insert(RANGE, range_header(size)?);
     if status != StatusCode::NO_CONTENT {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     }
@@ -192,8 +196,9 @@ fn location(name: &RepositoryName, id: &UploadId) -> String {
     format!("/v2/{name}/blobs/uploads/{id}")
 }
 
-/// Returns the first and last byte of an upload; `0-0` for an empty one, as in all registries.
-fn at(size: u64) -> Result<HeaderValue, Refusal> {
+/// Returns the first and last byte of an upload. For an empty upload it is `0-0`, as in all
+/// registries.
+fn range_header(size: u64) -> Result<HeaderValue, Refusal> {
     reply::header_value(&format!("0-{}", size.saturating_sub(1)))
 }
 
@@ -218,5 +223,5 @@ fn algorithm_parameter(call: &Call<'_>) -> Result<Algorithm, Refusal> {
     })
 }
 
-/// No longer in any specification, but docker-registry-client-async 1.0.3 fails without it.
+/// In no current specification, but docker-registry-client-async 1.0.3 fails without it.
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

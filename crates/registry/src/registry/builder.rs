@@ -43,7 +43,7 @@ impl fmt::Debug for RegistryBuilder {
 }
 
 impl RegistryBuilder {
-    /// Returns a builder for a registry in memory that everyone may use.
+    /// Creates a builder for a registry in memory to which everyone has full access.
     pub(super) fn new() -> Self {
         Self {
             place: Place::Memory,
@@ -57,7 +57,7 @@ impl RegistryBuilder {
         }
     }
 
-    /// Keeps repositories in memory; they are lost when the process ends.
+    /// Keeps repositories in memory. They are lost when the process ends.
     #[must_use]
     pub fn memory(mut self) -> Self {
         self.place = Place::Memory;
@@ -78,7 +78,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Sets the access policy; the default allows everything to everyone.
+    /// Sets the access policy. The default allows everything to everyone.
     #[must_use]
     pub fn access(mut self, access: impl Access + 'static) -> Self {
         self.access = Arc::new(access);
@@ -106,8 +106,8 @@ impl RegistryBuilder {
         self
     }
 
-    /// Accepts manifests with missing blobs or manifests, such as an index with one mirrored
-    /// platform. Existing content must still have the size that the manifest states.
+    /// Accepts manifests whose blobs or manifests are missing, such as an index of which only one
+    /// platform was mirrored. Existing content must still have the size that the manifest declares.
     ///
     /// Source: distribution-spec main, "Pushing Manifests" (sparse indexes).
     #[must_use]
@@ -116,26 +116,27 @@ impl RegistryBuilder {
         self
     }
 
-    /// Starts every `Location` with this URL, such as `https://registry.example`, at which clients
-    /// reach the registry.
+    /// Starts every `Location` with this URL, such as `https://registry.example`. Clients must be
+    /// able to reach the registry at this URL.
     ///
-    /// Without it, a `Location` is built from the request's host and scheme: the scheme is the
+    /// Without it, a `Location` is built from the request's host and scheme. The scheme is the
     /// [`Scheme`](http::uri::Scheme) in the request's extensions, where [`serve`](crate::serve)
-    /// puts it, else that of the request's target, else `http`.
+    /// puts it; otherwise the scheme of the request's target; otherwise `http`.
     #[must_use]
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = Some(url.into());
         self
     }
 
-    /// Calls an observer for each finished request: for custom logs or metrics.
+    /// Calls an observer for each finished request, for custom logs or metrics.
     #[must_use]
     pub fn on_answered(mut self, observer: impl Fn(&Answered) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Trusts `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host` for host and scheme.
+    /// Trusts the headers `Forwarded`, `X-Forwarded-Proto` and `X-Forwarded-Host` to determine host
+    /// and scheme.
     ///
     /// Use it only if clients can reach the registry only through a proxy that sets these headers.
     #[must_use]
@@ -146,7 +147,7 @@ impl RegistryBuilder {
 
     /// Sends every `Location` as a path, which works behind every proxy.
     ///
-    /// Some old clients cannot follow one (docker-registry-client-async 1.0.3, moby-distribution
+    /// Some old clients cannot follow a path (docker-registry-client-async 1.0.3, moby-distribution
     /// 0.8.2).
     #[must_use]
     pub fn relative_locations(mut self) -> Self {
@@ -154,7 +155,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Builds the registry. Blocks while a folder is opened.
+    /// Builds the registry. Blocks while it opens a folder.
     ///
     /// # Errors
     /// Same as [`DiskStorage::open`]; [`Invalid`](longshore_core::ErrorKind::Invalid) if the public
@@ -166,7 +167,7 @@ impl RegistryBuilder {
             None => self.locations,
         };
         let (storage, limit): (Arc<dyn Storage>, _) = match self.place {
-            // Counting content in memory costs nothing.
+            // Counting content in memory is free, so count it even without a limit.
             Place::Memory => {
                 (Arc::new(MemoryStorage::new()), Some(self.limits.total_size.unwrap_or(u64::MAX)))
             }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::http2;
-use super::idle::{Activity, Idle, Last, UnderWay};
+use super::idle::{ActiveRequest, Activity, FinalBody, Idle};
 use super::listener::Accepted;
 use super::stall::Stalling;
 use super::strict::{HEAD_LIMIT, Refused, Strict};
@@ -25,7 +25,7 @@ use crate::pace::Pace;
 use crate::registry::Registry;
 use crate::reply::Refusal;
 
-/// The shared state of a connection's requests.
+/// The state that the requests of a connection share.
 #[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) registry: Registry,
@@ -36,7 +36,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Records the start of a request, and adds the client's address to it.
-    pub(super) fn begin<B>(&self, request: &mut Request<B>) -> UnderWay {
+    pub(super) fn begin<B>(&self, request: &mut Request<B>) -> ActiveRequest {
         request.extensions_mut().insert(self.scheme.clone());
         request.extensions_mut().insert(self.peer);
         self.activity.begin(request.version())
@@ -47,7 +47,7 @@ impl Exchange {
     }
 }
 
-/// Answers the requests of one connection until it ends or the server shuts down.
+/// Serves the requests of one connection until it ends or the server shuts down.
 pub(super) async fn run<S>(
     accepted: Accepted<S>,
     registry: Registry,
@@ -58,7 +58,7 @@ pub(super) async fn run<S>(
     let Accepted { peer, scheme, opening } = accepted;
     let opened = tokio::select! {
         opened = tokio::time::timeout(OPENING_TIME, opening) => opened,
-        // No request is in progress yet.
+        // The connection has no request in progress yet.
         _ = closed.changed() => return,
     };
     let stream = match opened {
@@ -79,7 +79,7 @@ pub(super) async fn run<S>(
     match is_http2 {
         Ok(true) => http2::run(stream, exchange, closed).await,
         Ok(false) => run_http1(stream, exchange, refused, closed).await,
-        Err(e) => tracing::debug!(%peer, error = %e, "no request came"),
+        Err(e) => tracing::debug!(%peer, error = %e, "the client sent no request"),
     }
 }
 
@@ -93,14 +93,14 @@ async fn run_http1<S>(
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
         let before = exchange.activity.begun();
-        let under_way = exchange.begin(&mut request);
+        let active_request = exchange.begin(&mut request);
         let (registry, refused) = (exchange.registry.clone(), refused.clone());
         async move {
             let response = match refused.problem(before) {
                 None => registry.answer(request).await,
                 Some(problem) => registry.refuse(&request, refusal(problem)),
             };
-            Ok::<_, Infallible>(response.map(|body| Last::new(body, under_way)))
+            Ok::<_, Infallible>(response.map(|body| FinalBody::new(body, active_request)))
         }
     });
     let mut server = http1::Builder::new();
@@ -119,17 +119,18 @@ async fn run_http1<S>(
         }
     };
     if let Err(e) = ended {
-        tracing::debug!(error = %e, "a connection broke");
+        tracing::debug!(error = %e, "a connection failed");
     }
 }
 
-/// 400, and the connection is closed: the start of the next request is uncertain.
+/// Returns a refusal with 400. The connection is closed, because the start of the next request is
+/// not known.
 fn refusal(problem: &str) -> Refusal {
     let refusal = Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::UNSUPPORTED, problem);
     refusal.with(CONNECTION, HeaderValue::from_static("close"))
 }
 
-/// 10 s for a TLS handshake, the same as for a request's head.
+/// 10 s for a TLS handshake, as for a request's head.
 const OPENING_TIME: Duration = Duration::from_secs(10);
-/// 100 headers: clients were seen to send at most 30.
+/// 100 headers: clients send at most 30, as far as observed.
 const HEADER_COUNT: usize = 100;

@@ -1,7 +1,8 @@
 //! Request boundaries on an HTTP/1.1 connection.
 //!
-//! Owns the accepted framing: only what all implementations read alike, so that no proxy in front
-//! can take a part of one request for another. hyper is more lenient. Pure; `strict` feeds it.
+//! Owns the framing that is accepted: only forms that all implementations parse in the same way. A
+//! proxy in front of the registry can then never mistake a part of one request for another request.
+//! hyper is more lenient. Pure; `strict` calls it with the received bytes.
 //!
 //! Source: RFC 9112, sections 2.2, 3.2, 5, 6 and 7.1; RFC 9110, section 5.5.
 
@@ -9,7 +10,7 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 
 use crate::location;
 
-/// The meaning of the next bytes of a connection.
+/// The expected content of the next bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// The head of a request.
@@ -23,12 +24,12 @@ pub(super) enum Framing {
 /// The reason for refusing a request.
 pub(super) type Problem = &'static str;
 
-/// A position within a chunked body.
+/// A position in a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunk {
     /// The digits of a size.
     Size { size: u64, digits: u8 },
-    /// The extension after a size, with its length in bytes so far.
+    /// The extension after a size, with its length so far in bytes.
     Extension { size: u64, length: u16 },
     /// The end of a size's line.
     SizeEnd { size: u64 },
@@ -38,13 +39,13 @@ pub(super) enum Chunk {
     DataReturn,
     /// The line feed after the data.
     DataEnd,
-    /// A trailer line, with its length and the total length of the trailers, in bytes.
+    /// A trailer line, with its own length and the total length of the trailers, in bytes.
     Trailer { length: u16, total: u16 },
     /// The end of a trailer's line.
     TrailerEnd { length: u16, total: u16 },
 }
 
-/// Finds the end of a head, if it is complete; the first `seen` bytes were searched before.
+/// Finds the end of a head if the head is complete. The first `seen` bytes were already searched.
 ///
 /// Empty lines before the head count as part of it.
 pub(super) fn head_size(bytes: &[u8], seen: usize) -> Result<Option<usize>, Problem> {
@@ -94,7 +95,7 @@ impl Framing {
         }
     }
 
-    /// Advances over bytes after a head; returns how many of them belong to the body.
+    /// Advances over bytes after a head. Returns how many of them belong to the body.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<usize, Problem> {
         let mut at = 0;
         while at < bytes.len() {
@@ -125,7 +126,7 @@ impl Framing {
 impl Chunk {
     const START: Self = Self::Size { size: 0, digits: 0 };
 
-    /// Returns the state after a byte, `None` after the last one.
+    /// Returns the state after a byte, or `None` after the last byte.
     fn next(self, byte: u8) -> Result<Option<Self>, Problem> {
         Ok(Some(match (self, byte) {
             (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < 16 => {
@@ -140,12 +141,12 @@ impl Chunk {
             (Self::Size { .. } | Self::Extension { .. } | Self::Trailer { .. }, b'\n') => {
                 return Err(BARE_LF);
             }
-            (Self::Size { .. }, _) => return Err("a chunk's size is followed by something else"),
+            (Self::Size { .. }, _) => return Err("unexpected characters after a chunk's size"),
             (Self::Extension { size, length }, byte) if is_text(byte) && length < LINE_LIMIT => {
                 Self::Extension { size, length: length + 1 }
             }
             (Self::Extension { .. }, _) => {
-                return Err("a chunk's extension is too long or no text");
+                return Err("a chunk's extension is too long or not text");
             }
             (Self::SizeEnd { size: 0 }, b'\n') => Self::Trailer { length: 0, total: 0 },
             (Self::SizeEnd { size }, b'\n') => Self::Data(size),
@@ -172,7 +173,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let (name, value) = (&line[..colon], trim_blanks(&line[colon + 1..]));
     let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     if name.is_empty() || !name.iter().all(is_token) {
-        // A name that starts with a blank would be a folded line.
+        // A name that starts with whitespace would be a folded line.
         return Err("a header's name is not a token");
     }
     if !value.iter().copied().all(is_text) {
@@ -181,7 +182,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     Ok((name, value))
 }
 
-/// Trims spaces and tabs; `trim_ascii` would remove other characters too.
+/// Trims spaces and tabs. `trim_ascii` would also remove other characters.
 fn trim_blanks(value: &[u8]) -> &[u8] {
     let is_mark = |b: &u8| !b" \t".contains(b);
     let start = value.iter().position(is_mark).unwrap_or(value.len());
@@ -205,14 +206,14 @@ fn length(value: &[u8]) -> Result<u64, Problem> {
     number.ok_or("Content-Length is not a number")
 }
 
-/// Returns true if a byte is allowed in a header value.
+/// Returns true if a header value may contain this byte.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 const BARE_LF: Problem = "a line feed without a carriage return";
 const BARE_CR: Problem = "a carriage return without a line feed";
-/// 4 KiB for a chunk's extension, and for all trailers: registry clients send none.
+/// 4 KiB for a chunk's extension, and 4 KiB for all trailers: registry clients send neither.
 const LINE_LIMIT: u16 = 4 << 10;
 
 #[cfg(test)]
@@ -226,7 +227,7 @@ mod tests {
     const CHUNKS: Framing = Framing::Chunks(Chunk::START);
 
     #[test]
-    fn a_head_says_in_one_way_what_follows() {
+    fn ambiguous_framing_in_a_head_is_refused() {
         for (fields, follows) in [
             ("", Framing::Head),
             ("Content-Length: 0\r\n", Framing::Head),
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_one_host() {
+    fn a_request_must_name_one_host() {
         for (head, good) in [
             ("GET / HTTP/1.1\r\nHost: a:1", true),
             ("GET / HTTP/1.1\r\nHost: [::1]:1", true),
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_ends_with_an_empty_line_in_whatever_parts_it_comes() {
+    fn the_end_of_a_head_is_found_even_if_it_arrives_in_parts() {
         for (text, size) in [
             ("GET / HTTP/1.1\r\nHost: x\r\n\r\nbody", Ok(Some(27))),
             ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", Ok(Some(22))),
@@ -320,7 +321,8 @@ mod tests {
         }
     }
 
-    /// Returns the bytes of a body and whether they end it, fed at once and one by one.
+    /// Returns the number of bytes that belong to a body, and whether they end it. Passes the bytes
+    /// at once and one by one.
     fn chunks(text: &str) -> Result<(usize, bool), Problem> {
         let mut whole = CHUNKS;
         let at_once = whole.advance(text.as_bytes());
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_taken_in_the_one_form_that_all_read_alike() {
+    fn ambiguous_chunks_are_refused() {
         for (text, belongs, ends) in [
             ("0\r\n\r\nGET", 5, true),
             ("5\r\nhello\r\n0\r\n\r\nnext", 15, true),
@@ -370,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_a_length_ends_with_its_last_byte() {
+    fn a_body_with_a_length_ends_with_its_last_byte() {
         let mut framing = Framing::Body(5);
         assert_eq!(framing.advance(b"hel"), Ok(3));
         assert_eq!(framing, Framing::Body(2));

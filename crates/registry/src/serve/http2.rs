@@ -1,8 +1,8 @@
 //! HTTP/2: the streams of a connection, and their resources.
 //!
-//! Owns the polling of bodies. hyper reads a chunk before the client has room for it, so a client
-//! that reads nothing would hold a file and memory for each stream. Here a body is polled when
-//! there is room, and closed after a while without room.
+//! Owns the polling of bodies. hyper would read a chunk before the client's window has room for it,
+//! so a client that reads nothing would hold a file and memory for each stream. Here, a body is
+//! polled only when the window is open, and closed if the window stays closed for a while.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -24,13 +24,13 @@ use super::connection::Exchange;
 use crate::pace::Pace;
 use crate::response_body::Body;
 
-/// Answers the requests of a connection until it ends or the server shuts down.
+/// Serves the requests of a connection until it ends or the server shuts down.
 pub(super) async fn run<S>(stream: S, exchange: Exchange, closed: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     if let Err(e) = accept(stream, exchange, closed).await {
-        tracing::debug!(error = %e, "a connection broke");
+        tracing::debug!(error = %e, "a connection failed");
     }
 }
 
@@ -81,13 +81,13 @@ async fn answer(
     mut respond: SendResponse<Bytes>,
     exchange: Exchange,
 ) {
-    let _under_way = exchange.begin(&mut request);
+    let _active_request = exchange.begin(&mut request);
     let size =
         request.headers().get(CONTENT_LENGTH).and_then(|size| size.to_str().ok()?.parse().ok());
     let request = request.map(|stream| Received { stream, size });
     let response = tokio::select! {
         response = exchange.registry.answer(request) => response,
-        // The client has canceled the request or disconnected.
+        // The client canceled the request or disconnected.
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let (mut parts, body) = response.into_parts();
@@ -98,7 +98,7 @@ async fn answer(
         Err(e) => return tracing::debug!(error = %e, "a response was not sent"),
     };
     if !body.is_end_stream() {
-        Sending { stream, body, piece: Bytes::new(), pace: exchange.pace() }.run().await;
+        Sending { stream, body, unsent: Bytes::new(), pace: exchange.pace() }.run().await;
     }
 }
 
@@ -118,8 +118,8 @@ fn complete(headers: &mut HeaderMap, body: &Body) {
 struct Sending {
     stream: SendStream<Bytes>,
     body: Body,
-    /// Read, but not sent.
-    piece: Bytes,
+    /// Bytes that were read but not sent yet.
+    unsent: Bytes,
     pace: Pace,
 }
 
@@ -133,21 +133,22 @@ impl Sending {
     async fn send(&mut self) -> Result<(), Reason> {
         let is_sized = self.body.size_hint().exact().is_some();
         loop {
-            if self.piece.is_empty() {
-                self.room().await?;
+            if self.unsent.is_empty() {
+                self.wait_for_capacity().await?;
                 if !self.read().await? {
                     let end = self.stream.send_data(Bytes::new(), true);
                     return end.map_err(|_| Reason::INTERNAL_ERROR);
                 }
             }
-            let room = self.room().await?;
-            if self.piece.is_empty() {
-                // The body took it back meanwhile.
+            let available = self.wait_for_capacity().await?;
+            if self.unsent.is_empty() {
+                // The body took the bytes back in the meantime.
                 continue;
             }
-            let part = self.piece.split_to(room.min(self.piece.len()));
-            // Read now if only the next read shows the end: an end needs no room.
-            let is_last = self.piece.is_empty()
+            let part = self.unsent.split_to(available.min(self.unsent.len()));
+            // Check for the end now, because sending the end needs no open window. Without a known
+            // size, only reading shows the end.
+            let is_last = self.unsent.is_empty()
                 && if is_sized { self.body.is_end_stream() } else { !self.read().await? };
             self.pace.passed(Duration::ZERO, part.len());
             self.stream.send_data(part, is_last).map_err(|_| Reason::INTERNAL_ERROR)?;
@@ -157,17 +158,17 @@ impl Sending {
         }
     }
 
-    /// Reads the next chunk; returns false at the end.
+    /// Reads the next chunk. Returns false at the end.
     async fn read(&mut self) -> Result<bool, Reason> {
-        while self.piece.is_empty() {
+        while self.unsent.is_empty() {
             let frame = tokio::select! {
                 frame = self.body.frame() => frame,
                 _ = poll_fn(|cx| self.stream.poll_reset(cx)) => return Err(Reason::CANCEL),
             };
             match frame {
-                Some(Ok(frame)) => self.piece = frame.into_data().unwrap_or_default(),
+                Some(Ok(frame)) => self.unsent = frame.into_data().unwrap_or_default(),
                 Some(Err(e)) => {
-                    tracing::debug!(error = %e, "a body broke off");
+                    tracing::debug!(error = %e, "a body was interrupted");
                     return Err(Reason::INTERNAL_ERROR);
                 }
                 None => return Ok(false),
@@ -176,27 +177,27 @@ impl Sending {
         Ok(true)
     }
 
-    /// Waits until the client accepts at least a byte; returns how many it accepts.
-    async fn room(&mut self) -> Result<usize, Reason> {
-        self.stream.reserve_capacity(self.piece.len().max(1));
+    /// Waits until the client accepts at least one byte. Returns how many bytes it accepts.
+    async fn wait_for_capacity(&mut self) -> Result<usize, Reason> {
+        self.stream.reserve_capacity(self.unsent.len().max(1));
         if self.stream.capacity() > 0 {
             return Ok(self.stream.capacity());
         }
         let (started, left) = (Instant::now(), self.pace.left());
-        let room = match timeout(left.min(CLOSE_AFTER), capacity(&mut self.stream)).await {
-            Ok(room) => room?,
+        let available = match timeout(left.min(CLOSE_AFTER), capacity(&mut self.stream)).await {
+            Ok(available) => available?,
             Err(_) => {
-                self.piece = self.body.close(std::mem::take(&mut self.piece));
+                self.unsent = self.body.close(std::mem::take(&mut self.unsent));
                 let left = left.saturating_sub(CLOSE_AFTER);
                 let waited = timeout(left, capacity(&mut self.stream)).await;
                 waited.map_err(|_| {
-                    tracing::debug!("a stream ends: its client takes too little of it");
+                    tracing::debug!("a stream was reset because its client reads too slowly");
                     Reason::CANCEL
                 })??
             }
         };
         self.pace.passed(started.elapsed(), 0);
-        Ok(room)
+        Ok(available)
     }
 }
 
@@ -210,7 +211,7 @@ async fn capacity(stream: &mut SendStream<Bytes>) -> Result<usize, Reason> {
 /// The body of a request.
 struct Received {
     stream: RecvStream,
-    /// The size that the client stated; h2 aborts a body of another size.
+    /// The size that the client declared. h2 aborts a body of another size.
     size: Option<u64>,
 }
 
@@ -242,15 +243,15 @@ impl http_body::Body for Received {
 const STREAMS: u32 = 32;
 /// 64 KiB, as for HTTP/1.1.
 const HEADER_SIZE: u32 = 64 << 10;
-/// 1 MiB: at the default of 16 KiB a blob costs nearly three times the CPU of HTTP/1.1.
+/// 1 MiB: with the default of 16 KiB, a blob costs nearly three times the CPU of HTTP/1.1.
 const FRAME_SIZE: u32 = 1 << 20;
-/// 128 KiB of a stream are buffered for the connection: with 64 KiB a blob costs twice the CPU.
+/// 128 KiB of each stream are buffered for the connection: with 64 KiB, a blob costs twice the CPU.
 const SEND_BUFFER: usize = 128 << 10;
-/// 1 MiB, as in Go's servers: 20 MB/s for a stream over 50 ms.
+/// 1 MiB, as in Go's servers: 20 MB/s for a stream with a round trip of 50 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// 2 MiB: the client may send this much ahead, and it stays in memory until read. A waiting request
-/// does not block the others.
+/// 2 MiB: a client can send this much in advance, and it stays in memory until it is read. A
+/// waiting request does not block the others.
 const CONNECTION_WINDOW: u32 = 2 << 20;
-/// 100 ms: a client that reads at full speed makes room sooner, or is so far away that reopening a
-/// file does not matter.
+/// 100 ms: a client that reads at full speed opens its window sooner. If the client is farther
+/// away, reopening a file does not matter.
 const CLOSE_AFTER: Duration = Duration::from_millis(100);

@@ -1,8 +1,8 @@
 //! Time limits of connections that wait for a request.
 //!
 //! Owns the time that a client may wait before a request, and the time for the request's head.
-//! hyper's limit counts both together, and only once the protocol is known: kept-alive connections
-//! would end as soon as slow ones, and silent ones never.
+//! hyper has one limit for both, and applies it only once the protocol is known. With hyper's
+//! limit, idle connections would be closed as early as slow ones, and silent ones never.
 
 use std::io;
 use std::pin::Pin;
@@ -24,24 +24,24 @@ pub(super) struct Activity(Arc<Counts>);
 struct Counts {
     begun: AtomicUsize,
     ended: AtomicUsize,
-    /// HTTP/2 frames other than requests may arrive at any time.
+    /// True for HTTP/2, where other frames than requests may arrive at any time.
     is_http2: AtomicBool,
-    /// Woken when a request ends: hyper does not poll again on its own.
+    /// The reader's waker, called when a request ends because hyper does not poll again on its own.
     reader: AtomicWaker,
 }
 
-/// A request in progress, until this is dropped.
+/// A request in progress. Dropping it ends the request.
 #[derive(Debug)]
-pub(super) struct UnderWay(Activity);
+pub(super) struct ActiveRequest(Activity);
 
-/// A response's body, whose end also ends the request.
+/// The body of a response. Dropping it ends the request.
 #[derive(Debug)]
-pub(super) struct Last<B> {
+pub(super) struct FinalBody<B> {
     body: B,
-    _request: UnderWay,
+    _request: ActiveRequest,
 }
 
-/// Ends reads that wait too long for a request.
+/// Ends reads that wait too long for a request or its head.
 #[derive(Debug)]
 pub(super) struct Idle {
     activity: Activity,
@@ -54,7 +54,7 @@ pub(super) struct Idle {
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waiting {
-    /// A response, or more of a request in progress.
+    /// A response, or more of the current request.
     Answer,
     /// Another request.
     Request,
@@ -64,10 +64,10 @@ enum Waiting {
 
 impl Activity {
     /// Records the head of a request.
-    pub(super) fn begin(&self, version: Version) -> UnderWay {
+    pub(super) fn begin(&self, version: Version) -> ActiveRequest {
         self.0.is_http2.store(version == Version::HTTP_2, Ordering::Relaxed);
         self.0.begun.fetch_add(1, Ordering::AcqRel);
-        UnderWay(self.clone())
+        ActiveRequest(self.clone())
     }
 
     /// Returns the number of requests begun.
@@ -84,20 +84,20 @@ impl Activity {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.0.ended.fetch_add(1, Ordering::AcqRel);
         self.0.0.reader.wake();
     }
 }
 
-impl<B> Last<B> {
-    pub(super) fn new(body: B, request: UnderWay) -> Self {
+impl<B> FinalBody<B> {
+    pub(super) fn new(body: B, request: ActiveRequest) -> Self {
         Self { body, _request: request }
     }
 }
 
-impl<B: http_body::Body + Unpin> http_body::Body for Last<B> {
+impl<B: http_body::Body + Unpin> http_body::Body for FinalBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -118,13 +118,13 @@ impl<B: http_body::Body + Unpin> http_body::Body for Last<B> {
 }
 
 impl Idle {
-    /// Starts the timer of a new connection, whose first head is due at once.
+    /// Starts the timer of a new connection. The first head must arrive within its time limit.
     pub(super) fn new(activity: Activity) -> Self {
         let timer = Box::pin(tokio::time::sleep(HEADER_TIME));
         Self { activity, begun: 0, waiting: Waiting::Head, timer }
     }
 
-    /// Passes on a read that got bytes or failed, and counts the time of a waiting one.
+    /// Passes on the result of a read. Fails if the read has waited too long.
     pub(super) fn watch(
         &mut self,
         cx: &mut Context<'_>,
@@ -134,10 +134,10 @@ impl Idle {
         let begun = self.activity.begun();
         let last = if begun == self.begun { self.waiting } else { Waiting::Answer };
         self.begun = begun;
-        let came = polled.is_ready() && !self.activity.is_http2();
-        let next = if self.activity.is_busy() { Waiting::Answer } else { last.next(came) };
+        let received = polled.is_ready() && !self.activity.is_http2();
+        let next = if self.activity.is_busy() { Waiting::Answer } else { last.next(received) };
         if next != last {
-            self.timer.as_mut().reset(Instant::now() + next.patience());
+            self.timer.as_mut().reset(Instant::now() + next.time_limit());
         }
         self.waiting = next;
         if polled.is_ready() || next == Waiting::Answer {
@@ -150,15 +150,15 @@ impl Idle {
 
 impl Waiting {
     /// Returns the next event to wait for while no request is in progress.
-    fn next(self, bytes_came: bool) -> Self {
+    fn next(self, received: bool) -> Self {
         match self {
             Self::Head => Self::Head,
-            _ if bytes_came => Self::Head,
+            _ if received => Self::Head,
             _ => Self::Request,
         }
     }
 
-    fn patience(self) -> Duration {
+    fn time_limit(self) -> Duration {
         match self {
             Self::Head => HEADER_TIME,
             Self::Answer | Self::Request => IDLE_TIME,
@@ -166,10 +166,11 @@ impl Waiting {
     }
 }
 
-/// 10 s for a request's head, from its first byte; for the first one, from the connection's start.
+/// 10 s for a request's head, from its first byte. For the first request, from the start of the
+/// connection.
 const HEADER_TIME: Duration = Duration::from_secs(10);
-/// 100 s: Go's and hyper's clients close idle connections after 90 s, so they rarely send a request
-/// on a connection that was just closed.
+/// 100 s: Go's and hyper's clients close idle connections after 90 s. They therefore rarely send a
+/// request on a connection that the registry has just closed.
 const IDLE_TIME: Duration = Duration::from_secs(100);
 
 #[cfg(test)]
@@ -178,12 +179,12 @@ mod tests {
 
     use super::*;
 
-    fn came(idle: &mut Idle) {
+    fn receive(idle: &mut Idle) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert!(idle.watch(&mut cx, Poll::Ready(Ok(()))).is_ready());
     }
 
-    async fn seconds_to_the_end(idle: &mut Idle) -> u64 {
+    async fn seconds_until_timeout(idle: &mut Idle) -> u64 {
         let started = Instant::now();
         let e = poll_fn(|cx| idle.watch(cx, Poll::Pending)).await.unwrap_err();
         assert_eq!(e.kind(), io::ErrorKind::TimedOut);
@@ -191,44 +192,49 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_is_due_sooner_than_a_request() {
+    async fn a_head_times_out_sooner_than_an_idle_connection() {
         let activity = Activity::default();
         let mut idle = Idle::new(activity.clone());
-        assert_eq!(seconds_to_the_end(&mut idle).await, 10, "nothing came");
+        assert_eq!(seconds_until_timeout(&mut idle).await, 10, "nothing received");
 
         let mut idle = Idle::new(activity.clone());
-        came(&mut idle);
+        receive(&mut idle);
         drop(activity.begin(Version::HTTP_11));
-        assert_eq!(seconds_to_the_end(&mut idle).await, 100, "answered between two reads");
+        assert_eq!(
+            seconds_until_timeout(&mut idle).await,
+            100,
+            "a request answered between two reads"
+        );
 
         let mut idle = Idle::new(activity.clone());
         drop(activity.begin(Version::HTTP_11));
-        came(&mut idle);
+        receive(&mut idle);
         tokio::time::advance(Duration::from_secs(4)).await;
-        came(&mut idle);
-        assert_eq!(seconds_to_the_end(&mut idle).await, 6, "a head in parts");
+        receive(&mut idle);
+        assert_eq!(seconds_until_timeout(&mut idle).await, 6, "a head in parts");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_ends_while_a_request_is_under_way() {
+    async fn a_connection_with_a_request_in_progress_does_not_time_out() {
         let activity = Activity::default();
         let mut idle = Idle::new(activity.clone());
         let request = activity.begin(Version::HTTP_11);
-        came(&mut idle);
-        let waits = tokio::time::timeout(Duration::from_secs(1_000), seconds_to_the_end(&mut idle));
-        waits.await.unwrap_err();
+        receive(&mut idle);
+        let waiting =
+            tokio::time::timeout(Duration::from_secs(1_000), seconds_until_timeout(&mut idle));
+        waiting.await.unwrap_err();
         drop(request);
-        assert_eq!(seconds_to_the_end(&mut idle).await, 100);
+        assert_eq!(seconds_until_timeout(&mut idle).await, 100);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn frames_between_requests_are_no_head() {
+    async fn http2_frames_between_requests_do_not_start_a_head() {
         let activity = Activity::default();
         let mut idle = Idle::new(activity.clone());
         drop(activity.begin(Version::HTTP_2));
-        came(&mut idle);
+        receive(&mut idle);
         tokio::time::advance(Duration::from_secs(30)).await;
-        came(&mut idle);
-        assert_eq!(seconds_to_the_end(&mut idle).await, 70);
+        receive(&mut idle);
+        assert_eq!(seconds_until_timeout(&mut idle).await, 70);
     }
 }

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A source of connections: a socket, or a TLS layer on one.
 ///
-/// [`serve`](super::serve) accepts any. Implemented for [`TcpListener`], which speaks plain HTTP.
+/// [`serve`](super::serve) accepts any implementation. [`TcpListener`] is one, and speaks plain
+/// HTTP.
 pub trait Listener: Send + Sync {
     /// A connection that is ready for HTTP.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -27,11 +28,11 @@ pub trait Listener: Send + Sync {
 pub struct Accepted<S> {
     /// The client's address.
     pub peer: SocketAddr,
-    /// The scheme by which the client reached the listener: `http`, or `https` with TLS.
+    /// The scheme that the client used: `http`, or `https` with TLS.
     pub scheme: Scheme,
     /// Prepares the connection for HTTP, for example with a TLS handshake.
     ///
-    /// [`serve`](super::serve) gives it 10 s, and accepts other connections meanwhile.
+    /// [`serve`](super::serve) limits it to 10 s, and accepts other connections meanwhile.
     pub opening: BoxFuture<'static, io::Result<S>>,
 }
 
@@ -46,23 +47,23 @@ impl Listener for TcpListener {
 
     async fn accept(&self) -> io::Result<Accepted<TcpStream>> {
         let (stream, peer) = Self::accept(self).await?;
-        // Small responses follow each other; Nagle's algorithm would only delay them.
+        // Nagle's algorithm would only delay consecutive small responses.
         let _ = stream.set_nodelay(true);
-        hold_little_unsent(&stream);
+        limit_send_buffer(&stream);
         let opening = Box::pin(std::future::ready(Ok(stream)));
         Ok(Accepted { peer, scheme: Scheme::HTTP, opening })
     }
 }
 
-/// Limits the system's send buffer: buffered bytes count as progress of the client. If this fails,
-/// a slow client is noticed later.
+/// Limits the system's send buffer. Buffered bytes count as progress of the client, so with a large
+/// buffer, the registry would notice a slow client late.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn hold_little_unsent(stream: &TcpStream) {
+fn limit_send_buffer(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn hold_little_unsent(_: &TcpStream) {}
+fn limit_send_buffer(_: &TcpStream) {}
 
 /// 128 KiB: smaller values reduce throughput.
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,6 +1,6 @@
 //! The registry behind a listener.
 //!
-//! Owns connections: their number, their time limits, and their end. `registry` answers the
+//! Owns connections: their number, their time limits and their end. `registry` answers the
 //! requests.
 
 mod connection;
@@ -22,18 +22,23 @@ use crate::registry::Registry;
 
 pub use self::listener::{Accepted, Listener};
 
-/// Serves a registry on a listener until `shutdown` ends.
+/// Serves a registry on a listener until `shutdown` completes.
 ///
 /// Speaks HTTP/1.1, and HTTP/2 if the client starts with its preface, with at most 32 streams per
 /// connection. After `shutdown`, requests in progress have 10 s to finish, and handshakes are
 /// dropped.
 ///
-/// At most [`RegistryLimits::connections`](crate::RegistryLimits::connections) are open; more wait to be accepted. A
-/// connection is closed if it is not ready for HTTP within 10 s (a TLS handshake), sends no
-/// complete request head within 10 s of its first byte, sends no byte within 10 s of its start or
-/// 100 s of the last response, or reads a response more slowly than
-/// [`RegistryLimits::body_rate`](crate::RegistryLimits::body_rate); on HTTP/2, only the stream is reset. A stream
-/// whose client has no room for data holds no resources.
+/// At most [`RegistryLimits::connections`](crate::RegistryLimits::connections) connections are
+/// open; more wait to be accepted. A connection is closed in these cases:
+///
+/// - It is not ready for HTTP within 10 s (a TLS handshake).
+/// - It sends no complete request head within 10 s of the head's first byte.
+/// - It sends no byte within 10 s of its start, or within 100 s of the last response.
+/// - It reads a response more slowly than
+///   [`RegistryLimits::body_rate`](crate::RegistryLimits::body_rate). On HTTP/2, only the stream is
+///   reset.
+///
+/// An HTTP/2 stream whose flow-control window is closed holds no resources.
 ///
 /// # Errors
 /// None at present: a connection that cannot be accepted is logged and skipped.
@@ -44,7 +49,7 @@ pub async fn serve(
 ) -> Result<()> {
     let limit = registry.limits().connections.get().min(CONNECTION_LIMIT as usize);
     let connections = Arc::new(Semaphore::new(limit));
-    // Used only to signal receivers by dropping the sender.
+    // The sender only signals its receivers, by being dropped.
     let (open, closed) = watch::channel(());
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,12 +72,12 @@ pub async fn serve(
     drop((listener, open));
     let ended = connections.acquire_many(u32::try_from(limit).unwrap_or(CONNECTION_LIMIT));
     if tokio::time::timeout(SHUTDOWN_TIME, ended).await.is_err() {
-        tracing::warn!("requests under way were cut off");
+        tracing::warn!("requests in progress were aborted");
     }
     Ok(())
 }
 
-/// Accepts the next connection, once there is a free slot.
+/// Accepts the next connection as soon as the number of connections allows it.
 async fn accept<L: Listener>(
     listener: &L,
     connections: &Arc<Semaphore>,
@@ -82,7 +87,7 @@ async fn accept<L: Listener>(
         Ok(accepted) => Some((accepted, permit)),
         Err(e) => {
             tracing::warn!(error = %e, "a connection could not be accepted");
-            // Out of descriptors: ending connections free some.
+            // The process may be out of file descriptors, until other connections end.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -92,12 +97,12 @@ async fn accept<L: Listener>(
 async fn expire_uploads(registry: &Registry) {
     match registry.expire_uploads().await {
         Ok(0) => {}
-        Ok(count) => tracing::info!(count, "dropped abandoned uploads"),
+        Ok(count) => tracing::info!(count, "removed abandoned uploads"),
         Err(e) => tracing::warn!(error = %e, "abandoned uploads could not be removed"),
     }
 }
 
-/// More than any system has descriptors for.
+/// More connections than any system has file descriptors for.
 const CONNECTION_LIMIT: u32 = 1 << 28;
 /// 10 s: the time that service managers wait before they kill a process.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Ends connections whose client stops reading or sends no request.
+//! Ends connections whose client stops reading or sends no requests.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ pub(super) struct Stalling<T> {
     inner: T,
     idle: Idle,
     pace: Pace,
-    /// The start of a waiting write.
+    /// The time at which a write started to wait.
     waiting: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
@@ -29,7 +29,7 @@ impl<T> Stalling<T> {
         Self { inner, idle, pace, waiting: None, timer }
     }
 
-    /// Passes on a finished write, and counts the time of a waiting one.
+    /// Passes on the result of a write. Fails if the write has waited too long.
     fn watch<V>(
         &mut self,
         cx: &mut Context<'_>,
@@ -104,20 +104,20 @@ mod tests {
     use crate::limits::RegistryLimits;
     use crate::serve::idle::Activity;
 
-    /// Requires 30 KiB in 30 s.
+    /// Creates a connection that requires 30 KiB in 30 s.
     fn connection() -> (Stalling<DuplexStream>, DuplexStream) {
         let (near, far) = tokio::io::duplex(1_000);
         let pace = Pace::new(&RegistryLimits::default());
         (Stalling::new(near, Idle::new(Activity::default()), pace), far)
     }
 
-    /// Returns the duration of a write of 100,000 bytes while the client reads `size` bytes per
-    /// second, and its result.
+    /// Writes 100,000 bytes to a client that reads `size` bytes per second. Returns the duration
+    /// and the result.
     async fn write(size: usize) -> (u64, io::Result<()>) {
         let (mut near, mut far) = connection();
         tokio::spawn(async move {
-            let mut piece = vec![0; size];
-            while far.read_exact(&mut piece).await.is_ok() {
+            let mut buffer = vec![0; size];
+            while far.read_exact(&mut buffer).await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_nobody_takes_ends() {
+    async fn a_write_that_is_not_read_times_out() {
         let (mut near, _far) = connection();
         near.write_all(&[0; 1_000]).await.unwrap();
         let started = Instant::now();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_is_taken_slowly_ends_only_below_the_rate() {
+    async fn a_slow_write_times_out_only_below_the_rate() {
         let (seconds, written) = write(500).await;
         assert_eq!((seconds, written.unwrap_err().kind()), (30, io::ErrorKind::TimedOut));
         let (seconds, written) = write(900).await;

@@ -1,4 +1,4 @@
-//! Passes on only requests with unambiguous framing.
+//! Passes on only requests whose framing is unambiguous.
 
 use std::future::poll_fn;
 use std::io;
@@ -11,27 +11,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{self, Framing, Problem};
 
-/// Follows the framing of the incoming bytes.
+/// Checks the framing of the incoming bytes.
 ///
-/// In place of a refused head it returns a minimal request, and [`Refused`] has the reason. Bodies
-/// are not copied; one with invalid chunks is aborted. HTTP/2 has its own framing and passes
-/// through.
+/// It replaces a refused head by a minimal request, and stores the reason in [`Refused`]. Bodies
+/// are not copied. A body with invalid chunks is aborted. HTTP/2 has its own framing and is passed
+/// on unchanged.
 pub(super) struct Strict<T> {
     inner: T,
     state: State,
-    /// Read, but not examined.
+    /// Bytes that were read but not checked.
     inbox: BytesMut,
     /// The number of bytes already searched for the end of a head.
     seen: usize,
-    /// Examined, but not passed on.
+    /// Bytes that were checked but not passed on.
     outbox: Bytes,
-    /// The number of heads passed on.
+    /// The number of heads that were passed on.
     heads: usize,
     refused: Refused,
 }
 
-/// The reason for refusing a connection's last request, and the number of requests before it, which
-/// may still be unanswered.
+/// The reason for refusing the last request of a connection, and the number of requests before it.
+/// Those may still be unanswered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Refused(Arc<OnceLock<(usize, Problem)>>);
 
@@ -39,13 +39,13 @@ enum State {
     /// The HTTP version is not known yet.
     Beginning,
     Http1(Framing),
-    /// All bytes are passed on unchanged.
-    TempFile,
+    /// All further bytes are passed on unchecked.
+    PassThrough,
     Ended,
 }
 
 impl Refused {
-    /// Returns the problem of the request after `before` others.
+    /// Returns the problem of the request that follows `before` others.
     pub(super) fn problem(&self, before: usize) -> Option<Problem> {
         self.0.get().filter(|(good, _)| *good <= before).map(|(_, problem)| *problem)
     }
@@ -68,18 +68,18 @@ impl<T> Strict<T> {
     fn begin(&mut self) {
         if matches!(self.state, State::Beginning) && !self.inbox.is_empty() {
             if self.inbox.starts_with(HTTP2_PREFACE) {
-                self.state = State::TempFile;
+                self.state = State::PassThrough;
             } else if !HTTP2_PREFACE.starts_with(&self.inbox) {
                 self.state = State::Http1(Framing::Head);
             }
         }
     }
 
-    /// Fills the outbox, if the inbox has enough bytes.
-    fn look_through(&mut self) -> Result<(), Problem> {
+    /// Checks bytes of the inbox and moves them to the outbox, if there are enough of them.
+    fn check(&mut self) -> Result<(), Problem> {
         self.begin();
         match &mut self.state {
-            State::TempFile => self.outbox = self.inbox.split().freeze(),
+            State::PassThrough => self.outbox = self.inbox.split().freeze(),
             State::Http1(framing) => match framing::head_size(&self.inbox, self.seen)? {
                 Some(size) => {
                     *framing = Framing::after(&self.inbox[..size])?;
@@ -89,9 +89,9 @@ impl<T> Strict<T> {
                     self.heads += 1;
                 }
                 None if self.inbox.len() >= HEAD_LIMIT => {
-                    // hyper answers a head of this size correctly, and reads no more.
+                    // hyper refuses a head of this size correctly, and reads nothing after it.
                     self.outbox = self.inbox.split().freeze();
-                    self.state = State::TempFile;
+                    self.state = State::PassThrough;
                 }
                 None => self.seen = self.inbox.len(),
             },
@@ -104,12 +104,12 @@ impl<T> Strict<T> {
         let _ = self.refused.0.set((self.heads, problem));
         self.state = State::Ended;
         self.inbox.clear();
-        self.outbox = Bytes::from_static(IN_PLACE);
+        self.outbox = Bytes::from_static(PLACEHOLDER);
     }
 }
 
 impl<T: AsyncRead + Unpin> Strict<T> {
-    /// Waits for the bytes that identify HTTP/2.
+    /// Waits for the bytes that show whether the client speaks HTTP/2.
     ///
     /// # Errors
     /// Errors of the connection, or its end.
@@ -123,7 +123,7 @@ impl<T: AsyncRead + Unpin> Strict<T> {
                             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                         }
                     }
-                    State::TempFile => return Poll::Ready(Ok(true)),
+                    State::PassThrough => return Poll::Ready(Ok(true)),
                     State::Http1(_) | State::Ended => return Poll::Ready(Ok(false)),
                 }
             }
@@ -131,16 +131,16 @@ impl<T: AsyncRead + Unpin> Strict<T> {
         .await
     }
 
-    /// Reads bytes into the inbox; returns their number.
+    /// Reads bytes into the inbox. Returns their number.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut piece = [0; 8 << 10];
-        let mut piece = ReadBuf::new(&mut piece);
-        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut piece))?;
-        self.inbox.extend_from_slice(piece.filled());
-        Poll::Ready(Ok(piece.filled().len()))
+        let mut buffer = [0; 8 << 10];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
+        self.inbox.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// Reads body bytes directly into the caller's buffer.
+    /// Reads bytes of a body directly into the caller's buffer.
     fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let start = buf.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
@@ -171,7 +171,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
         let this = &mut *self;
         loop {
             if this.outbox.is_empty()
-                && let Err(problem) = this.look_through()
+                && let Err(problem) = this.check()
             {
                 this.refuse(problem);
             }
@@ -182,7 +182,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
                 return Poll::Ready(Ok(()));
             }
             match this.state {
-                State::TempFile => return Pin::new(&mut this.inner).poll_read(cx, buf),
+                State::PassThrough => return Pin::new(&mut this.inner).poll_read(cx, buf),
                 State::Http1(framing) if framing != Framing::Head => {
                     return this.poll_body(cx, buf);
                 }
@@ -192,7 +192,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Strict<T> {
                     }
                 }
                 State::Ended => {
-                    // Unread bytes at the close would keep the client from the response.
+                    // If the connection were closed with unread bytes, the client could lose the
+                    // response.
                     while ready!(this.poll_fill(cx))? > 0 {
                         this.inbox.clear();
                     }
@@ -236,6 +237,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Strict<T> {
 /// Source: RFC 9113, section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The request that replaces a refused head.
-const IN_PLACE: &[u8] = b"GET / HTTP/1.1\r\nHost:\r\n\r\n";
-/// 128 KiB per connection: the head fits twice, and bodies are not slowed down.
+const PLACEHOLDER: &[u8] = b"GET / HTTP/1.1\r\nHost:\r\n\r\n";
+/// 128 KiB per connection: enough for two heads, and for full speed with bodies.
 pub(super) const HEAD_LIMIT: usize = 128 << 10;

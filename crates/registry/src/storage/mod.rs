@@ -195,7 +195,7 @@ impl Condition {
 
 /// Returns the error for a condition that is not met.
 fn conflict(key: &Key) -> Error {
-    Error::new(ErrorKind::Conflict).at(key).detail("someone else has written it")
+    Error::new(ErrorKind::Conflict).at(key).detail("the object was changed by another writer")
 }
 
 /// Returns the error for a range outside an object.

@@ -1,4 +1,4 @@
-//! Who may do what, as a client sees it.
+//! Access control, as clients see it.
 
 use std::time::Duration;
 
@@ -32,10 +32,10 @@ async fn as_user(client: &Client, who: Option<&str>, method: Method, path: &str)
     client.request(method, path, headers, "").await
 }
 
-/// Every route with every method, by everyone: what is not granted is refused before it is looked
-/// at.
+/// Sends every route and method as every user. A request without permission is refused before its
+/// target is looked up.
 #[tokio::test]
-async fn nobody_gets_further_than_their_rights() {
+async fn each_user_can_do_only_what_their_permissions_allow() {
     let set_up = |builder: RegistryBuilder| builder.access(users());
     on_each_storage_with(set_up, async |client| {
         let digest = Digest::sha256(b"absent");
@@ -44,8 +44,8 @@ async fn nobody_gets_further_than_their_rights() {
         let referrers = format!("/v2/a/referrers/{digest}");
         let (reader, writer) = (basic("reader", "r"), basic("writer", "w"));
         let (owner, wrong) = (basic("owner", "o"), basic("owner", "x"));
-        // What a request needs, and how it is answered to those who may.
-        for (method, path, right, allowed) in [
+        // For each request: the permission that it needs, and the status for users who have it.
+        for (method, path, permission, allowed) in [
             (Method::GET, "/v2/", 'b', 200),
             (Method::GET, "/v2/_catalog", 'r', 200),
             (Method::GET, "/v2/a/tags/list", 'r', 404),
@@ -60,7 +60,7 @@ async fn nobody_gets_further_than_their_rights() {
             (Method::DELETE, "/v2/a/manifests/v1", 'd', 404),
             (Method::DELETE, blob.as_str(), 'd', 404),
         ] {
-            for (who, rights) in [
+            for (who, permissions) in [
                 (None, ""),
                 (Some(wrong.as_str()), ""),
                 (Some("nonsense"), ""),
@@ -69,12 +69,12 @@ async fn nobody_gets_further_than_their_rights() {
                 (Some(owner.as_str()), "brwd"),
             ] {
                 let reply = as_user(client, who, method.clone(), path).await;
-                let expected = match rights {
+                let expected = match permissions {
                     "" => 401,
-                    rights if rights.contains(right) => allowed,
+                    permissions if permissions.contains(permission) => allowed,
                     _ => 403,
                 };
-                assert_eq!(reply.status, expected, "{method} {path} by {rights:?}");
+                assert_eq!(reply.status, expected, "{method} {path} by {permissions:?}");
                 if expected == 401 {
                     assert!(reply.header("www-authenticate").starts_with("Basic "));
                 }
@@ -88,7 +88,7 @@ async fn nobody_gets_further_than_their_rights() {
 
 #[tokio::test]
 async fn users_of_a_password_file_may_do_everything() {
-    // `secret`, at the lowest cost.
+    // The password is `secret`, hashed at the lowest cost.
     let ann = "ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
     let set_up = |builder: RegistryBuilder| builder.access(Htpasswd::parse(ann).unwrap());
     on_each_storage_with(set_up, async |client| {
@@ -110,7 +110,7 @@ async fn users_of_a_password_file_may_do_everything() {
     .await;
 }
 
-/// A policy that is always busy.
+/// An access policy that is always busy.
 #[derive(Debug)]
 struct Busy;
 
@@ -122,7 +122,7 @@ impl Access for Busy {
 }
 
 #[tokio::test]
-async fn a_policy_that_cannot_answer_now_says_when_to_come_back() {
+async fn a_busy_access_policy_sends_a_retry_after() {
     on_each_storage_with(
         |builder| builder.access(Busy),
         async |client| {
@@ -141,7 +141,7 @@ async fn token(client: &Client, user: &str, scopes: &str) -> String {
 }
 
 #[tokio::test]
-async fn tokens_reach_as_far_as_their_scope() {
+async fn tokens_permit_only_their_scope() {
     let set_up = |builder: RegistryBuilder| {
         builder.access(Tokens::new(users(), "http://registry.test/token"))
     };
@@ -161,7 +161,8 @@ async fn tokens_reach_as_far_as_their_scope() {
         client.request(Method::POST, &path, &headers, "secret").await.expect(201);
         as_user(client, Some(&push), Method::POST, "/v2/b/blobs/uploads/").await.expect(401);
 
-        // To mount takes the right to read the source; without it the blob seems not to be there.
+        // Mounting requires permission to pull from the source. Without it, the registry behaves as
+        // if the blob did not exist.
         let absent = Digest::sha256(b"absent");
         let other = token(client, "writer", "&scope=repository:b:pull,push").await;
         for digest in [&digest, &absent] {
@@ -175,7 +176,7 @@ async fn tokens_reach_as_far_as_their_scope() {
         let path = format!("/v2/b/blobs/uploads/?mount={digest}&from=a");
         as_user(client, Some(&both), Method::POST, &path).await.expect(201);
 
-        // A reader's token never writes, whatever it was asked for.
+        // A reader's token never permits writing, whatever scope was requested.
         let reader = token(client, "reader", "&scope=repository:a:pull,push,delete").await;
         as_user(client, Some(&reader), Method::POST, at).await.expect(401);
         let blob = format!("/v2/a/blobs/{digest}");

@@ -11,7 +11,7 @@ use crate::conformance::chunk_to;
 use crate::harness::{Manifest, on_each_storage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sixty_four_pushes_of_one_blob_store_it_once() {
+async fn concurrent_pushes_of_one_blob_store_it_once() {
     on_each_storage(async |client| {
         let content: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 253) as u8).collect();
         let pushes = (0..64).map(|i| {
@@ -31,22 +31,22 @@ async fn sixty_four_pushes_of_one_blob_store_it_once() {
 }
 
 #[tokio::test]
-async fn of_two_requests_on_an_upload_one_wins() {
+async fn a_second_request_on_a_busy_upload_is_refused() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
-        // The first sends a piece, then waits for as long as it takes to refuse the second.
-        let (go_on, waits) = tokio::sync::oneshot::channel::<()>();
+        // The first request sends a chunk, then waits until the second one was refused.
+        let (resume, resumed) = tokio::sync::oneshot::channel::<()>();
         let first = stream::iter([Bytes::from_static(b"01234")]).chain(stream::once(async {
-            waits.await.unwrap();
+            resumed.await.unwrap();
             Bytes::from_static(b"56789")
         }));
-        let frames = first.map(|piece| Ok::<_, std::io::Error>(http_body::Frame::data(piece)));
+        let frames = first.map(|chunk| Ok::<_, std::io::Error>(http_body::Frame::data(chunk)));
         let body = http_body_util::StreamBody::new(frames);
         let request = http::Request::patch(&location).body(body).unwrap();
         let busy = client.clone();
         let first = tokio::spawn(async move { busy.send(request).await });
         let mut refused = chunk_to(client, &location, "9-9", b"x".to_vec()).await;
-        // Until the first one has begun, the offset alone refuses.
+        // Until the first request has begun, the second is refused only because of its offset.
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_millis(1)).await;
             refused = chunk_to(client, &location, "9-9", b"x".to_vec()).await;
@@ -60,7 +60,7 @@ async fn of_two_requests_on_an_upload_one_wins() {
         client.put(&location, &digest, "").await.expect(416);
         client.delete(&location).await.expect(416);
         client.get(&location).await.expect(204);
-        go_on.send(()).unwrap();
+        resume.send(()).unwrap();
         first.await.unwrap().expect(202);
         client.put(&location, &digest, "").await.expect(201);
     })
@@ -68,7 +68,7 @@ async fn of_two_requests_on_an_upload_one_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn writers_racing_on_tags_lose_none() {
+async fn concurrent_writes_lose_no_tags() {
     on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let image = Manifest::image(&[]);

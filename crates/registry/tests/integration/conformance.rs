@@ -1,4 +1,4 @@
-//! The walk of the official conformance suite: every end-point, in the order in which it goes.
+//! The requests of the official conformance suite: every endpoint, in the same order.
 
 use http::Method;
 use longshore_core::{Algorithm, Digest};
@@ -28,8 +28,9 @@ async fn ping() {
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// All of it with the POST.
+    /// The whole blob with the POST.
     Post,
-    /// A POST, then all of it with the PUT.
+    /// A POST, then the whole blob with the PUT.
     Put,
     /// Streamed by one PATCH, without length or range.
     Stream,
@@ -39,7 +40,7 @@ enum Way {
     LastChunkPut,
 }
 
-/// All ways to push a blob, for each algorithm, an empty blob too.
+/// Pushes a blob and an empty blob in every way and with each algorithm.
 #[tokio::test]
 async fn push_and_pull_blobs() {
     on_each_storage(async |client| {
@@ -81,7 +82,7 @@ async fn push_by(
             let path = format!("{uploads}?digest={digest}");
             return client.request(Method::POST, &path, &[], all).await.expect(201).location();
         }
-        // The algorithm may also be told by the digest alone.
+        // The client may omit the algorithm and send only the digest.
         Way::Put => uploads,
         _ if algorithm == Algorithm::Sha256 => uploads,
         _ => format!("{uploads}?digest-algorithm={}", algorithm.name()),
@@ -111,7 +112,7 @@ async fn push_by(
     put.location()
 }
 
-/// Sends the content between these offsets, a chunk each; returns where the upload goes on.
+/// Sends the content between these offsets, one chunk each. Returns the location of the upload.
 async fn chunks(
     client: &Client,
     mut location: String,
@@ -214,12 +215,12 @@ async fn mount_a_blob() {
             assert_eq!(mounted.location(), blob);
             assert_eq!(mounted.header("docker-content-digest"), digest.as_str());
             assert_eq!(client.get(&blob).await.expect(200).body, "shared");
-            // To remove it here leaves it there.
+            // Deleting the blob here does not delete it in the source repository.
             client.delete(&blob).await.expect(202);
             client.head(&blob).await.expect(404);
             client.head(&format!("/v2/{NAME}/blobs/{digest}")).await.expect(200);
         }
-        // What is not there becomes an upload.
+        // The mount of a missing blob starts an upload.
         let absent = Digest::sha256(b"absent");
         for path in [
             format!("{uploads}?mount={absent}&from={NAME}"),
@@ -257,7 +258,7 @@ async fn push_and_pull_manifests() {
         let pulled = client.get(&put.location()).await.expect(200);
         assert_eq!(pulled.body, index.json);
 
-        // Both algorithms side by side, each answered in its own.
+        // Both algorithms side by side; each response uses the algorithm of its request.
         for algorithm in Algorithm::ALL {
             let digest = image.digest_by(algorithm);
             let put = client.put_manifest(NAME, digest.as_str(), &image).await.expect(201);
@@ -322,7 +323,7 @@ async fn delete_tags_manifests_and_blobs() {
 }
 
 #[tokio::test]
-async fn every_kind_of_manifest_passes_through() {
+async fn manifests_of_every_type_are_accepted() {
     on_each_storage(async |client| {
         client.push_blob(NAME, b"{}").await;
         let digest = Digest::sha256(b"never pushed");
@@ -358,7 +359,7 @@ async fn an_index_may_list_blobs() {
         let json = format!(r#"{{"schemaVersion":2,"manifests":[{layer}]}}"#);
         let index = Manifest { media_type: crate::harness::INDEX, json };
         client.put_manifest("a", "cache", &index).await.expect(201);
-        // What is called a manifest has to be one.
+        // An entry with the media type of a manifest must be a manifest.
         let layer = crate::harness::descriptor(IMAGE, b"layer");
         let json = format!(r#"{{"schemaVersion":2,"manifests":[{layer}]}}"#);
         let index = Manifest { media_type: crate::harness::INDEX, json };
@@ -369,7 +370,7 @@ async fn an_index_may_list_blobs() {
 }
 
 #[tokio::test]
-async fn a_manifest_of_almost_four_mebibytes_is_taken() {
+async fn a_manifest_of_almost_four_mebibytes_is_accepted() {
     on_each_storage(async |client| {
         client.push_blob(NAME, b"{}").await;
         let annotations: Vec<_> =

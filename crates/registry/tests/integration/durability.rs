@@ -1,4 +1,4 @@
-//! What a folder holds after the process that wrote it is gone, or something else wrote into it.
+//! The state of a folder after its process has ended, or after something else has written into it.
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +21,13 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Where a blob lies.
+/// Returns the path of a blob's file.
 pub(crate) fn blob_file(root: &Path, digest: &Digest) -> PathBuf {
     root.join("blobs/sha256").join(digest.encoded())
 }
 
 #[tokio::test]
-async fn everything_is_there_again_after_a_restart() {
+async fn all_content_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let image = client.push_image("a/b", "v1", b"layer").await;
@@ -50,7 +50,7 @@ async fn everything_is_there_again_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_restart() {
+async fn an_upload_continues_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let location = client.begin("a").await;
@@ -60,8 +60,8 @@ async fn an_upload_goes_on_after_a_restart() {
 
     let uploads = folder.path().join("uploads");
     assert_eq!(files(&uploads).len(), 2);
-    // What a killed process leaves: a write beyond the bytes that count would be cut, a file
-    // without a record is nobody's.
+    // Files that a killed process may leave behind. Without both a file and a session, an upload
+    // cannot continue.
     std::fs::write(uploads.join("0123456789abcdef0123456789abcdef"), "stray").unwrap();
     std::fs::write(uploads.join(".tmpAbCdEf"), "stray").unwrap();
     std::fs::write(uploads.join("00000000000000000000000000000000.session"), "sha256 a\n").unwrap();
@@ -81,9 +81,10 @@ async fn an_upload_goes_on_after_a_restart() {
     assert_eq!(got.expect(200).body, "0123456789");
 }
 
-/// Earlier versions kept blobs in subfolders, and a repository's link was a hard link to the blob.
+/// Earlier versions kept blobs in subfolders, and the link in a repository was a hard link to the
+/// blob.
 #[tokio::test]
-async fn a_folder_of_an_earlier_version_is_taken_over() {
+async fn a_folder_of_an_earlier_version_is_upgraded() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let image = client.push_image("a/b", "v1", b"layer").await;
@@ -110,7 +111,7 @@ async fn a_folder_of_an_earlier_version_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_folder_has_one_registry() {
+async fn only_one_registry_at_a_time_opens_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let first = DiskStorage::open(folder.path()).unwrap();
     let e = DiskStorage::open(folder.path()).unwrap_err();
@@ -120,7 +121,7 @@ async fn a_folder_has_one_registry() {
 }
 
 #[tokio::test]
-async fn a_blob_is_stored_once_and_goes_with_its_last_link() {
+async fn a_blob_is_stored_once_and_removed_with_its_last_link() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let digest = Digest::sha256(b"layer");
@@ -142,10 +143,10 @@ async fn a_blob_is_stored_once_and_goes_with_its_last_link() {
     assert!(!file.exists());
 }
 
-/// Flips, cuts and empties a stored blob: it is never served as if it were right, and a push of the
-/// same blob puts it right.
+/// Truncates, changes, empties and removes a stored blob. The registry never serves the damaged
+/// blob, and pushing the blob again repairs it.
 #[tokio::test]
-async fn a_damaged_blob_is_not_served_and_a_push_heals_it() {
+async fn a_damaged_blob_is_not_served_and_a_push_repairs_it() {
     let damages: [fn(&Path); 4] = [
         |file| std::fs::write(file, "lay").unwrap(),
         |file| std::fs::write(file, "lAyer").unwrap(),
@@ -181,7 +182,7 @@ async fn a_damaged_blob_is_not_served_and_a_push_heals_it() {
 }
 
 #[tokio::test]
-async fn a_damaged_manifest_is_as_good_as_none_and_a_push_heals_it() {
+async fn a_damaged_manifest_counts_as_missing_and_a_push_repairs_it() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let image = client.push_image("a", "v1", b"layer").await;
@@ -194,9 +195,9 @@ async fn a_damaged_manifest_is_as_good_as_none_and_a_push_heals_it() {
     assert_eq!(client.get("/v2/a/manifests/v1").await.expect(200).body, image.json);
 }
 
-/// A damaged blob is as good as none for other repositories, too.
+/// A damaged blob counts as missing for other repositories, too.
 #[tokio::test]
-async fn a_damaged_blob_is_not_mounted_and_a_push_heals_it_everywhere() {
+async fn a_damaged_blob_is_not_mounted_and_a_push_repairs_it_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let digest = client.push_blob("a", b"layer").await;
@@ -212,7 +213,7 @@ async fn a_damaged_blob_is_not_mounted_and_a_push_heals_it_everywhere() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_damaged_tag_stands_in_nobodys_way() {
+async fn a_damaged_tag_can_be_overwritten_and_does_not_prevent_deletes() {
     let folder = tempfile::tempdir().unwrap();
     let client = open(folder.path());
     let image = client.push_image("a", "v1", b"layer").await;

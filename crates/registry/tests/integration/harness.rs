@@ -1,4 +1,4 @@
-//! A client without a network: requests into the service, replies out of it.
+//! A client without a network: it passes requests to the service and receives the replies.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload, PutResult};
 use tempfile::TempDir;
 
-/// Runs a test on an empty registry over each storage.
+/// Runs a test with an empty registry on each storage.
 pub(crate) async fn on_each_storage(test: impl AsyncFn(&Client)) {
     on_each_storage_with(|builder| builder, test).await;
 }
 
-/// The same, with the registry set up first.
+/// Runs a test with an empty registry on each storage, configured by `set_up`.
 pub(crate) async fn on_each_storage_with(
     set_up: impl Fn(RegistryBuilder) -> RegistryBuilder,
     test: impl AsyncFn(&Client),
@@ -31,7 +31,7 @@ pub(crate) async fn on_each_storage_with(
     assert_no_uploads_left(folder.path());
     let folder = TempDir::new().unwrap();
     for storage in [ObjectStorage::new(InMemory::new()), local_objects(folder.path())] {
-        // A store cannot tell how much it has, so it takes no limit on that.
+        // Object stores do not report their size, so it cannot be limited.
         match set_up(Registry::builder()).storage(Arc::new(storage)).build() {
             Ok(registry) => test(&Client { registry }).await,
             Err(e) => assert_eq!(e.kind(), ErrorKind::Unsupported),
@@ -39,13 +39,13 @@ pub(crate) async fn on_each_storage_with(
     }
 }
 
-/// Objects in a folder, as the crate `object_store` keeps them.
+/// Objects in a folder, as the crate `object_store` stores them.
 pub(crate) fn local_objects(folder: &std::path::Path) -> ObjectStorage {
     let store = Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap());
     ObjectStorage::with_parts(Arc::clone(&store) as _, Arc::new(PartsInFiles(store)))
 }
 
-/// Takes parts for a store that does not.
+/// Multipart uploads for a store that does not support them.
 #[derive(Debug)]
 struct PartsInFiles(Arc<LocalFileSystem>);
 
@@ -97,15 +97,15 @@ impl MultipartStore for PartsInFiles {
     }
 }
 
-/// Nothing that began as an upload is still lying about, unless a session is open.
+/// Asserts that no file of an upload is left over, except those of open sessions.
 fn assert_no_uploads_left(root: &std::path::Path) {
     let left: Vec<_> = std::fs::read_dir(root.join("uploads"))
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
-    let recorded =
+    let has_session =
         |name: &String| name.ends_with(".session") || left.contains(&format!("{name}.session"));
-    let stray: Vec<_> = left.iter().filter(|name| !recorded(name)).collect();
+    let stray: Vec<_> = left.iter().filter(|name| !has_session(name)).collect();
     assert!(stray.is_empty(), "{stray:?}");
 }
 
@@ -172,13 +172,13 @@ impl Client {
         self.request(Method::POST, path, &[], "").await
     }
 
-    /// Begins an upload; says where it is.
+    /// Begins an upload. Returns its location.
     pub(crate) async fn begin(&self, name: &str) -> String {
         let reply = self.post(&format!("/v2/{name}/blobs/uploads/")).await;
         reply.expect(202).location()
     }
 
-    /// Pushes a blob by `POST` and `PUT`.
+    /// Pushes a blob with a `POST` and a `PUT`.
     pub(crate) async fn push_blob(&self, name: &str, content: &[u8]) -> Digest {
         let digest = Digest::sha256(content);
         let location = self.begin(name).await;
@@ -188,7 +188,7 @@ impl Client {
         digest
     }
 
-    /// Closes an upload.
+    /// Completes an upload.
     pub(crate) async fn put(
         &self,
         location: &str,
@@ -211,7 +211,7 @@ impl Client {
         self.request(Method::PUT, &path, &headers, body).await
     }
 
-    /// Pushes an image with this one layer; gives its manifest.
+    /// Pushes an image with this one layer. Returns its manifest.
     pub(crate) async fn push_image(&self, name: &str, tag: &str, layer: &[u8]) -> Manifest {
         self.push_blob(name, b"{}").await;
         self.push_blob(name, layer).await;
@@ -228,7 +228,7 @@ impl Reply {
         self
     }
 
-    /// The reply is a refusal with this status and code, in the specification's form.
+    /// Asserts that the reply is an error with this status and code, in the specification's format.
     #[track_caller]
     pub(crate) fn expect_error(self, status: u16, code: &str) -> Self {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
@@ -254,7 +254,7 @@ impl Reply {
     }
 }
 
-/// A manifest as it is pushed.
+/// A manifest to push.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
     pub(crate) media_type: &'static str,
@@ -267,12 +267,12 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 impl Manifest {
-    /// An image with the config `{}` and these layers.
+    /// Returns an image with the config `{}` and these layers.
     pub(crate) fn image(layers: &[&[u8]]) -> Self {
         Self::image_with(layers, "")
     }
 
-    /// The same with more fields, such as `,"k":"v"`.
+    /// Returns an image with additional fields, such as `,"k":"v"`.
     pub(crate) fn image_with(layers: &[&[u8]], more: &str) -> Self {
         let layers: Vec<_> = layers.iter().map(|l| descriptor(LAYER, l)).collect();
         let json = format!(

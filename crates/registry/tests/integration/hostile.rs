@@ -1,4 +1,5 @@
-//! Bad input: always a client error in the specification's form, never a look outside the root.
+//! Malicious input: it always causes a client error in the specification's format, and never
+//! accesses anything outside the root.
 
 use http::Method;
 use longshore_core::Digest;
@@ -10,7 +11,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn bad_paths_are_refused_in_the_specifications_form() {
+async fn bad_paths_are_refused_in_the_specifications_format() {
     on_each_storage(async |client| {
         let long = "a".repeat(256);
         for path in [
@@ -52,7 +53,7 @@ async fn bad_paths_are_refused_in_the_specifications_form() {
 }
 
 #[tokio::test]
-async fn unknown_methods_name_those_that_are_known() {
+async fn a_refused_method_gets_the_list_of_allowed_methods() {
     on_each_storage(async |client| {
         let digest = Digest::sha256(b"");
         let upload = client.begin("a").await;
@@ -79,7 +80,7 @@ async fn unknown_methods_name_those_that_are_known() {
 }
 
 #[tokio::test]
-async fn manifests_are_checked_before_they_are_taken() {
+async fn invalid_manifests_are_refused() {
     on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let image = Manifest::image(&[]);
@@ -158,7 +159,7 @@ async fn oversized_heads_are_refused() {
 }
 
 #[tokio::test]
-async fn without_deletes_nothing_can_be_removed() {
+async fn nothing_can_be_deleted_if_deletes_are_disabled() {
     on_each_storage_with(
         |builder| builder.without_deletes(),
         async |client| {
@@ -178,7 +179,7 @@ async fn without_deletes_nothing_can_be_removed() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nothing_outside_the_root_is_touched_through_links() {
+async fn symbolic_links_give_no_access_outside_the_root() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "secret").unwrap();

@@ -1,4 +1,4 @@
-//! Listeners of one's own: connections that are not ready for HTTP when they are accepted.
+//! Custom listeners: connections that are not ready for HTTP when they are accepted.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Connections that a test hands in.
+/// A listener whose connections come from the test.
 struct Queue(Mutex<mpsc::UnboundedReceiver<Accepted<DuplexStream>>>);
 
 impl Listener for Queue {
@@ -30,18 +30,18 @@ fn accepted(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_does_not_end_does_not_delay_the_shutdown() {
+async fn an_unfinished_handshake_does_not_delay_the_shutdown() {
     let (hand_in, queue) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let registry = Registry::builder().build().unwrap();
     let shutdown = async { drop(stopped.await) };
     let server = tokio::spawn(serve(Queue(Mutex::new(queue)), registry, shutdown));
     let (begin, begun) = oneshot::channel();
-    let dawdling = accepted(async {
+    let unfinished = accepted(async {
         begin.send(()).unwrap();
         std::future::pending().await
     });
-    hand_in.send(dawdling).unwrap();
+    hand_in.send(unfinished).unwrap();
     begun.await.unwrap();
     let started = Instant::now();
     drop(stop);
@@ -50,7 +50,7 @@ async fn a_handshake_that_does_not_end_does_not_delay_the_shutdown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_does_not_end_holds_nobody_up_and_is_given_up() {
+async fn an_unfinished_handshake_does_not_block_others_and_times_out() {
     let (hand_in, queue) = mpsc::unbounded_channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let registry = Registry::builder().build().unwrap();
@@ -58,11 +58,11 @@ async fn a_handshake_that_does_not_end_holds_nobody_up_and_is_given_up() {
     let server = tokio::spawn(serve(Queue(Mutex::new(queue)), registry, shutdown));
 
     let (given_up, gone) = oneshot::channel::<()>();
-    let dawdling = accepted(async {
+    let unfinished = accepted(async {
         let _held = given_up;
         std::future::pending().await
     });
-    hand_in.send(dawdling).unwrap();
+    hand_in.send(unfinished).unwrap();
     let broken = accepted(async { Err(io::ErrorKind::InvalidData.into()) });
     hand_in.send(broken).unwrap();
     let (near, mut far) = tokio::io::duplex(1 << 10);

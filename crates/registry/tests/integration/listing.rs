@@ -1,4 +1,4 @@
-//! Tags and repositories, page by page.
+//! Pages of tags and repositories.
 
 use longshore_registry::{RegistryBuilder, RegistryLimits};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{Client, Manifest, on_each_storage, on_each_storage_with};
 
 #[tokio::test]
-async fn tags_come_sorted_and_in_pages() {
+async fn tags_are_sorted_and_paged() {
     on_each_storage(async |client| {
         client.get("/v2/a/tags/list").await.expect_error(404, "NAME_UNKNOWN");
         client.push_blob("a", b"{}").await;
@@ -30,7 +30,7 @@ async fn tags_come_sorted_and_in_pages() {
         assert_eq!(list("?n=7").await.1, "");
         assert_eq!(list("?n=0").await, (String::new(), String::new()));
         assert_eq!(list("?n=99999&last=zz").await, (String::new(), String::new()));
-        // A tag that is not there is still a place to go on from.
+        // A missing tag is still a valid place to continue from.
         assert_eq!(list("?last=1.5").await.0, "1.9 A _x a b");
         for bad in ["-1", "abc", "9223372036854775808", "1.5", "", "+1"] {
             let refused = client.get(&format!("/v2/a/tags/list?n={bad}")).await;
@@ -43,9 +43,9 @@ async fn tags_come_sorted_and_in_pages() {
     .await;
 }
 
-/// Most clients ask without `n` and never for a second page.
+/// Most clients send no `n` and never request a second page.
 #[tokio::test]
-async fn all_tags_come_at_once_where_no_number_is_asked_for() {
+async fn all_tags_are_returned_at_once_if_the_request_has_no_limit() {
     on_each_storage(async |client| {
         let tags = push_many_tags(client).await;
         let reply = client.get("/v2/a/tags/list").await.expect(200);
@@ -65,7 +65,7 @@ async fn all_tags_come_at_once_where_no_number_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_exceeds_a_listings_size_is_linked() {
+async fn a_listing_beyond_the_size_limit_links_to_the_next_page() {
     let set_up = |builder: RegistryBuilder| {
         let mut limits = RegistryLimits::default();
         limits.listing_size = 100_000;
@@ -88,7 +88,7 @@ async fn what_exceeds_a_listings_size_is_linked() {
     .await;
 }
 
-/// 2,005 tags of 100 bytes, in order.
+/// Pushes 2,005 tags of 100 bytes. Returns them in order.
 async fn push_many_tags(client: &Client) -> Vec<String> {
     client.push_blob("a", b"{}").await;
     let image = Manifest::image(&[]);
@@ -101,7 +101,7 @@ async fn push_many_tags(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn repositories_come_sorted_and_in_pages() {
+async fn repositories_are_sorted_and_paged() {
     on_each_storage(async |client| {
         let list = async |query: &str| {
             let reply = client.get(&format!("/v2/_catalog{query}")).await.expect(200);
@@ -112,12 +112,12 @@ async fn repositories_come_sorted_and_in_pages() {
         for name in ["b", "a/b", "a", "a-b", "blobs/uploads", "a/b/c"] {
             client.push_image(name, "v1", b"layer").await;
         }
-        // Blobs alone make an entry, pushed or mounted.
+        // A repository with blobs only is listed too, whether they were pushed or mounted.
         let digest = client.push_blob("only/blobs", b"x").await;
         list("").await;
         let mount = format!("/v2/only/mounted/blobs/uploads/?mount={digest}&from=only/blobs");
         client.post(&mount).await.expect(201);
-        // An upload under way does not.
+        // A repository with only an open upload is not.
         let upload = client.begin("only/begun").await;
         let all = r#"["a","a-b","a/b","a/b/c","b","blobs/uploads","only/blobs","only/mounted"]"#;
         assert_eq!(list("").await, (all.into(), String::new()));

@@ -1,4 +1,4 @@
-//! The registry, driven through its service and over TCP, on every storage.
+//! Tests of the registry through its service and over TCP, on every storage.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 

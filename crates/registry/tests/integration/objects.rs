@@ -1,4 +1,4 @@
-//! What an object store has that others have not: parts, and URLs for clients.
+//! Features that only object stores have: multipart uploads, and URLs for clients.
 
 use std::sync::Arc;
 
@@ -15,9 +15,10 @@ fn client(storage: &ObjectStorage) -> Client {
     Client::new(Registry::builder().storage(Arc::new(storage.clone())))
 }
 
-/// Chunks that fit no part, each sent to a registry of its own, with one between that is refused.
+/// Sends chunks that do not match the parts, each to a new registry. One chunk in between is
+/// refused.
 #[tokio::test]
-async fn an_upload_in_parts_goes_on_after_a_restart() {
+async fn an_upload_in_parts_continues_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let memory = Arc::new(InMemory::new());
     let in_memory = ObjectStorage::with_parts(Arc::clone(&memory) as _, Arc::clone(&memory) as _);
@@ -48,9 +49,10 @@ async fn an_upload_in_parts_goes_on_after_a_restart() {
     assert_eq!(left.objects.len(), 0, "{left:?}");
 }
 
-/// A digest of another algorithm than the upload was begun for: parts are read again.
+/// Completes an upload with a digest of another algorithm than it was begun with. The parts must be
+/// read again.
 #[tokio::test]
-async fn parts_are_checked_by_the_algorithm_that_came_late() {
+async fn parts_are_verified_with_an_algorithm_given_at_the_end() {
     let storage = ObjectStorage::new(InMemory::new());
     let client = client(&storage);
     let content = vec![7; 9 << 20];
@@ -65,7 +67,7 @@ async fn parts_are_checked_by_the_algorithm_that_came_late() {
 }
 
 #[tokio::test]
-async fn a_blob_is_answered_by_a_redirect_where_the_store_has_urls() {
+async fn requests_for_blobs_are_redirected_if_the_store_has_urls() {
     let sign = async |path: Path| Ok(format!("https://store.test/{path}?signature=x"));
     let storage = ObjectStorage::new(InMemory::new()).with_urls(sign);
     let client = client(&storage);
@@ -78,14 +80,14 @@ async fn a_blob_is_answered_by_a_redirect_where_the_store_has_urls() {
     let url = format!("https://store.test/blobs/sha256/{hex}?signature=x");
     assert_eq!(got.location(), url);
     assert_eq!(got.header("docker-content-digest"), digest.as_str());
-    // What tells of a blob, and everything else, comes from here.
+    // Metadata of blobs and everything else are served by the registry.
     assert_eq!(client.head(&blob).await.expect(200).header("content-length"), "5");
     assert_eq!(client.get("/v2/a/manifests/v1").await.expect(200).body, image.json);
     client.get(&format!("/v2/b/blobs/{digest}")).await.expect(404);
 }
 
 #[test]
-fn a_storage_that_cannot_tell_how_much_it_has_takes_no_limit() {
+fn a_storage_that_does_not_report_its_size_cannot_be_limited() {
     let mut limits = RegistryLimits::default();
     limits.total_size = Some(1_000);
     let storage = Arc::new(ObjectStorage::new(InMemory::new()));

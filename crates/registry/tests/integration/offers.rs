@@ -1,4 +1,4 @@
-//! What a registry takes, where it is told to take less or more than usual.
+//! Registries that are configured to accept less or more than usual.
 
 use http::Method;
 use longshore_core::Digest;
@@ -7,7 +7,7 @@ use longshore_registry::{RegistryBuilder, RegistryLimits};
 use crate::harness::{Manifest, on_each_storage, on_each_storage_with};
 
 #[tokio::test]
-async fn a_read_only_registry_changes_nothing() {
+async fn a_read_only_registry_refuses_all_writes() {
     let folder = tempfile::tempdir().unwrap();
     let builder = || longshore_registry::Registry::builder().disk(folder.path());
     let (image, upload) = {
@@ -43,25 +43,25 @@ async fn a_read_only_registry_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_missing_below_a_manifest_is_allowed_where_it_is_said_to_be() {
-    let (there, absent) = (Manifest::image(&[b"there"]), Manifest::image(&[b"absent"]));
-    let sparse = Manifest::index(&[&there, &absent]);
+async fn content_referenced_by_a_manifest_may_be_missing_if_allowed() {
+    let (present, absent) = (Manifest::image(&[b"present"]), Manifest::image(&[b"absent"]));
+    let sparse = Manifest::index(&[&present, &absent]);
     on_each_storage(async |client| {
-        client.push_image("a", "there", b"there").await;
+        client.push_image("a", "present", b"present").await;
         let refused = client.put_manifest("a", "sparse", &sparse).await;
         refused.expect_error(404, "MANIFEST_BLOB_UNKNOWN");
     })
     .await;
     on_each_storage_with(RegistryBuilder::allow_missing, async |client| {
-        client.push_image("a", "there", b"there").await;
+        client.push_image("a", "present", b"present").await;
         client.put_manifest("a", "sparse", &sparse).await.expect(201);
         client.put_manifest("a", "absent", &Manifest::image(&[b"other"])).await.expect(201);
         assert_eq!(client.get("/v2/a/manifests/sparse").await.body, sparse.json.as_bytes());
         client.get(&format!("/v2/a/manifests/{}", absent.digest())).await.expect(404);
-        // What is here is still held against what the manifest says of it.
+        // Existing content must still match its descriptor.
         let wrong = sparse.json.replace(
-            &format!(r#""size":{}"#, there.json.len()),
-            &format!(r#""size":{}"#, there.json.len() + 1),
+            &format!(r#""size":{}"#, present.json.len()),
+            &format!(r#""size":{}"#, present.json.len() + 1),
         );
         let wrong = Manifest { json: wrong, ..sparse.clone() };
         client.put_manifest("a", "wrong", &wrong).await.expect_error(400, "MANIFEST_INVALID");
@@ -70,7 +70,7 @@ async fn what_is_missing_below_a_manifest_is_allowed_where_it_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn a_blob_above_the_limit_is_refused_in_every_form_and_leaves_nothing() {
+async fn a_blob_above_the_size_limit_is_refused_and_leaves_nothing() {
     let mut limits = RegistryLimits::default();
     limits.blob_size = 10;
     on_each_storage_with(

@@ -1,4 +1,4 @@
-//! Manifests with a subject, and how they are found.
+//! Manifests with a subject, and how clients find them.
 
 use http::Method;
 use longshore_core::Digest;
@@ -12,7 +12,7 @@ fn digests(reply: &Reply) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn referrers_are_listed_before_and_after_their_subject_comes() {
+async fn referrers_are_listed_before_and_after_their_subject_exists() {
     on_each_storage(async |client| {
         let subject = Manifest::image(&[b"subject"]);
         let digest = subject.digest();
@@ -47,7 +47,7 @@ async fn referrers_are_listed_before_and_after_their_subject_comes() {
         };
         assert_eq!(of(&typed.digest())["annotations"]["k"], "v");
         assert_eq!(of(&typed.digest())["artifactType"], "application/vnd.example.sbom");
-        // Without a type of its own, it is its config's.
+        // Without an artifact type, the media type of the config is used.
         assert_eq!(
             of(&untyped.digest())["artifactType"],
             "application/vnd.oci.image.config.v1+json"
@@ -66,7 +66,7 @@ async fn referrers_are_listed_before_and_after_their_subject_comes() {
 }
 
 #[tokio::test]
-async fn a_filter_is_literal_and_said_to_be_applied() {
+async fn a_filter_matches_literally_and_the_reply_says_that_it_was_applied() {
     on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let subject = Manifest::image(&[b"absent"]);
@@ -102,12 +102,12 @@ async fn a_filter_is_literal_and_said_to_be_applied() {
 }
 
 #[tokio::test]
-async fn more_referrers_than_a_page_are_linked() {
+async fn referrers_beyond_one_page_are_linked() {
     on_each_storage(async |client| {
         client.push_blob("a", b"{}").await;
         let subject = Manifest::image(&[b"absent"]);
         let mut expected = Vec::new();
-        // Each with 1 MiB of annotations: four on a page.
+        // Each has 1 MiB of annotations, so that four fit on a page.
         for i in 0..6 {
             let subject = subject.descriptor();
             let long = "x".repeat(1 << 20);

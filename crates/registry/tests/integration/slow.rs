@@ -1,4 +1,4 @@
-//! Over TCP: clients that take their time over what they asked for.
+//! Slow clients over TCP.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::harness::{Client, Manifest};
 use crate::wire::{END, Server, start};
 
-/// How many files below a folder this process has open.
+/// Counts the open blob files of this process below a folder.
 #[cfg(target_os = "linux")]
 fn open_files(root: &Path) -> usize {
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
@@ -22,14 +22,14 @@ fn open_files(root: &Path) -> usize {
     targets.filter(|target| target.starts_with(root.join("blobs"))).count()
 }
 
-/// A body is to take at least 20,000 bytes in each second.
+/// Limits that require a body to be read at 20,000 bytes per second or faster.
 fn hasty() -> RegistryLimits {
     let mut limits = RegistryLimits::default();
     (limits.body_window, limits.body_rate) = (Duration::from_secs(1), 20_000);
     limits
 }
 
-/// A server on a folder, with a blob; and where the blob is.
+/// Starts a server on a folder with a blob. Returns the server and the path of the blob.
 async fn with_blob(folder: &TempDir, limits: RegistryLimits, blob: &[u8]) -> (Server, String) {
     let server = start(Registry::builder().disk(folder.path()).limits(limits)).await;
     let digest = Client { registry: server.registry().clone() }.push_blob("a", blob).await;
@@ -40,10 +40,10 @@ fn noise(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i % 251) as u8).collect()
 }
 
-/// The attack: many streams, and no room on any of them.
+/// Simulates an attack: many streams whose flow-control window stays closed.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn streams_without_room_hold_nothing_and_end() {
+async fn streams_with_a_closed_window_keep_no_files_open_and_are_reset() {
     let folder = TempDir::new().unwrap();
     let (server, path) = with_blob(&folder, hasty(), &noise(1 << 20)).await;
     let mut connections = Vec::new();
@@ -55,30 +55,36 @@ async fn streams_without_room_hold_nothing_and_end() {
         connections.push(connection);
     }
     for connection in &mut connections {
-        connection.read_until(|came| came.answered.len() == 32 && came.reset.len() >= 8).await;
-        let refused = connection.came.reset.values().filter(|reason| **reason == REFUSED_STREAM);
+        connection
+            .read_until(|received| received.answered.len() == 32 && received.reset.len() >= 8)
+            .await;
+        let refused =
+            connection.received.reset.values().filter(|reason| **reason == REFUSED_STREAM);
         assert_eq!(refused.count(), 8);
-        assert!(connection.came.data.is_empty());
+        assert!(connection.received.data.is_empty());
     }
     assert_eq!(open_files(folder.path()), 0);
     for connection in &mut connections {
-        connection.read_until(|came| came.reset.len() == 40).await;
-        assert_eq!(connection.came.reset.values().filter(|reason| **reason == CANCEL).count(), 32);
-        // The connection is as good as before.
+        connection.read_until(|received| received.reset.len() == 40).await;
+        assert_eq!(
+            connection.received.reset.values().filter(|reason| **reason == CANCEL).count(),
+            32
+        );
+        // The connection still works.
         connection.get(81, &path).await;
-        connection.make_room(81, 1 << 20).await;
-        connection.make_room(0, 1 << 20).await;
-        connection.read_until(|came| came.ended.contains(&81)).await;
-        assert_eq!(connection.came.data[&81], noise(1 << 20));
+        connection.increase_window(81, 1 << 20).await;
+        connection.increase_window(0, 1 << 20).await;
+        connection.read_until(|received| received.ended.contains(&81)).await;
+        assert_eq!(connection.received.data[&81], noise(1 << 20));
     }
     drop(connections);
     server.stop().await;
 }
 
-/// A stream that waits gives its file back, and goes on where it was.
+/// A waiting stream closes its file, and later continues at the same offset.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_stream_that_waits_for_room_keeps_no_file_open() {
+async fn a_stream_that_waits_for_its_window_keeps_no_file_open() {
     let folder = TempDir::new().unwrap();
     let mut limits = RegistryLimits::default();
     limits.open_files = NonZeroUsize::MIN;
@@ -86,34 +92,36 @@ async fn a_stream_that_waits_for_room_keeps_no_file_open() {
     let (server, path) = with_blob(&folder, limits, &blob).await;
     let mut connection = Connection::open(server.address, 1_000).await;
     connection.get(1, &path).await;
-    connection.read_until(|came| came.data.get(&1).is_some_and(|data| data.len() == 1_000)).await;
-    // There is one file for all, so this has to wait for it.
+    connection
+        .read_until(|received| received.data.get(&1).is_some_and(|data| data.len() == 1_000))
+        .await;
+    // The limit is one open file, so this request needs the waiting stream's file to be closed.
     let whole = server.exchange(format!("GET {path} HTTP/1.1\r\n{END}")).await;
     assert!(whole.starts_with("HTTP/1.1 200 "), "{}", &whole[..100]);
     assert_eq!(open_files(folder.path()), 0);
-    connection.make_room(0, 1 << 20).await;
-    connection.make_room(1, 1 << 20).await;
-    connection.read_until(|came| came.ended.contains(&1)).await;
-    assert!(connection.came.data[&1] == blob);
+    connection.increase_window(0, 1 << 20).await;
+    connection.increase_window(1, 1 << 20).await;
+    connection.read_until(|received| received.ended.contains(&1)).await;
+    assert!(connection.received.data[&1] == blob);
     drop(connection);
     server.stop().await;
 }
 
-/// What is sent before a request's turn comes is in memory until then.
+/// A client cannot send much before its request is served, because those bytes are kept in memory.
 #[tokio::test]
-async fn a_connection_may_send_little_ahead() {
+async fn the_receive_windows_are_small() {
     let server = start(Registry::builder()).await;
     let mut connection = Connection::open(server.address, 1 << 16).await;
     connection.get(1, "/v2/").await;
-    connection.read_until(|came| came.answered.contains(&1)).await;
-    assert!(connection.came.stream_window.is_some_and(|window| window <= 1 << 20));
-    assert!(65_535 + connection.came.connection_room <= 2 << 20, "{:?}", connection.came);
+    connection.read_until(|received| received.answered.contains(&1)).await;
+    assert!(connection.received.stream_window.is_some_and(|window| window <= 1 << 20));
+    assert!(65_535 + connection.received.connection_window <= 2 << 20, "{:?}", connection.received);
     drop(connection);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_stream_that_is_taken_too_slowly_ends_and_a_slow_one_does_not() {
+async fn a_stream_that_is_read_too_slowly_is_reset_and_a_slow_one_is_not() {
     let folder = TempDir::new().unwrap();
     let blob = noise(150_000);
     let (server, path) = with_blob(&folder, hasty(), &blob).await;
@@ -121,61 +129,62 @@ async fn a_stream_that_is_taken_too_slowly_ends_and_a_slow_one_does_not() {
     for stream in [1, 3] {
         connection.get(stream, &path).await;
     }
-    connection.make_room(0, 1 << 20).await;
-    // 2,000 and 100,000 bytes in each second.
-    while !connection.came.ended.contains(&3) || connection.came.reset.is_empty() {
+    connection.increase_window(0, 1 << 20).await;
+    // 2,000 and 100,000 bytes per second.
+    while !connection.received.ended.contains(&3) || connection.received.reset.is_empty() {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        connection.make_room(1, 200).await;
-        connection.make_room(3, 10_000).await;
-        // An answer to a request marks that all before it is there.
-        let next = 5 + 2 * u32::try_from(connection.came.answered.len()).unwrap();
+        connection.increase_window(1, 200).await;
+        connection.increase_window(3, 10_000).await;
+        // A response to this request shows that everything before it has arrived.
+        let next = 5 + 2 * u32::try_from(connection.received.answered.len()).unwrap();
         connection.get(next, "/v2/").await;
-        connection.make_room(next, 100).await;
-        connection.read_until(|came| came.ended.contains(&next)).await;
-        assert!(next < 1_000, "{:?}", connection.came.reset);
+        connection.increase_window(next, 100).await;
+        connection.read_until(|received| received.ended.contains(&next)).await;
+        assert!(next < 1_000, "{:?}", connection.received.reset);
     }
-    assert_eq!(connection.came.reset.get(&1), Some(&CANCEL));
-    assert!(connection.came.data[&3] == blob);
+    assert_eq!(connection.received.reset.get(&1), Some(&CANCEL));
+    assert!(connection.received.data[&3] == blob);
     drop(connection);
     server.stop().await;
 }
 
-/// How many bytes of an answer come to a client that takes `size` bytes every 20 ms, for 3 s.
+/// Returns how many bytes of a response a client receives that reads `size` bytes every 20 ms, for
+/// 3 s.
 async fn take(server: &Server, path: &str, size: usize) -> usize {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(format!("GET {path} HTTP/1.1\r\n{END}").as_bytes()).await.unwrap();
-    let (mut piece, mut taken) = (vec![0; size], 0);
+    let (mut buffer, mut taken) = (vec![0; size], 0);
     for turn in 0.. {
-        match stream.read(&mut piece).await {
+        match stream.read(&mut buffer).await {
             Ok(0) | Err(_) => return taken,
             Ok(n) => taken += n,
         }
         match turn {
             0..150 => tokio::time::sleep(Duration::from_millis(20)).await,
-            // What came until then.
-            _ => piece.resize(1 << 20, 0),
+            // Read what has arrived until now.
+            _ => buffer.resize(1 << 20, 0),
         }
     }
     taken
 }
 
 #[tokio::test]
-async fn an_answer_that_is_taken_too_slowly_ends_and_a_slow_one_does_not() {
+async fn a_response_that_is_read_too_slowly_ends_and_a_slow_one_does_not() {
     let folder = TempDir::new().unwrap();
     let size = 24 << 20;
     let mut limits = hasty();
-    // The system takes some megabytes for the client, in pieces of 64 KiB.
+    // The operating system buffers some megabytes for the client, in chunks of 64 KiB.
     limits.body_rate = 500_000;
     let (server, path) = with_blob(&folder, limits, &noise(size)).await;
-    let (dawdling, slow) = tokio::join!(take(&server, &path, 500), take(&server, &path, 200_000));
-    assert!(dawdling < size, "{dawdling}");
+    let (very_slow, slow) = tokio::join!(take(&server, &path, 500), take(&server, &path, 200_000));
+    assert!(very_slow < size, "{very_slow}");
     assert!(slow > size, "{slow}");
     server.stop().await;
 }
 
-/// Large documents are made again for each part of the wait; small ones are kept.
+/// Large documents are generated again after each wait; small ones are kept.
 #[tokio::test]
-async fn documents_come_whole_however_they_are_taken() {
+async fn documents_are_complete_even_for_slow_clients() {
     let folder = TempDir::new().unwrap();
     let server = start(Registry::builder().disk(folder.path())).await;
     let client = Client { registry: server.registry().clone() };
@@ -198,20 +207,20 @@ async fn documents_come_whole_however_they_are_taken() {
     assert!(referrers.len() > 100_000, "{}", referrers.len());
 
     let mut connection = Connection::open(server.address, 70_000).await;
-    connection.make_room(0, 1 << 30).await;
+    connection.increase_window(0, 1 << 30).await;
     connection.get(1, "/v2/a/manifests/large").await;
     connection.get(3, &format!("/v2/a/referrers/{subject}")).await;
     connection.get(5, "/v2/a/tags/list").await;
     let has_first = |data: Option<&Vec<u8>>| data.is_some_and(|data| data.len() == 70_000);
     connection
-        .read_until(|came| [1, 3].iter().all(|stream| has_first(came.data.get(stream))))
+        .read_until(|received| [1, 3].iter().all(|stream| has_first(received.data.get(stream))))
         .await;
-    // Longer than a stream keeps what it can make again.
+    // Longer than a stream keeps a document that it can generate again.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    connection.make_room(1, 1 << 20).await;
-    connection.make_room(3, 1 << 20).await;
-    connection.read_until(|came| came.ended.len() == 3).await;
-    let data = &connection.came.data;
+    connection.increase_window(1, 1 << 20).await;
+    connection.increase_window(3, 1 << 20).await;
+    connection.read_until(|received| received.ended.len() == 3).await;
+    let data = &connection.received.data;
     assert!(data[&1] == large.json.as_bytes());
     assert!(data[&3] == referrers);
     assert_eq!(data[&5], br#"{"name":"a","tags":["large"]}"#);
@@ -219,7 +228,7 @@ async fn documents_come_whole_however_they_are_taken() {
     server.stop().await;
 }
 
-/// Requests that are taken back at once cost their sender the connection, or nothing.
+/// Clients that cancel their requests immediately lose at most their connection.
 #[tokio::test]
 async fn streams_that_are_reset_at_once_do_no_harm() {
     let folder = TempDir::new().unwrap();
@@ -234,13 +243,13 @@ async fn streams_that_are_reset_at_once_do_no_harm() {
     });
     let answer = server.exchange(format!("GET /v2/ HTTP/1.1\r\n{END}")).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    // Refused is as good as taken.
+    // The server may have refused the connection.
     flood.await.ok();
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_connection_waits_until_there_is_room_for_it() {
+async fn a_connection_beyond_the_limit_waits_for_another_to_close() {
     let mut limits = RegistryLimits::default();
     limits.connections = NonZeroUsize::MIN;
     let server = start(Registry::builder().limits(limits)).await;
@@ -257,13 +266,13 @@ async fn a_connection_waits_until_there_is_room_for_it() {
 }
 
 #[tokio::test]
-async fn a_connection_of_http2_is_kept_for_later_but_not_for_ever() {
+async fn an_idle_http2_connection_is_kept_open_for_a_limited_time() {
     tokio::time::pause();
     let server = start(Registry::builder()).await;
     let mut connection = Connection::open(server.address, 65_535).await;
     for stream in [1, 3, 5] {
         connection.get(stream, "/v2/").await;
-        connection.read_until(|came| came.ended.contains(&stream)).await;
+        connection.read_until(|received| received.ended.contains(&stream)).await;
         tokio::time::sleep(Duration::from_secs(95)).await;
     }
     let slept = tokio::time::Instant::now();
@@ -272,20 +281,20 @@ async fn a_connection_of_http2_is_kept_for_later_but_not_for_ever() {
     server.stop().await;
 }
 
-/// What is under way on a stream is finished before the server ends.
+/// The server ends only after open streams have completed.
 #[tokio::test]
-async fn a_stream_under_way_is_finished_before_the_server_ends() {
+async fn an_open_stream_is_completed_before_the_server_ends() {
     let folder = TempDir::new().unwrap();
     let blob = noise(100_000);
     let (server, path) = with_blob(&folder, RegistryLimits::default(), &blob).await;
     let mut connection = Connection::open(server.address, 1_000).await;
     connection.get(1, &path).await;
-    connection.read_until(|came| came.data.contains_key(&1)).await;
+    connection.read_until(|received| received.data.contains_key(&1)).await;
     let stopping = server.begin_to_stop().await;
-    connection.make_room(0, 1 << 20).await;
-    connection.make_room(1, 1 << 20).await;
+    connection.increase_window(0, 1 << 20).await;
+    connection.increase_window(1, 1 << 20).await;
     connection.read_to_end().await;
-    assert_eq!(connection.came.ended, [1]);
-    assert!(connection.came.data[&1] == blob);
+    assert_eq!(connection.received.ended, [1]);
+    assert!(connection.received.data[&1] == blob);
     stopping.await.unwrap();
 }

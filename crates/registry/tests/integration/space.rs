@@ -1,4 +1,4 @@
-//! A limit on all that a registry holds.
+//! A limit on the total content of a registry.
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ fn stored(client: &Client) -> u64 {
     client.registry.repositories().usage().stored.unwrap()
 }
 
-/// The bytes of all files below a folder, each once; the records of uploads are left out.
+/// Returns the total size of all files below a folder, each counted once, without the records of
+/// uploads.
 #[cfg(unix)]
 fn on_disk(folder: &std::path::Path) -> u64 {
     use std::collections::HashMap;
@@ -50,73 +51,73 @@ fn on_disk(folder: &std::path::Path) -> u64 {
     sizes.values().sum()
 }
 
-/// Every way in which content comes and goes; after each, what is counted is what is there.
+/// Adds and removes content in every way. After each step, the count must match the files.
 #[cfg(unix)]
 #[tokio::test]
-async fn on_disk_the_count_is_what_the_files_have_after_a_restart_too() {
+async fn on_disk_the_count_matches_the_files_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Client::new(limited(u64::MAX)(Registry::builder()).disk(folder.path()));
     let mut client = open();
     let check = |client: &Client, what: &str| {
         assert_eq!(stored(client), on_disk(folder.path()), "{what}");
     };
-    // The tag is called like the record of an upload.
+    // The name of this tag looks like the record of an upload.
     let image = client.push_image("a", "v1.session", b"layer one").await;
     check(&client, "an image");
     client.push_image("a", "v1", b"layer one").await;
     client.push_image("b", "v1", b"layer one").await;
-    check(&client, "the same again, and elsewhere");
+    check(&client, "the same image again, also in another repository");
     let layer = Digest::sha256(b"layer one");
     client.post(&format!("/v2/c/blobs/uploads/?mount={layer}&from=a")).await.expect(201);
     check(&client, "a mount");
     client.push_image("a", "v1", b"another layer").await;
-    check(&client, "a tag that moves");
+    check(&client, "a moved tag");
     let subject = format!(r#","subject":{}"#, image.descriptor());
     let signature = Manifest::image_with(&[b"layer one"], &subject);
     client.put_manifest("a", "signature", &signature).await.expect(201);
     check(&client, "a referrer");
 
     let upload = client.begin("a").await;
-    client.request(Method::PATCH, &upload, &[], "to be gone on with").await.expect(202);
-    let given_up = client.begin("a").await;
-    client.request(Method::PATCH, &given_up, &[], "to be canceled").await.expect(202);
+    client.request(Method::PATCH, &upload, &[], "to be continued").await.expect(202);
+    let canceled = client.begin("a").await;
+    client.request(Method::PATCH, &canceled, &[], "to be canceled").await.expect(202);
     check(&client, "uploads");
     drop(client);
     client = open();
     check(&client, "a restart");
-    client.delete(&given_up).await.expect(204);
-    check(&client, "an upload given up");
-    let whole = Digest::sha256(b"to be gone on with, and here is the rest");
+    client.delete(&canceled).await.expect(204);
+    check(&client, "a canceled upload");
+    let whole = Digest::sha256(b"to be continued, and here is the rest");
     client.put(&upload, &whole, ", and here is the rest").await.expect(201);
-    check(&client, "an upload that went on");
+    check(&client, "a continued upload");
     let wrong = client.begin("a").await;
     client.put(&wrong, &layer, "other content").await.expect(400);
-    check(&client, "content that is not what its digest says");
+    check(&client, "content that does not match its digest");
 
-    for (name, gone) in [("a", false), ("b", false), ("c", true)] {
+    for (name, is_removed) in [("a", false), ("b", false), ("c", true)] {
         let before = stored(&client);
         client.delete(&format!("/v2/{name}/blobs/{layer}")).await.expect(202);
-        check(&client, "a blob that others may have");
-        assert_eq!(before - stored(&client), if gone { 9 } else { 0 }, "{name}");
+        check(&client, "a blob that other repositories may have");
+        assert_eq!(before - stored(&client), if is_removed { 9 } else { 0 }, "{name}");
     }
     for selector in ["signature".to_owned(), signature.digest().to_string()] {
         client.delete(&format!("/v2/a/manifests/{selector}")).await.expect(202);
-        check(&client, "a tag, then its manifest with what lists it");
+        check(&client, "a tag, then its manifest and its entry in the referrers");
     }
-    // A damaged file is replaced.
+    // Pushing a blob replaces its damaged file.
     let path = blob_file(folder.path(), &whole);
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "damaged").unwrap();
     drop(client);
     client = open();
-    client.push_blob("a", b"to be gone on with, and here is the rest").await;
-    check(&client, "a blob that heals");
+    client.push_blob("a", b"to be continued, and here is the rest").await;
+    check(&client, "a repaired blob");
     drop(client);
     check(&open(), "the last restart");
 }
 
 #[tokio::test]
-async fn in_memory_a_blob_counts_once_for_all_that_have_it() {
+async fn in_memory_a_blob_counts_once_for_all_repositories() {
     let client = Client::new(Registry::builder().memory());
     let image = client.push_image("a", "v1", b"layer").await;
     // The config `{}`, the layer, the manifest with its media type, and a digest for the tag.
@@ -132,9 +133,9 @@ async fn in_memory_a_blob_counts_once_for_all_that_have_it() {
     client.post(&format!("/v2/b/blobs/uploads/?mount={layer}&from=a")).await.expect(201);
     assert_eq!(stored(&client), 7 + manifest, "mounted");
     client.delete(&format!("/v2/a/blobs/{layer}")).await.expect(202);
-    assert_eq!(stored(&client), 7 + manifest, "the other one has it");
+    assert_eq!(stored(&client), 7 + manifest, "another repository still has it");
     client.push_blob("b", b"layer").await;
-    assert_eq!(stored(&client), 7 + manifest, "in the place of the same");
+    assert_eq!(stored(&client), 7 + manifest, "replaced by the same content");
     client.delete(&format!("/v2/b/blobs/{layer}")).await.expect(202);
     assert_eq!(stored(&client), 2 + manifest);
     client.delete(&format!("/v2/a/manifests/{}", image.digest())).await.expect(202);
@@ -147,7 +148,7 @@ async fn in_memory_a_blob_counts_once_for_all_that_have_it() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
+async fn content_beyond_the_limit_is_refused_and_leaves_nothing() {
     on_each_storage_with(limited(1_000), async |client| {
         client.push_blob("a", &[0; 700]).await;
         let (before, content) = (stored(client), vec![1; 400]);
@@ -167,10 +168,10 @@ async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
         let more = client.request(Method::PATCH, &upload, &[], vec![1; 200]).await;
         more.expect_error(413, "DENIED");
         client.get(&upload).await.expect(404);
-        // Of a length that is not told.
-        let pieces =
+        // The same body without a declared length.
+        let chunks =
             (0..4).map(|_| Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![1; 100]))));
-        let body = StreamBody::new(stream::iter(pieces.collect::<Vec<_>>()));
+        let body = StreamBody::new(stream::iter(chunks.collect::<Vec<_>>()));
         let request = Request::builder().method(Method::POST).uri(&path).body(body).unwrap();
         client.send(request).await.expect_error(413, "DENIED");
         assert_eq!(stored(client), before);
@@ -184,11 +185,11 @@ async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
         let referrer =
             Manifest::image_with(&[], &format!(r#"{subject},"k":"{}""#, "v".repeat(200)));
         client.put_manifest("a", "referrer", &referrer).await.expect_error(413, "DENIED");
-        assert_eq!(stored(client), before, "no entry among referrers either");
+        assert_eq!(stored(client), before, "no entry in the referrers either");
         let tags = client.get("/v2/a/tags/list").await.expect(200);
         assert_eq!(tags.json()["tags"], serde_json::json!([]));
 
-        // There is room again.
+        // Deleting content frees space.
         client.delete(&format!("/v2/a/blobs/{}", Digest::sha256(&[0; 700]))).await.expect(202);
         client.push_blob("a", &content).await;
     })
@@ -196,11 +197,11 @@ async fn what_does_not_fit_is_refused_in_every_form_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_limit_counts_what_a_storage_has_already() {
+async fn a_limit_includes_existing_content() {
     let storage = Arc::new(MemoryStorage::new());
     let builder = || Registry::builder().storage(Arc::clone(&storage) as _);
     let client = Client::new(builder());
-    assert_eq!(client.registry.repositories().usage().stored, None, "nobody asked");
+    assert_eq!(client.registry.repositories().usage().stored, None, "not counted");
     client.push_blob("a", &[0; 700]).await;
     let client = Client::new(limited(1_000)(builder()));
     assert_eq!(stored(&client), 700);
@@ -211,11 +212,11 @@ async fn a_limit_counts_what_a_storage_has_already() {
 }
 
 #[tokio::test]
-async fn of_an_upload_that_breaks_off_only_what_came_counts() {
+async fn an_interrupted_upload_counts_only_its_received_bytes() {
     on_each_storage_with(limited(1_000), async |client| {
         let upload = client.begin("a").await;
-        let pieces = [Ok(Frame::data(Bytes::from_static(b"123"))), Err("gone")];
-        let body = StreamBody::new(stream::iter(pieces));
+        let chunks = [Ok(Frame::data(Bytes::from_static(b"123"))), Err("gone")];
+        let body = StreamBody::new(stream::iter(chunks));
         let request = Request::builder().method(Method::PATCH).uri(&upload);
         let request = request.header("content-range", "0-899").header("content-length", 900);
         client.send(request.body(body).unwrap()).await.expect_error(400, "BLOB_UPLOAD_INVALID");
@@ -230,7 +231,7 @@ async fn of_an_upload_that_breaks_off_only_what_came_counts() {
 }
 
 #[tokio::test]
-async fn uploads_at_the_same_time_never_go_beyond_the_limit() {
+async fn concurrent_uploads_never_exceed_the_limit() {
     on_each_storage_with(limited(55_000), async |client| {
         let push = async |content: Vec<u8>| {
             let path = format!("/v2/a/blobs/uploads/?digest={}", Digest::sha256(&content));

@@ -1,4 +1,4 @@
-//! The registry's repositories as stores: without HTTP, through core's traits.
+//! The registry's repositories as stores: through the traits of longshore-core, without HTTP.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ fn repository(client: &Client, name: &str) -> Repository {
 }
 
 #[tokio::test]
-async fn what_is_pushed_through_the_traits_is_served_over_http() {
+async fn content_pushed_through_the_traits_is_served_over_http() {
     on_each_storage(async |client| {
         let store = repository(client, "a/b");
         assert!(!store.exists().await.unwrap());

@@ -1,4 +1,4 @@
-//! What can go wrong with an upload, and what is left then.
+//! Failing uploads, and what remains of them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::conformance::chunk_to;
 use crate::harness::{Client, on_each_storage, on_each_storage_with};
 
 #[tokio::test]
-async fn chunks_come_in_order_or_not_at_all() {
+async fn chunks_out_of_order_are_refused() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
         let status = async || {
@@ -19,7 +19,7 @@ async fn chunks_come_in_order_or_not_at_all() {
             assert!(location.ends_with(got.header("docker-upload-uuid")));
             got.header("range").to_owned()
         };
-        // The first must be the first.
+        // The first chunk must start at zero.
         let refused = chunk_to(client, &location, "5-9", b"56789".to_vec()).await;
         refused.expect_error(416, "BLOB_UPLOAD_INVALID");
         chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
@@ -29,7 +29,7 @@ async fn chunks_come_in_order_or_not_at_all() {
             assert_eq!(refused.header("range"), "0-4", "{range}");
             assert_eq!(status().await, "0-4");
         }
-        // Nor may the last one be out of order.
+        // The last chunk must be in order, too.
         let digest = Digest::sha256(b"0123456789");
         let path = format!("{location}?digest={digest}");
         let put = client.request(Method::PUT, &path, &[("content-range", "6-9")], "6789").await;
@@ -44,7 +44,7 @@ async fn chunks_come_in_order_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn locations_are_urls_where_the_client_reached_the_registry() {
+async fn locations_use_the_address_that_the_client_used() {
     let location = async |builder: RegistryBuilder, headers: &[(&str, &str)]| {
         let client = Client::new(builder);
         let begun = client.request(Method::POST, "/v2/a/blobs/uploads/", headers, "").await;
@@ -71,7 +71,7 @@ async fn locations_are_urls_where_the_client_reached_the_registry() {
 }
 
 #[tokio::test]
-async fn a_range_must_be_one_and_fit_the_body() {
+async fn a_range_must_be_valid_and_match_the_body() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
         chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
@@ -81,7 +81,7 @@ async fn a_range_must_be_one_and_fit_the_body() {
         }
         let refused = chunk_to(client, &location, "5-8", b"56789".to_vec()).await;
         refused.expect_error(400, "SIZE_INVALID");
-        // The same where no length is stated, so that only the body tells.
+        // The same with no declared length, so that the mismatch shows only in the body.
         for body in ["56789more", "567"] {
             let stream = futures_util::stream::iter([Ok::<_, std::io::Error>(
                 http_body::Frame::data(bytes::Bytes::from_static(body.as_bytes())),
@@ -137,7 +137,7 @@ async fn wrong_content_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_upload_can_be_given_up() {
+async fn an_upload_can_be_canceled() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
         chunk_to(client, &location, "0-4", b"01234".to_vec()).await.expect(202);
@@ -156,14 +156,14 @@ async fn an_upload_can_be_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_leaves_what_came() {
+async fn an_interrupted_body_leaves_the_received_bytes() {
     on_each_storage(async |client| {
         let location = client.begin("a").await;
-        let pieces = [
+        let chunks = [
             Ok(http_body::Frame::data(bytes::Bytes::from_static(b"01234"))),
             Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
         ];
-        let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces));
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(chunks));
         let request = http::Request::patch(&location).body(body).unwrap();
         client.send(request).await.expect_error(400, "BLOB_UPLOAD_INVALID");
         assert_eq!(client.get(&location).await.expect(204).header("range"), "0-4");

@@ -1,4 +1,4 @@
-//! Over TCP: what only a connection can show.
+//! Behavior that only shows over TCP.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ impl Server {
         self.registry.registry()
     }
 
-    /// Sends bytes, closes nothing, and reads until the server closes.
+    /// Sends bytes, leaves the connection open, and reads until the server closes it.
     pub(crate) async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(request.as_ref()).await.unwrap();
@@ -38,14 +38,15 @@ impl Server {
         self.registry.stop().await.unwrap();
     }
 
-    /// Begins to stop, and waits until it takes no more connections. The task ends when it has stopped.
+    /// Starts the shutdown, and waits until the server accepts no more connections. The returned
+    /// task ends with the server.
     pub(crate) async fn begin_to_stop(self) -> JoinHandle<()> {
         let address = self.address;
         let stopping = tokio::spawn(self.stop());
         while TcpStream::connect(address).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert!(!stopping.is_finished(), "it waits for nothing");
+        assert!(!stopping.is_finished(), "the server did not wait for the open request");
         stopping
     }
 }
@@ -53,7 +54,7 @@ impl Server {
 pub(crate) const END: &str = "Host: x\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
-async fn a_blob_travels_over_a_connection() {
+async fn a_blob_is_pushed_and_pulled_over_a_connection() {
     let server = start(Registry::builder()).await;
     let digest = Digest::sha256(b"hello");
     let post = format!(
@@ -65,7 +66,7 @@ async fn a_blob_travels_over_a_connection() {
     assert!(reply.ends_with("\r\n\r\nhello"), "{reply}");
     let reply = server.exchange(format!("HEAD /v2/a/blobs/{digest} HTTP/1.1\r\n{END}")).await;
     assert!(reply.contains("content-length: 5\r\n") && reply.ends_with("\r\n\r\n"), "{reply}");
-    // Chunked, without a length.
+    // Chunked encoding, without a length.
     let patch = format!("POST /v2/a/blobs/uploads/ HTTP/1.1\r\n{END}");
     let reply = server.exchange(patch).await;
     let location = reply.lines().find_map(|l| l.strip_prefix("location: ")).unwrap();
@@ -111,9 +112,10 @@ async fn malformed_requests_are_refused_and_closed() {
     server.stop().await;
 }
 
-/// What two servers in a row could read differently gets one answer, 400, and nothing after it.
+/// A request that two servers in a row could parse differently gets status 400, and nothing after
+/// it is answered.
 #[tokio::test]
-async fn requests_of_doubtful_framing_are_refused_and_closed() {
+async fn requests_with_ambiguous_framing_are_refused_and_closed() {
     let server = start(Registry::builder()).await;
     let put = "PUT /v2/a/manifests/v HTTP/1.1\r\nHost: x\r\n";
     let chunked = format!("{put}Transfer-Encoding: chunked\r\n\r\n");
@@ -146,21 +148,22 @@ async fn requests_of_doubtful_framing_are_refused_and_closed() {
     server.stop().await;
 }
 
-/// What comes before a doubtful request on the same connection is answered as if nothing followed.
+/// Requests before an ambiguous request on the same connection are answered normally.
 #[tokio::test]
-async fn a_request_is_answered_whatever_follows_it() {
+async fn requests_before_an_ambiguous_one_are_answered() {
     let server = start(Registry::builder()).await;
     let good = "GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
-    let doubtful = "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4,4\r\n\r\nabcd";
-    let reply = server.exchange(format!("{good}{good}{doubtful}{good}")).await;
+    let ambiguous = "GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4,4\r\n\r\nabcd";
+    let reply = server.exchange(format!("{good}{good}{ambiguous}{good}")).await;
     let statuses = reply.match_indices("HTTP/1.1 ").map(|(at, _)| &reply[at + 9..at + 12]);
     assert_eq!(statuses.collect::<Vec<_>>(), ["200", "200", "400"], "{reply}");
     server.stop().await;
 }
 
-/// The same where the doubt arises only after the head was taken; and what is right is taken in parts.
+/// Valid chunked bodies are accepted across several reads. An error in the framing of a body is
+/// found even if it is only in a later read.
 #[tokio::test]
-async fn framing_is_followed_over_reads_and_requests() {
+async fn framing_is_checked_across_reads_and_requests() {
     let server = start(Registry::builder()).await;
     let upload =
         "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -168,8 +171,8 @@ async fn framing_is_followed_over_reads_and_requests() {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let pipelined = format!("{good}{good}GET /v2/ HTTP/1.1\r\n{END}");
-    for piece in pipelined.as_bytes().chunks(7) {
-        stream.write_all(piece).await.unwrap();
+    for part in pipelined.as_bytes().chunks(7) {
+        stream.write_all(part).await.unwrap();
         tokio::task::yield_now().await;
     }
     let mut reply = String::new();
@@ -188,7 +191,7 @@ async fn framing_is_followed_over_reads_and_requests() {
     server.stop().await;
 }
 
-/// A client that is refused early still gets to read why.
+/// A client that is refused early can still read the reason.
 #[tokio::test]
 async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
     let server = start(Registry::builder()).await;
@@ -199,7 +202,7 @@ async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
     for _ in 0..5 {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![0; size]).await.expect("the server reads on");
+        stream.write_all(&vec![0; size]).await.expect("the server continues to read");
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();
         assert!(reply.starts_with("HTTP/1.1 404 "), "{reply}");
@@ -208,7 +211,7 @@ async fn an_early_refusal_reaches_a_client_that_is_still_sending() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_come_ends_the_connection() {
+async fn a_connection_without_a_complete_head_times_out() {
     tokio::time::pause();
     let server = start(Registry::builder()).await;
     let http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -225,7 +228,7 @@ async fn a_head_that_does_not_come_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_for_later_but_not_for_ever() {
+async fn an_idle_connection_is_kept_open_for_a_limited_time() {
     tokio::time::pause();
     let server = start(Registry::builder()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
@@ -245,7 +248,7 @@ async fn a_connection_is_kept_for_later_but_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_finished_before_the_server_ends() {
+async fn an_open_request_is_completed_before_the_server_ends() {
     let server = start(Registry::builder()).await;
     let digest = Digest::sha256(b"hello");
     let head = format!(

@@ -5,15 +5,15 @@ use tempfile::TempDir;
 
 use super::{command, finish};
 
-/// A certificate authority for one test, with a certificate for 127.0.0.1 and `localhost`. Made by
-/// `openssl`.
+/// A certificate authority for one test, with a certificate for 127.0.0.1 and `localhost`. Created
+/// by `openssl`.
 #[derive(Debug)]
 pub struct Authority {
     folder: TempDir,
 }
 
 impl Authority {
-    /// Makes the authority and its only server certificate.
+    /// Creates the authority and its only server certificate.
     ///
     /// # Panics
     /// If `openssl` is not installed.
@@ -69,7 +69,7 @@ const REQUEST: &str = "req -config openssl.cnf -nodes \
 const SIGN: &str = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
     -extfile openssl.cnf -extensions server -out server.pem";
 
-/// Overrides everything that the system's own configuration might set.
+/// Overrides all settings of the system's own configuration.
 const CONFIGURATION: &str = "\
 [req]
 distinguished_name = name

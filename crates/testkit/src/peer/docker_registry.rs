@@ -58,7 +58,7 @@ impl DockerRegistry {
         Self::launch(tempfile::tempdir().unwrap(), &tls, "")
     }
 
-    /// Returns its address, `127.0.0.1:port`: the registry's part of a reference.
+    /// Returns its address, `127.0.0.1:port`, as in a reference.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -82,19 +82,19 @@ impl DockerRegistry {
         self.folder.path().join("storage")
     }
 
-    /// Starts it on a chosen free port, because it does not accept port 0; the port may be taken
-    /// first.
+    /// Starts the registry on a free port. The port is chosen before, because the registry does not
+    /// accept port 0. Another program may take it in between.
     fn launch(folder: TempDir, tls: &str, auth: &str) -> Self {
-        let mut said = String::new();
+        let mut output = String::new();
         for _ in 0..ATTEMPTS {
             let port = free_port();
             let process = spawn(folder.path(), port, tls, auth);
             if process.wait_for("listening on", START_LIMIT).is_some() {
                 return Self { process, port, folder };
             }
-            said = process.printed();
+            output = process.printed();
         }
-        panic!("docker-registry does not start:\n{said}");
+        panic!("docker-registry does not start:\n{output}");
     }
 }
 
@@ -118,8 +118,8 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// 5: two lost races for a port in a row are already rare.
+/// 5: even two lost races for a port in a row are rare.
 const ATTEMPTS: usize = 5;
 
-/// 30 s: it takes 0.1 s; a loaded machine may need longer.
+/// 30 s: starting takes 0.1 s, but a loaded machine may need longer.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -2,8 +2,9 @@
 //! `umoci`, the engines Docker, containerd and podman, and the Python clients that longshore
 //! replaces.
 //!
-//! Owns their calls, which do not touch the user's home, and the texts of their failures. A missing
-//! program is a panic: `cargo xtask test` skips such tests by name, so that none passes unrun.
+//! Owns the commands that run them outside the user's home, and the messages of their failures. A
+//! missing program is a panic: `cargo xtask test` skips such tests by name, so that no test passes
+//! without having run.
 
 mod authority;
 mod docker_registry;
@@ -29,7 +30,7 @@ pub fn available(program: &str) -> bool {
     }
 }
 
-/// Runs `skopeo` to its end, without a policy file and with a limit of two minutes.
+/// Runs `skopeo` and waits for it, without a policy file and with a limit of two minutes.
 ///
 /// # Panics
 /// If it is not installed.
@@ -39,7 +40,7 @@ pub fn skopeo(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finishe
     finish(command.args(arguments))
 }
 
-/// Runs `umoci` to its end.
+/// Runs `umoci` and waits for it.
 ///
 /// # Panics
 /// If it is not installed.
@@ -86,7 +87,7 @@ fn command(program: &str) -> Command {
 fn require(program: &str) {
     assert!(
         available(program),
-        "{program} is not here; `cargo xtask setup` installs it, and `cargo xtask test` leaves out the tests that need it"
+        "{program} is missing; `cargo xtask setup` installs it, and `cargo xtask test` skips the tests that need it"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The clients that longshore replaces, run unchanged for comparison.
+//! The clients that longshore replaces, run unmodified for comparison.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// A Python interpreter with the earlier clients, controlled by a test.
 ///
-/// Its input is Python, so that a test shows the old calls as users wrote them. It has its own
+/// Tests send Python code to it, and so show the old calls as users wrote them. It has its own
 /// empty home, and an environment without the user's variables. Dropping it stops it.
 #[derive(Debug)]
 pub struct Predecessor {
@@ -23,7 +23,7 @@ impl Predecessor {
     /// Starts an interpreter with these variables in its environment.
     ///
     /// # Panics
-    /// If the virtual environment does not exist: `cargo xtask setup` makes it.
+    /// If the virtual environment does not exist: `cargo xtask setup` creates it.
     #[must_use]
     pub fn start(environment: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
@@ -40,19 +40,19 @@ impl Predecessor {
         Self { child, requests, answers, home }
     }
 
-    /// Returns its home and working folder. A test may put a `.netrc`, a `.docker/config.json` or a
-    /// file to send there.
+    /// Returns its home and working folder. A test may create a `.netrc`, a `.docker/config.json`
+    /// or a file to upload there.
     #[must_use]
     pub fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// Runs statements, `await` included.
+    /// Runs statements, which may contain `await`.
     ///
     /// # Panics
     /// If they raise an exception.
     pub fn run(&mut self, statements: &str) {
-        let answer = self.say(&json!({"run": statements}));
+        let answer = self.send(&json!({"run": statements}));
         drop(answer.unwrap_or_else(|raised| panic!("{statements}: {raised:?}")));
     }
 
@@ -62,7 +62,7 @@ impl Predecessor {
     /// # Panics
     /// If it raises an exception.
     pub fn gives(&mut self, expression: &str) -> Value {
-        let answer = self.say(&json!({"ask": expression}));
+        let answer = self.send(&json!({"ask": expression}));
         answer.unwrap_or_else(|raised| panic!("{expression}: {raised:?}"))
     }
 
@@ -71,15 +71,15 @@ impl Predecessor {
     /// # Panics
     /// If it returns a value.
     pub fn raises(&mut self, expression: &str) -> Raised {
-        let answer = self.say(&json!({"ask": expression}));
+        let answer = self.send(&json!({"ask": expression}));
         answer.map_or_else(|raised| raised, |value| panic!("{expression}: {value}"))
     }
 
-    fn say(&mut self, request: &Value) -> Result<Value, Raised> {
+    fn send(&mut self, request: &Value) -> Result<Value, Raised> {
         writeln!(self.requests.as_ref().unwrap(), "{request}").unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "it ended over {request}");
+        assert!(!line.is_empty(), "the interpreter ended at {request}");
         let mut answer: Value = serde_json::from_str(&line).unwrap();
         if let Some(raised) = answer.get("raised") {
             return Err(Raised::read(raised));
@@ -90,7 +90,7 @@ impl Predecessor {
 
 impl Drop for Predecessor {
     fn drop(&mut self) {
-        // The interpreter ends with its input.
+        // Closing its input ends the interpreter.
         drop(self.requests.take());
         drop(self.child.kill());
         drop(self.child.wait());
@@ -115,7 +115,7 @@ impl Raised {
         self.classes.iter().any(|own| own == class)
     }
 
-    /// Returns its class and status, as in a test's tables.
+    /// Returns its class and status, for tables of expected results.
     #[must_use]
     pub fn short(&self) -> (&str, Option<u64>) {
         (&self.classes[0], self.status)
@@ -149,8 +149,8 @@ fn in_home(program: &Path, home: &Path) -> Command {
     command
 }
 
-/// Returns the interpreter of the virtual environment, which lies in the target folder for every
-/// profile and target.
+/// Returns the interpreter of the virtual environment. All profiles and targets share it, in the
+/// target folder.
 fn python() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let inside = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };

@@ -1,4 +1,4 @@
-//! One connection of a script: reads requests, compares them with the expected ones, and replies.
+//! A connection of a script: reads requests, compares them with the expected ones, and replies.
 
 use std::io;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::{Exchange, Fault, HangUp, State, compare, lock};
 
-/// A received request, its body unread.
+/// A received request, without its body.
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
@@ -30,19 +30,19 @@ pub(super) async fn serve(stream: TcpStream, state: &Mutex<State>) -> io::Result
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_head(&mut stream).await? {
         let next = lock(state).expected.pop_front();
-        let came = format!("{} {}", request.method, request.target);
+        let actual = format!("{} {}", request.method, request.target);
         let Some(exchange) = next else {
-            lock(state).faults.push(format!("{came}, after everything expected"));
+            lock(state).faults.push(format!("{actual}, after all expected requests"));
             return stream.write_all(b"HTTP/1.1 418 unexpected\r\ncontent-length: 0\r\n\r\n").await;
         };
         let mut problems = compare(&exchange, &request);
         let body = read_body(&mut stream, &request, exchange.fault).await?;
         if exchange.body.as_ref().is_some_and(|expected| *expected != body) {
             let begin = String::from_utf8_lossy(&body[..body.len().min(BODY_SHOWN)]);
-            problems.push(format!("another body, of {} bytes: {begin:?}", body.len()));
+            problems.push(format!("an unexpected body of {} bytes: {begin:?}", body.len()));
         }
         if !problems.is_empty() {
-            let fault = format!("{came}: {}", problems.join("; "));
+            let fault = format!("{actual}: {}", problems.join("; "));
             lock(state).faults.push(fault);
             return stream.write_all(b"HTTP/1.1 418 unexpected\r\ncontent-length: 0\r\n\r\n").await;
         }
@@ -74,13 +74,13 @@ async fn hang_up(mut stream: BufReader<TcpStream>, how: HangUp) -> io::Result<()
     }
 }
 
-/// Reads until the client closes; returns the number of bytes.
+/// Reads until the client closes the connection. Returns the number of bytes.
 async fn read_on(mut stream: BufReader<TcpStream>, shuts_down: bool) -> usize {
     if shuts_down {
         stream.shutdown().await.ok();
     }
-    let (mut read, mut piece) = (0, vec![0; 64 << 10]);
-    while let Ok(more @ 1..) = stream.read(&mut piece).await {
+    let (mut read, mut buffer) = (0, vec![0; 64 << 10]);
+    while let Ok(more @ 1..) = stream.read(&mut buffer).await {
         read += more;
     }
     read
@@ -150,13 +150,13 @@ async fn answer(stream: &mut BufReader<TcpStream>, exchange: &Exchange) -> io::R
     }
 }
 
-/// Reads a request's head; `None` if the client closed.
+/// Reads a request's head. Returns `None` if the client closed the connection.
 pub(crate) async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
-            // For example the first byte of TLS: reply as HTTP servers do, and read to the end, so
-            // that the reply arrives.
+            // Not HTTP, for example the first byte of TLS. Reply as HTTP servers do, and read to
+            // the end, so that the reply arrives.
             Ok(byte) if head.is_empty() && !byte.is_ascii_alphabetic() => {
                 stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
                 stream.shutdown().await?;

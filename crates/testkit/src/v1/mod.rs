@@ -1,7 +1,7 @@
 //! An in-memory registry that supports only Docker's v1 API.
 //!
 //! Owns [`V1Registry`], which replies as docker-registry 0.9 and Docker's index did, and records
-//! every request. [`Settings`] has the differences between registries.
+//! every request. [`Settings`] selects the differences between registries.
 
 mod content;
 
@@ -26,14 +26,14 @@ pub struct V1Registry {
 /// Differences between registries.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Tags are a list of `{name, layer}` with short identifiers, as Docker's index has them.
+    /// Returns tags as a list of `{name, layer}` with short identifiers, as Docker's index did.
     pub list_form: bool,
-    /// Results on a page of a search; `None` for all.
+    /// The number of results on a page of a search; `None` for all.
     pub page_size: Option<usize>,
-    /// The required `Authorization`; without it, everything but the ping gets 401 and a Basic
+    /// The required `Authorization`. Without it, all requests except the ping get 401 and a Basic
     /// challenge.
     pub authorization: Option<String>,
-    /// Makes it an index, which issues tokens for the registries at these addresses
+    /// Turns it into an index, which issues tokens for the registries at these addresses
     /// (`X-Docker-Endpoints`).
     pub index_of: Option<String>,
     /// Requires a token for tags and images.
@@ -45,7 +45,7 @@ pub struct Settings {
 pub struct Recorded {
     /// The method, path and query: `GET /v1/_ping`.
     pub line: String,
-    /// Names in lower case, in order of arrival.
+    /// Headers with their names in lower case, in order of arrival.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -90,7 +90,7 @@ impl V1Registry {
         Self { address, state, server }
     }
 
-    /// Returns its address: the registry's part of a reference.
+    /// Returns its address, as in a reference.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()

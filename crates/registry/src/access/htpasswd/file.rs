@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 use bcrypt::HashParts;
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Names and bcrypt hashes; at least one entry.
+/// Names and bcrypt hashes of at least one user.
 pub(super) struct Entries {
     hashes: BTreeMap<String, String>,
     /// The hash for unknown names, so that their check takes as long as any other.
@@ -14,7 +14,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Parses lines of `name:hash`, as `htpasswd -B` writes them; skips empty lines and comments.
+    /// Parses lines of `name:hash`, as `htpasswd -B` writes them. Skips empty lines and comments.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let mut hashes = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
@@ -38,7 +38,7 @@ impl Entries {
         Ok(Self { hashes, any })
     }
 
-    /// Returns the hash to check a password against, and true if a user has this name.
+    /// Returns the hash to check a password against, and whether a user has this name.
     pub(super) fn hash(&self, name: &str) -> (&str, bool) {
         match self.hashes.get(name) {
             Some(hash) => (hash, true),
@@ -51,7 +51,7 @@ impl Entries {
     }
 }
 
-/// Checks a hash; errors describe the problem without the hash.
+/// Checks a hash. Errors describe the problem without showing the hash.
 fn check(hash: &str) -> Result<(), String> {
     let is_bcrypt = ["$2y$", "$2b$", "$2a$"].iter().any(|kind| hash.starts_with(kind));
     if !is_bcrypt {
@@ -69,7 +69,7 @@ fn check(hash: &str) -> Result<(), String> {
     }
 }
 
-/// Names the kind of an unsupported hash.
+/// Returns the kind of an unsupported hash, for an error message.
 fn kind(hash: &str) -> &'static str {
     match hash {
         _ if hash.starts_with("$apr1$") => "an MD5 (apr1) hash",
@@ -89,7 +89,7 @@ fn invalid(problem: String) -> Error {
     Error::new(ErrorKind::Invalid).detail(problem).with_hint("`htpasswd -B` writes bcrypt hashes.")
 }
 
-/// The costs that `htpasswd -C` accepts. The next one keeps a thread busy for 10 s per password.
+/// The costs that `htpasswd -C` accepts. Cost 18 would keep a thread busy for 10 s per password.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=17;
 /// 13 characters.
 const DES_SIZE: usize = 13;
@@ -101,7 +101,7 @@ mod tests {
     const ANN: &str = "$2y$05$91hwPJGXgN/rDX1lWKN8QOiH9vJxE/XP2tSkyrcTzZXLS9DDb3lKC";
 
     #[test]
-    fn names_and_hashes_are_read_line_by_line() {
+    fn names_and_hashes_are_parsed_line_by_line() {
         let text = format!("# people\r\n\r\nann:{ANN}\r\nb o:{}", ANN.replace("2y", "2a"));
         let entries = Entries::parse(&text).unwrap();
         assert_eq!(entries.names().collect::<Vec<_>>(), ["ann", "b o"]);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_line_and_kind_and_without_the_hash() {
+    fn errors_name_the_line_and_the_kind_of_hash_but_not_the_hash() {
         let wrong = "has a plain password, or a hash of unknown kind; expected a bcrypt hash";
         for (line, problem) in [
             ("secret", "expected NAME:HASH"),

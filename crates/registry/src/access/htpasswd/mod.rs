@@ -1,7 +1,7 @@
 //! Users of a password file.
 //!
-//! Owns the checking of passwords: off the async threads, few at a time, with results cached.
-//! Reads no files: `file` parses their text, and the embedding program notices changes.
+//! Owns the checking of passwords: off the async threads, few at a time, with cached results. It
+//! reads no files: `file` parses their text, and the embedding program notices changes.
 
 mod file;
 
@@ -19,12 +19,12 @@ use super::basic::{self, Offered};
 use super::{Access, AccessRequest, Decision};
 use crate::random;
 
-/// The users of an `htpasswd` file, by HTTP Basic authentication: each has full access, and no one
-/// else has any. Clones share everything.
+/// The users of an `htpasswd` file, by HTTP Basic authentication. Each user has full access, and
+/// everyone else has none. Clones share everything.
 ///
-/// Accepts bcrypt hashes only. A check takes tens of milliseconds, so at most half of the
-/// processors check at a time, and a correct password is not checked again for 5 minutes unless its
-/// user's hash changes. The cache stores a hash with a key of this process.
+/// Accepts bcrypt hashes only. A check takes tens of milliseconds, so checks use at most half of
+/// the processors. A correct password is not checked again for 5 minutes, unless its user's hash
+/// changes. The cache does not contain passwords, but hashes with a key of this process.
 ///
 /// Source: RFC 7617; Apache httpd, "Password Formats".
 #[derive(Clone)]
@@ -32,10 +32,10 @@ pub struct Htpasswd(Arc<Inner>);
 
 struct Inner {
     entries: RwLock<Arc<Entries>>,
-    /// Correct passwords, and the time until which they request no check.
+    /// Correct passwords, and the time until which they need no check.
     known: Mutex<HashMap<Digest, Instant>>,
     key: String,
-    /// Permits for waiting and running checks.
+    /// Limits the checks that wait or run.
     waiting: Arc<Semaphore>,
     checking: Arc<Semaphore>,
 }
@@ -52,8 +52,8 @@ impl Htpasswd {
     /// Parses the text of a file: lines of `name:hash`.
     ///
     /// # Errors
-    /// [`Invalid`](longshore_core::ErrorKind::Invalid), with the line, if a line has another form
-    /// or another kind of hash, if a name occurs twice, or if there are no users.
+    /// [`Invalid`](longshore_core::ErrorKind::Invalid), with the line, if a line has another format
+    /// or an unsupported hash, if a name occurs twice, or if there are no users.
     pub fn parse(text: &str) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let checking = processors.div_ceil(2);
@@ -66,10 +66,10 @@ impl Htpasswd {
         })))
     }
 
-    /// Replaces the users, from the next request on.
+    /// Replaces the users. The next request uses the new ones.
     ///
     /// # Errors
-    /// Same as [`parse`](Self::parse); the previous users stay.
+    /// Same as [`parse`](Self::parse). In this case the previous users stay.
     pub fn replace(&self, text: &str) -> Result<()> {
         let entries = Arc::new(Entries::parse(text)?);
         *self.0.entries.write().unwrap_or_else(PoisonError::into_inner) = entries;
@@ -83,29 +83,29 @@ impl Htpasswd {
     async fn check(&self, offered: Offered) -> Checked {
         let entries = self.entries();
         let (hash, is_user) = entries.hash(&offered.name);
-        let sum = self.0.sum(hash, &offered.password);
-        if is_user && self.0.knows(&sum) {
+        let cache_key = self.0.cache_key(hash, &offered.password);
+        if is_user && self.0.is_known(&cache_key) {
             return Checked::Correct;
         }
         let Ok(_waiting) = Arc::clone(&self.0.waiting).try_acquire_owned() else {
             return Checked::Busy;
         };
-        let Ok(turn) = Arc::clone(&self.0.checking).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&self.0.checking).acquire_owned().await else {
             return Checked::Busy;
         };
-        // Another request of the same user may have been checked first.
-        if is_user && self.0.knows(&sum) {
+        // Another request with the same password may have been checked in the meantime.
+        if is_user && self.0.is_known(&cache_key) {
             return Checked::Correct;
         }
         let (hash, password) = (hash.to_owned(), offered.password);
         let checked = run_blocking(move || {
-            // Held until the check is done, even if the request was canceled.
-            let _turn = turn;
+            // Keep the permit until the check is done, even if the request is canceled.
+            let _permit = permit;
             Ok(bcrypt::verify(password, &hash).unwrap_or(false))
         });
         match checked.await {
             Ok(true) if is_user => {
-                self.0.remember(sum);
+                self.0.remember(cache_key);
                 Checked::Correct
             }
             Ok(_) => Checked::Wrong,
@@ -116,20 +116,20 @@ impl Htpasswd {
 
 impl Inner {
     /// Returns the cache key of a correct password. It changes with the user's hash.
-    fn sum(&self, hash: &str, password: &str) -> Digest {
+    fn cache_key(&self, hash: &str, password: &str) -> Digest {
         Digest::sha256(format!("{}:{hash}:{password}", self.key).as_bytes())
     }
 
-    fn knows(&self, sum: &Digest) -> bool {
-        self.known().get(sum).is_some_and(|until| *until > Instant::now())
+    fn is_known(&self, cache_key: &Digest) -> bool {
+        self.known().get(cache_key).is_some_and(|until| *until > Instant::now())
     }
 
-    fn remember(&self, sum: Digest) {
+    fn remember(&self, cache_key: Digest) {
         let mut known = self.known();
         let now = Instant::now();
         known.retain(|_, until| *until > now);
         if known.len() < KNOWN_LIMIT {
-            known.insert(sum, now + KNOWN_TIME);
+            known.insert(cache_key, now + KNOWN_TIME);
         }
     }
 
@@ -174,7 +174,7 @@ pub(crate) fn entries(text: &str) -> Result<Vec<(String, String)>> {
 const KNOWN_TIME: Duration = Duration::from_secs(300);
 /// 4,096 users, less than 1 MB; further users are checked on each request.
 const KNOWN_LIMIT: usize = 4_096;
-/// 64 waiting checks: three seconds of one processor at cost 10.
+/// 64 waiting checks: three seconds of work for one processor at cost 10.
 const WAITING_LIMIT: usize = 64;
 const BUSY_TIME: Duration = Duration::from_secs(5);
 
@@ -187,9 +187,9 @@ mod tests {
     use super::*;
     use crate::access::{Action, Resource};
 
-    /// `secret`, at the lowest cost.
+    /// The hash of `secret`, at the lowest cost.
     const SECRET: &str = "$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
-    /// `other`.
+    /// The hash of `other`.
     const OTHER: &str = "$2y$04$I4fZufhxQ9naNcJDQQoZuOHBTilPdG61wRSBmmNI36n38nA/C3Bv2";
 
     async fn authorize(users: &Htpasswd, name: &str, password: &str) -> Decision {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_password_is_right_for_its_user_alone() {
+    async fn a_password_is_accepted_only_for_its_user() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}\nbob:{OTHER}")).unwrap();
         for (name, password, decision) in [
             ("ann", "secret", Decision::Granted),
@@ -221,10 +221,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_right_password_is_checked_once_until_its_hash_changes() {
+    async fn a_correct_password_is_checked_once_until_its_hash_changes() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
         assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
-        // While all permits are taken, only cached passwords are accepted.
+        // While all permits are taken, only cached passwords can be accepted.
         let all = u32::try_from(users.0.checking.available_permits()).unwrap();
         let turns = Arc::clone(&users.0.checking).acquire_many_owned(all).await.unwrap();
         assert_eq!(authorize(&users, "ann", "secret").now_or_never(), Some(Decision::Granted));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_when_too_many_wait_is_told_to_come_back() {
+    async fn requests_beyond_the_waiting_limit_are_postponed() {
         let users = Htpasswd::parse(&format!("ann:{SECRET}")).unwrap();
         assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
         let all = u32::try_from(users.0.waiting.available_permits()).unwrap();

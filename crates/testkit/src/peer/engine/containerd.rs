@@ -19,7 +19,7 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// Starts it, and waits until it answers.
+    /// Starts the engine, and waits until it is ready.
     ///
     /// # Panics
     /// If it is not installed or does not start.
@@ -34,7 +34,7 @@ impl Containerd {
         Self { process, folder }
     }
 
-    /// Runs `ctr` to its end.
+    /// Runs `ctr` and waits for it.
     pub fn ctr(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         let mut ctr = apart(Command::new("ctr"));
         finish(ctr.arg("--address").arg(self.socket()).args(arguments))

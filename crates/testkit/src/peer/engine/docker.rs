@@ -22,7 +22,7 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Starts it, and waits until it answers.
+    /// Starts the engine, and waits until it is ready.
     ///
     /// # Panics
     /// If it or its client is not installed, or does not start.
@@ -33,8 +33,8 @@ impl Docker {
 
     /// Starts an engine that reaches TLS registries through this proxy.
     ///
-    /// Docker checks no certificates of 127.0.0.0/8, nor of names that resolve to it. It checks
-    /// those of a name that only the proxy can resolve.
+    /// Docker does not check certificates of 127.0.0.0/8, or of names that resolve to it. It does
+    /// check the certificate of a name that only the proxy can resolve.
     ///
     /// # Panics
     /// If it or its client is not installed, or does not start.
@@ -67,12 +67,13 @@ impl Docker {
         Self { process, client, _containerd: containerd, folder }
     }
 
-    /// Runs `docker` to its end, with the credentials that it stored earlier.
+    /// Runs `docker` and waits for it. It uses the credentials that it stored earlier.
     pub fn docker(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         finish(self.command().args(arguments))
     }
 
-    /// Returns a `docker` command without arguments, with the credentials that it stored earlier.
+    /// Returns a `docker` command without arguments. It uses the credentials that it stored
+    /// earlier.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut docker = call(&self.client, self.folder.path());
@@ -100,7 +101,8 @@ impl Docker {
     }
 }
 
-/// Finds the first client on the `PATH` that works with the engine: another client may come first.
+/// Finds the first client on the `PATH` that works with the engine. The first client there may be
+/// another one.
 fn client(folder: &Path) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let clients = std::env::split_paths(&path).map(|place| place.join("docker"));
@@ -112,7 +114,7 @@ fn client(folder: &Path) -> PathBuf {
         }
         said.push_str(&finished.to_string());
     }
-    panic!("no docker on the PATH gets on with the engine: {said}");
+    panic!("no docker on the PATH works with the engine: {said}");
 }
 
 fn call(client: &Path, folder: &Path) -> Command {

@@ -1,8 +1,8 @@
-//! Container engines as peers for images: pulled, pushed, saved, loaded.
+//! Container engines as peers, for pulling, pushing, saving and loading images.
 //!
-//! Owns the isolation of an engine from the machine's own: it has its own content folder, and its
-//! own mount namespace for files that it writes elsewhere. No container runs. Engines need root,
-//! and a kernel that allows mount namespaces.
+//! Owns the isolation of a test's engine from the machine's engine. A test's engine has its own
+//! content folder, and its own mount namespace for files that it writes elsewhere. No container
+//! runs. Engines need root, and a kernel that allows mount namespaces.
 
 mod containerd;
 mod docker;
@@ -20,15 +20,15 @@ pub use podman::Podman;
 
 use super::{apart, require};
 
-/// Returns a folder for an engine, near the root, because a Unix socket's path has at most 107
-/// bytes.
+/// Creates a folder for an engine. It is near the root, because the path of a Unix socket has at
+/// most 107 bytes.
 fn folder() -> TempDir {
     let near = Path::new("/tmp");
     if near.is_dir() { TempDir::new_in(near) } else { TempDir::new() }.unwrap()
 }
 
-/// Returns a program that sees `folder` in place of a system folder. Its mounts are visible only to
-/// itself, and end with it. Its process id is that of the command.
+/// Returns a command whose program sees `folder` in place of a system folder. The mount is visible
+/// only to the program, and ends with it. The process id of the command is that of the program.
 fn with_own(program: &str, place: &str, folder: &Path) -> Command {
     require(program);
     let mut command = apart(Command::new("unshare"));
@@ -38,5 +38,5 @@ fn with_own(program: &str, place: &str, folder: &Path) -> Command {
 
 const SEE_ANOTHER: &str = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
 
-/// 30 s: an engine starts in a third of a second; a loaded machine may need longer.
+/// 30 s: an engine starts in a third of a second, but a loaded machine may need longer.
 const START_LIMIT: Duration = Duration::from_secs(30);

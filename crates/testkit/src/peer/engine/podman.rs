@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::super::{Finished, finish};
 use super::{folder, with_own};
 
-/// Debian's podman, with its own content. It runs only during a command.
+/// Debian's podman, with its own content. It has no background process.
 ///
 /// Dropping it removes the folder.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Podman {
 }
 
 impl Podman {
-    /// Makes the folder.
+    /// Creates the folder.
     #[must_use]
     pub fn new() -> Self {
         let folder = folder();
@@ -23,13 +23,13 @@ impl Podman {
         Self { folder }
     }
 
-    /// Runs `podman` to its end.
+    /// Runs `podman` and waits for it.
     ///
     /// # Panics
     /// If it is not installed.
     pub fn podman(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         let at = self.folder.path();
-        // It caches known blobs in /var/lib, whatever its root is.
+        // podman caches known blobs in /var/lib, whatever its root is.
         let mut podman = with_own("podman", "/var/lib", &at.join("lib"));
         podman.args(["--storage-driver=vfs", "--events-backend=none", "--log-level=error"]);
         for (option, place) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
