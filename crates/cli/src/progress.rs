@@ -59,7 +59,7 @@ impl Single {
     pub(crate) fn listener(&self) -> impl Fn(Progress) + Send + Sync + 'static {
         let (observer, digest) = (Arc::clone(&self.observer), self.blob.digest.clone());
         move |progress| {
-            let (digest, bytes) = (digest.clone(), progress.piece);
+            let (digest, bytes) = (digest.clone(), progress.chunk);
             observer(&CopyEvent::Progress { digest, bytes });
         }
     }
@@ -83,7 +83,7 @@ pub(crate) fn unsized_blob(
     match style {
         Style::Quiet => Box::new(|_| {}),
         Style::Events => Box::new(move |progress| {
-            let (bytes, done) = (progress.piece, progress.done);
+            let (bytes, done) = (progress.chunk, progress.done);
             let event = serde_json::json!({
                 "event": "progress", "name": name, "bytes": bytes, "done": done
             });

@@ -14,14 +14,14 @@ pub(crate) async fn told<T>(work: impl Future<Output = T>, text: impl FnOnce() -
     if let Ok(done) = timeout(wait::LONG, &mut work).await {
         return done;
     }
-    wait::tell(text());
+    wait::report(text());
     work.await
 }
 
 /// Waits before a retry; reports a long wait at once.
 pub(crate) async fn pause(time: Duration, again: Again<impl fmt::Display>) {
     if time > wait::LONG {
-        wait::tell(again.text(time));
+        wait::report(again.text(time));
     }
     sleep(time).await;
 }

@@ -14,7 +14,7 @@ pub struct Annotations(pub BTreeMap<String, String>);
 impl Annotations {
     /// The name of a manifest within a layout's index: usually a tag.
     pub const REF_NAME: &'static str = "org.opencontainers.image.ref.name";
-    /// The file name of a layer that is a plain file.
+    /// The file name, on a layer that is a plain file.
     pub const TITLE: &'static str = "org.opencontainers.image.title";
     /// `true` on a layer that is an archive of a folder, to be unpacked under its title.
     ///

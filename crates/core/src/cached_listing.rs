@@ -10,7 +10,7 @@ use crate::page::Pages;
 
 /// A listing that is fetched on first use and kept until it is refreshed.
 ///
-/// It never refreshes by itself: changes at the store in the meantime are not seen.
+/// It does not refresh on its own, so later changes at the store are not seen.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -43,11 +43,11 @@ impl<T: Send + Sync + 'static> CachedListing<T> {
     /// callers share one listing.
     ///
     /// # Errors
-    /// The first error of the listing; nothing is cached then.
+    /// The first error of the listing. In this case, nothing is cached.
     pub async fn all(&self) -> Result<Arc<[T]>> {
         let mut items = self.items.lock().await;
-        if let Some(kept) = &*items {
-            return Ok(Arc::clone(kept));
+        if let Some(cached) = &*items {
+            return Ok(Arc::clone(cached));
         }
         self.fetch(&mut items).await
     }
@@ -55,7 +55,7 @@ impl<T: Send + Sync + 'static> CachedListing<T> {
     /// Fetches all items again and replaces the cached ones.
     ///
     /// # Errors
-    /// The first error of the listing; the cached items are kept then.
+    /// The first error of the listing. In this case, the cached items are kept.
     pub async fn refresh(&self) -> Result<Arc<[T]>> {
         let mut items = self.items.lock().await;
         self.fetch(&mut items).await
@@ -81,7 +81,7 @@ mod tests {
     use crate::error::{Error, ErrorKind};
 
     #[tokio::test]
-    async fn a_refresh_drops_what_is_gone_and_a_failed_one_changes_nothing() {
+    async fn a_refresh_replaces_the_items_and_a_failed_one_changes_nothing() {
         let answers = StdMutex::new(vec![
             Pages::from_items(vec!["c"]),
             Pages::failed(Error::new(ErrorKind::Timeout)),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_a_whole_number_that_int64_holds() {
+    fn a_size_must_be_a_whole_number_that_fits_in_int64() {
         assert_eq!(parse("9223372036854775807").unwrap().size, i64::MAX as u64);
         for bad in ["-1", "1.5", "1e30", "9223372036854775808", "\"1\"", "null"] {
             assert!(parse(bad).is_err(), "{bad}");

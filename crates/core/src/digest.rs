@@ -13,8 +13,9 @@ use crate::error::{Error, ErrorKind, ParseError, Result, parsed_text};
 
 /// A content address, `algorithm:encoded`.
 ///
-/// Any algorithm of the grammar parses; those that longshore can compute ([`Algorithm`]) must also
-/// have the right length and be lower-case hex. Both parts are safe as a file name. Ordered by text.
+/// Any algorithm of the grammar can be parsed. Digests of algorithms that longshore can compute
+/// ([`Algorithm`]) must also have the right length and be lower-case hex. Both parts are safe file
+/// names. Digests are ordered by their text.
 ///
 /// Source: image-spec v1.1.1, descriptor, "Digests".
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,7 +57,7 @@ impl Digest {
             }
         } else if encoded.is_empty() {
             return Err(bad("nothing after the ':'"));
-        } else if let Some(length) = withdrawn(algorithm).filter(|n| *n != encoded.len()) {
+        } else if let Some(length) = obsolete(algorithm).filter(|n| *n != encoded.len()) {
             let reason = format!("{algorithm} takes {length} hex digits, found {}", encoded.len());
             return Err(ParseError::new("digest", text, reason));
         } else if let Some(at) =
@@ -258,8 +259,8 @@ impl Digester {
 
     /// Returns the state, from which [`Algorithm::resume`] continues without the bytes so far.
     ///
-    /// The state has at most 209 bytes. It is that of the crate `sha2` 0.11, and contains up to one
-    /// block of the content.
+    /// The state has at most 209 bytes. Its format is that of the crate `sha2` 0.11. It contains up
+    /// to one block of the content.
     #[must_use]
     pub fn state(&self) -> Vec<u8> {
         match &self.0 {
@@ -280,7 +281,7 @@ impl Digester {
     }
 }
 
-/// Writing to a digester updates it.
+/// Adds all written bytes to the digest.
 impl std::io::Write for Digester {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.update(bytes);
@@ -372,8 +373,8 @@ fn is_component(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// Returns the number of hex digits of a withdrawn algorithm that is still in use somewhere.
-fn withdrawn(algorithm: &str) -> Option<usize> {
+/// Returns the number of hex digits of an obsolete algorithm that is still in use.
+fn obsolete(algorithm: &str) -> Option<usize> {
     match algorithm {
         "md5" => Some(32),
         "sha1" => Some(40),

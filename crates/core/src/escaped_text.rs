@@ -1,13 +1,14 @@
-//! Foreign text, made safe to print.
+//! Text from outside, made safe to print.
 //!
-//! Owns the one rule of what may reach a terminal. Errors and the program's output both use it.
+//! Owns the rule that decides which characters may reach a terminal. Errors and the program's
+//! output both use it.
 
 use std::fmt::{self, Write as _};
 
-/// Displays foreign text with every character that could control a terminal made visible.
+/// Displays text from outside, and escapes every character that could control a terminal.
 ///
 /// Control characters (C0, DEL, C1), bidirectional marks and zero-width characters appear as
-/// `\u{..}`; everything else as it is. The result never contains a line break.
+/// `\u{..}`, everything else unchanged. The result never contains a line break.
 ///
 /// ```
 /// use longshore_core::EscapedText;
@@ -17,14 +18,14 @@ use std::fmt::{self, Write as _};
 pub struct EscapedText<'a>(pub &'a str);
 
 impl<'a> EscapedText<'a> {
-    /// Cuts the text after `characters` characters and adds the number of missing ones.
+    /// Truncates the text after `characters` characters, and appends the number of missing bytes.
     #[must_use]
     pub fn at_most(self, characters: usize) -> impl fmt::Display + 'a {
         Cut { text: self.0, characters }
     }
 
-    /// Escapes the text of a JSON document without changing its value: the characters become JSON's
-    /// own escapes; line breaks and tabs stay.
+    /// Escapes the text of a JSON document without changing its value. The characters become JSON
+    /// escapes; line breaks and tabs stay.
     ///
     /// ```
     /// use longshore_core::EscapedText;
@@ -66,7 +67,7 @@ struct Json<'a>(&'a str);
 impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
-            if !steers(c) || matches!(c, '\n' | '\t') {
+            if !is_unsafe(c) || matches!(c, '\n' | '\t') {
                 f.write_char(c)?;
                 continue;
             }
@@ -80,7 +81,7 @@ impl fmt::Display for Json<'_> {
 
 fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for c in text.chars() {
-        if steers(c) {
+        if is_unsafe(c) {
             write!(f, "\\u{{{:x}}}", u32::from(c))?;
         } else {
             f.write_char(c)?;
@@ -89,8 +90,8 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// Returns true if printing this character could do more than show itself.
-fn steers(c: char) -> bool {
+/// Returns true if printing this character could control the terminal or hide text.
+fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{200b}'..='\u{200f}'     // zero width, direction marks
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_steers_is_shown() {
+    fn unsafe_characters_are_escaped() {
         for (raw, shown) in [
             ("plain v1.2_x", "plain v1.2_x"),
             ("\x1b]0;title\x07", "\\u{1b}]0;title\\u{7}"),
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same_with_its_own_escapes() {
+    fn json_is_escaped_without_changing_its_value() {
         let text = "a\u{9b}b\u{202e}c\u{7f}d\u{e0041} ünïcode ✓";
         let json = serde_json::to_string_pretty(&[text]).unwrap();
         let shown = EscapedText(&json).in_json().to_string();
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_says_what_is_missing() {
+    fn truncated_text_states_the_number_of_missing_bytes() {
         assert_eq!(EscapedText("abcdef").at_most(3).to_string(), "abc… (3 bytes more)");
         assert_eq!(EscapedText("abc").at_most(3).to_string(), "abc");
     }

@@ -1,7 +1,7 @@
 //! Files in a manifest: listed by their titles, and written to a folder.
 //!
-//! Owns which titles are safe as paths, and the names of blobs without a title. `pack` puts files
-//! into a manifest; the crate `longshore-image` reads the content of archives.
+//! Owns the rule that decides which titles are safe paths, and the names of blobs without a title.
+//! `pack` puts files into a manifest. The crate `longshore-image` reads the content of archives.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ pub struct Placed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folders {
     /// The archives are unpacked into folders.
-    UnpackResult,
+    Unpacked,
     /// The archives are kept as files, each under the folder's name.
     Kept,
 }
@@ -97,7 +97,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     }
     let (mut placed, mut paths) = (Vec::new(), BTreeMap::new());
     for blob in blobs {
-        let folder = folders == Folders::UnpackResult && blob.annotations.are_of_a_folder();
+        let folder = folders == Folders::Unpacked && blob.annotations.are_of_a_folder();
         let (path, titled) = place(&blob, folders)?;
         match paths.insert(path.clone(), (folder, blob.digest.clone())) {
             None => placed.push(Placed { blob, path, folder }),
@@ -107,7 +107,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
     }
     for (path, (is_folder, _)) in &paths {
         let mut above = path.ancestors().skip(1).filter_map(|above| paths.get_key_value(above));
-        // Files may go into an unpacked folder, but not other folders: its links were checked
+        // An unpacked folder may contain other files, but no other folders: its links were checked
         // without them.
         if let Some((above, _)) = above.find(|(_, (unpacked, _))| !unpacked || *is_folder) {
             return Err(refused(above, "another title is a path below it"));
@@ -119,7 +119,7 @@ pub fn placed(blobs: Vec<Descriptor>, folders: Folders) -> Result<Vec<Placed>> {
 /// Returns the path of a blob, and true if the path is its title.
 fn place(blob: &Descriptor, folders: Folders) -> Result<(PathBuf, bool)> {
     match blob.annotations.get(Annotations::TITLE) {
-        Some(".") if blob.annotations.are_of_a_folder() && folders == Folders::UnpackResult => {
+        Some(".") if blob.annotations.are_of_a_folder() && folders == Folders::Unpacked => {
             Ok((PathBuf::new(), true))
         }
         Some(".") if blob.annotations.are_of_a_folder() => {
@@ -190,7 +190,7 @@ fn no_link_on(root: &Path, path: &Path) -> Result<()> {
     let mut place = root.to_owned();
     for part in path.components() {
         place.push(part);
-        if std::fs::symlink_metadata(&place).is_ok_and(|there| there.is_symlink()) {
+        if std::fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_symlink()) {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(place.display())
                 .detail("a symbolic link is in the way of a file"));
@@ -221,18 +221,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_come_back_under_their_titles() {
+    async fn files_are_written_under_their_titles() {
         let folder = tempfile::tempdir().unwrap();
         let (store, manifest) = packed(&[("a.txt", "one"), ("deep/er/b.txt", "two")]).await;
         let paths = pull_files(&store, &manifest, folder.path()).await.unwrap();
         assert_eq!(paths, [folder.path().join("a.txt"), folder.path().join("deep/er/b.txt")]);
         assert_eq!(std::fs::read_to_string(&paths[1]).unwrap(), "two");
-        // Once more, over the existing files.
+        // Pull once more, over the existing files.
         pull_files(&store, &manifest, folder.path()).await.unwrap();
     }
 
     #[tokio::test]
-    async fn titles_that_lead_out_write_nothing() {
+    async fn nothing_is_written_if_a_title_leads_out_of_the_folder() {
         for bad in ["", "/etc/x", "../x", "a/../../x", "a//b", "./x", "a\\b", "a\nb", "."] {
             let folder = tempfile::tempdir().unwrap();
             let (store, manifest) = packed(&[("good", "x"), (bad, "y")]).await;
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_blob_without_a_title_is_called_by_its_digest_once() {
+    async fn a_blob_without_a_title_is_named_by_its_digest_and_written_once() {
         let store = Memory::new();
         let mut pack = Pack::artifact("application/vnd.example".parse().unwrap());
         for (content, annotations) in
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_go_where_their_titles_say_and_never_into_each_other() {
+    fn folders_are_placed_by_their_titles_and_never_within_each_other() {
         let (title, unpack) = (Annotations::TITLE, Annotations::UNPACK);
         let folder = |path| blob(path, &[(title, path), (unpack, "true")]);
         let file = |path| blob(path, &[(title, path)]);
@@ -304,7 +304,7 @@ mod tests {
             (vec![folder("..")], None),
             (vec![folder("/a")], None),
         ] {
-            assert_eq!(shown(&blobs, Folders::UnpackResult).as_deref(), expected, "{blobs:?}");
+            assert_eq!(shown(&blobs, Folders::Unpacked).as_deref(), expected, "{blobs:?}");
         }
         assert_eq!(shown(&[folder("a")], Folders::Kept).as_deref(), Some("a"));
         let dot = shown(&[folder(".")], Folders::Kept).unwrap();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_colon_leads_elsewhere_on_windows_alone() {
+    async fn a_colon_is_refused_only_on_windows() {
         let folder = tempfile::tempdir().unwrap();
         let (store, manifest) = packed(&[("12:30.log", "x")]).await;
         let pulled = pull_files(&store, &manifest, folder.path()).await;

@@ -1,4 +1,4 @@
-//! Choosing names by a regular expression.
+//! Chooses names by a regular expression.
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -6,8 +6,8 @@ use crate::error::{ParseError, Result};
 
 /// A regular expression that chooses names of repositories or tags.
 ///
-/// Matching takes time in proportion to the name, whatever the expression. Matching is
-/// case-sensitive unless the expression begins with `(?i)`.
+/// The time for matching is proportional to the length of the name, for every expression. Matching
+/// is case-sensitive unless the expression begins with `(?i)`.
 ///
 /// ```
 /// use longshore_core::Filter;
@@ -26,7 +26,7 @@ impl Filter {
     /// Creates a filter for names that contain a match of the expression: `^` and `$` anchor it.
     ///
     /// # Errors
-    /// [`ParseError`] that says what is wrong with the expression.
+    /// [`ParseError`] that names the problem in the expression.
     pub fn anywhere(expression: &str) -> Result<Self, ParseError> {
         Self::build(expression, false)
     }
@@ -34,7 +34,7 @@ impl Filter {
     /// Creates a filter for names that the expression matches from their start, ignoring case.
     ///
     /// # Errors
-    /// [`ParseError`] that says what is wrong with the expression.
+    /// [`ParseError`] that names the problem in the expression.
     pub fn at_start(expression: &str) -> Result<Self, ParseError> {
         Self::build(expression, true)
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expression_is_found_anywhere_or_at_the_start() {
+    fn an_expression_matches_anywhere_or_at_the_start() {
         for (expression, name, anywhere, at_start) in [
             ("^repository2", "repository2/image1", true, true),
             ("^repository2", "repository1/image1", false, false),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_expression_is_quoted_with_what_is_wrong() {
+    fn an_invalid_expression_is_quoted_with_its_problem() {
         for bad in ["(", "a)(b", "[", "*", "a{9999999}{9999999}"] {
             for built in [Filter::anywhere(bad), Filter::at_start(bad)] {
                 let shown = built.unwrap_err().to_string();

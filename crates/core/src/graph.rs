@@ -94,7 +94,7 @@ pub(crate) async fn is_blob(source: &(impl Source + ?Sized), entry: &Descriptor)
     }
 }
 
-/// Returns true if a blob's content reads as a manifest. If it is not a JSON object, only the first
+/// Returns true if the content of a blob is a manifest. If it is not a JSON object, only the first
 /// chunk is read.
 async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> Result<bool> {
     if blob.size > MANIFEST_LIMIT as u64 {
@@ -102,8 +102,8 @@ async fn holds_manifest(source: &(impl Source + ?Sized), blob: &Descriptor) -> R
     }
     let mut reader = source.blob(blob).await?;
     let mut content = Vec::new();
-    while let Some(piece) = reader.try_next().await? {
-        content.extend_from_slice(&piece);
+    while let Some(chunk) = reader.try_next().await? {
+        content.extend_from_slice(&chunk);
         if content.trim_ascii_start().first() != Some(&b'{') {
             return Ok(false);
         }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn position_decides_and_a_digest_comes_once() {
+    fn successors_are_classified_by_position_and_listed_once() {
         // A layer that calls itself an index is still a blob.
         let layer = descriptor("l", "application/vnd.oci.image.index.v1+json");
         let config = descriptor("c", "application/x");

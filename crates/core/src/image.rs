@@ -1,7 +1,7 @@
 //! An image: its manifest, its configuration, and the layers that both describe.
 //!
-//! Owns reading the two as one view, from any store. `select` selects an image of an index; the
-//! crate `longshore-image` reads the content of layers.
+//! Owns reading both documents as one view, from any store. `select` selects an image of an index.
+//! The crate `longshore-image` reads the content of layers.
 
 use bytes::Bytes;
 
@@ -66,9 +66,9 @@ impl Image {
         let parsed = match manifest.parse()? {
             Manifest::Image(parsed) if parsed.is_container_image() => parsed.clone(),
             Manifest::Index(_) => {
-                return Err(no_image(&manifest).with_hint("Choose a platform of the index."));
+                return Err(not_an_image(&manifest).with_hint("Choose a platform of the index."));
             }
-            _ => return Err(no_image(&manifest)),
+            _ => return Err(not_an_image(&manifest)),
         };
         let config_bytes = source.blob(&parsed.config).await?.bytes(CONFIG_LIMIT).await?;
         let config = ImageConfig::parse(&config_bytes).map_err(|e| e.at(&parsed.config.digest))?;
@@ -99,7 +99,7 @@ impl Image {
         &self.config_bytes
     }
 
-    /// Returns what Docker calls the image ID: the digest of the configuration.
+    /// Returns the image ID in the sense of Docker: the digest of the configuration.
     #[must_use]
     pub fn id(&self) -> &Digest {
         &self.parsed.config.digest
@@ -126,8 +126,8 @@ impl Image {
         self.parsed.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 
-    /// Returns the total size of the uncompressed layers in bytes, if it is known without reading
-    /// them: if none is compressed.
+    /// Returns the total size of the uncompressed layers in bytes, if none of them is compressed.
+    /// Otherwise it is not known without reading them.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.layers()
@@ -137,7 +137,8 @@ impl Image {
 
     /// Returns the history, oldest first: every step with the layer that it created.
     ///
-    /// If the history does not match the layers, they follow it without an entry.
+    /// If the history does not match the layers, the layers come after it, as steps without a
+    /// history entry.
     #[must_use]
     pub fn steps(&self) -> Vec<HistoryStep<'_>> {
         let accounted = self.config.non_empty_history().count() == self.parsed.layers.len();
@@ -153,15 +154,15 @@ impl Image {
 }
 
 impl ImageLayer<'_> {
-    /// Returns the size of the uncompressed tar in bytes, if it is known without reading: if the
-    /// layer is not compressed.
+    /// Returns the size of the uncompressed tar in bytes, if the layer is not compressed. Otherwise
+    /// it is not known without reading.
     #[must_use]
     pub fn unpacked_size(&self) -> Option<u64> {
         self.descriptor.media_type.is_plain_layer().then_some(self.descriptor.size)
     }
 }
 
-fn no_image(manifest: &RawManifest) -> Error {
+fn not_an_image(manifest: &RawManifest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(manifest.digest())
         .detail(format!("not an image: {}", manifest.media_type()))
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sizes_are_summed_and_unpacked_ones_known_where_nothing_is_compressed() {
+    async fn the_unpacked_size_is_known_only_if_no_layer_is_compressed() {
         let plain = image("[]", &[(&MediaType::OCI_LAYER, b"plain")]).await;
         assert_eq!((plain.size(), plain.unpacked_size()), (5, Some(5)));
         let mixed = [(&MediaType::OCI_LAYER, &b"plain"[..]), (&MediaType::OCI_LAYER_GZIP, b"gzip")];
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn steps_that_made_no_layer_get_none() {
+    async fn history_steps_that_created_no_layer_have_none() {
         let history = r#"[{"created_by":"a","empty_layer":true},{"created_by":"b"},{"created_by":"c",
             "empty_layer":true}]"#;
         let layers = [(&MediaType::OCI_LAYER, &b"plain"[..])];
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_image_is_refused() {
+    async fn manifests_that_are_not_images_are_refused() {
         let store = Memory::new();
         let artifact = Pack::artifact("a/b".parse().unwrap()).push(&store, None).await.unwrap();
         let index = Pack::index(vec![artifact.clone()]).push(&store, None).await.unwrap();

@@ -1,4 +1,5 @@
-//! Lenient reading of foreign JSON: output of Go programs is accepted, and sizes are checked.
+//! Lenient parsing of JSON from other programs: output of Go programs is accepted, and sizes are
+//! checked.
 
 use serde::{Deserialize, Deserializer};
 

@@ -1,4 +1,4 @@
-//! Looking up one value of a JSON document by its path.
+//! Looks up a value of a JSON document by its path.
 
 use serde_json::Value;
 
@@ -7,39 +7,39 @@ use crate::error::{Error, ErrorKind, ParseError, Result};
 /// Returns the value at a path in a document.
 ///
 /// The path is a JSON Pointer (`/config/Env/0`), or names joined by dots with an optional leading
-/// dot (`.config.Env[0]`, `config.Env.0`). A name that contains dots is written in brackets and
-/// quotes (`.config.Labels["org.example.name"]`). An empty path, `.` and `` mean the whole
-/// document.
+/// dot (`.config.Env[0]`, `config.Env.0`). A name that contains dots is written in quotes and
+/// brackets (`.config.Labels["org.example.name"]`). The whole document is selected by an empty path
+/// or by `.`.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if the path cannot be parsed; [`NotFound`](ErrorKind::NotFound)
-/// with the names that exist instead.
+/// [`Invalid`](ErrorKind::Invalid) if the path cannot be parsed; [`NotFound`](ErrorKind::NotFound),
+/// with the names that exist, if there is no such value.
 ///
 /// Source: RFC 6901; the dotted form is that of `jq`.
-pub fn json_field<'a>(document: &'a Value, place: &str) -> Result<&'a Value> {
+pub fn json_field<'a>(document: &'a Value, path: &str) -> Result<&'a Value> {
     let mut value = document;
-    for name in names(place)? {
+    for name in names(path)? {
         let next = match value {
             Value::Object(object) => object.get(&name),
             Value::Array(items) => name.parse::<usize>().ok().and_then(|index| items.get(index)),
             _ => None,
         };
-        value = next.ok_or_else(|| not_found(place, &name, value))?;
+        value = next.ok_or_else(|| not_found(path, &name, value))?;
     }
     Ok(value)
 }
 
 /// Returns the names on the way to a value, outermost first.
-fn names(place: &str) -> Result<Vec<String>, ParseError> {
-    if place.starts_with('/') {
-        let parts = place.split('/').skip(1);
+fn names(path: &str) -> Result<Vec<String>, ParseError> {
+    if path.starts_with('/') {
+        let parts = path.split('/').skip(1);
         return Ok(parts.map(|part| part.replace("~1", "/").replace("~0", "~")).collect());
     }
-    let bad = |reason: &'static str, at: usize| ParseError::new("field", place, reason).at(at);
+    let bad = |reason: &'static str, at: usize| ParseError::new("field", path, reason).at(at);
     let mut names = Vec::new();
-    let mut rest = place.strip_prefix('.').unwrap_or(place);
+    let mut rest = path.strip_prefix('.').unwrap_or(path);
     while !rest.is_empty() {
-        let at = place.len() - rest.len();
+        let at = path.len() - rest.len();
         let (name, after) = if let Some(bracketed) = rest.strip_prefix('[') {
             let (name, after) = match bracketed.strip_prefix('"') {
                 Some(quoted) => quoted.split_once("\"]"),
@@ -56,7 +56,7 @@ fn names(place: &str) -> Result<Vec<String>, ParseError> {
         }
         names.push(name.to_owned());
         rest = match after.strip_prefix('.') {
-            Some("") => return Err(bad("nothing after the last '.'", place.len() - 1)),
+            Some("") => return Err(bad("nothing after the last '.'", path.len() - 1)),
             Some(next) => next,
             None => after,
         };
@@ -64,8 +64,8 @@ fn names(place: &str) -> Result<Vec<String>, ParseError> {
     Ok(names)
 }
 
-fn not_found(place: &str, name: &str, within: &Value) -> Error {
-    let there = match within {
+fn not_found(path: &str, name: &str, within: &Value) -> Error {
+    let available = match within {
         Value::Object(object) => {
             let names: Vec<&str> = object.keys().map(String::as_str).take(SHOWN).collect();
             format!("there are {}", names.join(", "))
@@ -74,11 +74,11 @@ fn not_found(place: &str, name: &str, within: &Value) -> Error {
         _ => "the value is neither an object nor an array".to_owned(),
     };
     Error::new(ErrorKind::NotFound)
-        .at(format!("field {place}"))
-        .detail(format!("no {name:?}; {there}"))
+        .at(format!("field {path}"))
+        .detail(format!("no {name:?}; {available}"))
 }
 
-/// Names that an error lists.
+/// 40: the maximum number of names that an error lists.
 const SHOWN: usize = 40;
 
 #[cfg(test)]
@@ -86,11 +86,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_pointer_or_names_joined_by_dots() {
+    fn a_path_is_a_pointer_or_names_joined_by_dots() {
         let document = serde_json::json!({
             "config": {"Env": ["A=1", "B=2"], "Labels": {"a.b/c~d": "x"}}, "created": "now"
         });
-        for (place, expected) in [
+        for (path, expected) in [
             ("created", "\"now\""),
             (".created", "\"now\""),
             ("/created", "\"now\""),
@@ -101,16 +101,16 @@ mod tests {
             ("/config/Labels/a.b~1c~0d", "\"x\""),
             (".config.Env", "[\"A=1\",\"B=2\"]"),
         ] {
-            assert_eq!(json_field(&document, place).unwrap().to_string(), expected, "{place}");
+            assert_eq!(json_field(&document, path).unwrap().to_string(), expected, "{path}");
         }
         assert_eq!(json_field(&document, "").unwrap(), &document);
         assert_eq!(json_field(&document, ".").unwrap(), &document);
     }
 
     #[test]
-    fn what_is_missing_is_told_with_what_is_there() {
+    fn errors_list_the_names_that_exist() {
         let document = serde_json::json!({"os": "linux", "list": [1]});
-        for (place, kind, word) in [
+        for (path, kind, word) in [
             ("arch", ErrorKind::NotFound, "list, os"),
             (".list[1]", ErrorKind::NotFound, "1 items"),
             (".os.x", ErrorKind::NotFound, "neither an object nor an array"),
@@ -118,11 +118,11 @@ mod tests {
             ("a..b", ErrorKind::Invalid, "missing"),
             ("os.", ErrorKind::Invalid, "after the last"),
         ] {
-            let e = json_field(&document, place).unwrap_err();
-            assert_eq!(e.kind(), kind, "{place}");
+            let e = json_field(&document, path).unwrap_err();
+            assert_eq!(e.kind(), kind, "{path}");
             let why = std::error::Error::source(&e).map(ToString::to_string);
-            let told = format!("{e} {}", why.unwrap_or_default());
-            assert!(told.contains(word), "{place}: {told}");
+            let message = format!("{e} {}", why.unwrap_or_default());
+            assert!(message.contains(word), "{path}: {message}");
         }
     }
 }

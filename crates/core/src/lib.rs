@@ -1,31 +1,31 @@
 //! Names, digests, manifests, verified streams, stores and the copy engine of longshore.
 //!
-//! Nothing here speaks HTTP; the crate `longshore` adds registries and re-exports all of this.
+//! This crate does not use HTTP. The crate `longshore` adds registries, and re-exports all of this.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use longshore_core::{Copier, Memory, Pack, Source as _, Tag};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-//! let (here, there) = (Memory::new(), Memory::new());
+//! let (source, target) = (Memory::new(), Memory::new());
 //! let v1 = Tag::parse("v1")?;
-//! let packed = Pack::artifact("text/plain".parse()?).file("hello.txt", "hello").push(&here, Some(&v1)).await?;
+//! let packed = Pack::artifact("text/plain".parse()?).file("hello.txt", "hello").push(&source, Some(&v1)).await?;
 //!
-//! let copier = Copier::new(Arc::new(here), Arc::new(there.clone()));
+//! let copier = Copier::new(Arc::new(source), Arc::new(target.clone()));
 //! copier.copy(&v1.clone().into(), Some(&v1)).await?;
-//! assert_eq!(there.resolve(&v1.into()).await?.digest, packed.digest);
+//! assert_eq!(target.resolve(&v1.into()).await?.digest, packed.digest);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! From the bottom up; a module uses only those above it:
+//! The modules from the bottom up; each module uses only the modules above it in this table:
 //!
 //! | modules | content |
 //! |---|---|
-//! | `error`, `escaped_text`, `json`, `json_field` | errors, foreign text, foreign JSON |
+//! | `error`, `escaped_text`, `json`, `json_field` | errors, text and JSON from outside |
 //! | `filter` | choosing names |
-//! | `digest`, `media_type`, `platform`, `annotations` | the vocabulary of documents |
+//! | `digest`, `media_type`, `platform`, `annotations` | the values in documents |
 //! | `run_blocking`, `wait` | blocking work in async code, and messages about long waits |
 //! | `descriptor`, `reference` | references to content, by digest and by name |
 //! | `manifest`, `page`, `cached_listing`, `namespaces` | documents and listings |

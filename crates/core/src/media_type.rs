@@ -112,7 +112,7 @@ impl MediaType {
         &self.0
     }
 
-    /// Returns true if it says no more than "some bytes" or "some JSON".
+    /// Returns true if it means only "some bytes", "some JSON" or "some text".
     #[must_use]
     pub fn is_generic(&self) -> bool {
         matches!(self.as_str(), "application/octet-stream" | "application/json" | "text/plain")
@@ -139,8 +139,8 @@ impl MediaType {
         *self == Self::OCI_LAYER || *self == Self::DOCKER_LAYER
     }
 
-    /// Returns true for a layer of any kind, by the words that OCI's, Docker's and most artifacts'
-    /// layer types share.
+    /// Returns true for a layer of any kind. It is recognized by the words that the layer types of
+    /// OCI, Docker and most artifacts contain.
     pub(crate) fn is_layer(&self) -> bool {
         self.0.contains(".layer.") || self.0.contains(".image.rootfs.")
     }
@@ -169,13 +169,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_loses_its_parameters_and_its_case() {
+    fn from_header_drops_parameters_and_ignores_case() {
         let read = MediaType::from_header("Application/vnd.oci.image.INDEX.v1+json; charset=utf-8");
         assert_eq!(read.unwrap(), MediaType::OCI_INDEX);
     }
 
     #[test]
-    fn every_name_of_the_field_is_known_and_kept() {
+    fn common_media_types_are_known_and_kept() {
         for (prefix, names) in [
             (
                 "application/vnd.docker.",

@@ -55,7 +55,7 @@ impl Memory {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Content> {
-        // Each change is one insert or remove, so a writer that panicked left complete entries.
+        // Each change is one insert or remove, so entries are complete even if a writer panicked.
         self.content.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -26,7 +26,7 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Puts names of one part into this namespace: Docker's clients use `library`.
+    /// Puts names of one part into this namespace. Docker's clients use `library`.
     #[must_use]
     pub fn bare_as(mut self, namespace: impl Into<String>) -> Self {
         self.bare = Some(namespace.into());
@@ -41,7 +41,8 @@ impl Namespaces {
         names.into_iter().collect()
     }
 
-    /// Returns the repositories in a namespace and below it, in the registry's order.
+    /// Returns the repositories in a namespace and in the namespaces below it, in the registry's
+    /// order.
     #[must_use]
     pub fn repositories(&self, namespace: &str) -> Vec<&RepositoryName> {
         let within = |name: &&RepositoryName| {
@@ -67,7 +68,7 @@ mod tests {
 
     /// Uses the catalog of dreg-client's tests.
     #[test]
-    fn repositories_are_grouped_and_bare_ones_where_asked() {
+    fn repositories_are_grouped_by_namespace() {
         let listed: Namespaces = [
             "debian",
             "testns1/testrepo1",
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_holds_what_is_nested_in_it_and_not_what_begins_alike() {
+    fn a_namespace_includes_nested_ones_but_not_those_with_the_same_prefix() {
         let listed: Namespaces = ["a/b/c", "a/x", "ab/x", "a"]
             .map(|name| RepositoryName::parse(name).unwrap())
             .into_iter()

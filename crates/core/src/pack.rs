@@ -1,4 +1,4 @@
-//! Making manifests: from files, from blobs, from other manifests.
+//! Builds manifests from files, blobs and other manifests.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::media_type::MediaType;
 use crate::reference::Tag;
 use crate::store::{Source, SourceExt as _, Target, TargetExt as _};
 
-/// A manifest to be built, and the blobs that go with it.
+/// A manifest to build, and its blobs.
 ///
 /// ```
 /// # use longshore_core::{Memory, Pack, Tag};
@@ -64,7 +64,7 @@ impl Pack {
         Self::of(Document::Image { artifact_type, config, layers: Vec::new() }, blobs)
     }
 
-    /// Starts an image with this configuration; its layers are added lowest first.
+    /// Starts an image with this configuration. Its layers are added lowest first.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the configuration cannot be written as JSON.
@@ -85,7 +85,8 @@ impl Pack {
         Self { document, annotations, subject: None, blobs, held }
     }
 
-    /// Starts an image, or an artifact in an image's shape, whose config `target` already holds.
+    /// Starts an image, or an artifact in the format of an image, whose config `target` already
+    /// holds.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if it does not; the errors of the target.
@@ -136,8 +137,8 @@ impl Pack {
         self.layer(descriptor, content.into())
     }
 
-    /// Adds a file of any size as a layer, titled with its file name. Reads it once now, for its
-    /// digest, and once when it is pushed.
+    /// Adds a file of any size as a layer, titled with its file name. Reads the file once now, for
+    /// its digest, and once when it is pushed.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if its name is
@@ -157,19 +158,19 @@ impl Pack {
         self
     }
 
-    /// Makes the manifest refer to another, which need not exist.
+    /// Makes the manifest refer to another one, which need not exist.
     pub fn subject(mut self, subject: Descriptor) -> Self {
         self.subject = Some(subject);
         self
     }
 
-    /// Writes the blobs that the target lacks, six at once, then the manifest, then the tag. Equal
-    /// input makes equal digests.
+    /// Writes the blobs that the target lacks, six at a time, then the manifest, then the tag. The
+    /// same input always gives the same digests.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) or [`SizeMismatch`](ErrorKind::SizeMismatch) if the target
-    /// lacks an [existing layer](Self::existing_layer); the errors of the target. The tag is not
-    /// moved then.
+    /// lacks an [existing layer](Self::existing_layer); the errors of the target. In all these
+    /// cases, the tag is not moved.
     pub async fn push(
         self,
         target: &(impl Target + ?Sized),
@@ -243,14 +244,14 @@ mod tests {
     use crate::{Manifest, Memory};
 
     #[tokio::test]
-    async fn a_blob_is_read_once_and_not_at_all_where_it_is_there() {
-        let (there, twice) = (Bytes::from_static(b"there"), Bytes::from_static(b"twice"));
+    async fn a_blob_is_read_once_and_not_at_all_if_the_target_has_it() {
+        let (existing, twice) = (Bytes::from_static(b"existing"), Bytes::from_static(b"twice"));
         let blob = |content: &Bytes| Descriptor::from_bytes(MediaType::OCTET_STREAM, content);
         let store = Memory::new();
-        store.push_blob(&blob(&there), there.clone().into()).await.unwrap();
-        let unreadable = || BlobBody::file("/nowhere/at all");
+        store.push_blob(&blob(&existing), existing.clone().into()).await.unwrap();
+        let unreadable = || BlobBody::file("/missing/file");
         Pack::artifact("application/vnd.example".parse().unwrap())
-            .layer(blob(&there), unreadable())
+            .layer(blob(&existing), unreadable())
             .layer(blob(&twice), twice.clone().into())
             .layer(blob(&twice), unreadable())
             .push(&store, None)
@@ -260,14 +261,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_manifest_is_made_of_blobs_that_are_there() {
+    async fn a_manifest_can_be_built_from_existing_blobs() {
         let store = Memory::new();
         let content = ["one", "two"].map(|text| Bytes::from_static(text.as_bytes()));
         let mut layers = Vec::new();
         for bytes in &content {
             let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, bytes);
             store.push_blob(&blob, bytes.clone().into()).await.unwrap();
-            // Built as by a caller that knows only the digest.
+            // A caller may know only the digest.
             let size = store.blob_size(&blob.digest).await.unwrap().unwrap();
             layers.push(Descriptor::new(MediaType::OCTET_STREAM, blob.digest, size));
         }
@@ -292,7 +293,7 @@ mod tests {
         assert_eq!(still.digest(), manifest.digest(), "the tag was not moved");
     }
 
-    /// Builds a pack of so many layers, each of which waits until all are in flight.
+    /// Builds a pack with this number of layers, each of which waits until all are in flight.
     fn waiting(layers: usize) -> Pack {
         let barrier = Arc::new(tokio::sync::Barrier::new(layers));
         let artifact = Pack::artifact(MediaType::OCTET_STREAM);
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn six_blobs_are_on_their_way_at_once_and_no_more() {
+    async fn six_blobs_are_sent_in_parallel() {
         let limit = std::time::Duration::from_secs(60);
         let store = Memory::new();
         // The config is the first in flight and does not wait.

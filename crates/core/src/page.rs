@@ -24,17 +24,17 @@ pub struct PageToken(pub String);
 
 /// A listing, fetched page by page as it is read.
 ///
-/// A stream of pages; [`items`](Self::items) flattens it. If a store returns the same page token
-/// twice, or never ends, the listing ends in an error: at most 10,000 pages and 1,000,000 items are
+/// It is a stream of pages; [`items`](Self::items) flattens it. If a store returns the same page
+/// token twice, or the listing does not end, it fails: at most 10,000 pages and 1,000,000 items are
 /// read.
 ///
 /// # Cancellation
-/// Dropping it stops the listing; nothing was fetched ahead.
+/// Dropping it stops the listing. Nothing is fetched in advance.
 pub struct Pages<T>(BoxStream<'static, Result<Page<T>>>);
 
 impl<T: Send + 'static> Pages<T> {
-    /// Creates a listing whose pages `fetch` gets: first without a token, then with each page's
-    /// `next`.
+    /// Creates a listing that gets its pages from `fetch`: first without a token, then with the
+    /// `next` token of the page before.
     pub fn new<F, Fut>(fetch: F) -> Self
     where
         F: FnMut(Option<PageToken>) -> Fut + Send + 'static,
@@ -67,12 +67,12 @@ impl<T: Send + 'static> Pages<T> {
     /// Removes the items that `keep` rejects; a page may become empty.
     #[must_use]
     pub fn filter(self, mut keep: impl FnMut(&T) -> bool + Send + 'static) -> Self {
-        let kept = self.0.map(move |page| {
+        let filtered = self.0.map(move |page| {
             let mut page = page?;
             page.items.retain(&mut keep);
             Ok(page)
         });
-        Self(kept.boxed())
+        Self(filtered.boxed())
     }
 
     /// Changes every item, page by page.
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_that_names_itself_ends_the_listing() {
+    async fn a_repeated_page_token_ends_the_listing() {
         let mut requests = 0;
         let pages = Pages::new(move |_| {
             requests += 1;
@@ -216,8 +216,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listing_that_goes_on_for_ever_is_ended() {
-        for (items, told) in
+    async fn an_endless_listing_ends_with_an_error() {
+        for (items, expected) in
             [(1, "after 10000 pages and 10000 items"), (1000, "after 1001 pages and 1001000 items")]
         {
             let mut n = 0;
@@ -227,12 +227,12 @@ mod tests {
                 async move { Ok(Page { items: vec![(); items], next }) }
             });
             let e = pages.all().await.unwrap_err();
-            assert!(e.to_string().contains(&format!("does not end {told}")), "{e}");
+            assert!(e.to_string().contains(&format!("does not end {expected}")), "{e}");
         }
     }
 
     #[tokio::test]
-    async fn a_listing_as_long_as_may_be_is_read_to_its_end() {
+    async fn a_listing_of_maximum_length_is_read_to_its_end() {
         let mut n = 0;
         let pages = Pages::new(move |_| {
             n += 1;

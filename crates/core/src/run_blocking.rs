@@ -1,4 +1,4 @@
-//! Running blocking work, such as file access and hashing, from async code.
+//! Runs blocking work, such as file access and hashing, from async code.
 
 use crate::error::{Error, ErrorKind, Result};
 

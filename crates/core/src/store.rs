@@ -1,7 +1,8 @@
-//! The traits of everything that holds images and artifacts, which every operation is written over.
+//! The traits of all stores of images and artifacts. Every operation is written for these traits.
 //!
-//! One value is one repository: at a registry, in a layout, in an archive, in memory. The traits
-//! are dyn-safe; an operation takes `Arc<dyn Source>` and `Arc<dyn Target>` and needs nothing else.
+//! One value is one repository: at a registry, in a layout, in an archive, or in memory. The traits
+//! are dyn-compatible. An operation takes an `Arc<dyn Source>` and an `Arc<dyn Target>` and needs
+//! nothing else.
 
 use std::fmt;
 use std::ops::Range;
@@ -21,17 +22,17 @@ use crate::reference::{Repository, Tag, TagOrDigest};
 /// A repository that can be read. All manifests and whole blobs it returns are verified.
 #[async_trait]
 pub trait Source: fmt::Debug + Send + Sync {
-    /// Returns the name to show to people: `ghcr.io/a/b`, `oci:dir`.
+    /// Returns the name to show to users, such as `ghcr.io/a/b` or `oci:dir`.
     fn name(&self) -> String;
 
-    /// Returns the repository's name at its registry, if it is at one. Blobs can be mounted from
-    /// there.
+    /// Returns the repository's name, if it is at a registry. Other repositories at the same
+    /// registry can then mount its blobs.
     fn origin(&self) -> Option<&Repository> {
         None
     }
 
-    /// Returns media type, digest and size of a manifest, without reading its bytes if the store
-    /// can.
+    /// Returns the media type, digest and size of a manifest. Does not read its bytes if the store
+    /// can avoid it.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) if it does not exist; the errors of the store.
@@ -59,8 +60,8 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// of the store.
     async fn blob(&self, descriptor: &Descriptor) -> Result<BlobReader>;
 
-    /// Opens a range of a blob, in bytes from its start, end excluded. The range is not verified:
-    /// only a whole blob can be.
+    /// Opens a range of a blob. Offsets are in bytes from its start, and the end is exclusive. The
+    /// range is not verified, because only a whole blob can be.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) at once; [`Invalid`](crate::ErrorKind::Invalid) if
@@ -74,8 +75,8 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// [`Transport`](ErrorKind::Transport).
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>>;
 
-    /// Lists the tags, ordered by text if the store controls the order; only those after `after`,
-    /// if given.
+    /// Lists the tags after `after`, or all tags. They are ordered by text if the store can choose
+    /// the order.
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag>;
 
     /// Lists the manifests whose `subject` is this digest, each with its artifact type and
@@ -90,7 +91,8 @@ pub trait Source: fmt::Debug + Send + Sync {
 pub trait Target: Source {
     /// Checks whether the store holds intact content that need not be sent.
     ///
-    /// A store that can be damaged unnoticed (a folder) checks the content, not just its name.
+    /// If content can be damaged without an error (in a folder), the store checks the content and
+    /// not just its name.
     ///
     /// # Errors
     /// The errors of the store, such as [`Io`](ErrorKind::Io) or
@@ -105,17 +107,17 @@ pub trait Target: Source {
     /// # Errors
     /// [`SizeMismatch`](crate::ErrorKind::SizeMismatch) or
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the body does not match the
-    /// descriptor; nothing is left behind then. The errors of the store.
+    /// descriptor, with nothing left behind; the errors of the store.
     async fn push_blob(&self, descriptor: &Descriptor, body: BlobBody) -> Result<Pushed>;
 
     /// Writes a blob of unknown size in one pass, and returns its descriptor.
     ///
-    /// With a `digest`, the blob must have it. A store that must know digest or size before it
-    /// writes keeps the bytes in a temporary file first.
+    /// With a `digest`, the blob must match it. A store that must know the digest or the size
+    /// before writing keeps the bytes in a temporary file first.
     ///
     /// # Errors
     /// [`DigestMismatch`](crate::ErrorKind::DigestMismatch) if the digest differs; the errors of
-    /// the stream. Nothing is left behind then.
+    /// the stream. In both cases, nothing is left behind.
     async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
         let spooled = Spooled::write(stream, digest).await?;
         self.push_blob(spooled.descriptor(), BlobBody::file(spooled.path())).await?;
@@ -131,20 +133,21 @@ pub trait Target: Source {
     /// store checks this and content is missing.
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()>;
 
-    /// Publishes what was written, in a store that appears as a whole: an archive writes its file.
+    /// Publishes the written content in a store that appears only as a whole: an archive writes its
+    /// file.
     ///
-    /// Every other store publishes content immediately, and this does nothing. Call it once, after
-    /// the last write.
+    /// All other stores publish content immediately, and do nothing here. Call it once, after the
+    /// last write.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) if another writer changed the file in the meantime;
-    /// [`Io`](ErrorKind::Io). The previous file stays then.
+    /// [`Io`](ErrorKind::Io). In both cases, the previous file stays.
     async fn finish(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// A repository that content can be deleted from.
+/// A repository from which content can be deleted.
 #[async_trait]
 pub trait Delete: Target {
     /// Deletes a blob.

@@ -8,8 +8,8 @@ use crate::error::{ErrorKind, Result};
 use crate::reference::{Tag, TagOrDigest};
 use crate::store::{Delete, Source, Target};
 
-/// Adds tags to an existing manifest. Its exact bytes are pushed under each tag, so its digest does
-/// not change. A tag that points elsewhere is moved.
+/// Adds tags to an existing manifest. Pushes its exact bytes under each tag, so that its digest
+/// does not change. A tag that points at another manifest is moved.
 ///
 /// Returns the descriptor that the tags point at.
 ///
@@ -28,8 +28,8 @@ pub async fn add_tags(
     Ok(manifest.descriptor().clone())
 }
 
-/// Returns the tags that point at a manifest, in order. Stores cannot be queried for this, so every
-/// tag is resolved.
+/// Returns the tags that point at a manifest, in order. Resolves every tag, because stores have no
+/// query for this.
 ///
 /// # Errors
 /// The errors of the store.
@@ -39,14 +39,14 @@ pub async fn tags_for_digest(store: &(impl Source + ?Sized), digest: &Digest) ->
         .items()
         .map_ok(|tag| async {
             match store.resolve(&tag.clone().into()).await {
-                Ok(there) if there.digest == *digest => Ok(Some(tag)),
+                Ok(found) if found.digest == *digest => Ok(Some(tag)),
                 Ok(_) => Ok(None),
-                // Deleted since it was listed.
+                // The tag was deleted after it was listed.
                 Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
                 Err(e) => Err(e),
             }
         })
-        .try_buffer_unordered(LOOKS)
+        .try_buffer_unordered(PARALLEL)
         .try_filter_map(|found| async move { Ok(found) })
         .try_collect()
         .await?;
@@ -64,8 +64,8 @@ pub struct DeleteResult {
     pub tags: Vec<Tag>,
 }
 
-/// Deletes the manifest that a tag or digest names, by its digest, and every tag that points at it.
-/// To remove a single tag, use [`untag`](crate::untag).
+/// Deletes the manifest that a tag or digest names, and every tag that points at it. The manifest
+/// is deleted by its digest. To remove a single tag, use [`untag`](crate::untag).
 ///
 /// The children of an index stay.
 ///
@@ -82,8 +82,8 @@ pub async fn delete_with_tags(
     Ok(DeleteResult { digest, tags })
 }
 
-/// Sixteen tags are resolved at once.
-const LOOKS: usize = 16;
+/// 16 tags are resolved in parallel.
+const PARALLEL: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tags_are_added_and_the_digest_stays() {
+    async fn adding_tags_keeps_the_digest() {
         let (store, one) = store().await;
         let more = [tag("latest"), tag("other")];
         let tagged = add_tags(&store, &tag("v1").into(), &more).await.unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_delete_names_the_tags_that_go_and_leaves_the_others() {
+    async fn a_delete_returns_the_deleted_tags_and_keeps_the_others() {
         let (store, one) = store().await;
         add_tags(&store, &tag("v1").into(), &[tag("latest")]).await.unwrap();
         let deleted = delete_with_tags(&store, &tag("latest").into()).await.unwrap();

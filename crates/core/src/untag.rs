@@ -1,4 +1,4 @@
-//! Removing one tag, even where the registry cannot delete tags.
+//! Removes one tag, even if the registry cannot delete tags.
 
 use crate::descriptor::Descriptor;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,10 +18,10 @@ pub enum UntagMethod {
 
 /// Removes one tag. The manifest it points at, and that manifest's other tags, stay.
 ///
-/// Asks the store to delete the tag. If the store cannot, points the tag at a placeholder manifest
-/// made for this call and deletes that by digest, which removes only this tag. Before the tag is
-/// touched, another placeholder is pushed without a tag and deleted, to detect a store that refuses
-/// deletes. If the last step fails nevertheless, the tag is restored.
+/// First asks the store to delete the tag. If the store cannot, it points the tag at a placeholder
+/// manifest created for this call and deletes that manifest by its digest, which removes only this
+/// tag. Before it touches the tag, it pushes another placeholder without a tag and deletes it, to
+/// detect a store that refuses deletes. If the last step still fails, it restores the tag.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the tag does not exist;
@@ -34,7 +34,7 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
     let original = repository.manifest(&by_tag).await?;
     match repository.delete_tag(tag).await {
         Ok(()) => return Ok(UntagMethod::Direct),
-        // NotFound: the tag exists, so the endpoint is missing.
+        // NotFound although the tag exists means that the endpoint is missing.
         Err(e)
             if matches!(
                 e.kind(),
@@ -49,12 +49,12 @@ pub async fn untag(repository: &(impl Delete + ?Sized), tag: &Tag) -> Result<Unt
     repository.delete_manifest(&trial.digest).await.map_err(|e| {
         e.with_hint("The registry does not delete tags or manifests; its owner can allow it.")
     })?;
-    let there = repository.resolve(&by_tag).await?;
-    if there.digest != *original.digest() {
+    let current = repository.resolve(&by_tag).await?;
+    if current.digest != *original.digest() {
         return Err(Error::new(ErrorKind::Conflict).at(format!("tag {tag}")).detail(format!(
             "it pointed at {} and now points at {}",
             original.digest(),
-            there.digest
+            current.digest
         )));
     }
     let moved = placeholder(repository, tag, Some(tag)).await?;

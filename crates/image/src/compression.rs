@@ -1,7 +1,7 @@
-//! Compression, detected by the first bytes and decompressed as a stream, within limits.
+//! Detects compression by the first bytes, and decompresses streams within limits.
 //!
-//! Owns which gzip and zstd is accepted, and when output is implausibly large. It knows nothing of
-//! tar and layers. The archives use it, for layers and for themselves.
+//! Owns the rules for which gzip and zstd content is accepted, and for when output is implausibly
+//! large. It knows nothing about tar and layers. The archives use it for layers and for themselves.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -28,10 +28,10 @@ impl Compression {
     /// Detects the compression from the first bytes of content; media types and file names can be
     /// wrong.
     ///
-    /// - `start`: the first ten bytes, or all there are.
+    /// - `start`: the first ten bytes, or all bytes if there are fewer.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) for xz and bzip2, which no specification of images
+    /// [`Unsupported`](ErrorKind::Unsupported) for xz and bzip2, which no image specification
     /// allows.
     ///
     /// Source: RFC 1952, section 2.3.1; RFC 8878, sections 3.1.1 and 3.1.2.
@@ -62,14 +62,16 @@ impl fmt::Display for Compression {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnpackLimits {
-    /// Bytes of output.
+    /// The maximum number of output bytes.
     pub output: u64,
-    /// Bytes of output for each byte of input, once there are more than 64 MiB of output.
+    /// The maximum number of output bytes for each input byte. It applies once there are more than
+    /// 64 MiB of output.
     pub ratio: u64,
 }
 
 impl Default for UnpackLimits {
-    /// 10 GiB, and 1,000 to one: gzip's own limit is 1,032, which only made-up content reaches.
+    /// 10 GiB, and a ratio of 1,000 to 1. The limit of gzip itself is 1,032, which only constructed
+    /// content reaches.
     fn default() -> Self {
         Self { output: 10 << 30, ratio: 1_000 }
     }
@@ -89,7 +91,7 @@ impl UnpackLimits {
     }
 }
 
-/// Decompresses what it reads, with the detected compression.
+/// Decompresses a reader, with the compression that it detects.
 ///
 /// Plain content passes through. All gzip members and zstd frames are read; only zeros may follow
 /// the last gzip member. A zstd window may have up to 2^27 bytes. Memory use does not grow with the
@@ -144,13 +146,13 @@ impl<R: Read> Decoder<R> {
         }
     }
 
-    /// Names the compression in errors about damage; other errors stay unchanged.
+    /// Adds the compression to errors about damaged content. Other errors stay unchanged.
     fn explain(&self, e: io::Error) -> io::Error {
         let damaged = match e.kind() {
             io::ErrorKind::InvalidInput
             | io::ErrorKind::InvalidData
             | io::ErrorKind::UnexpectedEof => true,
-            // Errors of libzstd come without a kind.
+            // Errors of libzstd have no kind.
             io::ErrorKind::Other => self.compression() == Compression::Zstd,
             _ => false,
         };
@@ -163,11 +165,11 @@ impl<R: Read> Decoder<R> {
 }
 
 impl<R: Read> Read for Decoder<R> {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match &mut self.format {
-            Format::Plain(reader) => return reader.read(piece),
-            Format::Gzip(members) => members.read(piece),
-            Format::Zstd(decoder) => decoder.read(piece),
+            Format::Plain(reader) => return reader.read(buffer),
+            Format::Gzip(members) => members.read(buffer),
+            Format::Zstd(decoder) => decoder.read(buffer),
         };
         let n = read.map_err(|e| self.explain(e))?;
         self.output += n as u64;
@@ -184,7 +186,7 @@ impl<R: Read> fmt::Debug for Decoder<R> {
     }
 }
 
-/// Compresses what is written to it, reproducibly: the header has no name and no time.
+/// Returns a gzip writer. Its output is reproducible: the header has no name and no time.
 pub(crate) fn gzip<W: io::Write>(writer: W) -> GzEncoder<W> {
     GzEncoder::new(writer, flate2::Compression::default())
 }
@@ -195,15 +197,15 @@ pub fn error_of(e: io::Error) -> Error {
     e.downcast::<Error>().unwrap_or_else(|e| Error::new(ErrorKind::Io).with_source(e))
 }
 
-/// Compressed input, which counts the bytes that a decoder consumes.
+/// Compressed input. It counts the bytes that a decoder consumes.
 struct Input<R> {
     inner: BufReader<io::Chain<Cursor<Vec<u8>>, R>>,
     taken: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Input<R> {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(piece)?;
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
         self.taken.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
@@ -227,15 +229,15 @@ enum Members<R: Read> {
 }
 
 impl<R: Read> Read for Members<R> {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        if piece.is_empty() {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
             return Ok(0);
         }
         loop {
             let Self::Reading(member) = self else {
                 return Ok(0);
             };
-            let n = member.read(piece)?;
+            let n = member.read(buffer)?;
             if n > 0 {
                 return Ok(n);
             }
@@ -250,7 +252,8 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
-/// Returns true if another member follows; if not, only zeros may follow, as tapes are padded with.
+/// Returns true if another member follows. Otherwise only zeros may follow, which pad content on
+/// tapes.
 fn another_member(rest: &mut impl BufRead) -> io::Result<bool> {
     if rest.fill_buf()?.first() == Some(&0x1f) {
         return Ok(true);
@@ -283,7 +286,7 @@ fn unsupported(name: &str) -> Error {
         .with_hint("Decompress it, or compress it with gzip or zstd.")
 }
 
-/// The number of bytes that distinguish all compressions.
+/// The number of bytes that suffice to distinguish all compressions.
 pub(crate) const START: usize = 10;
 /// 64 MiB: below this, any ratio is harmless.
 const RATIO_FROM: u64 = 64 << 20;

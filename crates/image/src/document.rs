@@ -1,8 +1,8 @@
 //! JSON documents that are edited in place.
 //!
-//! Owns objects whose fields keep their order and their exact text until they are set: numbers of
-//! any precision, times to the nanosecond, fields that longshore does not know. A parsed view would
-//! lose these.
+//! Owns objects whose fields keep their order and their exact text until they are set. This
+//! preserves numbers of any precision, times to the nanosecond, and fields that longshore does not
+//! know. A parsed view would lose them.
 
 use std::fmt;
 
@@ -37,14 +37,14 @@ impl Object {
         serde_json::from_str(value.get()).map_err(|e| invalid(&e).at(name))
     }
 
-    /// Sets a field, in its place if it exists, else at the end.
+    /// Sets a field in its position, or at the end if it does not exist.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the value cannot be written as JSON.
     pub(crate) fn set(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
         let value = raw(value)?;
         match self.0.iter_mut().find(|(n, _)| n == name) {
-            Some((_, there)) => *there = value,
+            Some((_, existing)) => *existing = value,
             None => self.0.push((name.to_owned(), value)),
         }
         Ok(())
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_keeps_its_order_and_its_text() {
+    fn unchanged_fields_keep_their_order_and_their_text() {
         let text = r#"{"z":1.10,"created":"2015-10-31T22:22:56.015925234Z","big":123456789012345678901234567890,"list":[1 ,2],"a":null}"#;
         let mut object = Object::parse(text.as_bytes()).unwrap();
         assert_eq!(object.bytes().unwrap(), text);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn documents_that_are_not_objects_are_refused() {
         for bad in ["[]", "1", "", "{", r#"{"a":1,"a":2}"#] {
             assert_eq!(Object::parse(bad.as_bytes()).unwrap_err().kind(), ErrorKind::Invalid);
         }

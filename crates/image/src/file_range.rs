@@ -1,7 +1,8 @@
 //! Sections of an archive's file, read in place.
 //!
-//! Owns positioned reading, so that any number of readers share one open file, and a file that is
-//! replaced in the meantime is still read as it was. It does not interpret the content.
+//! Owns reading at given positions, so that any number of readers can share one open file. A file
+//! that is replaced in the meantime is still read as it was. This module does not interpret the
+//! content.
 
 use std::fmt;
 use std::fs::File;
@@ -36,17 +37,17 @@ impl OpenFile {
         Ok(metadata.len())
     }
 
-    /// Fills `piece` with the bytes from `offset` on.
-    pub(crate) fn read_exact_at(&self, mut piece: &mut [u8], mut offset: u64) -> Result<()> {
-        while !piece.is_empty() {
-            match read_at(&self.file, piece, offset) {
+    /// Fills `buffer` with the bytes at `offset`.
+    pub(crate) fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buffer.is_empty() {
+            match read_at(&self.file, buffer, offset) {
                 Ok(0) => {
                     return Err(Error::new(ErrorKind::Invalid)
                         .at(self.path.display())
                         .detail("the file is truncated"));
                 }
                 Ok(n) => {
-                    piece = &mut piece[n..];
+                    buffer = &mut buffer[n..];
                     offset += n as u64;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -75,7 +76,7 @@ impl Section {
         self.size
     }
 
-    /// Returns the offset in the file, which identifies a section of one file.
+    /// Returns the offset in the file, which identifies a section within one file.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
@@ -87,7 +88,7 @@ impl Section {
         Ok(start)
     }
 
-    /// Returns a blocking reader of all bytes, for work off the async threads.
+    /// Returns a blocking reader of all bytes. Use it off the async threads.
     pub(crate) fn reader(&self) -> SectionReader {
         SectionReader { rest: self.clone() }
     }
@@ -104,10 +105,10 @@ impl Section {
         }
     }
 
-    /// Streams a range of it, in bytes from its start.
+    /// Streams a range of the section. Offsets are in bytes from its start.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the range is not within it.
+    /// [`Invalid`](ErrorKind::Invalid) if the range is not within the section.
     pub(crate) fn stream(&self, range: Range<u64>) -> Result<BlobStream> {
         if range.start > range.end || range.end > self.size {
             return Err(Error::new(ErrorKind::Invalid).detail(format!(
@@ -124,14 +125,14 @@ impl Section {
             if rest.size == 0 {
                 return Ok(None);
             }
-            run_blocking(move || Ok(Some((rest.next_piece()?, rest)))).await
+            run_blocking(move || Ok(Some((rest.next_chunk()?, rest)))).await
         })))
     }
 
-    fn next_piece(&mut self) -> Result<Bytes> {
-        let piece = self.start(CHUNK_SIZE)?;
-        self.skip(piece.len());
-        Ok(piece.into())
+    fn next_chunk(&mut self) -> Result<Bytes> {
+        let buffer = self.start(CHUNK_SIZE)?;
+        self.skip(buffer.len());
+        Ok(buffer.into())
     }
 
     fn skip(&mut self, n: usize) {
@@ -139,7 +140,7 @@ impl Section {
         self.size -= n as u64;
     }
 
-    /// Returns true if the section matches the descriptor. Reads all of it.
+    /// Returns true if the content of the section matches the descriptor. Reads all of it.
     pub(crate) fn verify(&self, descriptor: &Descriptor) -> Result<bool> {
         if self.size != descriptor.size {
             return Ok(false);
@@ -147,7 +148,7 @@ impl Section {
         let mut verifier = Verifier::new(&descriptor.digest, descriptor.size)?;
         let mut rest = self.clone();
         while rest.size > 0 {
-            verifier.update(&rest.next_piece()?)?;
+            verifier.update(&rest.next_chunk()?)?;
         }
         Ok(verifier.finish().is_ok())
     }
@@ -166,21 +167,21 @@ pub(crate) struct SectionReader {
 }
 
 impl Read for SectionReader {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        let n = usize::try_from(self.rest.size).map_or(piece.len(), |left| left.min(piece.len()));
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = usize::try_from(self.rest.size).map_or(buffer.len(), |left| left.min(buffer.len()));
         let (file, offset) = (&self.rest.file, self.rest.offset);
-        file.read_exact_at(&mut piece[..n], offset).map_err(io::Error::other)?;
+        file.read_exact_at(&mut buffer[..n], offset).map_err(io::Error::other)?;
         self.rest.skip(n);
         Ok(n)
     }
 }
 
 #[cfg(unix)]
-fn read_at(file: &File, piece: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, piece, offset)
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, piece: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, piece, offset)
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }

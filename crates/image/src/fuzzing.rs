@@ -1,7 +1,7 @@
 //! Access to the private reader of tar files, for the fuzz targets in `fuzz/`.
 //!
-//! Compiled only under `cfg(fuzzing)`, which cargo-fuzz sets; the client's module of this name says
-//! why.
+//! Compiled only under `cfg(fuzzing)`, which cargo-fuzz sets. The client's module of this name
+//! gives the reason.
 
 use std::fs::File;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use longshore_core::Result;
 use crate::file_range::OpenFile;
 use crate::tar_index::Members;
 
-/// Lists the files of a tar file by name, links followed, with the position of each one's content.
+/// Lists the files of a tar file by name, with the position of each file's content. Follows links.
 ///
 /// # Errors
 /// [`Invalid`](longshore_core::ErrorKind::Invalid) and

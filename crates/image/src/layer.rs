@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::compression::{Compression, Decoder, UnpackLimits, error_of};
-use crate::staging::{Pieces, work_over};
+use crate::staging::{ChunkReader, work_over};
 use crate::tar_index;
 
-/// The measure of a layer's content.
+/// The size, digest and compression of a layer's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnpackResult {
@@ -28,7 +28,7 @@ pub struct UnpackResult {
 
 /// Reads a layer to its end and measures its content.
 ///
-/// The compression is detected from the content, whatever the media type says. Nothing is kept.
+/// Detects the compression from the content, and ignores the media type. Does not keep the content.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the compression is damaged; [`TooLarge`](ErrorKind::TooLarge)
@@ -37,10 +37,10 @@ pub async fn measure(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackR
     measure_if(reader, limits, |_| true).await
 }
 
-/// Does what [`measure`] does for a future layer, which must be a tar.
+/// Same as [`measure`], for a new layer, which must be a tar.
 ///
 /// # Errors
-/// Same as [`measure`]; [`Invalid`](ErrorKind::Invalid) if it does not begin like a tar.
+/// Same as [`measure`]; [`Invalid`](ErrorKind::Invalid) if the content does not begin like a tar.
 pub(crate) async fn measure_tar(reader: BlobReader, limits: UnpackLimits) -> Result<UnpackResult> {
     measure_if(reader, limits, tar_index::begins).await
 }
@@ -51,8 +51,8 @@ async fn measure_if(
     fits: fn(&[u8]) -> bool,
 ) -> Result<UnpackResult> {
     let digest = reader.descriptor().digest.clone();
-    let measured = work_over(reader, move |pieces| {
-        let mut decoder = Decoder::new(pieces, limits)?;
+    let measured = work_over(reader, move |reader| {
+        let mut decoder = Decoder::new(reader, limits)?;
         let compression = decoder.compression();
         let (mut digester, mut start) = (Algorithm::Sha256.digester(), Vec::new());
         decoder.by_ref().take(tar_index::BLOCK).read_to_end(&mut start).map_err(error_of)?;
@@ -70,7 +70,8 @@ async fn measure_if(
 /// Decompresses a layer as it is read: gzip, zstd or plain.
 ///
 /// - `diff_id`: the required digest of the uncompressed tar, from the image's configuration.
-/// - Chunks come in order; the last is withheld until the layer and its content are verified.
+/// - Chunks come in order. The last chunk is withheld until the layer and its content are
+///   verified.
 ///
 /// # Errors
 /// As the stream's last item: [`DigestMismatch`](ErrorKind::DigestMismatch) if the content does not
@@ -90,14 +91,14 @@ pub fn unpack(
     let (sender, receiver) = mpsc::channel(AHEAD);
     let mut work = JoinSet::new();
     work.spawn(async move {
-        let unpacked = work_over(reader, move |pieces| send(pieces, check, limits, &sender));
+        let unpacked = work_over(reader, move |reader| send(reader, check, limits, &sender));
         unpacked.await.map_err(|e| e.at(&digest))
     });
     Ok(BlobStream::new(stream::try_unfold(
         (receiver, work),
         |(mut receiver, mut work)| async move {
-            if let Some(piece) = receiver.recv().await {
-                return Ok(Some((piece, (receiver, work))));
+            if let Some(chunk) = receiver.recv().await {
+                return Ok(Some((chunk, (receiver, work))));
             }
             match work.join_next().await {
                 Some(Ok(result)) => result.map(|()| None),
@@ -108,39 +109,39 @@ pub fn unpack(
     )))
 }
 
-/// Sends the content chunk by chunk, the last one when everything has been verified.
+/// Sends the content in chunks. The last chunk is sent when everything has been verified.
 fn send(
-    pieces: &mut Pieces,
+    reader: &mut ChunkReader,
     mut check: Option<Check>,
     limits: UnpackLimits,
     sender: &mpsc::Sender<Bytes>,
 ) -> Result<()> {
-    let gone = |_| Error::new(ErrorKind::Canceled);
+    let canceled = |_| Error::new(ErrorKind::Canceled);
     let mut held = Bytes::new();
-    let mut decoder = Decoder::new(&mut *pieces, limits)?;
+    let mut decoder = Decoder::new(&mut *reader, limits)?;
     loop {
-        let mut piece = BytesMut::zeroed(CHUNK_SIZE);
-        let n = decoder.read(&mut piece).map_err(error_of)?;
+        let mut chunk = BytesMut::zeroed(CHUNK_SIZE);
+        let n = decoder.read(&mut chunk).map_err(error_of)?;
         if n == 0 {
             break;
         }
-        piece.truncate(n);
+        chunk.truncate(n);
         if let Some(check) = &mut check {
-            check.digester.update(&piece);
+            check.digester.update(&chunk);
         }
-        let before = std::mem::replace(&mut held, piece.freeze());
-        if !before.is_empty() {
-            sender.blocking_send(before).map_err(gone)?;
+        let previous = std::mem::replace(&mut held, chunk.freeze());
+        if !previous.is_empty() {
+            sender.blocking_send(previous).map_err(canceled)?;
         }
     }
     drop(decoder);
-    // The end is sent only after the layer itself is verified.
-    io::copy(pieces, &mut io::sink()).map_err(error_of)?;
+    // Read to the end of the layer, which verifies it, before sending the last chunk.
+    io::copy(reader, &mut io::sink()).map_err(error_of)?;
     check.map_or(Ok(()), Check::finish)?;
-    sender.blocking_send(held).map_err(gone)
+    sender.blocking_send(held).map_err(canceled)
 }
 
-/// The checks on the content.
+/// The check of the uncompressed content.
 struct Check {
     expected: Digest,
     digester: longshore_core::Digester,

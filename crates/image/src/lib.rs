@@ -24,20 +24,19 @@
 //! ```
 //!
 //! The crate `longshore` re-exports all of this, and its `blocking::wait` runs each of these
-//! without async.
+//! functions without async code.
 //!
-//! From the bottom up; a module uses only those above it:
+//! The modules from the bottom up; each module uses only the modules above it in this table:
 //!
 //! | modules | content |
 //! |---|---|
 //! | `compression` | gzip and zstd, decompressed within limits |
-//! | `section` | sections of a file, read in place |
-//! | `spool`, `staging` | opening an archive; storage of blobs until one is written |
-//! | `members`, `tar_file` | tar files, read strictly and written reproducibly |
+//! | `file_range` | sections of a file, read in place |
+//! | `spool`, `staging` | opening an archive; storing blobs until an archive is written |
+//! | `tar_index`, `tar_file` | tar files, read strictly and written reproducibly |
 //! | `oci_archive`, `docker_archive` | the stores |
-//! | `layer`, `document`, `append` | the content of a layer; JSON that is edited in place; adding
-//! layers |
-//! | `folder` | a folder as a layer, and a layer as a folder |
+//! | `layer`, `document`, `append` | the content of a layer; JSON edited in place; adding layers |
+//! | `folder` | packing a folder into a layer, and unpacking it |
 
 mod append;
 mod compression;

@@ -1,7 +1,7 @@
-//! Opens an archive's file for random access.
+//! Opens the file of an archive for random access.
 //!
-//! A plain tar is read in place. Compressed content, or content from a pipe, is first unpacked into
-//! an unnamed temporary file, as a stream and within limits.
+//! A plain tar is read in place. Content that is compressed or comes from a pipe is first unpacked
+//! into an unnamed temporary file, as a stream and within limits.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
@@ -12,14 +12,14 @@ use longshore_core::{CHUNK_SIZE, Error, ErrorKind, Result};
 use crate::compression::{Compression, Decoder, START, UnpackLimits, error_of};
 use crate::file_range::OpenFile;
 
-/// An archive's file, and a flag that is set if it is the plain file at its path.
+/// The file of an archive, with a flag that is set if it is the original, plain file.
 pub(crate) struct Spooled {
     pub(crate) file: OpenFile,
     pub(crate) in_place: bool,
 }
 
-/// Opens an archive. The path is the user's own: links at it are followed, and a pipe is waited
-/// for.
+/// Opens an archive. Links in the path are followed, because the user chose it, and a pipe is
+/// waited for.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if it does not exist; [`Invalid`](ErrorKind::Invalid) for a

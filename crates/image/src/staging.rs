@@ -1,7 +1,7 @@
-//! Storage of blobs until an archive is written: files in a folder beside it.
+//! Stores blobs until an archive is written, as files in a folder beside it.
 //!
-//! Owns the folder, which is removed with the writer, and the bridge from an async stream to
-//! blocking work over it. Content is stored under a random name that only its owner knows.
+//! Owns the folder, which is removed with the writer, and the adapter that passes an async stream
+//! to blocking work. Content is stored under random names.
 
 use std::io::{self, BufWriter, Read, Write as _};
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::file_range::{OpenFile, Section};
 
-/// A folder for staged blobs. Dropping it removes it and all that is left in it.
+/// A folder for staged blobs. Dropping it removes it and everything in it.
 #[derive(Debug)]
 pub(crate) struct Staging {
     folder: TempDir,
@@ -28,8 +28,8 @@ pub(crate) struct Staged {
 }
 
 impl Staging {
-    /// Creates the folder beside `target`, so that a place that cannot be written is detected
-    /// before anything is fetched.
+    /// Creates the folder beside `target`, so that a folder without write access is detected before
+    /// anything is fetched.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) with the parent folder.
@@ -75,28 +75,28 @@ impl Staged {
     }
 }
 
-/// Runs blocking work over a blob as it streams. The blob is read to its end, whatever the work
-/// does, so that content which does not verify is distinguished from content which the work
-/// rejects.
+/// Runs blocking work on a blob while it streams. The blob is always read to its end, even if the
+/// work fails early. If the content does not match its digest, this error is thus returned, and not
+/// that of the work.
 ///
 /// # Errors
-/// The error of the reader, else that of the work.
+/// The error of the reader; otherwise the error of the work.
 ///
 /// # Cancellation
 /// Dropping the future makes the work's next read fail.
 pub(crate) async fn work_over<T, F>(mut reader: BlobReader, work: F) -> Result<T>
 where
     T: Send + 'static,
-    F: FnOnce(&mut Pieces) -> Result<T> + Send + 'static,
+    F: FnOnce(&mut ChunkReader) -> Result<T> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let mut pieces = Pieces { receiver, piece: Bytes::new(), ended: false };
-    let done = tokio::task::spawn_blocking(move || work(&mut pieces));
+    let mut chunks = ChunkReader { receiver, chunk: Bytes::new(), ended: false };
+    let done = tokio::task::spawn_blocking(move || work(&mut chunks));
     let mut working = true;
-    while let Some(piece) = reader.try_next().await? {
-        working = working && sender.send(Next::Piece(piece)).await.is_ok();
+    while let Some(chunk) = reader.try_next().await? {
+        working = working && sender.send(Next::Chunk(chunk)).await.is_ok();
     }
-    // Fails only if the work has ended, and then the work returns the error.
+    // This fails only if the work has already ended. Its result is returned below.
     sender.send(Next::End).await.ok();
     match done.await {
         Ok(result) => result,
@@ -104,36 +104,36 @@ where
     }
 }
 
-/// The bytes of a blob, for blocking work to read.
-pub(crate) struct Pieces {
+/// Reads the bytes of a blob, for blocking work.
+pub(crate) struct ChunkReader {
     receiver: mpsc::Receiver<Next>,
-    piece: Bytes,
+    chunk: Bytes,
     ended: bool,
 }
 
-/// A message to the work. The end is explicit, so that a sender that was dropped is not mistaken
-/// for it.
+/// A message to the work. The end is an explicit message, so that it cannot be confused with a
+/// dropped sender.
 enum Next {
-    Piece(Bytes),
+    Chunk(Bytes),
     End,
 }
 
-impl Read for Pieces {
+impl Read for ChunkReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() && !self.ended {
+        while self.chunk.is_empty() && !self.ended {
             match self.receiver.blocking_recv() {
-                Some(Next::Piece(piece)) => self.piece = piece,
+                Some(Next::Chunk(chunk)) => self.chunk = chunk,
                 Some(Next::End) => self.ended = true,
                 None => return Err(io::Error::other(Error::new(ErrorKind::Canceled))),
             }
         }
-        let n = self.piece.len().min(into.len());
-        into[..n].copy_from_slice(&self.piece.split_to(n));
+        let n = self.chunk.len().min(into.len());
+        into[..n].copy_from_slice(&self.chunk.split_to(n));
         Ok(n)
     }
 }
 
-/// The number of chunks buffered between network and work: enough that neither waits for the other.
+/// The number of chunks buffered between network and work, so that neither waits for the other.
 const AHEAD: usize = 2;
 
 #[cfg(test)]
@@ -142,20 +142,20 @@ mod tests {
 
     use super::*;
 
-    fn reader(says: &[u8], has: &'static [u8]) -> BlobReader {
-        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, says);
-        let pieces = has.chunks(2).map(|piece| Ok(Bytes::from_static(piece)));
-        let stream = BlobStream::new(futures_util::stream::iter(pieces));
+    fn reader(expected: &[u8], actual: &'static [u8]) -> BlobReader {
+        let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, expected);
+        let chunks = actual.chunks(2).map(|chunk| Ok(Bytes::from_static(chunk)));
+        let stream = BlobStream::new(futures_util::stream::iter(chunks));
         BlobReader::new(descriptor, stream).unwrap()
     }
 
     #[tokio::test]
-    async fn content_waits_until_it_is_dropped() {
+    async fn staged_content_exists_until_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::beside(&folder.path().join("x.tar")).unwrap();
         let into = staging.path().to_owned();
         let staged =
-            work_over(reader(b"abcde", b"abcde"), move |pieces| Staged::write(&into, pieces))
+            work_over(reader(b"abcde", b"abcde"), move |chunks| Staged::write(&into, chunks))
                 .await
                 .unwrap();
         assert_eq!(staged.section().unwrap().bytes(9).unwrap(), "abcde");
@@ -166,8 +166,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_content_is_the_first_thing_to_be_said() {
-        let work = |_: &mut Pieces| -> Result<()> { Err(Error::new(ErrorKind::Invalid)) };
+    async fn wrong_content_is_reported_before_errors_of_the_work() {
+        let work = |_: &mut ChunkReader| -> Result<()> { Err(Error::new(ErrorKind::Invalid)) };
         let e = work_over(reader(b"abcde", b"abcdx"), work).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);
         let e = work_over(reader(b"abcde", b"abcde"), work).await.unwrap_err();
@@ -175,7 +175,7 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let into = folder.path().to_owned();
-        let e = work_over(reader(b"abcde", b"abcdx"), move |pieces| Staged::write(&into, pieces))
+        let e = work_over(reader(b"abcde", b"abcdx"), move |chunks| Staged::write(&into, chunks))
             .await
             .unwrap_err();
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);

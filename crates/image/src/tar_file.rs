@@ -1,4 +1,4 @@
-//! Writes archives: reproducibly and atomically.
+//! Writes archives reproducibly and atomically.
 
 use std::fs::Metadata;
 use std::io::{self, BufWriter, Read};
@@ -25,7 +25,7 @@ pub(crate) enum Part {
     Staged(Arc<Staged>),
 }
 
-/// The state of a file when it was checked, to detect whether another writer has replaced it.
+/// The state of a file, used to detect whether another writer has replaced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(Option<(u64, SystemTime)>);
 
@@ -38,18 +38,19 @@ impl Stamp {
     pub(crate) fn of(path: &Path) -> Result<Self> {
         let stamp = |m: Metadata| m.modified().map(|modified| (m.len(), modified));
         match std::fs::metadata(path) {
-            Ok(there) if !there.is_file() && !there.is_dir() => {
+            Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
                 Err(Error::new(ErrorKind::Unsupported)
                     .at(path.display())
                     .detail("expected a regular file, found a device or pipe"))
             }
-            Ok(there) => stamp(there).map(Some).map(Self).map_err(|e| Error::io(path, e)),
+            Ok(metadata) => stamp(metadata).map(Some).map(Self).map_err(|e| Error::io(path, e)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
             Err(e) => Err(Error::io(path, e)),
         }
     }
 
-    /// Returns true if there is content to extend. An empty file (as `mktemp` creates) has none.
+    /// Returns true if there is content to extend. An empty file, such as `mktemp` creates, has
+    /// none.
     pub(crate) fn has_content(self) -> bool {
         self.0.is_some_and(|(length, _)| length > 0)
     }
@@ -57,9 +58,9 @@ impl Stamp {
 
 /// The destination of an archive.
 pub(crate) enum Output {
-    /// A file, replaced as a whole each time, unless another writer changed it.
+    /// A file. Each write replaces it as a whole, unless another writer has changed it.
     File { path: PathBuf, before: Mutex<Stamp> },
-    /// A stream that takes the archive once, from start to end.
+    /// A stream to which the archive is written once, from start to end.
     Stream(Mutex<Option<Box<dyn io::Write + Send>>>),
 }
 
@@ -86,8 +87,8 @@ impl Output {
         }
     }
 
-    /// Creates the folder for staged blobs: beside the file, so that a place that cannot be written
-    /// is detected early.
+    /// Creates the folder for staged blobs. It is beside the file, so that a folder without write
+    /// access is detected early.
     ///
     /// # Errors
     /// Same as [`Staging::beside`].
@@ -98,7 +99,7 @@ impl Output {
         }
     }
 
-    /// Returns the file, if it has content to extend.
+    /// Returns the path of the file, if it has content to extend.
     pub(crate) fn extends(&self) -> Option<&Path> {
         match self {
             Self::File { path, before } => {
@@ -135,7 +136,7 @@ impl Output {
     }
 }
 
-/// Builds the error for an archive that is not read in place and therefore cannot be extended.
+/// Builds the error for an archive that cannot be extended because it is not read in place.
 pub(crate) fn not_extensible(path: &Path) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(path.display())
@@ -143,13 +144,13 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
         .with_hint("Write to another file, or decompress this one first.")
 }
 
-/// Writes an archive to a temporary file and renames it, if the file at the path has not changed.
+/// Writes an archive to a temporary file and renames it, unless the file at the path has changed.
 ///
-/// Members come in the order given, with mode 0644, owner 0 and time 0.
+/// Members are written in the given order, with mode 0644, owner 0 and time 0.
 ///
 /// # Errors
 /// [`Conflict`](ErrorKind::Conflict) if another writer changed the file in the meantime;
-/// [`Io`](ErrorKind::Io). The previous file stays then.
+/// [`Io`](ErrorKind::Io). In both cases, the previous file stays.
 fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     let aside = TempFile::create(folder)?;
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_members_make_the_same_bytes() {
+    fn the_same_members_give_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let long = format!("blobs/sha512/{}", "0".repeat(128));
         let members = [("a".to_owned(), part("one")), (long.clone(), part("two"))];
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_someone_else_wrote_meanwhile_stays() {
+    fn a_file_that_another_writer_changed_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.tar");
         let before = Stamp::of(&path).unwrap();

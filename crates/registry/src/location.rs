@@ -146,11 +146,12 @@ mod tests {
         ] {
             assert_eq!(base(&own, scheme, &[("host", host)]), expected, "{host}");
         }
-        let lies = [("host", "h"), ("forwarded", "host=x;proto=https"), ("x-forwarded-host", "y")];
-        assert_eq!(base(&own, None, &lies), "http://h");
-        assert_eq!(base(&Locations::Relative, None, &lies), "");
+        let forged =
+            [("host", "h"), ("forwarded", "host=x;proto=https"), ("x-forwarded-host", "y")];
+        assert_eq!(base(&own, None, &forged), "http://h");
+        assert_eq!(base(&Locations::Relative, None, &forged), "");
         let under = Locations::under("https://registry.example/sub/").unwrap();
-        assert_eq!(base(&under, None, &lies), "https://registry.example/sub");
+        assert_eq!(base(&under, None, &forged), "https://registry.example/sub");
     }
 
     #[test]

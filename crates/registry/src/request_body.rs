@@ -26,7 +26,7 @@ use crate::pace::Pace;
 pub(crate) struct Incoming {
     stream: Option<BlobStream>,
     size: Option<u64>,
-    /// True if the client waits for `100 Continue`. There is nothing to drain then.
+    /// True if the client waits for `100 Continue`, so that there is nothing to drain.
     expects_continue: bool,
 }
 
@@ -69,9 +69,9 @@ impl Incoming {
     /// Returns the body as a stream for a store. The stream accepts at most `limit` bytes, and
     /// exactly `size` bytes if `size` is given.
     pub(crate) fn into_stream(self, limit: u64, size: Option<u64>) -> BlobStream {
-        let told = self.size.unwrap_or(0);
+        let declared = self.size.unwrap_or(0);
         let counted = stream::try_unfold((self, 0), move |(mut body, seen)| async move {
-            if told > limit {
+            if declared > limit {
                 return Err(too_large(limit));
             }
             let Some(chunk) = body.next().await.transpose()? else {

@@ -81,7 +81,7 @@ async fn replies_are_cut_reset_and_flipped_the_requested_number_of_times() {
 }
 
 #[tokio::test]
-async fn a_reply_is_compressed_or_only_labelled() {
+async fn a_reply_is_compressed_or_only_labeled() {
     let proxy = FaultProxy::start(server().await).await;
     proxy.inject("GET", "/blobs/", 1, Fault::Label("x-gzip"));
     let (reply, _) = exchange(&proxy, GET).await;

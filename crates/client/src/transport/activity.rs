@@ -152,7 +152,7 @@ impl Activity {
             } else if due > Instant::now() {
                 sleep_until(due).await;
             } else {
-                wait::tell(text(stage));
+                wait::report(text(stage));
                 told = Some(current);
             }
         }

@@ -73,7 +73,7 @@ impl<S> Watched<S> {
             self.is_told = true;
             let (host, long) = (&self.host, wait::seconds(wait::LONG));
             let end = wait::gives_up(self.limit);
-            wait::tell(format_args!("waiting for {host}: no more data for {long}{end}"));
+            wait::report(format_args!("waiting for {host}: no more data for {long}{end}"));
             self.timer.set(sleep(self.limit - wait::LONG));
             ready!(self.timer.as_mut().poll(cx));
         }

@@ -549,5 +549,5 @@ async fn whoever_pushes_and_pulls_one_blob_is_told_how_far_it_is() {
     reader.bytes(1_000_000).await.unwrap();
     let seen: Vec<_> = told.try_iter().collect();
     assert!(seen.is_sorted_by_key(|p| p.done) && seen.iter().all(|p| p.size == Some(1_000_000)));
-    assert_eq!(seen.iter().map(|p| p.piece).sum::<u64>(), 1_000_000);
+    assert_eq!(seen.iter().map(|p| p.chunk).sum::<u64>(), 1_000_000);
 }

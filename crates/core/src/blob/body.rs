@@ -1,4 +1,4 @@
-//! Blobs to be written: from any origin, and reopenable where that is possible.
+//! Blobs to be written: from any origin, and opened again if possible.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -114,7 +114,8 @@ impl BlobBody {
                 reader.side = Some(Side::Source);
                 reader
             }
-            // The same blob is already verified: hashing it twice would double the cost.
+            // The source verifies the same blob already, and hashing it twice would double the
+            // cost.
             Body::Reader(reader)
                 if reader.as_ref().is_some_and(|r| r.descriptor.digest == descriptor.digest) =>
             {
@@ -175,7 +176,7 @@ impl From<Body> for BlobBody {
     }
 }
 
-/// Opens a user's own file. Symbolic links are followed: the user chose them.
+/// Opens a file that the user named. Symbolic links are followed, because the user chose them.
 async fn open_file(path: &std::path::Path, offset: u64) -> Result<BlobStream> {
     let file = tokio::fs::File::open(path).await.map_err(|e| Error::io(path, e))?;
     BlobStream::from_file(file.into_std().await, path.to_owned(), offset)
@@ -244,14 +245,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_opened_from_the_middle_is_told_from_there() {
+    async fn progress_starts_at_the_offset_where_the_body_was_opened() {
         let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let mut body = BlobBody::from(Bytes::from_static(b"abc"))
-            .on_progress(move |progress| tell.send(progress).unwrap());
+            .on_progress(move |progress| sender.send(progress).unwrap());
         drop(body.open(&descriptor).await.unwrap().bytes(9).await.unwrap());
         drop(body.open_at(&descriptor, 2).await.unwrap().bytes(9).await.unwrap());
-        let far = |piece| Progress { piece, done: 3, size: Some(3) };
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [far(3), far(1)]);
+        let progress_of = |chunk| Progress { chunk, done: 3, size: Some(3) };
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [progress_of(3), progress_of(1)]);
     }
 }

@@ -41,30 +41,30 @@ impl BlobStream {
     /// item if it cannot be read.
     pub fn from_file(mut file: File, path: PathBuf, offset: u64) -> Result<Self> {
         file.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(&path, e))?;
-        Ok(Self::in_pieces(file, FILE_PIECE, move |e| Error::io(&path, e)))
+        Ok(Self::in_chunks(file, FILE_CHUNK, move |e| Error::io(&path, e)))
     }
 
-    /// Reads a blocking reader off the async threads in chunks of [`CHUNK_SIZE`] bytes. Errors call the
-    /// reader `name`.
+    /// Reads a blocking reader off the async threads in chunks of [`CHUNK_SIZE`] bytes. Errors use
+    /// `name` for the reader.
     ///
     /// # Errors
     /// As the stream's last item: [`Io`](ErrorKind::Io), or the longshore error that the reader's
     /// own error wraps.
     pub fn from_reader(name: &'static str, reader: impl Read + Send + 'static) -> Self {
-        Self::in_pieces(reader, CHUNK_SIZE, move |e| failed_read(name, e))
+        Self::in_chunks(reader, CHUNK_SIZE, move |e| failed_read(name, e))
     }
 
-    fn in_pieces<R, F>(reader: R, size: usize, failed: F) -> Self
+    fn in_chunks<R, F>(reader: R, size: usize, failed: F) -> Self
     where
         R: Read + Send + 'static,
         F: Fn(std::io::Error) -> Error + Send + 'static,
     {
         Self::new(stream::try_unfold((reader, failed), move |(mut reader, failed)| {
             run_blocking(move || {
-                let mut piece = Vec::with_capacity(size);
-                let read = reader.by_ref().take(size as u64).read_to_end(&mut piece);
+                let mut chunk = Vec::with_capacity(size);
+                let read = reader.by_ref().take(size as u64).read_to_end(&mut chunk);
                 read.map_err(&failed)?;
-                Ok((!piece.is_empty()).then(|| (piece.into(), (reader, failed))))
+                Ok((!chunk.is_empty()).then(|| (chunk.into(), (reader, failed))))
             })
         }))
     }
@@ -76,12 +76,12 @@ impl BlobStream {
             if left == 0 {
                 return Ok(None);
             }
-            let Some(mut piece) = stream.0.try_next().await? else {
+            let Some(mut chunk) = stream.0.try_next().await? else {
                 return Ok(None);
             };
-            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            let left = left - piece.len() as u64;
-            Ok(Some((piece, (stream, left))))
+            chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            let left = left - chunk.len() as u64;
+            Ok(Some((chunk, (stream, left))))
         }))
     }
 
@@ -91,17 +91,17 @@ impl BlobStream {
         self.counted(0, None, listener)
     }
 
-    /// Reports progress for a stream that starts at `done` of `size` bytes in all.
+    /// Reports progress of a stream that starts at `done` of `size` bytes in total.
     fn counted(
         self,
         mut done: u64,
         size: Option<u64>,
         mut listener: impl FnMut(Progress) + Send + 'static,
     ) -> Self {
-        Self::new(self.0.inspect_ok(move |piece| {
-            let piece = piece.len() as u64;
-            done += piece;
-            listener(Progress { piece, done, size });
+        Self::new(self.0.inspect_ok(move |chunk| {
+            let chunk = chunk.len() as u64;
+            done += chunk;
+            listener(Progress { chunk, done, size });
         }))
     }
 
@@ -111,12 +111,12 @@ impl BlobStream {
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; the errors of the stream.
     pub async fn bytes(mut self, limit: usize) -> Result<Bytes> {
         let mut all = Vec::new();
-        while let Some(piece) = self.0.try_next().await? {
-            if all.len() + piece.len() > limit {
+        while let Some(chunk) = self.0.try_next().await? {
+            if all.len() + chunk.len() > limit {
                 return Err(Error::new(ErrorKind::TooLarge)
                     .detail(format!("more than the {limit} bytes allowed here")));
             }
-            all.extend_from_slice(&piece);
+            all.extend_from_slice(&chunk);
         }
         Ok(all.into())
     }
@@ -152,7 +152,7 @@ impl fmt::Debug for BlobStream {
 /// [`DigestMismatch`](ErrorKind::DigestMismatch), or the error of the underlying stream.
 ///
 /// # Cancellation
-/// Dropping the reader closes what it reads from.
+/// Dropping the reader closes the underlying stream.
 pub struct BlobReader {
     descriptor: Descriptor,
     inner: BlobStream,
@@ -199,17 +199,17 @@ impl BlobReader {
     }
 
     /// Checks the next chunk and releases the one before it.
-    fn advance(&mut self, piece: Bytes) -> Result<Option<Bytes>> {
+    fn advance(&mut self, chunk: Bytes) -> Result<Option<Bytes>> {
         if let Some(verifier) = &mut self.verifier {
-            verifier.update(&piece)?;
+            verifier.update(&chunk)?;
         }
-        Ok(self.held.replace(piece).filter(|piece| !piece.is_empty()))
+        Ok(self.held.replace(chunk).filter(|chunk| !chunk.is_empty()))
     }
 
-    /// Ends the stream for good: with the result of the check, or with the error that broke it.
+    /// Ends the stream permanently: with the result of the check, or with the error that broke it.
     fn end(&mut self) -> Option<Result<Bytes>> {
         match self.verifier.take()?.finish() {
-            Ok(()) => self.held.take().filter(|piece| !piece.is_empty()).map(Ok),
+            Ok(()) => self.held.take().filter(|chunk| !chunk.is_empty()).map(Ok),
             Err(error) => Some(self.fail(error)),
         }
     }
@@ -232,11 +232,11 @@ impl Stream for BlobReader {
         while self.verifier.is_some() {
             let advanced = match ready!(self.inner.poll_next_unpin(cx)) {
                 None => return Poll::Ready(self.end()),
-                Some(piece) => piece.and_then(|piece| self.advance(piece)),
+                Some(chunk) => chunk.and_then(|chunk| self.advance(chunk)),
             };
             match advanced {
                 Ok(None) => {}
-                Ok(Some(piece)) => return Poll::Ready(Some(Ok(piece))),
+                Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
                 Err(error) => return Poll::Ready(Some(self.fail(error))),
             }
         }
@@ -250,12 +250,12 @@ impl fmt::Debug for BlobReader {
     }
 }
 
-/// The progress of a blob that is read or sent, after one more chunk.
+/// The progress of a blob that is read or sent, reported after each chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
     /// The size in bytes of the latest chunk.
-    pub piece: u64,
+    pub chunk: u64,
     /// The bytes so far, including this chunk.
     pub done: u64,
     /// The total size in bytes, if it is known.
@@ -273,26 +273,26 @@ fn failed_read(name: &'static str, error: std::io::Error) -> Error {
 /// 256 KiB: large enough that the cost of a chunk is negligible, small enough that many transfers
 /// fit in memory.
 pub const CHUNK_SIZE: usize = 256 << 10;
-/// 128 KiB: a server holds one chunk for each client. At 64 KiB a blob costs twice the CPU time, at
-/// 256 KiB no less.
-const FILE_PIECE: usize = 128 << 10;
+/// 128 KiB: a server holds one chunk for each client. With 64 KiB, a blob costs twice the CPU time;
+/// 256 KiB saves none.
+const FILE_CHUNK: usize = 128 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::media_type::MediaType;
 
-    fn reader(content: &[u8], pieces: &[&'static [u8]]) -> BlobReader {
+    fn reader(content: &[u8], chunks: &[&'static [u8]]) -> BlobReader {
         let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, content);
-        let pieces: Vec<_> = pieces.iter().map(|p| Ok(Bytes::from_static(p))).collect();
-        BlobReader::new(descriptor, BlobStream::new(stream::iter(pieces))).unwrap()
+        let chunks: Vec<_> = chunks.iter().map(|p| Ok(Bytes::from_static(p))).collect();
+        BlobReader::new(descriptor, BlobStream::new(stream::iter(chunks))).unwrap()
     }
 
     async fn read(mut reader: BlobReader) -> (Vec<u8>, Option<ErrorKind>) {
         let mut got = Vec::new();
-        while let Some(piece) = reader.next().await {
-            match piece {
-                Ok(piece) => got.extend_from_slice(&piece),
+        while let Some(chunk) = reader.next().await {
+            match chunk {
+                Ok(chunk) => got.extend_from_slice(&chunk),
                 Err(e) => {
                     assert!(reader.next().await.is_none(), "the error is the last item");
                     return (got, Some(e.kind()));
@@ -303,14 +303,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn right_content_comes_whole() {
+    async fn correct_content_is_returned_whole() {
         assert_eq!(read(reader(b"abc", &[b"a", b"", b"bc"])).await, (b"abc".to_vec(), None));
         assert_eq!(read(reader(b"", &[])).await, (Vec::new(), None));
         assert_eq!(read(reader(b"", &[b""])).await, (Vec::new(), None));
     }
 
     #[tokio::test]
-    async fn mismatch_is_the_last_item_and_the_last_piece_is_withheld() {
+    async fn mismatch_is_the_last_item_and_the_last_chunk_is_withheld() {
         let (got, kind) = read(reader(b"abc", &[b"ab", b"d"])).await;
         assert_eq!((got.as_slice(), kind), (&b"ab"[..], Some(ErrorKind::DigestMismatch)));
         let (got, kind) = read(reader(b"abc", &[b"abd"])).await;
@@ -325,18 +325,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_limit_is_known_before_anything_is_read() {
+    async fn a_blob_beyond_the_limit_is_refused_before_it_is_read() {
         let e = reader(b"abc", &[b"abc"]).bytes(2).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::TooLarge);
         assert_eq!(reader(b"abc", &[b"abc"]).bytes(3).await.unwrap(), "abc");
     }
 
     #[tokio::test]
-    async fn whoever_asks_is_told_how_far_it_is() {
-        let (tell, told) = std::sync::mpsc::channel();
-        let reader = reader(b"abc", &[b"ab", b"c"]).on_progress(move |p| tell.send(p).unwrap());
+    async fn progress_is_reported_after_each_chunk() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let reader = reader(b"abc", &[b"ab", b"c"]).on_progress(move |p| sender.send(p).unwrap());
         assert_eq!(reader.bytes(9).await.unwrap(), "abc");
-        let far = |piece, done| Progress { piece, done, size: Some(3) };
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [far(2, 2), far(1, 3)]);
+        let progress = |chunk, done| Progress { chunk, done, size: Some(3) };
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [progress(2, 2), progress(1, 3)]);
     }
 }

@@ -1,4 +1,4 @@
-//! Computing the digest and size of a stream while it is read.
+//! Computes the digest and size of a stream while it is read.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -33,10 +33,10 @@ impl BlobStream {
         let algorithm = expected.map_or(Ok(Algorithm::Sha256), Digest::verifiable)?;
         let seen = Arc::new(Mutex::new(Seen { digester: algorithm.digester(), size: 0 }));
         let digest = StreamDigest { seen: Arc::clone(&seen), expected: expected.cloned() };
-        let digested = self.0.inspect_ok(move |piece: &Bytes| {
+        let digested = self.0.inspect_ok(move |chunk: &Bytes| {
             let mut seen = lock(&seen);
-            seen.digester.update(piece);
-            seen.size += piece.len() as u64;
+            seen.digester.update(chunk);
+            seen.size += chunk.len() as u64;
         });
         Ok((Self::new(digested), digest))
     }
@@ -76,8 +76,8 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[tokio::test]
-    async fn a_stream_is_digested_as_it_goes_by() {
-        for (expected, verdict) in [
+    async fn a_stream_is_digested_while_it_is_read() {
+        for (expected, result) in [
             (None, Ok(Digest::sha256(b"abc"))),
             (Some(Algorithm::Sha512.digest(b"abc")), Ok(Algorithm::Sha512.digest(b"abc"))),
             (Some(Digest::sha256(b"abd")), Err(ErrorKind::DigestMismatch)),
@@ -86,7 +86,7 @@ mod tests {
             let (stream, digest) = stream.digested(expected.as_ref()).unwrap();
             assert_eq!(stream.bytes(9).await.unwrap(), "abc");
             assert_eq!(digest.size(), 3);
-            assert_eq!(digest.finish().map(|d| d.digest).map_err(|e| e.kind()), verdict);
+            assert_eq!(digest.finish().map(|d| d.digest).map_err(|e| e.kind()), result);
         }
         let unknown: Digest = "blake3:abc".parse().unwrap();
         let error = BlobStream::from(Bytes::new()).digested(Some(&unknown)).unwrap_err();

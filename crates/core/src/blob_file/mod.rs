@@ -1,7 +1,8 @@
-//! Writing content to files: to a temporary file, verified, synced, and only then renamed.
+//! Writes content to files: to a temporary file, which is verified, synced and then renamed.
 //!
-//! Owns the one way that files appear in a layout or a registry's folder. A name that exists holds
-//! complete content, even after `kill -9` and power loss. Blocking work runs off the async threads.
+//! Owns the only way in which files appear in a layout or a registry's folder. A name that exists
+//! holds complete content, even after `kill -9` and power loss. Blocking work runs off the async
+//! threads.
 
 mod spooled;
 mod temp_file;
@@ -26,7 +27,7 @@ use crate::run_blocking::run_blocking;
 /// Writes a blob to `path`, which appears only when the blob is complete, verified and synced.
 ///
 /// The name itself is durable once its folder is synced ([`sync_folder`]). A caller that writes
-/// many blobs before it writes what refers to them syncs once.
+/// many blobs and then a document that refers to them needs to sync only once.
 ///
 /// An existing file at `path` is replaced. Until then the bytes are in the same folder, in a file
 /// with a random name and mode 0600.
@@ -35,7 +36,7 @@ use crate::run_blocking::run_blocking;
 /// [`Io`](ErrorKind::Io) with the path, or the errors of the reader; nothing is left behind.
 ///
 /// # Cancellation
-/// Dropping the future removes what was written.
+/// Dropping the future removes the written bytes.
 pub async fn write(
     path: &Path,
     mut reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
@@ -45,8 +46,8 @@ pub async fn write(
     let at = |e| Error::io(path, e);
     let file = tokio::fs::File::from_std(aside.reopen()?);
     let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, file);
-    while let Some(piece) = reader.try_next().await? {
-        writer.write_all(&piece).await.map_err(at)?;
+    while let Some(chunk) = reader.try_next().await? {
+        writer.write_all(&chunk).await.map_err(at)?;
     }
     writer.flush().await.map_err(at)?;
     let path = path.to_owned();
@@ -62,7 +63,7 @@ pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
     run_blocking(move || replace_now(&path, &content)).await
 }
 
-/// Does what [`replace`] does, for callers that are already off the async threads.
+/// Same as [`replace`], for callers that are already off the async threads.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -72,7 +73,7 @@ pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
     aside.publish(path)
 }
 
-/// Writes a small file if none exists; an existing file is left untouched.
+/// Writes a small file if none exists. An existing file is not changed.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
@@ -87,7 +88,7 @@ pub fn create_now(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    // Windows cannot open folders, and orders metadata itself.
+    // Windows cannot open folders, and does not need this sync.
     if cfg!(unix) {
         File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, e))?;
     }
@@ -124,8 +125,8 @@ pub fn open(path: &Path) -> Result<File> {
             .at(path.display())
             .detail("expected a regular file, found a link, folder or device")
     };
-    let there = std::fs::symlink_metadata(path).map_err(|e| not_found_or_io(path, e))?;
-    if !there.is_file() {
+    let metadata = std::fs::symlink_metadata(path).map_err(|e| not_found_or_io(path, e))?;
+    if !metadata.is_file() {
         return Err(refused());
     }
     let file = no_follow(OpenOptions::new().read(true))
@@ -216,11 +217,11 @@ pub async fn describe(
 }
 
 fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<bool> {
-    let mut piece = vec![0; CHUNK_SIZE];
+    let mut buffer = vec![0; CHUNK_SIZE];
     loop {
-        match file.read(&mut piece) {
+        match file.read(&mut buffer) {
             Ok(0) => return Ok(verifier.finish().is_ok()),
-            Ok(n) if verifier.update(&piece[..n]).is_err() => return Ok(false),
+            Ok(n) if verifier.update(&buffer[..n]).is_err() => return Ok(false),
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(Error::io(path, e)),
@@ -228,8 +229,8 @@ fn verify_now(path: &Path, mut file: File, mut verifier: Verifier) -> Result<boo
     }
 }
 
-/// Returns the current time by the clock that dates the files of a folder: the server's clock, if
-/// the folder is remote.
+/// Returns the current time by the clock that dates the files of a folder. If the folder is remote,
+/// this is the server's clock.
 ///
 /// # Errors
 /// [`Io`](ErrorKind::Io) if the folder cannot be written.
@@ -252,7 +253,7 @@ pub fn inode(_: &Metadata) -> u64 {
     0
 }
 
-/// Returns true if a file name is that of a temporary file, left behind if its writer was killed.
+/// Returns true if the file name is that of a temporary file, which a killed writer leaves behind.
 #[must_use]
 pub fn is_aside(file_name: &str) -> bool {
     file_name.starts_with(TEMP_PREFIX)
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damage_is_seen_and_replaced() {
+    async fn damage_is_detected_and_repaired() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
         let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"abc");
@@ -349,7 +350,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_link_is_not_followed_but_replaced() {
+    async fn a_link_is_replaced_and_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (path, victim) = (folder.path().join("blob"), folder.path().join("victim"));
         std::fs::write(&victim, "abc").unwrap();

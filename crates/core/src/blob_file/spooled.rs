@@ -1,4 +1,4 @@
-//! Streams whose digest and size must be known before they can be written.
+//! Streams whose digest and size must be known before they are written.
 
 use std::path::Path;
 
@@ -35,8 +35,8 @@ impl Spooled {
         })
         .await?;
         let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, writer);
-        while let Some(piece) = stream.try_next().await? {
-            writer.write_all(&piece).await.map_err(at)?;
+        while let Some(chunk) = stream.try_next().await? {
+            writer.write_all(&chunk).await.map_err(at)?;
         }
         writer.flush().await.map_err(at)?;
         Ok(Self { file, descriptor: digest_so_far.finish()? })

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct TempFile {
     file: NamedTempFile,
-    /// True if the file keeps its mode.
+    /// True if the file keeps mode 0600.
     private: bool,
 }
 
@@ -49,8 +49,8 @@ impl TempFile {
         self.file.persist(path).map(drop).map_err(|e| Error::io(path, e.error))
     }
 
-    /// Syncs the file, renames it over whatever has that name, and syncs the folder, so that the
-    /// name is durable.
+    /// Syncs the file, renames it to the path, replacing an existing file, and syncs the folder, so
+    /// that the name is durable.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -59,7 +59,7 @@ impl TempFile {
         sync_folder(parent(path)?)
     }
 
-    /// Publishes like [`publish`](Self::publish), but keeps a file that already has the name.
+    /// Same as [`publish`](Self::publish), but keeps a file that already has the name.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io) with the path.
@@ -91,8 +91,7 @@ impl Write for TempFile {
     }
 }
 
-/// Temporary files are private; a file under its final name is readable by everyone who may enter
-/// the folder.
+/// Makes a file readable by everyone who may enter the folder. Temporary files are private.
 #[cfg(unix)]
 fn make_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Moves blobs: skips, mounts or sends each digest once.
+//! Copies blobs: skips, mounts or sends each digest once.
 
 use std::sync::{Arc, PoisonError};
 
@@ -48,7 +48,7 @@ impl Run {
             }
             Step::Skip => Ok(Pushed::Existing),
             Step::Push => self.target.push_blob(blob, body()).await,
-            Step::LookThenPush => self.target.ensure_blob(blob, body()).await,
+            Step::CheckThenPush => self.target.ensure_blob(blob, body()).await,
         };
         match (pushed.map_err(|e| e.on(Side::Target))?, self.source.origin()) {
             (Pushed::Existing, _) => {
@@ -79,7 +79,7 @@ impl Run {
     fn body_of(&self, blob: &Descriptor) -> BlobBody {
         let (observer, digest) = (Arc::clone(&self.observer), blob.digest.clone());
         BlobBody::source(Arc::clone(&self.source)).on_progress(move |progress: Progress| {
-            observer(&CopyEvent::Progress { digest: digest.clone(), bytes: progress.piece });
+            observer(&CopyEvent::Progress { digest: digest.clone(), bytes: progress.chunk });
         })
     }
 }

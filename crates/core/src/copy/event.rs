@@ -5,9 +5,9 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::reference::{Repository, Tag};
 
-/// Something that happened in a copy.
+/// An event in a copy.
 ///
-/// Serialised, it is one JSON object with its name in `event`.
+/// Serialized, it is a JSON object with the name of the event in `event`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -17,8 +17,8 @@ pub enum CopyEvent {
         /// The blob.
         blob: Descriptor,
     },
-    /// An index lists this blob where it should list manifests, as BuildKit's cache does. It is copied
-    /// as a blob: [`Found`](Self::Found) and the rest follow.
+    /// An index lists this blob as if it were a manifest, as BuildKit's cache does. It is copied as
+    /// a blob: [`Found`](Self::Found) and the other events follow.
     ListedBlob {
         /// The blob, with the media type that the index states.
         blob: Descriptor,

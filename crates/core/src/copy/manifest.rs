@@ -58,8 +58,8 @@ impl Run {
         Ok(holding)
     }
 
-    /// Copies all blobs at once, and as many manifests as may be in flight, since each is in memory
-    /// while it is copied. The first failure stops the others.
+    /// Copies all blobs in parallel, and as many manifests as the limit allows, because each
+    /// manifest is in memory while it is copied. The first failure stops the others.
     async fn children(
         self: &Arc<Self>,
         copy: &Arc<Copy>,

@@ -1,9 +1,9 @@
-//! Copying a graph of content from one store to another.
+//! Copies a graph of content from one store to another.
 //!
-//! Children go before parents and the tag goes last, so a target never exposes incomplete content.
-//! Content that the target holds is skipped, blobs that its registry holds elsewhere are mounted,
-//! and the rest is sent; each digest is handled once per [`Copier`]. `plan` decides which of these
-//! applies; `run` carries it out.
+//! Children are copied before parents, and the tag is set last, so a target never exposes
+//! incomplete content. Content that the target holds is skipped, blobs that its registry holds in
+//! another repository are mounted, and the rest is sent. Each digest is handled once per
+//! [`Copier`]. `plan` makes these decisions, and `run` carries them out.
 
 mod blob;
 mod event;
@@ -101,7 +101,7 @@ impl CopierBuilder {
         self
     }
 
-    /// Sets the observer of copy events. It is called from several tasks, and should return quickly.
+    /// Sets the observer of copy events. It is called from several tasks and should return quickly.
     #[must_use]
     pub fn on_event(mut self, observer: impl Fn(&CopyEvent) + Send + Sync + 'static) -> Self {
         self.observer = Arc::new(observer);

@@ -12,10 +12,10 @@ pub(super) enum Step {
     Skip,
     /// Nothing: it may not be redistributed.
     LeaveOut,
-    /// Push it. The push begins with a mount, which finds the blob in one request.
+    /// Push it. The target first tries to mount it, which needs only one request.
     Push,
-    /// Ask whether the target holds it; if not, push it.
-    LookThenPush,
+    /// Check whether the target holds it; if not, push it.
+    CheckThenPush,
 }
 
 /// Decides how to treat a blob.
@@ -29,7 +29,7 @@ pub(super) fn blob_step(
         _ if blob.media_type.is_nondistributable() && !nondistributable => Step::LeaveOut,
         (Some(source), Some(target)) if source == target => Step::Skip,
         (Some(source), Some(target)) if source.registry() == target.registry() => Step::Push,
-        _ => Step::LookThenPush,
+        _ => Step::CheckThenPush,
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) fn blob_step(
 pub(super) enum Walk {
     /// Nothing: neither the manifest nor its children need to be checked or sent.
     Stop,
-    /// Look for layers below it that may not be redistributed, since a registry accepts a manifest
+    /// Only check it for layers that may not be redistributed, because registries accept manifests
     /// without them. The manifest itself need not be sent.
     Foreign,
     /// Copy its children, then send it.
@@ -50,7 +50,8 @@ pub(super) fn walk(holding: Presence, recheck: bool, nondistributable: bool) -> 
     match holding {
         Presence::Complete if !recheck && nondistributable => Walk::Foreign,
         Presence::Complete if !recheck => Walk::Stop,
-        // A store that has the manifest `Alone` may also list it: sending it again settles that.
+        // The store may have the manifest but not list it. Sending it again ensures that it is
+        // listed.
         Presence::Complete | Presence::Partial | Presence::Absent => Walk::Descend,
     }
 }
@@ -77,8 +78,8 @@ impl Series {
     }
 }
 
-/// 3: a single tag may meet a broken connection. Each has already been tried several times, with
-/// waits.
+/// 3: a single tag may meet a broken connection. Each request was already tried several times, with
+/// waits between.
 const UNREACHED_IN_A_ROW: usize = 3;
 
 #[cfg(test)]
@@ -87,22 +88,22 @@ mod tests {
     use crate::media_type::MediaType;
 
     #[test]
-    fn a_blob_is_skipped_looked_for_or_pushed() {
+    fn a_blob_is_skipped_checked_or_pushed() {
         let blob = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"a");
         let foreign = MediaType::parse("application/vnd.oci.image.layer.nondistributable.v1.tar");
         let foreign = Descriptor::from_bytes(foreign.unwrap(), b"a");
         let [a, b, other]: [Repository; 3] =
             ["r.example/a", "r.example/b", "s.example/a"].map(|r| r.parse().unwrap());
         for (blob, nondistributable, source, target, step) in [
-            (&blob, false, None, None, Step::LookThenPush),
-            (&blob, false, Some(&a), None, Step::LookThenPush),
-            (&blob, false, None, Some(&b), Step::LookThenPush),
+            (&blob, false, None, None, Step::CheckThenPush),
+            (&blob, false, Some(&a), None, Step::CheckThenPush),
+            (&blob, false, None, Some(&b), Step::CheckThenPush),
             (&blob, false, Some(&a), Some(&b), Step::Push),
             (&blob, false, Some(&a), Some(&a), Step::Skip),
-            (&blob, false, Some(&other), Some(&a), Step::LookThenPush),
+            (&blob, false, Some(&other), Some(&a), Step::CheckThenPush),
             (&foreign, false, None, None, Step::LeaveOut),
             (&foreign, false, Some(&a), Some(&a), Step::LeaveOut),
-            (&foreign, true, None, None, Step::LookThenPush),
+            (&foreign, true, None, None, Step::CheckThenPush),
         ] {
             assert_eq!(blob_step(blob, nondistributable, source, target), step);
         }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_tried_until_a_failure_would_meet_them_all() {
+    fn tags_are_tried_until_a_failure_affects_all_of_them() {
         use ErrorKind::{Denied, NotFound, Timeout, Transport, Unauthorized};
         let cases: [(&[Option<ErrorKind>], bool); 7] = [
             (&[], false),

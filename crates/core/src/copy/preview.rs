@@ -1,4 +1,4 @@
-//! Planning a copy without writing anything.
+//! Plans a copy without writing anything.
 
 use std::collections::HashSet;
 
@@ -46,8 +46,8 @@ pub struct PlannedStep {
 pub enum PlannedAction {
     /// It would be sent.
     Send,
-    /// The registry would be asked to mount it from the source's repository. If it declines, the blob
-    /// would be sent.
+    /// The registry would be asked to mount it from the source's repository. If it declines, the
+    /// blob would be sent.
     Mount,
     /// Nothing: the target holds it.
     Skip,
@@ -129,7 +129,7 @@ impl Planner<'_> {
             Step::Skip => PlannedAction::Skip,
             Step::LeaveOut => PlannedAction::LeaveOut,
             Step::Push => PlannedAction::Mount,
-            Step::LookThenPush => held(self.run.target_holds(Node::Blob(&blob)).await?),
+            Step::CheckThenPush => held(self.run.target_holds(Node::Blob(&blob)).await?),
         };
         self.add(blob, action);
         Ok(())

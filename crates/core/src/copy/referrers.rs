@@ -1,4 +1,4 @@
-//! Finds what refers to the content of a copy, and what refers to that in turn.
+//! Finds the referrers of the copied content, and the referrers of those.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -97,8 +97,8 @@ fn too_many(subject: &Digest, of_subject: usize) -> Error {
     Error::new(ErrorKind::TooLarge).at(subject).on(Side::Source).detail(detail)
 }
 
-/// 1,000 for each subject: one with more is being flooded.
+/// 1,000 referrers for each subject. More are probably an attack.
 const REFERRER_LIMIT: usize = 1_000;
-/// 100,000 in one copy that includes referrers: referrers have referrers, and a hostile registry
+/// 100,000 manifests in one copy with referrers. Referrers have referrers, and a malicious registry
 /// could list them without end.
 const MANIFEST_COUNT_LIMIT: usize = 100_000;

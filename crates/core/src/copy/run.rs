@@ -1,7 +1,7 @@
-//! Carries out a copy: its root, its tag, and the state that all parts share.
+//! Carries out a copy. Owns its root, its tag, and the state that all parts share.
 //!
-//! `manifest` walks the graph below the root, `blob` moves blobs, `referrers` finds what refers to
-//! the content that was copied.
+//! `manifest` walks the graph below the root, `blob` copies blobs, and `referrers` finds the
+//! referrers of the copied content.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,8 @@ pub(super) struct Run {
     pub(super) permits: Semaphore,
     pub(super) blobs: Once,
     pub(super) manifests: Once,
-    /// The children of each manifest, kept if referrers are copied: children have referrers too.
+    /// The children of each manifest. They are recorded if referrers are copied, because children
+    /// have referrers too.
     pub(super) listed: Mutex<HashMap<Digest, Vec<Digest>>>,
 }
 
@@ -75,7 +76,7 @@ impl Run {
         let copy = Arc::new(Copy::default());
         let root = self.root(&selector).await?;
         if self.options.referrers {
-            // The tag goes last: a client that follows it finds the signatures in place.
+            // Set the tag last: a client that follows it then finds the signatures.
             self.deliver(&copy, &root, None).await?;
             self.referrers(&copy, root.digest()).await?;
             if let Some(tag) = &tag {
@@ -141,7 +142,7 @@ impl Run {
 
     async fn points_at(&self, tag: &Tag, root: &RawManifest) -> Result<bool> {
         match self.target.resolve(&tag.clone().into()).await {
-            Ok(there) => Ok(there.digest == *root.digest()),
+            Ok(existing) => Ok(existing.digest == *root.digest()),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e.on(Side::Target)),
         }
@@ -177,13 +178,13 @@ impl Run {
     }
 }
 
-/// Work that is done once per digest, whatever the number of callers.
+/// Work that is done once per digest, no matter how many callers request it.
 #[derive(Default)]
 pub(super) struct Once(Mutex<HashMap<Digest, Arc<OnceCell<()>>>>);
 
 impl Once {
-    /// Does the work, or waits for the caller that does it. After a failure the next caller tries
-    /// again.
+    /// Does the work, or waits for the caller that is doing it. After a failure, the next caller
+    /// tries again.
     pub(super) async fn run<Fut>(&self, digest: &Digest, work: impl FnOnce() -> Fut) -> Result<()>
     where
         Fut: Future<Output = Result<()>>,

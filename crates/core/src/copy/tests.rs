@@ -12,7 +12,7 @@ fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
 }
 
-/// An index of two images that share a layer, and a signature of the index.
+/// Returns a store with an index of two images that share a layer, and a signature of the index.
 async fn fixture() -> (Memory, Descriptor, Descriptor) {
     let store = Memory::new();
     let mut images = Vec::new();
@@ -54,23 +54,25 @@ async fn children_come_before_parents_and_the_tag_comes_last() {
     let copier = copier.build();
     let summary = copier.copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap();
     assert_eq!(summary.root.digest, index.digest);
-    // Two configs, two layers of their own, and the shared one once.
+    // Two configs, a layer of each image, and the shared layer once.
     assert_eq!((summary.stats.blobs_sent, summary.stats.manifests_sent), (5, 3));
     assert_eq!(target.resolve(&tag("v2").into()).await.unwrap().digest, index.digest);
 
     let events = std::mem::take(&mut *events.lock().unwrap());
-    let mut there = HashSet::new();
+    let mut existing = HashSet::new();
     for event in &events {
         match event {
-            CopyEvent::Sent { digest, .. } => assert!(there.insert(digest.clone()), "sent twice"),
+            CopyEvent::Sent { digest, .. } => {
+                assert!(existing.insert(digest.clone()), "sent twice")
+            }
             CopyEvent::Manifest { manifest, .. } => {
                 let selector = manifest.digest.clone().into();
                 let manifest = target.manifest(&selector).await.unwrap();
                 let below = crate::graph::Successors::of(&manifest).unwrap();
                 for child in below.blobs.iter().chain(&below.manifests) {
-                    assert!(there.contains(&child.digest));
+                    assert!(existing.contains(&child.digest));
                 }
-                there.insert(manifest.digest().clone());
+                existing.insert(manifest.digest().clone());
             }
             _ => {}
         }
@@ -79,7 +81,7 @@ async fn children_come_before_parents_and_the_tag_comes_last() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_not_sent_again() {
+async fn existing_content_is_not_sent_again() {
     let (source, ..) = fixture().await;
     let target = Memory::new();
     let source: Arc<Memory> = Arc::new(source);
@@ -91,7 +93,7 @@ async fn what_is_there_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_plan_lists_what_the_copy_then_does() {
+async fn a_plan_lists_the_steps_of_the_copy() {
     let (source, index, signature) = fixture().await;
     let (source, target) = (Arc::new(source), Memory::new());
     let planned = |copier: Copier| async move {
@@ -112,7 +114,7 @@ async fn a_plan_lists_what_the_copy_then_does() {
     assert!(at(&index.digest) < at(&signature.digest));
     let digests: HashSet<_> = plan.steps.iter().map(|step| &step.content.digest).collect();
     assert_eq!(digests.len(), plan.steps.len(), "a digest is planned twice");
-    assert!(target.resolve(&tag("v2").into()).await.is_err(), "the plan wrote something");
+    assert!(target.resolve(&tag("v2").into()).await.is_err(), "the plan must not write anything");
 
     let stats = copier().copy(&tag("v1").into(), Some(&tag("v2"))).await.unwrap().stats;
     assert_eq!(counts, (stats.blobs_sent + stats.manifests_sent, 0));
@@ -158,7 +160,7 @@ async fn an_image_for_another_platform_is_not_copied_in_its_place() {
 }
 
 #[tokio::test]
-async fn referrers_go_along_when_asked() {
+async fn referrers_are_copied_if_requested() {
     let (source, index, signature) = fixture().await;
     let target = Memory::new();
     let mut options = CopyOptions::default();
@@ -173,7 +175,7 @@ async fn referrers_go_along_when_asked() {
 }
 
 #[tokio::test]
-async fn referrers_of_what_a_failed_copy_brought_over_go_along_too() {
+async fn referrers_of_content_from_a_failed_copy_are_copied() {
     let (source, index, _) = fixture().await;
     let manifest = source.manifest(&index.digest.into()).await.unwrap();
     let [image, lost] =
@@ -200,7 +202,7 @@ async fn referrers_of_what_a_failed_copy_brought_over_go_along_too() {
 }
 
 #[tokio::test]
-async fn a_tag_goes_after_the_referrers_and_is_not_moved_without_them() {
+async fn a_tag_is_set_after_the_referrers_and_not_without_them() {
     let (source, index, signature) = fixture().await;
     let mut options = CopyOptions::default();
     options.referrers = true;
@@ -232,7 +234,7 @@ async fn a_tag_goes_after_the_referrers_and_is_not_moved_without_them() {
     assert!(target.tags(None).all().await.unwrap().is_empty());
 }
 
-/// An artifact that refers to `subject`, pushed to `store`.
+/// Pushes an artifact that refers to `subject` to `store`.
 async fn referrer(store: &Memory, subject: &Descriptor, content: usize) {
     Pack::artifact("application/vnd.example.signature".parse().unwrap())
         .file("signature", content.to_string())
@@ -274,7 +276,7 @@ async fn referrers_are_limited_for_each_subject() {
 }
 
 #[tokio::test]
-async fn an_error_says_which_side_and_no_tag_is_moved() {
+async fn an_error_names_its_side_and_no_tag_is_moved() {
     let (source, index, _) = fixture().await;
     let lost = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"shared");
     crate::store::Delete::delete_blob(&source, &lost.digest).await.unwrap();
@@ -287,7 +289,7 @@ async fn an_error_says_which_side_and_no_tag_is_moved() {
 }
 
 #[tokio::test]
-async fn all_tags_go_and_shared_content_goes_once() {
+async fn all_tags_are_copied_and_shared_content_only_once() {
     let (source, index, _) = fixture().await;
     let manifest = source.manifest(&index.digest.into()).await.unwrap();
     for n in 0..20 {
@@ -304,7 +306,7 @@ async fn all_tags_go_and_shared_content_goes_once() {
 }
 
 #[tokio::test]
-async fn a_tag_that_fails_does_not_keep_the_others_back() {
+async fn a_failed_tag_does_not_stop_the_others() {
     let (source, index, _) = fixture().await;
     let lost = Descriptor::from_bytes(MediaType::OCI_LAYER_GZIP, b"lost");
     let pack = Pack::image(&ImageConfig::default()).unwrap();
@@ -326,7 +328,7 @@ async fn a_tag_that_fails_does_not_keep_the_others_back() {
 }
 
 #[tokio::test]
-async fn schema_1_goes_along_by_the_sizes_its_source_states() {
+async fn schema_1_is_copied_with_sizes_from_the_source() {
     let source = Memory::new();
     let layer = Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"layer");
     source.push_blob(&layer, bytes::Bytes::from_static(b"layer").into()).await.unwrap();
@@ -398,7 +400,7 @@ async fn blobs_that_an_index_lists_are_copied_as_blobs() {
 async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
     let (source, back) = (Memory::new(), Memory::new());
     let (cache, blobs) = cache(&source, MediaType::OCI_INDEX).await;
-    // An image under a wrong media type, which a layout cannot tell from a blob by its path.
+    // An image with a wrong media type. By its path, a layout cannot distinguish it from a blob.
     let mut image =
         Pack::image(&ImageConfig::default()).unwrap().push(&source, None).await.unwrap();
     image.media_type = MediaType::OCI_LAYER;
@@ -415,14 +417,14 @@ async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
         copier.copy(&tag("v1").into(), Some(&tag("v1"))).await.unwrap();
     }
     assert_eq!(back.resolve(&tag("v1").into()).await.unwrap().digest, *index.digest());
-    // The two indexes and the image; no manifest of the cache.
+    // The two indexes and the image, but no manifest of the cache.
     assert_eq!(back.manifest_count(), 3);
     back.manifest(&image.digest.into()).await.unwrap();
     assert!(blobs.iter().all(|blob| back.blob_bytes(&blob.digest).is_some()));
 }
 
 #[tokio::test]
-async fn an_entry_that_is_neither_manifest_nor_blob_is_missed_as_a_manifest() {
+async fn an_entry_that_is_neither_manifest_nor_blob_is_reported_as_a_missing_manifest() {
     let source = Memory::new();
     let (_, [layer, ..]) = cache(&source, MediaType::OCI_INDEX).await;
     crate::store::Delete::delete_blob(&source, &layer.digest).await.unwrap();
@@ -435,7 +437,7 @@ async fn an_entry_that_is_neither_manifest_nor_blob_is_missed_as_a_manifest() {
 }
 
 #[tokio::test]
-async fn an_index_is_refused_by_a_store_that_calls_its_manifests_by_another_digest() {
+async fn an_index_is_refused_if_the_store_names_its_manifests_by_another_digest() {
     let source = Memory::new();
     let signed = include_str!("../manifest/schema1/signed.json");
     let signed = RawManifest::from_bytes(signed.into(), None).unwrap();
@@ -444,8 +446,8 @@ async fn an_index_is_refused_by_a_store_that_calls_its_manifests_by_another_dige
     source.push_manifest(&signed, None).await.unwrap();
     let index = Pack::index(vec![signed.descriptor().clone()]);
     index.push(&source, Some(&tag("v1"))).await.unwrap();
-    // A folder names signed schema 1 by the digest of its bytes, and the index by that of its
-    // payload.
+    // A folder names signed schema 1 by the digest of its bytes, and the index names it by the
+    // digest of its payload.
     let folder = tempfile::tempdir().unwrap();
     let layout = crate::Layout::create(folder.path()).await.unwrap();
     let copier = Copier::new(Arc::new(source.clone()), Arc::new(layout.clone()));

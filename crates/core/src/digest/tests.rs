@@ -3,7 +3,7 @@ use super::*;
 const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 #[test]
-fn known_algorithms_are_held_to_their_length_and_alphabet() {
+fn digests_of_known_algorithms_must_have_the_right_length_and_alphabet() {
     let hex = |n: usize| "0".repeat(n);
     for good in [
         format!("sha256:{}", hex(64)),
@@ -38,15 +38,15 @@ fn known_algorithms_are_held_to_their_length_and_alphabet() {
 }
 
 #[test]
-fn digests_are_the_published_ones() {
+fn digests_match_published_values() {
     assert_eq!(Digest::sha256(b"").as_str(), EMPTY);
     assert!(Algorithm::Sha384.digest(b"abc").encoded().starts_with("cb00753f45a35e8b"));
     assert!(Algorithm::Sha512.digest(b"abc").encoded().starts_with("ddaf35a193617aba"));
 }
 
-/// The tables of docker-registry-client-async and python-dxf.
+/// Uses the tables of docker-registry-client-async and python-dxf.
 #[test]
-fn digests_of_other_clients_are_computed_alike() {
+fn digests_match_those_of_other_clients() {
     for (content, hex) in [
         ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
         ("def", "cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34"),
@@ -60,7 +60,7 @@ fn digests_of_other_clients_are_computed_alike() {
         let digest = Digest::sha256(content.as_bytes());
         assert_eq!((digest.algorithm_name(), digest.encoded()), ("sha256", hex));
         assert_eq!(Algorithm::Sha256.encoded(hex).unwrap(), digest);
-        // A file is hashed as it is copied.
+        // A file is hashed while it is copied.
         let mut digester = Algorithm::Sha256.digester();
         std::io::copy(&mut content.as_bytes(), &mut digester).unwrap();
         assert_eq!(digester.finish(), digest);
@@ -68,7 +68,7 @@ fn digests_of_other_clients_are_computed_alike() {
 }
 
 #[test]
-fn what_is_no_digest_says_why() {
+fn invalid_digests_are_refused_with_a_reason() {
     let hex = "0".repeat(64);
     for (text, reason) in [
         (hex.clone(), "no ':'"),
@@ -102,16 +102,16 @@ fn the_short_form_is_twelve_digits() {
 }
 
 #[test]
-fn the_verifier_tells_short_long_and_wrong_apart() {
+fn the_verifier_distinguishes_short_long_and_wrong_content() {
     let digest = Digest::sha256(b"abc");
-    let verdict = |bytes: &[u8]| {
+    let verify = |bytes: &[u8]| {
         let mut v = Verifier::new(&digest, 3).unwrap();
         v.update(bytes).and_then(|()| v.finish()).map_err(|e| e.kind())
     };
-    assert_eq!(verdict(b"abc"), Ok(()));
-    assert_eq!(verdict(b"ab"), Err(ErrorKind::SizeMismatch));
-    assert_eq!(verdict(b"abcd"), Err(ErrorKind::SizeMismatch));
-    assert_eq!(verdict(b"abd"), Err(ErrorKind::DigestMismatch));
+    assert_eq!(verify(b"abc"), Ok(()));
+    assert_eq!(verify(b"ab"), Err(ErrorKind::SizeMismatch));
+    assert_eq!(verify(b"abcd"), Err(ErrorKind::SizeMismatch));
+    assert_eq!(verify(b"abd"), Err(ErrorKind::DigestMismatch));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_unknown_algorithm_parses_and_cannot_be_verified() {
 }
 
 #[test]
-fn a_digester_goes_on_from_its_state() {
+fn a_digester_resumes_from_its_state() {
     let content: Vec<u8> = (0..1000_u32).map(|i| (i % 251) as u8).collect();
     for algorithm in Algorithm::ALL {
         for cut in [0, 1, 64, 127, 128, 500, 1000] {

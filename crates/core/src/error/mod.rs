@@ -1,8 +1,8 @@
 //! The error type of the workspace.
 //!
 //! Owns [`Error`] with its [`ErrorKind`], the registry's own [`RegistryError`]s and the side of a
-//! copy. The client's `reply` maps HTTP statuses, and the program's `exit` maps exit codes.
-//! Everything fallible in the workspace returns this type, except parsers, which return the smaller
+//! copy. The client's `reply` maps HTTP statuses, and the program's `exit` maps exit codes. All
+//! fallible functions in the workspace return this type, except parsers, which return the smaller
 //! [`ParseError`].
 
 mod parse;
@@ -21,10 +21,10 @@ use crate::escaped_text::EscapedText;
 /// The result of a function that can fail with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error: a kind for code, one clause for people, the rest as sources.
+/// An error: a kind for code, one clause for people, and the causes as sources.
 ///
-/// The size of one pointer. `Display` is a single clause without the
-/// [source](std::error::Error::source); print the chain to show all of it.
+/// It has the size of a pointer. `Display` is a single clause without the
+/// [source](std::error::Error::source). Print the chain of sources to show everything.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -46,9 +46,9 @@ struct Inner {
 pub enum ErrorKind {
     /// The thing to create already exists.
     AlreadyExists,
-    /// The caller gave up the operation.
+    /// The caller canceled the operation.
     Canceled,
-    /// The state is not the one that a guard expected: something else changed it.
+    /// The state is not the expected one: something else has changed it.
     Conflict,
     /// The credentials are valid but not sufficient.
     Denied,
@@ -62,7 +62,7 @@ pub enum ErrorKind {
     NotFound,
     /// The other end broke the protocol.
     Protocol,
-    /// The other end asks for fewer requests.
+    /// The other end requests fewer requests.
     RateLimited,
     /// The content does not have the size that its descriptor states.
     SizeMismatch,
@@ -70,7 +70,7 @@ pub enum ErrorKind {
     Timeout,
     /// Something exceeds a limit on its size.
     TooLarge,
-    /// The connection could not be made, or broke.
+    /// The connection could not be established, or broke.
     Transport,
     /// Credentials are missing or wrong.
     Unauthorized,
@@ -81,7 +81,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Returns the clause that names this kind to a person.
+    /// Returns the words for this kind in messages.
     const fn phrase(self) -> &'static str {
         match self {
             Self::AlreadyExists => "already exists",
@@ -141,7 +141,8 @@ impl Error {
         }))
     }
 
-    /// Names the thing the error is about. The innermost name wins: a second call changes nothing.
+    /// Names the thing that the error is about. The innermost name wins: a second call changes
+    /// nothing.
     #[must_use]
     pub fn at(mut self, thing: impl fmt::Display) -> Self {
         self.0.at.get_or_insert_with(|| thing.to_string());
@@ -155,16 +156,16 @@ impl Error {
         self
     }
 
-    /// Adds the details, as one clause. The last clause wins: a caller that passes an error on may
-    /// know better.
+    /// Adds the details, as one clause. The last clause wins, because a caller that passes an error
+    /// on may know more.
     #[must_use]
     pub fn detail(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = Some(clause.into());
         self
     }
 
-    /// Replaces the whole text (kind, thing and detail) with one clause: what was tried and the
-    /// innermost reason.
+    /// Replaces the whole text (kind, thing and detail) with one clause, which contains the
+    /// attempted operation and the innermost reason.
     #[must_use]
     pub fn with_clause(mut self, clause: impl Into<Cow<'static, str>>) -> Self {
         self.0.clause = Some(clause.into());
@@ -192,7 +193,7 @@ impl Error {
         self
     }
 
-    /// Adds the wait that the registry asks for.
+    /// Adds the wait that the registry requests.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
@@ -215,7 +216,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns the thing the error is about: a reference, digest, path or URL without secrets.
+    /// Returns the thing that the error is about: a reference, digest, path or URL without secrets.
     #[must_use]
     pub fn thing(&self) -> Option<&str> {
         self.0.at.as_deref()
@@ -245,7 +246,7 @@ impl Error {
         &self.0.registry_errors
     }
 
-    /// Returns the wait that the registry asked for.
+    /// Returns the wait that the registry requested.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -321,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn display_is_one_clause_and_the_source_stays_apart() {
+    fn display_is_one_clause_without_the_source() {
         let e = Error::new(ErrorKind::NotFound)
             .at("ghcr.io/a/b:v1")
             .with_status(404)
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clause_that_says_all_takes_the_place_of_kind_and_thing() {
+    fn with_clause_replaces_kind_and_thing() {
         let e = Error::new(ErrorKind::Transport).at("GET x").with_clause("cannot connect to x");
         assert_eq!(e.on(Side::Target).to_string(), "target: cannot connect to x");
     }
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_text_cannot_reach_the_terminal_raw() {
+    fn remote_text_is_escaped() {
         let e = Error::new(ErrorKind::Denied).with_registry_errors(vec![RegistryError {
             code: ErrorCode::DENIED,
             message: "\x1b[31mred".into(),
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_word_wide() {
+    fn an_error_has_the_size_of_a_pointer() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
     }
 }

@@ -21,8 +21,8 @@ impl ParseError {
         Self { noun, input: Self::shown(input), reason: reason.into(), position: None }
     }
 
-    /// Returns the part of an input that may be shown: made safe and short, and omitted if it may
-    /// hold a password, as `user:password@host` does.
+    /// Returns the part of an input that may be shown. It is escaped and shortened, and left out if
+    /// it may contain a password, as in `user:password@host`.
     #[must_use]
     pub fn shown(input: &str) -> String {
         if may_hold_password(input) {
@@ -57,8 +57,8 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// Implements the traits of a type that is parsed text, over its `parse` and `as_str`: it prints as
-/// its text, and is read strictly. `serde` adds that it is a string in documents.
+/// Implements the traits of a type that is parsed text with its `parse` and `as_str`: formatting and
+/// strict parsing. With `serde`, it is also read and written as a string in documents.
 macro_rules! parsed_text {
     ($type:ty) => {
         impl std::fmt::Display for $type {
@@ -101,20 +101,21 @@ macro_rules! parsed_text {
 
 pub(crate) use parsed_text;
 
-/// Returns true if the text has `name:secret@` where only a digest may follow the `@`.
+/// Returns true if the text contains `name:secret@`. Only a digest may follow the `@` of a
+/// reference.
 fn may_hold_password(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(before, after)| {
         before.contains(':') && !after.is_empty() && !begins_digest(after)
     })
 }
 
-/// Returns true if a text is a digest or the beginning of one, but not a host (`shared.example`).
+/// Returns true if the text is a digest or the beginning of one, and not a host (`shared.example`).
 fn begins_digest(text: &str) -> bool {
     let algorithm = text.split(':').next().unwrap_or(text);
     algorithm.strip_prefix("sha").is_some_and(|bits| bits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Characters of a bad input that an error quotes: enough for the longest valid reference.
+/// 600 characters of an invalid input are quoted, enough for the longest valid reference.
 const INPUT_SHOWN: usize = 600;
 
 #[cfg(test)]
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_hold_a_password_is_not_quoted() {
+    fn input_that_may_contain_a_password_is_not_quoted() {
         for text in [
             "user:hunter2@host/a",
             "https://user:hunter2@host/a",

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::escaped_text::EscapedText;
 
-/// One entry of the error document that registries answer with.
+/// One entry of the error document that registries send.
 ///
 /// Source: distribution-spec v1.1.1, "Error Codes".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryError {
     /// The registry's code, kept even if unknown.
     pub code: ErrorCode,
-    /// The registry's message; may be empty.
+    /// The registry's message, which may be empty.
     #[serde(default)]
     pub message: String,
     /// Any other details that the registry sent.
@@ -30,7 +30,7 @@ impl fmt::Display for RegistryError {
     }
 }
 
-/// A registry's error code: an open set, so that an unknown one hides nothing.
+/// A registry's error code. Unknown codes are kept, because the set of codes is open.
 ///
 /// Source: distribution-spec v1.1.1, "Error Codes".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ pub(super) fn open(root: &Path) -> Result<File> {
     blob_file::open(&root.join(INDEX))
 }
 
-/// Returns the file system's metadata of `index.json`, if there is any.
+/// Returns the metadata of the file `index.json`, if it exists.
 pub(super) fn metadata(root: &Path) -> Option<Metadata> {
     std::fs::symlink_metadata(root.join(INDEX)).ok()
 }
@@ -45,8 +45,8 @@ pub(super) fn parse(root: &Path, file: &File) -> Result<Index> {
     })
 }
 
-/// Changes `index.json`: lock, read, change, write a temporary file, rename. An unchanged index is
-/// not written.
+/// Changes `index.json`: takes the lock, reads and changes it, writes a temporary file and renames
+/// that. An unchanged index is not written.
 pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>) -> Result<()> {
     let _lock = lock(&root.join(MARKER))?;
     let before = read(root)?;
@@ -58,7 +58,7 @@ pub(super) fn update(root: &Path, change: impl FnOnce(&mut Index) -> Result<()>)
     write(root, &index)
 }
 
-/// Makes the folder a layout, if it is not one.
+/// Turns the folder into a layout, if it is not one already.
 pub(super) fn create(root: &Path) -> Result<()> {
     blob_file::create_folder(root)?;
     let marker = root.join(MARKER);
@@ -79,7 +79,7 @@ pub(super) fn create(root: &Path) -> Result<()> {
     write(root, &Index::new(Vec::new()))
 }
 
-/// Checks that a folder is a layout or can become one because it is missing or empty.
+/// Checks that a folder is a layout, or that it is missing or empty and can become one.
 pub(super) fn can_create(root: &Path) -> Result<()> {
     if root.join(MARKER).exists() {
         return check_marker(root);
@@ -114,13 +114,14 @@ pub(super) fn check_marker(root: &Path) -> Result<()> {
         .detail(format!("unsupported layout version {}, expected 1", marker.version)))
 }
 
-/// Refuses a folder that holds other files, such as a site's `index.json`. A writer that is
-/// creating a layout at the same time creates the marker before everything but temporary files.
+/// Refuses a folder that contains other files, such as a website's `index.json`. Temporary files
+/// are allowed, because another writer may be creating a layout at the same time. That writer
+/// creates the marker file before any other file.
 fn refuse_foreign(root: &Path) -> Result<()> {
     for entry in std::fs::read_dir(root).map_err(|e| Error::io(root, e))? {
         let name = entry.map_err(|e| Error::io(root, e))?.file_name();
-        let aside = name.to_str().is_some_and(blob_file::is_aside);
-        if !aside && !root.join(MARKER).exists() {
+        let is_temporary = name.to_str().is_some_and(blob_file::is_aside);
+        if !is_temporary && !root.join(MARKER).exists() {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(root.display())
                 .detail(format!("not an OCI layout, and not empty: it holds {}", name.display()))
@@ -135,7 +136,7 @@ fn write(root: &Path, index: &Index) -> Result<()> {
     blob_file::replace_now(&root.join(INDEX), &content)
 }
 
-/// Removes the temporary files of killed writers after a day. Errors are ignored.
+/// Removes temporary files that killed writers left behind, after a day. Errors are ignored.
 fn remove_leftovers(root: &Path) {
     let leftovers = leftovers(root);
     let Ok(now) = blob_file::time_at(root) else { return };
@@ -154,9 +155,13 @@ fn leftovers(root: &Path) -> Vec<PathBuf> {
     };
     let mut folders: Vec<PathBuf> = files(&root.join("blobs"));
     folders.push(root.to_owned());
-    let aside =
+    let is_temporary =
         |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(blob_file::is_aside);
-    folders.iter().flat_map(|folder| -> Vec<PathBuf> { files(folder) }).filter(aside).collect()
+    folders
+        .iter()
+        .flat_map(|folder| -> Vec<PathBuf> { files(folder) })
+        .filter(is_temporary)
+        .collect()
 }
 
 fn unwritable(e: serde_json::Error) -> Error {

@@ -1,5 +1,5 @@
-//! The names in `index.json`, and the rules for listing entries under them. Pure: used by every
-//! store that keeps a layout, in a folder or in a tar file.
+//! The names in `index.json`, and the rules for listing entries under them. Pure; used by every
+//! store with a layout, in a folder or in a tar file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use crate::manifest::RawManifest;
 use crate::media_type::MediaType;
 use crate::reference::{Reference, Tag, TagOrDigest};
 
-/// The data of a manifest that goes into an index.
+/// The data of a manifest for its entry in an index.
 #[derive(Clone, Debug)]
 pub struct Entry {
     descriptor: Descriptor,
@@ -81,23 +81,24 @@ pub fn tag_of(entry: &Descriptor) -> Option<Tag> {
     tag_in(name_of(entry)?)
 }
 
-/// Returns the tag that a name stands for: the name itself, or the tag of the reference that it is
-/// (skopeo, podman and BuildKit write references), which is `latest` if the reference has no tag.
+/// Returns the tag that a name stands for. The name may itself be a tag, or a reference (as skopeo,
+/// podman and BuildKit write it). A reference without a tag stands for `latest`.
 #[must_use]
 pub fn tag_in(name: &str) -> Option<Tag> {
     let of_reference = || Reference::familiar(name).ok()?.or_latest().tag().cloned();
     Tag::parse(name).ok().or_else(of_reference)
 }
 
-/// Returns the entries that have names, each name once: of several with the same name, the last one
-/// counts.
+/// Returns the entries that have names, each name once. If several entries have the same name, the
+/// last one counts.
 #[must_use]
 pub fn names(entries: &[Descriptor]) -> BTreeMap<&str, &Descriptor> {
     entries.iter().filter_map(|entry| Some((name_of(entry)?, entry))).collect()
 }
 
-/// Returns the only manifest: the named one if exactly one name exists (by its tag, if the name has
-/// one), else the only one. Returns `None` if there are several without names.
+/// Returns the only manifest. If exactly one name exists, this is the named manifest, selected by
+/// its tag if the name has one. Otherwise, it is the only manifest without a name. Returns `None`
+/// if there are several without names.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
@@ -127,7 +128,7 @@ pub fn several<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> Error {
         .with_hint("Choose one by :NAME or @DIGEST after the path.")
 }
 
-/// Formats entries with their names and digests, for people.
+/// Formats entries with their names and digests, for messages.
 fn shown<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> String {
     let shown = entries.into_iter().map(|entry| match name_of(entry) {
         Some(name) => format!("{name} ({})", entry.digest),
@@ -136,7 +137,7 @@ fn shown<'a>(entries: impl IntoIterator<Item = &'a Descriptor>) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the tags of all named entries, each tag with the name of its only entry.
+/// Returns the tags of all named entries, each tag with the name that has it.
 ///
 /// # Errors
 /// [`Conflict`](ErrorKind::Conflict) with the names that share a tag;
@@ -164,8 +165,8 @@ fn shared<'a>(tag: &str, entries: impl IntoIterator<Item = &'a Descriptor>) -> E
         .with_hint("Write the whole name after the path, as in oci:DIR:NAME.")
 }
 
-/// Finds the entry for a name: the one with exactly that name, the last of several; else the only
-/// one whose name has it as its tag.
+/// Finds the entry for a name. This is the last entry with exactly this name. If there is none, it
+/// is the only entry whose name stands for this tag.
 ///
 /// # Errors
 /// [`Conflict`](ErrorKind::Conflict) with names and digests if several names have it as their tag.
@@ -199,7 +200,7 @@ pub fn listed<'a>(
     }
 }
 
-/// Returns the tags after `after`, in order, each once, even if several names have it.
+/// Returns the tags after `after`, in order and each once, even if several names stand for it.
 #[must_use]
 pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     let mut tags: Vec<Tag> = entries
@@ -214,9 +215,9 @@ pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
 
 /// Lists a manifest, under `name` if given.
 ///
-/// An entry that had exactly this name loses it and is removed, unless it is needed to list
-/// referrers. Other names stay, even those with the same tag. Children of an index need no entries
-/// of their own.
+/// Another entry with exactly this name loses it. That entry is removed unless it is needed to list
+/// referrers. Other names stay, even those that stand for the same tag. Children of an index need
+/// no entries of their own.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the specification does not allow the name.
@@ -266,8 +267,8 @@ pub fn check_name(name: &str) -> Result<()> {
         .detail("not an image name, such as v1 or team/app:v1"))
 }
 
-/// Removes a name, found as by [`named`]; the manifest stays listed. Returns false if no entry has
-/// the name.
+/// Removes a name, which is found in the same way as by [`named`]. The manifest stays listed.
+/// Returns false if no entry has the name.
 ///
 /// # Errors
 /// Same as [`named`].
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_found_by_its_name_or_by_a_tag_that_it_has_alone() {
+    fn an_entry_is_found_by_its_name_or_by_an_unambiguous_tag() {
         let entries = entries();
         assert_eq!(tags(&entries, None), ["latest", "v1", "v2", "v3"].map(tag));
         assert_eq!(tags(&entries, Some(&tag("v2"))), [tag("v3")]);
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn names_give_all_their_tags_only_if_no_two_give_the_same() {
+    fn distinct_tags_fails_if_two_names_have_the_same_tag() {
         let named = |names: &[&str]| {
             let entries: Vec<_> = names.iter().map(|name| entry(name, Some(name))).collect();
             distinct_tags(&entries)
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_name_is_one_that_the_specification_allows() {
+    fn a_new_name_must_be_allowed_by_the_specification() {
         for (name, allowed) in [
             ("v1", true),
             ("_x", true),

@@ -1,8 +1,8 @@
 //! A repository in a folder: the OCI image layout.
 //!
-//! Owns the folder's format. Blobs become files through `blob_file`; tags are entries of
-//! `index.json`, changed under a lock by reading, merging and renaming, so that any number of
-//! writers lose nothing. Content is verified when it is read, as in every store.
+//! Owns the folder's format. Blobs become files through `blob_file`. Tags are entries of
+//! `index.json`, which is changed by reading, merging and renaming under a lock, so that concurrent
+//! writers do not lose changes. Content is verified when it is read, as in every store.
 
 mod index_file;
 pub mod listing;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use self::reading::{Kept, Reading};
+use self::reading::{CachedIndex, Reading};
 use crate::blob::{BlobBody, BlobReader, BlobStream};
 use crate::blob_file;
 use crate::descriptor::Descriptor;
@@ -32,20 +32,21 @@ use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
 /// An OCI image layout in a folder. Clones share the folder.
 ///
 /// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
-/// or references with a tag; if two entries have the same name, the last one counts. A tag finds
-/// the entry with exactly that name, else the only name with that tag. If several names have the
-/// tag, none is chosen. A manifest pushed to a tag replaces the entry with exactly that name. A
-/// manifest pushed without a tag is listed without a name, until an index that lists it is pushed.
+/// or references with a tag. If two entries have the same name, the last one counts. A tag selects
+/// the entry with exactly that name, or otherwise the only name that stands for that tag. If
+/// several names stand for the tag, it selects none of them. A manifest pushed to a tag replaces
+/// the entry with exactly that name. A manifest pushed without a tag is listed without a name,
+/// until an index that lists it is pushed.
 ///
 /// Source: image-spec v1.1.1, "Image Layout".
 #[derive(Clone)]
 pub struct Layout {
     root: Arc<Path>,
-    /// Serialises changes of `index.json` among this layout's clones, so that they need not poll
-    /// for the file's lock against each other.
-    turn: Arc<Mutex<()>>,
+    /// Serializes changes of `index.json` among the clones of this layout, so that they do not have
+    /// to poll the lock of the file.
+    update_lock: Arc<Mutex<()>>,
     reading: Arc<Reading>,
-    /// The one name that every tag stands for, if set.
+    /// The only name that every tag stands for, if set.
     name: Option<Arc<str>>,
 }
 
@@ -78,7 +79,7 @@ impl Layout {
         .await
     }
 
-    /// Checks that [`create`](Self::create) would find a layout or an empty place; creates nothing.
+    /// Checks that [`create`](Self::create) would find a layout or an empty place. Creates nothing.
     ///
     /// # Errors
     /// Same as [`create`](Self::create).
@@ -87,8 +88,8 @@ impl Layout {
         run_blocking(move || index_file::can_create(&root)).await
     }
 
-    /// Returns the same layout restricted to one entry: whatever the tag, reads, pushes and
-    /// removals use the entry of this name. This allows names that are not tags, such as
+    /// Returns the same layout, restricted to one entry: for every tag, reads, pushes and removals
+    /// use the entry with this name. The name need not be a tag, such as
     /// `docker.io/library/nginx:1.27`.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
@@ -106,11 +107,11 @@ impl Layout {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the file is damaged.
     pub async fn entries(&self) -> Result<Vec<Descriptor>> {
-        self.reading().await.map(|kept| kept.index.manifests.clone())
+        self.reading().await.map(|cached| cached.index.manifests.clone())
     }
 
-    /// Returns the only manifest of the layout: the named one if exactly one name exists (by its
-    /// tag, if the name has one), else the only one.
+    /// Returns the only manifest of the layout. If exactly one name exists, this is the named
+    /// manifest, selected by its tag if the name has one. Otherwise, it is the only manifest.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
@@ -125,11 +126,11 @@ impl Layout {
     }
 
     fn at(root: PathBuf) -> Self {
-        let (turn, reading) = Default::default();
-        Self { root: root.into(), turn, reading, name: None }
+        let (update_lock, reading) = Default::default();
+        Self { root: root.into(), update_lock, reading, name: None }
     }
 
-    async fn reading(&self) -> Result<Arc<Kept>> {
+    async fn reading(&self) -> Result<Arc<CachedIndex>> {
         let (root, reading) = (Arc::clone(&self.root), Arc::clone(&self.reading));
         run_blocking(move || reading.now(&root)).await
     }
@@ -139,9 +140,9 @@ impl Layout {
     where
         F: FnOnce(&mut Index) -> Result<()> + Send + 'static,
     {
-        let (root, turn) = (Arc::clone(&self.root), Arc::clone(&self.turn));
+        let (root, update_lock) = (Arc::clone(&self.root), Arc::clone(&self.update_lock));
         run_blocking(move || {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _update_lock = update_lock.lock().unwrap_or_else(PoisonError::into_inner);
             index_file::update(&root, change)
         })
         .await
@@ -173,8 +174,8 @@ impl Layout {
 
     /// Returns the entry of a manifest in `index.json`, if it is listed.
     async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
-        let kept = self.reading().await?;
-        let entries = &kept.index.manifests;
+        let cached = self.reading().await?;
+        let entries = &cached.index.manifests;
         let found = match (selector, &self.name) {
             (TagOrDigest::Tag(_), Some(name)) => listing::named(entries, name),
             _ => listing::listed(entries, selector),
@@ -234,7 +235,7 @@ impl Source for Layout {
         let missing = || self.missing(selector);
         match (self.listed(selector).await?, selector) {
             (Some(entry), _) => self.read_manifest(entry.digest, Some(entry.media_type)).await,
-            // A child of an index is not listed, but exists.
+            // A child of an index exists without being listed.
             (None, TagOrDigest::Digest(digest)) => {
                 self.read_manifest(digest.clone(), None).await.map_err(|e| match e.kind() {
                     ErrorKind::NotFound => missing(),
@@ -280,8 +281,8 @@ impl Source for Layout {
         Pages::new(move |_| {
             let (layout, after) = (layout.clone(), after.clone());
             async move {
-                let kept = layout.reading().await?;
-                let items = listing::tags(&kept.index.manifests, after.as_ref());
+                let cached = layout.reading().await?;
+                let items = listing::tags(&cached.index.manifests, after.as_ref());
                 Ok(crate::page::Page { items, next: None })
             }
         })
@@ -295,8 +296,8 @@ impl Source for Layout {
                 (layout.clone(), subject.clone(), artifact_type.clone());
             async move {
                 let find = move || {
-                    let kept = layout.reading.now(&layout.root)?;
-                    let referrers = kept.referrers(|entry| layout.read_listed(entry))?;
+                    let cached = layout.reading.now(&layout.root)?;
+                    let referrers = cached.referrers(|entry| layout.read_listed(entry))?;
                     Ok(referrers.of(&subject, artifact_type.as_ref()))
                 };
                 let items = run_blocking(find).await?;
@@ -326,8 +327,8 @@ impl Target for Layout {
     async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {
         let manifest = &manifest.by_bytes();
         let path = self.new_blob_path(manifest.digest()).await?;
-        // The blobs' names must be durable before anything refers to them; `replace` syncs its own
-        // folder.
+        // The names of the blobs must be durable before anything refers to them. `replace` syncs
+        // its own folder.
         self.sync_blobs().await?;
         if self.holds(Node::Manifest(manifest.descriptor())).await? == Presence::Absent {
             blob_file::replace(&path, manifest.bytes().clone()).await?;
@@ -344,10 +345,10 @@ impl Delete for Layout {
     }
 
     async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
-        // Remove the entry first, so that no tag ever points at a missing manifest.
-        let gone = digest.clone();
+        // Remove the entry first, so that a tag never points at a missing manifest.
+        let deleted = digest.clone();
         self.update(move |index| {
-            index.manifests.retain(|d| d.digest != gone);
+            index.manifests.retain(|d| d.digest != deleted);
             Ok(())
         })
         .await?;

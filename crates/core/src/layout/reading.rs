@@ -10,16 +10,16 @@ use crate::descriptor::Descriptor;
 use crate::error::Result;
 use crate::manifest::{Index, RawManifest};
 
-/// The index that was read last, valid while the file is unchanged.
+/// The index as last read, valid as long as the file is unchanged.
 #[derive(Default)]
-pub(super) struct Reading(Mutex<Option<Arc<Kept>>>);
+pub(super) struct Reading(Mutex<Option<Arc<CachedIndex>>>);
 
-/// An index, and the referrers among its manifests once they were requested.
-pub(super) struct Kept {
+/// An index, and the referrers among its manifests after the first request for them.
+pub(super) struct CachedIndex {
     pub(super) index: Index,
     referrers: OnceLock<Referrers>,
     stamp: Option<Stamp>,
-    /// Held open, so that no other file gets its inode number.
+    /// Kept open, so that no other file gets the same inode number.
     _file: File,
 }
 
@@ -28,23 +28,26 @@ impl Reading {
     ///
     /// # Errors
     /// Same as [`index_file::read`].
-    pub(super) fn now(&self, root: &Path) -> Result<Arc<Kept>> {
+    pub(super) fn now(&self, root: &Path) -> Result<Arc<CachedIndex>> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let there = index_file::metadata(root).and_then(|metadata| Stamp::of(&metadata));
-        if let Some(kept) = last.as_ref().filter(|kept| there.is_some() && kept.stamp == there) {
-            return Ok(Arc::clone(kept));
+        let stamp = index_file::metadata(root).and_then(|metadata| Stamp::of(&metadata));
+        if let Some(cached) =
+            last.as_ref().filter(|cached| stamp.is_some() && cached.stamp == stamp)
+        {
+            return Ok(Arc::clone(cached));
         }
         let file = index_file::open(root)?;
-        // Taken before the file is read, so that a change during the reading is noticed.
+        // Taken before the file is read, so that a change during the read is detected.
         let stamp = file.metadata().ok().and_then(|metadata| Stamp::of(&metadata));
         let index = index_file::parse(root, &file)?;
-        let kept = Arc::new(Kept { index, referrers: OnceLock::new(), stamp, _file: file });
-        *last = Some(Arc::clone(&kept));
-        Ok(kept)
+        let cached =
+            Arc::new(CachedIndex { index, referrers: OnceLock::new(), stamp, _file: file });
+        *last = Some(Arc::clone(&cached));
+        Ok(cached)
     }
 }
 
-impl Kept {
+impl CachedIndex {
     /// Returns the referrers of each manifest. The manifests are read once, by `read`.
     ///
     /// # Errors

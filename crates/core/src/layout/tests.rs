@@ -22,7 +22,7 @@ async fn push(layout: &Layout, name: &str, content: &str) -> Descriptor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_writers_at_once_lose_nothing() {
+async fn sixty_four_concurrent_writers_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("new");
     let writers: Vec<_> = (0..64)
@@ -46,7 +46,7 @@ async fn sixty_four_writers_at_once_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_moved_tag_replaces_and_a_removed_one_leaves_the_manifest() {
+async fn moving_or_removing_a_tag_keeps_the_manifest() {
     let (_folder, layout) = layout().await;
     let old = push(&layout, "v1", "old").await;
     let new = push(&layout, "v1", "new").await;
@@ -86,7 +86,7 @@ async fn unknown_fields_of_the_index_are_kept() {
 }
 
 #[tokio::test]
-async fn damaged_folders_are_named() {
+async fn errors_name_the_damaged_file() {
     let (_folder, layout) = layout().await;
     push(&layout, "v1", "a").await;
     let root = layout.path().to_owned();
@@ -115,7 +115,7 @@ async fn damaged_folders_are_named() {
 }
 
 #[tokio::test]
-async fn a_damaged_blob_is_not_held_and_a_push_heals_it() {
+async fn a_damaged_blob_is_not_held_and_a_push_repairs_it() {
     let (_folder, layout) = layout().await;
     let content = Bytes::from_static(b"right");
     let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
@@ -132,7 +132,7 @@ async fn a_damaged_blob_is_not_held_and_a_push_heals_it() {
 }
 
 #[tokio::test]
-async fn what_a_killed_writer_left_goes_after_a_day() {
+async fn files_of_a_killed_writer_are_removed_after_a_day() {
     let (_folder, layout) = layout().await;
     let blobs = layout.path().join("blobs").join("sha256");
     let (old, new) = (blobs.join(".partial-old"), blobs.join(".partial-new"));
@@ -147,7 +147,7 @@ async fn what_a_killed_writer_left_goes_after_a_day() {
 }
 
 #[tokio::test]
-async fn what_others_write_is_seen_at_once() {
+async fn changes_by_other_programs_are_seen_immediately() {
     let (_folder, layout) = layout().await;
     push(&layout, "v1", "one").await;
     let other = Layout::open(layout.path()).await.unwrap();
@@ -157,7 +157,7 @@ async fn what_others_write_is_seen_at_once() {
         push(&layout, &format!("v{n}"), "one").await;
         assert_eq!(tags().await.len(), n);
     }
-    // Written in place, as some programs do, and with the same length.
+    // Written in place, as some programs do it, and with the same length.
     let path = layout.path().join("index.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"v1\"", "\"x1\"")).unwrap();

@@ -1,4 +1,4 @@
-//! Checks that two readers cannot understand a manifest differently.
+//! Checks that all readers understand a manifest in the same way.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,11 +12,11 @@ impl RawManifest {
     /// Refuses a document that two readers could understand differently.
     ///
     /// No object in it may have a key twice: some readers take the first, others the last. Keys
-    /// that differ only by case count as one, except among annotations, because Go's readers ignore
-    /// case. A manifest of version 2 must have `schemaVersion` 2.
+    /// that differ only by case count as duplicates, except in annotations, because Go's readers
+    /// ignore case. A manifest of version 2 must have `schemaVersion` 2.
     ///
-    /// Used for documents that are created or accepted. Documents of other stores are read as they
-    /// are.
+    /// Used for documents that are created or accepted. Documents of other stores are read without
+    /// this check.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) with the key, or the version.
@@ -43,7 +43,7 @@ impl RawManifest {
     }
 }
 
-/// A JSON value that is read only to check that each key occurs once.
+/// A JSON value that is parsed only to check that each key occurs once.
 #[derive(Clone, Copy)]
 struct Unambiguous {
     folds_case: bool,
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_comes_once_and_the_version_is_that_of_the_format() {
+    fn duplicate_keys_and_wrong_versions_are_refused() {
         let index = |rest: &str| format!(r#"{{"schemaVersion":2,"manifests":[]{rest}}}"#);
         for json in [
             index(""),

@@ -5,7 +5,8 @@ use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::media_type::MediaType;
 
-/// Blobs with a subject. Withdrawn before image-spec 1.1; registries still hold some.
+/// Blobs with a subject. The format was withdrawn before image-spec 1.1, but registries still hold
+/// some.
 ///
 /// Source: image-spec v1.1.0-rc2, "Artifact Manifest".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

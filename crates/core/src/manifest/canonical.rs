@@ -1,4 +1,4 @@
-//! Writing documents: an edited manifest has one canonical form.
+//! Writes documents: an edited manifest has one canonical form.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -26,8 +26,8 @@ pub fn canonical_json(document: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec(&sorted(value)).map(Bytes::from).map_err(bad)
 }
 
-/// Sorts the keys, whether or not the map keeps them sorted. That depends on a feature of its
-/// crate, which any other crate may enable.
+/// Sorts the keys. A map may keep them unsorted: that depends on a feature of its crate, which any
+/// other crate may enable.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -49,8 +49,8 @@ impl RawManifest {
         Self::from_bytes(canonical_json(document)?, media_type)
     }
 
-    /// Creates another manifest from this one's document, changed by `edit`. It has its own digest;
-    /// this manifest does not change.
+    /// Creates another manifest from the document of this one, changed by `edit`. It has its own
+    /// digest; this manifest does not change.
     ///
     /// ```
     /// # use longshore_core::RawManifest;
@@ -72,8 +72,8 @@ impl RawManifest {
         let mut document: Value =
             serde_json::from_slice(self.bytes()).map_err(|e| invalid(&e).at(self.digest()))?;
         edit(&mut document);
-        let says = document.get("mediaType").is_some_and(|own| !own.is_null());
-        let media_type = (!says).then(|| self.media_type().clone());
+        let has_type = document.get("mediaType").is_some_and(|own| !own.is_null());
+        let media_type = (!has_type).then(|| self.media_type().clone());
         Self::from_document(&document, media_type)
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_canonical_form_of_a_number_stays_what_it_is() {
+    fn canonical_json_does_not_change_numbers() {
         for number in ["184467440737095516164467440737095516157", "1.5e300", "0.1", "-0"] {
             let first = canonical_json(&serde_json::from_str::<Value>(number).unwrap()).unwrap();
             let read: Value = serde_json::from_slice(&first).unwrap();

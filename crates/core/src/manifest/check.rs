@@ -1,4 +1,4 @@
-//! Strict checks of a manifest. Longshore itself passes on what it does not know.
+//! Strict checks of a manifest. Longshore itself passes on fields and types that it does not know.
 
 use super::{ImageManifest, Index, Manifest, RawManifest, Schema1};
 use crate::media_type::MediaType;
@@ -6,10 +6,10 @@ use crate::media_type::MediaType;
 impl RawManifest {
     /// Checks the document against its specification, and returns each violation as one clause.
     ///
-    /// A document that violates these rules is still read, copied and pushed; only an ambiguous one
-    /// ([`check_unambiguous`](Self::check_unambiguous)) is neither created nor accepted. An OCI
-    /// manifest is an artifact if its config is not an image config, and its layers may then be
-    /// anything.
+    /// A document that violates these rules is still read, copied and pushed. Only an ambiguous
+    /// document ([`check_unambiguous`](Self::check_unambiguous)) is neither created nor accepted.
+    /// An OCI manifest is an artifact if its config is not an image config. The layers of an
+    /// artifact may have any type.
     ///
     /// Source: image-spec v1.1.1, "Image Manifest" and "Image Index"; Docker image manifest version
     /// 2, schema 1 and schema 2.

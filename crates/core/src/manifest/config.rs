@@ -32,12 +32,12 @@ pub struct ImageConfig {
     /// The uncompressed layers.
     #[serde(default)]
     pub rootfs: RootFs,
-    /// The steps that made the layers, oldest first.
+    /// The steps that created the layers, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub history: Vec<History>,
 }
 
-/// 8 MiB: the most that is read of a configuration. Real ones have a few kilobytes.
+/// 8 MiB: the maximum size of a configuration. Real ones have a few kilobytes.
 pub const CONFIG_LIMIT: usize = 8 << 20;
 
 impl ImageConfig {
@@ -51,7 +51,7 @@ impl ImageConfig {
         })
     }
 
-    /// Returns the steps that made layers, oldest first.
+    /// Returns the steps that created layers, oldest first.
     pub fn non_empty_history(&self) -> impl Iterator<Item = &History> {
         self.history.iter().filter(|step| !step.empty_layer)
     }
@@ -80,14 +80,14 @@ pub struct ContainerConfig {
     /// String pairs about the image.
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub labels: Annotations,
-    /// Ports that it listens on, `80/tcp`.
+    /// The ports that it listens on, such as `80/tcp`.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "null_is_default"
     )]
     pub exposed_ports: BTreeMap<String, Value>,
-    /// Folders that it keeps data in.
+    /// The folders in which it stores data.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
@@ -112,13 +112,13 @@ pub struct RootFs {
 }
 
 impl RootFs {
-    /// Returns the chain IDs, which identify each layer together with all layers below it, lowest
-    /// layer first.
+    /// Returns the chain IDs, lowest layer first. A chain ID identifies a layer together with all
+    /// layers below it.
     ///
-    /// The chain ID of the lowest layer is its diff ID; that of every other is the digest of the
-    /// text of the chain ID below, a space, and the layer's diff ID. The last one identifies the
-    /// whole file system. Digests are computed with the algorithm of the layer's diff ID, sha256 if
-    /// that is unknown.
+    /// The chain ID of the lowest layer is its diff ID. The chain ID of every other layer is the
+    /// digest of a text: the chain ID below it, a space, and the layer's diff ID. The last chain ID
+    /// identifies the whole file system. Digests are computed with the algorithm of the layer's
+    /// diff ID, or with sha256 if that is unknown.
     ///
     /// Source: image-spec v1.1.1, "Layer ChainID".
     #[must_use]
@@ -154,7 +154,7 @@ pub struct History {
     /// A comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// True if the step made no layer.
+    /// True if the step created no layer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
     /// Fields unknown to longshore.
@@ -163,8 +163,8 @@ pub struct History {
 }
 
 impl History {
-    /// Returns the step roughly as its author wrote it: without the shell and the marks that
-    /// builders add. Returns `None` if the image does not say.
+    /// Returns the step approximately as its author wrote it, without the shell and the marks that
+    /// builders add. Returns `None` if the image does not contain it.
     ///
     /// ```
     /// # use longshore_core::History;
@@ -178,7 +178,7 @@ impl History {
     }
 }
 
-/// Removes what the classic builder and BuildKit add to an instruction.
+/// Removes the text that the classic builder and BuildKit add to an instruction.
 fn clean(created_by: &str) -> Cow<'_, str> {
     let text = created_by.trim();
     let text = text.strip_prefix(NO_OPERATION).unwrap_or(text);
@@ -190,9 +190,9 @@ fn clean(created_by: &str) -> Cow<'_, str> {
     }
 }
 
-/// The shell that both builders run commands with.
+/// The shell with which both builders run commands.
 const SHELL: &str = "/bin/sh -c";
-/// The prefix that the classic builder adds to instructions that run nothing.
+/// The prefix that the classic builder adds to instructions that run no command.
 const NO_OPERATION: &str = "/bin/sh -c #(nop)";
 /// The suffix that BuildKit adds to instructions.
 const BUILDKIT: &str = "# buildkit";
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instructions_lose_what_builders_put_around_them() {
+    fn instructions_are_returned_without_the_additions_of_builders() {
         for (written, shown) in [
             ("/bin/sh -c #(nop) ADD file:abc in / ", "ADD file:abc in /"),
             ("/bin/sh -c #(nop)  CMD [\"bash\"]", "CMD [\"bash\"]"),
@@ -218,9 +218,10 @@ mod tests {
         assert_eq!(History::default().instruction(), None);
     }
 
-    /// Computed with `printf '%s %s' … | sha256sum` over the digests of "a", "b" and "c".
+    /// The values were computed with `printf '%s %s' … | sha256sum` from the digests of "a", "b"
+    /// and "c".
     #[test]
-    fn chain_ids_are_those_computed_by_hand() {
+    fn chain_ids_match_those_computed_by_hand() {
         let diff_ids: Vec<Digest> = [b"a", b"b", b"c"].iter().map(|c| Digest::sha256(*c)).collect();
         let rootfs = RootFs { kind: "layers".to_owned(), diff_ids };
         let chain: Vec<String> = rootfs.chain_ids().iter().map(ToString::to_string).collect();

@@ -5,7 +5,7 @@ use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
 use crate::media_type::MediaType;
 
-/// A config and the layers that go with it: an image, or an artifact in an image's shape.
+/// A config and its layers: an image, or an artifact in the format of an image.
 ///
 /// Source: image-spec v1.1.1, "Image Manifest"; Docker image manifest version 2, schema 2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ use crate::media_type::MediaType;
 pub struct ImageManifest {
     /// Always 2.
     pub schema_version: u64,
-    /// The media type of the document; older OCI images leave it out.
+    /// The media type of the document. Older OCI images omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
     /// The type of the artifact, if it is not an image.
@@ -25,7 +25,7 @@ pub struct ImageManifest {
     /// The layers, lowest first.
     #[serde(deserialize_with = "crate::json::null_is_default")]
     pub layers: Vec<Descriptor>,
-    /// The manifest this one refers to.
+    /// The manifest that this one refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// String pairs about the image.
@@ -52,7 +52,7 @@ impl ImageManifest {
         }
     }
 
-    /// Returns true for a container image: its config has an image's media type.
+    /// Returns true for a container image: its config has the media type of an image config.
     #[must_use]
     pub fn is_container_image(&self) -> bool {
         let config = &self.config.media_type;

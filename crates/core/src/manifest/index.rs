@@ -16,7 +16,7 @@ use crate::platform::{Fit, Platform};
 pub struct Index {
     /// Always 2.
     pub schema_version: u64,
-    /// The media type of the document; older OCI indexes leave it out.
+    /// The media type of the document. Older OCI indexes omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<MediaType>,
     /// The type of the artifact, if it is not a list of images.
@@ -25,7 +25,7 @@ pub struct Index {
     /// The manifests; an index may list other indexes.
     #[serde(deserialize_with = "crate::json::null_is_default")]
     pub manifests: Vec<Descriptor>,
-    /// The manifest this one refers to.
+    /// The manifest that this one refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// String pairs about the index.
@@ -51,9 +51,10 @@ impl Index {
         }
     }
 
-    /// Returns the manifest that fits a platform best: the one for it, else the one for the newest
-    /// of the older processors of its architecture; among equals the first. Attestations and nested
-    /// indexes are never chosen.
+    /// Returns the manifest that fits a platform best. This is the manifest for exactly that
+    /// platform, or otherwise the one for the newest of the older processors of its architecture.
+    /// Of several equal ones, the first is returned. Attestations and nested indexes are never
+    /// chosen.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) with the available platforms.
@@ -69,8 +70,8 @@ impl Index {
         images.filter_map(|d| Some((d.platform.as_ref()?.fit(wanted)?, d))).min_by_key(|fit| fit.0)
     }
 
-    /// Returns the platforms of its images, without empty ones and the `unknown/unknown` of
-    /// attestations.
+    /// Returns the platforms of its images, without empty ones and without `unknown/unknown`, which
+    /// marks attestations.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
         self.manifests
             .iter()
@@ -79,18 +80,22 @@ impl Index {
     }
 }
 
-/// Returns true for an entry that is an attestation of an image, as BuildKit marks it.
+/// Returns true if the entry is marked as an attestation of an image by BuildKit.
 ///
 /// Source: BuildKit, docs/attestations/attestation-storage.md.
 pub(crate) fn is_attestation(entry: &Descriptor) -> bool {
     entry.annotations.get("vnd.docker.reference.type").is_some()
 }
 
-/// Builds the error for an index whose images, nested ones included, lack the wanted platform.
-pub(crate) fn missing<T: ToString>(wanted: &Platform, there: impl IntoIterator<Item = T>) -> Error {
-    let there: Vec<String> = there.into_iter().map(|platform| platform.to_string()).collect();
-    Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(match &there[..] {
+/// Builds the error for an index whose images, including nested ones, lack the wanted platform.
+pub(crate) fn missing<T: ToString>(
+    wanted: &Platform,
+    available: impl IntoIterator<Item = T>,
+) -> Error {
+    let available: Vec<String> =
+        available.into_iter().map(|platform| platform.to_string()).collect();
+    Error::new(ErrorKind::NotFound).at(format!("platform {wanted}")).detail(match &available[..] {
         [] => "the index has no platforms".to_owned(),
-        there => format!("the index has {}", there.join(", ")),
+        available => format!("the index has {}", available.join(", ")),
     })
 }

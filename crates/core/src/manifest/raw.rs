@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::shape::{Shape, told};
+use super::shape::{Shape, determine};
 use super::{Manifest, invalid, schema1};
 use crate::descriptor::Descriptor;
 use crate::digest::{Digest, Verifier};
@@ -25,8 +25,8 @@ pub struct RawManifest {
 }
 
 impl RawManifest {
-    /// Creates a manifest from bytes that must have this digest; for signed schema 1, the payload
-    /// may have it.
+    /// Creates a manifest from bytes that must match this digest. For signed schema 1, the digest
+    /// may also be that of the payload.
     ///
     /// `media_type` is the type that the store stated. If that is missing or generic, the type is
     /// read from the document.
@@ -39,14 +39,14 @@ impl RawManifest {
     pub fn new(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
         match verify(&bytes, &digest) {
             Err(e) if e.kind() == ErrorKind::DigestMismatch => {
-                let told = told(&bytes, media_type.clone());
-                let schema1 = told.is_ok_and(|(media_type, _)| media_type.is_schema1());
+                let determined = determine(&bytes, media_type.clone());
+                let schema1 = determined.is_ok_and(|(media_type, _)| media_type.is_schema1());
                 let payload = schema1.then(|| schema1::payload(&bytes).ok()).flatten();
                 if !payload.is_some_and(|payload| digest_matches(&payload, &digest)) {
                     return Err(e);
                 }
             }
-            verdict => verdict?,
+            verified => verified?,
         }
         Self::described(bytes, media_type, digest)
     }
@@ -63,22 +63,23 @@ impl RawManifest {
 
     /// Creates a manifest from bytes that have been checked against the digest.
     fn described(bytes: Bytes, media_type: Option<MediaType>, digest: Digest) -> Result<Self> {
-        let (media_type, shape) = told(&bytes, media_type).map_err(|e| e.at(&digest))?;
+        let (media_type, shape) = determine(&bytes, media_type).map_err(|e| e.at(&digest))?;
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         Ok(Self { descriptor, bytes, shape, parsed: Arc::default() })
     }
 
-    /// Uses the digest of the exact bytes. A store of files needs it, because it checks every name
-    /// against the content.
+    /// Returns the manifest with the digest of its exact bytes. A store of files needs it, because
+    /// it checks every name against the content.
     #[must_use]
     pub fn by_bytes(&self) -> Self {
         if !self.media_type().is_schema1() || digest_matches(&self.bytes, self.digest()) {
             return self.clone();
         }
-        self.called(Digest::sha256(&self.bytes))
+        self.with_digest(Digest::sha256(&self.bytes))
     }
 
-    /// Uses the digest that registries use: for signed schema 1, that of its payload.
+    /// Returns the manifest with the digest that registries use. For signed schema 1, this is the
+    /// digest of its payload.
     #[must_use]
     pub fn by_payload(&self) -> Self {
         if !self.media_type().is_schema1() {
@@ -86,17 +87,18 @@ impl RawManifest {
         }
         match schema1::payload(&self.bytes) {
             Ok(payload) if !digest_matches(&payload, self.digest()) => {
-                self.called(Digest::sha256(&payload))
+                self.with_digest(Digest::sha256(&payload))
             }
             _ => self.clone(),
         }
     }
 
-    /// What was signed of a schema 1 manifest: the document without its signatures, byte for byte. The
-    /// signatures are not checked.
+    /// Returns the signed payload of a schema 1 manifest: the exact bytes of the document without
+    /// its signatures. The signatures are not checked.
     ///
     /// # Errors
-    /// [`Unverified`](ErrorKind::Unverified) if it is not signed, or says more than what is signed.
+    /// [`Unverified`](ErrorKind::Unverified) if it is not signed, or contains more than the
+    /// payload.
     ///
     /// Source: Docker image manifest version 2, schema 1, "Signed Manifests".
     pub fn signed_payload(&self) -> Result<Bytes> {
@@ -104,10 +106,10 @@ impl RawManifest {
         schema1::payload(&self.bytes).map(Bytes::from).map_err(refused)
     }
 
-    fn called(&self, digest: Digest) -> Self {
-        let mut called = self.clone();
-        called.descriptor.digest = digest;
-        called
+    fn with_digest(&self, digest: Digest) -> Self {
+        let mut manifest = self.clone();
+        manifest.descriptor.digest = digest;
+        manifest
     }
 
     /// Returns a descriptor with only media type, digest and size.
@@ -116,8 +118,8 @@ impl RawManifest {
         &self.descriptor
     }
 
-    /// Returns the digest that names the manifest: that of the bytes, or of a signed schema 1's
-    /// payload.
+    /// Returns the digest that names the manifest: the digest of its bytes, or for signed schema 1
+    /// the digest of its payload.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.descriptor.digest
@@ -139,12 +141,12 @@ impl RawManifest {
         &self.bytes
     }
 
-    /// Parses the bytes into a view, once. Unknown media types are read by shape, or kept
-    /// [`Opaque`](Manifest::Opaque).
+    /// Parses the bytes into a view. This happens only once. A document of unknown media type is
+    /// parsed by its fields, or becomes [`Opaque`](Manifest::Opaque).
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the document violates its format: with the field, the
-    /// line and what was expected.
+    /// [`Invalid`](ErrorKind::Invalid), with the field, the line and the expected content, if the
+    /// document violates its format.
     pub fn parse(&self) -> Result<&Manifest> {
         if let Some(parsed) = self.parsed.get() {
             return Ok(parsed);

@@ -6,8 +6,9 @@ use super::{MANIFEST_LIMIT, invalid};
 use crate::error::{Error, ErrorKind, Result};
 use crate::media_type::MediaType;
 
-/// Determines the type of a document, from what the store stated and from the document itself.
-pub(super) fn told(bytes: &[u8], stated: Option<MediaType>) -> Result<(MediaType, Shape)> {
+/// Determines the type of a document from the type that the store stated and from the document
+/// itself.
+pub(super) fn determine(bytes: &[u8], stated: Option<MediaType>) -> Result<(MediaType, Shape)> {
     let stated = stated.filter(|media_type| !media_type.is_generic());
     let (shape, own) = Shape::of(bytes)?;
     let media_type = match (stated, own) {
@@ -39,10 +40,10 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Examines the top level of a document; also returns the media type that it states.
+    /// Examines the top level of a document. Also returns the media type that the document states.
     ///
-    /// Refuses a document that is both image and index: with two readings, one digest could mean
-    /// two things.
+    /// Refuses a document that is both an image and an index: with two interpretations, one digest
+    /// could mean two things.
     ///
     /// Source: image-spec v1.1.1, manifest and image index; advisory GHSA-77vh-xpmg-72qh.
     fn of(bytes: &[u8]) -> Result<(Self, Option<MediaType>)> {

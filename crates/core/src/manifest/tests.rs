@@ -24,7 +24,7 @@ fn image() -> String {
 }
 
 #[test]
-fn the_kind_is_told_by_the_document_where_the_store_says_nothing() {
+fn the_document_determines_its_kind_if_the_store_does_not() {
     let image = raw(&image()).unwrap();
     assert_eq!(*image.media_type(), MediaType::OCI_MANIFEST);
     let Manifest::Image(view) = image.parse().unwrap() else { panic!("expected an image") };
@@ -68,7 +68,7 @@ fn documents_that_could_be_read_two_ways_are_refused() {
 }
 
 #[test]
-fn what_is_no_manifest_is_named() {
+fn documents_that_are_not_manifests_are_refused() {
     for (bad, word) in [
         ("", "EOF"),
         ("\u{feff}{}", "expected value"),
@@ -114,7 +114,7 @@ fn sizes_and_digests_are_checked_when_parsed() {
 }
 
 #[test]
-fn a_platform_is_found_or_the_choice_is_named() {
+fn a_missing_platform_is_reported_with_the_available_ones() {
     let mut entry = Descriptor::new(MediaType::OCI_MANIFEST, SHA.parse().unwrap(), 0);
     entry.platform = Some(crate::platform::Platform::new("linux", "arm64", None));
     let index = Index::new(vec![entry]);

@@ -1,15 +1,15 @@
-//! Ranking offered platforms by how well they fit the wanted one.
+//! Ranks the offered platforms by how well they fit the wanted platform.
 
-use super::{Platform, normalise};
+use super::{Platform, normalize};
 
-/// The distance of an offered platform from the wanted one; the smallest is the best.
+/// The distance of an offered platform from the wanted one. The smallest distance is the best fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fit {
-    /// Steps down from the wanted processor.
+    /// The number of steps down from the wanted processor.
     variant: u32,
     os_version: u8,
     os_features: u8,
-    /// True if it is spelled differently: `arm` is `arm/v7`.
+    /// True if the offered platform is written differently: `arm` is the same as `arm/v7`.
     spelling: bool,
 }
 
@@ -21,7 +21,7 @@ impl Fit {
     }
 }
 
-/// Returns how well `offered` fits `wanted`; `None` if it does not.
+/// Returns the distance of `offered` from `wanted`, or `None` if it does not fit.
 ///
 /// An image for an older processor of the same kind runs on a newer one. Another architecture never
 /// fits, though some machines could run it.
@@ -29,16 +29,18 @@ impl Fit {
 /// Source: containerd, platforms, `Only`, which would accept `386` for `amd64` and `arm` for
 /// `arm64`.
 pub(super) fn fit(offered: &Platform, wanted: &Platform) -> Option<Fit> {
-    let (architecture, there) = normalise(&offered.architecture, offered.variant.as_deref());
-    let (asked_architecture, asked) = normalise(&wanted.architecture, wanted.variant.as_deref());
-    if !offered.os.eq_ignore_ascii_case(&wanted.os) || architecture != asked_architecture {
+    let (architecture, offered_variant) =
+        normalize(&offered.architecture, offered.variant.as_deref());
+    let (wanted_architecture, wanted_variant) =
+        normalize(&wanted.architecture, wanted.variant.as_deref());
+    if !offered.os.eq_ignore_ascii_case(&wanted.os) || architecture != wanted_architecture {
         return None;
     }
     Some(Fit {
-        variant: variant(&architecture, there.as_deref(), asked.as_deref())?,
+        variant: variant(&architecture, offered_variant.as_deref(), wanted_variant.as_deref())?,
         os_version: os_version(offered, wanted)?,
         os_features: os_features(offered, wanted)?,
-        spelling: there != asked,
+        spelling: offered_variant != wanted_variant,
     })
 }
 
@@ -49,15 +51,20 @@ fn variant(architecture: &str, offered: Option<&str>, wanted: Option<&str>) -> O
         "arm64" => Some("v8"),
         _ => None,
     };
-    let (there, asked) = (offered.or(usual), wanted.or(usual));
-    if there == asked {
+    let (offered_variant, wanted_variant) = (offered.or(usual), wanted.or(usual));
+    if offered_variant == wanted_variant {
         return Some(0);
     }
-    let down = || steps_down(version(architecture, there?)?, version(architecture, asked?)?);
+    let down = || {
+        steps_down(
+            version(architecture, offered_variant?)?,
+            version(architecture, wanted_variant?)?,
+        )
+    };
     down().or_else(|| wanted.is_none().then_some(ANY))
 }
 
-/// Returns generation and step of a processor whose family is backward compatible.
+/// Returns the generation and the step of a processor whose family is backward compatible.
 fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
     let number = variant.strip_prefix('v')?;
     match architecture {
@@ -70,11 +77,11 @@ fn version(architecture: &str, variant: &str) -> Option<(u32, u32)> {
     }
 }
 
-/// Counts the steps from the wanted processor down to the offered one; `None` if the offered one is
-/// newer.
+/// Counts the steps from the wanted processor down to the offered one. Returns `None` if the
+/// offered one is newer.
 fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
     match (offered, wanted) {
-        ((there, step), (asked, top)) if there == asked => top.checked_sub(step),
+        ((offered, step), (wanted, top)) if offered == wanted => top.checked_sub(step),
         // ARMv9.x has all features of ARMv8.(x+5).
         ((8, step), (9, top)) => {
             top.checked_add(5)?.checked_sub(step)?.checked_add(top)?.checked_add(1)
@@ -83,23 +90,23 @@ fn steps_down(offered: (u32, u32), wanted: (u32, u32)) -> Option<u32> {
     }
 }
 
-/// Compares versions of Windows by build: an image of another revision runs. A platform without a
-/// version fits any.
+/// Compares versions of Windows by their build, because an image of another revision also runs. A
+/// platform without a version fits every version.
 fn os_version(offered: &Platform, wanted: &Platform) -> Option<u8> {
     let build =
         |version: &str| version.splitn(4, '.').take(3).map(str::to_owned).collect::<Vec<_>>();
     match (offered.os_version.as_deref(), wanted.os_version.as_deref()) {
         (_, None) => Some(0),
         (None, Some(_)) => Some(2),
-        (Some(there), Some(asked)) if there == asked => Some(0),
-        (Some(there), Some(asked)) => {
+        (Some(version), Some(wanted_version)) if version == wanted_version => Some(0),
+        (Some(version), Some(wanted_version)) => {
             let windows = wanted.os.eq_ignore_ascii_case("windows");
-            (windows && build(there) == build(asked)).then_some(1)
+            (windows && build(version) == build(wanted_version)).then_some(1)
         }
     }
 }
 
-/// Checks that the image needs no feature that the machine lacks, if the machine's features are
+/// Checks that the machine has the features that the image needs, if the machine's features are
 /// known.
 fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     let has = |feature: &String| wanted.os_features.contains(feature);
@@ -113,7 +120,7 @@ fn os_features(offered: &Platform, wanted: &Platform) -> Option<u8> {
     }
 }
 
-/// Larger than any number of steps: the wanted processor is unspecified.
+/// Larger than any number of steps, for a wanted platform without a variant.
 const ANY: u32 = u32::MAX;
 
 #[cfg(test)]
@@ -128,7 +135,7 @@ mod tests {
                 Some((architecture, variant)) => (architecture, Some(variant.to_owned())),
                 None => (rest, None),
             };
-            // As an index writes it, not normalised.
+            // As an index contains it, without normalization.
             let mut platform = Platform { variant, ..Platform::default() };
             (platform.os, platform.architecture) = (os.to_owned(), architecture.to_owned());
             fit(&platform, &wanted).map(|fit| (fit, text))
@@ -137,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_that_runs_is_the_best() {
+    fn the_newest_compatible_processor_fits_best() {
         let arms = ["linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "linux/arm64/v8"];
         let amds = ["linux/386", "linux/amd64", "linux/amd64/v2", "linux/amd64/v4"];
         let arm64s = ["linux/arm64", "linux/arm64/v8.2", "linux/arm64/v9", "linux/arm64/v9.2"];
@@ -170,7 +177,7 @@ mod tests {
             ("windows/amd64", &amds[..], None),
             ("linux/riscv64/rva23", &["linux/riscv64/rva20", "linux/riscv64"], None),
             ("linux/ppc64le", &["linux/ppc64le/power9", "linux/ppc64le"], Some("linux/ppc64le")),
-            // The processor's version is unspecified: any fits, the usual one best.
+            // Without a wanted variant every variant fits, and the usual one fits best.
             ("linux/amd64", &amds[2..], Some("linux/amd64/v2")),
             ("linux/arm", &["linux/arm/v8"], Some("linux/arm/v8")),
             ("linux/amd64/v99999999999", &amds[1..], None),
@@ -180,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_features_of_the_system_count_where_they_are_stated() {
+    fn os_versions_and_features_count_if_they_are_stated() {
         let windows = |version: Option<&str>, features: &[&str]| Platform {
             os_version: version.map(Into::into),
             os_features: features.iter().map(|&feature| feature.to_owned()).collect(),

@@ -1,4 +1,4 @@
-//! Platforms: the machines that images are for.
+//! Platforms: the machines on which images run.
 
 mod fit;
 
@@ -46,19 +46,20 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Creates a platform of these three parts, normalised.
+    /// Creates a platform from these three parts, and normalizes them.
     #[must_use]
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
-        let (architecture, variant) = normalise(architecture, variant);
+        let (architecture, variant) = normalize(architecture, variant);
         Self { os: os.to_ascii_lowercase(), architecture, variant, ..Self::default() }
     }
 
-    /// Reads `os[(version)]/architecture[/variant]`, or `local` for this machine.
+    /// Parses `os[(version)]/architecture[/variant]`, or `local` for this machine.
     ///
-    /// Common other names are normalised: `x86_64` is `amd64`, `aarch64` is `arm64`.
+    /// Common other names are normalized: `x86_64` is `amd64`, `aarch64` is `arm64`.
     ///
     /// # Errors
-    /// [`ParseError`] if there are not two or three parts of letters, digits, `_`, `.` and `-`.
+    /// [`ParseError`] if the text does not have two or three parts of letters, digits, `_`, `.` and
+    /// `-`.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         if text == "local" {
             return Ok(Self::local());
@@ -87,7 +88,7 @@ impl Platform {
         Ok(Self { os_version, ..platform })
     }
 
-    /// Returns the platform of images for this machine. On macOS, images are for Linux too.
+    /// Returns the platform of images for this machine. On macOS, images are also for Linux.
     #[must_use]
     pub fn local() -> Self {
         let os = if cfg!(windows) { "windows" } else { "linux" };
@@ -95,7 +96,7 @@ impl Platform {
     }
 
     /// Returns true if an image for `self` fits `wanted`: it is for that machine, or for an older
-    /// processor of the same architecture, such as `arm/v6` where `arm/v7` is wanted.
+    /// processor of the same architecture, such as `arm/v6` if `arm/v7` is wanted.
     ///
     /// Parts that `wanted` leaves out match anything.
     /// [`Index::for_platform`](crate::Index::for_platform) chooses the best of many.
@@ -104,7 +105,7 @@ impl Platform {
         self.fit(wanted).is_some()
     }
 
-    /// Returns how well an image for `self` fits.
+    /// Returns the distance of an image for `self` from `wanted`, or `None` if it does not fit.
     pub(crate) fn fit(&self, wanted: &Self) -> Option<Fit> {
         fit::fit(self, wanted)
     }
@@ -132,10 +133,10 @@ impl FromStr for Platform {
     }
 }
 
-/// Maps other names of processors to Go's, and drops a redundant variant.
+/// Maps other names of processors to those of Go, and drops a redundant variant.
 ///
 /// Source: Go's GOARCH values; containerd writes `arm64/v8` where others write `arm64`.
-fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<String>) {
+fn normalize(architecture: &str, variant: Option<&str>) -> (String, Option<String>) {
     let architecture = architecture.to_ascii_lowercase();
     let variant = variant.map(str::to_ascii_lowercase);
     match (architecture.as_str(), variant.as_deref()) {
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_names_are_normalised() {
+    fn other_names_are_normalized() {
         for (text, shown) in [
             ("linux/amd64", "linux/amd64"),
             ("Linux/x86_64", "linux/amd64"),
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_matches_anything() {
+    fn unspecified_parts_match_anything() {
         let arm = Platform::new("linux", "arm64", Some("v8"));
         assert!(arm.satisfies(&Platform::parse("linux/arm64").unwrap()));
         let v7 = Platform::new("linux", "arm", Some("v7"));
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_fields_and_unknown_ones_survive() {
+    fn windows_fields_and_unknown_fields_are_kept() {
         let json = r#"{"os":"windows","architecture":"amd64","os.version":"10.0.1","x":1}"#;
         let platform: Platform = serde_json::from_str(json).unwrap();
         assert_eq!(platform.os_version.as_deref(), Some("10.0.1"));

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::error::{ParseError, Result};
 
-/// The defaults for what a short name leaves out: registry, namespace, tag. They apply only where a
-/// value of this type is used.
+/// The defaults for the parts that a short name leaves out: registry, namespace and tag. They apply
+/// only where a value of this type is used.
 ///
 /// ```
 /// use longshore_core::Defaults;
@@ -27,8 +27,8 @@ use crate::error::{ParseError, Result};
 pub struct Defaults {
     /// The registry of a name that does not begin with one.
     pub registry: RegistryName,
-    /// The namespace of names of one part at [`registry`](Self::registry), and at no other
-    /// registry; `None` leaves them as they are.
+    /// The namespace of names of one part at [`registry`](Self::registry), but at no other
+    /// registry. `None` leaves such names unchanged.
     pub namespace: Option<RepositoryName>,
     /// The tag that [`tagged`](Self::tagged) adds.
     pub tag: Tag,
@@ -77,14 +77,14 @@ impl Defaults {
         Ok(defaults)
     }
 
-    /// Reads a reference, and adds the registry and the namespace that it leaves out. Adds no tag.
+    /// Parses a reference, and adds the registry and the namespace that it leaves out. Adds no tag.
     ///
-    /// The first part is the registry if it is `localhost` or has a `.`, a `:` or an upper-case
-    /// letter. Docker Hub has no names of one part: they get `library/` even if it is named without
-    /// being the default registry.
+    /// The first part is the registry if it is `localhost` or contains a `.`, a `:` or an
+    /// upper-case letter. Docker Hub has no names of one part: they get `library/`, even if it is
+    /// not the default registry.
     ///
     /// # Errors
-    /// [`ParseError`] that quotes the text and says what is wrong with it.
+    /// [`ParseError`] that quotes the text and names the problem.
     pub fn parse(&self, text: &str) -> Result<Reference, ParseError> {
         check_text(text)?;
         let (rest, suffix) = split_suffix(text);
@@ -105,7 +105,7 @@ impl Defaults {
         suffix.onto(Reference::new(Repository::new(registry, name)), text)
     }
 
-    /// Reads a repository, in the same way as [`parse`](Self::parse).
+    /// Parses a repository, in the same way as [`parse`](Self::parse).
     ///
     /// # Errors
     /// [`ParseError`] as for [`parse`](Self::parse), and if the text has a tag or a digest.
@@ -113,15 +113,15 @@ impl Defaults {
         self.parse(text)?.only_repository(text)
     }
 
-    /// Returns a reference to a manifest: this one, with the default tag if it has neither tag nor
-    /// digest.
+    /// Returns a reference to a manifest: the same reference, with the default tag if it has
+    /// neither a tag nor a digest.
     #[must_use]
     pub fn tagged(&self, reference: Reference) -> ManifestReference {
         ManifestReference::or_tag(reference, self.tag.clone())
     }
 
-    /// Returns the shortest text that [`parse`](Self::parse) reads as this reference; the full text
-    /// if there is no shorter one.
+    /// Returns the shortest text that [`parse`](Self::parse) turns into this reference. If no
+    /// shorter text does, this is the full text.
     ///
     /// ```
     /// use longshore_core::{Defaults, Reference};
@@ -157,7 +157,7 @@ impl Default for Defaults {
 }
 
 impl Reference {
-    /// Reads a reference as Docker's users write it, with [`Defaults::docker`]. Adds no tag.
+    /// Parses a reference as Docker's users write it, with [`Defaults::docker`]. Adds no tag.
     ///
     /// ```
     /// use longshore_core::Reference;
@@ -167,14 +167,14 @@ impl Reference {
     /// ```
     ///
     /// # Errors
-    /// [`ParseError`] that quotes the text and says what is wrong with it.
+    /// [`ParseError`] that quotes the text and names the problem.
     pub fn familiar(text: &str) -> Result<Self, ParseError> {
         Defaults::docker().parse(text)
     }
 }
 
 impl Repository {
-    /// Reads a repository as Docker's users write it; see [`Reference::familiar`].
+    /// Parses a repository as Docker's users write it; see [`Reference::familiar`].
     ///
     /// # Errors
     /// [`ParseError`] as for [`Reference::familiar`], and if the text has a tag or a digest.
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_sets_what_it_names_and_nothing_else() {
+    fn environment_variables_override_only_their_own_default() {
         for (variables, nginx) in [
             (&[][..], "docker.io/library/nginx:latest"),
             (&[(REGISTRY, "")], "docker.io/library/nginx:latest"),
@@ -223,13 +223,13 @@ mod tests {
             (&[(TAG, "")], "docker.io/library/nginx:latest"),
         ] {
             let defaults = read(variables).unwrap();
-            let nginx_there = defaults.tagged(defaults.parse("nginx").unwrap());
-            assert_eq!(nginx_there.to_string(), nginx, "{variables:?}");
+            let reference = defaults.tagged(defaults.parse("nginx").unwrap());
+            assert_eq!(reference.to_string(), nginx, "{variables:?}");
         }
     }
 
     #[test]
-    fn a_bad_variable_is_named() {
+    fn an_invalid_variable_is_named_in_the_error() {
         for (variable, value) in [(REGISTRY, "ho_st"), (NAMESPACE, "A"), (TAG, "-x")] {
             let e = read(&[(variable, value)]).unwrap_err();
             assert_eq!(e.noun(), variable);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_for_names_of_one_part_at_the_default_registry() {
+    fn the_namespace_applies_to_names_of_one_part_at_the_default_registry() {
         let mut defaults = Defaults::docker();
         defaults.registry = RegistryName::parse("r.example").unwrap();
         for (text, whole) in [
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_form_is_read_back_as_the_same() {
+    fn the_short_form_parses_to_the_same_reference() {
         let sha = format!("sha256:{}", "0".repeat(64));
         let (mut other, mut bare) = (Defaults::docker(), Defaults::docker());
         other.registry = RegistryName::parse("r.example").unwrap();

@@ -7,9 +7,9 @@ use crate::error::{ParseError, Result};
 
 /// A reference to a manifest: a repository with a tag, a digest, or both.
 ///
-/// A [`Reference`] becomes one when its tag is settled: by [`Reference::or_latest`], by
+/// A [`Reference`] becomes one when it has a tag or a digest: by [`Reference::or_latest`], by
 /// [`Defaults::tagged`](super::Defaults::tagged), or by `try_from`, which refuses a reference with
-/// neither. `FromStr` reads `registry/name:tag` and `registry/name[:tag]@digest`.
+/// neither. `FromStr` parses `registry/name:tag` and `registry/name[:tag]@digest`.
 ///
 /// ```
 /// use longshore_core::{ManifestReference, Reference};
@@ -28,7 +28,7 @@ pub struct ManifestReference {
 }
 
 impl ManifestReference {
-    /// Creates a reference to what `selector` names in a repository.
+    /// Creates a reference to the manifest that `selector` names in a repository.
     #[must_use]
     pub fn new(repository: Repository, selector: TagOrDigest) -> Self {
         let reference = Reference::new(repository);
@@ -65,7 +65,7 @@ impl ManifestReference {
         &self.selector
     }
 
-    /// Returns the tag, if there is one. Beside a digest it selects nothing.
+    /// Returns the tag, if there is one. If there is also a digest, the tag selects nothing.
     #[must_use]
     pub fn tag(&self) -> Option<&Tag> {
         self.reference.tag()

@@ -1,6 +1,6 @@
 //! Names of registries, repositories, tags and manifests.
 //!
-//! Every part is parsed once, strictly, and is valid from then on. Only [`Defaults`] expands
+//! Each part is parsed once and strictly, and is valid from then on. Only [`Defaults`] expands
 //! Docker's short names ("nginx").
 
 mod defaults;
@@ -57,7 +57,7 @@ impl fmt::Display for Repository {
 impl FromStr for Repository {
     type Err = ParseError;
 
-    /// Reads `registry/name`; the registry is never implied.
+    /// Parses `registry/name`. The registry is required.
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let reference: Reference = text.parse()?;
         reference.only_repository(text)
@@ -66,9 +66,9 @@ impl FromStr for Repository {
 
 /// A repository with a tag, a digest, both or neither: `registry/name[:tag][@digest]`.
 ///
-/// Ordered and hashed by its parts: registry, name, tag, digest. `FromStr` requires the registry
-/// and takes the first part for it; [`Defaults`] reads short names. No tag is ever implied: see
-/// [`Reference::or_latest`] and [`Defaults::tagged`].
+/// References are ordered and hashed by their parts: registry, name, tag, digest. `FromStr`
+/// requires a registry, and takes the first part for it; [`Defaults`] parses short names. No tag is
+/// added implicitly: see [`Reference::or_latest`] and [`Defaults::tagged`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     repository: Repository,
@@ -118,8 +118,8 @@ impl Reference {
         self
     }
 
-    /// Returns a reference to a manifest: this one, with the tag `latest` if it has neither tag nor
-    /// digest.
+    /// Returns a reference to a manifest: the same reference, with the tag `latest` if it has
+    /// neither a tag nor a digest.
     #[must_use]
     pub fn or_latest(self) -> ManifestReference {
         ManifestReference::or_tag(self, Tag::latest())
@@ -165,7 +165,7 @@ impl Reference {
         }
     }
 
-    /// Reads a reference that includes the registry.
+    /// Parses a reference that includes the registry.
     fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("reference", text, reason);
         check_text(text)?;
@@ -220,7 +220,7 @@ pub enum TagOrDigest {
 }
 
 impl TagOrDigest {
-    /// Reads a digest if the text has a colon, which no tag has; else a tag.
+    /// Parses a digest if the text has a colon, which no tag can have; otherwise a tag.
     ///
     /// # Errors
     /// [`ParseError`] of [`Digest::parse`] or [`Tag::parse`].
@@ -272,7 +272,7 @@ impl From<Digest> for TagOrDigest {
     }
 }
 
-/// The `[:tag][@digest]` at the end of a reference, not yet checked.
+/// The text `[:tag][@digest]` at the end of a reference, not checked yet.
 struct Suffix<'a> {
     tag: Option<&'a str>,
     digest: Option<&'a str>,
@@ -297,8 +297,8 @@ impl Suffix<'_> {
     }
 }
 
-/// Splits from the right: the digest after the first `@`, the tag after the last `:` that comes
-/// after the last `/` (a colon before that is the registry's port).
+/// Splits off the digest after the first `@`, and the tag after the last `:`. A colon before the
+/// last `/` belongs to the registry's port.
 fn split_suffix(text: &str) -> (&str, Suffix<'_>) {
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
@@ -311,7 +311,7 @@ fn split_suffix(text: &str) -> (&str, Suffix<'_>) {
     }
 }
 
-/// Refuses errors of the text as a whole, with advice.
+/// Refuses errors in the text as a whole, with advice.
 fn check_text(text: &str) -> Result<(), ParseError> {
     let bad = |reason: &'static str| ParseError::new("reference", text, reason);
     if text.is_empty() {
@@ -321,7 +321,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
         return Err(bad("a space or control character").at(at));
     }
     if text.starts_with('/') {
-        // An unset variable in `$REGISTRY/image` must not turn into an image of Docker Hub.
+        // `$REGISTRY/image` with an unset variable must not become an image of Docker Hub.
         return Err(bad("nothing before the first '/'; expected a registry or a name").at(0));
     }
     if text.contains("://") {
@@ -329,7 +329,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
     }
     let before_path = text.split('/').next().unwrap_or(text);
     if before_path != text && before_path.contains('@') {
-        // The text may hold a password: do not quote it.
+        // The text may contain a password, so do not quote it.
         return Err(ParseError::new(
             "reference",
             "…",
@@ -339,7 +339,8 @@ fn check_text(text: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Converts the error of a part into one of the whole text, so that users see their input.
+/// Converts the error of a part into an error of the whole text, so that users recognize their
+/// input.
 fn within(text: &str, part: &ParseError) -> ParseError {
     ParseError::new("reference", text, part.to_string())
 }

@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use crate::error::{ParseError, Result, parsed_text};
 
-/// A registry's address, `host[:port]`. The host is a name, an IPv4 address or an IPv6 address in
+/// A registry's address, `host[:port]`. The host is a name, an IPv4 address, or an IPv6 address in
 /// brackets.
 ///
-/// Stored in lower case. The aliases of Docker Hub are one name: `index.docker.io`,
+/// It is stored in lower case. The aliases of Docker Hub are the same name: `index.docker.io`,
 /// `registry-1.docker.io` and `registry.hub.docker.com` parse as `docker.io`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegistryName {
@@ -15,7 +15,7 @@ pub struct RegistryName {
 }
 
 impl RegistryName {
-    /// Reads `host[:port]`.
+    /// Parses `host[:port]`.
     ///
     /// # Errors
     /// [`ParseError`] if the host or the port breaks its grammar.
@@ -60,7 +60,7 @@ impl RegistryName {
         &*self.text == DOCKER_HUB
     }
 
-    /// Returns the host, without port; an IPv6 address keeps its brackets.
+    /// Returns the host without the port. An IPv6 address keeps its brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.text[..self.host_length]
@@ -78,7 +78,7 @@ impl RegistryName {
         &self.text
     }
 
-    /// Returns true if the name can only be this machine: `localhost`, `*.localhost` or a loopback
+    /// Returns true if the name always means this machine: `localhost`, `*.localhost` or a loopback
     /// address.
     ///
     /// Source: RFC 6761, section 6.3; RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3.

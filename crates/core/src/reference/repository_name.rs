@@ -11,10 +11,10 @@ use crate::error::{ParseError, Result, parsed_text};
 pub struct RepositoryName(Arc<str>);
 
 impl RepositoryName {
-    /// Reads a repository name.
+    /// Parses a repository name.
     ///
     /// # Errors
-    /// [`ParseError`] that says which part breaks the grammar, and why.
+    /// [`ParseError`] that names the invalid part and the reason.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("repository name", text, reason);
         if text.is_empty() {
@@ -67,7 +67,7 @@ impl RepositoryName {
     }
 }
 
-/// Checks `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`; the error has the offset where the match ends.
+/// Checks `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`. The error has the offset at which the match ends.
 fn check_component(component: &str) -> Result<(), (usize, &'static str)> {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = component.as_bytes();

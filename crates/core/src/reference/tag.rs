@@ -9,10 +9,10 @@ use crate::error::{ParseError, Result, parsed_text};
 pub struct Tag(Arc<str>);
 
 impl Tag {
-    /// Reads a tag.
+    /// Parses a tag.
     ///
     /// # Errors
-    /// [`ParseError`] that says where the text breaks the grammar.
+    /// [`ParseError`] with the position at which the text violates the grammar.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let bad = |reason: &'static str| ParseError::new("tag", text, reason);
         if text.is_empty() {
@@ -46,5 +46,5 @@ impl Tag {
 
 parsed_text!(Tag, serde);
 
-/// 128 characters, as the grammar says.
+/// 128 characters, from the grammar.
 const MAX_LENGTH: usize = 128;

@@ -1,4 +1,4 @@
-//! Names, valid and invalid.
+//! Valid and invalid names.
 
 mod predecessors;
 
@@ -28,7 +28,7 @@ fn familiar_names_expand_as_docker_expands_them() {
 }
 
 #[test]
-fn tag_and_digest_can_stand_together_and_the_digest_selects() {
+fn a_reference_may_have_a_tag_and_a_digest_which_takes_precedence() {
     let reference = Reference::familiar(&format!("ghcr.io/a/b:v1@{SHA}")).unwrap();
     assert_eq!(reference.tag().unwrap().as_str(), "v1");
     assert_eq!(reference.selector().unwrap().to_string(), SHA);
@@ -36,7 +36,7 @@ fn tag_and_digest_can_stand_together_and_the_digest_selects() {
 }
 
 #[test]
-fn nothing_is_implied_unless_asked() {
+fn no_default_is_added_unless_requested() {
     let reference = Reference::familiar("ghcr.io/a/b").unwrap();
     assert_eq!(reference.selector(), None);
     assert_eq!(reference.clone().or_latest().to_string(), "ghcr.io/a/b:latest");
@@ -97,7 +97,7 @@ fn bad_references_are_refused_with_a_reason() {
 }
 
 #[test]
-fn the_strict_form_demands_a_registry() {
+fn the_strict_form_requires_a_registry() {
     assert!("nginx".parse::<Reference>().is_err());
     assert_eq!("nginx/a".parse::<Reference>().unwrap().registry().as_str(), "nginx");
     assert!("ghcr.io/a:v1".parse::<Repository>().is_err());
@@ -113,7 +113,7 @@ fn display_and_parse_are_inverse() {
 }
 
 #[test]
-fn loopback_is_told_by_name_and_by_address() {
+fn loopback_is_recognized_by_name_and_by_address() {
     for (name, loopback) in [
         ("localhost", true),
         ("localhost:5000", true),
@@ -129,7 +129,7 @@ fn loopback_is_told_by_name_and_by_address() {
 }
 
 #[test]
-fn a_registry_gives_its_parts() {
+fn a_registry_name_has_a_host_and_a_port() {
     let name = RegistryName::parse("[::1]:5000").unwrap();
     assert_eq!((name.host(), name.port()), ("[::1]", Some(5000)));
     let name = RegistryName::parse("Ghcr.IO").unwrap();

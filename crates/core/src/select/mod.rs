@@ -1,4 +1,4 @@
-//! Choosing an image by platform, and listing the images of an index.
+//! Selects an image by platform, and lists the images of an index.
 
 mod nested;
 
@@ -14,12 +14,12 @@ use crate::store::Source;
 
 /// Returns the image for a platform.
 ///
-/// Of an index, this is the image that fits best. An image itself is returned if its configuration
+/// From an index, selects the image that fits best. A single image is returned if its configuration
 /// fits the platform. A manifest that is not an image fits every platform.
 ///
-/// The best fit is an image for exactly that platform, else one for the newest of the older
-/// processors of the same architecture: `arm/v6` where `arm/v7` is wanted and missing. If no entry
-/// that states its platform fits, the configurations of the entries that state none are read.
+/// The best fit is an image for exactly that platform, or otherwise one for the newest of the older
+/// processors of the same architecture: `arm/v6` if `arm/v7` is wanted and missing. If no entry
+/// that states its platform fits, the configurations of the entries without a platform are read.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the available platforms; the errors of the source.
@@ -46,12 +46,12 @@ pub async fn select_image(
     }
 }
 
-/// Lists the images that a manifest offers, each with its platform: those of an index and of the
-/// indexes it lists; an image itself as the only one.
+/// Lists the images that a manifest offers, each with its platform. For an index, these are its
+/// images and those of the indexes it lists. For an image, it is the image itself.
 ///
-/// Each descriptor is that of an image's manifest as it is stored. If an index does not state the
-/// platform of an image, its configuration is read. Attestations and artifacts are not images, and
-/// are not listed. An index that is listed several times is read once.
+/// Each descriptor is that of an image's manifest as stored. If an index does not state the
+/// platform of an image, the configuration of the image is read. Attestations and artifacts are not
+/// images and are not listed. An index that is listed several times is read once.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) for indexes nested more than four deep;
@@ -126,8 +126,8 @@ impl<S: Source + ?Sized> Listing<'_, S> {
     }
 }
 
-/// Returns the platform of a schema 1 image. Its newest v1 image states the system; Linux if it
-/// does not.
+/// Returns the platform of a schema 1 image. The operating system is that of its newest v1 image,
+/// or Linux if it states none.
 fn platform_of(schema1: &Schema1) -> Result<Platform> {
     let newest = schema1.ancestors()?.into_iter().next();
     let os = newest.and_then(|ancestor| ancestor.os).unwrap_or_else(|| "linux".to_owned());
@@ -181,14 +181,14 @@ mod tests {
     async fn an_index_lists_images_and_neither_attestations_nor_artifacts() {
         let store = Memory::new();
         let amd = on(image(&store, "linux/amd64").await, "linux/amd64");
-        let unsaid = image(&store, "windows/amd64").await;
+        let unspecified = image(&store, "windows/amd64").await;
         let deep = on(image(&store, "linux/s390x").await, "linux/s390x");
         let inner = Pack::index(vec![deep]).push(&store, None).await.unwrap();
         let artifact = Pack::artifact("a/b".parse().unwrap()).push(&store, None).await.unwrap();
         let unknown = on(artifact.clone(), "unknown/unknown");
         let mut marked = on(artifact.clone(), "linux/amd64");
         marked.annotations.insert("vnd.docker.reference.type", "attestation-manifest");
-        let entries = vec![amd, unsaid, inner, artifact, unknown, marked];
+        let entries = vec![amd, unspecified, inner, artifact, unknown, marked];
         let index = Pack::index(entries).push(&store, None).await.unwrap();
         let platforms: Vec<String> =
             listed(&store, &index).await.into_iter().map(|(platform, _)| platform).collect();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn indexes_end_somewhere() {
+    async fn nested_indexes_are_limited_in_depth() {
         let store = Memory::new();
         let mut inner = image(&store, "linux/amd64").await;
         for _ in 0..DEPTH {
@@ -209,31 +209,31 @@ mod tests {
         assert_eq!(e.kind(), ErrorKind::Invalid);
     }
 
-    /// Indexes that are recognised by their shape alone and state no platforms.
+    /// Builds an index that is recognized only by its fields, and states no platforms.
     fn index_of(entries: &[&Descriptor]) -> RawManifest {
         let document = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
         let media_type = "application/vnd.example.list".parse().unwrap();
         RawManifest::from_document(&document, Some(media_type)).unwrap()
     }
 
-    async fn kept(store: &Memory, index: &RawManifest) -> Descriptor {
+    async fn push_index(store: &Memory, index: &RawManifest) -> Descriptor {
         store.push_manifest(index, None).await.unwrap();
         index.descriptor().clone()
     }
 
     #[tokio::test]
-    async fn indexes_of_an_unknown_type_end_somewhere_too() {
+    async fn nested_indexes_of_an_unknown_type_are_limited_in_depth() {
         let store = Memory::new();
         let mut index = index_of(&[]);
         for _ in 0..20_000 {
-            index = index_of(&[&kept(&store, &index).await]);
+            index = index_of(&[&push_index(&store, &index).await]);
         }
         let e = list_images(&store, &index).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
     }
 
     #[tokio::test]
-    async fn blobs_that_an_index_lists_are_no_images() {
+    async fn blobs_listed_by_an_index_are_not_images() {
         let store = Memory::new();
         let mut entries = vec![image(&store, "linux/amd64").await];
         for media_type in ["application/vnd.oci.image.layer.v1.tar+gzip", "application/x"] {
@@ -255,23 +255,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_index_that_is_listed_often_is_looked_into_once() {
+    async fn an_index_that_is_listed_several_times_is_read_once() {
         let store = Memory::new();
         let image = on(image(&store, "linux/amd64").await, "linux/amd64");
-        let inner = kept(&store, &index_of(&[&image])).await;
-        let middle = kept(&store, &index_of(&[&inner, &inner, &inner])).await;
-        let outer = kept(&store, &index_of(&[&middle, &inner, &middle])).await;
+        let inner = push_index(&store, &index_of(&[&image])).await;
+        let middle = push_index(&store, &index_of(&[&inner, &inner, &inner])).await;
+        let outer = push_index(&store, &index_of(&[&middle, &inner, &middle])).await;
         assert_eq!(listed(&store, &outer).await.len(), 1);
     }
 
     #[tokio::test]
-    async fn more_indexes_than_anyone_has_are_not_looked_into() {
+    async fn too_many_indexes_are_refused() {
         let store = Memory::new();
         let mut entries = Vec::new();
         for at in 0..=nested::COUNT {
             let document = serde_json::json!({ "schemaVersion": 2, "manifests": [], "at": at });
             let index = RawManifest::from_document(&document, None).unwrap();
-            entries.push(kept(&store, &index).await);
+            entries.push(push_index(&store, &index).await);
         }
         let outer = index_of(&entries.iter().collect::<Vec<_>>());
         let amd = "linux/amd64".parse().unwrap();

@@ -1,4 +1,4 @@
-//! Indexes within indexes.
+//! Nested indexes.
 
 use std::collections::HashSet;
 
@@ -11,8 +11,8 @@ use crate::manifest::{Index, MANIFEST_LIMIT, Manifest, RawManifest, is_attestati
 use crate::platform::{Fit, Platform};
 use crate::store::Source;
 
-/// Returns the image of an index that fits a platform best, whether the index lists it directly or
-/// through nested indexes. Among equals, the one at the lower depth wins.
+/// Returns the image of an index that fits a platform best. The index may list it directly or
+/// through nested indexes. Of several equal ones, the one at the lowest depth is returned.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms of all of them;
@@ -23,11 +23,12 @@ pub(crate) async fn image_in(
     index: &Index,
     platform: &Platform,
 ) -> Result<Descriptor> {
-    let mut search = Search { platform, best: None, there: Vec::new(), unsaid: Vec::new() };
+    let mut search =
+        Search { platform, best: None, platforms: Vec::new(), unspecified: Vec::new() };
     let (mut level, mut below) = (vec![index.clone()], Below::new(source));
     for _ in 0..DEPTH {
         let mut next = Vec::new();
-        for entry in search.look_at(&level) {
+        for entry in search.examine(&level) {
             if let Some(manifest) = below.manifest(entry).await?
                 && let Manifest::Index(index) = manifest.parse()?
             {
@@ -37,36 +38,36 @@ pub(crate) async fn image_in(
         level = next;
     }
     if search.best.is_none() {
-        search.ask_configs(&mut below).await?;
+        search.read_configs(&mut below).await?;
     }
-    search.best.map(|(_, image)| image).ok_or_else(|| missing(platform, search.there))
+    search.best.map(|(_, image)| image).ok_or_else(|| missing(platform, search.platforms))
 }
 
 struct Search<'a> {
     platform: &'a Platform,
     best: Option<(Fit, Descriptor)>,
-    /// Platforms found so far.
-    there: Vec<String>,
-    /// Entries that do not state a platform.
-    unsaid: Vec<Descriptor>,
+    /// The platforms found so far.
+    platforms: Vec<String>,
+    /// The entries that do not state a platform.
+    unspecified: Vec<Descriptor>,
 }
 
 impl Search<'_> {
-    /// Examines the indexes of one level. Returns the ones nested in them, unless nothing there can
-    /// be better.
-    fn look_at<'i>(&mut self, level: &'i [Index]) -> Vec<&'i Descriptor> {
+    /// Examines the indexes of one level. Returns the indexes nested in them, unless no better fit
+    /// is possible.
+    fn examine<'i>(&mut self, level: &'i [Index]) -> Vec<&'i Descriptor> {
         for (fit, image) in level.iter().filter_map(|index| index.best_for(self.platform)) {
             self.offer(fit, image);
         }
         if self.best.as_ref().is_some_and(|(fit, _)| fit.is_exact()) {
             return Vec::new();
         }
-        self.there.extend(level.iter().flat_map(Index::platforms).map(ToString::to_string));
+        self.platforms.extend(level.iter().flat_map(Index::platforms).map(ToString::to_string));
         let entries = || level.iter().flat_map(|index| &index.manifests);
-        let unsaid = |entry: &&Descriptor| {
+        let unspecified = |entry: &&Descriptor| {
             entry.platform.is_none() && !entry.media_type.is_index() && !is_attestation(entry)
         };
-        self.unsaid.extend(entries().filter(unsaid).cloned());
+        self.unspecified.extend(entries().filter(unspecified).cloned());
         entries().filter(|entry| entry.media_type.is_index()).collect()
     }
 
@@ -76,18 +77,18 @@ impl Search<'_> {
         }
     }
 
-    /// Reads the configurations of the images whose entries state no platform.
-    async fn ask_configs<S>(&mut self, below: &mut Below<'_, S>) -> Result<()>
+    /// Reads the configurations of the images whose entries do not state a platform.
+    async fn read_configs<S>(&mut self, below: &mut Below<'_, S>) -> Result<()>
     where
         S: Source + ?Sized,
     {
-        for entry in std::mem::take(&mut self.unsaid) {
+        for entry in std::mem::take(&mut self.unspecified) {
             let Some(manifest) = below.manifest(&entry).await? else { continue };
             if !matches!(manifest.parse()?, Manifest::Image(image) if image.is_container_image()) {
                 continue;
             }
             let image = Image::read(below.source(), manifest).await?;
-            self.there.push(image.platform().to_string());
+            self.platforms.push(image.platform().to_string());
             if let Some(fit) = image.platform().fit(self.platform) {
                 self.offer(fit, &entry);
             }
@@ -96,8 +97,8 @@ impl Search<'_> {
     }
 }
 
-/// The manifests below an index, each read once. A few documents that list each other many times
-/// must not be read endlessly, and memory must not grow with what a registry invents.
+/// The manifests below an index, each read once. It limits the reading: a few documents may list
+/// each other many times, and a registry may invent any number of them.
 pub(crate) struct Below<'a, S: ?Sized> {
     source: &'a S,
     seen: HashSet<Digest>,
@@ -114,7 +115,7 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
     }
 
     /// Reads a manifest that was not read before. Returns `None` for a blob, which an index may
-    /// list too. An entry with a layer's media type is not an image and is not read.
+    /// list, too. An entry with the media type of a layer is not an image and is not read.
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] of them or [`SIZE`] bytes; the errors of
@@ -126,7 +127,7 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
         }
         self.check(digest)?;
         if graph::is_blob(self.source, entry).await? {
-            // The entry may have been read to find out.
+            // Finding out that the entry is a blob may have read its content.
             let size = usize::try_from(entry.size).ok().filter(|size| *size <= MANIFEST_LIMIT);
             self.size += size.unwrap_or_default();
             return Ok(None);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_best_of_all_indexes_is_taken_and_an_exact_one_before_it() {
+    async fn the_best_fit_of_all_indexes_is_chosen_and_an_exact_fit_ends_the_search() {
         let store = Memory::new();
         let (v5, v6, v7) = (
             image(&store, "linux/arm/v5").await,
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_index_does_not_say_of_its_images_their_configurations_do() {
+    async fn platforms_that_an_index_does_not_state_are_read_from_the_configurations() {
         let store = Memory::new();
         let mut arm = image(&store, "linux/arm64").await;
         arm.platform = None;
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_index_with_a_platform_is_looked_into_as_any_other() {
+    async fn an_index_with_a_platform_is_searched_like_any_other() {
         let store = Memory::new();
         let arm = image(&store, "linux/arm64").await;
         let mut inner = Pack::index(vec![arm.clone()]).push(&store, None).await.unwrap();
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn indexes_within_indexes_are_looked_into_so_far_and_no_further() {
+    async fn nested_indexes_are_searched_up_to_the_maximum_depth() {
         let store = Memory::new();
         let mut deepest = image(&store, "linux/arm64").await;
         for depth in 1..=DEPTH + 1 {

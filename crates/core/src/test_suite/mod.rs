@@ -1,16 +1,16 @@
-//! The contract of the store traits, as tests that every store runs. Needs the feature `test-suite`.
+//! The contract of the store traits, as tests for every store. Requires the feature `test-suite`.
 //!
 //! ```
 //! use longshore_core::{Memory, delete_suite, test_suite::Fresh};
 //!
-//! // One line makes a test of every sentence of the contract.
+//! // One line creates a test for each rule of the contract.
 //! delete_suite!(memory, async || Fresh::of(Memory::new()));
 //! ```
 //!
-//! Owns one function for each sentence of the contract in [`Source`](crate::Source), [`Target`] and
-//! [`Delete`], the macros that make named tests of them, and the images that they push. Where a store may
-//! choose (whether it checks the children of a manifest, whether it ever removes a blob), the functions
-//! accept either way.
+//! Owns one function for each rule of the contract in [`Source`](crate::Source), [`Target`] and
+//! [`Delete`], the macros that create named tests from them, and the images that they push. Stores
+//! may behave differently in some points, for example by checking the children of a manifest or by
+//! never removing blobs. The functions accept each allowed behavior.
 
 #![allow(
     clippy::expect_used,
@@ -37,26 +37,27 @@ use std::sync::Arc;
 
 use crate::{Delete, Tag, Target};
 
-/// A new, empty store, and what must live as long as it does: its folder, its server.
+/// A new, empty store, and values that must live as long as it does, such as its folder or its
+/// server.
 pub struct Fresh<S: ?Sized> {
     store: Arc<S>,
     keep: Box<dyn Any>,
 }
 
 impl Fresh<dyn Delete> {
-    /// A store that stands by itself.
+    /// Wraps a store that needs nothing else.
     #[must_use]
     pub fn of(store: impl Delete + 'static) -> Self {
         Self::keeping(store, ())
     }
 
-    /// A store, and what is dropped after it.
+    /// Wraps a store, and a value to drop after it.
     #[must_use]
     pub fn keeping(store: impl Delete + 'static, keep: impl Any) -> Self {
         Self::shared(Arc::new(store), keep)
     }
 
-    /// A store of a kind that only its maker can name, and what is dropped after it.
+    /// Wraps a shared store, and a value to drop after it.
     #[must_use]
     pub fn shared(store: Arc<dyn Delete>, keep: impl Any) -> Self {
         Self { store, keep: Box::new(keep) }
@@ -64,7 +65,7 @@ impl Fresh<dyn Delete> {
 }
 
 impl Fresh<dyn Target> {
-    /// A store that nothing can be removed from, and what is dropped after it.
+    /// Wraps a store that does not delete content, and a value to drop after it.
     #[must_use]
     pub fn without_delete(store: impl Target + 'static, keep: impl Any) -> Self {
         Self { store: Arc::new(store), keep: Box::new(keep) }
@@ -77,7 +78,7 @@ impl<S: ?Sized> fmt::Debug for Fresh<S> {
     }
 }
 
-/// Runs one test on a new store, on a runtime of two threads.
+/// Runs one test with a new store, on a runtime with two threads.
 pub fn run<S: ?Sized>(make: impl AsyncFnOnce() -> Fresh<S>, test: impl AsyncFnOnce(Arc<S>)) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -92,7 +93,7 @@ fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
 }
 
-/// Makes a test of each function named: the machinery of the suites' macros.
+/// Creates a test for each named function. Used by the macros of the suites.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! suite_tests {
@@ -108,7 +109,8 @@ macro_rules! suite_tests {
     };
 }
 
-/// Tests of a store that can be written and read: `target_suite!(name, async || Fresh<dyn Target>)`.
+/// Creates the tests for a store that can be read and written: `target_suite!(name, async ||
+/// Fresh<dyn Target>)`.
 #[macro_export]
 macro_rules! target_suite {
     ($name:ident, $make:expr) => {
@@ -116,7 +118,7 @@ macro_rules! target_suite {
             #[allow(
                 unused_imports,
                 clippy::wildcard_imports,
-                reason = "for what `make` names"
+                reason = "for the names used in `make`"
             )]
             use super::*;
 
@@ -124,47 +126,48 @@ macro_rules! target_suite {
                 source,
                 $make,
                 [
-                    blobs_of_every_size_come_back,
-                    a_blob_that_is_not_there_is_not_found_at_once,
-                    a_blob_of_another_size_never_comes_out_whole,
-                    parts_of_a_blob_are_its_bytes,
-                    a_part_beyond_the_end_is_invalid,
-                    a_manifest_is_its_exact_bytes,
-                    what_nobody_pushed_is_not_found,
-                    tags_are_ordered_and_start_after_one,
-                    many_tags_come_each_once,
+                    blobs_of_every_size_are_returned_unchanged,
+                    a_missing_blob_is_not_found_when_opened,
+                    a_blob_of_another_size_is_never_returned_whole,
+                    ranges_of_a_blob_are_its_bytes,
+                    a_range_beyond_the_end_is_invalid,
+                    a_manifest_keeps_its_exact_bytes,
+                    unknown_manifests_are_not_found,
+                    tags_are_ordered_and_start_after_the_given_one,
+                    many_tags_are_each_listed_once,
                     referrers_are_listed_and_filtered,
-                    nothing_refers_to_what_nobody_refers_to,
+                    content_without_referrers_has_an_empty_listing,
                 ]
             );
             $crate::suite_tests!(
                 target,
                 $make,
                 [
-                    what_was_pushed_is_held,
-                    every_kind_of_body_arrives,
+                    pushed_content_is_held,
+                    every_kind_of_body_is_accepted,
                     a_damaged_push_leaves_nothing,
-                    a_damaged_push_does_not_harm_what_is_there,
+                    a_damaged_push_does_not_change_existing_content,
                     a_broken_stream_leaves_nothing,
                     every_computable_digest_is_accepted,
-                    pushing_twice_is_pushing_once,
-                    parallel_pushes_of_one_blob_agree,
-                    parallel_pushes_of_many_blobs_all_arrive,
+                    pushing_twice_has_the_same_effect_as_once,
+                    parallel_pushes_of_one_blob_succeed,
+                    parallel_pushes_of_many_blobs_are_all_stored,
                     parallel_tags_are_all_kept,
                     a_tag_moves_and_the_old_manifest_stays,
-                    a_push_without_tag_names_nothing,
-                    an_index_comes_with_its_children,
-                    a_manifest_without_its_children_shows_whole_or_not_at_all,
+                    a_push_without_a_tag_sets_no_tag,
+                    an_index_is_stored_with_its_children,
+                    a_manifest_with_missing_children_is_accepted_or_stays_invisible,
                     a_referrer_may_come_before_its_subject,
-                    a_mount_from_nowhere_fails,
-                    what_cannot_be_mounted_is_sent,
+                    a_mount_from_a_missing_repository_fails,
+                    content_that_cannot_be_mounted_is_sent,
                 ]
             );
         }
     };
 }
 
-/// Tests of a store that things can be removed from, too: `delete_suite!(name, async || Fresh::of(..))`.
+/// Creates the tests for a store that can also delete: `delete_suite!(name, async ||
+/// Fresh::of(..))`.
 #[macro_export]
 macro_rules! delete_suite {
     ($name:ident, $make:expr) => {
@@ -172,7 +175,7 @@ macro_rules! delete_suite {
             #[allow(
                 unused_imports,
                 clippy::wildcard_imports,
-                reason = "for what `make` names"
+                reason = "for the names used in `make`"
             )]
             use super::*;
 
@@ -181,12 +184,12 @@ macro_rules! delete_suite {
                 delete,
                 $make,
                 [
-                    an_untag_leaves_the_siblings,
-                    a_deleted_manifest_takes_its_tags,
-                    a_deleted_referrer_is_listed_no_more,
-                    a_deleted_blob_is_gone,
-                    what_is_not_there_cannot_be_deleted,
-                    what_was_deleted_can_come_back,
+                    an_untag_keeps_the_other_tags,
+                    deleting_a_manifest_deletes_its_tags,
+                    a_deleted_referrer_is_no_longer_listed,
+                    a_deleted_blob_no_longer_exists,
+                    missing_content_cannot_be_deleted,
+                    deleted_content_can_be_pushed_again,
                 ]
             );
         }

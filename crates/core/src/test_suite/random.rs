@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// A generator of reproducible numbers: the same seed, the same sequence. Not for secrets.
+/// A generator of reproducible numbers: the same seed gives the same sequence. Not for secrets.
 ///
 /// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (SplitMix64).
 #[derive(Clone, Debug)]
@@ -24,7 +24,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Returns a number less than `end`, which is not 0. The slight bias does not matter to tests.
+    /// Returns a number less than `end`, which must not be 0. The slight bias does not matter for
+    /// tests.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next_u64() % end
     }
@@ -51,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_decides_the_bytes_and_a_prefix_is_a_prefix() {
+    fn a_seed_determines_the_bytes_and_a_shorter_output_is_a_prefix() {
         assert_eq!(bytes(7, 100), bytes(7, 100));
         assert_ne!(bytes(7, 100), bytes(8, 100));
         assert_eq!(bytes(7, 100)[..33], bytes(7, 33));
     }
 
     #[test]
-    fn the_sequence_is_the_published_one() {
+    fn the_sequence_matches_the_published_one() {
         assert_eq!(Random::new(0).next_u64(), 0xe220_a839_7b1d_cdaf);
     }
 }

@@ -1,4 +1,4 @@
-//! The contract of reading.
+//! The contract for reading.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use super::Image;
 use super::random;
 use super::tag;
 
-/// Blobs of zero, one and many chunks come back as pushed, with their size.
-pub async fn blobs_of_every_size_come_back(store: Arc<dyn Target>) {
+/// Blobs of zero, one and many chunks are returned as pushed, with their size.
+pub async fn blobs_of_every_size_are_returned_unchanged(store: Arc<dyn Target>) {
     for size in [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 7] {
         let (descriptor, content) = push(&*store, size).await;
         let reader = store.blob(&descriptor).await.unwrap();
         assert_eq!(reader.descriptor().size, size as u64);
         let found = reader.bytes(size).await.unwrap();
         assert!(found == content, "{size} bytes differ");
-        let told = store.blob_size(&descriptor.digest).await.unwrap();
-        assert_eq!(told, Some(size as u64));
+        let size_found = store.blob_size(&descriptor.digest).await.unwrap();
+        assert_eq!(size_found, Some(size as u64));
     }
 }
 
-/// A missing blob is not found when it is opened, and its size is `None`.
-pub async fn a_blob_that_is_not_there_is_not_found_at_once(store: Arc<dyn Target>) {
+/// Opening a missing blob fails immediately with `NotFound`, and its size is `None`.
+pub async fn a_missing_blob_is_not_found_when_opened(store: Arc<dyn Target>) {
     push(&*store, 3).await;
     let missing = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"missing");
     let opened = store.blob(&missing).await;
@@ -35,8 +35,8 @@ pub async fn a_blob_that_is_not_there_is_not_found_at_once(store: Arc<dyn Target
     assert_eq!(store.blob_size(&missing.digest).await.unwrap(), None);
 }
 
-/// A descriptor with a wrong size gets an error, and never the last byte.
-pub async fn a_blob_of_another_size_never_comes_out_whole(store: Arc<dyn Target>) {
+/// With a wrong size in the descriptor, reading fails and never returns the last byte.
+pub async fn a_blob_of_another_size_is_never_returned_whole(store: Arc<dyn Target>) {
     let (descriptor, _) = push(&*store, 100).await;
     for size in [99, 101] {
         let mut lying = descriptor.clone();
@@ -47,8 +47,8 @@ pub async fn a_blob_of_another_size_never_comes_out_whole(store: Arc<dyn Target>
     }
 }
 
-/// A range returns the bytes from its start to before its end.
-pub async fn parts_of_a_blob_are_its_bytes(store: Arc<dyn Target>) {
+/// A range returns the bytes from its start up to its end, which is exclusive.
+pub async fn ranges_of_a_blob_are_its_bytes(store: Arc<dyn Target>) {
     let size = CHUNK_SIZE + 10;
     let (descriptor, content) = push(&*store, size).await;
     for range in [
@@ -67,8 +67,8 @@ pub async fn parts_of_a_blob_are_its_bytes(store: Arc<dyn Target>) {
     }
 }
 
-/// A range outside the blob is refused, not cut.
-pub async fn a_part_beyond_the_end_is_invalid(store: Arc<dyn Target>) {
+/// A range beyond the end of the blob is refused, and not truncated.
+pub async fn a_range_beyond_the_end_is_invalid(store: Arc<dyn Target>) {
     let (descriptor, _) = push(&*store, 10).await;
     for range in [0..11, 10..11, 11..12] {
         let error = match store.blob_range(&descriptor, range.clone()).await {
@@ -79,8 +79,8 @@ pub async fn a_part_beyond_the_end_is_invalid(store: Arc<dyn Target>) {
     }
 }
 
-/// A manifest has exactly the pushed bytes, by tag and by digest; `resolve` agrees with it.
-pub async fn a_manifest_is_its_exact_bytes(store: Arc<dyn Target>) {
+/// A manifest has exactly the pushed bytes, by tag and by digest, and `resolve` agrees.
+pub async fn a_manifest_keeps_its_exact_bytes(store: Arc<dyn Target>) {
     let image = Image::small(1)
         .field("org.example.unknown", serde_json::json!({"kept": [1, null]}))
         .build();
@@ -95,7 +95,7 @@ pub async fn a_manifest_is_its_exact_bytes(store: Arc<dyn Target>) {
 }
 
 /// Unknown tags and digests are not found, in an empty store and in a filled one.
-pub async fn what_nobody_pushed_is_not_found(store: Arc<dyn Target>) {
+pub async fn unknown_manifests_are_not_found(store: Arc<dyn Target>) {
     for pushed in [false, true] {
         if pushed {
             Image::small(1).build().push(&*store, Some(&tag("v1"))).await;
@@ -109,8 +109,9 @@ pub async fn what_nobody_pushed_is_not_found(store: Arc<dyn Target>) {
     }
 }
 
-/// Tags come ordered by text; `after` leaves out itself and all before it, whether or not it exists.
-pub async fn tags_are_ordered_and_start_after_one(store: Arc<dyn Target>) {
+/// Tags are ordered by text. `after` leaves out the given tag and all tags before it, whether or
+/// not it exists.
+pub async fn tags_are_ordered_and_start_after_the_given_one(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     for name in ["b", "V1", "a.1", "_x", "a", "10", "9"] {
         image.push(&*store, Some(&tag(name))).await;
@@ -123,8 +124,8 @@ pub async fn tags_are_ordered_and_start_after_one(store: Arc<dyn Target>) {
     }
 }
 
-/// A listing of several pages has every tag once.
-pub async fn many_tags_come_each_once(store: Arc<dyn Target>) {
+/// A listing of several pages contains every tag once.
+pub async fn many_tags_are_each_listed_once(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     image.push(&*store, None).await;
     let names: Vec<Tag> = (0..130).map(|n| tag(&format!("v{n:03}"))).collect();
@@ -139,7 +140,7 @@ pub async fn many_tags_come_each_once(store: Arc<dyn Target>) {
     assert_eq!(listed, names);
 }
 
-/// Referrers have artifact type and annotations; the filter selects one type.
+/// Referrers have their artifact type and annotations, and the filter selects one type.
 pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
     let subject = Image::small(1).build();
     subject.push(&*store, Some(&tag("v1"))).await;
@@ -173,8 +174,8 @@ pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
     assert_eq!(listed.annotations.get("org.example.kind"), Some("a/bill"));
 }
 
-/// Without referrers the listing is empty, even if the subject is missing.
-pub async fn nothing_refers_to_what_nobody_refers_to(store: Arc<dyn Target>) {
+/// The listing is empty for content without referrers, even if the content is missing.
+pub async fn content_without_referrers_has_an_empty_listing(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     image.push(&*store, Some(&tag("v1"))).await;
     for subject in [image.root.digest().clone(), Digest::sha256(b"missing")] {

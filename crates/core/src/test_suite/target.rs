@@ -1,4 +1,4 @@
-//! The contract of writing.
+//! The contract for writing.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use super::tag;
 use super::{Content, Image};
 use crate::blob_file::Spooled;
 
-/// A store is empty before a push, and has the blob and the manifest afterwards.
-pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
+/// A store is empty before a push, and has the blob and the manifest after it.
+pub async fn pushed_content_is_held(store: Arc<dyn Target>) {
     let image = Image::small(1).build();
     let nodes = || {
         let blobs = image.blobs.iter().map(|(d, _)| Node::Blob(d));
@@ -32,26 +32,27 @@ pub async fn what_was_pushed_is_held(store: Arc<dyn Target>) {
 }
 
 /// Bytes, a file, another store's blob, its reader and a stream are all accepted.
-pub async fn every_kind_of_body_arrives(store: Arc<dyn Target>) {
+pub async fn every_kind_of_body_is_accepted(store: Arc<dyn Target>) {
     let elsewhere = Memory::new();
     for (seed, kind) in ["bytes", "file", "source", "reader", "stream"].iter().enumerate() {
         let (descriptor, content) = blob(seed as u64, 2 * CHUNK_SIZE + 5);
-        let there = elsewhere.push_blob(&descriptor, content.clone().into());
-        there.await.unwrap();
-        let file = Spooled::write(pieces(&content), None).await.unwrap();
+        let pushed = elsewhere.push_blob(&descriptor, content.clone().into());
+        pushed.await.unwrap();
+        let file = Spooled::write(chunks(&content), None).await.unwrap();
         let body = match *kind {
             "bytes" => content.clone().into(),
             "file" => BlobBody::file(file.path()),
             "source" => BlobBody::source(Arc::new(elsewhere.clone())),
             "reader" => elsewhere.blob(&descriptor).await.unwrap().into(),
-            _ => BlobBody::stream(pieces(&content)),
+            _ => BlobBody::stream(chunks(&content)),
         };
         store.push_blob(&descriptor, body).await.unwrap();
         assert_whole(&*store, &descriptor, &content).await;
     }
 }
 
-/// Content that is short, long or different from its descriptor is refused, and stays invisible.
+/// Content that is shorter than its descriptor, longer or different is refused, and stays
+/// invisible.
 pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let mut other = content.to_vec();
@@ -63,7 +64,7 @@ pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
         (long.into(), ErrorKind::SizeMismatch),
         (other.into(), ErrorKind::DigestMismatch),
     ] {
-        for body in [damaged.clone().into(), BlobBody::stream(pieces(&damaged))] {
+        for body in [damaged.clone().into(), BlobBody::stream(chunks(&damaged))] {
             let pushed = store.push_blob(&descriptor, body).await;
             assert_eq!(pushed.unwrap_err().kind(), kind);
             assert_absent(&*store, &descriptor).await;
@@ -71,18 +72,19 @@ pub async fn a_damaged_push_leaves_nothing(store: Arc<dyn Target>) {
     }
 }
 
-/// A damaged push of existing content does not change it, whether or not the store reads the push.
-pub async fn a_damaged_push_does_not_harm_what_is_there(store: Arc<dyn Target>) {
+/// A damaged push of existing content does not change that content, whether or not the store reads
+/// the push.
+pub async fn a_damaged_push_does_not_change_existing_content(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 100);
     let pushed = store.push_blob(&descriptor, content.clone().into()).await;
     pushed.unwrap();
     let damaged = vec![0; content.len()];
-    // Success and failure are both allowed: a store need not read content that it already has.
+    // The push may succeed or fail: a store need not read content that it already has.
     drop(store.push_blob(&descriptor, Bytes::from(damaged).into()).await);
     assert_whole(&*store, &descriptor, &content).await;
 }
 
-/// A stream that fails leaves nothing, and the next attempt succeeds.
+/// A stream that fails leaves nothing behind, and the next attempt succeeds.
 pub async fn a_broken_stream_leaves_nothing(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, 2 * CHUNK_SIZE);
     let broken =
@@ -95,7 +97,7 @@ pub async fn a_broken_stream_leaves_nothing(store: Arc<dyn Target>) {
     assert_whole(&*store, &descriptor, &content).await;
 }
 
-/// Content is addressed by sha384 and sha512 as by sha256.
+/// Content can be addressed by sha384 and sha512 as well as by sha256.
 pub async fn every_computable_digest_is_accepted(store: Arc<dyn Target>) {
     let content = random::bytes(1, 1000);
     for algorithm in Algorithm::ALL {
@@ -108,7 +110,7 @@ pub async fn every_computable_digest_is_accepted(store: Arc<dyn Target>) {
 }
 
 /// A second push of the same content succeeds and changes nothing.
-pub async fn pushing_twice_is_pushing_once(store: Arc<dyn Target>) {
+pub async fn pushing_twice_has_the_same_effect_as_once(store: Arc<dyn Target>) {
     let index = Image::small_index(1);
     for _ in 0..2 {
         index.push(&*store, Some(&tag("v1"))).await;
@@ -117,8 +119,8 @@ pub async fn pushing_twice_is_pushing_once(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// Eight parallel pushes of one blob all succeed, and leave it undamaged.
-pub async fn parallel_pushes_of_one_blob_agree(store: Arc<dyn Target>) {
+/// Eight parallel pushes of one blob all succeed, and the blob is undamaged.
+pub async fn parallel_pushes_of_one_blob_succeed(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, CHUNK_SIZE + 1);
     let pushes = (0..8).map(|_| {
         let (store, descriptor, content) =
@@ -132,7 +134,7 @@ pub async fn parallel_pushes_of_one_blob_agree(store: Arc<dyn Target>) {
 }
 
 /// Sixteen blobs pushed in parallel are all stored.
-pub async fn parallel_pushes_of_many_blobs_all_arrive(store: Arc<dyn Target>) {
+pub async fn parallel_pushes_of_many_blobs_are_all_stored(store: Arc<dyn Target>) {
     let blobs: Vec<_> = (0..16).map(|n| blob(n, CHUNK_SIZE / 2)).collect();
     let pushes = blobs.iter().cloned().map(|(descriptor, content)| {
         let store = Arc::clone(&store);
@@ -146,7 +148,8 @@ pub async fn parallel_pushes_of_many_blobs_all_arrive(store: Arc<dyn Target>) {
     }
 }
 
-/// Sixteen manifests tagged in parallel keep their tags: no listing loses another's entry.
+/// Sixteen manifests tagged in parallel keep their tags: no change to the listing loses another
+/// one.
 pub async fn parallel_tags_are_all_kept(store: Arc<dyn Target>) {
     let images: Vec<Content> = (0..16).map(|n| Image::small(n).build()).collect();
     let name = |n: usize| tag(&format!("v{n:02}"));
@@ -165,7 +168,7 @@ pub async fn parallel_tags_are_all_kept(store: Arc<dyn Target>) {
     join_all(checks).await;
 }
 
-/// A tag pushed again points at the new manifest; the old one still exists by digest.
+/// A tag that is pushed again points at the new manifest. The old manifest still exists by digest.
 pub async fn a_tag_moves_and_the_old_manifest_stays(store: Arc<dyn Target>) {
     let (old, new) = (Image::small(1).build(), Image::small(2).build());
     old.push(&*store, Some(&tag("v1"))).await;
@@ -176,7 +179,7 @@ pub async fn a_tag_moves_and_the_old_manifest_stays(store: Arc<dyn Target>) {
 }
 
 /// A manifest pushed without a tag exists by digest only.
-pub async fn a_push_without_tag_names_nothing(store: Arc<dyn Target>) {
+pub async fn a_push_without_a_tag_sets_no_tag(store: Arc<dyn Target>) {
     let (named, nameless) = (Image::small(1).build(), Image::small(2).build());
     named.push(&*store, Some(&tag("v1"))).await;
     nameless.push(&*store, None).await;
@@ -185,8 +188,8 @@ pub async fn a_push_without_tag_names_nothing(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// An index is stored with its images, each by digest, none of them tagged.
-pub async fn an_index_comes_with_its_children(store: Arc<dyn Target>) {
+/// An index is stored with its images. Each image exists by digest, and none of them is tagged.
+pub async fn an_index_is_stored_with_its_children(store: Arc<dyn Target>) {
     let index = Image::small_index(1);
     index.push(&*store, Some(&tag("v1"))).await;
     index.assert_in(&*store, &tag("v1").into()).await;
@@ -195,8 +198,11 @@ pub async fn an_index_comes_with_its_children(store: Arc<dyn Target>) {
     assert_eq!(store.tags(None).all().await.unwrap(), [tag("v1")]);
 }
 
-/// A store may refuse a manifest with missing children; then the manifest and its tag stay invisible.
-pub async fn a_manifest_without_its_children_shows_whole_or_not_at_all(store: Arc<dyn Target>) {
+/// A store may refuse a manifest with missing children. In that case, the manifest and its tag stay
+/// invisible.
+pub async fn a_manifest_with_missing_children_is_accepted_or_stays_invisible(
+    store: Arc<dyn Target>,
+) {
     let image = Image::small(1).build();
     let selector = tag("v1").into();
     match store.push_manifest(&image.root, Some(&tag("v1"))).await {
@@ -215,7 +221,7 @@ pub async fn a_manifest_without_its_children_shows_whole_or_not_at_all(store: Ar
     }
 }
 
-/// Signatures may arrive before their subject; they are listed all the same.
+/// A signature may be pushed before its subject, and is then listed as well.
 pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
     let subject = Image::small(1).build();
     let signature = Image::small(2).subject(subject.root.descriptor()).build();
@@ -229,25 +235,25 @@ pub async fn a_referrer_may_come_before_its_subject(store: Arc<dyn Target>) {
 }
 
 /// A blob that the other repository lacks cannot be mounted, and does not appear.
-pub async fn a_mount_from_nowhere_fails(store: Arc<dyn Target>) {
+pub async fn a_mount_from_a_missing_repository_fails(store: Arc<dyn Target>) {
     let (descriptor, _) = blob(1, 10);
-    let mount = BlobBody::mount(nowhere(&*store));
+    let mount = BlobBody::mount(missing_repository(&*store));
     let failed = store.push_blob(&descriptor, mount).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Unsupported);
     assert_absent(&*store, &descriptor).await;
 }
 
-/// Content that its origin lacks is sent.
-pub async fn what_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
+/// If the origin lacks a blob, the content is sent.
+pub async fn content_that_cannot_be_mounted_is_sent(store: Arc<dyn Target>) {
     let (descriptor, content) = blob(1, 10);
-    let body = BlobBody::from(content).with_origin(nowhere(&*store));
+    let body = BlobBody::from(content).with_origin(missing_repository(&*store));
     assert_eq!(store.push_blob(&descriptor, body).await.unwrap(), Pushed::Sent);
-    let mount = BlobBody::mount(nowhere(&*store));
+    let mount = BlobBody::mount(missing_repository(&*store));
     assert_eq!(store.ensure_blob(&descriptor, mount).await.unwrap(), Pushed::Existing);
 }
 
 /// Returns a repository that does not exist, at the store's registry if it has one.
-fn nowhere(store: &dyn Target) -> Repository {
+fn missing_repository(store: &dyn Target) -> Repository {
     let registry = store.origin().map_or("localhost:1", |origin| origin.registry().as_str());
     format!("{registry}/no/such").parse().unwrap()
 }
@@ -258,10 +264,10 @@ fn blob(seed: u64, size: usize) -> (Descriptor, Bytes) {
 }
 
 /// Returns the content as a stream of uneven chunks.
-fn pieces(content: &Bytes) -> BlobStream {
-    let pieces: Vec<_> =
-        content.chunks(CHUNK_SIZE / 3 + 1).map(|piece| Ok(content.slice_ref(piece))).collect();
-    BlobStream::new(stream::iter(pieces))
+fn chunks(content: &Bytes) -> BlobStream {
+    let chunks: Vec<_> =
+        content.chunks(CHUNK_SIZE / 3 + 1).map(|chunk| Ok(content.slice_ref(chunk))).collect();
+    BlobStream::new(stream::iter(chunks))
 }
 
 async fn assert_whole(store: &dyn Target, descriptor: &Descriptor, content: &Bytes) {

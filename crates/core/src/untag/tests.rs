@@ -9,7 +9,7 @@ use crate::{
     TagOrDigest,
 };
 
-/// A store that can be set to refuse what a registry may refuse.
+/// A store that can be configured to refuse operations as some registries do.
 #[derive(Debug, Default)]
 struct Registry {
     memory: Memory,
@@ -95,7 +95,7 @@ async fn tags(registry: &Registry) -> Vec<Tag> {
 }
 
 #[tokio::test]
-async fn siblings_stay_however_the_tag_goes() {
+async fn other_tags_stay_whichever_way_the_tag_is_removed() {
     for (refuses_tags, how) in [(false, UntagMethod::Direct), (true, UntagMethod::Placeholder)] {
         let registry = Registry { refuses_tags, ..Registry::default() };
         let image = with_two_tags(&registry).await;
@@ -107,7 +107,7 @@ async fn siblings_stay_however_the_tag_goes() {
 }
 
 #[tokio::test]
-async fn a_registry_that_deletes_nothing_keeps_the_tag_as_it_was() {
+async fn a_registry_that_refuses_deletes_keeps_the_tag() {
     let registry = Registry { refuses_tags: true, refuses_manifests: true, ..Registry::default() };
     let image = with_two_tags(&registry).await;
     let e = untag(&registry, &tag("v1")).await.unwrap_err();
@@ -118,7 +118,7 @@ async fn a_registry_that_deletes_nothing_keeps_the_tag_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_tag_that_is_not_there_is_not_found() {
+async fn a_missing_tag_is_not_found() {
     let e = untag(&Registry::default(), &tag("v1")).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
 }

@@ -1,4 +1,4 @@
-//! Edits an image's documents to add new layers, and changes nothing else.
+//! Edits an image's documents to add layers, and changes nothing else.
 
 use bytes::Bytes;
 use longshore_core::{
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::layer::NewLayer;
 use crate::document::{Object, raw};
 
-/// The entry that the history gets for new layers.
+/// The history entry for the new layers.
 pub(super) struct Entry {
     pub(super) created: Option<String>,
     pub(super) created_by: String,
@@ -31,7 +31,7 @@ pub(super) struct Edited {
     pub(super) layers: Vec<Descriptor>,
 }
 
-/// Puts layers on top of an image.
+/// Adds layers on top of an image.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if the number of layers differs from that of diff IDs.
@@ -51,7 +51,7 @@ pub(super) fn image(image: &Image, new: &[NewLayer], entry: &Entry) -> Result<Ed
     Ok(Edited { manifest, config, config_bytes, layers })
 }
 
-/// Returns the configuration with more diff IDs, and a step of history for each.
+/// Returns the configuration with additional diff IDs, and a history entry for each.
 fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     let mut config = Object::parse(image.config_bytes())?;
     let mut rootfs: Object = config.get("rootfs")?.unwrap_or_default();
@@ -66,7 +66,7 @@ fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     config.set("rootfs", &rootfs)?;
 
     let mut history: Vec<Box<RawValue>> = config.get("history")?.unwrap_or_default();
-    // If the history does not cover the layers below, readers would assign the new steps to those.
+    // If the history did not cover the layers below, readers would assign the new entries to those.
     if image.config().non_empty_history().count() == image.layers().count() {
         let mut step = History::default();
         step.created.clone_from(&entry.created);
@@ -83,7 +83,7 @@ fn config(image: &Image, diff_ids: &[&Digest], entry: &Entry) -> Result<Bytes> {
     config.bytes()
 }
 
-/// Returns the manifest with another configuration and more layers.
+/// Returns the manifest with another configuration and with additional layers.
 fn manifest(
     manifest: &RawManifest,
     config: &Descriptor,
@@ -101,7 +101,7 @@ fn manifest(
     RawManifest::from_bytes(document.bytes()?, Some(manifest.media_type().clone()))
 }
 
-/// Returns the index with one image replaced by another.
+/// Returns the index with one image replaced.
 pub(super) fn index(index: &RawManifest, old: &Digest, new: &Descriptor) -> Result<RawManifest> {
     let mut document = Object::parse(index.bytes())?;
     let mut entries: Vec<Object> = document.get("manifests")?.unwrap_or_default();
@@ -154,7 +154,8 @@ pub(super) fn checked_time(text: &str) -> Result<String, ParseError> {
     if right { Ok(text.to_owned()) } else { Err(bad()) }
 }
 
-/// Returns true if text consists of numbers with these digits and bounds, joined by a separator.
+/// Returns true if the text consists of numbers with these digits and bounds, joined by a
+/// separator.
 fn numbers(text: &str, between: char, bounds: &[(usize, u32, u32)]) -> bool {
     let parts: Vec<&str> = text.split(between).collect();
     parts.len() == bounds.len()
@@ -165,7 +166,7 @@ fn numbers(text: &str, between: char, bounds: &[(usize, u32, u32)]) -> bool {
         })
 }
 
-/// The history's default for `created_by`.
+/// The default for `created_by` in the history.
 const CREATED_BY: &str = "longshore append";
 
 #[cfg(test)]
@@ -173,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_rfc_3339() {
+    fn times_must_be_in_rfc_3339_format() {
         for good in [
             "2015-10-31T22:22:56.015925234Z",
             "1970-01-01T00:00:00Z",
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_entry_that_was_replaced_changes() {
+    fn only_the_replaced_entry_changes() {
         let (old, other) = (Digest::sha256(b"old"), Digest::sha256(b"other"));
         let text = format!(
             r#"{{"schemaVersion":2,"unknown":1.10,"manifests":[{{"mediaType":"a/b","digest":"{old}","size":3,"platform":{{"os":"linux","architecture":"arm64","odd":1}},"data":"b2xk"}},{{"mediaType":"a/b","digest":"{other}","size":5}}]}}"#

@@ -11,15 +11,15 @@ use longshore_core::{
 use crate::compression::{Compression, UnpackLimits};
 use crate::layer::{UnpackResult, measure_tar};
 
-/// A layer that was read once.
+/// A layer that was read once, to measure it.
 pub(super) struct NewLayer {
     pub(super) digest: Digest,
     pub(super) size: u64,
     pub(super) unpacked: UnpackResult,
-    from: From,
+    origin: Origin,
 }
 
-enum From {
+enum Origin {
     File(PathBuf),
     Store(Arc<dyn Source>),
 }
@@ -29,7 +29,7 @@ impl NewLayer {
         let descriptor = blob_file::describe(path, MediaType::OCTET_STREAM, None).await?;
         let reader = BlobBody::file(path).open(&descriptor).await?;
         let unpacked = measure_tar(reader, limits).await.map_err(|e| e.at(path.display()))?;
-        Ok(Self::new(descriptor, unpacked, From::File(path.to_owned())))
+        Ok(Self::new(descriptor, unpacked, Origin::File(path.to_owned())))
     }
 
     pub(super) async fn from_blob(
@@ -39,14 +39,14 @@ impl NewLayer {
     ) -> Result<Self> {
         let descriptor = source.describe_blob(digest).await?;
         let unpacked = measure_tar(source.blob(&descriptor).await?, limits).await?;
-        Ok(Self::new(descriptor, unpacked, From::Store(source)))
+        Ok(Self::new(descriptor, unpacked, Origin::Store(source)))
     }
 
-    fn new(descriptor: Descriptor, unpacked: UnpackResult, from: From) -> Self {
-        Self { digest: descriptor.digest, size: descriptor.size, unpacked, from }
+    fn new(descriptor: Descriptor, unpacked: UnpackResult, origin: Origin) -> Self {
+        Self { digest: descriptor.digest, size: descriptor.size, unpacked, origin }
     }
 
-    /// Returns its descriptor for a manifest with Docker's or OCI's layers.
+    /// Returns its descriptor, with the media type of Docker's or OCI's layers.
     pub(super) fn descriptor(&self, docker: bool) -> Descriptor {
         let media_type = match (self.unpacked.compression, docker) {
             (Compression::None, false) => MediaType::OCI_LAYER,
@@ -65,9 +65,9 @@ impl NewLayer {
         descriptor: &Descriptor,
         target: &Arc<dyn Target>,
     ) -> Result<()> {
-        let body = match &self.from {
-            From::File(path) => BlobBody::file(path),
-            From::Store(source) => BlobBody::source(Arc::clone(source)),
+        let body = match &self.origin {
+            Origin::File(path) => BlobBody::file(path),
+            Origin::Store(source) => BlobBody::source(Arc::clone(source)),
         };
         target.ensure_blob(descriptor, body).await.map(drop)
     }

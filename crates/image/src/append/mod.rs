@@ -1,6 +1,6 @@
-//! Adding layers on top of an image.
+//! Adds layers on top of an image.
 //!
-//! Owns the edits of configuration, manifest and index; everything else in these documents keeps
+//! Owns the edits of configuration, manifest and index. Everything else in these documents keeps
 //! its exact text. The copy engine and the store write the result, children before parents.
 
 mod edit;
@@ -22,8 +22,8 @@ use layer::NewLayer;
 
 /// Layers to be added on top of an image, and the history entry for them.
 ///
-/// The image keeps everything it had: unknown fields, times to the nanosecond, the order of fields.
-/// Equal input makes equal digests; the current time is never used.
+/// The image keeps its other content: unknown fields, times to the nanosecond, the order of fields.
+/// The same input always gives the same digests, because the current time is not used.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -75,8 +75,8 @@ impl Append {
         Self::default()
     }
 
-    /// Adds a layer from a file: a tar, plain or compressed with gzip or zstd, as detected from its
-    /// content. Reads the file twice now, and once when it is pushed.
+    /// Adds a layer from a file. The file is a tar, plain or compressed with gzip or zstd; this is
+    /// detected from its content. Reads the file twice now, and once when it is pushed.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if it cannot be read; [`Invalid`](ErrorKind::Invalid) if it is not a
@@ -87,8 +87,8 @@ impl Append {
         Ok(self)
     }
 
-    /// Adds a layer that a store has, in the image's own registry or elsewhere. Reads it once now,
-    /// for its diff ID; it is mounted or sent when it is pushed.
+    /// Adds a layer from a store, which may be the image's own registry or another store. Reads the
+    /// layer once now, for its diff ID. A push mounts or sends it.
     ///
     /// # Errors
     /// Same as [`file`](Self::file) for its content; the errors of the source.
@@ -97,7 +97,8 @@ impl Append {
         Ok(self)
     }
 
-    /// Sets the command that made the layers, in the image's history [default: `longshore append`].
+    /// Sets the command that created the layers, for the image's history [default: `longshore
+    /// append`].
     pub fn created_by(mut self, created_by: &str) -> Self {
         created_by.clone_into(&mut self.history.created_by);
         self
@@ -109,18 +110,18 @@ impl Append {
         self
     }
 
-    /// Sets the creation time of the layers in the image's history, and of the image; RFC 3339.
-    /// Without it the image keeps its time.
+    /// Sets the creation time of the layers in the image's history, and of the image, in RFC 3339
+    /// format. Without it, the image keeps its time.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is not such a time.
+    /// [`Invalid`](ErrorKind::Invalid) if the text is not such a time.
     pub fn created(mut self, created: &str) -> Result<Self> {
         self.history.created = Some(edit::checked_time(created)?);
         Ok(self)
     }
 
-    /// Chooses the image of an index; the others stay in it. For a single image, checks that it
-    /// fits the platform.
+    /// Selects an image of an index; the others stay in the index. For a single image, checks that
+    /// it fits the platform.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = Some(platform);
         self
@@ -141,7 +142,7 @@ impl Append {
     /// [`Invalid`](ErrorKind::Invalid) if there is no layer, or the image contradicts itself;
     /// [`Unsupported`](ErrorKind::Unsupported) if it is not an image, or is an index and no
     /// platform is chosen; [`NotFound`](ErrorKind::NotFound) with the available platforms; the
-    /// errors of the stores. The tag is not moved then.
+    /// errors of the stores. In all these cases, the tag is not moved.
     pub async fn push(
         self,
         source: Arc<dyn Source>,
@@ -171,7 +172,7 @@ impl Append {
         if is_index {
             copier.copy(&root.digest().clone().into(), None).await?;
         } else {
-            // Copy only the layers: the old image is not needed there.
+            // Copy only the layers, because the target does not need the old image.
             let layers = image.layers().map(|layer| copier.copy_blob(layer.descriptor));
             try_join_all(layers).await?;
         }

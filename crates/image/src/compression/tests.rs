@@ -26,8 +26,8 @@ fn decode_within(bytes: &[u8], limits: UnpackLimits) -> std::result::Result<Vec<
 }
 
 #[test]
-fn the_first_bytes_tell_the_compression() {
-    for (start, told) in [
+fn the_compression_is_detected_from_the_first_bytes() {
+    for (start, expected) in [
         (&b""[..], Some(Compression::None)),
         (b"\x1f", Some(Compression::None)),
         (b"\x1f\x8b\x08", Some(Compression::Gzip)),
@@ -38,16 +38,16 @@ fn the_first_bytes_tell_the_compression() {
         (b"BZh91AY&SY", None),
         (b"BZh9 is a file name", Some(Compression::None)),
     ] {
-        match (Compression::detect(start), told) {
-            (Ok(found), Some(told)) => assert_eq!(found, told, "{start:?}"),
+        match (Compression::detect(start), expected) {
+            (Ok(found), Some(expected)) => assert_eq!(found, expected, "{start:?}"),
             (Err(e), None) => assert_eq!(e.kind(), ErrorKind::Unsupported),
-            (found, told) => panic!("{start:?}: {found:?}, expected {told:?}"),
+            (found, expected) => panic!("{start:?}: {found:?}, expected {expected:?}"),
         }
     }
 }
 
 #[test]
-fn whole_content_comes_out_and_damage_is_an_error() {
+fn complete_content_is_decompressed_and_damage_is_an_error() {
     let (one, two) = (gzip(b"one "), gzip(b"two"));
     let cut = |bytes: &[u8], by: usize| bytes[..bytes.len() - by].to_vec();
     let mut wrong_sum = one.clone();
@@ -78,7 +78,7 @@ fn whole_content_comes_out_and_damage_is_an_error() {
 }
 
 #[test]
-fn a_bomb_stops_at_the_size_and_at_the_ratio() {
+fn a_decompression_bomb_fails_at_the_size_limit_and_at_the_ratio_limit() {
     let bomb = gzip(&vec![0; 80 << 20]);
     let mut limits = UnpackLimits::default();
     limits.output = 1 << 20;

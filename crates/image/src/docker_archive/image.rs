@@ -1,4 +1,4 @@
-//! One image of a docker-archive, presented as a manifest over the stored content.
+//! One image of a docker-archive, presented as a manifest of the stored content.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -24,11 +24,11 @@ pub(super) struct Image {
     pub(super) layers: Vec<Stored>,
 }
 
-/// A config or layer, and its position in the file.
+/// A config or layer, with its position in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) descriptor: Descriptor,
-    /// The digest of the uncompressed content: its own digest, if it is plain.
+    /// The digest of the uncompressed content. For plain content, this is its own digest.
     pub(super) diff_id: Digest,
     pub(super) section: Section,
 }
@@ -76,12 +76,13 @@ impl Image {
     /// Reads an image's config and the start of each layer.
     ///
     /// The digest of a plain layer is its diff ID, which is checked whenever the layer is read.
-    /// Only compressed layers, which Docker does not write, are read in full here, once.
+    /// Only compressed layers, which Docker does not write, are completely read here, once.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if a member is missing or its name leads out of the archive,
-    /// or the config has another number of layers; [`DigestMismatch`](ErrorKind::DigestMismatch) if
-    /// the config does not match its name, or a compressed layer does not match the config.
+    /// [`Invalid`](ErrorKind::Invalid) if a member is missing, if its name leads out of the
+    /// archive, or if the config has a different number of layers;
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the config does not match its name, or a
+    /// compressed layer does not match the config.
     pub(super) fn read(item: &Item, members: &Members, known: &mut Known) -> Result<Self> {
         let config_section = members.require(&item.config)?;
         let config = known.config(&config_section).map_err(|e| e.at(&item.config))?;
@@ -126,7 +127,7 @@ pub(super) fn diff_ids(config: &[u8]) -> Result<Vec<Digest>> {
     Ok(config.rootfs.diff_ids)
 }
 
-/// Checks that the number of layers is the one that the config states.
+/// Checks that the number of layers matches the config.
 pub(super) fn check_count(layers: usize, diff_ids: usize) -> Result<()> {
     if layers == diff_ids {
         return Ok(());
@@ -135,7 +136,7 @@ pub(super) fn check_count(layers: usize, diff_ids: usize) -> Result<()> {
         .detail(format!("not an image: {layers} layers, and {diff_ids} diff IDs in the config")))
 }
 
-/// Builds the Docker schema 2 manifest of the stored content: the same content always gives the
+/// Builds the Docker schema 2 manifest of the stored content. The same content always gives the
 /// same bytes.
 fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Result<RawManifest> {
     let mut manifest = ImageManifest::new(config, layers);
@@ -179,7 +180,7 @@ pub(super) fn check_diff_id(found: &Digest, stated: &Digest) -> Result<()> {
     )))
 }
 
-/// Checks a config against the digest that most tools use as its name.
+/// Checks a config against its name, which most tools derive from its digest.
 fn check_name(name: &str, digest: &Digest) -> Result<()> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let stem = file.strip_suffix(".json").unwrap_or(file);
@@ -211,9 +212,9 @@ impl<R> Hashing<R> {
 }
 
 impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, piece: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(piece)?;
-        self.digester.update(&piece[..n]);
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.digester.update(&buffer[..n]);
         Ok(n)
     }
 }
@@ -223,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_config_is_held_against_its_name_where_that_is_a_digest() {
+    fn a_config_must_match_its_name_if_that_is_a_digest() {
         let digest = Digest::sha256(b"config");
         let (right, wrong) = (digest.encoded(), "0".repeat(64));
         for (name, ok) in [

@@ -13,12 +13,12 @@ use crate::tar_index::Members;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Item {
-    /// The name of the member that is the config.
+    /// The name of the member with the config.
     pub(super) config: String,
-    /// Names with tags; Docker writes `null` if there are none.
+    /// The names with their tags. Docker writes `null` if there are none.
     #[serde(default)]
     pub(super) repo_tags: Option<Vec<String>>,
-    /// The names of the members that are the layers, lowest first.
+    /// The names of the members with the layers, lowest first.
     #[serde(default)]
     pub(super) layers: Option<Vec<String>>,
 }
@@ -37,8 +37,8 @@ impl Item {
 /// Reads `manifest.json`.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it is missing or damaged, with the kind of archive that it is
-/// instead; [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB or 200,000 layers.
+/// [`Invalid`](ErrorKind::Invalid) if it is missing or damaged, with a hint if the archive is of
+/// another kind; [`TooLarge`](ErrorKind::TooLarge) beyond 8 MiB or 200,000 layers.
 pub(super) fn read(members: &Members) -> Result<Vec<Item>> {
     let Some(section) = members.find(MANIFEST)? else {
         return Err(no_docker_archive(members)?);
@@ -66,8 +66,8 @@ fn no_docker_archive(members: &Members) -> Result<Error> {
     })
 }
 
-/// Builds the content of `repositories`: for each repository and tag, the uppermost layer. Docker
-/// reads it only if there is no `manifest.json`; some tools list names from it.
+/// Builds the content of `repositories`: the uppermost layer for each repository and tag. Docker
+/// reads it only if there is no `manifest.json`, and some tools list its names.
 pub(super) fn repositories<'a>(
     images: impl IntoIterator<Item = (&'a [Reference], Option<&'a Digest>)>,
 ) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -89,7 +89,7 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const REPOSITORIES: &str = "repositories";
 /// 8 MiB: thousands of images.
 const LIMIT: usize = 8 << 20;
-/// 200,000, shared ones counted each time: thousands of images of a hundred layers.
+/// 200,000 layers, shared ones counted each time: thousands of images with a hundred layers each.
 const LAYER_LIMIT: usize = 200_000;
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_docker_writes_is_read_and_what_names_nothing_is_left_out() {
+    fn documents_of_docker_are_parsed_and_invalid_names_left_out() {
         let items: Vec<Item> = serde_json::from_str(
             r#"[{"Config":"c.json","RepoTags":["alpine","a/b:1","<none>:<none>","UPPER/x:1"],
                  "Layers":["l/layer.tar"],"LayerSources":{}},

@@ -1,8 +1,8 @@
-//! Images in a tar file as `docker save` and skopeo write it.
+//! Images in a tar file, in the format of `docker save` and skopeo.
 //!
-//! Owns the reading of such archives: each image is presented as a Docker schema 2 manifest over
-//! its config and layers as stored. `writer` writes archives, `manifest_json` knows their
-//! documents, `image` is an image being read, `saved` one being written. Blobs are read in place
+//! Owns the reading of such archives. Each image is presented as a Docker schema 2 manifest of its
+//! config and layers as stored. `writer` writes archives, `manifest_json` knows their documents,
+//! `image` represents an image being read, and `saved` one being written. Blobs are read in place
 //! from the file.
 
 mod image;
@@ -37,8 +37,8 @@ use crate::tar_index::Members;
 /// layout. Layers are presented as stored, usually plain tars whose digest is their diff ID. A
 /// compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
 ///
-/// An archive can hold images of several repositories. [`within`](Self::within) shows those of one;
-/// without it, a tag means the image that has it in any repository.
+/// An archive can contain images of several repositories. [`within`](Self::within) shows only those
+/// of one repository. Without it, a tag selects the image that has this tag in any repository.
 ///
 /// Source: Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
 #[derive(Clone)]
@@ -55,9 +55,9 @@ struct Content {
 }
 
 impl DockerArchive {
-    /// Opens an archive and reads its images' configs.
+    /// Opens an archive and reads the configs of its images.
     ///
-    /// Layers are not read, except compressed ones, whose digests must be computed.
+    /// Layers are not read, except compressed ones, because their digests must be computed.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the file does not exist;
@@ -70,8 +70,8 @@ impl DockerArchive {
         run_blocking(move || Self::of(spool::open(&path)?)).await
     }
 
-    /// Reads an archive from a stream, plain or compressed, to its end. It is kept in an unnamed
-    /// temporary file and named `-`.
+    /// Reads an archive from a stream, plain or compressed, to its end. The archive is kept in an
+    /// unnamed temporary file, and its name in messages is `-`.
     ///
     /// # Errors
     /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
@@ -91,8 +91,8 @@ impl DockerArchive {
         Ok(Self { content: Arc::new(content), repository: None })
     }
 
-    /// Returns the same archive restricted to the names of one repository. By digest, all of it can
-    /// still be read.
+    /// Returns the same archive, restricted to the names of one repository. By digest, all content
+    /// can still be read.
     #[must_use]
     pub fn within(mut self, repository: Repository) -> Self {
         self.repository = Some(repository);
@@ -110,7 +110,7 @@ impl DockerArchive {
         self.content.images.iter().flat_map(|image| &image.references)
     }
 
-    /// Returns every image with its names, in the archive's order; an image may have none.
+    /// Returns every image with its names, in the archive's order. An image may have no names.
     pub fn images(&self) -> impl Iterator<Item = (TagOrDigest, &[Reference])> {
         let images = self.content.images.iter();
         images.map(|image| (image.manifest.digest().clone().into(), &image.references[..]))
@@ -120,16 +120,17 @@ impl DockerArchive {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) with the number of images.
-    pub fn image_at(&self, place: usize) -> Result<TagOrDigest> {
-        match self.content.images.get(place) {
+    pub fn image_at(&self, index: usize) -> Result<TagOrDigest> {
+        match self.content.images.get(index) {
             Some(image) => Ok(image.manifest.digest().clone().into()),
             None => Err(Error::new(ErrorKind::NotFound)
-                .at(format!("{} image {place}", self.name()))
+                .at(format!("{} image {index}", self.name()))
                 .detail(format!("the archive has {} images", self.content.images.len()))),
         }
     }
 
-    /// Returns the image of this name; a name with neither tag nor digest means the tag `latest`.
+    /// Returns the image with this name. If the name has neither a tag nor a digest, the tag is
+    /// `latest`.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) with the names that exist.
@@ -148,8 +149,8 @@ impl DockerArchive {
     /// Returns the only image of the archive.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with the
-    /// names to choose from if there are several.
+    /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
+    /// the names to choose from if there are several.
     pub fn only_image(&self) -> Result<TagOrDigest> {
         let mut digests = self.content.images.iter().map(|image| image.manifest.digest());
         let Some(first) = digests.next() else {
@@ -272,6 +273,6 @@ fn read_images(members: &Members) -> Result<Vec<Image>> {
         .collect()
 }
 
-/// Advice for choosing one of several images.
+/// The advice to choose one of several images.
 const WHICH: &str =
     "Choose one: docker-archive:FILE:REPOSITORY:TAG, or by position docker-archive:FILE:@0.";

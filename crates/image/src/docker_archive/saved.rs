@@ -1,4 +1,4 @@
-//! The images of an archive being written, and the members they consist of.
+//! The images of an archive that is being written, and the members they consist of.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::tar_file::Part;
 /// An image to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Saved {
-    /// The manifest that was pushed, or that presented an image of the existing archive.
+    /// The manifest that was pushed, or that represents an image of the existing archive.
     pub(super) manifest: RawManifest,
     pub(super) references: Vec<Reference>,
     pub(super) config: Member,
     pub(super) layers: Vec<Member>,
 }
 
-/// A member of the archive. Its name identifies its content.
+/// A member of the archive. The same name always means the same content.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     name: String,
@@ -34,7 +34,8 @@ impl Member {
         Self { name, part, digest }
     }
 
-    /// Creates the member of a layer with this digest, stored as its media type says.
+    /// Creates the member of a layer with this digest. Its name depends on the compression in its
+    /// media type.
     pub(super) fn layer(digest: Digest, media_type: &MediaType, part: Part) -> Self {
         let ending = match media_type.as_str().rsplit_once('.') {
             Some((_, "gzip")) => "tar.gz",
@@ -47,7 +48,7 @@ impl Member {
 }
 
 impl Saved {
-    /// Creates the entry of an image of the existing archive, which is kept.
+    /// Creates the entry for an image of the existing archive, which is kept.
     pub(super) fn kept(image: &Image) -> Self {
         let part = |stored: &Stored| Part::Section(stored.section.clone());
         let layer = |stored: &Stored| {
@@ -78,10 +79,10 @@ impl Saved {
     }
 }
 
-/// Adds an image, under `reference` if given.
+/// Adds an image, with the name `reference` if given.
 ///
-/// An image that had the name before loses it, and is removed if it has no other name. If the image
-/// already exists, it gets the name as well.
+/// If another image has this name, it loses the name, and is removed if it has no other. If the
+/// same image already exists, it gets the name in addition.
 pub(super) fn save(images: &mut Vec<Saved>, mut image: Saved, reference: Option<Reference>) {
     if let Some(reference) = reference {
         images.retain_mut(|other| {
@@ -92,15 +93,15 @@ pub(super) fn save(images: &mut Vec<Saved>, mut image: Saved, reference: Option<
         image.references.push(reference);
     }
     match images.iter_mut().find(|other| other.same_content(&image)) {
-        Some(there) => {
-            there.references.append(&mut image.references);
-            there.manifest = image.manifest;
+        Some(existing) => {
+            existing.references.append(&mut image.references);
+            existing.manifest = image.manifest;
         }
         None => images.push(image),
     }
 }
 
-/// Returns all members of the archive: its two documents, then everything else by name.
+/// Returns all members of the archive: its two documents, then all others by name.
 pub(super) fn members(images: &[Saved]) -> Result<Vec<(String, Part)>> {
     let items: Vec<Item> = images.iter().map(Saved::item).collect();
     let named = images.iter().map(|image| {
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_merged_and_move() {
+    fn names_are_merged_and_moved() {
         let mut images = Vec::new();
         let name = |text: &str| Some(Reference::familiar(text).unwrap());
         save(&mut images, image("a"), name("r.example/a:1"));

@@ -25,11 +25,12 @@ use crate::tar_file::{self, Output, Part};
 
 /// A docker-archive being written. Clones share its state.
 ///
-/// Takes images for one platform each, OCI's or Docker's. Their layers are decompressed, as `docker
-/// load` and skopeo expect, and checked against the config's diff IDs. An image therefore keeps its
-/// config and ID, but not its manifest and digest. Blobs are staged in a folder beside the archive;
-/// [`finish`](Target::finish) writes the file atomically. An existing archive is extended: its
-/// images stay, names are merged. The same content makes the same bytes.
+/// It accepts images for one platform each, in the formats of OCI and Docker. Their layers are
+/// decompressed, as `docker load` and skopeo expect, and checked against the diff IDs in the
+/// config. An image therefore keeps its config and its ID, but not its manifest and digest. Blobs
+/// are staged in a folder beside the archive, and [`finish`](Target::finish) writes the file
+/// atomically. An existing archive is extended: its images stay, and names are merged. The same
+/// content always gives the same bytes.
 ///
 /// # Cancellation
 /// Dropping it without `finish` leaves nothing behind, and an existing archive unchanged.
@@ -42,31 +43,31 @@ pub struct DockerArchiveWriter {
 
 struct Work {
     output: Output,
-    before: Option<DockerArchive>,
+    existing: Option<DockerArchive>,
     staging: Staging,
     state: Mutex<State>,
 }
 
 struct State {
     images: Vec<Saved>,
-    /// Keyed by the digest they were pushed under.
-    blobs: BTreeMap<Digest, UnpackResult>,
+    /// The blobs, by the digest under which they were pushed.
+    blobs: BTreeMap<Digest, Unpacked>,
 }
 
-/// A blob, decompressed.
+/// A decompressed blob.
 #[derive(Clone, Debug)]
-struct UnpackResult {
+struct Unpacked {
     content: Arc<Staged>,
     /// The digest of the uncompressed content.
     diff_id: Digest,
-    was: Compression,
+    compression: Compression,
 }
 
 impl DockerArchiveWriter {
-    /// Starts an archive at `path`, with the images of an existing one.
+    /// Starts an archive at `path`, with the images of an existing archive.
     ///
-    /// - `repository`: the name that images get, with the tags they are pushed under; without it
-    ///   they get no names.
+    /// - `repository`: the name of the images, to which their tags are added. Without it, images
+    ///   have no names.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`DockerArchive::open`]
@@ -76,7 +77,7 @@ impl DockerArchiveWriter {
         run_blocking(move || Self::begin(Output::file(&path)?, repository)).await
     }
 
-    /// Starts an archive that [`finish`](Target::finish) writes to a stream once, from start to
+    /// Starts an archive that [`finish`](Target::finish) writes to a stream, once and from start to
     /// end. Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
@@ -90,22 +91,22 @@ impl DockerArchiveWriter {
 
     fn begin(output: Output, repository: Option<Repository>) -> Result<Self> {
         let staging = output.staging()?;
-        let before = match output.extends() {
+        let existing = match output.extends() {
             Some(path) => Some(DockerArchive::of(spool::open(path)?)?),
             None => None,
         };
-        if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
+        if existing.as_ref().is_some_and(|archive| !archive.content.in_place) {
             return Err(tar_file::not_extensible(output.path()));
         }
-        let kept: &[Image] = before.as_ref().map_or(&[], |archive| &archive.content.images);
+        let kept: &[Image] = existing.as_ref().map_or(&[], |archive| &archive.content.images);
         let state =
             State { images: kept.iter().map(Saved::kept).collect(), blobs: BTreeMap::new() };
-        let work = Work { output, before, staging, state: Mutex::new(state) };
+        let work = Work { output, existing, staging, state: Mutex::new(state) };
         Ok(Self { work: Arc::new(work), repository, limits: UnpackLimits::default() })
     }
 
-    /// Returns the same archive, naming images after another repository: one file can hold images
-    /// of many.
+    /// Returns the same archive, but names images after another repository. One file can contain
+    /// images of many repositories.
     #[must_use]
     pub fn within(&self, repository: Repository) -> Self {
         Self { repository: Some(repository), ..self.clone() }
@@ -121,8 +122,8 @@ impl DockerArchiveWriter {
 
 impl Work {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one insert, or one image added, so a writer that panicked left consistent
-        // state.
+        // Each change is one insert, or one added image, so the state is consistent even if a
+        // writer panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,7 +140,7 @@ impl Work {
         let parsed = match manifest.parse()? {
             Manifest::Image(image) => image,
             Manifest::Index(_) => return Err(choose_a_platform(manifest.digest())),
-            _ => return Err(no_image(manifest.digest())),
+            _ => return Err(not_an_image(manifest.digest())),
         };
         let (config, bytes) = self.config(&parsed.config)?;
         let diff_ids = image::diff_ids(&bytes).map_err(|e| e.at(manifest.digest()))?;
@@ -154,13 +155,13 @@ impl Work {
 
     fn config(&self, descriptor: &Descriptor) -> Result<(Member, Bytes)> {
         let (part, section) = match self.pushed(&descriptor.digest) {
-            Some(blob) if blob.was == Compression::None => {
+            Some(blob) if blob.compression == Compression::None => {
                 let section = blob.content.section()?;
                 (Part::Staged(blob.content), section)
             }
-            Some(_) => return Err(no_image(&descriptor.digest)),
+            Some(_) => return Err(not_an_image(&descriptor.digest)),
             None => {
-                let section = self.kept(&descriptor.digest)?.section.clone();
+                let section = self.existing_blob(&descriptor.digest)?.section.clone();
                 (Part::Section(section.clone()), section)
             }
         };
@@ -177,7 +178,7 @@ impl Work {
                 Member::layer(blob.diff_id, &MediaType::DOCKER_LAYER, part)
             }
             None => {
-                let kept = self.kept(digest).map_err(|e| match &layer.media_type {
+                let kept = self.existing_blob(digest).map_err(|e| match &layer.media_type {
                     foreign if foreign.is_nondistributable() => left_out(digest),
                     _ => e,
                 })?;
@@ -189,37 +190,37 @@ impl Work {
         Ok(member)
     }
 
-    fn pushed(&self, digest: &Digest) -> Option<UnpackResult> {
+    fn pushed(&self, digest: &Digest) -> Option<Unpacked> {
         self.state().blobs.get(digest).cloned()
     }
 
     /// Returns a blob of the existing archive.
-    fn kept(&self, digest: &Digest) -> Result<&Stored> {
-        let kept = self.before.as_ref().and_then(|before| before.content.blobs.get(digest));
+    fn existing_blob(&self, digest: &Digest) -> Result<&Stored> {
+        let kept = self.existing.as_ref().and_then(|existing| existing.content.blobs.get(digest));
         kept.ok_or_else(|| self.not_found(&format!("blob {digest}")))
     }
 
-    /// Returns a blob as it was pushed, or as the archive has it. Compressed layers are kept only
-    /// decompressed.
+    /// Returns a blob as it was pushed, or as the existing archive has it. Compressed layers are
+    /// kept only decompressed.
     fn section(&self, digest: &Digest) -> Result<Section> {
         match self.pushed(digest) {
-            Some(blob) if blob.was == Compression::None => blob.content.section(),
+            Some(blob) if blob.compression == Compression::None => blob.content.section(),
             Some(blob) => Err(Error::new(ErrorKind::Unsupported)
                 .at(format!("{} blob {digest}", self.name()))
-                .detail(format!("the {} layer is kept decompressed only", blob.was))),
-            None => self.kept(digest).map(|kept| kept.section.clone()),
+                .detail(format!("the {} layer is kept decompressed only", blob.compression))),
+            None => self.existing_blob(digest).map(|kept| kept.section.clone()),
         }
     }
 
     fn is_held(&self, descriptor: &Descriptor) -> Result<bool> {
-        match (self.pushed(&descriptor.digest), self.kept(&descriptor.digest)) {
+        match (self.pushed(&descriptor.digest), self.existing_blob(&descriptor.digest)) {
             (Some(_), _) => Ok(true),
             (None, Ok(kept)) => kept.section.verify(descriptor),
             (None, Err(_)) => Ok(false),
         }
     }
 
-    /// Finds the manifest of an image; a tag is one of the repository.
+    /// Finds the manifest of an image. A tag is looked up in the repository.
     fn manifest(
         &self,
         selector: &TagOrDigest,
@@ -235,7 +236,7 @@ impl Work {
     }
 }
 
-/// Returns the tags that an image has in a repository.
+/// Returns the tags of an image in a repository.
 fn tags_for_digest<'a>(
     image: &'a Saved,
     repository: Option<&'a Repository>,
@@ -296,7 +297,7 @@ impl Source for DockerArchiveWriter {
 impl Target for DockerArchiveWriter {
     async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         let held = match node {
-            // Fail before any of its images is fetched.
+            // Fail before any image of the index is fetched.
             Node::Manifest(descriptor) if descriptor.media_type.is_index() => {
                 return Err(choose_a_platform(&descriptor.digest));
             }
@@ -313,12 +314,13 @@ impl Target for DockerArchiveWriter {
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
-        // Keeps the folder until the work is done, which may continue briefly after this was
-        // dropped.
+        // This clone keeps the folder until the work is done. The work may continue briefly after
+        // this future is dropped.
         let (work, limits) = (Arc::clone(&self.work), self.limits);
-        let unpacked = work_over(reader, move |pieces| unpack(pieces, work.staging.path(), limits))
-            .await
-            .map_err(|e| e.at(&descriptor.digest))?;
+        let unpacked =
+            work_over(reader, move |content| unpack(content, work.staging.path(), limits))
+                .await
+                .map_err(|e| e.at(&descriptor.digest))?;
         self.work.state().blobs.insert(descriptor.digest.clone(), unpacked);
         Ok(Pushed::Sent)
     }
@@ -354,12 +356,12 @@ impl fmt::Debug for DockerArchiveWriter {
 }
 
 /// Writes the decompressed content of a blob to a file in `folder`.
-fn unpack(blob: &mut dyn Read, folder: &Path, limits: UnpackLimits) -> Result<UnpackResult> {
+fn unpack(blob: &mut dyn Read, folder: &Path, limits: UnpackLimits) -> Result<Unpacked> {
     let decoder = Decoder::new(blob, limits)?;
-    let was = decoder.compression();
+    let compression = decoder.compression();
     let mut content = Hashing::new(decoder);
     let staged = Staged::write(folder, &mut content)?;
-    Ok(UnpackResult { content: Arc::new(staged), diff_id: content.finish(), was })
+    Ok(Unpacked { content: Arc::new(staged), diff_id: content.finish(), compression })
 }
 
 fn choose_a_platform(digest: &Digest) -> Error {
@@ -369,7 +371,7 @@ fn choose_a_platform(digest: &Digest) -> Error {
         .with_hint("Choose a platform, or write an oci-archive.")
 }
 
-/// Builds the error for a layer that a copy leaves out unless told otherwise.
+/// Builds the error for a layer that a copy leaves out by default.
 fn left_out(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
@@ -377,7 +379,7 @@ fn left_out(digest: &Digest) -> Error {
         .with_hint("Copy such layers too (--nondistributable), or write an oci-archive.")
 }
 
-fn no_image(digest: &Digest) -> Error {
+fn not_an_image(digest: &Digest) -> Error {
     Error::new(ErrorKind::Unsupported)
         .at(digest)
         .detail("a docker-archive can hold only images")

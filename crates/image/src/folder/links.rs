@@ -1,4 +1,4 @@
-//! Checks where symbolic links within a folder lead. Pure.
+//! Checks the targets of symbolic links within a folder. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::plan::DEPTH_LIMIT;
 /// Checks that no link leads out of the folder, directly or through other links. The target of a
 /// link need not exist.
 ///
-/// - `links`: the target of each link, by its path below the folder.
+/// - `links`: the target of each link, by the link's path below the folder.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) with the link.
@@ -17,7 +17,7 @@ pub(super) fn check(links: &BTreeMap<String, String>) -> Result<()> {
     check_within(STEP_LIMIT, links)
 }
 
-/// Does the check with a limit on the number of steps for all links together.
+/// Performs the check with a limit on the number of steps for all links together.
 fn check_within(mut steps: usize, links: &BTreeMap<String, String>) -> Result<()> {
     links.keys().try_for_each(|path| {
         let refused = |why| {
@@ -33,19 +33,19 @@ fn follow(
     links: &BTreeMap<String, String>,
     steps: &mut usize,
 ) -> Result<(), &'static str> {
-    let mut place: Vec<&str> = Vec::new();
-    let mut ahead: Vec<&str> = link.split('/').rev().collect();
+    let mut position: Vec<&str> = Vec::new();
+    let mut remaining: Vec<&str> = link.split('/').rev().collect();
     let mut followed = 0;
-    while let Some(part) = ahead.pop() {
+    while let Some(part) = remaining.pop() {
         *steps = steps.checked_sub(1).ok_or("and the others take too many steps to follow")?;
         match part {
             "" | "." => {}
-            ".." => drop(place.pop().ok_or("leads out of it")?),
-            // No link is as deep as that.
-            _ if place.len() > DEPTH_LIMIT => return Err("leads too deep"),
-            name => place.push(name),
+            ".." => drop(position.pop().ok_or("leads out of it")?),
+            // No real link is this deep.
+            _ if position.len() > DEPTH_LIMIT => return Err("leads too deep"),
+            name => position.push(name),
         }
-        let Some(to) = links.get(&place.join("/")) else { continue };
+        let Some(to) = links.get(&position.join("/")) else { continue };
         followed += 1;
         if followed > LINK_LIMIT {
             return Err("leads to too many others");
@@ -53,16 +53,16 @@ fn follow(
         if to.starts_with('/') || (cfg!(windows) && to.contains(['\\', ':'])) {
             return Err("leads out of it: its target is absolute");
         }
-        place.pop();
-        ahead.extend(to.split('/').rev());
+        position.pop();
+        remaining.extend(to.split('/').rev());
     }
     Ok(())
 }
 
 /// 40: the limit of Linux.
 const LINK_LIMIT: usize = 40;
-/// 10,000,000 path components: real trees take a few for each link, and an archive made to take
-/// more would keep a processor busy for hours.
+/// 10,000,000 path components. Real trees need a few for each link. An archive that was built to
+/// need more would keep a processor busy for hours.
 const STEP_LIMIT: usize = 10_000_000;
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_that_take_long_to_follow_are_given_up() {
+    fn following_links_ends_at_the_step_limit() {
         let chain = (0..39).map(|n| (format!("chain{n}"), "a/../".repeat(800) + &next(n)));
         let heads = (0..1000).map(|n| (format!("head{n}"), "chain0".to_owned()));
         let links: BTreeMap<_, _> = chain.chain(heads).collect();
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_may_go_anywhere_within_and_nowhere_else() {
+    fn a_link_must_not_lead_out_of_the_folder() {
         for (links, good) in [
             (&[("a", "b")][..], true),
             (&[("a/b/c", "../../d")], true),

@@ -1,4 +1,4 @@
-//! Moves an unpacked folder into place and merges it into an existing one.
+//! Moves an unpacked folder to its destination, and merges it into an existing folder.
 
 use std::fs::Metadata;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Moves a folder to its destination. Conflicts are found before anything moves.
+/// Moves a folder to its destination. Conflicts are found before anything is moved.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if a link or file is in the way of a folder, or a folder in the
@@ -20,15 +20,15 @@ pub(super) fn into_place(tree: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lists the renames: whole folders where the destination does not exist.
+/// Lists the renames. Folders that do not exist at the destination are renamed as a whole.
 fn plan(from: &Path, to: &Path, moves: &mut Vec<(PathBuf, PathBuf)>) -> Result<()> {
-    let there = look(to)?;
-    let comes = look(from)?.is_some_and(|metadata| metadata.is_dir());
-    match there {
-        Some(there) if there.is_dir() && comes => {}
-        Some(there) if there.is_dir() => return Err(in_the_way(to, "a folder", "file")),
-        Some(there) if comes => {
-            let what = if there.is_symlink() { "a symbolic link" } else { "a file" };
+    let existing = metadata_of(to)?;
+    let is_folder = metadata_of(from)?.is_some_and(|metadata| metadata.is_dir());
+    match existing {
+        Some(existing) if existing.is_dir() && is_folder => {}
+        Some(existing) if existing.is_dir() => return Err(in_the_way(to, "a folder", "file")),
+        Some(existing) if is_folder => {
+            let what = if existing.is_symlink() { "a symbolic link" } else { "a file" };
             return Err(in_the_way(to, what, "folder"));
         }
         _ => {
@@ -43,7 +43,7 @@ fn plan(from: &Path, to: &Path, moves: &mut Vec<(PathBuf, PathBuf)>) -> Result<(
     Ok(())
 }
 
-fn look(path: &Path) -> Result<Option<Metadata>> {
+fn metadata_of(path: &Path) -> Result<Option<Metadata>> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,9 +1,11 @@
-//! A folder as a layer, and a layer as a folder, as ORAS stores folders in artifacts.
+//! Packs a folder into a layer, and unpacks a layer into a folder, as ORAS stores folders in
+//! artifacts.
 //!
-//! Owns what such an archive may contain: folders, files, and links that stay within, each under
-//! the folder's name. It knows the annotations, but not manifests. The program uses it.
+//! Owns the rules for the content of such an archive: folders, files, and links that stay within,
+//! all below the folder's name. It knows the annotations, but not manifests. The program uses it.
 //!
-//! Source: oras-go, `content/file`: entries are `<title>/…`, those of the title `.` have no prefix.
+//! Source: oras-go, `content/file`. Entries are named `<title>/…`; for the title `.`, they have no
+//! prefix.
 
 mod links;
 mod merge;

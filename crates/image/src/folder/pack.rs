@@ -16,7 +16,7 @@ use super::links;
 use super::plan::DEPTH_LIMIT;
 use crate::compression::{error_of, gzip};
 
-/// A folder as an archive, in a temporary file that is removed when this is dropped.
+/// The archive of a folder, in a temporary file that is removed when this is dropped.
 #[derive(Debug)]
 pub struct FolderArchive {
     file: NamedTempFile,
@@ -24,18 +24,19 @@ pub struct FolderArchive {
 }
 
 impl FolderArchive {
-    /// Packs a folder: tar and gzip, titled with the folder's name (`.` for the current one), with
-    /// the annotations that ORAS and [`unpack_folder`](crate::unpack_folder) need to unpack it.
+    /// Packs a folder into a tar with gzip, titled with the folder's name (`.` for the current
+    /// folder). The annotations are those that ORAS and [`unpack_folder`](crate::unpack_folder)
+    /// need to unpack it.
     ///
-    /// Entries are sorted. Each has its mode without setuid, setgid and sticky bit, owner 0, time
-    /// 0, and no user names: the same folder makes the same archive with one version of longshore.
-    /// Symbolic links stay links; a file with several hard links is stored once for each. Memory
-    /// use does not grow with content.
+    /// Entries are sorted. Each entry has the file's mode without setuid, setgid and sticky bit,
+    /// owner 0, time 0, and no user names. With one version of longshore, the same folder always
+    /// gives the same archive. Symbolic links stay links. A file with several hard links is stored
+    /// once for each of them. Memory use does not grow with the content.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for what readers refuse: sockets, pipes and devices, links
-    /// out of the folder, names that are not UTF-8; and for a file that changes while it is read.
-    /// [`TooLarge`](ErrorKind::TooLarge) for folders nested 256 deep; [`Io`](ErrorKind::Io).
+    /// [`Invalid`](ErrorKind::Invalid) for entries that readers refuse (sockets, pipes, devices,
+    /// links out of the folder, names that are not UTF-8), and for a file that changes while it is
+    /// read; [`TooLarge`](ErrorKind::TooLarge) for folders nested 256 deep; [`Io`](ErrorKind::Io).
     pub async fn of(folder: &Path, media_type: MediaType) -> Result<Self> {
         let title = title_of(folder)?;
         let folder = folder.to_owned();
@@ -48,13 +49,13 @@ impl FolderArchive {
         &self.descriptor
     }
 
-    /// Returns its bytes, which can be read while this value lives.
+    /// Returns its bytes, which can be read as long as this value exists.
     pub fn body(&self) -> BlobBody {
         BlobBody::file(self.file.path())
     }
 }
 
-/// Returns the name of a folder; `.` for the current one.
+/// Returns the name of a folder, which is `.` for the current folder.
 fn title_of(folder: &Path) -> Result<String> {
     if folder.components().all(|part| part == Component::CurDir) {
         return Ok(".".to_owned());
@@ -69,11 +70,11 @@ fn pack(folder: &Path, title: String, media_type: MediaType) -> Result<FolderArc
     let writer = BufWriter::with_capacity(CHUNK_SIZE, file.reopen().map_err(temporary)?);
     let mut packer = Packer {
         builder: Builder::new(Measured::new(gzip(Measured::new(writer)))),
-        own: if title == "." { String::new() } else { title.clone() },
+        prefix: if title == "." { String::new() } else { title.clone() },
         links: BTreeMap::new(),
     };
-    let own = packer.own.clone();
-    packer.folder(folder, &own, 0)?;
+    let prefix = packer.prefix.clone();
+    packer.folder(folder, &prefix, 0)?;
     links::check(&packer.links)?;
     let (gzip, unpacked, _) = packer.builder.into_inner().map_err(error_of)?.finish();
     let (mut writer, digest, size) = gzip.finish().map_err(temporary)?.finish();
@@ -91,14 +92,14 @@ fn pack(folder: &Path, title: String, media_type: MediaType) -> Result<FolderArc
 
 struct Packer<W: Write> {
     builder: Builder<W>,
-    /// The prefix of every name.
-    own: String,
-    /// The symbolic links, by their paths below the folder.
+    /// The prefix of all names.
+    prefix: String,
+    /// The targets of symbolic links, by the links' paths below the folder.
     links: BTreeMap<String, String>,
 }
 
 impl<W: Write> Packer<W> {
-    /// Adds a folder and its content; a folder without a name has no entry of its own.
+    /// Adds a folder and its content. A folder without a name gets no entry of its own.
     fn folder(&mut self, folder: &Path, name: &str, depth: usize) -> Result<()> {
         let at = |e| Error::io(folder, e);
         if depth > DEPTH_LIMIT {
@@ -139,7 +140,7 @@ impl<W: Write> Packer<W> {
         let text = to.to_str().ok_or_else(|| refused(path, "its link target is not UTF-8"))?;
         let mut header = header(EntryType::Symlink, &metadata);
         self.builder.append_link(&mut header, name, &to).map_err(at)?;
-        let below = name[self.own.len()..].trim_start_matches('/');
+        let below = name[self.prefix.len()..].trim_start_matches('/');
         self.links.insert(below.to_owned(), text.to_owned());
         Ok(())
     }
@@ -184,7 +185,7 @@ fn refused(path: &Path, clause: &'static str) -> Error {
     Error::new(ErrorKind::Invalid).at(path.display()).detail(clause)
 }
 
-/// A writer that measures digest and size of what is written through it.
+/// A writer that computes the digest and the size of everything written to it.
 struct Measured<W> {
     inner: W,
     digester: Digester,

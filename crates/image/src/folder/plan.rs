@@ -1,4 +1,4 @@
-//! Plans a folder from an archive's entries: all are checked before one is written.
+//! Plans a folder from the entries of an archive. All entries are checked before any is written.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ pub(super) enum Item {
         offset: u64,
         size: u64,
     },
-    /// The path, below the folder too, of the file it links to.
+    /// A hard link: the path of its target, also below the folder.
     HardLink(String),
-    /// The link's text, which leads to a place within the folder.
+    /// A symbolic link: its text, which leads to a path within the folder.
     SymbolicLink(String),
 }
 
@@ -35,19 +35,18 @@ impl Item {
     }
 }
 
-/// The content of a folder, by path. The folder itself has the empty path and comes before its
-/// content.
+/// The content of a folder by path. The folder itself has the empty path, and comes first.
 pub(super) type Plan = BTreeMap<String, Item>;
 
 /// Reads all headers of a folder's archive.
 ///
-/// - `title`: the name that each entry must begin with; `.` for none.
+/// - `title`: the first part of each entry's name; `.` for none.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) for what is not a tar or is truncated, names and links that lead
-/// out of the folder, devices and pipes, two entries with one name, files that have entries below
-/// them; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries, 64 MiB of names, 256 folders
-/// deep.
+/// [`Invalid`](ErrorKind::Invalid) if the file is not a tar or is truncated, for names and links
+/// that lead out of the folder, for devices and pipes, for two entries with the same name, and for
+/// entries below a file; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries, 64 MiB of
+/// names, or folders nested 256 deep.
 pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
     let (mut plan, mut names) = (Plan::new(), 0);
     let mut entries = Entries::new(tar)?;
@@ -69,7 +68,7 @@ pub(super) fn of(tar: &OpenFile, title: &str) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Returns the path of an entry below the folder; `None` for the archive's own folder above it.
+/// Returns the path of an entry below the folder, or `None` for the entry of the archive's root.
 fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     let Some(name) = named(&entry.name)? else {
         return Ok((title == ".").then(String::new));
@@ -86,7 +85,7 @@ fn path_of(entry: &Entry, title: &str) -> Result<Option<String>> {
     Ok(Some(path))
 }
 
-/// Normalises a name of the archive; returns `None` for the archive's own folder.
+/// Normalizes a name in the archive. Returns `None` for the archive's root.
 fn named(raw: &[u8]) -> Result<Option<String>> {
     let lossy = String::from_utf8_lossy(raw);
     if str::from_utf8(raw).is_err() {
@@ -128,7 +127,7 @@ fn item(entry: Entry, title: &str) -> Result<Item> {
     })
 }
 
-/// Checks the rules that need the whole plan.
+/// Checks the rules that require the whole plan.
 fn check(plan: &Plan) -> Result<()> {
     let mut symbolic = BTreeMap::new();
     for (path, item) in plan {
@@ -162,6 +161,6 @@ fn too_large(clause: String) -> Error {
     Error::new(ErrorKind::TooLarge).detail(clause)
 }
 
-/// Maximum nesting depth: 256 folders. More than real trees have, and fewer than the functions that
-/// remove trees can handle.
+/// 256 nested folders: more than in real trees, and fewer than the functions that remove trees can
+/// handle.
 pub(super) const DEPTH_LIMIT: usize = 256;

@@ -9,7 +9,7 @@ use tar::{Builder, EntryType, Header};
 use super::*;
 use crate::compression::{UnpackLimits, gzip};
 
-/// An entry as oras-go writes it: `<title>/…`, without a slash at a folder's end.
+/// An entry in the format of oras-go: `<title>/…`, without a slash at the end of a folder.
 type Written<'a> = (&'a str, EntryType, &'a str);
 
 fn tar(entries: &[Written<'_>]) -> Vec<u8> {
@@ -31,7 +31,7 @@ fn tar(entries: &[Written<'_>]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// Pulls an archive of that title; `unpacked` is the digest in its annotation.
+/// Pulls an archive with this title. `unpacked` is the digest in its annotation.
 async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) -> Result<()> {
     let mut gzip = gzip(Vec::new());
     std::io::Write::write_all(&mut gzip, tar).unwrap();
@@ -44,21 +44,21 @@ async fn pulled(title: &str, tar: &[u8], unpacked: Option<&str>, root: &Path) ->
     }
     let store = Memory::new();
     store.push_blob(&blob, bytes::Bytes::from(bytes).into()).await.unwrap();
-    let file = placed(vec![blob], Folders::UnpackResult)?.remove(0);
+    let file = placed(vec![blob], Folders::Unpacked)?.remove(0);
     unpack_folder(&store, &file, root, UnpackLimits::default()).await.map(drop)
 }
 
-/// Lists everything below a folder: paths, with the content of files and the text of links.
+/// Lists everything below a folder: paths, with the content of files and the targets of links.
 fn listed(folder: &Path) -> Vec<String> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(at) = folders.pop() {
         for entry in std::fs::read_dir(&at).unwrap() {
             let path = entry.unwrap().path();
             let shown = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
-            let there = std::fs::symlink_metadata(&path).unwrap();
-            if there.is_symlink() {
+            let metadata = std::fs::symlink_metadata(&path).unwrap();
+            if metadata.is_symlink() {
                 found.push(format!("{shown} -> {}", std::fs::read_link(&path).unwrap().display()));
-            } else if there.is_dir() {
+            } else if metadata.is_dir() {
                 found.push(format!("{shown}/"));
                 folders.push(path);
             } else {
@@ -77,18 +77,18 @@ const SYMBOLIC: EntryType = EntryType::Symlink;
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_oras_packed_becomes_the_same_tree() {
+async fn a_folder_packed_by_oras_is_unpacked_to_the_same_tree() {
     for (title, prefix) in [("site", "site/"), ("a/site", "a/site/"), (".", "")] {
         let named = |name: &str| format!("{prefix}{name}");
-        let own = if title == "." { "." } else { title };
+        let folder = if title == "." { "." } else { title };
         let tar = tar(&[
-            (own, DIR, ""),
+            (folder, DIR, ""),
             (&named("a.txt"), FILE, "one"),
             (&named("deep"), DIR, ""),
             (&named("deep/b.txt"), FILE, "two"),
             (&named("deep/up"), SYMBOLIC, "../a.txt"),
             (&named("hard"), HARD, &named("a.txt")),
-            (&named("nowhere"), SYMBOLIC, "not/there"),
+            (&named("unresolved"), SYMBOLIC, "not/there"),
         ]);
         let root = tempfile::tempdir().unwrap();
         let digest = Digest::sha256(&tar).to_string();
@@ -99,17 +99,17 @@ async fn what_oras_packed_becomes_the_same_tree() {
             "deep/b.txt=two",
             "deep/up -> ../a.txt",
             "hard=one",
-            "nowhere -> not/there",
+            "unresolved -> not/there",
         ];
         assert_eq!(listed(&root.path().join(title)), expected, "{title}");
-        // Once more, over the existing files.
+        // Pull once more, over the existing files.
         pulled(title, &tar, None, root.path()).await.unwrap();
         assert_eq!(listed(&root.path().join(title)), expected, "{title}");
     }
 }
 
 #[tokio::test]
-async fn nothing_is_written_of_an_archive_that_leads_out_or_lies() {
+async fn nothing_is_written_from_an_archive_that_leads_out_or_is_inconsistent() {
     let cases: &[&[Written<'_>]] = &[
         &[("d/ok", FILE, "x"), ("/d/abs", FILE, "x")],
         &[("d/ok", FILE, "x"), ("d/../out", FILE, "x")],
@@ -151,7 +151,7 @@ async fn nothing_is_written_of_an_archive_that_leads_out_or_lies() {
     }
 }
 
-/// A folder that can be packed can be unpacked, up to the limit on depth.
+/// A folder that can be packed can also be unpacked, up to the depth limit.
 #[tokio::test]
 async fn the_deepest_folder_that_is_packed_is_unpacked() {
     let root = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ async fn the_deepest_folder_that_is_packed_is_unpacked() {
     let archive = FolderArchive::of(&folder, MediaType::OCI_LAYER_GZIP).await.unwrap();
     let (store, blob) = (Memory::new(), archive.descriptor().clone());
     store.push_blob(&blob, archive.body()).await.unwrap();
-    let file = placed(vec![blob], Folders::UnpackResult).unwrap().remove(0);
+    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let back = root.path().join("back");
     unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("d")), listed(&folder));
@@ -173,10 +173,10 @@ async fn the_deepest_folder_that_is_packed_is_unpacked() {
     assert_eq!(e.kind(), ErrorKind::TooLarge, "{e}");
 }
 
-/// The text of links is held in memory too: all of it counts, and none is longer than a path can
-/// be.
+/// The targets of links are kept in memory, so their size is limited: each one to the length of a
+/// path, and also their total.
 #[tokio::test]
-async fn the_texts_of_links_are_bounded() {
+async fn the_size_of_link_targets_is_limited() {
     let link = |builder: &mut Builder<Vec<u8>>, name: &str, to: &str| {
         let mut header = Header::new_gnu();
         header.set_entry_type(SYMBOLIC);
@@ -197,7 +197,7 @@ async fn the_texts_of_links_are_bounded() {
 }
 
 #[tokio::test]
-async fn folders_within_folders_end_somewhere() {
+async fn nested_folders_are_limited_in_depth() {
     let mut builder = Builder::new(Vec::new());
     let name = format!("d{}", "/d".repeat(300));
     let mut header = Header::new_gnu();
@@ -211,9 +211,9 @@ async fn folders_within_folders_end_somewhere() {
     assert_eq!(listed(root.path()), [""; 0]);
 }
 
-/// A few KiB that unpack to more than the limit.
+/// A few KiB that are unpacked to more than the limit.
 #[tokio::test]
-async fn a_bomb_leaves_nothing() {
+async fn a_decompression_bomb_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
     let mut limits = UnpackLimits::default();
     limits.output = 1 << 20;
@@ -229,7 +229,7 @@ async fn a_bomb_leaves_nothing() {
     blob.annotations.insert(Annotations::UNPACK, "true");
     let store = Memory::new();
     store.push_blob(&blob, bytes::Bytes::from(bytes).into()).await.unwrap();
-    let file = placed(vec![blob], Folders::UnpackResult).unwrap().remove(0);
+    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let e = unpack_folder(&store, &file, root.path(), limits).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::TooLarge, "{e}");
     assert_eq!(listed(root.path()), [""; 0]);
@@ -237,25 +237,25 @@ async fn a_bomb_leaves_nothing() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_is_in_the_way_is_found_before_anything_moves() {
+async fn conflicts_are_found_before_anything_is_moved() {
     let outside = tempfile::tempdir().unwrap();
     let tar = tar(&[("d/a", FILE, "new"), ("d/sub/x", FILE, "x"), ("d/z", FILE, "new")]);
-    for in_the_way in ["d", "d/sub"] {
+    for obstacle in ["d", "d/sub"] {
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join(in_the_way);
+        let path = root.path().join(obstacle);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(outside.path(), &path).unwrap();
         let e = pulled("d", &tar, None, root.path()).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid, "{e}");
-        assert_eq!(listed(outside.path()), [""; 0], "{in_the_way}");
-        assert!(!root.path().join("d/a").exists(), "{in_the_way}");
+        assert_eq!(listed(outside.path()), [""; 0], "{obstacle}");
+        assert!(!root.path().join("d/a").exists(), "{obstacle}");
     }
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("d/z")).unwrap();
     let e = pulled("d", &tar, None, root.path()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Invalid, "{e}");
     assert_eq!(listed(root.path()), ["d/", "d/z/"]);
-    // A link in the place of a file is replaced, not written through.
+    // A link in the place of a file is replaced. Nothing is written to its target.
     let root = tempfile::tempdir().unwrap();
     let victim = outside.path().join("victim");
     std::fs::write(&victim, "old").unwrap();
@@ -268,7 +268,7 @@ async fn what_is_in_the_way_is_found_before_anything_moves() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_packed_folder_says_nothing_of_when_and_whose() {
+async fn a_packed_folder_contains_no_times_and_owners() {
     use std::os::unix::fs::PermissionsExt;
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("site");
@@ -312,7 +312,7 @@ async fn a_packed_folder_says_nothing_of_when_and_whose() {
     let expected =
         ["site", "site/a", "site/b", "site/b/empty", "site/b/x", "site/c", "site/d", last.as_str()];
     assert_eq!(names, expected);
-    let file = placed(vec![blob], Folders::UnpackResult).unwrap().remove(0);
+    let file = placed(vec![blob], Folders::Unpacked).unwrap().remove(0);
     let back = root.path().join("back");
     unpack_folder(&store, &file, &back, UnpackLimits::default()).await.unwrap();
     assert_eq!(listed(&back.join("site")), listed(&folder));
@@ -320,7 +320,7 @@ async fn a_packed_folder_says_nothing_of_when_and_whose() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_no_reader_takes_is_not_packed() {
+async fn entries_that_readers_refuse_are_not_packed() {
     use std::os::unix::fs::symlink;
     type Make = fn(&Path);
     let cases: &[(&str, Make)] = &[

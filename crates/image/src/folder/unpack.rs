@@ -1,4 +1,4 @@
-//! Unpacks an archive into a folder: into a temporary folder first, then into place.
+//! Unpacks an archive into a temporary folder, and then moves it to its destination.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -14,25 +14,26 @@ use crate::compression::UnpackLimits;
 use crate::file_range::{OpenFile, Section};
 use crate::layer::unpack;
 
-/// Unpacks a folder that was stored as an archive below `root`; returns its path.
+/// Unpacks a folder that was stored as an archive below `root`. Returns its path.
 ///
 /// The archive is checked against its digest, and its content against the annotation
 /// [`UNPACKED_DIGEST`](Annotations::UNPACKED_DIGEST), if there is one. Everything is written to a
-/// temporary folder beside the target and then renamed. If the target does not exist, it appears
-/// with all its content. If it exists, files are added or replaced, and the rest stays.
+/// temporary folder beside the target and then renamed. A target that does not exist appears with
+/// all its content at once. In an existing target, files are added or replaced, and all others
+/// stay.
 ///
-/// Modes are kept as far as the umask allows, without setuid, setgid and sticky bit, and the owner
+/// Modes are kept as far as the umask allows, but without setuid, setgid and sticky bit. The owner
 /// can always change a folder. Owners and times are not kept. Symbolic links stay links.
 ///
 /// # Errors
-/// [`Invalid`] for an archive that is damaged; for names and links that lead out of the folder,
-/// devices and pipes, two entries with one name; if a link or a file is in the way.
-/// [`DigestMismatch`]; [`TooLarge`] beyond the limits, 1,000,000 entries, 64 MiB of names, or
-/// folders nested 256 deep; [`Io`]; the errors of the source. Nothing of the folder is left behind
-/// then, unless the disk failed during the renaming.
+/// [`Invalid`] if the archive is damaged, for names and links that lead out of the folder, for
+/// devices and pipes, for two entries with the same name, and if an existing link or file is in the
+/// way. [`DigestMismatch`]; [`TooLarge`] beyond the limits, 1,000,000 entries, 64 MiB of names, or
+/// folders nested 256 deep; [`Io`]; the errors of the source. In all these cases nothing of the
+/// folder is left behind, unless the disk failed during the renaming.
 ///
 /// # Cancellation
-/// Dropping the future leaves nothing behind; once the renaming has begun, it completes.
+/// Dropping the future leaves nothing behind, unless the renaming has begun. It is then completed.
 ///
 /// [`Invalid`]: longshore_core::ErrorKind::Invalid
 /// [`DigestMismatch`]: longshore_core::ErrorKind::DigestMismatch
@@ -51,85 +52,85 @@ pub async fn unpack_folder(
     let content = unpack(source.blob(blob).await?, unpacked, limits)?;
 
     let (file, root) = (file.clone(), root.to_owned());
-    let (target, aside) = run_blocking(move || {
+    let (target, temporary) = run_blocking(move || {
         let target = file.target(&root)?;
         let own = file.path.as_os_str().is_empty();
         let beside = target.parent().filter(|_| !own).unwrap_or(&target);
-        let aside = tempfile::Builder::new().prefix(blob_file::TEMP_PREFIX).tempdir_in(beside);
-        let aside = aside.map_err(|e| Error::io(beside, e))?;
-        Ok((target, aside))
+        let temporary = tempfile::Builder::new().prefix(blob_file::TEMP_PREFIX).tempdir_in(beside);
+        let temporary = temporary.map_err(|e| Error::io(beside, e))?;
+        Ok((target, temporary))
     })
     .await?;
-    let tar = aside.path().join("tar");
+    let tar = temporary.path().join("tar");
     blob_file::write(&tar, content).await?;
     let digest = blob.digest.clone();
     run_blocking(move || {
-        let tree = extract(&aside, &tar, &title).map_err(|e| e.at(digest))?;
+        let tree = extract(&temporary, &tar, &title).map_err(|e| e.at(digest))?;
         merge::into_place(&tree, &target)?;
         Ok(target)
     })
     .await
 }
 
-/// Writes the folder to a temporary place and returns its path.
-fn extract(aside: &TempDir, tar: &Path, title: &str) -> Result<PathBuf> {
-    let tree = aside.path().join("tree");
+/// Writes the folder to a temporary place. Returns its path.
+fn extract(temporary: &TempDir, tar: &Path, title: &str) -> Result<PathBuf> {
+    let tree = temporary.path().join("tree");
     let file = File::open(tar).map_err(|e| Error::io(tar, e))?;
     let tar = Arc::new(OpenFile::new(file, tar));
     write(&plan::of(&tar, title)?, &tar, &tree)?;
     Ok(tree)
 }
 
-/// Writes folders and files first, then hard links, then symbolic links: while files are written,
+/// Writes folders and files first, then hard links, then symbolic links. While files are written,
 /// no link exists that could redirect them, even on a file system that ignores case.
 fn write(plan: &Plan, tar: &Arc<OpenFile>, tree: &Path) -> Result<()> {
-    make_folder(tree, 0o777)?;
-    for (path, item) in plan {
-        let place = tree.join(path);
+    create_folder(tree, 0o777)?;
+    for (name, item) in plan {
+        let path = tree.join(name);
         match item {
-            Item::Folder { .. } if path.is_empty() => {}
-            Item::Folder { mode } => make_folder(&place, *mode)?,
+            Item::Folder { .. } if name.is_empty() => {}
+            Item::Folder { mode } => create_folder(&path, *mode)?,
             Item::File { mode, offset, size } => {
-                make_above(&place)?;
+                create_parent(&path)?;
                 let content = Section::new(Arc::clone(tar), *offset, *size);
-                write_file(&place, *mode, &content).map_err(|e| Error::io(&place, e))?;
+                write_file(&path, *mode, &content).map_err(|e| Error::io(&path, e))?;
             }
-            Item::HardLink(_) | Item::SymbolicLink(_) => make_above(&place)?,
+            Item::HardLink(_) | Item::SymbolicLink(_) => create_parent(&path)?,
         }
     }
-    for (path, item) in plan {
+    for (name, item) in plan {
         if let Item::HardLink(to) = item {
-            let place = tree.join(path);
-            std::fs::hard_link(tree.join(to), &place).map_err(|e| Error::io(&place, e))?;
+            let path = tree.join(name);
+            std::fs::hard_link(tree.join(to), &path).map_err(|e| Error::io(&path, e))?;
         }
     }
-    for (path, item) in plan {
+    for (name, item) in plan {
         if let Item::SymbolicLink(to) = item {
-            let place = tree.join(path);
-            make_link(to, &place)?;
+            let path = tree.join(name);
+            create_link(to, &path)?;
         }
     }
     Ok(())
 }
 
-fn make_above(place: &Path) -> Result<()> {
-    let above = place.parent().unwrap_or(place);
+fn create_parent(path: &Path) -> Result<()> {
+    let above = path.parent().unwrap_or(path);
     std::fs::create_dir_all(above).map_err(|e| Error::io(above, e))
 }
 
 /// Creates a folder that its owner can fill, rename and remove.
-fn make_folder(place: &Path, mode: u32) -> Result<()> {
+fn create_folder(path: &Path, mode: u32) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     set_mode(&mut builder, mode | 0o700);
-    builder.create(place).map_err(|e| Error::io(place, e))
+    builder.create(path).map_err(|e| Error::io(path, e))
 }
 
-fn write_file(place: &Path, mode: u32, content: &Section) -> io::Result<()> {
+fn write_file(path: &Path, mode: u32, content: &Section) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     set_file_mode(&mut options, mode);
-    let mut file = options.open(place)?;
+    let mut file = options.open(path)?;
     io::copy(&mut content.reader(), &mut file).map(drop)
 }
 
@@ -150,13 +151,13 @@ fn set_file_mode(options: &mut OpenOptions, mode: u32) {
 fn set_file_mode(_: &mut OpenOptions, _: u32) {}
 
 #[cfg(unix)]
-fn make_link(to: &str, place: &Path) -> Result<()> {
-    std::os::unix::fs::symlink(to, place).map_err(|e| Error::io(place, e))
+fn create_link(to: &str, path: &Path) -> Result<()> {
+    std::os::unix::fs::symlink(to, path).map_err(|e| Error::io(path, e))
 }
 
 #[cfg(not(unix))]
-fn make_link(_: &str, place: &Path) -> Result<()> {
+fn create_link(_: &str, path: &Path) -> Result<()> {
     Err(Error::new(longshore_core::ErrorKind::Unsupported)
-        .at(place.display())
-        .detail("symbolic links cannot be made on this system"))
+        .at(path.display())
+        .detail("symbolic links cannot be created on this system"))
 }

@@ -1,4 +1,5 @@
-//! Looks up manifests and referrers among the entries of an index, for archives read or written.
+//! Finds manifests and referrers among the entries of an index, for reading and for writing an
+//! archive.
 
 use longshore_core::{
     Descriptor, Digest, Error, ErrorKind, MANIFEST_LIMIT, RawManifest, Result, TagOrDigest, listing,
@@ -6,12 +7,12 @@ use longshore_core::{
 
 use crate::file_range::Section;
 
-/// An index and its blobs: of an archive that is read, or of one being written.
+/// An index and its blobs, of an archive that is being read or written.
 pub(super) struct Lookup<'a> {
     /// The name of the store.
     pub(super) name: String,
     pub(super) entries: &'a [Descriptor],
-    /// The one name that every tag stands for, if set.
+    /// The only name that every tag stands for, if set.
     pub(super) under: Option<&'a str>,
     pub(super) find: &'a dyn Fn(&Digest) -> Result<Option<Section>>,
 }
@@ -21,8 +22,8 @@ impl Lookup<'_> {
         (self.find)(digest)?.ok_or_else(|| self.not_found(&format!(" blob {digest}")))
     }
 
-    /// Reads a manifest that is listed, or, by digest, any that exists: children of an index are
-    /// not listed.
+    /// Reads a listed manifest, or by digest any existing manifest: children of an index are not
+    /// listed.
     pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
         let (listed, what) = match (selector, self.under) {
             (TagOrDigest::Tag(_), Some(name)) => {

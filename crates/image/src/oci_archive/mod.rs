@@ -1,7 +1,8 @@
-//! A repository in a tar file that holds an OCI image layout.
+//! A repository in a tar file that contains an OCI image layout.
 //!
-//! Owns the reading of such archives; `writer` writes them, core's `listing` handles the names in
-//! `index.json`, `lookup` the content behind them. Blobs are read in place from the file.
+//! Owns the reading of such archives. `writer` writes them, the module `listing` of longshore-core
+//! handles the names in `index.json`, and `lookup` finds the content behind them. Blobs are read in
+//! place from the file.
 
 mod lookup;
 mod writer;
@@ -29,9 +30,9 @@ use crate::tar_index::Members;
 /// An OCI image layout in a tar file, read in place. Clones share the open file.
 ///
 /// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
-/// or references with a tag; if two entries have the same name, the last one counts. A tag finds
-/// the entry with exactly that name, else the only name with that tag. A compressed archive (gzip,
-/// zstd) is first unpacked into an unnamed temporary file.
+/// or references with a tag. If two entries have the same name, the last one counts. A tag selects
+/// the entry with exactly that name, or otherwise the only name that stands for that tag. A
+/// compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -48,7 +49,7 @@ use crate::tar_index::Members;
 #[derive(Clone)]
 pub struct OciArchive {
     content: Arc<Content>,
-    /// The one name that every tag stands for, if set.
+    /// The only name that every tag stands for, if set.
     name: Option<Arc<str>>,
 }
 
@@ -58,7 +59,7 @@ struct Content {
     index: Index,
     index_digest: Digest,
     in_place: bool,
-    /// Computed on first use.
+    /// Determined on first use.
     referrers: OnceLock<listing::Referrers>,
 }
 
@@ -75,8 +76,8 @@ impl OciArchive {
         run_blocking(move || Self::of(spool::open(&path)?)).await
     }
 
-    /// Reads an archive from a stream, plain or compressed, to its end. It is kept in an unnamed
-    /// temporary file and named `-`.
+    /// Reads an archive from a stream, plain or compressed, to its end. The archive is kept in an
+    /// unnamed temporary file, and its name in messages is `-`.
     ///
     /// # Errors
     /// Same as [`open`](Self::open); [`Io`](ErrorKind::Io) if the stream cannot be read.
@@ -100,8 +101,8 @@ impl OciArchive {
         Ok(Self { content: Arc::new(content), name: None })
     }
 
-    /// Returns the same archive restricted to one entry: whatever the tag, reads use the entry of
-    /// this name, which need not be a tag.
+    /// Returns the same archive, restricted to one entry: for every tag, reads use the entry with
+    /// this name. The name need not be a tag.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { content: Arc::clone(&self.content), name: Some(name.into()) }
@@ -119,11 +120,11 @@ impl OciArchive {
         &self.content.index.manifests
     }
 
-    /// Returns the only manifest of the archive: the named one if exactly one name exists (by its
-    /// tag, if the name has one), else the only one.
+    /// Returns the only manifest of the archive. If exactly one name exists, this is the named
+    /// manifest, selected by its tag if the name has one. Otherwise, it is the only manifest.
     ///
-    /// Several images without names, each for another platform, count as one: `index.json` itself
-    /// is their index.
+    /// Several images without names, each for another platform, count as one index, which is
+    /// `index.json` itself.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is none; [`Conflict`](ErrorKind::Conflict) with
@@ -156,8 +157,8 @@ impl OciArchive {
         Ok(self.content.referrers.get_or_init(|| found))
     }
 
-    fn lookup<T>(&self, look: impl FnOnce(Lookup<'_>) -> Result<T>) -> Result<T> {
-        look(Lookup {
+    fn lookup<T>(&self, find: impl FnOnce(Lookup<'_>) -> Result<T>) -> Result<T> {
+        find(Lookup {
             name: self.name(),
             entries: self.entries(),
             under: self.name.as_deref(),
@@ -218,8 +219,8 @@ impl fmt::Debug for OciArchive {
     }
 }
 
-/// Returns the name of a blob's member. Both parts of a digest match its grammar: they contain no
-/// separator and no `..`.
+/// Returns the name of a blob's member. Both parts of a digest match their grammar, so they contain
+/// neither a separator nor `..`.
 fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded())
 }

@@ -21,22 +21,22 @@ use crate::tar_file::{self, Output, Part};
 
 /// An OCI archive being written. Clones share its state.
 ///
-/// Blobs are staged in a folder beside the archive; [`finish`](Target::finish) writes the file
-/// atomically. An existing archive is extended: its content stays, tags are merged. The same
-/// content makes the same bytes.
+/// Blobs are staged in a folder beside the archive, and [`finish`](Target::finish) writes the file
+/// atomically. An existing archive is extended: its content stays, and tags are merged. The same
+/// content always gives the same bytes.
 ///
 /// # Cancellation
 /// Dropping it without `finish` leaves nothing behind, and an existing archive unchanged.
 #[derive(Clone)]
 pub struct OciArchiveWriter {
     work: Arc<Work>,
-    /// The one name that every tag stands for, if set.
+    /// The only name that every tag stands for, if set.
     name: Option<Arc<str>>,
 }
 
 struct Work {
     output: Output,
-    before: Option<OciArchive>,
+    existing: Option<OciArchive>,
     staging: Staging,
     state: Mutex<State>,
 }
@@ -44,12 +44,12 @@ struct Work {
 struct State {
     index: Index,
     blobs: BTreeMap<Digest, Arc<Staged>>,
-    /// The content of the existing archive that was read and found intact.
-    whole: HashSet<Digest>,
+    /// The digests of the existing archive's content that was read and is intact.
+    intact: HashSet<Digest>,
 }
 
 impl OciArchiveWriter {
-    /// Starts an archive at `path`, with the content of an existing one.
+    /// Starts an archive at `path`, with the content of an existing archive.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; the errors of [`OciArchive::open`]
@@ -59,7 +59,7 @@ impl OciArchiveWriter {
         run_blocking(move || Self::begin(Output::file(&path)?)).await
     }
 
-    /// Starts an archive that [`finish`](Target::finish) writes to a stream once, from start to
+    /// Starts an archive that [`finish`](Target::finish) writes to a stream, once and from start to
     /// end. Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
@@ -70,26 +70,26 @@ impl OciArchiveWriter {
 
     fn begin(output: Output) -> Result<Self> {
         let staging = output.staging()?;
-        let before = match output.extends() {
+        let existing = match output.extends() {
             Some(path) => Some(OciArchive::of(spool::open(path)?)?),
             None => None,
         };
-        if before.as_ref().is_some_and(|archive| !archive.content.in_place) {
+        if existing.as_ref().is_some_and(|archive| !archive.content.in_place) {
             return Err(tar_file::not_extensible(output.path()));
         }
         let state = State {
-            index: before
+            index: existing
                 .as_ref()
                 .map_or_else(|| Index::new(Vec::new()), |a| a.content.index.clone()),
             blobs: BTreeMap::new(),
-            whole: HashSet::new(),
+            intact: HashSet::new(),
         };
-        let work = Work { output, before, staging, state: Mutex::new(state) };
+        let work = Work { output, existing, staging, state: Mutex::new(state) };
         Ok(Self { work: Arc::new(work), name: None })
     }
 
-    /// Returns the same archive restricted to one entry: whatever the tag, reads and pushes use the
-    /// entry of this name, which need not be a tag.
+    /// Returns the same archive, restricted to one entry: for every tag, reads and pushes use the
+    /// entry with this name. The name need not be a tag.
     #[must_use]
     pub fn under(&self, name: &str) -> Self {
         Self { work: Arc::clone(&self.work), name: Some(name.into()) }
@@ -98,16 +98,16 @@ impl OciArchiveWriter {
 
 impl Work {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one insert, or the index replaced, so a writer that panicked left
-        // consistent state.
+        // Each change is one insert, or replaces the index, so the state is consistent even if a
+        // writer panicked.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns all members of the archive: its two documents, then everything else by name.
+    /// Returns all members of the archive: its two documents, then all others by name.
     fn members(&self) -> Result<Vec<(String, Part)>> {
         let mut rest = BTreeMap::new();
-        if let Some(before) = &self.before {
-            let kept = before.content.members.files();
+        if let Some(existing) = &self.existing {
+            let kept = existing.content.members.files();
             rest.extend(kept.map(|(name, section)| (name.to_owned(), Part::Section(section))));
         }
         let state = self.state();
@@ -126,10 +126,11 @@ impl Work {
     /// Returns a blob that was pushed, or that the existing archive has.
     fn section(&self, digest: &Digest) -> Result<Option<Section>> {
         let staged = self.state().blobs.get(digest).cloned();
-        match (staged, &self.before) {
+        match (staged, &self.existing) {
             (Some(staged), _) => staged.section().map(Some),
-            // Only as a blob: the old index is rewritten, and no longer exists under its digest.
-            (None, Some(before)) => before.content.members.find(&blob_name(digest)),
+            // The lookup covers only blobs: the old index is rewritten, and its digest no longer
+            // exists.
+            (None, Some(existing)) => existing.content.members.find(&blob_name(digest)),
             (None, None) => Ok(None),
         }
     }
@@ -149,10 +150,11 @@ impl Work {
     }
 
     /// Returns true if the archive holds the content intact. Content of the existing archive is
-    /// read once.
+    /// read only once for this.
     fn is_held(&self, descriptor: &Descriptor) -> Result<bool> {
         let known = |state: &State| {
-            state.blobs.contains_key(&descriptor.digest) || state.whole.contains(&descriptor.digest)
+            state.blobs.contains_key(&descriptor.digest)
+                || state.intact.contains(&descriptor.digest)
         };
         if known(&self.state()) {
             return Ok(true);
@@ -162,7 +164,7 @@ impl Work {
             None => false,
         };
         if held {
-            self.state().whole.insert(descriptor.digest.clone());
+            self.state().intact.insert(descriptor.digest.clone());
         }
         Ok(held)
     }
@@ -228,10 +230,10 @@ impl Target for OciArchiveWriter {
 
     async fn push_blob(&self, descriptor: &Descriptor, mut body: BlobBody) -> Result<Pushed> {
         let reader = body.open(descriptor).await?;
-        // Keeps the folder until the work is done, which may continue briefly after this was
-        // dropped.
+        // This clone keeps the folder until the work is done. The work may continue briefly after
+        // this future is dropped.
         let work = Arc::clone(&self.work);
-        let staged = work_over(reader, move |pieces| Staged::write(work.staging.path(), pieces));
+        let staged = work_over(reader, move |content| Staged::write(work.staging.path(), content));
         let staged = staged.await?;
         let digest = descriptor.digest.clone();
         self.work.state().blobs.insert(digest, Arc::new(staged));

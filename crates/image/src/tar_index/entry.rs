@@ -1,4 +1,4 @@
-//! The entries of a tar file, one header after another.
+//! The entries of a tar file, read header by header.
 
 use longshore_core::{Error, ErrorKind, Result};
 use tar::{EntryType, Header};
@@ -23,11 +23,11 @@ pub(crate) enum Kind {
     HardLink(Vec<u8>),
     SymbolicLink(Vec<u8>),
     Folder,
-    /// A device, a pipe, or an unknown type: never read.
+    /// A device, a pipe, or an unknown type. Its content is never read.
     Other,
 }
 
-/// Walks over a tar file by its headers; content is skipped, not read.
+/// Iterates over a tar file by its headers. Content is skipped.
 ///
 /// Source: POSIX.1-2024, pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format".
 pub(crate) struct Entries<'a> {
@@ -42,7 +42,7 @@ impl<'a> Entries<'a> {
         Ok(Self { file, length: file.length()?, position: 0, count: 0 })
     }
 
-    /// Returns the next entry, with the extended headers before it applied.
+    /// Returns the next entry, after applying the extended headers before it.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
         let mut overrides = Overrides::default();
         while let Some(header) = self.header()? {
@@ -84,7 +84,7 @@ impl<'a> Entries<'a> {
             return Err(invalid("a name longer than 4096 bytes"));
         }
         let size = overrides.size.unwrap_or(size);
-        // Readers differ on whether content follows in this case, so content is refused.
+        // Readers disagree on whether content follows in this case, so refuse content.
         if size > 0 && header_only(header.entry_type()) {
             return Err(invalid("a link, folder or device with content"));
         }
@@ -94,8 +94,9 @@ impl<'a> Entries<'a> {
         Ok(Entry { name, kind, mode, offset, size })
     }
 
-    /// Reads the header at the current position and advances past it. Returns `None` at the end:
-    /// two blocks of zeros, or one and the file's end, or the file's end.
+    /// Reads the header at the current position and advances past it. Returns `None` at the end of
+    /// the archive: two blocks of zeros, one such block at the end of the file, or the end of the
+    /// file.
     fn header(&mut self) -> Result<Option<Header>> {
         let Some(header) = self.block()? else {
             return Ok(None);
@@ -134,7 +135,7 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Reads the content of an entry that describes another.
+    /// Reads the content of an entry that describes the next entry.
     fn extension(&mut self, size: u64, limit: u64) -> Result<Vec<u8>> {
         if size > limit {
             return Err(invalid("an extended header that is too long"));
@@ -154,7 +155,7 @@ impl<'a> Entries<'a> {
         Ok(name)
     }
 
-    /// Checks that a header for all entries has no relevant record; git writes a comment.
+    /// Checks that a header for all entries has no relevant record. Git writes a comment there.
     fn global(&mut self, size: u64) -> Result<()> {
         let mut overrides = Overrides::default();
         overrides.read(&self.extension(size, PAX_LIMIT)?)?;
@@ -165,7 +166,8 @@ impl<'a> Entries<'a> {
         }
     }
 
-    /// Advances past content and its padding. All of it must exist, except the very last padding.
+    /// Advances past content and its padding. All of it must exist, except the padding at the end
+    /// of the file.
     fn skip(&mut self, size: u64) -> Result<()> {
         if size > self.length.saturating_sub(self.position) {
             return Err(cut_short());
@@ -175,7 +177,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Reads the size field, strictly: a negative or oversized binary number is refused.
+/// Reads the size field strictly: a binary number that is negative or too large is refused.
 fn stored_size(header: &Header) -> Result<u64> {
     let field = &header.as_old().size;
     if field[0] & 0x80 != 0 && field[..4] != [0x80, 0, 0, 0] {
@@ -184,8 +186,8 @@ fn stored_size(header: &Header) -> Result<u64> {
     header.entry_size().map_err(|_| invalid("a size that is not a number"))
 }
 
-/// Returns true if the first block of a file is a tar's: a header with its checksum, or the end, as
-/// of an empty tar. An empty file is an empty tar too.
+/// Returns true if the first block of a file is that of a tar: a header with a valid checksum, or
+/// the end marker of an empty tar. An empty file counts as an empty tar, too.
 ///
 /// Source: POSIX.1-2017, pax, "ustar Interchange Format".
 pub(crate) fn begins(start: &[u8]) -> bool {
@@ -196,7 +198,7 @@ pub(crate) fn begins(start: &[u8]) -> bool {
     is_zero(header) || header.cksum().ok() == Some(checksum(header))
 }
 
-/// Sums all bytes, with those of the checksum itself taken as spaces.
+/// Sums all bytes, with the bytes of the checksum itself counted as spaces.
 fn checksum(header: &Header) -> u32 {
     let bytes = header.as_bytes();
     let own: u32 = bytes[CHECKSUM].iter().copied().map(u32::from).sum();
@@ -235,7 +237,7 @@ const CHECKSUM: std::ops::Range<usize> = 148..156;
 const MODE_BITS: u32 = 0o777;
 /// 4 KiB: the longest path that systems accept.
 const NAME_LIMIT: usize = 4096;
-/// 1 MiB: extended attributes are stored there too.
+/// 1 MiB: extended attributes are stored in these headers, too.
 const PAX_LIMIT: u64 = 1 << 20;
-/// 1,000,000: archives have a few for each layer.
+/// 1,000,000 entries: archives have a few for each layer.
 const ENTRY_LIMIT: usize = 1_000_000;

@@ -1,8 +1,8 @@
-//! The index of a tar file: names and the positions of their content.
+//! The index of a tar file: its names, and the positions of their content.
 //!
-//! Owns the strict reading of an archive's own tar file: a name or link that leads out of it, and
-//! anything that two readers could understand differently, is refused. It does not unpack, and
-//! never reads the inside of layers. The archives use it.
+//! Owns the strict reading of the tar file of an archive. It refuses names and links that lead out
+//! of the archive, and everything that two readers could understand differently. It does not
+//! unpack, and never reads the content of layers. The archives use it.
 
 mod entry;
 pub(crate) mod name;
@@ -25,7 +25,7 @@ pub(crate) struct Members {
 #[derive(Debug)]
 enum Member {
     File(Section),
-    /// The names, within the archive, that it may link to; the first one that exists counts.
+    /// A link: the names within the archive that it may mean. The first one that exists counts.
     Link(Vec<String>),
 }
 
@@ -33,8 +33,8 @@ impl Members {
     /// Reads all headers once.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, is truncated, or has refused
-    /// content; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries or 64 MiB of names.
+    /// [`Invalid`](ErrorKind::Invalid) if it is not a tar file, is truncated, or has entries that
+    /// are refused; [`TooLarge`](ErrorKind::TooLarge) beyond 1,000,000 entries or 64 MiB of names.
     pub(crate) fn index(file: OpenFile) -> Result<Self> {
         let path = file.path().to_owned();
         Self::read(&Arc::new(file)).map_err(|e| e.at(path.display()))
@@ -73,7 +73,7 @@ impl Members {
         Ok(Self { by_name })
     }
 
-    /// Returns the file of this name, links followed.
+    /// Returns the file with this name, if it exists. Follows links.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if the name leads out of the archive, or links form a cycle.
@@ -102,7 +102,7 @@ impl Members {
         Ok(None)
     }
 
-    /// Returns the file of this name, which must exist.
+    /// Returns the file with this name, which must exist.
     ///
     /// # Errors
     /// Same as [`find`](Self::find); [`Invalid`](ErrorKind::Invalid) if it is missing.
@@ -112,16 +112,16 @@ impl Members {
         })
     }
 
-    /// Returns all files by name, including links that lead to a file.
+    /// Returns all files by name, including links to files.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, Section)> {
         let found = |name: &String| self.find(name).ok().flatten();
         self.by_name.keys().filter_map(move |name| Some((name.as_str(), found(name)?)))
     }
 }
 
-/// Eight: archives use one level of links, if any.
+/// 8: archives use at most one level of links.
 const LINK_LIMIT: usize = 8;
-/// 64 MiB: half a million layer names.
+/// 64 MiB: half a million names of layers.
 pub(crate) const NAMES_LIMIT: usize = 64 << 20;
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Normalises a member's name: removes `./`, `//` and a trailing slash.
+/// Normalizes the name of a member: removes `./`, `//` and a trailing slash.
 ///
-/// Returns `None` for the archive's own folder, and for names that are not UTF-8, which are never
+/// Returns `None` for the archive's root, and for names that are not UTF-8, because those are never
 /// looked up.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if it is absolute or has a `..`.
+/// [`Invalid`](ErrorKind::Invalid) if the name is absolute or contains `..`.
 pub(crate) fn within(name: &[u8]) -> Result<Option<String>> {
     if name.starts_with(b"/") {
         return Err(refused(name, "an absolute name"));
@@ -19,20 +19,20 @@ pub(crate) fn within(name: &[u8]) -> Result<Option<String>> {
     let Ok(name) = str::from_utf8(name) else {
         return Ok(None);
     };
-    let parts: Vec<&str> = name.split('/').filter(|part| says_something(part)).collect();
+    let parts: Vec<&str> = name.split('/').filter(|part| is_significant(part)).collect();
     Ok((!parts.is_empty()).then(|| parts.join("/")))
 }
 
-/// Returns the folder of a member; empty for the archive's own.
+/// Returns the folder of a member. The result is empty for the archive's root.
 pub(crate) fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// Returns the names that a link may lead to from these folders, in order of precedence.
+/// Returns the names that a link may mean, starting from these folders, in order of precedence.
 ///
-/// A symbolic link starts in its own folder, a hard link at the archive's root. Docker resolved
-/// layers' links from the root too: some vendors' images have `<id>/layer.tar` as a link to
-/// `.<hash>.tar` there.
+/// A symbolic link is relative to its own folder, and a hard link to the archive's root. Docker
+/// also resolved the links of layers from the root: in the images of some vendors, `<id>/layer.tar`
+/// is a link to `.<hash>.tar` in the root.
 ///
 /// # Errors
 /// Same as [`link_target`], for the first folder.
@@ -40,7 +40,7 @@ pub(super) fn link_targets(link: &str, folders: [&str; 2], to: &[u8]) -> Result<
     let [first, second] = folders;
     let first = link_target(first, to)?;
     let second = link_target(second, to).ok().filter(|second| *second != first);
-    // A link to itself is dropped if there is another target.
+    // A link to itself is dropped if there is another possible target.
     let mut targets: Vec<String> = std::iter::once(first).chain(second).collect();
     if targets.len() > 1 {
         targets.retain(|target| target != link);
@@ -51,15 +51,15 @@ pub(super) fn link_targets(link: &str, folders: [&str; 2], to: &[u8]) -> Result<
 /// Returns the name that a link in `folder` leads to.
 ///
 /// # Errors
-/// [`Invalid`](ErrorKind::Invalid) if that is outside the archive.
+/// [`Invalid`](ErrorKind::Invalid) if the target is outside the archive.
 fn link_target(folder: &str, to: &[u8]) -> Result<String> {
     let refuse = || refused(to, "a link out of the archive");
     let to = str::from_utf8(to).map_err(|_| refuse())?;
     if to.starts_with('/') {
         return Err(refuse());
     }
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| says_something(part)).collect();
-    for part in to.split('/').filter(|part| says_something(part)) {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| is_significant(part)).collect();
+    for part in to.split('/').filter(|part| is_significant(part)) {
         if part == ".." {
             parts.pop().ok_or_else(refuse)?;
         } else {
@@ -69,7 +69,7 @@ fn link_target(folder: &str, to: &[u8]) -> Result<String> {
     Ok(parts.join("/"))
 }
 
-fn says_something(part: &str) -> bool {
+fn is_significant(part: &str) -> bool {
     !part.is_empty() && part != "."
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_brought_to_one_form_or_refused() {
+    fn names_are_normalized_or_refused() {
         for (name, expected) in [
             (&b"a/b"[..], Some(Some("a/b"))),
             (b"./a//b/", Some(Some("a/b"))),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_seen_from_its_folder_and_from_the_root() {
+    fn a_link_is_resolved_from_its_folder_and_from_the_root() {
         for (link, folders, to, expected) in [
             ("a/l", ["a", ""], ".x.tar", &["a/.x.tar", ".x.tar"][..]),
             ("a/l", ["", "a"], "b", &["b", "a/b"]),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_may_go_up_but_not_out() {
+    fn a_link_may_lead_to_a_parent_folder_but_not_out_of_the_archive() {
         for (folder, to, expected) in [
             ("a", "../b/layer.tar", Some("b/layer.tar")),
             ("", "b", Some("b")),

@@ -2,7 +2,7 @@
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// The attributes that extended headers and long-name entries state for the next entry.
+/// The attributes of the next entry that extended headers and long-name entries set.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Overrides {
     pub(super) name: Option<Vec<u8>>,
@@ -11,7 +11,7 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    /// Returns true if no attribute was stated.
+    /// Returns true if no attribute is set.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -19,10 +19,10 @@ impl Overrides {
     /// Adds the records of an extended header.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for what breaks the format, and for sparse files, whose
-    /// content is not stored as such.
+    /// [`Invalid`](ErrorKind::Invalid) if the format is violated, and for sparse files, whose
+    /// content is not stored as a whole.
     ///
-    /// Source: POSIX.1-2024, pax, "pax Extended Header"; the size applies to reading and to
+    /// Source: POSIX.1-2024, pax, "pax Extended Header". The size applies both to reading and to
     /// skipping.
     pub(super) fn read(&mut self, mut records: &[u8]) -> Result<()> {
         while !records.is_empty() {
@@ -44,10 +44,10 @@ impl Overrides {
 pub(super) fn sparse() -> Error {
     Error::new(ErrorKind::Unsupported)
         .detail("the archive stores a file sparsely")
-        .with_hint("Make the archive without tar's --sparse.")
+        .with_hint("Create the archive without the option --sparse of tar.")
 }
 
-/// Splits off one record, `LENGTH KEY=VALUE\n`; the length counts all of that.
+/// Splits off one record, `LENGTH KEY=VALUE\n`. The length includes all of these.
 fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
     let split = || {
         let space = records.iter().take(LENGTH_DIGITS).position(|b| *b == b' ')?;
@@ -81,8 +81,8 @@ fn bad(what: &str) -> Error {
     Error::new(ErrorKind::Invalid).detail(format!("an extended header of the tar file: {what}"))
 }
 
-/// The maximum length of a record's length field, with the space: enough for the limit on extended
-/// headers.
+/// The maximum length of the length field of a record, including the space. It is sufficient for
+/// the size limit of extended headers.
 const LENGTH_DIGITS: usize = 10;
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_taken_over_or_refused() {
+    fn records_are_applied_or_refused() {
         let read = |records: &[u8]| {
             let mut overrides = Overrides::default();
             overrides.read(records).map(|()| overrides).map_err(|e| e.kind())

@@ -97,7 +97,7 @@ fn links_are_followed_within_the_archive() {
 }
 
 #[test]
-fn what_leads_out_is_refused() {
+fn names_and_links_that_lead_out_are_refused() {
     for (name, kind, content) in [
         (&b"../x"[..], EntryType::Regular, &b"x"[..]),
         (b"/x", EntryType::Regular, b"x"),
@@ -119,7 +119,8 @@ fn long_names_and_extended_headers_apply_to_the_next_entry() {
     let mut builder = Builder::new(Vec::new());
     builder.append_data(&mut header(b"", EntryType::Regular, 4), &long, &b"long"[..]).unwrap();
     builder.append_pax_extensions([("path", &b"pax"[..]), ("size", b"3")]).unwrap();
-    // The header states no bytes; the extended header states three, for reading and for skipping.
+    // The header states no bytes, and the extended header states three, for reading and for
+    // skipping.
     let mut tar = builder.into_inner().unwrap();
     tar.truncate(tar.len() - 1024);
     tar.extend(header(b"short", EntryType::Regular, 0).as_bytes());
@@ -133,7 +134,7 @@ fn long_names_and_extended_headers_apply_to_the_next_entry() {
 }
 
 #[test]
-fn damage_is_an_error_and_an_early_end_is_none() {
+fn damage_is_an_error_and_a_missing_end_marker_is_not() {
     let whole = tar(&[(b"a", EntryType::Regular, &[1; 600])]);
     let lone_zero_block = [&[0; 512][..], &whole].concat();
     let mut bad_sum = whole.clone();

@@ -1,4 +1,4 @@
-//! One more layer on top: what changes, and what must not.
+//! Appending layers: the parts of an image that change, and those that must not.
 
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use tempfile::TempDir;
 
 use crate::{by_tag, identity, memory_with, tag};
 
-/// A configuration with what parsers lose: nanoseconds, unknown fields, numbers, order, an umlaut.
+/// A configuration with details that parsers lose: nanoseconds, unknown fields, numbers, order, an
+/// umlaut.
 const CONFIG: &str = r#"{"os":"linux","architecture":"amd64","created":"2015-10-31T22:22:56.015925234Z","docker_version":"1.8","container":"0b","author":"J\u00fcrgen Jürgen","config":{"OnBuild":null,"ArgsEscaped":true,"Odd":1.10},"rootfs":{"type":"layers","odd":1,"diff_ids":["DIFF"]},"history":[{"created":"2015-10-31T22:22:54.690851953Z","created_by":"/bin/sh -c #(nop) ADD file","x":1},{"created_by":"CMD","empty_layer":true}]}"#;
 
-/// An image of one layer with that configuration, Docker's or OCI's.
+/// An image with one layer and this configuration, in Docker's or OCI's format.
 fn odd_image(docker: bool) -> Content {
     let layer = Layer::gzip(&layer_tar(&[("etc/motd", b"hello")]));
     let config = bytes::Bytes::from(CONFIG.replace("DIFF", layer.diff_id.as_str()));
@@ -37,7 +38,7 @@ fn odd_image(docker: bool) -> Content {
     }
 }
 
-/// A file with this content in a folder of its own.
+/// Creates a file with this content in a new folder.
 fn file(content: &[u8]) -> (TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("layer");
@@ -45,7 +46,7 @@ fn file(content: &[u8]) -> (TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
-/// The same store, as an operation takes it.
+/// Returns the same store in the form that an operation needs.
 fn shared(store: &Memory) -> Arc<Memory> {
     Arc::new(store.clone())
 }
@@ -91,7 +92,7 @@ async fn a_layer_is_appended_and_everything_else_keeps_its_text() {
 }
 
 #[tokio::test]
-async fn the_media_type_follows_the_content_and_the_images_own_kind() {
+async fn the_media_type_depends_on_the_content_and_the_format_of_the_image() {
     let tar = layer_tar(&[("append/content", b"__flag__\n")]);
     for (docker, layer, expected) in [
         (false, Layer::plain(&tar), MediaType::OCI_LAYER),
@@ -108,12 +109,12 @@ async fn the_media_type_follows_the_content_and_the_images_own_kind() {
             append.push(shared(&store), &by_tag("v1"), shared(&store), None).await.unwrap();
         assert_eq!(appended.layers[0].media_type, expected);
         assert_eq!(appended.layers[0].digest, layer.descriptor.digest);
-        assert_eq!(appended.diff_ids, [layer.diff_id], "of what it unpacks to");
+        assert_eq!(appended.diff_ids, [layer.diff_id], "the digest of the uncompressed content");
     }
 }
 
 #[tokio::test]
-async fn a_layer_of_another_store_is_appended_and_comes_along() {
+async fn a_layer_of_another_store_is_copied_and_appended() {
     let (base, other) = (memory_with(&odd_image(false)).await, Memory::new());
     let layer = Layer::gzip(&layer_tar(&[("from", b"elsewhere")]));
     other.push_blob(&layer.descriptor, layer.content.clone().into()).await.unwrap();
@@ -153,7 +154,7 @@ async fn the_first_layer_appended_again_has_its_diff_id_twice() {
 }
 
 #[tokio::test]
-async fn of_an_index_one_image_gets_the_layer_and_the_others_stay() {
+async fn in_an_index_only_the_selected_image_gets_the_layer() {
     let content = Image::small_index(1);
     let memory = memory_with(&content).await;
     let target = Memory::new();
@@ -175,7 +176,7 @@ async fn of_an_index_one_image_gets_the_layer_and_the_others_stay() {
     let (source, empty) = (Arc::new(memory.clone()), Arc::new(target.clone()));
     let nested = append.push(source, &by_tag("outer"), empty, None).await.unwrap_err();
     assert_eq!(nested.kind(), ErrorKind::Unsupported);
-    assert_eq!(target.manifest_count(), 0, "nothing is written before that is known");
+    assert_eq!(target.manifest_count(), 0, "the platform is checked before anything is written");
     let append = Append::new().file(&path).await.unwrap().platform(arm.clone());
     let appended = push(append).await.unwrap();
     let manifest = target.manifest(&by_tag("v1")).await.unwrap();
@@ -188,7 +189,7 @@ async fn of_an_index_one_image_gets_the_layer_and_the_others_stay() {
 }
 
 #[tokio::test]
-async fn what_is_no_layer_is_refused() {
+async fn content_that_is_not_a_layer_is_refused() {
     let store = memory_with(&odd_image(false)).await;
     let none = Append::new().push(shared(&store), &by_tag("v1"), shared(&store), None).await;
     assert_eq!(none.unwrap_err().kind(), ErrorKind::Invalid);
@@ -205,7 +206,7 @@ async fn what_is_no_layer_is_refused() {
 }
 
 #[tokio::test]
-async fn umoci_and_skopeo_take_an_image_with_an_appended_layer() {
+async fn umoci_and_skopeo_accept_an_image_with_an_appended_layer() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("layout");
     let layout = Layout::create(&path).await.unwrap();

@@ -17,7 +17,7 @@ fn reference(text: &str) -> Reference {
     Reference::familiar(text).unwrap()
 }
 
-/// Writes one image into an archive, after `name`.
+/// Writes one image into an archive under `name`.
 async fn save(path: &Path, content: &Content, name: &str) {
     let name = reference(name);
     let writer = DockerArchiveWriter::create(path, Some(name.repository().clone())).await.unwrap();
@@ -34,7 +34,7 @@ async fn an_image_keeps_its_config_and_its_diff_ids() {
     let memory = memory_with(&content).await;
     let writer = DockerArchiveWriter::create(&path, Some(repository("a/b"))).await.unwrap();
     copy(&memory, &writer, "v1").await.unwrap();
-    assert!(!path.exists(), "nothing has the name before it is all there");
+    assert!(!path.exists(), "the archive must not exist before it is complete");
     writer.finish().await.unwrap();
     drop(writer);
     assert_eq!(files(folder.path()), ["x.tar"]);
@@ -52,7 +52,7 @@ async fn an_image_keeps_its_config_and_its_diff_ids() {
         assert_eq!((&layer.media_type, &layer.digest), (&MediaType::DOCKER_LAYER, diff_id));
     }
 
-    // What came out of an archive goes into one, and out of it, unchanged.
+    // An image from an archive is written to another archive and read again, unchanged.
     let again = folder.path().join("again.tar");
     let writer = DockerArchiveWriter::create(&again, Some(repository("a/b"))).await.unwrap();
     copy(&archive, &writer, "v1").await.unwrap();
@@ -61,7 +61,7 @@ async fn an_image_keeps_its_config_and_its_diff_ids() {
 }
 
 #[tokio::test]
-async fn several_images_are_told_apart_by_name() {
+async fn several_images_are_distinguished_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let (one, two) = (Image::small(1).build(), Image::small(2).build());
@@ -85,7 +85,7 @@ async fn several_images_are_told_apart_by_name() {
 }
 
 #[tokio::test]
-async fn a_name_moves_to_the_image_that_got_it_last() {
+async fn a_name_moves_to_the_image_that_was_saved_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let (one, two) = (Image::small(1).build(), Image::small(2).build());
@@ -97,7 +97,7 @@ async fn a_name_moves_to_the_image_that_got_it_last() {
 }
 
 #[tokio::test]
-async fn an_index_is_refused_before_anything_is_sent_and_a_platform_is_taken() {
+async fn an_index_is_refused_before_anything_is_sent_and_one_platform_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small_index(1);
@@ -126,7 +126,7 @@ async fn an_index_is_refused_before_anything_is_sent_and_a_platform_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_image_or_lies_about_its_layers_is_refused() {
+async fn manifests_that_are_not_images_or_do_not_match_their_layers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let tar = layer_tar(&[("a", b"a")]);
@@ -151,7 +151,7 @@ async fn what_is_no_image_or_lies_about_its_layers_is_refused() {
 }
 
 #[tokio::test]
-async fn a_layer_that_unpacks_to_too_much_is_refused() {
+async fn a_layer_that_exceeds_the_unpack_limits_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let mut limits = UnpackLimits::default();
@@ -167,9 +167,10 @@ async fn a_layer_that_unpacks_to_too_much_is_refused() {
     assert_eq!(files(folder.path()), ["x.tar"]);
 }
 
-/// An archive as Docker 1.10 to 24 writes it: a folder for each layer, a link where one comes twice.
+/// An archive in the format of Docker 1.10 to 24: a folder for each layer, and a link for a
+/// repeated layer.
 #[tokio::test]
-async fn what_docker_saved_is_read() {
+async fn archives_of_docker_save_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let tar = layer_tar(&[("a", b"a")]);
@@ -209,7 +210,8 @@ async fn what_docker_saved_is_read() {
     assert_eq!(archive.blob_size(&image.layers[0].digest).await.unwrap(), Some(tar.len() as u64));
 }
 
-/// As crane and Docker with containerd's store write it: layers compressed, named by digest.
+/// An archive in the format of crane, and of Docker with containerd's image store: compressed
+/// layers, named by digest.
 #[tokio::test]
 async fn compressed_layers_are_presented_as_stored_and_checked() {
     let folder = tempfile::tempdir().unwrap();
@@ -242,7 +244,7 @@ async fn compressed_layers_are_presented_as_stored_and_checked() {
     assert_eq!(described, [&content.blobs[1], &content.blobs[2]].map(|b| b.0.digest.clone()));
     assert_eq!(image.layers[0].media_type, MediaType::DOCKER_LAYER_GZIP);
 
-    // Extended, the image and its layers stay as they are.
+    // When the archive is extended, the image and its layers do not change.
     save(&path, &Image::small(2).build(), "r.example/a:v1").await;
     let extended = DockerArchive::open(&path).await.unwrap();
     assert_eq!(identity(&extended, &selector).await.0, image);

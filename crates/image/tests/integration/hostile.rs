@@ -20,7 +20,7 @@ fn archive(entries: &[Entry<'_>]) -> (TempDir, PathBuf) {
 }
 
 #[tokio::test]
-async fn a_layout_that_is_none_is_refused_with_what_is_wrong() {
+async fn an_invalid_layout_is_refused_with_a_reason() {
     for (entries, kind, text) in [
         (vec![EMPTY_INDEX], ErrorKind::Invalid, "oci-layout is missing"),
         (vec![LAYOUT], ErrorKind::Invalid, "index.json is missing"),
@@ -72,13 +72,13 @@ async fn one_large_config_for_very_many_images_is_read_once() {
         Entry::File("c", config.as_bytes()),
         Entry::File("manifest.json", items.as_bytes()),
     ]);
-    // 600 GB if it were read for each of them.
+    // 600 GB, if it were read for each of them.
     let opened = tokio::time::timeout(Duration::from_secs(120), DockerArchive::open(&path)).await;
     assert_eq!(opened.unwrap().unwrap().images().count(), 100_000);
 }
 
 #[tokio::test]
-async fn more_layers_than_anyone_has_are_refused() {
+async fn too_many_layers_are_refused() {
     let layers = vec![r#""a""#; 200_001].join(",");
     let items = format!(r#"[{{"Config":"c","Layers":[{layers}]}}]"#);
     let (_folder, path) = archive(&[Entry::File("manifest.json", items.as_bytes())]);
@@ -86,14 +86,14 @@ async fn more_layers_than_anyone_has_are_refused() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_archive_is_refused() {
+async fn a_file_that_is_not_an_archive_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
     for bytes in [&b"#!/bin/sh\n"[..], &[0x5a; 4096], b"", &[0; 10_240]] {
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(OciArchive::open(&path).await.unwrap_err().kind(), ErrorKind::Invalid);
         assert_eq!(DockerArchive::open(&path).await.unwrap_err().kind(), ErrorKind::Invalid);
-        // What is no archive is not replaced; an empty file is nothing.
+        // A file that is not an archive is not replaced. An empty file counts as no archive.
         let writer = OciArchiveWriter::create(&path).await;
         assert_eq!(writer.is_ok(), bytes.is_empty());
         drop(writer);
@@ -107,7 +107,7 @@ async fn a_file_that_is_no_archive_is_refused() {
 }
 
 #[tokio::test]
-async fn an_archive_cut_anywhere_is_refused_or_whole() {
+async fn a_truncated_archive_is_refused_or_complete() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small(1).build();
@@ -126,7 +126,7 @@ async fn an_archive_cut_anywhere_is_refused_or_whole() {
 }
 
 #[tokio::test]
-async fn an_entry_without_its_blob_is_named() {
+async fn a_missing_blob_is_named_in_the_error() {
     let digest = Digest::sha256(b"missing");
     let index = format!(
         r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json",
@@ -140,7 +140,7 @@ async fn an_entry_without_its_blob_is_named() {
 }
 
 #[tokio::test]
-async fn a_docker_archive_that_lies_is_refused() {
+async fn an_inconsistent_docker_archive_is_refused() {
     let digest = Digest::sha256(b"layer");
     let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{digest}"]}}}}"#);
     let named = |config: &str, layers: &str| {
@@ -172,7 +172,7 @@ async fn a_docker_archive_that_lies_is_refused() {
 }
 
 #[tokio::test]
-async fn a_layer_that_is_not_its_diff_id_never_comes_out_whole() {
+async fn a_layer_that_does_not_match_its_diff_id_is_never_returned_whole() {
     let digest = Digest::sha256(b"layer");
     let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{digest}"]}}}}"#);
     let manifest = br#"[{"Config":"c.json","RepoTags":["a:v1"],"Layers":["l.tar"]}]"#;
@@ -189,7 +189,7 @@ async fn a_layer_that_is_not_its_diff_id_never_comes_out_whole() {
 }
 
 #[tokio::test]
-async fn what_the_other_kind_of_archive_is_called_is_said() {
+async fn the_error_names_the_other_kind_of_archive() {
     let (_folder, path) = archive(&[LAYOUT, EMPTY_INDEX]);
     let e = DockerArchive::open(&path).await.unwrap_err();
     assert!(e.hint().unwrap().contains("oci-archive:"));

@@ -1,4 +1,4 @@
-//! Layers, unpacked as they are read.
+//! Layers, decompressed while they are read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ async fn open(layer: &Layer) -> BlobReader {
     store.blob(&layer.descriptor).await.unwrap()
 }
 
-/// A tar of several pieces.
+/// Returns a tar of several chunks.
 fn tar() -> Vec<u8> {
     layer_tar(&[("random", &longshore_testkit::random::bytes(1, 3 << 20)), ("small", b"x")])
 }
@@ -38,31 +38,31 @@ async fn every_compression_unpacks_to_the_same_verified_tar() {
 }
 
 #[tokio::test]
-async fn the_last_piece_is_held_back_until_the_diff_id_is_right() {
+async fn the_last_chunk_is_withheld_until_the_diff_id_matches() {
     let tar = tar();
     let layer = Layer::gzip(&tar);
     let wrong = Some(Digest::sha256(b"another"));
     let mut stream = unpack(open(&layer).await, wrong, UnpackLimits::default()).unwrap();
-    let mut came = 0;
+    let mut received = 0;
     let error = loop {
         match stream.next().await.unwrap() {
-            Ok(piece) => came += piece.len(),
+            Ok(chunk) => received += chunk.len(),
             Err(e) => break e,
         }
     };
     assert_eq!(error.kind(), ErrorKind::DigestMismatch);
-    assert!(came > 0 && came < tar.len(), "{came}");
+    assert!(received > 0 && received < tar.len(), "{received}");
 }
 
 #[tokio::test]
-async fn a_damaged_layer_is_never_whole() {
+async fn a_damaged_layer_is_never_returned_whole() {
     let layer = Layer::gzip(&layer_tar(&[("a", b"a")]));
     let other = Descriptor::from_bytes(layer.descriptor.media_type.clone(), b"other");
     let content = layer.content.clone();
-    let pieces = BlobStream::new(futures_util::stream::iter([Ok(content)]));
+    let chunks = BlobStream::new(futures_util::stream::iter([Ok(content)]));
     let mut descriptor = layer.descriptor.clone();
     descriptor.digest = other.digest;
-    let reader = BlobReader::new(descriptor, pieces);
+    let reader = BlobReader::new(descriptor, chunks);
     let stream = unpack(reader.unwrap(), None, UnpackLimits::default()).unwrap();
     assert_eq!(stream.bytes(1 << 20).await.unwrap_err().kind(), ErrorKind::DigestMismatch);
 
@@ -73,23 +73,23 @@ async fn a_damaged_layer_is_never_whole() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_dropped_reads_no_further() {
+async fn dropping_the_stream_stops_the_reading() {
     let content = longshore_testkit::random::bytes(1, 64 << 10);
     let all = content.repeat(64);
     let taken = Arc::new(AtomicUsize::new(0));
-    let pieces = futures_util::stream::iter(vec![content; 64]).map({
+    let chunks = futures_util::stream::iter(vec![content; 64]).map({
         let taken = Arc::clone(&taken);
-        move |piece| {
+        move |chunk| {
             taken.fetch_add(1, Ordering::Relaxed);
-            Ok(piece)
+            Ok(chunk)
         }
     });
     let descriptor = Descriptor::from_bytes(MediaType::OCI_LAYER, &all);
-    let reader = BlobReader::new(descriptor, BlobStream::new(pieces)).unwrap();
+    let reader = BlobReader::new(descriptor, BlobStream::new(chunks)).unwrap();
     let mut stream = unpack(reader, None, UnpackLimits::default()).unwrap();
     assert!(!stream.next().await.unwrap().unwrap().is_empty());
     drop(stream);
-    // The source goes with whatever read it: then nothing can be read any more.
+    // Whatever reads the source owns it. When the source is released, nothing can read it any more.
     let released = async {
         while Arc::strong_count(&taken) > 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -97,5 +97,5 @@ async fn a_stream_that_is_dropped_reads_no_further() {
     };
     tokio::time::timeout(Duration::from_secs(30), released).await.unwrap();
     let read = taken.load(Ordering::Relaxed);
-    assert!(read < 64, "only what waits was read: {read}");
+    assert!(read < 64, "at most the buffered chunks may be read: {read}");
 }

@@ -1,4 +1,4 @@
-//! The archives against memory, against hostile files, and against skopeo.
+//! Tests of the archives with stores in memory, with malicious files, and with skopeo.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
 
@@ -24,7 +24,7 @@ enum Entry<'a> {
     HardLink(&'a str, &'a str),
 }
 
-/// Writes a tar file with these entries, names as they are.
+/// Writes a tar file with these entries. Their names are written unchanged.
 fn write_tar(path: &Path, entries: &[Entry<'_>]) {
     let mut builder = tar::Builder::new(std::fs::File::create(path).unwrap());
     for entry in entries {
@@ -59,7 +59,7 @@ fn by_tag(text: &str) -> TagOrDigest {
     tag(text).into()
 }
 
-/// Copies what a tag names to the same tag.
+/// Copies the manifest that a tag names to the same tag.
 async fn copy(
     source: &(impl Source + Clone + 'static),
     target: &(impl Target + Clone + 'static),
@@ -69,7 +69,8 @@ async fn copy(
     copier.copy(&by_tag(name), Some(&tag(name))).await.map(drop)
 }
 
-/// An image's manifest, and its config's digest and diff IDs: what no change of format changes.
+/// Returns an image's manifest, and the digest and the diff IDs of its config, which no change of
+/// format affects.
 async fn identity(
     source: &dyn Source,
     selector: &TagOrDigest,
@@ -82,14 +83,14 @@ async fn identity(
     (image.clone(), digest, config.rootfs.diff_ids)
 }
 
-/// A memory store that holds an image under the tag `v1`.
+/// Returns a memory store that has an image with the tag `v1`.
 async fn memory_with(content: &longshore_testkit::fixture::Content) -> Memory {
     let memory = Memory::new();
     content.push(&memory, Some(&tag("v1"))).await;
     memory
 }
 
-/// What is in a folder: nothing that a writer should have removed.
+/// Lists the files in a folder, to check that writers have cleaned up.
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> =

@@ -16,14 +16,14 @@ target_suite!(store, async || {
 });
 
 #[tokio::test]
-async fn an_index_travels_unchanged() {
+async fn an_index_is_copied_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small_index(1);
     let writer = OciArchiveWriter::create(&path).await.unwrap();
     copy(&memory_with(&content).await, &writer, "v1").await.unwrap();
     content.assert_in(&writer, &by_tag("v1")).await;
-    assert!(!path.exists(), "nothing has the name before it is all there");
+    assert!(!path.exists(), "the archive must not exist before it is complete");
     writer.finish().await.unwrap();
     drop(writer);
     assert_eq!(files(folder.path()), ["x.tar"]);
@@ -37,7 +37,7 @@ async fn an_index_travels_unchanged() {
 }
 
 #[tokio::test]
-async fn the_same_content_makes_the_same_bytes_in_any_order() {
+async fn the_same_content_gives_the_same_bytes_in_any_order() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (Image::small(1).build(), Image::small(2).build());
     let mut written = Vec::new();
@@ -81,7 +81,7 @@ async fn an_archive_is_extended_and_its_tags_are_merged() {
 }
 
 #[tokio::test]
-async fn a_writer_that_gives_up_leaves_what_was_there() {
+async fn a_dropped_writer_leaves_the_existing_archive_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small(1).build();
@@ -125,7 +125,7 @@ async fn compressed_archives_are_read_and_not_extended() {
     }
 }
 
-/// Writes an archive whose `index.json` is the content's own index.
+/// Writes an archive whose `index.json` is the index of the content itself.
 fn write_unnamed(path: &Path, content: &Content) {
     let blobs: Vec<(String, &[u8])> = content
         .blobs
@@ -143,7 +143,7 @@ fn write_unnamed(path: &Path, content: &Content) {
 }
 
 #[tokio::test]
-async fn images_without_names_for_several_platforms_are_one_index() {
+async fn images_without_names_for_several_platforms_count_as_one_index() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small_index(1);
@@ -154,7 +154,7 @@ async fn images_without_names_for_several_platforms_are_one_index() {
 }
 
 #[tokio::test]
-async fn an_index_that_was_the_archives_own_becomes_a_blob_when_it_gets_a_name() {
+async fn the_index_of_an_archive_becomes_a_blob_when_it_gets_a_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small_index(1);
@@ -167,7 +167,7 @@ async fn an_index_that_was_the_archives_own_becomes_a_blob_when_it_gets_a_name()
 }
 
 #[tokio::test]
-async fn damaged_content_of_before_is_replaced_and_missing_content_is_named() {
+async fn damaged_existing_content_is_replaced_and_missing_content_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small(1).build();
@@ -198,7 +198,7 @@ async fn damaged_content_of_before_is_replaced_and_missing_content_is_named() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn an_archive_comes_through_a_pipe_too() {
+async fn an_archive_can_be_read_from_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
     let (path, pipe) = (folder.path().join("x.tar"), folder.path().join("pipe"));
     let content = Image::small(1).build();

@@ -12,7 +12,7 @@ fn at(transport: &str, path: &Path, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn skopeo_reads_the_oci_archive_we_write() {
+async fn skopeo_reads_an_oci_archive_of_longshore() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small_index(1);
@@ -32,7 +32,7 @@ async fn skopeo_reads_the_oci_archive_we_write() {
 }
 
 #[tokio::test]
-async fn skopeo_reads_the_docker_archive_we_write_and_we_read_its_own() {
+async fn skopeo_and_longshore_read_each_others_docker_archives() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (folder.path().join("ours.tar"), folder.path().join("theirs.tar"));
     let content = real_image();
@@ -48,7 +48,7 @@ async fn skopeo_reads_the_docker_archive_we_write_and_we_read_its_own() {
     let layout = folder.path().join("layout");
     let _ = skopeo(["copy", &ours, &at("oci", &layout, "v1")]).succeeded();
     let layout = longshore_core::Layout::open(layout).await.unwrap();
-    // Skopeo writes the config anew for OCI; the layers stay what they are.
+    // For OCI, skopeo rewrites the config. The layers stay the same.
     let diff_ids_in_layout = identity(&layout, &by_tag("v1")).await.2;
     let _ = skopeo(["copy", &ours, &at("docker-archive", &theirs, "r.example/b:v2")]).succeeded();
 
@@ -69,7 +69,7 @@ async fn skopeo_reads_the_docker_archive_we_write_and_we_read_its_own() {
 }
 
 #[tokio::test]
-async fn skopeo_finds_every_image_of_a_docker_archive_we_extended() {
+async fn skopeo_finds_every_image_of_an_extended_docker_archive() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     for (seed, name) in [(1, "r.example/a"), (2, "r.example/b")] {

@@ -193,13 +193,13 @@ impl Scope {
     }
 
     fn covers(&self, request: &AccessRequest<'_>) -> bool {
-        let here = match request.resource {
+        let is_covered = match request.resource {
             Resource::Repository(name) => self.repository.as_ref() == Some(name),
             Resource::Catalog => self.repository.is_none(),
             // No scope covers all repositories.
             Resource::AllRepositories | Resource::Base => false,
         };
-        here && self.permissions.allows(request.action)
+        is_covered && self.permissions.allows(request.action)
     }
 }
 

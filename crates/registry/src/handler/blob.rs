@@ -1,4 +1,4 @@
-//! Reading and removing blobs: end-2 and end-10.
+//! Reads and deletes blobs: the endpoints end-2 and end-10 of distribution-spec.
 
 use http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE,

@@ -1,4 +1,4 @@
-//! Manifests: end-3, end-7 and end-9.
+//! Reads, writes and deletes manifests: the endpoints end-3, end-7 and end-9 of distribution-spec.
 //!
 //! A manifest is served as it was pushed, no matter which types the client accepts: its digest
 //! fixes its bytes, and this registry converts nothing.

@@ -1,4 +1,4 @@
-//! Lists the referrers of a manifest: end-12.
+//! Lists the referrers of a manifest: the endpoint end-12 of distribution-spec.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;

@@ -1,4 +1,4 @@
-//! The tags of a repository: end-8.
+//! Lists the tags of a repository: the endpoint end-8 of distribution-spec.
 
 use longshore_core::{ErrorCode, RepositoryName, Source as _, Tag};
 

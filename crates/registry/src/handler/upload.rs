@@ -1,4 +1,5 @@
-//! Writing blobs: end-4, end-5, end-6, end-11, and status and cancel of an upload.
+//! Writes blobs: the endpoints end-4, end-5, end-6 and end-11 of distribution-spec, and the status
+//! and canceling of an upload.
 
 use std::ops::Range;
 

@@ -205,7 +205,8 @@ pub(super) fn no_blob(digest: &Digest) -> Error {
     Error::new(ErrorKind::NotFound).at(format!("blob {digest}"))
 }
 
-/// 64 MiB: 50 ms of hashing, the longest that a client waits for the answer whether a blob exists.
+/// 64 MiB, which takes 50 ms to hash. A client that asks whether a blob exists waits at most this
+/// long.
 pub(super) const CHECK_LIMIT: u64 = 64 << 20;
 /// 65,536 blobs, about 10 MB. Blobs beyond that are verified again.
 const KNOWN_LIMIT: usize = 1 << 16;

@@ -131,11 +131,11 @@ async fn chunks(
 }
 
 async fn stream(client: &Client, location: &str, content: Vec<u8>) -> crate::harness::Reply {
-    let pieces: Vec<_> = content
+    let chunks: Vec<_> = content
         .chunks(100)
-        .map(|piece| Ok::<_, std::io::Error>(http_body::Frame::data(piece.to_vec().into())))
+        .map(|chunk| Ok::<_, std::io::Error>(http_body::Frame::data(chunk.to_vec().into())))
         .collect::<Vec<Result<http_body::Frame<bytes::Bytes>, _>>>();
-    let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces));
+    let body = http_body_util::StreamBody::new(futures_util::stream::iter(chunks));
     let request = http::Request::patch(location).body(body).unwrap();
     client.send(request).await
 }
@@ -224,7 +224,7 @@ async fn mount_a_blob() {
         let absent = Digest::sha256(b"absent");
         for path in [
             format!("{uploads}?mount={absent}&from={NAME}"),
-            format!("{uploads}?mount={digest}&from=nobody/knows"),
+            format!("{uploads}?mount={digest}&from=missing/repository"),
             format!("{uploads}?mount={absent}"),
         ] {
             let location = client.post(&path).await.expect(202).location();
@@ -316,8 +316,8 @@ async fn delete_tags_manifests_and_blobs() {
         client.delete(&at(digest.as_str())).await.expect_error(404, "MANIFEST_UNKNOWN");
         let tags = client.get(&format!("/v2/{NAME}/tags/list")).await.expect(200);
         assert_eq!(tags.json()["tags"], serde_json::json!([]));
-        client.get("/v2/nobody/manifests/v1").await.expect_error(404, "NAME_UNKNOWN");
-        client.delete("/v2/nobody/manifests/v1").await.expect(404);
+        client.get("/v2/missing/manifests/v1").await.expect_error(404, "NAME_UNKNOWN");
+        client.delete("/v2/missing/manifests/v1").await.expect(404);
     })
     .await;
 }

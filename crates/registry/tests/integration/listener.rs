@@ -57,9 +57,9 @@ async fn an_unfinished_handshake_does_not_block_others_and_times_out() {
     let shutdown = async { drop(stopped.await) };
     let server = tokio::spawn(serve(Queue(Mutex::new(queue)), registry, shutdown));
 
-    let (given_up, gone) = oneshot::channel::<()>();
+    let (guard, dropped) = oneshot::channel::<()>();
     let unfinished = accepted(async {
-        let _held = given_up;
+        let _held = guard;
         std::future::pending().await
     });
     hand_in.send(unfinished).unwrap();
@@ -74,7 +74,7 @@ async fn an_unfinished_handshake_does_not_block_others_and_times_out() {
     far.read_to_string(&mut reply).await.unwrap();
     assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-    gone.await.unwrap_err();
+    dropped.await.unwrap_err();
     assert_eq!(started.elapsed().as_secs(), 10);
     drop(stop);
     server.await.unwrap().unwrap();

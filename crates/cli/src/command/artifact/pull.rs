@@ -98,7 +98,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
             vec![output]
         }
         _ => {
-            let folders = if no_unpack { Folders::Kept } else { Folders::UnpackResult };
+            let folders = if no_unpack { Folders::Kept } else { Folders::Unpacked };
             let files = placed(blobs, folders).map_err(|e| e.at(manifest.digest()))?;
             let mut written = Vec::new();
             for file in &files {

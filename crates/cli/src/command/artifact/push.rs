@@ -88,7 +88,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         archives.push(archive);
     }
     // Refuse to push an artifact that could not be pulled.
-    placed(pack.layers().to_vec(), Folders::UnpackResult)?;
+    placed(pack.layers().to_vec(), Folders::Unpacked)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
     }

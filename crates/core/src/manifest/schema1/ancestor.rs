@@ -1,4 +1,4 @@
-//! The v1 images that a schema 1 image is made of.
+//! The v1 images that a schema 1 image consists of.
 
 use serde::Deserialize;
 
@@ -6,32 +6,33 @@ use super::Schema1;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::History;
 
-/// A v1 image that a schema 1 image is made of.
+/// A v1 image that a schema 1 image consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ancestor {
-    /// Its id: 64 hex digits, made up by whoever built it.
+    /// Its id: 64 hex digits, chosen by its builder.
     pub id: String,
-    /// The id of the image below it.
+    /// The id of its parent, the image below it.
     pub parent: Option<String>,
-    /// What made it.
+    /// The step that created it.
     pub history: History,
-    /// The operating system, where it says so.
+    /// The operating system, if the image states it.
     pub os: Option<String>,
 }
 
 impl Schema1 {
-    /// The v1 images, newest first, with what made them: the v1 history of a schema 1 image.
+    /// Returns the v1 images, newest first, each with the step that created it. This is the v1
+    /// history of a schema 1 image.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if one is no v1 image's JSON.
+    /// [`Invalid`](ErrorKind::Invalid) if an entry is not the JSON of a v1 image.
     ///
     /// Source: Docker image specification v1; image manifest version 2, schema 1, "history".
     pub fn ancestors(&self) -> Result<Vec<Ancestor>> {
         self.history.iter().map(|entry| Ancestor::parse(&entry.v1_compatibility)).collect()
     }
 
-    /// The identifiers of the v1 images, newest first: what the v1 API calls the ancestry. Those whose
-    /// JSON names none are left out.
+    /// Returns the ids of the v1 images, newest first, which the v1 API calls the ancestry. Entries
+    /// without an id are left out.
     #[must_use]
     pub fn ancestry(&self) -> Vec<String> {
         #[derive(Deserialize)]
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ancestors_are_read_newest_first() {
+    fn ancestors_are_returned_newest_first() {
         let image = schema1(&[
             r##"{"id":"b2","parent":"a1","throwaway":true,"os":"linux",
                 "container_config":{"Cmd":["/bin/sh","-c","#(nop) CMD [\"sh\"]"]}}"##,
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_v1_image_is_refused() {
+    fn an_entry_that_is_not_a_v1_image_is_refused() {
         for bad in ["", "[]", "{}", r#"{"id":1}"#] {
             assert_eq!(
                 schema1(&[bad]).ancestors().unwrap_err().kind(),

@@ -1,8 +1,8 @@
 //! Docker schema 1: manifests that carry their own signatures.
 //!
-//! Owns the parsed view, and what was signed of a manifest (`payload`). What a registry calls such a
-//! manifest is the digest of its payload, which is [`RawManifest`](super::RawManifest)'s to know. The
-//! crate `longshore-legacy` checks and makes the signatures.
+//! Owns the parsed view and the signed content of a manifest (`payload`). Registries name such a
+//! manifest by the digest of its payload; [`RawManifest`](super::RawManifest) computes that. The
+//! crate `longshore-legacy` checks and creates the signatures.
 
 mod ancestor;
 mod payload;
@@ -15,7 +15,7 @@ pub(super) use self::payload::payload;
 use super::config::ImageConfig;
 use crate::digest::Digest;
 
-/// A Docker schema 1 manifest: layers newest first, each with a v1 image's JSON as a string.
+/// A Docker schema 1 manifest: layers, newest first, each with the JSON of a v1 image as a string.
 ///
 /// Source: Docker image manifest version 2, schema 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ use crate::digest::Digest;
 pub struct Schema1 {
     /// Always 1.
     pub schema_version: u64,
-    /// The repository's name.
+    /// The name of the repository.
     #[serde(default)]
     pub name: String,
     /// The tag it was pushed to.
@@ -32,13 +32,13 @@ pub struct Schema1 {
     /// The processor.
     #[serde(default)]
     pub architecture: String,
-    /// The layers, newest first; the same one may come twice.
+    /// The layers, newest first. The same layer may occur twice.
     #[serde(deserialize_with = "crate::json::null_is_default")]
     pub fs_layers: Vec<Schema1Layer>,
     /// A v1 image for each layer, newest first.
     #[serde(default, deserialize_with = "crate::json::null_is_default")]
     pub history: Vec<Schema1History>,
-    /// The JSON web signatures, where it is signed. Read, not checked.
+    /// The JSON web signatures of a signed manifest. They are parsed, but not checked.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -51,10 +51,10 @@ pub struct Schema1 {
 }
 
 impl Schema1 {
-    /// What the newest v1 image says of how to run it; `None` where that cannot be read.
+    /// Returns the configuration of the newest v1 image, or `None` if it cannot be parsed.
     ///
-    /// Schema 1 knows nothing of unpacked layers: the root file system is empty. An image that names no
-    /// operating system is for Linux: there was no other then.
+    /// Schema 1 has no information about unpacked layers, so the root file system is empty. An
+    /// image without an operating system is for Linux, because there was no other at that time.
     #[must_use]
     pub fn config(&self) -> Option<ImageConfig> {
         let newest = &self.history.first()?.v1_compatibility;

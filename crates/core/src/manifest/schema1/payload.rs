@@ -1,35 +1,36 @@
-//! What was signed of a schema 1 manifest: the document without its signatures, byte for byte.
+//! The signed content of a schema 1 manifest: the exact bytes of the document without its
+//! signatures.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// One signature over the payload, as far as it says what it signs.
+/// One signature, reduced to its protected header.
 #[derive(Deserialize)]
 struct Signature {
     protected: String,
 }
 
-/// How the payload is found in the signed text.
+/// The protected header of a signature. It describes how to restore the payload.
 #[derive(PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Format {
-    /// Bytes of the payload that come before the signatures.
+    /// The number of bytes of the payload that come before the signatures.
     format_length: usize,
-    /// The rest of it, in base64url: what the signatures took the place of.
+    /// The rest of the payload in base64url, which the signatures replaced.
     format_tail: String,
 }
 
-/// Finds what was signed of a manifest. The signatures themselves are not checked.
+/// Restores the signed content of a manifest. The signatures themselves are not checked.
 ///
-/// A manifest that says anything but its payload and signatures is refused: neither signature nor digest
-/// would cover that.
+/// A manifest that contains anything besides its payload and signatures is refused, because neither
+/// signature nor digest would cover it.
 ///
 /// Source: Docker image manifest version 2, schema 1, "Signed Manifests"; libtrust, `jsonsign.go`.
 ///
 /// # Errors
-/// A clause that says why nothing is signed, or what does not fit.
+/// A clause with the reason why the content is not signed, or does not match the signatures.
 pub(in super::super) fn payload(manifest: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut document: Map<String, Value> =
         serde_json::from_slice(manifest).map_err(|_| "it is not a JSON object")?;
@@ -47,10 +48,10 @@ pub(in super::super) fn payload(manifest: &[u8]) -> Result<Vec<u8>, &'static str
         }
     }
     let payload = format.payload(manifest)?;
-    let said: Map<String, Value> =
+    let signed: Map<String, Value> =
         serde_json::from_slice(&payload).map_err(|_| "the signed content is not a JSON object")?;
-    if said != document {
-        return Err("it says more than what is signed, or something else");
+    if signed != document {
+        return Err("it contains more than the signed content, or something else");
     }
     Ok(payload)
 }
@@ -58,7 +59,7 @@ pub(in super::super) fn payload(manifest: &[u8]) -> Result<Vec<u8>, &'static str
 impl Format {
     fn payload(&self, manifest: &[u8]) -> Result<Vec<u8>, &'static str> {
         let start = manifest.get(..self.format_length);
-        let mut payload = start.ok_or("it is shorter than what was signed")?.to_vec();
+        let mut payload = start.ok_or("it is shorter than the signed content")?.to_vec();
         payload.extend(from_base64url(&self.format_tail).ok_or("its formatTail is unreadable")?);
         Ok(payload)
     }
@@ -66,10 +67,11 @@ impl Format {
 
 fn format(protected: &str) -> Result<Format, &'static str> {
     let bytes = from_base64url(protected).ok_or("a protected header is unreadable")?;
-    serde_json::from_slice(&bytes).map_err(|_| "a protected header says not what is signed")
+    serde_json::from_slice(&bytes)
+        .map_err(|_| "a protected header does not describe the signed content")
 }
 
-/// Reads base64url; padding is not written, and not minded.
+/// Decodes base64url. Padding is not required, but accepted.
 fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()
 }
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_is_found_and_nothing_beside_it_is_accepted() {
+    fn the_payload_is_restored_and_nothing_besides_it_is_accepted() {
         let good = signature(PAYLOAD.len() - 2, "Cn0");
         let one = document(std::slice::from_ref(&good), "");
         assert_eq!(payload(one.as_bytes()).unwrap(), PAYLOAD.as_bytes());
@@ -100,8 +102,8 @@ mod tests {
         let other_length = [good.clone(), signature(PAYLOAD.len() - 1, "Cn0")];
         let other_tail = [good.clone(), signature(PAYLOAD.len() - 2, "IH0")];
         for (bad, word) in [
-            (document(std::slice::from_ref(&good), ",\"tag\":\"v1\""), "says more"),
-            (document(std::slice::from_ref(&good), ",\"fsLayers\":[1]"), "says more"),
+            (document(std::slice::from_ref(&good), ",\"tag\":\"v1\""), "contains more"),
+            (document(std::slice::from_ref(&good), ",\"fsLayers\":[1]"), "contains more"),
             (document(&other_length, ""), "disagree"),
             (document(&other_tail, ""), "disagree"),
             (document(&[signature(6628, "Cn0")], ""), "shorter"),
@@ -112,7 +114,7 @@ mod tests {
             (document(&[], ""), "not signed"),
             (document(&["1".to_owned()], ""), "unreadable"),
             (PAYLOAD.to_owned(), "not signed"),
-            // A schema 2 manifest must be its bytes.
+            // The payload of a schema 2 manifest must be its bytes.
             (one.replace("Version\": 1", "Version\": 2"), "not schema 1"),
             (String::new(), "not a JSON"),
         ] {

@@ -1,4 +1,4 @@
-//! The documents that six earlier clients were tested with.
+//! Documents from the tests of six earlier clients.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ const DOCUMENTS: [(&str, MediaType, &str); 4] = [
 ];
 
 #[test]
-fn documents_of_all_kinds_are_told_and_read() {
+fn documents_of_all_kinds_are_recognized_and_parsed() {
     for (text, media_type, digest) in DOCUMENTS {
         let manifest = raw(text).unwrap();
         assert_eq!(*manifest.media_type(), media_type);
@@ -57,7 +57,7 @@ fn documents_of_all_kinds_are_told_and_read() {
 }
 
 #[test]
-fn an_edited_document_has_one_form() {
+fn an_edited_document_has_a_canonical_form() {
     for (text, media_type, digest) in DOCUMENTS {
         let value: Value = serde_json::from_str(text).unwrap();
         let spaced = raw(&serde_json::to_string_pretty(&value).unwrap()).unwrap();
@@ -76,7 +76,7 @@ fn an_edited_document_has_one_form() {
 }
 
 #[test]
-fn canonical_json_is_that_of_other_clients() {
+fn canonical_json_matches_that_of_other_clients() {
     for (text, canonical) in [
         (r#"{"foo": "bar"}"#, r#"{"foo":"bar"}"#),
         (r#"{"b":1,"a":"é"}"#, r#"{"a":"é","b":1}"#),
@@ -101,17 +101,18 @@ fn canonical_json_is_that_of_other_clients() {
 }
 
 #[test]
-fn the_kind_of_a_document_is_told_by_its_fields() {
-    for (text, told) in [
+fn the_kind_of_a_document_is_determined_by_its_fields() {
+    for (text, expected) in [
         (r#"{"fsLayers":[]}"#, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
         (r#"{"layers":[]}"#, "application/vnd.oci.image.manifest.v1+json"),
         (r#"{"manifests":[]}"#, "application/vnd.oci.image.index.v1+json"),
         (r#"{"mediaType":"x/y","fsLayers":[]}"#, "x/y"),
         (r#"{"mediaType":null,"manifests":[]}"#, "application/vnd.oci.image.index.v1+json"),
     ] {
-        assert_eq!(raw(text).unwrap().media_type().as_str(), told, "{text}");
+        assert_eq!(raw(text).unwrap().media_type().as_str(), expected, "{text}");
     }
-    // Others call these `application/json`, `null`, or an index, but they are not manifests.
+    // Other clients recognize these as `application/json`, `null`, or an index, but they are not
+    // manifests.
     for (text, reason) in [
         ("{}", "neither the store nor the document states"),
         ("[]", "not a valid manifest"),
@@ -127,7 +128,7 @@ fn the_kind_of_a_document_is_told_by_its_fields() {
 pub(crate) const HUB_INDEX: &str = r#"{"manifests":[{"digest":"sha256:7a57c69fe1e9d5b97c5fe649849e79f2cfc3bf11d10bbd5218b4eb61716aebe6","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"amd64","os":"linux"},"size":424},{"digest":"sha256:ad18cfdb19dac67bf0072dacea661a817330e5c955d081f4d09914e743ae5d4a","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"arm","os":"linux","variant":"v7"},"size":424},{"digest":"sha256:537da24818633b45fcb65e5285a68c3ec1f3db25f5ae5476a7757bc8dfae92a3","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"arm64","os":"linux","variant":"v8"},"size":424},{"digest":"sha256:f23b7ade9f88f91c8d5932a48b721712ed509a607d9a05cdeae4cd06de09e5f7","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"ppc64le","os":"linux"},"size":424},{"digest":"sha256:b351315d950a4da70f19d62f4da5dd7f9a445eb8c8d6851a5b6cdddbdafb13cf","mediaType":"application\/vnd.oci.image.manifest.v1+json","platform":{"architecture":"s390x","os":"linux"},"size":424}],"mediaType":"application\/vnd.oci.image.index.v1+json","schemaVersion":2}"#;
 
 #[test]
-fn what_docker_hub_sent_has_the_digests_it_stated() {
+fn documents_of_docker_hub_have_the_stated_digests() {
     let index = raw(HUB_INDEX).unwrap();
     assert_eq!(
         index.digest().encoded(),
@@ -173,7 +174,7 @@ fn what_docker_hub_sent_has_the_digests_it_stated() {
 }
 
 #[test]
-fn a_schema_2_manifest_of_docker_hub_has_the_digest_it_stated() {
+fn a_schema_2_manifest_of_docker_hub_has_the_stated_digest() {
     let layers = [
         (39_096_921, "d8868e50ac4c7104d2200d42f432b661b2da8c1e417ccfae217e6a1e04bb9295"),
         (57_938, "83251ac64627fc331584f6c498b3aba5badc01574e2c70b2499af3af16630eed"),
@@ -204,7 +205,7 @@ fn a_schema_2_manifest_of_docker_hub_has_the_digest_it_stated() {
 }
 
 #[test]
-fn a_strict_reader_refuses_what_is_passed_on_here() {
+fn strict_checks_report_problems_that_are_otherwise_ignored() {
     let config = |name: &str| format!("application/vnd.{name}");
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     let oci = "application/vnd.oci.image.manifest.v1+json";
@@ -221,7 +222,7 @@ fn a_strict_reader_refuses_what_is_passed_on_here() {
     };
     assert_eq!(document(2, docker, &docker_config, &gzip), [""; 0]);
     assert_eq!(document(2, oci, &oci_config, &config("oci.image.layer.v1.tar")), [""; 0]);
-    // The specification now has these.
+    // The current specification allows these types.
     assert_eq!(document(2, oci, &oci_config, &config("oci.image.layer.v1.tar+zstd")), [""; 0]);
     assert_eq!(document(2, oci, &config("cncf.helm.config.v1+json"), "a/b"), [""; 0]);
     for (problems, reason) in [
@@ -246,7 +247,7 @@ fn a_strict_reader_refuses_what_is_passed_on_here() {
 }
 
 #[test]
-fn trap_22_attestations_and_entries_without_a_platform_are_no_platforms() {
+fn trap_22_attestations_and_entries_without_a_platform_are_not_chosen() {
     let entry = |platform: &str| {
         format!(r#"{{"mediaType":"{OCI_TYPE}","digest":"{SHA}","size":0{platform}}}"#)
     };

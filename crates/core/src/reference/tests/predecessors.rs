@@ -21,10 +21,10 @@ fn refused(text: &str, reason: &str) {
     assert!(shown.contains(reason), "{text:?}: {shown}");
 }
 
-/// docker-registry-client-async: every combination of its own tests. Its word `port` is a number
-/// here.
+/// Every combination from the tests of docker-registry-client-async. Its placeholder `port` is a
+/// number here.
 #[test]
-fn every_combination_of_parts_is_read_apart() {
+fn every_combination_of_parts_is_parsed() {
     let mut read = 0;
     for endpoint in ["endpoint.io/", "endpoint:5000/", "endpoint.io:5000/", ""] {
         for image in ["image", "ns0/image", "ns0/ns1/image", "ns0/ns1/ns2/image"] {
@@ -54,9 +54,10 @@ fn every_combination_of_parts_is_read_apart() {
     assert_eq!(read, 64);
 }
 
-/// Other names from its tests, moby-distribution's and aysa's: text, registry, name, tag.
+/// Other names from the tests of docker-registry-client-async, moby-distribution and aysa: text,
+/// registry, name, tag.
 #[test]
-fn names_of_other_clients_are_read_alike() {
+fn names_are_parsed_as_by_other_clients() {
     for (text, registry, name, tag) in [
         ("localhost:5000/image", "localhost:5000", "image", ""),
         ("docker.io/library/busybox", "docker.io", "library/busybox", ""),
@@ -100,7 +101,7 @@ fn names_of_other_clients_are_read_alike() {
 }
 
 #[test]
-fn a_names_parts_are_told() {
+fn the_parts_of_a_name_are_returned() {
     for (text, namespace, image) in [
         ("r.example/image", None, "image"),
         ("r.example/a/b", Some("a"), "b"),
@@ -140,25 +141,25 @@ fn references_are_ordered_and_hashed_by_their_parts() {
     assert_eq!(set.len(), 1);
 }
 
-/// docker-registry-client-async adds `library/` at every registry, moby-distribution only at the
-/// default one: a caller can have either.
+/// docker-registry-client-async adds `library/` at every registry, and moby-distribution only at
+/// the default one. Callers can choose either.
 #[test]
-fn a_namespace_is_added_at_another_registry_only_when_asked() {
+fn a_namespace_is_added_at_another_registry_only_if_requested() {
     let mut defaults = Defaults::docker();
     assert_eq!(parts(&defaults.parse("endpoint.io/image").unwrap())[1], "image");
     defaults.registry = RegistryName::parse("endpoint.io").unwrap();
     assert_eq!(parts(&defaults.parse("endpoint.io/image").unwrap())[1], "library/image");
     defaults.namespace = None;
     assert_eq!(parts(&defaults.parse("image").unwrap()), ["endpoint.io", "image", "", ""]);
-    // Their issue 31: no namespace at Docker Hub either.
+    // Issue 31 of moby-distribution: no namespace at Docker Hub either.
     let mut hub = Defaults::docker();
     hub.namespace = None;
     assert_eq!(parts(&hub.parse("image").unwrap()), ["docker.io", "image", "", ""]);
 }
 
-/// aysa takes any first part for a registry, as the strict form here does.
+/// aysa takes any first part for a registry, as the strict form does.
 #[test]
-fn any_first_part_is_a_registry_where_that_is_asked() {
+fn the_strict_form_takes_any_first_part_for_a_registry() {
     for (text, familiar, strict) in [
         ("namespace/image:tag", "docker.io/namespace/image:tag", "namespace/image:tag"),
         ("ns/sub/image:tag", "docker.io/ns/sub/image:tag", "ns/sub/image:tag"),
@@ -173,7 +174,7 @@ fn any_first_part_is_a_registry_where_that_is_asked() {
 }
 
 #[test]
-fn what_some_clients_misread_is_refused_with_the_reason() {
+fn names_that_some_clients_misread_are_refused_with_a_reason() {
     let upper = E.to_ascii_uppercase();
     for (text, reason) in [
         ("", "it is empty"),
@@ -204,7 +205,7 @@ fn what_some_clients_misread_is_refused_with_the_reason() {
         ("image:", "tag \"\": it is empty"),
         ("python:", "tag \"\": it is empty"),
         ("ns/image:", "tag \"\": it is empty"),
-        // Refused by aysa, or misread.
+        // Refused or misread by aysa.
         ("-bad", "a part starts with a letter or digit (at byte 0)"),
         ("_bad", "a part starts with a letter or digit (at byte 0)"),
         ("/leading", "before the first '/'"),
@@ -217,13 +218,14 @@ fn what_some_clients_misread_is_refused_with_the_reason() {
     ] {
         refused(text, reason);
     }
-    // Refused there for lack of the algorithm, read here: sha512 is one of the specification's.
+    // These clients do not know the algorithm. Longshore accepts sha512, which is in the
+    // specification.
     let sha512 = format!("image@sha512:{}", "a".repeat(128));
     assert!(Reference::familiar(&sha512).is_ok());
 }
 
 #[test]
-fn trap_14_a_first_part_that_comes_again_is_removed_nowhere() {
+fn trap_14_a_repeated_first_part_is_kept() {
     for (text, name) in [
         ("lib/mylib/img:1", "lib/mylib/img"),
         ("foo/foo/img", "foo/foo/img"),
@@ -231,13 +233,13 @@ fn trap_14_a_first_part_that_comes_again_is_removed_nowhere() {
     ] {
         let reference = Reference::familiar(text).unwrap();
         assert_eq!(reference.name().as_str(), name);
-        let there = Reference::familiar(&format!("foo.io/foo.io/{name}")).unwrap();
-        assert_eq!(there.name().as_str(), format!("foo.io/{name}"));
+        let repeated = Reference::familiar(&format!("foo.io/foo.io/{name}")).unwrap();
+        assert_eq!(repeated.name().as_str(), format!("foo.io/{name}"));
     }
 }
 
 #[test]
-fn trap_15_localhost_brackets_dots_and_a_digest_beside_a_tag_are_read() {
+fn trap_15_localhost_brackets_dots_and_a_tag_with_a_digest_are_parsed() {
     let sha = format!("sha256:{E}");
     for (text, expected) in [
         ("localhost/x", ["localhost", "x", "", ""]),

@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(authorize(&users, "ann", "secret").await, Decision::Granted);
         // While all permits are taken, only cached passwords can be accepted.
         let all = u32::try_from(users.0.checking.available_permits()).unwrap();
-        let turns = Arc::clone(&users.0.checking).acquire_many_owned(all).await.unwrap();
+        let permits = Arc::clone(&users.0.checking).acquire_many_owned(all).await.unwrap();
         assert_eq!(authorize(&users, "ann", "secret").now_or_never(), Some(Decision::Granted));
         assert_eq!(authorize(&users, "ann", "wrong").now_or_never(), None);
 
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(authorize(&users, "ann", "secret").now_or_never(), None);
         users.replace(&format!("ann:{OTHER}")).unwrap();
         assert_eq!(authorize(&users, "ann", "secret").now_or_never(), None);
-        drop(turns);
+        drop(permits);
         assert_eq!(authorize(&users, "ann", "secret").await, refused());
         assert_eq!(authorize(&users, "ann", "other").await, Decision::Granted);
 

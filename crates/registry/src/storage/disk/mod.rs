@@ -36,7 +36,7 @@ pub struct DiskStorage(Arc<Folder>);
 #[derive(Debug)]
 struct Folder {
     root: PathBuf,
-    /// Locks a name for one thread io_error a time, so that conditions hold.
+    /// Locks a name for one thread at a time, so that conditions hold.
     naming: Locks<Mutex<()>>,
     syncs: Syncs,
     /// Locked as long as the folder is in use.
