@@ -103,28 +103,36 @@ fn format(run: &mut Run) -> Result<(), Failure> {
     run.steps.cargo("format of the fuzz targets", &fuzz)
 }
 
-/// All targets, so that dependencies have the same features as in tests, and are built once. The
-/// comparison with the earlier clients is not included.
-const ALL: [&str; 4] = ["--workspace", "--all-targets", "--test", python_clients::NAME];
-
+/// Checks all targets, so that dependencies have the same features as in tests and in all parts are
+/// built once.
 fn clippy(run: &mut Run) -> Result<(), Failure> {
-    run.steps.cargo("clippy", &[&["clippy"], &ALL[..], &["--", "-D", "warnings"]].concat())
+    let mut check = |name: &str, targets: &[&str]| {
+        let workspace = ["clippy", "--workspace"];
+        run.steps.cargo(name, &[&workspace[..], targets, &["--", "-D", "warnings"]].concat())
+    };
+    check("clippy", &["--all-targets"])?;
+    // `--all-targets` leaves out targets with `test = false`.
+    check("clippy of the comparison", &["--test", python_clients::NAME])
 }
 
-/// Checks each feature alone, and none.
+/// Checks the published crates with each feature alone, and with none. The other parts have the
+/// default features, and all of them.
 fn features(run: &mut Run) -> Result<(), Failure> {
-    let each = ["hack", "clippy", "--workspace", "--each-feature", "--", "-D", "warnings"];
+    let mut each = vec!["hack", "clippy", "--workspace", "--ignore-private", "--each-feature"];
+    each.extend(["--exclude-features", "default", "--exclude-all-features"]);
+    each.extend(["--", "-D", "warnings"]);
     run.steps.cargo("features", &each)
 }
 
 fn build_and_test(run: &mut Run) -> Result<(), Failure> {
-    run.steps.cargo("build", &[&["build"], &ALL[..]].concat())?;
+    // Not `cargo build`: it would replace this running program, which Windows refuses.
+    run.steps.cargo("build", &["test", "--workspace", "--no-run"])?;
     let mut missing = Missing::find();
     run.steps.step("engines", || {
         missing.peers.extend(peers::do_not_start()?);
         Ok(())
     })?;
-    run.left_out.extend(missing.told());
+    run.left_out.extend(missing.reports());
     run.steps.step("tests", || tests(&missing, &mut run.summary))?;
     if run.summary.left_out > 0 {
         run.left_out.push(format!("{} tests in all, by name", run.summary.left_out));
@@ -157,7 +165,7 @@ impl Missing {
     }
 
     /// Returns a line for each.
-    fn told(&self) -> Vec<String> {
+    fn reports(&self) -> Vec<String> {
         let abilities = self.abilities.iter().map(|ability| abilities::left_out(ability));
         let peers = self.peers.iter().map(|peer| peers::left_out(peer));
         let predecessors = self.predecessors.iter().map(python_clients::left_out);
@@ -197,7 +205,8 @@ fn verdict(summary: &Summary, succeeded: bool) -> Result<(), Failure> {
 
 fn documentation() -> Result<(), Failure> {
     let mut command = cargo();
-    command.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    command.args(["doc", "--workspace", "--no-deps", "--all-features"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
     succeed(&mut command)
 }
 
