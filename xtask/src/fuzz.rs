@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_a_time_and_a_seed_may_be_given() {
+    fn options_set_the_target_the_time_and_the_seed() {
         let parse = |line: &str| {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             Options::parse(&words)

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_tests_use_is_no_dependency() {
+    fn dev_dependencies_are_not_counted() {
         let found = metadata().normal_dependencies();
         let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
         assert_eq!(found["own"].direct, set(&["near"]));

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_again_when_the_requirements_change() {
+    fn the_environment_is_recreated_when_the_requirements_change() {
         let folder = std::env::temp_dir().join(format!("longshore-xtask-{}", std::process::id()));
         assert!(!is_current(&folder, "a==1"));
         let python = python(&folder);

@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_that_need_what_is_missing_are_left_out_by_name() {
+    fn tests_with_missing_requirements_are_skipped_by_name() {
         let all_here = Missing { peers: Vec::new(), abilities: Vec::new(), predecessors: None };
         assert_eq!(all_here.in_test_names().count(), 0);
         let missing = Missing { peers: vec![&PEERS[0]], ..all_here };
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_found_by_name_in_the_order_given() {
+    fn named_parts_keep_their_order() {
         let found = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             let parts = chosen(&names).map_err(|e| e.to_string())?;
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_passed_is_a_failure_too() {
+    fn a_run_without_passed_tests_is_a_failure() {
         for (passed, failed, succeeded, good) in
             [(3, 0, true, true), (3, 1, false, false), (3, 0, false, false), (0, 0, true, false)]
         {

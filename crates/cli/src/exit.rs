@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_has_its_code() {
+    fn each_error_kind_has_its_exit_code() {
         for (kind, expected) in [
             (ErrorKind::NotFound, 3),
             (ErrorKind::Denied, 4),

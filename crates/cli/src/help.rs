@@ -78,7 +78,7 @@ mod tests {
     use crate::arguments::Arguments;
 
     #[test]
-    fn every_command_is_in_one_group() {
+    fn every_command_is_in_one_help_group() {
         let groups = GROUPS.iter().flat_map(|(_, names)| *names);
         let mut grouped: Vec<_> = groups.chain(&LAST).copied().collect();
         grouped.retain(|name| cfg!(feature = "legacy") || *name != "v1");
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_help_of_a_command_leaves_out_how_registries_are_reached() {
+    fn the_short_help_omits_options_for_registries_and_credentials() {
         let mut program = laid_out(Arguments::command());
         program.build();
         let tag = program.find_subcommand_mut("tag").unwrap();

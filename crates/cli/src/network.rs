@@ -367,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_units() {
+    fn durations_are_parsed_with_units() {
         for (text, milliseconds) in
             [("90", 90_000), ("500ms", 500), ("5m", 300_000), ("1h", 3_600_000)]
         {
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_for_every_registry_or_for_one() {
+    fn a_value_applies_to_all_registries_or_to_one() {
         let one: ForRegistry<Scheme> = "r.example:5000=detect".parse().unwrap();
         assert_eq!((one.registry.unwrap().as_str(), one.value), ("r.example:5000", Scheme::Detect));
         let every: ForRegistry<File> = "ca.pem".parse().unwrap();

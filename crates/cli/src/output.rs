@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_pipe_of_our_output_may_break() {
+    fn only_a_broken_stdout_pipe_counts_as_success() {
         let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
         assert!(is_broken_pipe(&stdout_error(broken())));
         let upload = Error::new(ErrorKind::Transport).at("r.example").with_source(broken());

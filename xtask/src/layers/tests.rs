@@ -54,7 +54,7 @@ fn complaints(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn paths_in_a_macro_start_where_it_is_called() {
+fn paths_in_a_macro_definition_are_not_imports() {
     let body = "macro_rules! tests { ($name:ident) => { mod $name { use super::*; } } }";
     assert_eq!(complaints(&[("error.rs", body)]), [""; 0]);
     let after = format!("{body} use crate::auth::Auth;");
@@ -84,7 +84,7 @@ fn downward_imports_pass() {
 }
 
 #[test]
-fn an_upward_import_is_told_with_its_place() {
+fn an_upward_import_is_reported_with_its_position() {
     let files = [("auth/scope.rs", "\nuse crate::{auth::scope,\n  transport::Body};")];
     let told = "src/auth/scope.rs:2: auth::scope (layer 0) imports transport (layer 1): \
         a layer imports lower ones only";
@@ -92,7 +92,7 @@ fn an_upward_import_is_told_with_its_place() {
 }
 
 #[test]
-fn every_rule_can_be_broken() {
+fn each_rule_reports_violations() {
     for (path, text, told) in [
         ("error.rs", "fn f(s: crate::store::Store) {}", "error (layer 0) imports store"),
         ("auth/scope.rs", "use super::Token;", "auth::scope (layer 0) imports auth (layer 3)"),
@@ -119,7 +119,7 @@ fn every_rule_can_be_broken() {
 }
 
 #[test]
-fn a_reexport_is_followed_to_where_the_thing_is() {
+fn a_reexport_is_followed_to_the_defining_module() {
     let files = [
         ("lib.rs", "pub use auth::Auth;"),
         ("transport/mod.rs", "mod wire; pub(crate) use wire::Wire as Connection;"),
@@ -141,7 +141,7 @@ fn a_listed_module_must_exist() {
 }
 
 #[test]
-fn crates_depend_as_they_may() {
+fn forbidden_crate_dependencies_are_reported() {
     let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
     let on = |direct: &[&str], all: &[&str]| Dependencies { direct: set(direct), all: set(all) };
     let good = [
@@ -167,7 +167,7 @@ fn crates_depend_as_they_may() {
 }
 
 #[test]
-fn a_line_that_is_not_understood_is_no_rule() {
+fn an_invalid_line_is_an_error() {
     for line in ["zero error", "never copy memory", "error"] {
         let text = format!("```layers crates\na ->\n```\n```layers a\n{line}\n```\n");
         assert!(Table::parse(&text).is_err(), "{line}");

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_or_only_for_tests_is_left_out() {
+    fn comments_literals_and_test_code_are_skipped() {
         for (text, kept) in [
             ("a /* crate::x */ f(\"crate::x\", 1)", "a f ( , )"),
             ("crate::a::B; m!(crate::c)", "crate :: a :: B ; m ! ( crate :: c )"),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_counted_through_everything() {
+    fn lines_are_counted_in_skipped_text_too() {
         let found = tokens("a\n/* \n */ \"\n\" b").unwrap();
         assert_eq!((found[0].line, found[1].line), (1, 4));
     }

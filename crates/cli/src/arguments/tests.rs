@@ -7,7 +7,7 @@ use super::Arguments;
 mod documents;
 
 #[test]
-fn every_command_shows_an_example_of_itself() {
+fn every_command_has_an_example() {
     let without: Vec<_> = helps()
         .into_iter()
         .filter(|(path, help)| !examples(help).iter().any(|words| words.starts_with(path)))
@@ -17,7 +17,7 @@ fn every_command_shows_an_example_of_itself() {
 }
 
 #[test]
-fn every_example_is_a_command_line_that_is_taken() {
+fn every_example_is_accepted_by_the_parser() {
     let refused: Vec<_> = helps()
         .iter()
         .flat_map(|(_, help)| examples(help))
@@ -28,7 +28,7 @@ fn every_example_is_a_command_line_that_is_taken() {
 }
 
 #[test]
-fn no_example_is_broken_by_a_terminal_of_a_hundred_columns() {
+fn no_example_is_longer_than_100_columns() {
     let helps = helps();
     let lines = helps.iter().flat_map(|(_, help)| help.lines());
     let long: Vec<_> = lines.filter(|l| l.starts_with("  ") && l.chars().count() > 100).collect();
@@ -36,7 +36,7 @@ fn no_example_is_broken_by_a_terminal_of_a_hundred_columns() {
 }
 
 #[test]
-fn no_line_of_the_help_breaks_a_sentence() {
+fn every_line_of_help_prose_ends_with_a_full_stop_or_colon() {
     for (command, help) in helps() {
         // Indented lines are examples and lists.
         for line in help.lines().filter(|line| !line.is_empty() && !line.starts_with(' ')) {

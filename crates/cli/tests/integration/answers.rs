@@ -17,7 +17,7 @@ fn fill(program: &Program, registry: &str) -> String {
 }
 
 #[test]
-fn digest_prints_the_digest_alone() {
+fn digest_prints_only_the_digest() {
     let program = Program::new();
     let server = program.serve(None);
     let digest = fill(&program, &server.address);
@@ -30,7 +30,7 @@ fn digest_prints_the_digest_alone() {
 }
 
 #[test]
-fn ls_and_catalog_print_a_name_a_line() {
+fn ls_and_catalog_print_one_name_per_line() {
     let program = Program::new();
     let server = program.serve(None);
     fill(&program, &server.address);
@@ -49,7 +49,7 @@ fn ls_and_catalog_print_a_name_a_line() {
 }
 
 #[test]
-fn manifests_and_configs_come_as_their_exact_bytes() {
+fn manifests_and_configs_are_printed_byte_for_byte() {
     let program = Program::new();
     let server = program.serve(None);
     let digest = fill(&program, &server.address);
@@ -97,7 +97,7 @@ fn inspect_shows_platforms_layers_and_config() {
 }
 
 #[test]
-fn blobs_are_put_headed_got_mounted_and_removed() {
+fn blob_commands_upload_read_mount_and_remove_a_blob() {
     let program = Program::new();
     let server = program.serve(None);
     let (one, two) = (format!("{}/one", server.address), format!("{}/two", server.address));
@@ -119,7 +119,7 @@ fn blobs_are_put_headed_got_mounted_and_removed() {
 }
 
 #[test]
-fn changes_are_told_in_json_too_and_json_steers_no_terminal() {
+fn changes_are_reported_as_json_with_control_characters_escaped() {
     let program = Program::new();
     let server = program.serve(None);
     let digest = fill(&program, &server.address);
@@ -141,7 +141,7 @@ fn changes_are_told_in_json_too_and_json_steers_no_terminal() {
 }
 
 #[test]
-fn untag_leaves_siblings_and_rm_names_what_goes() {
+fn untag_keeps_other_tags_and_rm_lists_the_tags_it_removes() {
     let program = Program::new();
     let server = program.serve(None);
     let digest = fill(&program, &server.address);
@@ -194,7 +194,7 @@ fn referrers_are_listed_with_their_type() {
 }
 
 #[test]
-fn referrers_of_children_go_along_also_where_the_index_went_before() {
+fn referrers_of_children_are_copied_even_if_the_target_has_the_index() {
     let program = Program::new();
     let server = program.serve(None);
     fill(&program, &server.address);
@@ -222,7 +222,7 @@ fn referrers_of_children_go_along_also_where_the_index_went_before() {
 }
 
 #[test]
-fn ping_says_how_a_registry_answers() {
+fn ping_shows_how_a_registry_answers() {
     let program = Program::new();
     let server = program.serve(None);
     let text = program.ok(&format!("ping {}", server.address));
@@ -241,7 +241,7 @@ fn every_shell_has_a_completion_script() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_stdout_early_is_not_an_error() {
     let program = Program::new();
     let server = program.serve(None);
     fill(&program, &server.address);
@@ -258,7 +258,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn the_demo_runs_to_its_end() {
+fn the_demo_completes() {
     let program = Program::new();
     std::fs::write(program.path("a file at hand"), "content").unwrap();
     let ended = program.run(["demo"]);
@@ -271,7 +271,7 @@ fn the_demo_runs_to_its_end() {
 }
 
 #[test]
-fn short_names_are_completed_by_what_the_environment_says() {
+fn the_environment_sets_the_defaults_of_short_names() {
     let program = Program::new();
     let server = program.serve(None);
     fill(&program, &server.address);
@@ -304,7 +304,7 @@ fn short_names_are_completed_by_what_the_environment_says() {
 }
 
 #[test]
-fn listings_start_where_asked_and_are_filtered() {
+fn listings_have_a_start_a_limit_and_filters() {
     let program = Program::new();
     let server = program.serve(None);
     let address = &server.address;

@@ -9,7 +9,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn files_go_under_a_tag_are_listed_and_come_back() {
+fn files_are_pushed_listed_and_pulled_as_an_artifact() {
     let program = Program::new();
     let server = program.serve(None);
     let notes = format!("{}/notes:v1", server.address);
@@ -40,7 +40,7 @@ fn files_go_under_a_tag_are_listed_and_come_back() {
 }
 
 #[test]
-fn a_title_that_leads_out_of_the_folder_writes_nothing() {
+fn a_title_outside_the_folder_writes_nothing() {
     let program = Program::new();
     let server = program.serve(None);
     let evil = format!("{}/evil", server.address);
@@ -72,7 +72,7 @@ fn a_title_that_leads_out_of_the_folder_writes_nothing() {
 }
 
 #[test]
-fn an_alias_is_made_of_blobs_read_moved_and_removed() {
+fn an_alias_of_blobs_is_made_read_moved_and_removed() {
     let program = Program::new();
     let server = program.serve(None);
     let data = format!("{}/data", server.address);
@@ -103,7 +103,7 @@ fn an_alias_is_made_of_blobs_read_moved_and_removed() {
 }
 
 #[test]
-fn an_image_is_made_of_a_config_and_layers_that_are_there() {
+fn an_image_is_made_of_existing_blobs() {
     let program = Program::new();
     let server = program.serve(None);
     let app = format!("{}/app", server.address);
@@ -127,7 +127,7 @@ fn an_image_is_made_of_a_config_and_layers_that_are_there() {
 }
 
 #[test]
-fn several_images_make_one_docker_archive_and_come_back_out_of_it() {
+fn several_images_are_saved_to_one_docker_archive_and_pushed_from_it() {
     use longshore_testkit::fixture::Image;
     let program = Program::new();
     let server = program.serve(None);
@@ -164,7 +164,7 @@ fn several_images_make_one_docker_archive_and_come_back_out_of_it() {
 }
 
 #[test]
-fn blobs_without_titles_come_by_one_command() {
+fn artifact_pull_writes_blobs_without_titles() {
     let program = Program::new();
     let server = program.serve(None);
     let data = format!("{}/data", server.address);
@@ -204,7 +204,7 @@ fn blobs_without_titles_come_by_one_command() {
 }
 
 #[test]
-fn the_folder_one_is_in_goes_under_a_tag_and_fills_the_one_it_is_pulled_to() {
+fn the_current_folder_is_pushed_and_pulled_as_an_artifact() {
     let program = Program::new();
     let server = program.serve(None);
     let site = format!("{}/site:v1", server.address);
@@ -233,7 +233,7 @@ fn the_folder_one_is_in_goes_under_a_tag_and_fills_the_one_it_is_pulled_to() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_goes_under_a_tag_and_comes_back_as_it_was() {
+fn a_folder_is_pushed_and_pulled_unchanged() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let program = Program::new();
     let server = program.serve(None);

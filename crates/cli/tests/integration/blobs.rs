@@ -14,7 +14,7 @@ fn begin() -> (Program, crate::program::Server) {
 }
 
 #[test]
-fn several_blobs_are_put_headed_got_and_removed_at_once() {
+fn blob_commands_accept_several_blobs() {
     let (program, server) = begin();
     let place = format!("{}/a", server.address);
     let digests = program.ok(&format!("blob put {place} one two"));
@@ -40,7 +40,7 @@ fn several_blobs_are_put_headed_got_and_removed_at_once() {
 }
 
 #[test]
-fn standard_input_of_unknown_length_is_a_blob_anywhere() {
+fn stdin_of_unknown_length_is_uploaded_to_any_location() {
     let (program, server) = begin();
     let large = vec![b'x'; 3_000_000];
     let digest = longshore::Digest::sha256(&large);
@@ -62,7 +62,7 @@ fn standard_input_of_unknown_length_is_a_blob_anywhere() {
 }
 
 #[test]
-fn progress_is_told_as_events_and_what_is_there_is_not_sent_again() {
+fn blob_progress_is_reported_as_events_and_existing_blobs_are_skipped() {
     let (program, server) = begin();
     let line = format!("blob put {}/a two --events", server.address);
     let events = |line: &str| {
@@ -89,7 +89,7 @@ fn progress_is_told_as_events_and_what_is_there_is_not_sent_again() {
 }
 
 #[test]
-fn a_blob_is_mounted_where_it_can_be_and_sent_where_not() {
+fn a_blob_is_mounted_if_possible_and_sent_otherwise() {
     let (program, server) = begin();
     let (a, b) = (format!("{}/a", server.address), format!("{}/b", server.address));
     let layout = program.local("oci", "layout");
@@ -112,7 +112,7 @@ fn a_blob_is_mounted_where_it_can_be_and_sent_where_not() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_blob_that_is_copied_is_never_held_whole() {
+fn copying_a_blob_does_not_hold_it_in_memory() {
     use longshore_testkit::process::Process;
 
     let (program, from) = begin();
@@ -143,7 +143,7 @@ pub(crate) fn most_memory(id: u32) -> Option<u64> {
 }
 
 #[test]
-fn trap_20_a_digest_that_is_wrong_leaves_no_finished_file() {
+fn trap_20_content_with_a_wrong_digest_leaves_no_file() {
     let program = Program::new();
     let layout = program.path("layout");
     let place = format!("oci:{}", layout.display());

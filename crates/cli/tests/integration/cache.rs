@@ -60,7 +60,7 @@ fn copied(json: &str) -> Value {
 }
 
 #[test]
-fn a_cache_goes_through_every_store_and_its_blobs_stay_blobs() {
+fn a_build_cache_is_copied_through_every_store() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let cache = Cache::new(&program);
@@ -88,7 +88,7 @@ fn a_cache_goes_through_every_store_and_its_blobs_stay_blobs() {
 }
 
 #[test]
-fn a_cache_is_shown_and_offers_no_images() {
+fn a_build_cache_can_be_inspected_and_has_no_platforms() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let cache = Cache::new(&program);
@@ -112,7 +112,7 @@ fn a_cache_is_shown_and_offers_no_images() {
 }
 
 #[test]
-fn removing_a_cache_leaves_its_blobs_to_others() {
+fn removing_a_build_cache_keeps_the_blobs_of_others() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let cache = Cache::new(&program);
@@ -130,7 +130,7 @@ fn removing_a_cache_leaves_its_blobs_to_others() {
 }
 
 #[test]
-fn docker_registry_takes_and_gives_a_cache() {
+fn docker_registry_stores_and_returns_a_build_cache() {
     let program = Program::new();
     let cache = Cache::new(&program);
     let theirs = DockerRegistry::start();

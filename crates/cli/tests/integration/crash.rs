@@ -43,7 +43,7 @@ fn start_up_to_the_fault(program: &Program, proxy: &FaultProxy, line: &str) -> P
 }
 
 #[test]
-fn a_killed_pull_leaves_no_tag_and_the_next_one_completes() {
+fn a_killed_pull_leaves_no_tag_and_the_next_pull_completes() {
     let (program, runtime) = (Program::new(), background());
     let server = program.serve(None);
     let app = format!("{}/app:v1", server.address);
@@ -66,7 +66,7 @@ fn a_killed_pull_leaves_no_tag_and_the_next_one_completes() {
 }
 
 #[test]
-fn a_killed_registry_has_everything_it_acknowledged() {
+fn a_killed_registry_keeps_everything_it_acknowledged() {
     let (program, runtime) = (Program::new(), background());
     let source = packed(&program);
     let digest = program.ok(&format!("digest {source}"));

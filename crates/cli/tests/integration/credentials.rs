@@ -80,7 +80,7 @@ fn elsewhere(registry: &Guarded) -> (String, String) {
 }
 
 #[test]
-fn a_login_is_tried_then_stored_then_used_and_on_this_machine_nothing_more_is_asked() {
+fn login_checks_and_stores_credentials_that_work_on_loopback_without_options() {
     let program = Program::new();
     for registry in [Guarded::by_password(), Guarded::by_token()] {
         let address = &registry.address;
@@ -103,7 +103,7 @@ fn a_login_is_tried_then_stored_then_used_and_on_this_machine_nothing_more_is_as
 }
 
 #[test]
-fn a_login_over_plain_http_elsewhere_takes_a_word_and_says_that_it_is_plain() {
+fn login_over_plain_http_to_another_machine_needs_an_option_and_warns() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let (name, at) = elsewhere(&registry);
     let login = format!("login {name} {at} -u ann --password-stdin");
@@ -125,7 +125,7 @@ fn a_login_over_plain_http_elsewhere_takes_a_word_and_says_that_it_is_plain() {
 }
 
 #[test]
-fn help_shows_no_secret_of_the_environment() {
+fn help_shows_no_secrets_of_the_environment() {
     let program = Program::new();
     let variables = [
         ("LONGSHORE_TOKEN_SERVICE", "r.example=https://ann:hunter2@auth.example/"),
@@ -153,7 +153,7 @@ fn assert_private(path: &Path) {
 }
 
 #[test]
-fn what_docker_and_podman_stored_for_this_machine_is_used_over_plain_http() {
+fn credentials_that_other_tools_stored_for_loopback_are_used_over_plain_http() {
     for registry in [Guarded::by_password(), Guarded::by_token()] {
         let (program, address) = (Program::new(), &registry.address);
         let digest = format!("digest {address}/a:b");
@@ -171,7 +171,7 @@ fn what_docker_and_podman_stored_for_this_machine_is_used_over_plain_http() {
 }
 
 #[test]
-fn what_is_not_for_exactly_this_registry_of_this_machine_is_not_sent_over_plain_http() {
+fn credentials_not_stored_for_exactly_this_registry_are_not_sent_over_plain_http() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     write(&program, ".netrc", "machine 127.0.0.1 login ann password hunter2\n");
@@ -196,7 +196,7 @@ fn what_is_not_for_exactly_this_registry_of_this_machine_is_not_sent_over_plain_
 }
 
 #[test]
-fn the_environment_beats_files_and_the_named_file_beats_all() {
+fn the_environment_precedes_files_and_a_named_file_precedes_all() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     let line = format!("digest {address}/a:b --plain-http {address}");
@@ -235,7 +235,7 @@ fn the_environment_beats_files_and_the_named_file_beats_all() {
 }
 
 #[test]
-fn auth_explain_tells_each_step_and_no_secret() {
+fn auth_explain_shows_each_step_and_no_secret() {
     let (program, registry) = (Program::new(), Guarded::by_token());
     let address = &registry.address;
     write(&program, ".docker/config.json", &auths("other.example", "x:y"));
@@ -303,7 +303,7 @@ fn auth_token_prints_a_token_that_works() {
 
 #[cfg(unix)]
 #[test]
-fn a_login_goes_to_the_helper_that_is_configured_and_a_logout_leaves_it() {
+fn login_and_logout_use_the_configured_helper() {
     use std::os::unix::fs::PermissionsExt as _;
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
@@ -333,7 +333,7 @@ fn a_login_goes_to_the_helper_that_is_configured_and_a_logout_leaves_it() {
 }
 
 #[test]
-fn a_login_for_a_path_is_used_below_it_alone() {
+fn a_login_for_a_path_is_used_only_below_that_path() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     let login = format!("login {address}/team -u ann --password-stdin");
@@ -346,7 +346,7 @@ fn a_login_for_a_path_is_used_below_it_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
+fn a_credentials_file_that_everybody_can_read_causes_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let (program, registry) = (Program::new(), Guarded::by_password());
     write(&program, ".docker/config.json", &auths(&registry.address, "ann:hunter2"));
@@ -371,7 +371,7 @@ fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
 }
 
 #[test]
-fn docker_registry_with_a_password_login_is_tried_then_stored_then_used() {
+fn docker_registry_with_a_password_accepts_login_and_stored_credentials() {
     let program = Program::new();
     let registry = DockerRegistry::with_htpasswd("me", "hunter2");
     let address = registry.address();
@@ -402,7 +402,7 @@ fn docker_registry_with_a_password_login_is_tried_then_stored_then_used() {
 }
 
 #[test]
-fn docker_registry_refusals_name_the_credentials_used_and_no_secret() {
+fn docker_registry_refusals_name_the_credentials_and_no_secret() {
     let program = Program::new();
     let registry = DockerRegistry::with_htpasswd("me", "right");
     let address = registry.address();
@@ -421,7 +421,7 @@ fn docker_registry_refusals_name_the_credentials_used_and_no_secret() {
 }
 
 #[test]
-fn how_to_authenticate_can_be_set_for_a_registry() {
+fn authentication_can_be_set_for_one_registry() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let address = &registry.address;
     write(&program, ".docker/config.json", &auths(address, "ann:hunter2"));

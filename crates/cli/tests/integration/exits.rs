@@ -26,7 +26,7 @@ fn body(code: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_class_of_error_has_its_exit_code_and_the_registrys_words() {
+async fn each_class_of_error_has_its_exit_code_and_the_registrys_message() {
     let program = Program::new();
     let get = "manifest get REGISTRY/a/b:v1";
     for (status, code, expected, kind) in [
@@ -49,7 +49,7 @@ async fn each_class_of_error_has_its_exit_code_and_the_registrys_words() {
 }
 
 #[tokio::test]
-async fn content_that_does_not_verify_and_replies_that_are_no_use_have_theirs() {
+async fn wrong_content_and_unusable_replies_have_their_exit_codes() {
     let program = Program::new();
     let wrong = format!("sha256:{}", "0".repeat(64));
     let answer = || manifest("GET").header("content-type", "application/json");
@@ -81,7 +81,7 @@ async fn content_that_does_not_verify_and_replies_that_are_no_use_have_theirs() 
 }
 
 #[tokio::test]
-async fn what_an_image_cannot_give_is_an_error_of_its_own() {
+async fn a_missing_platform_or_media_type_is_a_specific_error() {
     let program = Program::new();
     let index = || manifest("GET").body(INDEX);
     let (exit, told) =

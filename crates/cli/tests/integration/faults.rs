@@ -66,7 +66,7 @@ impl Drop for Scene {
 }
 
 #[test]
-fn a_pull_survives_what_a_network_does() {
+fn a_pull_survives_network_faults() {
     let half = SIZE as u64 / 2;
     for (fault, times) in [
         (Fault::Cut(half), 1),
@@ -90,7 +90,7 @@ fn a_pull_survives_what_a_network_does() {
 }
 
 #[test]
-fn a_broken_download_goes_on_where_it_stopped() {
+fn a_broken_download_resumes_where_it_stopped() {
     let scene = Scene::new();
     scene.proxy.inject("GET", &scene.layer, 1, Fault::Reset(3 << 20));
     scene.program.ok(&format!("pull -q {} {}", scene.app, scene.program.local("oci", "pulled")));
@@ -105,7 +105,7 @@ fn a_broken_download_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn what_a_proxy_compresses_or_a_storage_labels_unasked_comes_through() {
+fn content_compressed_by_a_proxy_or_mislabelled_by_storage_arrives_intact() {
     let (noise, text) = (random::bytes(1, SIZE), b"some words, ".repeat(SIZE / 12));
     let layers = || vec![Layer::plain(&text), Layer::gzip(&text), Layer::gzip(&noise)];
     for fault in [
@@ -133,7 +133,7 @@ fn what_a_proxy_compresses_or_a_storage_labels_unasked_comes_through() {
 }
 
 #[test]
-fn what_a_proxy_codes_in_another_way_is_told() {
+fn an_unsupported_content_coding_is_a_clear_error() {
     let scene = Scene::new();
     scene.proxy.inject("GET", &scene.layer, 1, Fault::Compress("br"));
     let told = scene
@@ -156,7 +156,7 @@ fn wrong_bytes_are_never_kept() {
 }
 
 #[test]
-fn a_push_survives_what_a_network_does() {
+fn a_push_survives_network_faults() {
     for (method, part, fault) in [
         ("POST", "/uploads", Fault::Reply(503, vec![])),
         ("POST", "/uploads", Fault::LoseReply),
@@ -181,7 +181,7 @@ fn a_push_survives_what_a_network_does() {
 }
 
 #[test]
-fn a_server_that_never_recovers_is_given_up_in_bounded_time() {
+fn a_server_that_never_recovers_is_an_error_within_bounded_time() {
     let scene = Scene::new();
     scene.proxy.inject("HEAD", "/manifests/", 999, Fault::Reply(404, vec![]));
     scene.proxy.inject("GET", "/manifests/", 999, Fault::Reply(500, vec![]));

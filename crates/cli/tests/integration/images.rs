@@ -29,7 +29,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn the_platforms_of_a_tag_come_with_digests_and_sizes() {
+fn platforms_are_listed_with_digests_and_sizes() {
     let program = Program::new();
     let server = program.serve(None);
     let app = pushed(&program, &server.address, &Image::small_index(7));
@@ -48,7 +48,7 @@ fn the_platforms_of_a_tag_come_with_digests_and_sizes() {
 }
 
 #[test]
-fn a_single_image_is_a_list_of_one_with_its_own_digest() {
+fn a_single_image_lists_one_platform_with_its_own_digest() {
     let program = Program::new();
     let packed = layout(&program, "packed", &Image::small(1).build());
     let listed = json(&program.ok(&format!("platforms {packed} --json")));
@@ -59,7 +59,7 @@ fn a_single_image_is_a_list_of_one_with_its_own_digest() {
 }
 
 #[test]
-fn what_layers_unpack_to_is_measured_by_reading_them_when_asked() {
+fn inspect_unpacked_measures_layers_by_reading_them() {
     let program = Program::new();
     let tars = [layer_tar(&[("a", &[b'a'; 5000][..])]), layer_tar(&[("b", b"b")])];
     let sizes = tars.each_ref().map(|tar| tar.len() as u64);
@@ -94,7 +94,7 @@ fn what_layers_unpack_to_is_measured_by_reading_them_when_asked() {
 }
 
 #[test]
-fn a_field_of_a_config_or_manifest_is_asked_for_by_name() {
+fn a_field_of_a_config_or_manifest_is_printed_by_name() {
     let program = Program::new();
     let packed = layout(&program, "packed", &Image::small_index(1));
     let config = format!("config {packed} --platform linux/amd64 --field");
@@ -150,7 +150,7 @@ fn with_config(content: &mut Content, config: &Value) {
 }
 
 #[test]
-fn a_layer_comes_as_it_travels_or_unpacked_and_verified() {
+fn a_layer_is_written_as_stored_or_unpacked_and_verified() {
     let program = Program::new();
     let tar = layer_tar(&[("etc/motd", b"hello")]);
     let layer = Layer::gzip(&tar);
@@ -179,7 +179,7 @@ fn a_layer_comes_as_it_travels_or_unpacked_and_verified() {
 }
 
 #[test]
-fn a_layer_is_appended_from_a_file_from_standard_input_and_from_a_registry() {
+fn a_layer_is_appended_from_a_file_stdin_or_a_registry() {
     let program = Program::new();
     let server = program.serve(None);
     let app = pushed(&program, &server.address, &Image::small(1).build());
@@ -218,7 +218,7 @@ fn a_layer_is_appended_from_a_file_from_standard_input_and_from_a_registry() {
 }
 
 #[test]
-fn of_an_index_one_image_gets_the_layer() {
+fn append_changes_only_one_image_of_an_index() {
     let program = Program::new();
     let server = program.serve(None);
     let app = pushed(&program, &server.address, &Image::small_index(7));
@@ -234,7 +234,7 @@ fn of_an_index_one_image_gets_the_layer() {
 }
 
 #[test]
-fn standard_input_is_taken_for_one_file_and_no_more() {
+fn stdin_is_accepted_for_only_one_file() {
     let program = Program::new();
     let packed = layout(&program, "packed", &Image::small(1).build());
     let before = program.ok(&format!("digest {packed}"));
@@ -249,7 +249,7 @@ fn standard_input_is_taken_for_one_file_and_no_more() {
 }
 
 #[test]
-fn several_blobs_become_files_of_a_folder_that_is_made() {
+fn several_blobs_are_written_to_a_new_folder() {
     let program = Program::new();
     layout(&program, "packed", &Image::small(1).build());
     let inspected = json(&program.ok("inspect oci:packed:v1 --json"));

@@ -34,7 +34,7 @@ fn a_manifest_goes_to_a_file_and_back_byte_for_byte() {
 }
 
 #[test]
-fn a_manifest_comes_in_the_form_asked_for_or_not_at_all() {
+fn a_manifest_is_returned_only_in_an_accepted_media_type() {
     let program = Program::new();
     let server = program.serve(None);
     let app = format!("{}/team/app:v1", server.address);
@@ -51,7 +51,7 @@ fn a_manifest_comes_in_the_form_asked_for_or_not_at_all() {
 }
 
 #[test]
-fn a_check_says_what_a_strict_reader_refuses() {
+fn manifest_check_reports_violations_of_the_specification() {
     let program = Program::new();
     let check = |text: &str, more: &[&str]| {
         let arguments = ["manifest", "check", "-"].iter().chain(more);

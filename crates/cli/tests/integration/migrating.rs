@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::described::{backticked, cells, last_word, public_items, root, sources, unbarred};
 
 #[test]
-fn every_call_that_users_are_sent_to_exists() {
+fn every_library_call_in_the_migration_tables_exists() {
     let items = public_items();
     let missing: Vec<String> = rows()
         .iter()
@@ -16,7 +16,7 @@ fn every_call_that_users_are_sent_to_exists() {
 }
 
 #[test]
-fn every_variable_that_users_are_sent_to_is_read() {
+fn every_variable_in_the_migration_document_is_read() {
     let sources: String = sources()
         .iter()
         .filter(|file| file.components().any(|part| part.as_os_str() == "src"))
@@ -32,7 +32,7 @@ fn every_variable_that_users_are_sent_to_is_read() {
 }
 
 #[test]
-fn every_file_that_users_are_sent_to_exists() {
+fn every_file_in_the_migration_document_exists() {
     let text = text();
     let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
     let missing: Vec<&str> =

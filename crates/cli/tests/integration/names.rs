@@ -25,7 +25,7 @@ fn layout(program: &Program, folder: &str, names: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn whole_names_are_listed_and_each_can_be_used() {
+fn whole_names_are_listed_and_each_selects_its_image() {
     let program = Program::new();
     let server = program.serve(None);
     let digests = layout(&program, "img", &[MYSQL, APP, "v1"]);
@@ -48,7 +48,7 @@ fn whole_names_are_listed_and_each_can_be_used() {
 }
 
 #[test]
-fn names_that_share_a_tag_are_never_mixed_up() {
+fn names_that_share_a_tag_stay_separate() {
     let program = Program::new();
     let server = program.serve(None);
     let digests = layout(&program, "img", &[MYSQL, APP]);
@@ -78,7 +78,7 @@ fn names_that_share_a_tag_are_never_mixed_up() {
 }
 
 #[test]
-fn a_pull_leaves_the_names_of_others() {
+fn a_pull_keeps_the_other_names_in_a_layout() {
     let program = Program::new();
     let server = program.serve(None);
     let digests = layout(&program, "img", &[MYSQL]);
@@ -99,7 +99,7 @@ fn a_pull_leaves_the_names_of_others() {
 }
 
 #[test]
-fn whole_names_go_from_layout_to_layout() {
+fn whole_names_are_copied_between_layouts() {
     let program = Program::new();
     let names = [APP, MYSQL, "v1"];
     let digests = layout(&program, "img", &names);
@@ -137,7 +137,7 @@ fn whole_names_go_from_layout_to_layout() {
 }
 
 #[test]
-fn a_layout_takes_whole_names_as_tags() {
+fn a_layout_accepts_whole_names_as_tags() {
     let program = Program::new();
     let server = program.serve(None);
     let digests = layout(&program, "img", &["v1", MYSQL]);
@@ -159,7 +159,7 @@ fn a_layout_takes_whole_names_as_tags() {
 }
 
 #[test]
-fn the_only_name_gives_the_target_its_tag_and_several_are_listed() {
+fn a_single_name_gives_the_target_its_tag_and_several_are_an_error() {
     let program = Program::new();
     let server = program.serve(None);
     layout(&program, "img", &["rshk0jal"]);
@@ -187,7 +187,7 @@ fn the_only_name_gives_the_target_its_tag_and_several_are_listed() {
 }
 
 #[test]
-fn pull_says_where_it_went_and_writes_into_no_folder_of_others() {
+fn pull_prints_the_location_and_refuses_a_folder_of_other_files() {
     let program = Program::new();
     let server = program.serve(None);
     layout(&program, "img", &["v1"]);

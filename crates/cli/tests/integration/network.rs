@@ -57,7 +57,7 @@ impl Stage {
 }
 
 #[test]
-fn a_scheme_is_found_out_only_when_that_is_asked_for() {
+fn a_scheme_is_detected_only_on_request() {
     let (stage, authority) = (Stage::new(), Authority::new());
     let server = stage.program.serve(None);
     let tls = stage.front(&authority, &server.address);
@@ -79,7 +79,7 @@ fn a_scheme_is_found_out_only_when_that_is_asked_for() {
 }
 
 #[test]
-fn trap_16_skipping_verification_wins_over_certificates_of_the_environment() {
+fn trap_16_skip_tls_verify_overrides_certificates_of_the_environment() {
     let (stage, authority, other) = (Stage::new(), Authority::new(), Authority::new());
     let server = stage.program.serve(None);
     let tls = stage.front(&authority, &server.address);
@@ -95,7 +95,7 @@ fn trap_16_skipping_verification_wins_over_certificates_of_the_environment() {
 }
 
 #[test]
-fn a_certificate_is_shown_from_options_and_from_folders_of_other_tools() {
+fn client_certificates_come_from_options_and_certs_d_folders() {
     let (stage, authority, clients) = (Stage::new(), Authority::new(), Authority::new());
     let server = stage.program.serve(None);
     let target = server.address.parse().unwrap();
@@ -125,7 +125,7 @@ fn a_certificate_is_shown_from_options_and_from_folders_of_other_tools() {
 }
 
 #[test]
-fn a_proxy_is_taken_from_options_before_the_environment_and_never_shown() {
+fn proxy_options_override_the_environment_and_are_never_logged() {
     let stage = Stage::new();
     let server = stage.program.serve(None);
     let target = server.address.parse().unwrap();
@@ -155,7 +155,7 @@ fn a_proxy_is_taken_from_options_before_the_environment_and_never_shown() {
 }
 
 #[test]
-fn a_proxy_that_speaks_tls_is_trusted_for_the_sake_of_its_own_authority() {
+fn a_tls_proxy_is_checked_against_its_own_ca() {
     let (stage, registrys, proxys) = (Stage::new(), Authority::new(), Authority::new());
     let server = stage.program.serve(None);
     let target = server.address.parse().unwrap();
@@ -179,7 +179,7 @@ fn a_proxy_that_speaks_tls_is_trusted_for_the_sake_of_its_own_authority() {
 }
 
 #[test]
-fn hosts_prefixes_and_names_are_what_the_options_say() {
+fn options_set_addresses_path_prefixes_and_the_user_agent() {
     let stage = Stage::new();
     let server = stage.start(Script::start());
     let port = server.address().port();
@@ -203,7 +203,7 @@ fn hosts_prefixes_and_names_are_what_the_options_say() {
 }
 
 #[test]
-fn a_registry_on_loopback_with_certificates_is_tried_in_tls_first() {
+fn a_loopback_registry_with_certificates_is_tried_over_tls_first() {
     let (stage, authority) = (Stage::new(), Authority::new());
     let server = stage.program.serve(None);
     let plain = &server.address;
@@ -234,7 +234,7 @@ fn a_registry_on_loopback_with_certificates_is_tried_in_tls_first() {
 }
 
 #[test]
-fn an_error_of_a_connection_is_one_line_and_the_flag_that_helps() {
+fn a_connection_error_is_one_line_with_the_option_that_helps() {
     let (stage, authority) = (Stage::new(), Authority::new());
     let server = stage.program.serve(None);
     let plain = &server.address;
@@ -287,7 +287,7 @@ fn an_error_of_a_connection_is_one_line_and_the_flag_that_helps() {
 }
 
 #[test]
-fn a_command_is_given_up_when_its_time_is_over() {
+fn a_command_fails_after_its_time_limit() {
     let stage = Stage::new();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
@@ -301,7 +301,7 @@ fn a_command_is_given_up_when_its_time_is_over() {
 }
 
 #[test]
-fn trap_21_no_log_shows_what_authorizes() {
+fn trap_21_no_log_contains_credentials() {
     let stage = Stage::new();
     let server = stage.start(Script::start());
     let address = server.address();
@@ -342,7 +342,7 @@ fn trap_21_no_log_shows_what_authorizes() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn search_domains_are_the_systems_with_own_files() {
+fn search_domains_come_from_the_system_with_own_files() {
     let stage = Stage::new();
     let server = stage.program.serve(None);
     let port = server.address.rsplit(':').next().unwrap();

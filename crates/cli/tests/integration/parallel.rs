@@ -12,7 +12,7 @@ use crate::program::Program;
 use crate::transfers::layout;
 
 #[test]
-fn as_many_blobs_are_on_their_way_as_parallel_says_and_no_more() {
+fn parallel_limits_the_number_of_blob_transfers() {
     let program = Program::new();
     let packed = layout(&program, "packed", &six_blobs(), "v1");
     for parallel in [2, 3] {

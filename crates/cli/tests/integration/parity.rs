@@ -29,7 +29,7 @@ fn every_row_has_a_call_or_a_command_and_a_test() {
 }
 
 #[test]
-fn every_test_of_the_map_exists() {
+fn every_listed_test_exists() {
     let mut files = BTreeMap::new();
     let mut wrong = Vec::new();
     for row in rows() {
@@ -44,7 +44,7 @@ fn every_test_of_the_map_exists() {
 }
 
 #[test]
-fn every_library_call_of_the_map_exists() {
+fn every_listed_library_call_exists() {
     let items = public_items();
     let mut wrong = Vec::new();
     for row in rows() {
@@ -55,7 +55,7 @@ fn every_library_call_of_the_map_exists() {
 }
 
 #[test]
-fn every_command_of_the_map_exists() {
+fn every_listed_command_exists() {
     let mut commands = Commands::default();
     let mut wrong = Vec::new();
     for row in rows() {

@@ -37,7 +37,7 @@ fn registry(program: &Program) -> Server {
 }
 
 #[test]
-fn docker_registry_takes_and_gives_a_real_image_unchanged() {
+fn docker_registry_stores_and_returns_a_real_image_unchanged() {
     let program = Program::new();
     let (packed, digest) = real(&program);
     let (theirs, ours) = (DockerRegistry::start(), registry(&program));
@@ -56,7 +56,7 @@ fn docker_registry_takes_and_gives_a_real_image_unchanged() {
 }
 
 #[test]
-fn docker_registry_mounts_untags_and_removes() {
+fn docker_registry_supports_mount_untag_and_rm() {
     let program = Program::new();
     let (packed, digest) = real(&program);
     let theirs = DockerRegistry::start();
@@ -75,7 +75,7 @@ fn docker_registry_mounts_untags_and_removes() {
 }
 
 #[test]
-fn docker_registry_holds_referrers_under_the_fallback_tag() {
+fn docker_registry_keeps_referrers_under_the_fallback_tag() {
     let program = Program::new();
     let theirs = DockerRegistry::start();
     let app = format!("{}/app", theirs.address());
@@ -100,7 +100,7 @@ fn docker_registry_holds_referrers_under_the_fallback_tag() {
 }
 
 #[test]
-fn docker_registry_behind_tls_needs_its_authority_or_a_word() {
+fn docker_registry_behind_tls_needs_its_ca_or_skip_tls_verify() {
     let program = Program::new();
     let (packed, digest) = real(&program);
     let authority = Authority::new();
@@ -128,7 +128,7 @@ fn authority_of_another() -> Vec<u8> {
 }
 
 #[test]
-fn skopeo_reads_what_we_serve_and_we_read_what_it_pushes() {
+fn skopeo_and_longshore_read_each_others_images() {
     let program = Program::new();
     let (packed, digest) = real(&program);
     let server = registry(&program);
@@ -158,7 +158,7 @@ fn skopeo_reads_what_we_serve_and_we_read_what_it_pushes() {
 }
 
 #[test]
-fn skopeo_reads_the_layouts_and_archives_we_write() {
+fn skopeo_reads_the_layouts_and_archives_of_longshore() {
     let program = Program::new();
     let (packed, digest) = real(&program);
     let server = registry(&program);
@@ -191,7 +191,7 @@ fn skopeo_reads_the_layouts_and_archives_we_write() {
 }
 
 #[test]
-fn umoci_unpacks_the_layouts_we_write() {
+fn umoci_unpacks_the_layouts_of_longshore() {
     let program = Program::new();
     let (packed, _) = real(&program);
     let server = registry(&program);

@@ -7,7 +7,7 @@ use longshore::Digest;
 use crate::program::{Program, leftovers};
 
 #[test]
-fn what_cannot_be_meant_is_refused_before_any_request() {
+fn invalid_arguments_are_refused_before_any_request() {
     let program = Program::new();
     for (line, word) in [
         ("digest repo:", "empty"),
@@ -36,7 +36,7 @@ fn what_cannot_be_meant_is_refused_before_any_request() {
 }
 
 #[test]
-fn what_was_typed_is_quoted_without_passwords_and_safe_to_print() {
+fn quoted_input_hides_passwords_and_escapes_control_characters() {
     let program = Program::new();
     for line in [
         "digest user:hunter2@host/a",
@@ -55,7 +55,7 @@ fn what_was_typed_is_quoted_without_passwords_and_safe_to_print() {
 }
 
 #[test]
-fn an_empty_variable_is_one_that_is_not_set() {
+fn an_empty_variable_counts_as_unset() {
     let program = Program::new();
     let mut command = program.command();
     for name in
@@ -69,7 +69,7 @@ fn an_empty_variable_is_one_that_is_not_set() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn talk_that_nobody_hears_changes_no_exit_code() {
+fn a_closed_stderr_does_not_change_the_exit_code() {
     let program = Program::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = program.command();
@@ -78,7 +78,7 @@ fn talk_that_nobody_hears_changes_no_exit_code() {
 }
 
 #[test]
-fn a_missing_image_says_where_it_was_looked_for() {
+fn the_error_for_a_missing_image_names_its_location() {
     let program = Program::new();
     let server = program.serve(None);
     let reference = format!("{}/team/app:v9", server.address);
@@ -91,7 +91,7 @@ fn a_missing_image_says_where_it_was_looked_for() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_named() {
+fn an_error_names_the_server_that_does_not_answer() {
     let program = Program::new();
     // Bound and closed again: nobody listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -102,7 +102,7 @@ fn a_server_that_does_not_answer_is_named() {
 }
 
 #[test]
-fn an_unreadable_config_is_named_and_a_missing_one_is_anonymous() {
+fn an_unreadable_config_is_an_error_and_a_missing_one_means_anonymous() {
     let program = Program::new();
     let server = program.serve(None);
     let config = program.path(".docker/config.json");
@@ -116,7 +116,7 @@ fn an_unreadable_config_is_named_and_a_missing_one_is_anonymous() {
 }
 
 #[test]
-fn a_blob_damaged_on_a_servers_disk_is_not_served_and_a_push_heals_it() {
+fn a_blob_damaged_on_disk_is_not_served_and_a_push_repairs_it() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let file = program.path("file");

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::program::Program;
 
 #[test]
-fn a_request_prints_what_came_and_its_status_is_the_exit_code() {
+fn request_prints_the_reply_and_maps_its_status_to_the_exit_code() {
     let program = Program::new();
     let server = program.serve(None);
     let address = &server.address;
@@ -24,7 +24,7 @@ fn a_request_prints_what_came_and_its_status_is_the_exit_code() {
 }
 
 #[test]
-fn a_body_goes_up_from_text_a_file_or_standard_input() {
+fn a_request_body_comes_from_text_a_file_or_stdin() {
     let program = Program::new();
     let server = program.serve(None);
     let digest = longshore::Digest::sha256(b"content");
@@ -43,7 +43,7 @@ fn a_body_goes_up_from_text_a_file_or_standard_input() {
 }
 
 #[test]
-fn the_registry_sends_its_locations_as_urls_that_its_clients_can_follow() {
+fn location_headers_follow_the_options_of_serve() {
     let program = Program::new();
     let proxied = ["-H", "X-Forwarded-Proto: https", "-H", "X-Forwarded-Host: front.example"];
     for (options, headers, start) in [
@@ -66,7 +66,7 @@ fn the_registry_sends_its_locations_as_urls_that_its_clients_can_follow() {
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn an_invalid_request_is_refused() {
     let program = Program::new();
     for (arguments, code) in [
         (["request", "G T", "r.example", "/v2/", "-q"], 2),

@@ -19,7 +19,7 @@ fn fill(program: &Program, registry: &str) -> RawManifest {
 }
 
 #[test]
-fn a_schema_1_image_is_seen_as_an_image() {
+fn a_schema_1_image_is_shown_like_any_image() {
     let program = Program::new();
     let server = program.serve(None);
     let image = fill(&program, &server.address);
@@ -43,7 +43,7 @@ fn a_schema_1_image_is_seen_as_an_image() {
 }
 
 #[test]
-fn a_schema_1_image_goes_to_folders_archives_and_registries_as_it_is() {
+fn a_schema_1_image_is_copied_unchanged_to_every_kind_of_location() {
     let program = Program::new();
     let server = program.serve(None);
     let image = fill(&program, &server.address);
@@ -79,7 +79,7 @@ fn a_schema_1_image_goes_to_folders_archives_and_registries_as_it_is() {
 }
 
 #[test]
-fn verify_names_the_keys_and_says_no_with_seven() {
+fn manifest_verify_prints_the_keys_or_exits_with_7() {
     let program = Program::new();
     let file = program.path("schema1.json");
     std::fs::write(&file, SIGNED).unwrap();
@@ -126,7 +126,7 @@ fn an_edited_manifest_is_signed_and_pushed() {
 }
 
 #[test]
-fn sign_keeps_what_is_signed_and_takes_any_key() {
+fn manifest_sign_keeps_the_payload_and_accepts_any_key() {
     let program = Program::new();
     let (file, to) = (program.path("in.json"), program.path("out.json"));
     std::fs::write(&file, SIGNED).unwrap();

@@ -28,7 +28,7 @@ fn piped(program: &Program, line: &str, stdin: &[u8]) -> (Vec<u8>, String) {
 }
 
 #[test]
-fn an_archive_comes_from_stdin_and_goes_to_stdout() {
+fn an_archive_is_read_from_stdin_and_written_to_stdout() {
     let program = Program::new();
     let server = program.serve(None);
     let packed =
@@ -81,7 +81,7 @@ fn every_image_of_a_streamed_archive_can_be_pushed() {
 
 #[cfg(unix)]
 #[test]
-fn a_named_pipe_is_read_once_for_all_its_images() {
+fn a_named_pipe_is_read_once_for_all_images() {
     let program = Program::new();
     let server = program.serve(None);
     let packed =
@@ -117,7 +117,7 @@ fn a_named_pipe_is_read_once_for_all_its_images() {
 }
 
 #[test]
-fn standard_input_is_one_thing_only() {
+fn stdin_can_be_named_only_once() {
     let program = Program::new();
     for line in [
         "append docker-archive:- --layer - --to oci:x:v1",
@@ -131,7 +131,7 @@ fn standard_input_is_one_thing_only() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_a_stream_well() {
+fn a_reader_that_closes_an_archive_stream_early_is_not_an_error() {
     let program = Program::new();
     let packed = crate::transfers::layout(&program, "packed", &fixture::real_image(), "v1");
     let mut command = program.command();

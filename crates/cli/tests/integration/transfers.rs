@@ -37,7 +37,7 @@ fn a_real_image_keeps_its_digest_through_every_store() {
 }
 
 #[test]
-fn within_a_registry_blobs_are_mounted_not_sent() {
+fn blobs_are_mounted_within_a_registry() {
     let program = Program::new();
     let server = program.serve(Some("registry"));
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
@@ -58,7 +58,7 @@ fn within_a_registry_blobs_are_mounted_not_sent() {
 }
 
 #[test]
-fn one_platform_or_all_tags_can_be_chosen() {
+fn one_platform_or_all_tags_can_be_copied() {
     let program = Program::new();
     let server = program.serve(None);
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
@@ -80,7 +80,7 @@ fn one_platform_or_all_tags_can_be_chosen() {
 }
 
 #[test]
-fn a_docker_archive_travels_both_ways() {
+fn an_image_is_saved_to_a_docker_archive_and_pushed_from_it() {
     let program = Program::new();
     let server = program.serve(None);
     let packed = layout(&program, "packed", &fixture::Image::small_index(3), "v1");
@@ -122,7 +122,7 @@ fn a_docker_archive_is_named_after_the_repository_and_keeps_every_tag() {
 }
 
 #[test]
-fn a_target_with_a_digest_takes_nothing_else() {
+fn a_target_with_a_digest_accepts_only_that_digest() {
     let program = Program::new();
     let server = program.serve(None);
     let app = format!("{}/app", server.address);
@@ -137,7 +137,7 @@ fn a_target_with_a_digest_takes_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn a_pipe_is_written_to_and_never_replaced() {
+fn a_named_pipe_is_written_to_and_never_replaced() {
     use std::os::unix::fs::FileTypeExt as _;
     let program = Program::new();
     let packed = layout(&program, "packed", &fixture::Image::small_index(4), "v1");
@@ -162,7 +162,7 @@ fn a_pipe_is_written_to_and_never_replaced() {
 }
 
 #[test]
-fn pull_without_a_target_makes_a_layout_of_the_name() {
+fn pull_without_a_target_writes_a_layout_named_after_the_repository() {
     let program = Program::new();
     let server = program.serve(None);
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
@@ -172,7 +172,7 @@ fn pull_without_a_target_makes_a_layout_of_the_name() {
 }
 
 #[test]
-fn progress_is_talk_and_events_are_json() {
+fn progress_goes_to_stderr_and_events_are_json() {
     let program = Program::new();
     let server = program.serve(None);
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
@@ -188,7 +188,7 @@ fn progress_is_talk_and_events_are_json() {
 }
 
 #[test]
-fn twelve_programs_at_once_write_one_layout() {
+fn twelve_processes_write_to_one_layout_at_once() {
     let program = Program::new();
     let server = program.serve(None);
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
@@ -208,7 +208,7 @@ fn twelve_programs_at_once_write_one_layout() {
 }
 
 #[test]
-fn an_image_for_another_platform_is_not_taken_for_the_one_asked_for() {
+fn an_image_for_another_platform_is_not_found() {
     let program = Program::new();
     let packed = layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
     let target = program.local("oci", "pulled");
@@ -220,7 +220,7 @@ fn an_image_for_another_platform_is_not_taken_for_the_one_asked_for() {
 }
 
 #[test]
-fn what_is_local_asks_for_no_credentials() {
+fn local_locations_need_no_credentials() {
     let program = Program::new();
     let packed = layout(&program, "packed", &fixture::Image::small(1).build(), "v1");
     std::fs::create_dir_all(program.path(".docker")).unwrap();
@@ -245,7 +245,7 @@ fn artifacts(program: &Program, name: &str, tags: &[&str]) -> Vec<std::path::Pat
 }
 
 #[test]
-fn one_tag_that_fails_does_not_keep_the_others_back() {
+fn a_failing_tag_does_not_stop_the_others() {
     let program = Program::new();
     let server = program.serve(None);
     let blobs = artifacts(&program, "many", &["a1", "k5", "z9"]);
@@ -288,7 +288,7 @@ fn one_tag_that_fails_does_not_keep_the_others_back() {
 }
 
 #[test]
-fn a_layer_that_may_not_be_redistributed_is_left_out_and_can_follow() {
+fn a_nondistributable_layer_is_left_out_and_can_be_copied_later() {
     let program = Program::new();
     let server = program.serve(None);
     let path = program.path("image");
@@ -318,7 +318,7 @@ fn a_layer_that_may_not_be_redistributed_is_left_out_and_can_follow() {
 }
 
 #[test]
-fn a_docker_archive_needs_the_layers_that_may_not_be_redistributed() {
+fn a_docker_archive_needs_nondistributable_layers() {
     let program = Program::new();
     let path = program.path("image");
     let foreign = Descriptor::from_bytes(MediaType::DOCKER_FOREIGN_LAYER_GZIP, b"foreign");

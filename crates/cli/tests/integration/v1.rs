@@ -26,7 +26,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn an_old_registry_is_read() {
+fn v1_commands_read_a_registry() {
     let program = Program::new();
     let (_runtime, server) = serve(Settings::default());
     let registry = server.address();
@@ -65,7 +65,7 @@ fn an_old_registry_is_read() {
 }
 
 #[test]
-fn an_old_registry_is_written() {
+fn v1_commands_write_to_a_registry() {
     let program = Program::new();
     let (_runtime, server) = serve(Settings::default());
     let registry = server.address();
@@ -96,7 +96,7 @@ fn an_old_registry_is_written() {
 }
 
 #[test]
-fn a_token_is_got_where_an_index_is_named() {
+fn v1_commands_get_a_token_from_an_index() {
     let program = Program::new();
     let mut settings = Settings::default();
     settings.needs_token = true;
@@ -121,7 +121,7 @@ fn a_token_is_got_where_an_index_is_named() {
 }
 
 #[test]
-fn ping_finds_the_version_or_takes_the_one_it_is_told() {
+fn ping_detects_or_checks_the_api_version() {
     let program = Program::new();
     let (_runtime, old) = serve(Settings::default());
     let new = program.serve(None);
@@ -148,7 +148,7 @@ fn ping_finds_the_version_or_takes_the_one_it_is_told() {
 }
 
 #[test]
-fn what_cannot_be_meant_at_an_old_registry_is_refused() {
+fn invalid_v1_arguments_are_refused() {
     let program = Program::new();
     for (line, word) in [
         ("v1 tags r.example", "write REGISTRY/REPOSITORY"),

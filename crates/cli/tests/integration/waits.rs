@@ -24,7 +24,7 @@ async fn pack(program: &Program, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_registry_asks_to_wait_is_told_once_for_all_blobs() {
+async fn a_wait_that_the_registry_requests_is_reported_once_for_all_blobs() {
     let program = Program::new();
     pack(&program, "packed").await;
     let server = program.serve(None);
@@ -63,7 +63,7 @@ async fn what_a_registry_asks_to_wait_is_told_once_for_all_blobs() {
 }
 
 #[test]
-fn a_registry_that_does_not_answer_is_told_while_it_is_waited_for() {
+fn a_wait_for_a_silent_registry_is_reported() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let program = Program::new();
@@ -76,7 +76,7 @@ fn a_registry_that_does_not_answer_is_told_while_it_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_layout_that_another_program_holds_is_told_while_it_is_waited_for() {
+async fn a_wait_for_a_locked_layout_is_reported() {
     let program = Program::new();
     pack(&program, "held").await;
     let held = program.path("held");

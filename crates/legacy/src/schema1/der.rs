@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_what_is_cut_off_is_not() {
+    fn der_values_round_trip_and_truncated_ones_are_refused() {
         for size in [0, 1, 127, 128, 255, 256, 70_000] {
             let content = vec![7; size];
             let written = value(OCTETS, &content);

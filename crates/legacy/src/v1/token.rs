@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_to_the_index_own_site_unless_asked() {
+    fn a_token_goes_only_to_the_host_of_the_index_by_default() {
         for (index, named, same, any) in [
             ("i.example", "i.example", Some("i.example"), Some("i.example")),
             ("i.example:1", "i.example:2", Some("i.example:2"), Some("i.example:2")),

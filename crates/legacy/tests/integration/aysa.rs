@@ -125,7 +125,7 @@ fn tag(text: &str) -> Tag {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_catalog_and_tags_are_ours() {
+async fn aysa_and_longshore_list_the_same_repositories_and_tags() {
     let place = Place::filled().await;
     let ours = place.client.catalog(&place.registry()).all().await.unwrap();
     let ours: Vec<String> = ours.iter().map(ToString::to_string).collect();
@@ -151,7 +151,7 @@ async fn aysa_catalog_and_tags_are_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_digests_and_manifests_are_ours() {
+async fn aysa_and_longshore_read_the_same_digests_and_manifests() {
     let place = Place::filled().await;
     let ours = place.at("project/image").manifest(&tag("dev").into()).await.unwrap();
     // digest(…) and manifest(…) asked for schema 2, fat manifests for lists; this registry converts
@@ -165,7 +165,7 @@ async fn aysa_digests_and_manifests_are_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_put_manifest_is_ours_but_for_the_bytes() {
+async fn aysa_put_manifest_changes_the_bytes_that_longshore_keeps() {
     let place = Place::filled().await;
     let repository = place.at("project/image");
     let ours = repository.manifest(&tag("dev").into()).await.unwrap();
@@ -187,7 +187,7 @@ async fn aysa_put_manifest_is_ours_but_for_the_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_delete_tag_took_the_siblings_and_ours_does_not() {
+async fn aysa_delete_tag_removes_other_tags_that_longshore_keeps() {
     let place = Place::filled().await;
     let repository = place.at("project/image");
     repository.delete_tag(&tag("old")).await.unwrap();
@@ -204,7 +204,7 @@ async fn aysa_delete_tag_took_the_siblings_and_ours_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_error_is_the_first_of_the_registrys_and_ours_has_them_all() {
+async fn aysa_reports_the_first_registry_error_and_longshore_reports_all() {
     let place = Place::filled().await;
     let theirs = place.get("/v2/project/image/manifests/missing", &MediaType::DOCKER_MANIFEST);
     assert_eq!(theirs.status, 404);
@@ -216,7 +216,7 @@ async fn aysa_error_is_the_first_of_the_registrys_and_ours_has_them_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_without_a_password_was_turned_away_as_none_and_ours_asks_as_nobody() {
+async fn aysa_without_a_password_logs_in_as_none_and_longshore_is_anonymous() {
     let place = Place::with_guest().await;
     assert_eq!(place.sent("GET", "/v2/", "", "").status, 401);
     let e = place.client.check_credentials(&place.registry()).await.unwrap_err();
@@ -225,7 +225,7 @@ async fn aysa_without_a_password_was_turned_away_as_none_and_ours_asks_as_nobody
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_pings_without_the_last_slash_and_is_answered_as_longshore() {
+async fn aysa_pings_without_the_trailing_slash_and_gets_the_same_answer() {
     let place = Place::new().await;
     assert_eq!(place.sent("GET", "/v2", "", "").status, 200);
     place.client.ping(&place.registry()).await.unwrap();
@@ -237,7 +237,7 @@ async fn aysa_pings_without_the_last_slash_and_is_answered_as_longshore() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_is_let_in_with_a_password_as_longshore() {
+async fn aysa_and_longshore_authenticate_with_a_password() {
     let place = Place::with_guest().await;
     let known = crate::login(place.registry(), "guest", "guest");
     let known = crate::quick().credentials(known).build();
@@ -258,7 +258,7 @@ async fn aysa_is_let_in_with_a_password_as_longshore() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_took_an_error_without_a_list_for_success_and_longshore_does_not() {
+async fn aysa_treats_an_error_without_a_list_as_success_and_longshore_does_not() {
     let server = Script::start().await;
     let ours = crate::remote(&server);
     // What it raised: the first of the list, the want of a first, nothing, and that it is no JSON.
@@ -285,7 +285,7 @@ async fn aysa_took_an_error_without_a_list_for_success_and_longshore_does_not() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aysa_deletes_by_tag_what_longshore_deletes_by_digest_or_unties() {
+async fn aysa_delete_manifest_by_tag_matches_delete_tag_of_longshore() {
     let place = Place::filled().await;
     // delete_manifest('project/image', 'old'): it sent whatever it was given. This registry takes a
     // tag, and the tag alone goes; ours is `delete_tag`, which does the same at any registry.

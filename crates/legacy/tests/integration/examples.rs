@@ -73,7 +73,7 @@ async fn printed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_docker_registry_client_async_does_what_its_readme_did() {
+async fn the_example_for_docker_registry_client_async_follows_its_readme() {
     let (address, _stop) = ours().await;
     crashvb_at(address).await;
 }
@@ -102,7 +102,7 @@ repositories: 1
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_dreg_client_does_what_its_readme_did() {
+async fn the_example_for_dreg_client_follows_its_readme() {
     let (address, _stop) = ours().await;
     dreg_at(address).await;
 }
@@ -141,7 +141,7 @@ gone: None
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_aysa_docker_registry_client_does_what_its_readme_did() {
+async fn the_example_for_aysa_docker_registry_client_follows_its_readme() {
     let (address, _stop) = ours_of(GUEST).await;
     aysa_at(address).await;
 }
@@ -175,7 +175,7 @@ left: 0
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_docker_registry_client_does_what_its_readme_did() {
+async fn the_example_for_docker_registry_client_follows_its_readme() {
     let (address, _stop) = ours().await;
     yodle_at(address).await;
 }
@@ -206,7 +206,7 @@ left: 0
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_docker_registry_client_goes_to_v1_registries_too() {
+async fn the_example_for_docker_registry_client_works_with_v1_registries() {
     let old = V1Registry::start().await;
     old.put_image("base", r#"{"id": "base"}"#, b"base layer");
     old.put_image("top", r#"{"id": "top", "parent": "base"}"#, b"top layer");
@@ -227,7 +227,7 @@ left: 1
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_moby_distribution_does_what_its_readme_did() {
+async fn the_example_for_moby_distribution_follows_its_readme() {
     let (address, _stop) = ours().await;
     moby_at(address).await;
 }
@@ -260,7 +260,7 @@ loaded: 1
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_for_python_dxf_does_what_its_readme_did() {
+async fn the_example_for_python_dxf_follows_its_readme() {
     let (address, _stop) = ours_of(FRED).await;
     dxf_at(address).await;
 }

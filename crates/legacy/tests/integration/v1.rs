@@ -69,7 +69,7 @@ fn impatient() -> Client {
 }
 
 #[tokio::test]
-async fn requests_are_those_that_v1_registries_know() {
+async fn requests_match_the_v1_api() {
     let server = Script::start().await;
     let registry = Registry::new(&Client::new(), &server.address().to_string().parse().unwrap());
     let repository = registry.repository(&"lib/img".parse().unwrap()).unwrap();
@@ -88,7 +88,7 @@ async fn requests_are_those_that_v1_registries_know() {
 }
 
 #[tokio::test]
-async fn the_mock_registry_of_yodle_is_understood() {
+async fn replies_of_yodles_mock_registry_are_parsed() {
     let server = Script::start().await;
     let registry = Registry::new(&Client::new(), &server.address().to_string().parse().unwrap());
     server.expect(Exchange::new("GET", "/v1/_ping").without("authorization"));
@@ -118,7 +118,7 @@ async fn the_mock_registry_of_yodle_is_understood() {
 }
 
 #[tokio::test]
-async fn a_registry_says_what_it_is() {
+async fn ping_describes_the_registry() {
     for (header, standalone) in
         [(None, true), (Some("True"), true), (Some("1"), true), (Some("false"), false)]
     {
@@ -139,7 +139,7 @@ async fn a_registry_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_search_goes_through_all_pages_and_escapes_its_words() {
+async fn a_search_follows_all_pages_and_escapes_its_words() {
     let mut settings = Settings::default();
     settings.page_size = Some(2);
     let server = V1Registry::with(settings).await;
@@ -177,7 +177,7 @@ async fn tags_are_read_in_both_forms() {
 }
 
 #[tokio::test]
-async fn an_image_is_read_and_its_layer_is_binary() {
+async fn an_image_is_read_with_its_binary_layer() {
     let server = filled(Settings::default()).await;
     let client = Client::new();
     let image = image(&client, &server, "top");
@@ -202,7 +202,7 @@ async fn an_image_is_read_and_its_layer_is_binary() {
 }
 
 #[tokio::test]
-async fn v1_layers_are_read_whether_coded_or_labelled() {
+async fn v1_layers_are_read_with_any_gzip_content_encoding() {
     let json = r#"{"id":"abc"}"#;
     let zipped = |content| Vec::from(Layer::gzip(content).content);
     let layer = zipped(b"a layer");
@@ -231,7 +231,7 @@ async fn v1_layers_are_read_whether_coded_or_labelled() {
 }
 
 #[tokio::test]
-async fn tags_are_set_and_removed_and_repositories_too() {
+async fn tags_are_set_and_removed_and_repositories_are_deleted() {
     let server = filled(Settings::default()).await;
     let repository = repository(&Client::new(), &server);
     repository.set_tag(&tag("v2"), &id("base")).await.unwrap();
@@ -244,7 +244,7 @@ async fn tags_are_set_and_removed_and_repositories_too() {
 }
 
 #[tokio::test]
-async fn an_image_is_pushed_whole() {
+async fn an_image_is_pushed_from_bytes_or_a_stream() {
     let server = filled(Settings::default()).await;
     let client = Client::new();
     let json = r#"{"id":"new","parent":"top"}"#;
@@ -280,7 +280,7 @@ async fn an_image_is_pushed_whole() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_or_not_right_is_an_error() {
+async fn missing_or_invalid_content_is_an_error() {
     let server = filled(Settings::default()).await;
     let client = impatient();
     let registry = Registry::new(&client, &name(&server));
@@ -323,7 +323,7 @@ async fn what_is_not_there_or_not_right_is_an_error() {
 }
 
 #[tokio::test]
-async fn credentials_are_given_when_they_are_asked_for() {
+async fn credentials_are_sent_after_a_challenge() {
     let mut settings = Settings::default();
     settings.authorization = Some("Basic dXNlcjpwYXNz".to_owned());
     let server = filled(settings).await;
@@ -343,7 +343,7 @@ async fn credentials_are_given_when_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_token_of_the_index_takes_the_credentials_place() {
+async fn a_token_of_the_index_replaces_the_credentials() {
     let mut settings = Settings::default();
     settings.needs_token = true;
     let registry = filled(settings.clone()).await;
@@ -398,7 +398,7 @@ async fn a_token_of_the_index_takes_the_credentials_place() {
 }
 
 #[tokio::test]
-async fn a_token_goes_back_to_its_own_index_within_this_machine() {
+async fn a_token_is_sent_back_to_its_own_index_on_loopback() {
     let server = Script::start().await;
     let name: RegistryName = server.address().to_string().parse().unwrap();
     let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("pass"));
@@ -449,7 +449,7 @@ async fn trap_25_only_a_404_of_v2_means_v1_and_401_means_v2() {
 }
 
 #[tokio::test]
-async fn a_version_is_found_or_forced() {
+async fn the_api_version_is_detected_or_chosen_by_the_caller() {
     let client = impatient();
     let old = filled(Settings::default()).await;
     let (new, _stop) = start(Embedded::builder().memory()).await;

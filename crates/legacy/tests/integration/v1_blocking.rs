@@ -70,7 +70,7 @@ fn tags_are_listed_read_set_and_removed_without_async() {
 }
 
 #[test]
-fn a_layer_is_a_reader_which_shows_no_end_before_it_is_right() {
+fn a_layer_reader_ends_only_after_verification() {
     let server = filled(Settings::default());
     let image = Registry::new(&quick().build_blocking(), &name(&server)).image(&id("top"));
     let json = image.json().unwrap();
@@ -128,7 +128,7 @@ fn an_image_is_pushed_from_bytes_and_from_a_reader() {
 }
 
 #[test]
-fn a_token_of_the_index_is_had_without_async() {
+fn a_token_of_the_index_is_used_without_async() {
     let mut settings = Settings::default();
     settings.needs_token = true;
     let registry = filled(settings);

@@ -163,7 +163,7 @@ async fn crashvb_gets_the_same_blobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_uploads_what_longshore_reads_and_the_other_way_round() {
+async fn crashvb_and_longshore_read_each_others_uploads() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let content = Bytes::from_static(b"0123456789");
@@ -209,7 +209,7 @@ fn stream(piece: Bytes) -> BlobStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_streams_a_file_up_and_cancels() {
+async fn crashvb_streams_a_file_and_cancels_an_upload() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let begin = "location = (await client.post_blob(image)).location";
@@ -245,7 +245,7 @@ async fn crashvb_streams_a_file_up_and_cancels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_goes_astray_at_a_relative_location_that_longshore_resolves() {
+async fn crashvb_misreads_a_relative_location_that_longshore_resolves() {
     let place = Place::with_relative_locations().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     crashvb.run("location = (await client.post_blob(image)).location");
@@ -258,7 +258,7 @@ async fn crashvb_goes_astray_at_a_relative_location_that_longshore_resolves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_cannot_read_the_answer_to_a_mount_that_longshore_makes() {
+async fn crashvb_mounts_a_blob_but_cannot_parse_the_reply() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "target:v1");
     let blob = &docker_image(1, "amd64").blobs[0].0;
@@ -339,7 +339,7 @@ async fn crashvb_sends_a_blob_in_one_request_or_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_hands_out_replies_as_they_come_as_longshore_to_a_request_of_ones_own() {
+async fn crashvb_raw_calls_and_longshore_requests_return_the_same_replies() {
     let place = Place::open().await;
     let mut crashvb = crashvb(&place, "team/app:v1");
     let none = Digest::sha256(b"none");

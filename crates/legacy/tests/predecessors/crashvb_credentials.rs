@@ -38,7 +38,7 @@ async fn crashvb_reads_the_same_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_takes_a_token_that_it_is_given() {
+async fn crashvb_and_longshore_accept_a_preset_token() {
     let place = Place::bearer().await;
     let mut crashvb = crashvb_with(&place, "team/app:v1", "credentials_store=Path('none')");
     // A token of theirs, made by the registry for a user who is known.
@@ -65,7 +65,7 @@ async fn crashvb_takes_a_token_that_it_is_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_sends_no_password_where_basic_is_turned_off_as_longshore() {
+async fn crashvb_and_longshore_send_no_password_with_basic_turned_off() {
     for (place, let_in) in [(Place::basic().await, false), (Place::bearer().await, true)] {
         let arguments = "credentials_store=Path('none'), fallback_basic_auth=False";
         let mut crashvb = crashvb_with(&place, "team/app:v1", arguments);

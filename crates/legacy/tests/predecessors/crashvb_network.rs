@@ -143,7 +143,7 @@ async fn crashvb_takes_the_same_proxy_from_the_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_resolves_names_as_it_is_told() {
+async fn crashvb_and_longshore_use_a_custom_resolver() {
     let place = Place::open().await;
     let port = place.address.port();
     // IPv4 alone.
@@ -174,7 +174,7 @@ async fn crashvb_resolves_names_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_waits_no_longer_than_it_is_told() {
+async fn crashvb_and_longshore_respect_time_limits() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let registry = silent.local_addr().unwrap().to_string();
     // Told to a call, it holds for the request that was meant, and not for the one for the challenge,
@@ -228,7 +228,7 @@ async fn crashvb_trusts_the_same_certificates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_reads_a_token_of_another_content_type_where_it_is_told_to() {
+async fn crashvb_needs_an_option_for_a_token_of_another_content_type() {
     let server = Script::start().await;
     let challenge = format!("Bearer realm=\"{}\",service=\"reg\"", server.url("/token"));
     let mislabelled = |query: &str| {
@@ -271,7 +271,7 @@ async fn crashvb_reads_a_token_of_another_content_type_where_it_is_told_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashvb_is_closed_by_hand_and_longshore_when_it_is_dropped() {
+async fn crashvb_is_closed_explicitly_and_longshore_on_drop() {
     let place = Place::open().await;
     let mut crashvb = crashvb_with(&place, "team/app:v1", "");
     crashvb.run(

@@ -14,7 +14,7 @@ fn values(environment: &[(&str, &str)]) -> Predecessor {
 }
 
 #[test]
-fn crashvb_reads_names_as_longshore_does() {
+fn crashvb_and_longshore_parse_names_alike() {
     let mut crashvb = values(&[]);
     let digest = Digest::sha256(b"");
     for name in [
@@ -85,7 +85,7 @@ fn crashvb_writes_the_same_canonical_json() {
 }
 
 #[test]
-fn crashvb_fills_short_names_from_its_variables_as_longshore_from_its_defaults() {
+fn crashvb_and_longshore_fill_short_names_from_defaults() {
     for (namespace, image) in [("team", "team/image"), ("", "image")] {
         let mut crashvb = values(&[
             ("DRCA_DEFAULT_REGISTRY", "r.example:5000"),
@@ -108,7 +108,7 @@ fn crashvb_fills_short_names_from_its_variables_as_longshore_from_its_defaults()
 }
 
 #[test]
-fn crashvb_takes_more_for_a_digest_than_longshore() {
+fn crashvb_accepts_digests_that_longshore_refuses() {
     let mut crashvb = values(&[]);
     let hex = Digest::sha256(b"").encoded().to_owned();
     let short = &hex[1..];

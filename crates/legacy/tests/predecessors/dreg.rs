@@ -103,7 +103,7 @@ async fn dreg_gets_the_same_manifests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_sees_the_same_platforms_and_their_images() {
+async fn dreg_lists_the_same_platforms_and_images() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("image = registry.repository('team/list').get_image('v1')");
@@ -141,7 +141,7 @@ async fn dreg_sees_the_same_platforms_and_their_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_sees_an_image_of_one_platform_as_a_list_whose_digest_is_its_own_invention() {
+async fn dreg_wraps_a_single_image_in_a_list_with_an_invented_digest() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("image = registry.repository('team/app').get_image('v1')");
@@ -202,7 +202,7 @@ async fn dreg_gets_and_deletes_the_same_blobs_and_manifests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_is_let_in_with_a_password_or_a_token() {
+async fn dreg_authenticates_with_a_password_or_a_token() {
     let basic = Place::basic().await;
     let mut known = dreg_with(&basic, "auth=('user', 's3cret')");
     assert_texts(&known.gives("client.catalog()['repositories']"), &basic.repositories().await);
@@ -226,7 +226,7 @@ async fn dreg_is_let_in_with_a_password_or_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_keeps_schema1_apart_and_longshore_sees_an_image_in_it() {
+async fn dreg_refuses_schema1_and_longshore_reads_it_as_an_image() {
     let place = Place::open().await;
     let ours = schema1::image();
     schema1::push(&*place.at("old/app"), &ours, &tag("v1")).await;
@@ -255,7 +255,7 @@ async fn dreg_keeps_schema1_apart_and_longshore_sees_an_image_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_fetches_the_same_manifest_however_it_is_named() {
+async fn dreg_fetches_the_same_manifest_by_every_reference() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("image = registry.repository('team/list').get_image('v1')");
@@ -281,7 +281,7 @@ async fn dreg_fetches_the_same_manifest_however_it_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_remembers_a_registry_and_longshore_does_when_told_to() {
+async fn dreg_caches_listings_and_longshore_does_so_on_request() {
     let place = Place::open().await;
     let mut dreg = dreg(&place);
     dreg.run("registry = Registry.build_with_manual_client(f'http://{host}/v2/')");
@@ -311,7 +311,7 @@ fn texts(names: &[longshore::RepositoryName]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_asks_the_service_for_a_token_that_longshore_can_use() {
+async fn dreg_gets_a_token_that_longshore_can_use() {
     let place = Place::bearer().await;
     let mut dreg = dreg(&place);
     dreg.run("service = DockerTokenAuthService.build_with_session(f'http://{host}/token', 'longshore', auth=('user', 's3cret'))");

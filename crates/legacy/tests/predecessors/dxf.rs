@@ -43,7 +43,7 @@ async fn dxf_lists_the_same_repositories_and_aliases() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_pushes_blobs_that_longshore_pulls_and_the_other_way_round() {
+async fn dxf_and_longshore_pull_each_others_blobs() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "files");
     dxf.run("open('file', 'wb').write(b'from a file')");
@@ -121,7 +121,7 @@ async fn dxf_gives_blobs_an_alias_that_longshore_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_reads_manifests_of_every_kind_as_longshore_does() {
+async fn dxf_and_longshore_read_every_kind_of_manifest() {
     let place = Place::open().await;
     for name in ["team/app", "team/list", "team/sub/oci"] {
         let mut dxf = dxf(&place, name);
@@ -153,7 +153,7 @@ async fn dxf_reads_manifests_of_every_kind_as_longshore_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_deletes_an_alias_and_all_its_siblings_where_longshore_can_spare_them() {
+async fn dxf_deletes_all_tags_of_a_manifest_and_longshore_only_one() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "team/app");
     place.at("team/app").delete_tag(&tag("v2")).await.unwrap();
@@ -184,7 +184,7 @@ async fn dxf_refuses_to_send_a_password_over_plain_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_is_let_in_over_tls_with_a_password_or_a_token() {
+async fn dxf_authenticates_over_tls_with_a_password_or_a_token() {
     for place in [Place::basic_over_tls().await, Place::bearer_over_tls().await] {
         let mut dxf = dxf(&place, "team/app");
         std::fs::write(dxf.home().join("ca.pem"), place.certificate()).unwrap();
@@ -209,7 +209,7 @@ async fn dxf_is_let_in_over_tls_with_a_password_or_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_checks_the_certificate_as_longshore_does() {
+async fn dxf_and_longshore_check_the_certificate() {
     let place = Place::over_tls(|registry, _| registry).await;
     let mut dxf = dxf(&place, "team/app");
     let raised = dxf.raises("DXF(host, 'team/app').list_aliases()");
@@ -231,7 +231,7 @@ async fn dxf_checks_the_certificate_as_longshore_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_goes_by_a_session_a_token_or_another_host_for_tokens() {
+async fn dxf_shares_a_session_and_a_token_that_longshore_can_use() {
     let place = Place::bearer_over_tls().await;
     let mut dxf = dxf(&place, "team/app");
     std::fs::write(dxf.home().join("ca.pem"), place.certificate()).unwrap();
@@ -263,7 +263,7 @@ async fn dxf_goes_by_a_session_a_token_or_another_host_for_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_asks_another_host_for_tokens_as_longshore_does() {
+async fn dxf_and_longshore_get_tokens_from_another_host() {
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let address = front.address();
@@ -301,7 +301,7 @@ async fn dxf_asks_another_host_for_tokens_as_longshore_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_sends_nothing_twice_and_makes_a_manifest_that_longshore_pushes() {
+async fn dxf_skips_existing_blobs_and_makes_a_manifest_that_longshore_pushes() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "files");
     dxf.run("open('a', 'wb').write(b'a'); said = []");
@@ -338,7 +338,7 @@ async fn dxf_sends_nothing_twice_and_makes_a_manifest_that_longshore_pushes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_deletes_a_list_and_leaves_its_images_as_longshore_does() {
+async fn dxf_and_longshore_delete_a_list_and_keep_its_images() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "team/list");
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
@@ -377,7 +377,7 @@ fn dxf_computes_the_same_digests() {
 }
 
 #[test]
-fn dxf_adds_library_where_longshore_does_and_elsewhere() {
+fn dxf_adds_library_in_more_cases_than_longshore() {
     let mut dxf = Predecessor::start(&[]);
     dxf.run("from dxf import DXF");
     for (host, name, theirs, ours) in [

@@ -127,7 +127,7 @@ async fn dxf_program_shows_each_platform_or_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_ends_with_a_code_for_each_failure() {
+async fn dxf_program_has_an_exit_code_for_each_failure() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     for (arguments, expected) in [
@@ -190,7 +190,7 @@ async fn dxf_program_prints_a_token_that_longshore_can_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_reads_a_manifest_from_its_input() {
+async fn dxf_program_reads_a_manifest_from_stdin() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let manifest = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
@@ -218,7 +218,7 @@ async fn dxf_program_reads_a_manifest_from_its_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_tells_of_each_platform_of_a_list() {
+async fn dxf_program_shows_digests_and_sizes_of_each_platform() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
@@ -249,7 +249,7 @@ async fn dxf_program_tells_of_each_platform_of_a_list() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_is_let_in_by_what_its_environment_says() {
+async fn dxf_program_authenticates_from_its_environment() {
     let place = Place::bearer_over_tls().await;
     let dxf = Program::new(&place);
     let ca = dxf.home.path().join("ca.pem");
@@ -275,7 +275,7 @@ async fn dxf_program_is_let_in_by_what_its_environment_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dxf_program_takes_files_for_digests_and_several_blobs_at_once() {
+async fn dxf_program_accepts_files_as_digests_and_several_blobs() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let blobs = ["a", "b"].map(|name| {

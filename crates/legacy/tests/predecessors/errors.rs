@@ -37,7 +37,7 @@ fn ours(address: SocketAddr) -> RemoteRepository {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_status_is_of_the_same_class_to_everyone() {
+async fn all_clients_map_a_status_to_the_same_class() {
     const TAGS: &str = "/v2/team/app/tags/list";
     let server = Script::start().await;
     let mut python = everyone(server.address(), "");
@@ -83,7 +83,7 @@ async fn a_status_is_of_the_same_class_to_everyone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_user_may_not_do_is_denied_to_everyone() {
+async fn all_clients_report_a_forbidden_request_as_denied() {
     let place = Place::with(|registry, _| {
         registry.access(users().user("reader", PASSWORD, Permissions::PULL))
     });
@@ -115,7 +115,7 @@ async fn what_a_user_may_not_do_is_denied_to_everyone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_its_digest_is_refused_by_dxf_and_longshore_alone() {
+async fn only_dxf_and_longshore_refuse_content_with_a_wrong_digest() {
     let server = Script::start().await;
     let mut python = everyone(server.address(), "");
     let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"content");

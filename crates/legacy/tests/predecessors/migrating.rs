@@ -28,7 +28,7 @@ const CLASSES: [(&str, &str); 19] = [
 ];
 
 #[test]
-fn every_public_call_of_the_predecessors_has_a_way_over() {
+fn every_public_call_of_the_predecessors_is_in_the_migration_tables() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/migrating.md");
     let page = std::fs::read_to_string(page).unwrap();
     let mut python = Predecessor::start(&[]);

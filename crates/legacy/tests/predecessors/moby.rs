@@ -36,7 +36,7 @@ async fn moby_finds_the_registry_over_plain_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_lists_the_same_tags_and_what_they_point_at() {
+async fn moby_lists_the_same_tags_with_the_same_digests() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     moby.run("tags = Tags('team/app', **at)");
@@ -54,7 +54,7 @@ async fn moby_lists_the_same_tags_and_what_they_point_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_reads_the_same_manifest_and_writes_another() {
+async fn moby_reads_the_same_manifest_and_rewrites_it() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     moby.run("manifest = ManifestRef('team/app', 'v1', **at).get()");
@@ -81,7 +81,7 @@ async fn moby_reads_the_same_manifest_and_writes_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_untags_all_tags_of_a_manifest() {
+async fn moby_untag_removes_all_tags_of_a_manifest() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     assert_eq!(moby.gives("Tags('team/app', **at).untag('v1')"), true);
@@ -94,7 +94,7 @@ async fn moby_untags_all_tags_of_a_manifest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_uploads_blobs_that_longshore_reads_and_the_other_way_round() {
+async fn moby_and_longshore_read_each_others_blobs() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     for (call, content) in [("upload", "in chunks"), ("upload_at_one_time", "at one time")] {
@@ -127,7 +127,7 @@ async fn moby_uploads_blobs_that_longshore_reads_and_the_other_way_round() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_cannot_upload_where_locations_are_relative_and_longshore_can() {
+async fn moby_cannot_upload_to_relative_locations_and_longshore_can() {
     let place = Place::with_relative_locations().await;
     let mut moby = moby(&place, "");
     let raised = moby.raises("Blob('files', fileobj=io.BytesIO(b'chunk'), **at).upload()");
@@ -198,7 +198,7 @@ async fn moby_appends_the_same_layer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_saves_a_tar_that_longshore_loads_and_the_other_way_round() {
+async fn moby_and_longshore_load_each_others_tars() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     let app = place.at("team/app");
@@ -257,7 +257,7 @@ async fn moby_reads_the_same_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_is_let_in_with_a_password_or_a_token() {
+async fn moby_authenticates_with_a_password_or_a_token() {
     for place in [Place::basic().await, Place::bearer().await] {
         let mut known = moby(&place, "'user', 's3cret'");
         assert_texts(&known.gives("Tags('team/app', **at).list()"), &place.tags("team/app").await);
@@ -275,7 +275,7 @@ async fn moby_is_let_in_with_a_password_or_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_tells_the_same_of_manifests_in_every_form_it_knows() {
+async fn moby_reads_the_same_manifests_in_every_media_type_it_knows() {
     let place = Place::open().await;
     let layer = Layer::gzip(&layer_tar(&[("a", b"content")]));
     let oci = fixture::Image::new("linux/amd64".parse().unwrap()).layer(layer).build();
@@ -313,7 +313,7 @@ async fn moby_tells_the_same_of_manifests_in_every_form_it_knows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_sends_what_it_cannot_mount_as_longshore_does() {
+async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     let blob = descriptor(b"at hand");
@@ -373,7 +373,7 @@ async fn moby_appends_a_layer_of_another_repository() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_has_one_client_for_all_who_name_none() {
+async fn moby_has_a_global_default_client() {
     let place = Place::basic().await;
     let mut moby = moby(&place, "'user', 's3cret'");
     moby.run("from moby_distribution.registry.client import set_default_client");
@@ -389,7 +389,7 @@ async fn moby_has_one_client_for_all_who_name_none() {
 }
 
 #[test]
-fn moby_reads_names_as_longshore_does() {
+fn moby_and_longshore_parse_names_alike() {
     let mut moby = Predecessor::start(&[]);
     moby.run("from moby_distribution.registry.utils import parse_image");
     for name in [

@@ -57,7 +57,7 @@ async fn detected(address: SocketAddr) -> (Scheme, Verification) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_accepts_a_certificate_as_longshore_does() {
+async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
     let place = Place::over_tls(|registry, _| registry).await;
     let address = place.address;
     let https = format!("https://{address}");
@@ -93,7 +93,7 @@ async fn moby_accepts_a_certificate_as_longshore_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_goes_down_to_plain_http_where_longshore_refuses() {
+async fn moby_falls_back_to_plain_http_and_longshore_refuses() {
     // A server with a certificate that is not valid, and no registry behind it.
     for (status, finds) in [(500, Some("http")), (404, None)] {
         let (authority, server) = (Authority::new(), Script::start().await);
@@ -126,7 +126,7 @@ async fn moby_goes_down_to_plain_http_where_longshore_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_finds_plain_http_as_longshore_does_when_nobody_said_https() {
+async fn moby_and_longshore_detect_plain_http_unless_https_is_set() {
     let place = Place::open().await;
     let (address, mut moby) = (place.address, Moby::new(&[]));
     let plain = (format!("http://{address}"), false);
@@ -139,7 +139,7 @@ async fn moby_finds_plain_http_as_longshore_does_when_nobody_said_https() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_gives_up_on_a_silent_server_as_longshore_does() {
+async fn moby_and_longshore_give_up_on_a_silent_server() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let raised = Moby::new(&[]).raises(&address.to_string());

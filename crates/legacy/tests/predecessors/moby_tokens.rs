@@ -21,7 +21,7 @@ fn moby(address: SocketAddr, class: &str) -> Predecessor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_keeps_to_one_way_of_being_let_in_as_longshore_to_tokens() {
+async fn moby_uses_one_authenticator_and_longshore_can_be_limited_to_tokens() {
     let (basic, bearer) = (Place::basic().await, Place::bearer().await);
     for (place, class, expected) in [
         (&basic, "HTTPBasicAuthentication", Ok(())),
@@ -54,7 +54,7 @@ async fn moby_keeps_to_one_way_of_being_let_in_as_longshore_to_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_wants_a_field_named_token_and_longshore_a_token() {
+async fn moby_requires_the_field_token_and_longshore_accepts_access_token() {
     let server = Script::start().await;
     let realm = server.url("/token");
     let challenge =

@@ -28,7 +28,7 @@ fn python() -> Predecessor {
 }
 
 #[test]
-fn yodle_signs_what_longshore_verifies() {
+fn longshore_verifies_signatures_of_yodle() {
     let mut python = python();
     let text = python.gives("sign(unsigned)");
     let verified = signed(&text).verify_signatures().unwrap();
@@ -42,7 +42,7 @@ fn yodle_signs_what_longshore_verifies() {
 }
 
 #[test]
-fn moby_signs_what_longshore_verifies_and_the_other_way_round() {
+fn moby_and_longshore_verify_each_others_signatures() {
     let mut python = python();
     python.run("from moby_distribution.registry.utils import get_private_key");
     python.run("key = get_private_key()");
@@ -60,7 +60,7 @@ fn moby_signs_what_longshore_verifies_and_the_other_way_round() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_and_moby_put_schema1_that_longshore_gets() {
+async fn longshore_reads_schema1_manifests_of_yodle_and_moby() {
     let place = Place::open().await;
     let layer = longshore::Descriptor::from_bytes(MediaType::OCTET_STREAM, b"layer");
     place.at("old/app").push_blob(&layer, Bytes::from("layer").into()).await.unwrap();
@@ -82,7 +82,7 @@ async fn yodle_and_moby_put_schema1_that_longshore_gets() {
 }
 
 #[test]
-fn moby_takes_the_same_key_from_its_environment_as_longshore_from_pem() {
+fn moby_and_longshore_read_the_same_key() {
     let mut python = python();
     python.run("import os; from moby_distribution.registry.utils import get_private_key");
     python.run("from cryptography.hazmat.primitives.asymmetric import ec, rsa");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use longshore::{Limits, RetryPolicy};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_dxf_and_moby_wait_no_longer_than_they_are_told_as_longshore() {
+async fn yodle_dxf_moby_and_longshore_respect_time_limits() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = silent.local_addr().unwrap();
     let (mut limits, mut retry) = (Limits::default(), RetryPolicy::default());

@@ -6,7 +6,7 @@ use super::*;
 use longshore::Verification;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dreg_and_yodle_check_the_certificate_as_longshore_does() {
+async fn dreg_yodle_and_longshore_check_the_certificate() {
     let place = Place::over_tls(|registry, _| registry).await;
     let mut python = Predecessor::start(&[]);
     std::fs::write(python.home().join("ca.pem"), place.certificate()).unwrap();

@@ -17,7 +17,7 @@ fn yodle(place: &Place, arguments: &str) -> Predecessor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_finds_the_second_version_and_the_repositories() {
+async fn yodle_detects_v2_and_lists_the_repositories() {
     let place = Place::open().await;
     let mut yodle = yodle(&place, "");
     assert_eq!(yodle.gives("client.api_version"), 2);
@@ -87,7 +87,7 @@ async fn yodle_deletes_the_same_blob() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_is_let_in_with_a_password() {
+async fn yodle_authenticates_with_a_password() {
     let place = Place::basic().await;
     let mut yodle = yodle(&place, "username='user', password='s3cret'");
     assert_texts(

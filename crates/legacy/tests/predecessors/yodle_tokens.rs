@@ -83,7 +83,7 @@ fn ours(place: &Place, url: &str) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_is_let_in_with_a_token_of_the_service_that_it_is_told_of() {
+async fn yodle_authenticates_with_a_token_of_a_configured_service() {
     let place = Place::bearer().await;
     let service = Service::of(&place).await;
     let url = service.url("user:s3cret@");
@@ -123,7 +123,7 @@ async fn yodle_is_let_in_with_a_token_of_the_service_that_it_is_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_sends_its_password_over_the_token_and_longshore_does_not() {
+async fn yodle_prefers_its_password_to_the_token_and_longshore_does_not() {
     let place = Place::bearer().await;
     let service = Service::of(&place).await;
     // Its defect: with a user and a password beside, it fetches a token and then sends the password.

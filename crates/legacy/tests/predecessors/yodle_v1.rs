@@ -48,7 +48,7 @@ impl Old {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_finds_a_v1_registry_as_longshore_does() {
+async fn yodle_and_longshore_detect_a_v1_registry() {
     let mut old = old().await;
     assert_eq!(old.yodle.gives("client.api_version"), 1);
     let version = api_version(&quick().build(), &old.name).await.unwrap();
@@ -91,7 +91,7 @@ async fn yodle_reads_and_writes_the_same_v1_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_reads_the_same_v1_image_but_for_the_layer() {
+async fn yodle_reads_the_same_v1_image_except_the_layer() {
     let mut old = old().await;
     old.yodle.run("image = repository.image('latest')");
     let top = old.image("top");
@@ -113,7 +113,7 @@ async fn yodle_reads_the_same_v1_image_but_for_the_layer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn yodle_never_wrote_what_longshore_uploads_to_v1() {
+async fn yodle_cannot_write_to_v1_registries_and_longshore_can() {
     let mut old = old().await;
     old.yodle.run("image = repository.image('latest')");
     for call in ["image.put_layer(b'x')", "image.put_json({})"] {

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory as _, Parser as _};
 use super::{Arguments, calls};
 
 #[test]
-fn every_command_of_every_document_is_taken() {
+fn every_command_in_the_documents_is_accepted() {
     let mut count = 0;
     let mut refused = Vec::new();
     for path in documents() {
@@ -22,7 +22,7 @@ fn every_command_of_every_document_is_taken() {
 }
 
 #[test]
-fn every_command_that_users_of_the_predecessors_are_sent_to_is_whole() {
+fn every_command_in_the_migration_tables_is_complete() {
     let text = std::fs::read_to_string(root().join("docs/migrating.md")).unwrap();
     let rows = text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| script"));
     let cells = rows.filter_map(|row| row.split(" | ").nth(2).map(str::to_owned));
@@ -33,7 +33,7 @@ fn every_command_that_users_of_the_predecessors_are_sent_to_is_whole() {
 }
 
 #[test]
-fn a_command_that_is_not_taken_is_noticed() {
+fn an_invalid_command_in_a_document_is_reported() {
     for wrong in [
         "longshore manifest put R",
         "longshore request H",

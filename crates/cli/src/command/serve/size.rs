@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_is_a_number_and_a_unit_that_cannot_be_mistaken() {
+    fn a_size_is_a_number_with_an_unambiguous_unit() {
         for (text, size) in [
             ("0", Some(0)),
             ("1048576", Some(1_048_576)),

@@ -109,7 +109,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_that_may_be_read_from_now_on_has_changed() {
+    fn making_a_file_readable_counts_as_a_change() {
         use std::os::unix::fs::PermissionsExt as _;
         let file = tempfile::NamedTempFile::new().unwrap();
         let files = [file.path().to_owned()];
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_counts_once_it_has_settled() {
+    fn a_change_is_reported_once_the_files_are_stable() {
         let stamp = |size| vec![Some(Stamp { inode: 1, size, modified: None, changed: None })];
         let mut watch = Watch { files: Vec::new(), read: stamp(1), seen: stamp(1) };
         for (now, is_due) in [

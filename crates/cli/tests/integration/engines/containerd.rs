@@ -72,12 +72,12 @@ fn admitted(site: &Site, command: &[&str], reference: &str) -> Vec<String> {
 const SNAPSHOTTER: &str = "--snapshotter=native";
 
 #[test]
-fn containerd_pulls_what_we_serve_and_pushes_it_back() {
+fn containerd_pulls_from_and_pushes_to_our_registry() {
     pulls_and_pushes(&Containerd::start(), &Site::open());
 }
 
 #[test]
-fn containerd_imports_what_we_wrote_of_what_it_exported() {
+fn containerd_imports_an_archive_of_longshore_made_from_its_own() {
     let engine = Containerd::start();
     for format in [Format::Docker, Format::Oci] {
         for images in [&["one:v1"][..], &["one:v1", "two:v2"]] {
@@ -87,7 +87,7 @@ fn containerd_imports_what_we_wrote_of_what_it_exported() {
 }
 
 #[test]
-fn containerd_is_let_in_with_a_password() {
+fn containerd_authenticates_with_a_password() {
     let (engine, site) = (Containerd::start(), Site::with_users());
     let app = site.reference("team/app:v1");
     let refused = engine.ctr(["images", "pull", "--plain-http", &app]);
@@ -96,7 +96,7 @@ fn containerd_is_let_in_with_a_password() {
 }
 
 #[test]
-fn containerd_trusts_the_authority_in_a_certs_d() {
+fn containerd_trusts_the_ca_in_certs_d() {
     let (engine, site) = (Containerd::start(), Site::with_tls("127.0.0.1"));
     // It takes loopback for plain HTTP unless this says otherwise.
     let (registry, authority) = (format!("https://{}", site.name), site.authority());

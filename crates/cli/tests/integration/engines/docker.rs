@@ -46,12 +46,12 @@ impl Engine for Docker {
 }
 
 #[test]
-fn dockerd_pulls_what_we_serve_and_pushes_it_back() {
+fn dockerd_pulls_from_and_pushes_to_our_registry() {
     pulls_and_pushes(&Docker::start(), &Site::open());
 }
 
 #[test]
-fn dockerd_loads_what_we_wrote_of_what_it_saved() {
+fn dockerd_loads_an_archive_of_longshore_made_from_its_own() {
     let engine = Docker::start();
     for images in [&["one:v1"][..], &["one:v1", "two:v2"]] {
         keeps_what_it_saved(&engine, Format::Docker, images);
@@ -59,7 +59,7 @@ fn dockerd_loads_what_we_wrote_of_what_it_saved() {
 }
 
 #[test]
-fn what_dockerd_saves_goes_to_a_registry_through_a_pipe_and_back() {
+fn archives_of_dockerd_go_through_pipes_to_a_registry_and_back() {
     let (engine, site) = (Docker::start(), Site::open());
     let packed = Packed::new(&site.program, 1);
     let (app, new) = (site.reference("app:v1"), site.reference("new:v2"));
@@ -87,7 +87,7 @@ fn what_dockerd_saves_goes_to_a_registry_through_a_pipe_and_back() {
 }
 
 #[test]
-fn dockerd_and_we_use_the_password_that_docker_login_stored() {
+fn dockerd_and_longshore_use_the_password_of_docker_login() {
     let (engine, site) = (Docker::start(), Site::with_users());
     let (name, password) = site.user.unwrap();
     let app = site.reference("team/app:v1");
@@ -103,7 +103,7 @@ fn dockerd_and_we_use_the_password_that_docker_login_stored() {
 }
 
 #[test]
-fn dockerd_trusts_the_authority_in_its_certs_d() {
+fn dockerd_trusts_the_ca_in_certs_d() {
     let site = Site::with_tls("registry.test");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let proxy = runtime.block_on(Proxy::http(None)).route(&site.name, site.address());

@@ -66,12 +66,12 @@ fn credentials(site: &Site) -> String {
 }
 
 #[test]
-fn podman_pulls_what_we_serve_and_pushes_it_back() {
+fn podman_pulls_from_and_pushes_to_our_registry() {
     pulls_and_pushes(&Podman::new(), &Site::open());
 }
 
 #[test]
-fn podman_loads_what_we_wrote_of_what_it_saved() {
+fn podman_loads_an_archive_of_longshore_made_from_its_own() {
     let engine = Podman::new();
     for (format, images) in [
         (Format::Docker, &["one:v1"][..]),
@@ -84,7 +84,7 @@ fn podman_loads_what_we_wrote_of_what_it_saved() {
 }
 
 #[test]
-fn podman_and_we_use_the_password_that_podman_login_stored() {
+fn podman_and_longshore_use_the_password_of_podman_login() {
     let (engine, site) = (Podman::new(), Site::with_users());
     let (name, password) = site.user.unwrap();
     let app = site.reference("team/app:v1");
@@ -105,7 +105,7 @@ fn podman_and_we_use_the_password_that_podman_login_stored() {
 }
 
 #[test]
-fn podman_trusts_the_authority_in_a_certs_d() {
+fn podman_trusts_the_ca_in_certs_d() {
     let (engine, site) = (Podman::new(), Site::with_tls("127.0.0.1"));
     let right = std::fs::read(site.authority()).unwrap();
     std::fs::write(site.authority(), Authority::new().certificate()).unwrap();

@@ -40,7 +40,7 @@ fn samples(server: &Server) -> BTreeMap<String, f64> {
 }
 
 #[test]
-fn metrics_count_requests_bytes_and_what_is_there() {
+fn metrics_count_requests_bytes_and_stored_content() {
     let program = Program::new();
     let server = program.serve_with(Some("root"), &["--metrics", "127.0.0.1:0"]);
     let address = &server.address;
@@ -85,7 +85,7 @@ fn metrics_count_requests_bytes_and_what_is_there() {
 }
 
 #[test]
-fn the_metrics_listener_answers_nothing_else() {
+fn the_metrics_listener_serves_only_metrics() {
     let program = Program::new();
     let server = program.serve_with(None, &["--metrics", "127.0.0.1:0"]);
     let line = server.process.wait_for("metrics at ", DEADLINE).unwrap();
@@ -97,7 +97,7 @@ fn the_metrics_listener_answers_nothing_else() {
 }
 
 #[test]
-fn the_log_has_one_line_a_request_and_no_secret() {
+fn the_log_has_one_line_per_request_and_no_secret() {
     let program = Program::new();
     // `secret`, at the lowest cost.
     let ann = "ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";

@@ -26,7 +26,7 @@ fn bytes(folder: &Path) -> u64 {
 }
 
 #[test]
-fn a_read_only_registry_is_read_and_refuses_each_kind_of_write() {
+fn a_read_only_registry_serves_reads_and_refuses_every_write() {
     let program = Program::new();
     let packed = layout(&program, "packed", &fixture::Image::small_index(1), "v1");
     {
@@ -60,7 +60,7 @@ fn a_read_only_registry_is_read_and_refuses_each_kind_of_write() {
 }
 
 #[test]
-fn what_is_beyond_the_limits_is_refused_and_leaves_nothing_on_the_disk() {
+fn uploads_beyond_the_limits_are_refused_and_leave_no_files() {
     let program = Program::new();
     let start = |options: &[&str]| program.serve_with(Some("root"), options);
     let push =
@@ -87,7 +87,7 @@ fn what_is_beyond_the_limits_is_refused_and_leaves_nothing_on_the_disk() {
 }
 
 #[test]
-fn a_sparse_index_is_taken_where_it_is_allowed() {
+fn a_sparse_index_is_accepted_with_allow_missing() {
     let program = Program::new();
     let index = format!(
         r#"{{"schemaVersion":2,"mediaType":"{TYPE}","manifests":[{{"mediaType":"{CHILD}","digest":"{}","size":9}}]}}"#,

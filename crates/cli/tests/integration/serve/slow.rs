@@ -14,7 +14,7 @@ fn open_files(id: u32) -> usize {
 
 /// More streams than files may be open, each of a blob, and no room on any of them.
 #[tokio::test]
-async fn streams_that_nobody_takes_leave_memory_and_files_for_others() {
+async fn unread_streams_do_not_exhaust_memory_or_open_files() {
     let program = Program::new();
     let server = program.serve_within(256, "root");
     let (address, id) = (server.address.clone(), server.process.id());

@@ -50,7 +50,7 @@ fn is_of(server: &Server, authority: &Authority) -> bool {
 }
 
 #[test]
-fn it_speaks_tls_alone_with_either_protocol_and_waits_for_no_handshake() {
+fn serve_speaks_only_tls_and_a_stalled_handshake_blocks_no_client() {
     let (program, authority) = (Program::new(), Authority::new());
     write(&program, &authority.for_loopback());
     let server = serve(&program);
@@ -72,7 +72,7 @@ fn it_speaks_tls_alone_with_either_protocol_and_waits_for_no_handshake() {
 }
 
 #[test]
-fn a_new_pair_is_taken_up_and_a_broken_one_is_not() {
+fn a_changed_certificate_is_loaded_and_a_broken_one_is_ignored() {
     let (program, first, second) = (Program::new(), Authority::new(), Authority::new());
     write(&program, &first.for_loopback());
     let server = serve(&program);
@@ -92,7 +92,7 @@ fn a_new_pair_is_taken_up_and_a_broken_one_is_not() {
 }
 
 #[test]
-fn a_pair_that_cannot_be_used_is_refused_at_the_start() {
+fn an_unusable_certificate_or_key_is_refused_at_the_start() {
     let (program, authority) = (Program::new(), Authority::new());
     let (pair, other) = (authority.for_loopback(), authority.for_loopback());
     let Pair { certificate, key } = pair;

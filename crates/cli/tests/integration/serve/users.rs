@@ -12,7 +12,7 @@ bob:$2y$04$I4fZufhxQ9naNcJDQQoZuOHBTilPdG61wRSBmmNI36n38nA/C3Bv2
 ";
 
 #[test]
-fn users_of_the_file_read_and_write_and_nobody_else_does_either() {
+fn only_users_of_the_file_can_read_and_write() {
     let program = Program::new();
     std::fs::write(program.path("people"), USERS).unwrap();
     let server = program.serve_with(None, &["--users", "people"]);
@@ -43,7 +43,7 @@ fn users_of_the_file_read_and_write_and_nobody_else_does_either() {
 }
 
 #[test]
-fn the_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
+fn a_changed_users_file_is_loaded_and_a_broken_one_is_ignored() {
     let program = Program::new();
     let people = program.path("people");
     std::fs::write(&people, USERS).unwrap();
@@ -70,7 +70,7 @@ fn the_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_not_all_bcrypt_is_refused_at_the_start() {
+fn a_users_file_with_other_hashes_than_bcrypt_is_refused_at_the_start() {
     let program = Program::new();
     for (content, told) in [
         ("ann:$apr1$a$secret\n", "people: line 1: ann has an MD5 (apr1) hash; expected a bcrypt"),
@@ -89,7 +89,7 @@ fn a_file_that_is_not_all_bcrypt_is_refused_at_the_start() {
 }
 
 #[test]
-fn passwords_over_plain_http_are_warned_about_beyond_loopback() {
+fn serve_warns_of_passwords_over_plain_http_beyond_loopback() {
     let program = Program::new();
     std::fs::write(program.path("people"), USERS).unwrap();
     for (options, warned) in [
@@ -109,7 +109,7 @@ fn passwords_over_plain_http_are_warned_about_beyond_loopback() {
 }
 
 #[test]
-fn htpasswd_writes_what_is_read_and_login_takes_it() {
+fn login_works_with_a_users_file_written_by_htpasswd() {
     let program = Program::new();
     for (create, name, password) in [("-cbB", "ann", "päß word:1"), ("-bB", "bob", "other")] {
         let made = Command::new("htpasswd")

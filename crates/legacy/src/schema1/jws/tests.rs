@@ -17,7 +17,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
-fn signatures_of_other_programs_are_good_and_their_digest_is_the_payloads() {
+fn signatures_of_other_programs_are_valid_and_give_the_payload_digest() {
     for (text, size, digest) in [
         (A, 219, "803df976f392792b925f956096ff5431d4c6c0383e570d97c5c928e03d184f1c"),
         (B, 295, "634fb0b8e1da07868596061b333aa797b6fbf4d1fe9a9d3d6f62f2d993854781"),
@@ -52,7 +52,7 @@ fn trap_11_the_digest_of_signed_schema_1_is_that_of_its_payload() {
 }
 
 #[test]
-fn what_was_changed_after_signing_does_not_verify() {
+fn content_changed_after_signing_does_not_verify() {
     for text in [A, B, C] {
         let changed = text.replace("foo/bar", "foo/baz");
         assert!(refusal(&changed).contains("signature 1 is not of this content"));
@@ -60,7 +60,7 @@ fn what_was_changed_after_signing_does_not_verify() {
 }
 
 #[test]
-fn every_way_not_to_verify_is_named() {
+fn each_verification_failure_names_its_reason() {
     let crv = r#""crv":"P-256""#;
     let alg = r#""alg":"ES256""#;
     let signature =
@@ -94,7 +94,7 @@ fn every_way_not_to_verify_is_named() {
 }
 
 #[test]
-fn all_signatures_must_be_good_and_agree() {
+fn all_signatures_must_be_valid_and_agree() {
     let key = SigningKey::generate().unwrap();
     let other: Schema1 = serde_json::from_slice(manifest(A).sign(&key).unwrap().bytes()).unwrap();
     let mut both: Value = serde_json::from_str(A).unwrap();
@@ -116,7 +116,7 @@ fn all_signatures_must_be_good_and_agree() {
 }
 
 #[test]
-fn so_many_signatures_are_checked_and_no_more() {
+fn the_number_of_signatures_is_limited() {
     let one = serde_json::from_str::<Value>(A).unwrap()["signatures"][0].to_string();
     let of = |count: usize| {
         let more = format!(",{one}").repeat(count - 1);
@@ -145,7 +145,7 @@ fn the_example_of_the_specification_does_not_verify() {
 }
 
 #[test]
-fn a_placeholder_is_read_and_refused() {
+fn a_placeholder_signature_can_be_parsed_but_does_not_verify() {
     let dreg = r#"{"schemaVersion":1,"name":"testns/testrepo","tag":"2021","architecture":"amd64",
         "fsLayers":[{"blobSum":"sha256:4c8ab3090c2685271afcffc2a4dc63f15ab11a0124bdbde6085c934a4e6f4c00"}],
         "history":[{"v1Compatibility":"{}"}],
@@ -158,7 +158,7 @@ fn a_placeholder_is_read_and_refused() {
 }
 
 #[test]
-fn what_is_signed_keeps_its_bytes() {
+fn signing_keeps_the_bytes_of_the_payload() {
     let key = SigningKey::from_pem(P256, None).unwrap();
     for text in [A, B, C] {
         let before = manifest(text);
@@ -180,7 +180,7 @@ fn what_is_signed_keeps_its_bytes() {
 }
 
 #[test]
-fn an_edited_document_is_signed_anew() {
+fn an_edited_document_gets_new_signatures() {
     let key = SigningKey::generate().unwrap();
     let original = manifest(A);
     let Manifest::Schema1(schema1) = original.parse().unwrap() else { panic!() };
@@ -215,7 +215,7 @@ fn only_schema_1_is_signed() {
 }
 
 #[test]
-fn keys_are_read_in_every_form_and_known_by_their_identifier() {
+fn keys_of_every_format_have_the_expected_identifier() {
     for (pem, password) in [
         (P256, None),
         (include_str!("key/p256_sec1.pem"), None),
@@ -246,7 +246,7 @@ fn keys_are_read_in_every_form_and_known_by_their_identifier() {
 }
 
 #[test]
-fn a_small_rsa_key_is_known_but_not_used() {
+fn a_small_rsa_key_can_be_parsed_but_cannot_sign() {
     let key = SigningKey::from_pem(include_str!("key/rsa_512.pem"), None).unwrap();
     let id = "BCP4:AAX2:CAKW:SM4X:XHIG:DVA5:3ZIQ:MFO7:DG3Q:3FKB:6ACJ:GRI5";
     assert_eq!(key.public().id(), id);
@@ -259,7 +259,7 @@ fn a_small_rsa_key_is_known_but_not_used() {
 }
 
 #[test]
-fn keys_that_cannot_be_read_say_why_and_quote_nothing() {
+fn key_errors_state_the_reason_and_quote_nothing() {
     let cut = P256.replace("MIGH", "MIGI");
     let other = P256.replace("QZjYo3", "QZjYo4");
     for (pem, password, word) in [
