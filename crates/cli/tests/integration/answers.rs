@@ -1,10 +1,10 @@
-//! Commands that ask: what they print, and nothing else.
+//! Commands that print information: their exact output.
 
 use serde_json::Value;
 
 use crate::program::Program;
 
-/// An image with two platforms in a registry; returns its digest.
+/// Pushes an image of two platforms to a registry and returns its digest.
 fn fill(program: &Program, registry: &str) -> String {
     let content = longshore_testkit::fixture::Image::small_index(7);
     let layout = program.path("fixture");
@@ -61,7 +61,7 @@ fn manifests_and_configs_are_printed_byte_for_byte() {
         .run_with(["manifest", "put", &format!("{app}:again"), "-"], manifest.stdout.as_bytes());
     assert_eq!((put.code, put.stdout.trim()), (0, digest.as_str()), "{put:?}");
     assert_eq!(program.ok(&format!("digest {app}:again")), digest);
-    // Under a digest that they do not have, they are refused.
+    // A digest that the bytes do not have is refused.
     let wrong = format!("{app}@sha256:{}", "0".repeat(64));
     let refused =
         program.run_with(["manifest", "put", wrong.as_str(), "-"], manifest.stdout.as_bytes());
@@ -89,7 +89,7 @@ fn inspect_shows_platforms_layers_and_config() {
     let config: Value = serde_json::from_str(&config).unwrap();
     let one = program.ok(&format!("inspect {app} --platform linux/amd64 --json"));
     let one: Value = serde_json::from_str(&one).unwrap();
-    assert_eq!(one["config"], config, "as it is at the registry");
+    assert_eq!(one["config"], config, "the config is unchanged");
     let json = program.ok(&format!("inspect {app} --json"));
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["digest"], digest.as_str());
@@ -185,7 +185,7 @@ fn referrers_are_listed_with_their_type() {
     let listed = program.ok(&format!("referrers {app}:v1"));
     assert!(listed.ends_with("  application/vnd.example.signature"), "{listed}");
     assert_eq!(program.ok(&format!("referrers {app}:v1 --artifact-type a/b")), "");
-    // They go along when asked, and only then.
+    // Referrers are copied only with --referrers.
     let (bare, whole) = (format!("{}/bare", server.address), format!("{}/whole", server.address));
     program.ok(&format!("copy -q {app}:v1 {bare}:v1"));
     assert_eq!(program.ok(&format!("referrers {bare}:v1")), "");
@@ -294,7 +294,7 @@ fn the_environment_sets_the_defaults_of_short_names() {
         let (code, stdout, stderr) = run(variables, line);
         assert_eq!((code, stdout.trim_end()), (Some(0), &*expected), "{line}: {stderr}");
     }
-    // No namespace is added at a registry of one's own, and a whole name is what it says.
+    // Only Docker Hub gets a default namespace, and full names are unchanged.
     let (code, _, stderr) = run(&[registry], "digest app:v1");
     assert_eq!(code, Some(3));
     assert!(stderr.contains(&format!("{}/app:v1", server.address)), "{stderr}");

@@ -1,4 +1,4 @@
-//! Files as blobs with a tag, and manifests made of blobs.
+//! Files as tagged artifacts, and manifests made of existing blobs.
 
 use serde_json::Value;
 
@@ -62,11 +62,11 @@ fn a_title_outside_the_folder_writes_nothing() {
     assert_eq!(put.code, 0, "{put:?}");
     std::fs::create_dir(program.path("in")).unwrap();
     let told = program.run(["artifact", "pull", &format!("{evil}:v1"), "--output", "in"]);
-    assert_eq!(told.code, 1, "the user typed nothing wrong: {told:?}");
+    assert_eq!(told.code, 1, "it is not a usage error: {told:?}");
     assert!(told.stderr.contains("../outside"), "{told:?}");
     assert!(!program.path("outside").exists());
     assert_eq!(std::fs::read_dir(program.path("in")).unwrap().count(), 0);
-    // To a file of one's own, whatever the title.
+    // A file named on the command line is written, whatever the title is.
     program.ok(&format!("artifact pull {evil}:v1 --output chosen"));
     assert_eq!(std::fs::read_to_string(program.path("chosen")).unwrap(), "x");
 }
@@ -87,12 +87,12 @@ fn an_alias_of_blobs_is_made_read_moved_and_removed() {
     let digests: Vec<&str> =
         listed["files"].as_array().unwrap().iter().map(|f| f["digest"].as_str().unwrap()).collect();
     assert_eq!(digests, [one.as_str(), two.as_str()]);
-    assert_eq!(listed["files"][0]["size"], 5, "the registry was asked");
+    assert_eq!(listed["files"][0]["size"], 5, "the size comes from the registry");
     let moved = program.ok(&format!("artifact make {data}:alias {two}"));
     assert_ne!(moved, made);
     program.ok(&format!("untag {data}:alias"));
     program.fails(3, &format!("digest {data}:alias"));
-    assert_eq!(program.ok(&format!("blob get {data}@{one}")), "first", "its blobs stay");
+    assert_eq!(program.ok(&format!("blob get {data}@{one}")), "first", "the blobs stay");
 
     let missing = longshore::Digest::sha256(b"missing");
     program.fails(3, &format!("artifact make {data}:alias {missing}"));
@@ -178,7 +178,7 @@ fn artifact_pull_writes_blobs_without_titles() {
     assert_eq!(listed, format!("{one}\n{two}\n{one}"));
 
     let written = program.ok(&format!("artifact pull {data}:v1 --output all"));
-    assert_eq!(written.lines().count(), 2, "what is listed twice is one file: {written}");
+    assert_eq!(written.lines().count(), 2, "a blob listed twice is one file: {written}");
     for (digest, content) in digests.iter().zip(["first ", "second"]) {
         let file = program.path("all").join(digest.replace(':', "-"));
         assert_eq!(std::fs::read_to_string(file).unwrap(), content);
@@ -186,7 +186,7 @@ fn artifact_pull_writes_blobs_without_titles() {
     let all = program.ok(&format!("artifact pull {data}:v1 --output -"));
     assert_eq!(all, "first secondfirst", "one after the other, in the manifest's order");
 
-    // One of them, to a file of one's own.
+    // --layer selects one blob, and --output names its file.
     for (layer, content) in [("text/plain", "second"), ("2", "second"), ("3", "first ")] {
         program.ok(&format!("artifact pull {data}:v1 --layer {layer} -o chosen"));
         assert_eq!(std::fs::read_to_string(program.path("chosen")).unwrap(), content, "{layer}");
@@ -225,7 +225,7 @@ fn the_current_folder_is_pushed_and_pulled_as_an_artifact() {
     }
     let told = program.fails(1, &format!("artifact push {site} . tree"));
     assert!(told.contains("another title is a path below it"), "it could not be pulled: {told}");
-    // A dot names no file: the archive goes by its digest.
+    // The title "." cannot name a file, so the archive is named by its digest.
     let kept = program.ok(&format!("artifact pull {site} --no-unpack --output kept/"));
     assert!(kept.contains("kept/sha256-"), "{kept}");
     assert!(crate::program::leftovers(&program.path("")).is_empty());
@@ -269,7 +269,7 @@ fn a_folder_is_pushed_and_pulled_unchanged() {
     let mode = |name| std::fs::metadata(back.join(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("run"), mode("index.html") & 0o111), (0o755, 0), "no setuid");
 
-    // Over what is there, which stays where the archive has nothing.
+    // Unpacking over an existing folder keeps files that the archive does not have.
     std::fs::write(back.join("own"), "mine").unwrap();
     std::fs::write(back.join("index.html"), "changed").unwrap();
     program.ok(&format!("artifact pull {site} --output back"));

@@ -1,10 +1,10 @@
-//! Blobs from a terminal: files, pipes, several at once.
+//! Blob commands: files, pipes, and several blobs at once.
 
 use serde_json::Value;
 
 use crate::program::{Program, leftovers};
 
-/// A registry, and two files in the home.
+/// Starts a registry, and writes two files to the home folder.
 fn begin() -> (Program, crate::program::Server) {
     let program = Program::new();
     let server = program.serve(None);
@@ -133,7 +133,7 @@ fn copying_a_blob_does_not_hold_it_in_memory() {
     assert!(0 < most && most < size / 2, "{most} bytes");
 }
 
-/// The most bytes that a process has held in memory so far. `None` once it has ended.
+/// Returns the maximum memory of a process so far in bytes; `None` once it has ended.
 #[cfg(target_os = "linux")]
 pub(crate) fn most_memory(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
@@ -150,7 +150,7 @@ fn trap_20_content_with_a_wrong_digest_leaves_no_file() {
     std::fs::write(program.path("file"), "right").unwrap();
     let digest = program.ok(&format!("blob put {place} file"));
     let hex = digest.strip_prefix("sha256:").unwrap();
-    // Of the same size, so that nothing but the digest tells.
+    // The size is the same, so only the digest reveals the damage.
     std::fs::write(layout.join("blobs/sha256").join(hex), "wrong").unwrap();
     std::fs::create_dir(program.path("out")).unwrap();
     let said = program.fails(7, &format!("blob get {place}@{digest} -o out/blob"));

@@ -1,4 +1,4 @@
-//! The registry cache of BuildKit: an index that lists blobs where manifests belong.
+//! The registry cache of BuildKit: an index that lists blobs in place of manifests.
 
 use bytes::Bytes;
 use longshore::{Descriptor, Digest, Layout, MediaType, RawManifest, Tag, Target as _};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 
-/// A cache in a layout of the home under the name `cache`: two layers and a configuration.
+/// A build cache in a layout, under the name `cache`: two layers and a config.
 struct Cache {
     location: String,
     index: Digest,
@@ -40,7 +40,7 @@ impl Cache {
         Self { location, index: index.digest().clone(), blobs }
     }
 
-    /// Checks that all of it is at a location, each blob as a blob.
+    /// Checks that a location has the index and all its blobs.
     fn is_at(&self, program: &Program, location: &str) {
         assert_eq!(program.ok(&format!("digest {location}")), self.index.as_str(), "{location}");
         let repository = location.strip_suffix(":cache").unwrap();
@@ -75,7 +75,7 @@ fn a_build_cache_is_copied_through_every_store() {
     for location in [at("pushed"), at("mounted"), layout.clone(), at("back")] {
         cache.is_at(&program, &location);
     }
-    // In a registry, the blobs were mounted; what is there is not sent again.
+    // Blobs within a registry are mounted, and existing ones are not sent again.
     let first = copied(&program.ok(&format!("copy -q --json {} {}", at("back"), at("more"))));
     assert_eq!((first["blobs_mounted"].as_u64(), first["blobs_sent"].as_u64()), (Some(3), Some(0)));
     for (again, held) in [("", 0), ("--recheck", 3)] {
@@ -143,7 +143,7 @@ fn docker_registry_stores_and_returns_a_build_cache() {
     program.ok(&format!("pull -q {copy} {}", program.local("oci", "pulled:cache")));
     cache.is_at(&program, &program.local("oci", "pulled:cache"));
     assert_eq!(program.ok(&format!("platforms {copy}")), "");
-    // It has no blobs as manifests, and answers 500: nothing asked for one.
+    // The registry cannot serve blobs as manifests and answers 500; the client requested none.
     let log = theirs.log();
     assert!(log.contains("HTTP/1.1\" 200"), "{log}");
     assert!(!log.contains("HTTP/1.1\" 500"), "{log}");

@@ -1,4 +1,4 @@
-//! `kill -9` of either end in the middle of a transfer: nothing incomplete is ever seen.
+//! `kill -9` of either side during a transfer: incomplete content is never visible.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use longshore_testkit::random;
 
 use crate::program::{DEADLINE, Program};
 
-/// An image of four layers of 4 MiB, in a layout of the home.
+/// Packs an image of four layers of 4 MiB into a layout.
 fn packed(program: &Program) -> String {
     let mut image = Image::new("linux/amd64".parse().unwrap());
     for seed in 0..4 {
@@ -24,12 +24,12 @@ fn packed(program: &Program) -> String {
     format!("oci:{}:v1", path.display())
 }
 
-/// A runtime for a proxy, and what goes on while this thread waits for programs.
+/// Returns a runtime for the proxy, which runs while this thread waits for programs.
 fn background() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Starts the program and waits until its transfer has come to the fault, where it stays.
+/// Starts the program and waits until its transfer stalls at the fault.
 fn start_up_to_the_fault(program: &Program, proxy: &FaultProxy, line: &str) -> Process {
     let process = Process::start(program.command().args(line.split_whitespace()));
     let start = Instant::now();
@@ -37,7 +37,7 @@ fn start_up_to_the_fault(program: &Program, proxy: &FaultProxy, line: &str) -> P
         assert!(start.elapsed() < DEADLINE, "nothing was transferred: {}", process.printed());
         std::thread::sleep(Duration::from_millis(1));
     }
-    // What comes before the fault passes meanwhile.
+    // The bytes before the fault pass meanwhile.
     std::thread::sleep(Duration::from_millis(20));
     process
 }
@@ -76,7 +76,7 @@ fn a_killed_registry_keeps_everything_it_acknowledged() {
         let mut server = program.serve(Some("registry"));
         let proxy = runtime.block_on(FaultProxy::start(server.address.parse().unwrap()));
         proxy.inject("PUT", part, 1, Fault::StallRequest(before));
-        // Each goes to a repository of its own, or it would find the layers of the one before.
+        // Each push goes to its own repository; otherwise it would find the previous push's layers.
         let push = format!("push -q {source} {}/app{number}:killed", proxy.address());
         let mut push = start_up_to_the_fault(&program, &proxy, &push);
         server.process.kill();
@@ -84,7 +84,7 @@ fn a_killed_registry_keeps_everything_it_acknowledged() {
         let server = program.serve(Some("registry"));
         let app = format!("{}/app{number}", server.address);
         assert_eq!(program.run(["ls", app.as_str()]).stdout, "", "the push was not complete");
-        // The next push completes, and the next registry has it.
+        // The next push completes, and the restarted registry has it.
         program.ok(&format!("push -q {source} {app}:acknowledged"));
     }
     let mut server = program.serve(Some("registry"));
@@ -100,7 +100,7 @@ fn a_killed_registry_keeps_everything_it_acknowledged() {
     assert!(server.process.terminate(DEADLINE).success(), "SIGTERM ends it cleanly");
 }
 
-/// 4 MiB: a layer takes many pieces.
+/// 4 MiB: a layer arrives in many chunks.
 const SIZE: usize = 4 << 20;
 const HALF: u64 = SIZE as u64 / 2;
 const LAST: u64 = SIZE as u64 - 1;

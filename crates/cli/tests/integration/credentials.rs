@@ -1,4 +1,4 @@
-//! Login, logout, and what is done with credentials.
+//! Login, logout, and the use of credentials.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::program::{Ended, Program, run_command};
 
-/// A registry that lets `ann` in with the password `hunter2`, until it is dropped.
+/// A registry with the user `ann` and the password `hunter2`; dropping it stops it.
 struct Guarded {
     address: String,
     _stop: oneshot::Sender<()>,
@@ -44,7 +44,8 @@ impl Guarded {
     }
 }
 
-/// Runs a line of words with these variables and this on standard input; the password must not show.
+/// Runs a command line with these environment variables and this stdin, and checks that the output
+/// does not contain the password.
 fn run_without_leaking(
     program: &Program,
     line: &str,
@@ -66,14 +67,14 @@ fn write(program: &Program, name: &str, text: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// A `config.json` as `docker login` writes it.
+/// Returns a `config.json` as `docker login` writes it.
 fn auths(address: &str, pair: &str) -> String {
     use base64::Engine as _;
     let auth = base64::engine::general_purpose::STANDARD.encode(pair);
     serde_json::json!({ "auths": { address: { "auth": auth } } }).to_string()
 }
 
-/// The registry under a name that is not this machine's, and the option that says where it is.
+/// Returns a host name outside loopback for the registry, and the option that resolves it.
 fn elsewhere(registry: &Guarded) -> (String, String) {
     let port = registry.address.rsplit(':').next().unwrap();
     (format!("r.example:{port}"), format!("--resolve r.example:{port}:127.0.0.1"))
@@ -92,7 +93,7 @@ fn login_checks_and_stores_credentials_that_work_on_loopback_without_options() {
         assert_eq!(right.code, 0, "{right:?}");
         assert_eq!(right.stderr.lines().count(), 1, "no warning: {right:?}");
         let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
-        assert!(stored.contains(&format!("\"{address}\"")), "as Docker writes it: {stored}");
+        assert!(stored.contains(&format!("\"{address}\"")), "in Docker's format: {stored}");
         assert_private(&program.path(".docker/config.json"));
         program.fails(3, &format!("digest {address}/a:b"));
         program.ok(&format!("logout {address}"));
@@ -107,7 +108,7 @@ fn login_over_plain_http_to_another_machine_needs_an_option_and_warns() {
     let (program, registry) = (Program::new(), Guarded::by_password());
     let (name, at) = elsewhere(&registry);
     let login = format!("login {name} {at} -u ann --password-stdin");
-    // What is found out is no such word.
+    // Scheme detection is not permission.
     let refused =
         run_without_leaking(&program, &format!("{login} --scheme detect"), &[], "hunter2\n");
     assert_eq!(refused.code, 4, "{refused:?}");
@@ -119,7 +120,7 @@ fn login_over_plain_http_to_another_machine_needs_an_option_and_warns() {
     let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
     assert!(stored.contains(&format!("\"http://{name}\"")), "{stored}");
     program.fails(3, &format!("digest {name}/a:b {at} --scheme http"));
-    // Within this machine, the login itself is.
+    // On loopback, the login itself is permission.
     let detect = format!("login {} -u ann --password-stdin --scheme detect", registry.address);
     assert_eq!(run_without_leaking(&program, &detect, &[], "hunter2\n").code, 0);
 }
@@ -182,12 +183,12 @@ fn credentials_not_stored_for_exactly_this_registry_are_not_sent_over_plain_http
     );
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
     std::fs::remove_file(program.path(".netrc")).unwrap();
-    // Who writes the scheme means it.
+    // An entry with https:// allows no plain HTTP.
     write(&program, ".docker/config.json", &auths(&format!("https://{address}"), "ann:hunter2"));
     let refused = program.fails(4, &format!("digest {address}/a:b"));
     assert!(refused.contains("not sent over plain HTTP"), "{refused}");
     program.fails(3, &format!("digest {address}/a:b --plain-http {address}"));
-    // Elsewhere, an entry is not enough.
+    // On another machine, an entry is not enough.
     let (name, at) = elsewhere(&registry);
     write(&program, ".docker/config.json", &auths(&name, "ann:hunter2"));
     let refused = program.fails(4, &format!("digest {name}/a:b {at} --scheme http"));
@@ -231,7 +232,7 @@ fn the_environment_precedes_files_and_a_named_file_precedes_all() {
         &[("DOCKER_AUTH_CONFIG", &good)],
         "",
     );
-    assert_eq!(given.code, 4, "what is given on the command line comes before everything");
+    assert_eq!(given.code, 4, "a file named on the command line comes first");
 }
 
 #[test]
@@ -270,7 +271,7 @@ fn auth_explain_shows_each_step_and_no_secret() {
     assert_eq!(json["granted"], serde_json::Value::Null);
     assert_eq!(json["status"], 404);
 
-    // Refused: the steps before are told all the same.
+    // After a refusal, the previous steps are still shown.
     write(&program, ".config/containers/auth.json", &auths(address, "ann:wrong"));
     let told = program.ok(&format!("auth explain {address}/a"));
     assert!(told.contains("used:") && told.contains("refused credentials from"), "{told}");
@@ -329,7 +330,7 @@ fn login_and_logout_use_the_configured_helper() {
     assert_eq!(run_without_leaking(&program, &format!("logout {address}"), &variables, "").code, 0);
     assert_eq!(run_without_leaking(&program, &digest, &variables, "").code, 4);
     let left = std::fs::read_dir(program.path("bin")).unwrap().count();
-    assert_eq!(left, 1, "the helper has forgotten it");
+    assert_eq!(left, 1, "the helper erased its file");
 }
 
 #[test]
@@ -360,14 +361,14 @@ fn a_credentials_file_that_everybody_can_read_causes_a_warning() {
              machine: chmod 600 it\n",
             config.display()
         );
-        // Once, though the file is read more than once.
+        // The warning appears once, although the file is read more than once.
         assert_eq!(told.matches(&warning).count(), usize::from(warned), "{mode:o}: {told}");
         assert_eq!(told.lines().count(), 1 + usize::from(warned), "{mode:o}: {told}");
     }
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644)).unwrap();
     let log = program.fails(3, &format!("{line} -v"));
     let warnings = log.matches("WARN longshore::credentials").count();
-    assert_eq!(warnings, 1, "a log stays one, and says it once: {log}");
+    assert_eq!(warnings, 1, "a log has the warning once: {log}");
 }
 
 #[test]
@@ -440,7 +441,7 @@ fn authentication_can_be_set_for_one_registry() {
     let service = format!("{address}=http://{address}/token?service=longshore");
     program.fails(3, &format!("{digest} --token-service {service}"));
     program.fails(3, &format!("{digest} --token-host {address}={address}"));
-    // Nobody is there.
+    // No server listens at that address.
     program.fails(5, &format!("{digest} --token-host {address}=127.0.0.1:1"));
     program.fails(2, &format!("{digest} --token-host 127.0.0.1:1"));
 }

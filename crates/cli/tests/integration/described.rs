@@ -1,38 +1,38 @@
-//! What documents say that there is, held against the sources and the program.
+//! Checks the documents' claims against the sources and the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::program::Program;
 
-/// The repository's root.
+/// Returns the repository's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// A line of a table without the bars that are within its cells.
+/// Returns a line of a table without the bars within its cells.
 pub(crate) fn unbarred(line: &str) -> String {
     line.replace("\\|", "\u{1}")
 }
 
-/// The cells of a line of a table.
+/// Returns the cells of a line of a table.
 pub(crate) fn cells(line: &str) -> Vec<&str> {
     line.trim_matches('|').split('|').map(str::trim).collect()
 }
 
-/// What stands in backticks.
+/// Returns the texts in backticks.
 pub(crate) fn backticked(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The name of the item that a path such as `Client::builder` ends with.
+/// Returns the last name of a path such as `Client::builder`.
 pub(crate) fn last_word(path: &str) -> &str {
     let last = path.rsplit("::").next().unwrap_or_default();
     let end = last.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(last.len());
     &last[..end]
 }
 
-/// The program's subcommands and options, asked for by `--help`.
+/// The program's subcommands and options, as `--help` lists them.
 #[derive(Default)]
 pub(crate) struct Commands {
     program: Option<Program>,
@@ -40,7 +40,7 @@ pub(crate) struct Commands {
 }
 
 impl Commands {
-    /// What is wrong with a command line: not ours, no such subcommand, no such option.
+    /// Returns the defects of a command line: another program, an unknown subcommand or option.
     pub(crate) fn mistakes(&mut self, command: &str) -> Vec<String> {
         let mut words = command.split_whitespace();
         if words.next() != Some("longshore") {
@@ -66,7 +66,7 @@ impl Commands {
     }
 }
 
-/// The names of everything public in the crates: items, fields, methods, variants.
+/// Returns the names of all public items of the crates: types, functions, fields, variants.
 pub(crate) fn public_items() -> BTreeSet<String> {
     let mut items = BTreeSet::new();
     for file in sources() {
@@ -81,7 +81,8 @@ pub(crate) fn public_items() -> BTreeSet<String> {
     items
 }
 
-/// What a line declares: a function, also of a trait; a type; a public field; a variant.
+/// Returns the item that a line declares: a function or method, a type, a public field or a
+/// variant.
 fn item(line: &str) -> Option<&str> {
     let public = line.strip_prefix("pub ");
     let bare = public.unwrap_or(line);
@@ -94,7 +95,7 @@ fn item(line: &str) -> Option<&str> {
     item.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }
 
-/// The Rust files of all crates, below the repository's root.
+/// Returns the Rust files of all crates, relative to the repository's root.
 pub(crate) fn sources() -> Vec<PathBuf> {
     let root = root();
     let mut folders = vec![root.join("crates")];
@@ -112,7 +113,7 @@ pub(crate) fn sources() -> Vec<PathBuf> {
     files
 }
 
-/// Whether a word of a command line names a subcommand: options and what stands for a value do not.
+/// Returns true if a word of a command line is a subcommand, not an option or a placeholder.
 fn is_subcommand(word: &str) -> bool {
     word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         && !word.starts_with('-')

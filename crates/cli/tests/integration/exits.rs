@@ -1,4 +1,4 @@
-//! What went wrong is told by the exit code, and by the registry's own words.
+//! Exit codes, and the registry's error messages.
 
 use longshore_testkit::script::{Exchange, Script};
 
@@ -6,7 +6,7 @@ use crate::program::Program;
 
 const INDEX: &str = "{\"schemaVersion\":2,\"manifests\":[]}";
 
-/// Runs the program against a server that answers `exchanges`, and returns how it ended.
+/// Runs the program against a server that answers `exchanges`; returns the exit code and stderr.
 async fn run(program: &Program, line: &str, exchanges: Vec<Exchange>) -> (i32, String) {
     let server = Script::start().await;
     exchanges.into_iter().for_each(|exchange| server.expect(exchange));
@@ -73,7 +73,7 @@ async fn wrong_content_and_unusable_replies_have_their_exit_codes() {
         assert_eq!(exit, expected, "{told}");
         assert!(told.contains(part), "{part}: {told}");
     }
-    // A body that is no use is shown with where it came from.
+    // An unusable body is quoted, with its URL.
     let (_, told) = run(&program, "manifest get REGISTRY/a/b:v1", vec![answer().body("[]")]).await;
     for part in ["because: ", "/v2/a/b/manifests/v1", "application/json", "\"[]\"", "(HTTP 200)"] {
         assert!(told.contains(part), "{part}: {told}");

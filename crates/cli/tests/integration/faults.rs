@@ -1,5 +1,5 @@
-//! A network that breaks, between the program and a registry: what can be survived is survived, what
-//! cannot is a clear error, and neither leaves anything behind.
+//! Network faults between the program and a registry: transfers recover or fail with a clear error,
+//! and leave nothing behind.
 
 use longshore::{Layout, Tag};
 use longshore_testkit::fault::{Fault, FaultProxy};
@@ -8,7 +8,7 @@ use longshore_testkit::random;
 
 use crate::program::{Program, Server, leftovers};
 
-/// A registry with an image of one 4 MiB layer, a proxy in front of it, and where the image is.
+/// A registry with an image of one 4 MiB layer, and a proxy in front of it.
 struct Scene {
     program: Program,
     _server: Server,
@@ -16,7 +16,7 @@ struct Scene {
     packed: String,
     app: String,
     digest: String,
-    /// The layer's digest: the part of its requests' paths that no others have.
+    /// The layer's digest, which only the layer's requests contain.
     layer: String,
     runtime: tokio::runtime::Runtime,
 }
@@ -26,7 +26,7 @@ impl Scene {
         Self::with(vec![Layer::plain(&random::bytes(1, SIZE))])
     }
 
-    /// The same with an image of these layers.
+    /// Builds the same scene with an image of these layers.
     fn with(layers: Vec<Layer>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -60,7 +60,7 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // The proxy's tasks end with their runtime, before the registry does.
+        // The proxy's tasks must end with their runtime, before the registry does.
         let _guard = self.runtime.enter();
     }
 }

@@ -1,4 +1,4 @@
-//! Looking at images: platforms, history, fields; and what is inside layers.
+//! Commands that show images: platforms, history, fields, layers.
 
 use longshore::{Layout, Tag};
 use longshore_testkit::fixture::{Content, Image, Layer, layer_tar};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::program::Program;
 
-/// Writes content to a layout of the home under the tag `v1`, and returns its location.
+/// Writes content to a layout under the tag `v1`, and returns its location.
 fn layout(program: &Program, name: &str, content: &Content) -> String {
     let path = program.path(name);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -16,7 +16,7 @@ fn layout(program: &Program, name: &str, content: &Content) -> String {
     format!("oci:{}:v1", path.display())
 }
 
-/// Puts content into a running registry as `app:v1`, and returns its name there.
+/// Pushes content to a running registry as `app:v1`, and returns its reference.
 fn pushed(program: &Program, address: &str, content: &Content) -> String {
     let packed = layout(program, "packed", content);
     let app = format!("{address}/app:v1");
@@ -67,7 +67,7 @@ fn inspect_unpacked_measures_layers_by_reading_them() {
     let image = amd64().layer(Layer::gzip(&tars[0])).layer(Layer::zstd(&tars[1]));
     let packed = layout(&program, "packed", &image.build());
     let unread = json(&program.ok(&format!("inspect {packed} --json")));
-    assert_eq!(unread["unpackedSize"], Value::Null, "nobody can know");
+    assert_eq!(unread["unpackedSize"], Value::Null, "the layers are compressed");
 
     let read = json(&program.ok(&format!("inspect {packed} --unpacked --json")));
     assert_eq!(read["unpackedSize"].as_u64(), Some(sizes.iter().sum()));
@@ -84,7 +84,7 @@ fn inspect_unpacked_measures_layers_by_reading_them() {
 
     let plain = layout(&program, "plain", &amd64().layer(Layer::plain(&tars[0])).build());
     let known = json(&program.ok(&format!("inspect {plain} --json")));
-    assert_eq!(known["unpackedSize"].as_u64(), Some(sizes[0]), "what travels plain is known");
+    assert_eq!(known["unpackedSize"].as_u64(), Some(sizes[0]), "the layer is not compressed");
     assert_eq!(known["unpacked"], Value::Null);
 
     let mut layer = Layer::gzip(&tars[0]);
@@ -105,7 +105,7 @@ fn a_field_of_a_config_or_manifest_is_printed_by_name() {
     let media_type = program.ok(&format!("{layers} {packed}"));
     assert_eq!(media_type, "application/vnd.oci.image.layer.v1.tar+zstd");
     let missing = program.fails(3, &format!("{config} .config.User"));
-    assert!(missing.contains("Healthcheck"), "it says what there is: {missing}");
+    assert!(missing.contains("Healthcheck"), "the error lists the fields: {missing}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn the_history_shows_each_step_with_its_layer() {
     assert_eq!(steps[1]["chain_id"], longshore::Digest::sha256(both.as_bytes()).as_str());
 }
 
-/// The same content with another config.
+/// Replaces the config of an image.
 fn with_config(content: &mut Content, config: &Value) {
     let bytes = bytes::Bytes::from(config.to_string());
     let descriptor = longshore::Descriptor::from_bytes(longshore::MediaType::OCI_CONFIG, &bytes);
@@ -166,7 +166,7 @@ fn a_layer_is_written_as_stored_or_unpacked_and_verified() {
     let missing = program.fails(3, &format!("layer {packed} 2"));
     assert!(missing.contains("1 layers"), "{missing}");
 
-    // A config that says otherwise is not believed.
+    // A diff ID in the config that does not match is an error.
     let mut wrong = content;
     let mut config = json(std::str::from_utf8(&wrong.blobs[0].1).unwrap());
     config["rootfs"]["diff_ids"][0] = longshore::Digest::sha256(b"other").as_str().into();
@@ -200,14 +200,14 @@ fn a_layer_is_appended_from_a_file_stdin_or_a_registry() {
         program.ok(&format!("layer {v2} 3 --unpack --output {}", program.path("x").display()));
     assert_eq!((last.as_str(), std::fs::read(program.path("x")).unwrap()), ("", tar.clone()));
 
-    // The same layer, plain, on standard input, to another repository of the registry.
+    // The same layer is appended from stdin, uncompressed, to another repository.
     let other = format!("{}/other:v1", server.address);
     let piped =
         program.run_with(["append", v2.as_str(), "--layer", "-", "--to", other.as_str()], &tar);
     assert_eq!(piped.code, 0, "{piped:?}");
     assert_eq!(piped.stdout.trim(), program.ok(&format!("digest {other}")));
 
-    // A layer that is there already is not read from here.
+    // A layer that exists in the registry is not read from this machine.
     let from = format!("{}/app@{}", server.address, layer.descriptor.digest);
     program.ok(&format!("append {other} --layer-from {from}"));
     let manifest = json(&program.ok(&format!("manifest get {other}")));

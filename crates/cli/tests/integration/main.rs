@@ -1,4 +1,4 @@
-//! The program as its users meet it: arguments in, stdout, stderr and exit code out.
+//! Runs the program with arguments, and checks stdout, stderr and the exit code.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed test is a panic")]
 

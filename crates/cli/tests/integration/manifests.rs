@@ -1,10 +1,10 @@
-//! Manifests through the program: to a file and back, in the form asked for, checked by the letter.
+//! Manifest commands: get, put and check.
 
 use serde_json::Value;
 
 use crate::program::Program;
 
-/// What Docker Hub once sent for a list, shortened, with its escaped slashes.
+/// A manifest list as Docker Hub once sent it, shortened, with its escaped slashes.
 const LIST: &str = "{\"manifests\":[],\"mediaType\":\"application\\/vnd.docker.distribution.manifest.list.v2+json\",\"schemaVersion\":2}";
 const LIST_TYPE: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 

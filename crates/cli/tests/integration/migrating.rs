@@ -1,4 +1,4 @@
-//! What users of the predecessors are told, held against the code: `docs/migrating.md`.
+//! Checks `docs/migrating.md` against the code.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ fn every_file_in_the_migration_document_exists() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// A line of a table: what is done with what.
+/// A row of a table: a call and its counterparts.
 struct Row {
     library: String,
 }

@@ -1,4 +1,5 @@
-//! Names in layouts and archives: whole references beside plain tags, and what they give a target.
+//! Names in layouts and archives: whole references and plain tags, and the names they give a
+//! target.
 
 use longshore::{Layout, Tag};
 use longshore_testkit::fixture::{Content, Image};
@@ -9,7 +10,7 @@ use crate::program::Program;
 const MYSQL: &str = "platform/mysql:latest";
 const APP: &str = "docker.io/library/app:latest";
 
-/// Writes images of one platform under these names to a layout of the home, and returns their digests.
+/// Writes images of one platform under these names to a layout, and returns their digests.
 fn layout(program: &Program, folder: &str, names: &[&str]) -> Vec<String> {
     let path = program.path(folder);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -38,7 +39,7 @@ fn whole_names_are_listed_and_each_selects_its_image() {
     let repository = format!("{}/a/b", server.address);
     program.ok(&format!("push -q oci:img:{MYSQL} {repository}"));
     assert_eq!(program.ok(&format!("digest {repository}:latest")), digests[0]);
-    // The same from an archive.
+    // An archive behaves the same.
     program.ok(&format!("copy -q oci:img:{APP} oci-archive:x.tar:{APP}"));
     program.ok(&format!("copy -q oci:img:{MYSQL} oci-archive:x.tar:{MYSQL}"));
     assert_eq!(program.ok("ls oci-archive:x.tar"), format!("{APP}\n{MYSQL}"));
@@ -68,7 +69,7 @@ fn names_that_share_a_tag_stay_separate() {
     program.fails(3, &format!("ls {repository}"));
     program.ok(&format!("untag oci:img:{MYSQL}"));
     assert_eq!(program.ok("ls oci:img"), APP);
-    // Now the tag is of one name alone, until an entry has exactly that name.
+    // Only one name has this tag now, until an entry has exactly that name.
     assert_eq!(program.ok("digest oci:img:latest"), digests[1]);
     program.ok(&format!("tag oci:img@{} latest", digests[0]));
     assert_eq!(program.ok("digest oci:img:latest"), digests[0]);
@@ -105,7 +106,7 @@ fn whole_names_are_copied_between_layouts() {
     let digests = layout(&program, "img", &names);
     layout(&program, "mine", &["latest"]);
     let mine = program.ok("digest oci:mine:latest");
-    // The middle one is an archive; the last layout has a name of its own.
+    // One target is an archive; the last layout already has a name.
     for (source, target) in [("oci:img", "oci-archive:x.tar"), ("oci-archive:x.tar", "oci:mine")] {
         let json = program.ok(&format!("copy -q --json --all-tags {source} {target}"));
         let outcome: Value = serde_json::from_str(&json).unwrap();
@@ -123,10 +124,10 @@ fn whole_names_are_copied_between_layouts() {
         assert_eq!(program.ok(&format!("digest oci:mine:{name}")), *digest);
     }
     assert_eq!(program.ok("digest oci:mine:latest"), mine);
-    // Where there are tags alone, two names with the same one are an error still.
+    // A registry stores only tags, so two names with the same tag are still an error.
     program.fails(6, "copy -q --all-tags oci:img localhost:1/a");
 
-    // One that fails is told by its name.
+    // The error of a failed copy names the image.
     let hex = digests[1].strip_prefix("sha256:").unwrap();
     std::fs::remove_file(program.path("img/blobs/sha256").join(hex)).unwrap();
     let ended = program.run(["copy", "-q", "--all-tags", "oci:img", "oci:rest"]);
@@ -150,7 +151,7 @@ fn a_layout_accepts_whole_names_as_tags() {
     program.ok("copy -q oci:img:v1 oci-archive:x.tar:v1");
     program.ok(&format!("tag oci-archive:x.tar:v1 {APP}"));
     assert_eq!(program.ok("ls oci-archive:x.tar"), format!("{APP}\nv1"));
-    // Nothing is written where one of the names is none, or where there are tags alone.
+    // If one name is invalid, or the target stores only tags, nothing is written.
     program.fails(2, "tag oci:img:v1 v3 a//b");
     program.ok(&format!("push -q oci:img:v1 {}/app:v1", server.address));
     program.fails(2, &format!("tag {}/app:v1 v3 team/app:v9", server.address));
@@ -205,7 +206,7 @@ fn pull_prints_the_location_and_refuses_a_folder_of_other_files() {
         let folder = program.path(&format!("home-{file}"));
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join(file), "{}").unwrap();
-        // Nothing is asked of the registry: it is not even there.
+        // The command fails before it contacts the registry, which does not exist.
         let line = format!("pull -q localhost:1/x:v1 oci:home-{file}");
         let told = program.fails(1, &line);
         assert!(told.contains(file) && told.contains("not an OCI layout"), "{told}");

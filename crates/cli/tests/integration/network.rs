@@ -1,4 +1,4 @@
-//! How registries are reached: options, the environment, and what the log shows of it.
+//! Access to registries: options, environment, and the log.
 
 use std::future::Future;
 use std::net::{SocketAddr, UdpSocket};
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::program::{Ended, Program};
 
-/// The program, and servers beside it.
+/// The program, and servers for it.
 struct Stage {
     program: Program,
     runtime: Runtime,
@@ -45,12 +45,12 @@ impl Stage {
         path.display().to_string()
     }
 
-    /// A registry behind TLS with a certificate of this authority.
+    /// Starts TLS in front of the registry, with a certificate of this authority.
     fn front(&self, authority: &Authority, server: &str) -> SocketAddr {
         let target = server.parse().unwrap();
         let front = self.start(Front::start(&authority.for_loopback(), target));
         let address = front.address();
-        // It lives as long as the runtime.
+        // The front runs until the runtime ends.
         std::mem::forget(front);
         address
     }
@@ -73,7 +73,7 @@ fn a_scheme_is_detected_only_on_request() {
     let detect = [("LONGSHORE_DEFAULT_SCHEME", "detect")];
     assert_eq!(stage.run(&format!("ping {tls}"), &detect).code, 0);
     let e = stage.run(&format!("ping {tls} --scheme {tls}=https"), &detect);
-    assert_eq!(e.code, 5, "what is typed beats the environment: {e:?}");
+    assert_eq!(e.code, 5, "the option overrides the environment: {e:?}");
     let e = stage.run("ping localhost", &[("LONGSHORE_DEFAULT_SCHEME", "ssh")]);
     assert!(e.code == 2 && e.stderr.contains("by-name or detect"), "{e:?}");
 }
@@ -88,9 +88,9 @@ fn trap_16_skip_tls_verify_overrides_certificates_of_the_environment() {
     let ping = |options: &str, file: &str| {
         stage.run(&format!("ping {tls} --scheme https {options}"), &[("SSL_CERT_FILE", file)]).code
     };
-    assert_eq!(ping("", &right), 0, "the environment's authority counts");
+    assert_eq!(ping("", &right), 0, "the environment's CA is trusted");
     assert_eq!(ping("", &wrong), 5);
-    assert_eq!(ping(&format!("--ca-file {right}"), &wrong), 0, "what is typed is trusted too");
+    assert_eq!(ping(&format!("--ca-file {right}"), &wrong), 0, "the option's CA is trusted too");
     assert_eq!(ping(&format!("--skip-tls-verify {tls}"), &wrong), 0);
 }
 
@@ -174,7 +174,7 @@ fn a_tls_proxy_is_checked_against_its_own_ca() {
         let ended = stage.run(&format!("{ping} {options}"), &[]);
         assert_eq!(ended.code, code, "{options}: {ended:?}");
     }
-    assert_eq!(inner.asked(), ["CONNECT r.example:443"; 2], "the last one got to the registry");
+    assert_eq!(inner.asked(), ["CONNECT r.example:443"; 2], "two runs passed the proxy");
     assert_eq!(hidden.handshakes(), 1);
 }
 
@@ -224,7 +224,7 @@ fn a_loopback_registry_with_certificates_is_tried_over_tls_first() {
         let (code, found, told) = ping(name, &options);
         assert_eq!((code, found.as_str()), (0, scheme), "{name} {options}: {told}");
     }
-    // It speaks TLS: what is wrong with its certificate is no reason to give it up.
+    // The registry speaks TLS, so an untrusted certificate is no reason to fall back.
     let (code, _, told) = ping(&tls, &format!("--ca-file {wrong}"));
     assert!(code == 5 && told.contains(&format!("certificate of {tls} is not trusted")), "{told}");
     stage.file(&format!("certs/{tls}/ca.crt"), &authority.certificate());
@@ -317,7 +317,7 @@ fn trap_21_no_log_contains_credentials() {
         ("-vv", None),
         ("-q", Some("trace")),
         ("-v", Some("off")),
-        // Empty, it is not set.
+        // An empty variable counts as unset.
         ("-v", Some("")),
     ] {
         server.expect(list().answer(401).header("www-authenticate", realm.clone()));
@@ -330,7 +330,7 @@ fn trap_21_no_log_contains_credentials() {
         let line = format!("ls {address}/a {option} --plain-http {address}");
         let ended = stage.run(&line, &filter);
         assert_eq!(ended.stdout, "v1\n", "{ended:?}");
-        // The variable decides, not the option.
+        // LONGSHORE_LOG takes precedence over the option.
         let logged = ended.stderr.contains("/v2/a/tags/list");
         assert_eq!(logged, filter != [("LONGSHORE_LOG", "off")], "{ended:?}");
         for secret in ["hunter2", auth, "t0ken"] {
@@ -347,7 +347,7 @@ fn search_domains_come_from_the_system_with_own_files() {
     let server = stage.program.serve(None);
     let port = server.address.rsplit(':').next().unwrap();
     let names = UdpSocket::bind("127.0.53.53:53").unwrap();
-    // It ends with the test's process.
+    // The thread ends with the test's process.
     std::thread::spawn(move || answer(&names, "registry.corp.test"));
     let resolver = stage.file("resolv.conf", "nameserver 127.0.53.53\nsearch corp.test\n");
     let order = stage.file("nsswitch.conf", "hosts: files dns\n");
@@ -361,7 +361,7 @@ fn search_domains_come_from_the_system_with_own_files() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Answers questions about names, of which one has an address: 127.0.0.1.
+/// Answers DNS queries: one name has the address 127.0.0.1.
 ///
 /// Source: RFC 1035, section 4.1.
 #[cfg(target_os = "linux")]

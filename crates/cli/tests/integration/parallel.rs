@@ -1,4 +1,4 @@
-//! How many blobs are on their way at once, as the registry sees it.
+//! The number of parallel transfers, as the registry counts them.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -22,14 +22,14 @@ fn parallel_limits_the_number_of_blob_transfers() {
     }
 }
 
-/// An image of a config and five layers.
+/// An image with a config and five layers.
 fn six_blobs() -> Content {
     let layer = |n: usize| Layer::plain(&layer_tar(&[(&format!("{n}"), b"layer")]));
     let image = Image::new("linux/amd64".parse().unwrap());
     (0..5).map(layer).fold(image, Image::layer).build()
 }
 
-/// A registry that holds nothing, and answers for no blob before so many are there.
+/// An empty registry that delays its replies for blobs until enough requests are in progress.
 struct Gate {
     together: usize,
     state: Mutex<State>,
@@ -50,7 +50,7 @@ impl Gate {
         let gate = Self { together, state: Mutex::default(), opened: Condvar::new() };
         let gate = Arc::new(gate);
         let serving = Arc::clone(&gate);
-        // Threads that end with the test's process.
+        // The threads end with the test's process.
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let gate = Arc::clone(&serving);
@@ -78,7 +78,8 @@ impl Gate {
         }
     }
 
-    /// Waits until there are enough; the last one waits for one too many, too.
+    /// Waits until enough requests are in progress; the last one also waits to see that no more
+    /// arrive.
     fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.waiting += 1;
@@ -97,7 +98,7 @@ impl Gate {
     }
 }
 
-/// A request's first line, and the size of its body. `None` at the end of the connection.
+/// Reads a request's first line and the size of its body; `None` at the end of the connection.
 fn head(reader: &mut BufReader<&TcpStream>) -> Option<(String, usize)> {
     let mut lines = reader.by_ref().lines().map_while(Result::ok);
     let request = lines.next()?;

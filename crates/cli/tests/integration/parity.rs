@@ -1,4 +1,4 @@
-//! The map of what the predecessors did, held against the code: `tests/parity.md`.
+//! Checks `tests/parity.md` against the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn every_listed_command_exists() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A line of the map.
+/// A row of the table.
 struct Row {
     id: String,
     library: Vec<String>,
@@ -73,7 +73,7 @@ struct Row {
     tests: Vec<Link>,
 }
 
-/// A test's name and its file, below the repository's root.
+/// The name of a test, and its file relative to the repository's root.
 struct Link {
     name: String,
     file: PathBuf,
@@ -109,7 +109,7 @@ fn links(cell: &str) -> Vec<Link> {
     cell.split('[').filter_map(link).collect()
 }
 
-/// The functions of a file that are run as tests: not those that are ignored.
+/// Returns the functions of a file that run as tests, without ignored ones.
 fn tests_in(file: &Path) -> BTreeSet<String> {
     let Ok(text) = std::fs::read_to_string(root().join(file)) else { return BTreeSet::new() };
     let mut tests = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Other people's programs at the other end: a real image travels unchanged.
+//! Interoperability with other programs: a real image stays unchanged.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use longshore_testkit::peer::{self, Authority, DockerRegistry};
 
 use crate::program::{Program, Server};
 
-/// A real image of several platforms in a layout of the home; its location and digest.
+/// Packs a real image of several platforms into a layout; returns its location and digest.
 fn real(program: &Program) -> (String, String) {
     let content = fixture::real_image();
     let path = program.path("packed");
@@ -19,7 +19,7 @@ fn real(program: &Program) -> (String, String) {
     (format!("oci:{}:v1", path.display()), content.root.digest().to_string())
 }
 
-/// A small image of gzip layers alone, which is all that skopeo puts into a docker-archive.
+/// Packs a small image with gzip layers only, which is all that skopeo writes to a docker-archive.
 fn small(program: &Program) -> std::path::PathBuf {
     let tar = fixture::layer_tar(&[("etc/hello", b"hello")]);
     let image =
@@ -65,7 +65,7 @@ fn docker_registry_supports_mount_untag_and_rm() {
     let json = program.ok(&format!("copy -q --json {app}:v1 {copy}:v1"));
     let outcome: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(outcome["copies"][0]["bytes_sent"], 0, "mounted, not sent: {json}");
-    // It deletes no tags: the placeholder does it, and the sibling stays.
+    // The registry cannot delete tags: `untag` uses the placeholder, and the other tag stays.
     program.ok(&format!("tag {app}:v1 v2"));
     program.ok(&format!("untag {app}:v1"));
     assert_eq!(program.ok(&format!("ls {app}")), "v2");
@@ -108,20 +108,20 @@ fn docker_registry_behind_tls_needs_its_ca_or_skip_tls_verify() {
     let app = format!("localhost:{}/app:v1", theirs.port());
     let host = format!("localhost:{}", theirs.port());
     let ca = authority.certificate_file().display().to_string();
-    // Loopback is plain HTTP unless certificates say otherwise; the server does not speak that.
+    // Loopback uses plain HTTP unless certificates are configured; this server speaks only TLS.
     let refused = program.run(["digest", &app]);
     assert_ne!(refused.code, 0, "{refused:?}");
     program.ok(&format!("push -q {packed} {app} --ca-file {host}={ca}"));
     assert_eq!(program.ok(&format!("digest {app} --ca-file {host}={ca}")), digest);
     assert_eq!(program.ok(&format!("digest {app} --skip-tls-verify {host}")), digest);
-    // Another authority does not vouch for it.
+    // A certificate that another authority signed is not trusted.
     std::fs::write(program.path("other.pem"), authority_of_another()).unwrap();
     let other = program.path("other.pem").display().to_string();
     let told = program.fails(5, &format!("digest {app} --ca-file {host}={other}"));
     assert!(told.contains("certificate"), "{told}");
 }
 
-/// The certificate of an authority that signed nothing here.
+/// Returns the certificate of an authority that signed nothing here.
 fn authority_of_another() -> Vec<u8> {
     let authority = Authority::new();
     std::fs::read(authority.certificate_file()).unwrap()
@@ -179,7 +179,7 @@ fn skopeo_reads_the_layouts_and_archives_of_longshore() {
     program.ok(&format!("pull -q {app} {docker}:app:v1 --platform linux/amd64"));
     let unpacked = program.path("from-docker").display().to_string();
     peer::skopeo(["copy", &docker, &format!("oci:{unpacked}:v1")]).succeeded();
-    // And what skopeo writes, we read.
+    // longshore reads archives written by skopeo.
     let one = format!("oci:{}", small(&program).display());
     let theirs = program.local("docker-archive", "theirs.tar");
     let _ = peer::skopeo(["copy", &format!("{one}:v1"), &format!("{theirs}:app:v1")]).succeeded();

@@ -1,4 +1,4 @@
-//! Running the program, apart from the user's home and environment.
+//! Runs the program, isolated from the user's home and environment.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use longshore_testkit::process::Process;
 use tempfile::TempDir;
 
-/// A home of its own, and the program in it.
+/// The program with its own home folder.
 pub(crate) struct Program {
     home: TempDir,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: i32,
@@ -27,12 +27,12 @@ impl Program {
         Self { home: tempfile::tempdir().unwrap() }
     }
 
-    /// A path within the home.
+    /// Returns a path within the home folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    /// `scheme:PATH` for a path within the home.
+    /// Returns `scheme:PATH` for a path within the home folder.
     pub(crate) fn local(&self, scheme: &str, name: &str) -> String {
         format!("{scheme}:{}", self.path(name).display())
     }
@@ -47,12 +47,12 @@ impl Program {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs the program until it exits.
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
         self.run_with(arguments, b"")
     }
 
-    /// Runs it with this on its standard input.
+    /// Runs the program with this stdin until it exits.
     pub(crate) fn run_with<S: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = S>,
@@ -61,37 +61,37 @@ impl Program {
         run_command(self.command().args(arguments), stdin)
     }
 
-    /// Runs a line of words to its end; it must succeed. Returns its standard output, trimmed.
+    /// Runs a command line that must succeed; returns its stdout, trimmed.
     pub(crate) fn ok(&self, line: &str) -> String {
         let ended = self.run(line.split_whitespace());
         assert_eq!(ended.code, 0, "{line}: {ended:?}");
         ended.stdout.trim_end().to_owned()
     }
 
-    /// Runs a line of words to its end; it must end with this code. Returns its standard error.
+    /// Runs a command line that must exit with this code; returns its stderr.
     pub(crate) fn fails(&self, code: i32, line: &str) -> String {
         let ended = self.run(line.split_whitespace());
         assert_eq!(ended.code, code, "{line}: {ended:?}");
-        assert_eq!(ended.stdout, "", "{line}: nothing belongs on stdout");
+        assert_eq!(ended.stdout, "", "{line}: stdout must be empty");
         ended.stderr
     }
 
-    /// Starts a registry in a folder of the home, or in memory.
+    /// Starts a registry in a folder of the home folder, or in memory.
     pub(crate) fn serve(&self, root: Option<&str>) -> Server {
         self.serve_with(root, &[])
     }
 
-    /// The same with more arguments.
+    /// Starts a registry with more arguments.
     pub(crate) fn serve_with(&self, root: Option<&str>, arguments: &[&str]) -> Server {
         self.start_server(root, &[&["--listen", "127.0.0.1:0"], arguments].concat())
     }
 
-    /// The same, listening where the arguments say.
+    /// Starts a registry that listens on the address in the arguments.
     pub(crate) fn start_server(&self, root: Option<&str>, arguments: &[&str]) -> Server {
         self.start_server_by(self.command(), root, arguments)
     }
 
-    /// The same in a process that may have so many files open.
+    /// Starts a registry in a process with a limit of open files.
     #[cfg(target_os = "linux")]
     pub(crate) fn serve_within(&self, descriptors: u64, root: &str) -> Server {
         let program = self.command();
@@ -121,7 +121,7 @@ impl Program {
     }
 }
 
-/// Runs a command of the program with this on its standard input.
+/// Runs a command of the program with this stdin.
 pub(crate) fn run_command(command: &mut Command, stdin: &[u8]) -> Ended {
     let mut child = command
         .stdin(Stdio::piped())
@@ -129,7 +129,7 @@ pub(crate) fn run_command(command: &mut Command, stdin: &[u8]) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that ends without reading breaks this pipe: no matter.
+    // A program that exits without reading stdin breaks this pipe, which is fine.
     child.stdin.take().unwrap().write_all(stdin).ok();
     let output = child.wait_with_output().unwrap();
     Ended {
@@ -145,7 +145,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
-/// The files below a folder that are temporary: none may be left.
+/// Returns the temporary files below a folder; a test expects none.
 pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return found };
@@ -159,5 +159,5 @@ pub(crate) fn leftovers(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A minute: for a machine that does much else at the same time.
+/// One minute, for a machine under load.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

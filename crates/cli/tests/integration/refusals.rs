@@ -1,4 +1,4 @@
-//! Bad input and bad luck: a clear error, the right exit code, nothing lost, nothing left.
+//! Invalid input and failures: clear errors, the right exit code, and no leftovers.
 
 use std::net::TcpListener;
 
@@ -93,7 +93,7 @@ fn the_error_for_a_missing_image_names_its_location() {
 #[test]
 fn an_error_names_the_server_that_does_not_answer() {
     let program = Program::new();
-    // Bound and closed again: nobody listens there.
+    // The port was bound and closed again, so no server listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let told = program.fails(5, &format!("ping {address}"));
     assert!(told.contains(&address), "{told}");
@@ -125,7 +125,8 @@ fn a_blob_damaged_on_disk_is_not_served_and_a_push_repairs_it() {
         program.ok(&format!("blob put {}/a {}", server.address, file.display()))
     };
     let digest = put(&server);
-    // Its disk goes bad while it is down, so that it has not seen the blob well.
+    // The disk is damaged while the registry is stopped, so that it has not verified the blob
+    // before.
     drop(server);
     damage(&program.path("registry"), &Digest::parse(&digest).unwrap());
     let server = program.serve(Some("registry"));
@@ -136,7 +137,7 @@ fn a_blob_damaged_on_disk_is_not_served_and_a_push_repairs_it() {
     assert_eq!(program.ok(&format!("blob get {}/a@{digest}", server.address)), "right content");
 }
 
-/// Changes one byte of every file that is called like a digest.
+/// Overwrites every file named by a digest.
 fn damage(folder: &std::path::Path, digest: &Digest) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

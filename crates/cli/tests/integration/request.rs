@@ -1,4 +1,4 @@
-//! Requests of the user's own.
+//! `longshore request`.
 
 use serde_json::Value;
 

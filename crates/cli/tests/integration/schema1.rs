@@ -1,4 +1,4 @@
-//! Docker schema 1: seen as an image, carried about, verified and signed.
+//! Docker schema 1: inspected, copied, verified and signed.
 
 use longshore::{Digest, RawManifest, Tag};
 use longshore_testkit::fixture::schema1::{self, DIGEST, KEY, KEY_ID, LAYER, SIGNED};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::program::Program;
 
-/// A schema 1 image at `foo/bar:t1`; returns its manifest.
+/// Pushes a schema 1 image to `foo/bar:t1`; returns its manifest.
 fn fill(program: &Program, registry: &str) -> RawManifest {
     let image = schema1::image();
     let repository = format!("{registry}/foo/bar").parse().unwrap();
@@ -54,7 +54,7 @@ fn a_schema_1_image_is_copied_unchanged_to_every_kind_of_location() {
     program.ok(&format!("push -q {archive}:t1 {}/other:t2", server.address));
     program.ok(&format!("copy -q {app}:t1 {}/third:t3", server.address));
     program.ok(&format!("tag {app}:t1 again"));
-    // A folder is content-addressed: there, the manifest is called by its bytes.
+    // A layout is content-addressed, so there the manifest has the digest of its bytes.
     let of_bytes = Digest::sha256(image.bytes());
     for (location, digest) in [
         (format!("{layout}:t1"), &of_bytes),
@@ -131,7 +131,7 @@ fn manifest_sign_keeps_the_payload_and_accepts_any_key() {
     let (file, to) = (program.path("in.json"), program.path("out.json"));
     std::fs::write(&file, SIGNED).unwrap();
     let (file, out) = (file.display().to_string(), to.display().to_string());
-    // Without a key, one for this time; its identifier is told.
+    // Without a key, the program generates one and prints its identifier.
     let report = program.ok(&format!("manifest sign {file} -o {out} --json"));
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["digest"], &report["algorithm"]), (&json!(DIGEST), &json!("ES256")));

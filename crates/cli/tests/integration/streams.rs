@@ -7,7 +7,8 @@ use longshore_testkit::fixture;
 
 use crate::program::{Program, leftovers};
 
-/// Runs a line with this on its standard input; it must succeed. Returns stdout's bytes and stderr.
+/// Runs a command line with this stdin, which must succeed; returns the bytes of stdout, and
+/// stderr.
 fn piped(program: &Program, line: &str, stdin: &[u8]) -> (Vec<u8>, String) {
     let mut command = program.command();
     let mut child = command
@@ -91,7 +92,7 @@ fn a_named_pipe_is_read_once_for_all_images() {
     }
     let pipe = program.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // Comes to its end once somebody reads all of it.
+    // The thread ends once all of the pipe is read.
     let (archive, to) = (std::fs::read(program.path("x.tar")).unwrap(), pipe);
     let writer = std::thread::spawn(move || std::fs::write(to, archive).unwrap());
     let mirror = format!("{}/mirror", server.address);
@@ -105,7 +106,7 @@ fn a_named_pipe_is_read_once_for_all_images() {
         }
         if std::time::Instant::now() > end {
             push.kill().unwrap();
-            panic!("it waits for the pipe to be written again");
+            panic!("the program reads the pipe a second time");
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
@@ -141,7 +142,7 @@ fn a_reader_that_closes_an_archive_stream_early_is_not_an_error() {
     assert!(child.wait().unwrap().success());
 }
 
-/// `script` runs a program on a terminal; its options are Linux's.
+/// `script` runs a program on a terminal; these are the options of its Linux version.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_archive_is_not_written_to_a_terminal() {

@@ -1,4 +1,4 @@
-//! Copy, pull and push between every kind of location.
+//! Copy, pull and push between all kinds of locations.
 
 use bytes::Bytes;
 use longshore::{Descriptor, Digest, ImageConfig, Layout, MediaType, Pack, Tag};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::program::{Program, leftovers};
 
-/// Writes content to a layout of the home under a tag, and returns its location.
+/// Writes content to a layout under a tag, and returns its location.
 pub(crate) fn layout(program: &Program, name: &str, content: &Content, tag: &str) -> String {
     let path = program.path(name);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -48,9 +48,9 @@ fn blobs_are_mounted_within_a_registry() {
     let only = &outcome["copies"][0];
     assert_eq!((only["bytes_sent"].as_u64(), only["blobs_sent"].as_u64()), (Some(0), Some(0)));
     assert!(only["blobs_mounted"].as_u64().unwrap() > 0, "{json}");
-    // Without a tag of its own, the target gets the source's.
+    // A target without a tag gets the source's tag.
     assert_eq!(program.ok(&format!("ls {copy}")), "v1");
-    // Again: everything is there.
+    // The second copy finds everything at the target.
     let again: Value =
         serde_json::from_str(&program.ok(&format!("copy -q --json {app} {copy}"))).unwrap();
     assert_eq!(again["copies"][0]["blobs_mounted"].as_u64(), Some(0));
@@ -76,7 +76,7 @@ fn one_platform_or_all_tags_can_be_copied() {
     assert_eq!(program.ok(&format!("ls {all}")), "v1\nv2\nv3");
     let missing = program.fails(3, &format!("pull -q {app}:v1 --platform linux/s390x"));
     assert!(missing.contains("linux/amd64, linux/arm64"), "{missing}");
-    assert!(!program.path("app").exists(), "nothing is made for an image that is not there");
+    assert!(!program.path("app").exists(), "no layout is created for a missing image");
 }
 
 #[test]
@@ -230,7 +230,8 @@ fn local_locations_need_no_credentials() {
     assert!(program.fails(1, "ls localhost:1/a").contains("config.json"));
 }
 
-/// Puts an artifact of one file under each tag of a layout, and returns the paths of the files' blobs.
+/// Pushes an artifact of one file under each tag of a layout, and returns the paths of the files'
+/// blobs.
 fn artifacts(program: &Program, name: &str, tags: &[&str]) -> Vec<std::path::PathBuf> {
     let path = program.path(name);
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -267,7 +268,7 @@ fn a_failing_tag_does_not_stop_the_others() {
     assert_eq!(outcome["failures"][0]["tag"], "k5");
     assert!(outcome["failures"][0]["error"].as_str().unwrap().contains("not found"));
 
-    // Of several sources, too.
+    // A pull of several sources continues after a failure, too.
     let line = format!("pull -q {all}:none {all}:a1");
     let ended = program.run(line.split_whitespace());
     assert_eq!(ended.code, 1, "{ended:?}");
@@ -277,7 +278,7 @@ fn a_failing_tag_does_not_stop_the_others() {
     assert_eq!(ended.stderr, "longshore: source: not found: oci:all:none\n");
     assert_eq!(program.ok("ls oci:all"), "a1");
 
-    // Where nothing can be copied, the code says why, and no archive is made.
+    // If nothing can be copied, the exit code is that of the failure, and no archive is created.
     for blob in [&blobs[0], &blobs[2]] {
         std::fs::remove_file(blob).unwrap();
     }

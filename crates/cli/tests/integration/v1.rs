@@ -1,4 +1,4 @@
-//! The v1 API from the command line.
+//! The v1 commands of the program.
 
 use longshore::Digest;
 use longshore_testkit::v1::{Settings, V1Registry};
@@ -11,7 +11,7 @@ const BASE: &str = r#"{"id":"base","architecture":"amd64"}"#;
 const TOP: &str = r#"{"id":"top","parent":"base","created":"2015-01-02T03:04:05Z"}"#;
 const LAYER: &[u8] = b"\x1f\x8b not text \xff";
 
-/// A registry with `library/app:latest`, which runs as long as the runtime lives.
+/// Starts a registry with `library/app:latest`; it runs as long as the runtime.
 fn serve(settings: Settings) -> (Runtime, V1Registry) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let server = runtime.block_on(V1Registry::with(settings));
@@ -35,7 +35,7 @@ fn v1_commands_read_a_registry() {
     let found = json(&program.ok(&format!("v1 search {registry} --json")));
     assert_eq!(found["results"][0]["name"], "library/app");
     assert_eq!(program.ok(&format!("v1 search {registry} --limit 0")), "");
-    // The namespace `library` is where a single name is.
+    // A name without a namespace is in `library`.
     for app in ["app", "library/app"] {
         assert_eq!(program.ok(&format!("v1 tags {registry}/{app}")), "latest  top");
         assert_eq!(program.ok(&format!("v1 id {registry}/{app}:latest")), "top");
@@ -158,7 +158,7 @@ fn invalid_v1_arguments_are_refused() {
         ("v1 tag r.example/a:v1 ../x", "letters and digits"),
         ("v1 tags r.example/a:v1", "without a tag"),
         ("v1 images r.example/a:v1", "without a tag"),
-        // Nothing says that all the other tags are to go, too.
+        // A tag does not imply the removal of the whole repository.
         ("v1 rm r.example/a:v1 --yes", "without a tag"),
         (&format!("v1 untag r.example/a:v1@sha256:{}", "0".repeat(64)), "no digests"),
         ("v1 json r.example", "write REGISTRY/REPOSITORY"),

@@ -1,4 +1,4 @@
-//! Long waits as people see them: a line on stderr, once, and nothing on stdout.
+//! Reports of long waits: one line on stderr, and nothing on stdout.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -15,7 +15,7 @@ fn lines_of<'a>(told: &'a str, part: &str) -> Vec<&'a str> {
     told.lines().filter(|line| line.contains(part)).collect()
 }
 
-/// A layout with an image of five blobs, at a path within the home.
+/// Packs an image of five blobs into a layout.
 async fn pack(program: &Program, name: &str) {
     let layout = Layout::create(&program.path(name)).await.unwrap();
     let layers = (0..4).map(|n| Layer::plain(&[n; 100]));
@@ -32,7 +32,7 @@ async fn a_wait_that_the_registry_requests_is_reported_once_for_all_blobs() {
     program.ok(&format!("push -q {packed}:v1 {}/app:v1", server.address));
     let mut runs = Vec::new();
     for (name, option) in [("plain", None), ("quiet", Some("-q")), ("events", Some("--events"))] {
-        // Each run has its own way to the registry, whose first blobs are refused for a while.
+        // Each run has its own proxy, which refuses the first blobs for a while.
         let proxy = FaultProxy::start(server.address.parse().unwrap()).await;
         proxy.inject("GET", "/blobs/", 4, Fault::Reply(429, vec![("retry-after", "6")]));
         let (app, target) = (format!("{}/app:v1", proxy.address()), program.local("oci", name));
@@ -69,7 +69,7 @@ fn a_wait_for_a_silent_registry_is_reported() {
     let program = Program::new();
     let reference = format!("{address}/a:v1");
     let process = Process::start(program.command().args(["digest", &reference]));
-    let line = process.wait_for("waiting for", DEADLINE).expect("the wait is told");
+    let line = process.wait_for("waiting for", DEADLINE).expect("the wait is reported");
     let expected =
         format!("longshore: waiting for {address}: no answer for 5 s (gives up after 60 s)");
     assert_eq!(line, expected);

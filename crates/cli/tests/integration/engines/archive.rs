@@ -1,4 +1,4 @@
-//! What archives hold, read without longshore.
+//! Reads archives without longshore.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -9,10 +9,10 @@ use longshore::Digest;
 use longshore_testkit::fixture::Content;
 use serde_json::Value;
 
-/// What kind of archive.
+/// The format of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// What `docker save` writes.
+    /// The format of `docker save`.
     Docker,
     /// A tar of an OCI layout.
     Oci,
@@ -27,7 +27,7 @@ impl Format {
     }
 }
 
-/// An image, as far as nobody may change it.
+/// The parts of an image that every copy must keep.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stored {
     /// The digest of the config.
@@ -37,7 +37,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// What is expected of a fixture.
+    /// Returns the expected parts of a fixture.
     pub(super) fn of(image: &Content) -> Self {
         let (config, layers) = image.blobs.split_first().unwrap();
         let layers = layers.iter().map(|(_, layer)| digest(&unpacked(layer)));
@@ -45,7 +45,7 @@ impl Stored {
     }
 }
 
-/// The images of an archive.
+/// Returns the images of an archive.
 pub(super) fn stored(archive: &Path, format: Format) -> BTreeSet<Stored> {
     let members = Members::read(archive);
     match format {
@@ -113,7 +113,7 @@ impl Members {
     }
 }
 
-/// Where a descriptor's blob is in a layout.
+/// Returns the path of a descriptor's blob in a layout.
 fn blob(descriptor: &Value) -> String {
     format!("blobs/{}", text(&descriptor["digest"]).replace(':', "/"))
 }
@@ -122,7 +122,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// Where a link leads.
+/// Returns the path of a link's target within the archive.
 fn within(folder: &Path, target: &Path) -> PathBuf {
     let mut path = folder.to_owned();
     for component in target.components() {

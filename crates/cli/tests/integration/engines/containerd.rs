@@ -1,4 +1,4 @@
-//! containerd, by its own client `ctr`.
+//! containerd, through its client `ctr`.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl Engine for Containerd {
         manifest["config"]["digest"].as_str().unwrap().to_owned()
     }
 
-    /// It writes both formats at once.
+    /// containerd writes both formats into one archive.
     fn save(&self, _: Format, names: &[&str], archive: &Path) {
         self.ctr([&["images", "export", archive.to_str().unwrap()], names].concat()).succeeded();
     }
@@ -55,7 +55,7 @@ impl Engine for Containerd {
     }
 }
 
-/// The command with what a registry needs to let it in.
+/// Returns the command with the options that the registry requires.
 fn admitted(site: &Site, command: &[&str], reference: &str) -> Vec<String> {
     let mut words = vec!["images".to_owned()];
     words.extend(command.iter().map(|&word| word.to_owned()));
@@ -68,7 +68,7 @@ fn admitted(site: &Site, command: &[&str], reference: &str) -> Vec<String> {
     words
 }
 
-/// It copies: no kernel is too old for that.
+/// This snapshotter copies files, so it works on every kernel.
 const SNAPSHOTTER: &str = "--snapshotter=native";
 
 #[test]
@@ -98,7 +98,7 @@ fn containerd_authenticates_with_a_password() {
 #[test]
 fn containerd_trusts_the_ca_in_certs_d() {
     let (engine, site) = (Containerd::start(), Site::with_tls("127.0.0.1"));
-    // It takes loopback for plain HTTP unless this says otherwise.
+    // containerd uses plain HTTP on loopback unless this file says otherwise.
     let (registry, authority) = (format!("https://{}", site.name), site.authority());
     let hosts =
         format!("server = '{registry}'\n[host.'{registry}']\nca = '{}'\n", authority.display());

@@ -1,5 +1,5 @@
-//! The engines that people run containers with: what they pull, push, save and load is what we
-//! serve, copy and write, to the last byte of each layer.
+//! Container engines: they pull, push, save and load the same images as longshore, compared by the
+//! bytes of each layer.
 
 mod archive;
 mod containerd;
@@ -15,25 +15,25 @@ use longshore_testkit::peer::Finished;
 use archive::{Format, Stored, stored};
 use site::{Packed, Site};
 
-/// An engine, told the same things in its own words.
+/// A container engine, controlled by its own commands.
 trait Engine {
-    /// Pulls from a registry, with the credentials and the authority that the registry needs.
+    /// Pulls from a registry, with the credentials and the CA certificate that it requires.
     fn pull(&self, site: &Site, reference: &str) -> Finished;
     /// Pushes to a registry.
     fn push(&self, site: &Site, reference: &str) -> Finished;
-    /// Gives an image one more name.
+    /// Adds a name to an image.
     fn name(&self, image: &str, name: &str);
     /// Removes images.
     fn remove(&self, names: &[&str]);
-    /// The digest of an image's config.
+    /// Returns the digest of an image's config.
     fn id(&self, name: &str) -> String;
     /// Writes images into one archive.
     fn save(&self, format: Format, names: &[&str], archive: &Path);
-    /// Takes the images of an archive, and says which they are.
+    /// Loads the images of an archive and returns their names.
     fn load(&self, archive: &Path) -> Vec<String>;
 }
 
-/// It pulls what we serve, and what it pushes is the same image.
+/// Checks that the engine pulls an image from `serve`, and that its push is the same image.
 fn pulls_and_pushes(engine: &impl Engine, site: &Site) {
     let packed = Packed::new(&site.program, 1);
     let (app, back) = (site.reference("team/app:v1"), site.reference("back/app:v2"));
@@ -51,7 +51,8 @@ fn pulls_and_pushes(engine: &impl Engine, site: &Site) {
     assert_eq!(stored(&pushed, Format::Docker), BTreeSet::from([packed.stored]));
 }
 
-/// What it saves, we push; what we pull into an archive, it loads: the images stay what they were.
+/// Checks that images stay the same from the engine's archive through our registry into an archive
+/// that the engine loads.
 fn keeps_what_it_saved(engine: &impl Engine, format: Format, images: &[&str]) {
     let site = Site::open();
     let packed: Vec<Packed> =
@@ -66,11 +67,11 @@ fn keeps_what_it_saved(engine: &impl Engine, format: Format, images: &[&str]) {
     let saved = site.program.path("saved.tar");
     engine.save(format, &names, &saved);
     engine.remove(&names);
-    assert_eq!(stored(&saved, format), expected, "what it saved");
+    assert_eq!(stored(&saved, format), expected, "the engine's archive");
 
     let again = site.program.path("again.tar");
     travel(&site, format, images, &saved, &again);
-    assert_eq!(stored(&again, format), expected, "what we wrote");
+    assert_eq!(stored(&again, format), expected, "longshore's archive");
     let mut loaded = engine.load(&again);
     loaded.sort();
     if format == Format::Docker {
@@ -84,10 +85,10 @@ fn keeps_what_it_saved(engine: &impl Engine, format: Format, images: &[&str]) {
     let loaded: Vec<&str> = loaded.iter().map(String::as_str).collect();
     let last = site.program.path("last.tar");
     engine.save(format, &loaded, &last);
-    assert_eq!(stored(&last, format), expected, "what it loaded");
+    assert_eq!(stored(&last, format), expected, "the loaded images");
 }
 
-/// Pushes the images of an archive below `new`, and pulls them from there into another archive.
+/// Pushes the images of an archive below `new`, and pulls them into another archive.
 fn travel(site: &Site, format: Format, images: &[&str], from: &Path, to: &Path) {
     let (scheme, from, to) = (format.scheme(), from.display(), to.display());
     for image in images {

@@ -44,7 +44,7 @@ impl Engine for Podman {
     }
 }
 
-/// The command with what a registry needs to let it in.
+/// Returns the command with the options that the registry requires.
 fn admitted(site: &Site, command: &str, reference: &str) -> Vec<String> {
     let mut words = vec![command.to_owned(), "--quiet".to_owned()];
     match &site.certificates {
@@ -60,7 +60,7 @@ fn admitted(site: &Site, command: &str, reference: &str) -> Vec<String> {
     words
 }
 
-/// Where `podman login` is told to store what it learns.
+/// Returns the option for the file where `podman login` stores credentials.
 fn credentials(site: &Site) -> String {
     site.program.path("auth.json").display().to_string()
 }
@@ -76,7 +76,7 @@ fn podman_loads_an_archive_of_longshore_made_from_its_own() {
     for (format, images) in [
         (Format::Docker, &["one:v1"][..]),
         (Format::Docker, &["one:v1", "two:v2"]),
-        // It saves no two images into one of these.
+        // podman saves only one image per OCI archive.
         (Format::Oci, &["one:v1"]),
     ] {
         keeps_what_it_saved(&engine, format, images);

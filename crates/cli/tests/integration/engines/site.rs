@@ -1,4 +1,4 @@
-//! Where engines pull from and push to.
+//! Registries for the engines.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,25 +11,25 @@ use super::archive::Stored;
 use crate::program::{Program, Server};
 use crate::transfers::layout;
 
-/// A registry that the program serves, and what one needs to know to be let in.
+/// A registry served by the program, and the data for access to it.
 pub(super) struct Site {
     pub(super) program: Program,
     server: Server,
-    /// What it is called: a host and a port.
+    /// The name of the registry: host and port.
     pub(super) name: String,
-    /// A name and a password.
+    /// The user name and password, if the registry requires them.
     pub(super) user: Option<(&'static str, &'static str)>,
-    /// The folder whose `host:port/ca.crt` is the certificate of who is trusted: it speaks TLS.
+    /// The folder with the CA certificate at `host:port/ca.crt`, if the registry uses TLS.
     pub(super) certificates: Option<PathBuf>,
 }
 
 impl Site {
-    /// One that lets everybody in.
+    /// Starts a registry without access control.
     pub(super) fn open() -> Self {
         Self::serving(Program::new(), &[])
     }
 
-    /// One that lets `ann` in. The program has her password.
+    /// Starts a registry with the user `ann`. The program has her password.
     pub(super) fn with_users() -> Self {
         let program = Program::new();
         std::fs::write(program.path("people"), format!("ann:{SECRET}\n")).unwrap();
@@ -40,7 +40,7 @@ impl Site {
         Self { user: Some(("ann", "secret")), ..site }
     }
 
-    /// One that speaks TLS, at this host of this machine.
+    /// Starts a registry that uses TLS, under this host name of this machine.
     pub(super) fn with_tls(host: &str) -> Self {
         let (program, authority) = (Program::new(), Authority::new());
         let pair = authority.issue(&[host]);
@@ -61,22 +61,22 @@ impl Site {
         Self { program, server, name, user: None, certificates: None }
     }
 
-    /// Where it listens.
+    /// Returns the socket address.
     pub(super) fn address(&self) -> SocketAddr {
         self.server.address.parse().unwrap()
     }
 
-    /// `name` at the registry.
+    /// Returns the reference of `name` at the registry.
     pub(super) fn reference(&self, name: &str) -> String {
         format!("{}/{name}", self.name)
     }
 
-    /// The certificate of the authority that is trusted.
+    /// Returns the path of the CA certificate.
     pub(super) fn authority(&self) -> PathBuf {
         self.certificates.as_ref().unwrap().join(&self.name).join("ca.crt")
     }
 
-    /// Runs a line of words of the program, which trusts the authority.
+    /// Runs a command line of the program, which trusts the CA.
     pub(super) fn ok(&self, line: &str) -> String {
         match &self.certificates {
             None => self.program.ok(line),
@@ -89,17 +89,18 @@ impl Site {
     }
 }
 
-/// `secret`, as `htpasswd -nbBC 4` wrote it.
+/// The bcrypt hash of `secret`, written by `htpasswd -nbBC 4`.
 const SECRET: &str = "$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
 
-/// An image in a layout of the program's home.
+/// An image in a layout.
 pub(super) struct Packed {
     pub(super) location: String,
     pub(super) stored: Stored,
 }
 
 impl Packed {
-    /// One that every engine unpacks: with gzip, not zstd. `seed` alone decides it.
+    /// Packs an image with gzip layers only, because not every engine unpacks zstd; `seed`
+    /// determines the content.
     pub(super) fn new(program: &Program, seed: u64) -> Self {
         let own = random::bytes(seed, 3000);
         let image = Image::new("linux/amd64".parse().unwrap())

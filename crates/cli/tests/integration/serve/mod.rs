@@ -1,4 +1,4 @@
-//! The registry that the program serves, as its options make it.
+//! The options of `longshore serve`.
 
 mod observed;
 mod offers;
@@ -17,7 +17,7 @@ use longshore::Digest;
 
 use crate::program::DEADLINE;
 
-/// What a server answers.
+/// The reply of a server.
 #[derive(Debug)]
 struct Reply {
     status: u16,
@@ -26,7 +26,7 @@ struct Reply {
     body: String,
 }
 
-/// Asks over a connection of its own: `METHOD PATH`, and headers.
+/// Sends a request over a new connection: `METHOD PATH`, and headers.
 fn ask(address: &str, request: &str, headers: &[&str], body: &[u8]) -> Reply {
     ask_over(&mut TcpStream::connect(address).unwrap(), request, headers, body)
 }
@@ -45,7 +45,7 @@ fn ask_over(
         head += &format!("Content-Length: {}\r\n", body.len());
     }
     stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
-    // A server that refuses early may close before it has read everything.
+    // A server that refuses early may close the connection before it has read everything.
     stream.write_all(body).ok();
     stream.flush().ok();
     let mut answer = Vec::new();
@@ -56,12 +56,12 @@ fn ask_over(
     Reply { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
-/// The header that offers this name and password.
+/// Returns the header for this user name and password.
 fn basic(name: &str, password: &str) -> String {
     format!("Authorization: Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 #[track_caller]
 fn eventually(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
@@ -71,7 +71,7 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// The request that pushes a blob at once.
+/// Returns the request that pushes a blob in one step.
 fn post(name: &str, content: &[u8]) -> String {
     format!("POST /v2/{name}/blobs/uploads/?digest={}", Digest::sha256(content))
 }

@@ -1,4 +1,4 @@
-//! What a registry tells of itself: its log, and its metrics.
+//! The log and the metrics of a registry.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use longshore::Digest;
 use super::{ask, basic, eventually, post};
 use crate::program::{DEADLINE, Program, Server};
 
-/// Every sample of the metrics page, with its labels. The page is checked line by line: help and type
-/// come once and before the samples of each metric, and each sample is a name, labels and a number.
+/// Returns every sample of the metrics page, with its labels. Checks each line: the help and the
+/// type of a metric appear once, before its samples; a sample is a name, labels and a number.
 fn samples(server: &Server) -> BTreeMap<String, f64> {
     let line = server.process.wait_for("metrics at ", DEADLINE).unwrap();
     let url = line.rsplit(' ').next().unwrap();
@@ -53,7 +53,7 @@ fn metrics_count_requests_bytes_and_stored_content() {
     assert_eq!(ask(address, "BREW /v2/", &[], b"").status, 405);
     assert_eq!(ask(address, "GET /v2/absent/tags/list", &[], b"").status, 404);
     let request = |labels: &str| format!("longshore_requests_total{{{labels}}}");
-    // A request is over a moment after the client has all of its answer.
+    // The server counts a request shortly after the client has the whole reply.
     eventually("everything is counted", || {
         let found = samples(&server);
         let requests = found.iter().filter(|(name, _)| name.starts_with("longshore_requests"));
@@ -81,7 +81,7 @@ fn metrics_count_requests_bytes_and_stored_content() {
 
     let _open = std::net::TcpStream::connect(address).unwrap();
     eventually("a connection", || samples(&server)["longshore_connections"] == 1.0);
-    assert_eq!(ask(address, "GET /metrics", &[], b"").status, 404, "another listener");
+    assert_eq!(ask(address, "GET /metrics", &[], b"").status, 404, "no metrics here");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn the_metrics_listener_serves_only_metrics() {
 #[test]
 fn the_log_has_one_line_per_request_and_no_secret() {
     let program = Program::new();
-    // `secret`, at the lowest cost.
+    // `secret`, hashed at the lowest cost.
     let ann = "ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi";
     std::fs::write(program.path("people"), ann).unwrap();
     let server = program.serve_with(None, &["--users", "people", "-v"]);
@@ -129,7 +129,7 @@ fn the_log_has_one_line_per_request_and_no_secret() {
     let printed = server.process.printed();
     assert_eq!(printed.lines().filter(|line| line.contains("answered")).count(), 3, "{printed}");
     let refused = printed.lines().find(|line| line.contains("/v2/wrong/")).unwrap();
-    assert!(!refused.contains("user="), "nobody was let in: {refused}");
+    assert!(!refused.contains("user="), "the client was anonymous: {refused}");
     let id = path.rsplit('/').next().unwrap();
     for secret in ["hunter2", "secret", "Basic", "$2y$", id] {
         assert!(!printed.contains(secret), "{secret}: {printed}");

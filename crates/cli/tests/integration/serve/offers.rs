@@ -1,4 +1,4 @@
-//! What a registry is told to take, or not to.
+//! Options that limit what a registry accepts.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn refused(reply: &Reply, status: u16, code: &str) {
     assert!(reply.body.contains(&format!(r#""code":"{code}""#)), "{reply:?}");
 }
 
-/// The bytes of the files below a folder.
+/// Returns the total size of the files below a folder.
 fn bytes(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     entries

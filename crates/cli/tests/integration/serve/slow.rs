@@ -1,4 +1,4 @@
-//! Clients that ask for much and take nothing.
+//! Clients that send many requests and read no replies.
 
 use longshore::Digest;
 use longshore_testkit::frames::Connection;
@@ -7,12 +7,12 @@ use super::{ask, post};
 use crate::blobs::most_memory;
 use crate::program::Program;
 
-/// How many files a process has open.
+/// Returns the number of open files of a process.
 fn open_files(id: u32) -> usize {
     std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().count()
 }
 
-/// More streams than files may be open, each of a blob, and no room on any of them.
+/// Opens more streams than the process may open files, each for a blob, and reads none of them.
 #[tokio::test]
 async fn unread_streams_do_not_exhaust_memory_or_open_files() {
     let program = Program::new();

@@ -21,7 +21,7 @@ fn serve(program: &Program) -> Server {
     program.serve_with(None, &["--tls-cert", "host.pem", "--tls-key", "host.key"])
 }
 
-/// A connection to somebody with a certificate of this authority; the handshake comes with the first
+/// Connects, and expects a certificate of this authority; the handshake takes place with the first
 /// byte.
 fn connect(
     address: &str,
@@ -43,7 +43,7 @@ fn connect(
     StreamOwned::new(connection, TcpStream::connect(address).unwrap())
 }
 
-/// Whether the server's certificate is of this authority.
+/// Returns true if the server's certificate is signed by this authority.
 fn is_of(server: &Server, authority: &Authority) -> bool {
     let mut stream = connect(&server.address, authority, "http/1.1");
     stream.conn.complete_io(&mut stream.sock).is_ok()
@@ -55,7 +55,7 @@ fn serve_speaks_only_tls_and_a_stalled_handshake_blocks_no_client() {
     write(&program, &authority.for_loopback());
     let server = serve(&program);
     let address = &server.address;
-    // This one never says anything.
+    // This client never sends anything.
     let _silent = TcpStream::connect(address).unwrap();
     for protocol in ["h2", "http/1.1"] {
         let mut stream = connect(address, &authority, protocol);
@@ -86,7 +86,7 @@ fn a_changed_certificate_is_loaded_and_a_broken_one_is_ignored() {
     assert!(told.contains("host.key: not the key of host.pem"), "{told}");
     assert!(told.contains("still using the previous"), "{told}");
     assert!(is_of(&server, &second));
-    // It has not given up looking.
+    // The server still watches the files.
     write(&program, &first.for_loopback());
     eventually("the first authority again", || is_of(&server, &first));
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{ask, basic, eventually, post};
 use crate::program::{DEADLINE, Program};
 
-/// `secret` and `other`, as `htpasswd -nbBC 4` wrote them.
+/// The hashes of `secret` and `other`, written by `htpasswd -nbBC 4`.
 const USERS: &str = "# people
 ann:$2y$04$wQ.d8FTkNda2B6LZaNaXU.wm8ZgVA1pcVdxS2I5NzLwyHYTOjVHEi
 bob:$2y$04$I4fZufhxQ9naNcJDQQoZuOHBTilPdG61wRSBmmNI36n38nA/C3Bv2
@@ -52,8 +52,8 @@ fn a_changed_users_file_is_loaded_and_a_broken_one_is_ignored() {
         |name, password| ask(&server.address, "GET /v2/", &[&basic(name, password)], b"").status;
     assert_eq!(status("ann", "secret"), 200);
     std::fs::write(&people, USERS.replace("ann:", "eve:")).unwrap();
-    eventually("eve is let in", || status("eve", "secret") == 200);
-    assert_eq!(status("ann", "secret"), 401, "also though her password was known to be right");
+    eventually("eve has access", || status("eve", "secret") == 200);
+    assert_eq!(status("ann", "secret"), 401, "although her password was remembered");
 
     std::fs::write(&people, "eve:{SHA}nonsense=\n").unwrap();
     let told = server.process.wait_for("warning", DEADLINE).unwrap();
@@ -61,9 +61,9 @@ fn a_changed_users_file_is_loaded_and_a_broken_one_is_ignored() {
     assert!(told.contains("still using the previous") && !told.contains("nonsense"), "{told}");
     assert_eq!(status("eve", "secret"), 200);
 
-    // It is told each time, also in the same words.
+    // The warning appears each time, even with the same text.
     std::fs::write(&people, USERS).unwrap();
-    eventually("ann is let in", || status("ann", "secret") == 200);
+    eventually("ann has access", || status("ann", "secret") == 200);
     std::fs::write(&people, "eve:{SHA}nonsense=\n").unwrap();
     let warnings = || server.process.printed().matches("longshore: warning: still using").count();
     eventually("the second warning", || warnings() == 2);
