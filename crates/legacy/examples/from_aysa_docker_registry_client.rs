@@ -19,12 +19,12 @@ fn main() -> Result {
     run(&registry, &mut std::io::stdout())
 }
 
-/// Goes through it with `project/image:dev` of a registry, a list of images.
+/// Runs the README's calls on `project/image:dev`, an index in the registry.
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // api = Api('localhost:5000', username='guest', password='guest')
     let registry: RegistryName = registry.parse()?;
     let guest = MemoryCredentials::new().with(registry.clone(), "guest", Secret::new("guest"));
-    // catalog(items=2): how many to ask for at a time
+    // catalog(items=2): the page size
     let items = NonZeroUsize::new(2).ok_or("zero")?;
     let api = Client::builder().credentials(guest).page_size(items).build_blocking();
     // api.ping()
@@ -36,7 +36,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     for name in api.catalog(&registry) {
         list_tags(&api, &registry, name?, out)?;
     }
-    // for x in api.catalog('^project'):                      its filters begin at the start
+    // for x in api.catalog('^project'):                      its filters match from the start
     let project = Filter::at_start("project")?;
     let names = api.catalog(&registry).all()?;
     let names = names.iter().filter(|name| project.matches(name.as_str()));
@@ -47,22 +47,22 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // api.digest('project/image', 'dev')
     let descriptor = image.resolve(&dev)?;
     writeln!(out, "digest: {}", descriptor.digest.short())?;
-    // api.manifest('project/image', 'dev', True)             the list: what the tag points at
+    // api.manifest('project/image', 'dev', True)             the index
     let manifest = image.manifest(&dev)?;
-    // api.manifest('project/image', 'dev')                   one image of it
+    // api.manifest('project/image', 'dev')                   one image of the index
     let index: Index = serde_json::from_slice(manifest.bytes())?;
     let one = image.manifest(&index.manifests[0].digest.clone().into())?;
     writeln!(out, "images: {}, the first: {}", index.manifests.len(), one.media_type())?;
 
-    // api.put_tag('project/image', 'dev', 'stable')          there: TypeError
+    // api.put_tag('project/image', 'dev', 'stable')          theirs: TypeError
     let stable: Tag = "stable".parse()?;
     image.add_tags(&dev, std::slice::from_ref(&stable))?;
     writeln!(out, "stable is dev: {}", image.resolve(&stable.clone().into())? == descriptor)?;
-    // api.delete_tag('project/image', 'stable')              there: dev would go, too
+    // api.delete_tag('project/image', 'stable')              theirs deletes dev, too
     image.untag(&stable)?;
     writeln!(out, "tags: {}", image.tags(None).all()?.len())?;
 
-    // api.put_manifest('project/image', 'dev', manifest)     here: the very bytes
+    // api.put_manifest('project/image', 'dev', manifest)     ours keeps the exact bytes
     image.push_manifest(&manifest, Some(&"dev".parse()?))?;
     // api.delete_manifest('project/image', 'sha256:…')
     image.delete_manifest(manifest.digest())?;

@@ -18,7 +18,7 @@ fn main() -> Result {
     run(&registry, &mut std::io::stdout())
 }
 
-/// Goes through it with `library/myrepo:latest` of a registry, whichever API that speaks.
+/// Runs the README's calls on `library/myrepo:latest`, with the registry's API version.
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // client = DockerRegistryClient('https://registry.example.com:5000')
     let client = Client::new();
@@ -45,16 +45,16 @@ fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> 
     for tag in repository.tags(None) {
         writeln!(out, "tag: {}", tag?)?;
     }
-    // manifest, digest = repository.manifest('latest')       here: the digest that deletes it
+    // manifest, digest = repository.manifest('latest')       ours: the digest that deletes it
     let latest: TagOrDigest = Tag::latest().into();
     let manifest = repository.manifest(&latest)?;
     writeln!(out, "manifest: {}", manifest.media_type())?;
 
-    // repository.tag('stable', image_id)                     there: v1 registries alone
+    // repository.tag('stable', image_id)                     theirs: v1 registries only
     let stable: Tag = "stable".parse()?;
     repository.add_tags(&latest, std::slice::from_ref(&stable))?;
     writeln!(out, "stable: {}", repository.resolve(&stable.clone().into())?.digest.short())?;
-    // repository.untag('stable')                             there: v1 registries alone
+    // repository.untag('stable')                             theirs: v1 registries only
     repository.untag(&stable)?;
     writeln!(out, "left: {}", repository.tags(None).count())?;
 
@@ -66,7 +66,7 @@ fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> 
 
 fn version_1(registry: &Registry, out: &mut impl Write) -> Result {
     writeln!(out, "version: 1")?;
-    // client.repositories()                                  a search, there as here
+    // client.repositories()                                  a search in both
     let found = registry.search("").all()?;
     writeln!(out, "repositories: {}", found.len())?;
     // repository = client.repository('myrepo', 'library')
@@ -88,7 +88,7 @@ fn version_1(registry: &Registry, out: &mut impl Write) -> Result {
     writeln!(out, "parent: {}", image.field("parent")?)?;
     // image.ancestry()
     writeln!(out, "ancestry: {}", image.ancestry()?.len())?;
-    // image.get_layer()                                      there: an error of JSON
+    // image.get_layer()                                      theirs: a JSON error
     let layer = image.layer()?.into_reader().bytes(1 << 20)?;
     writeln!(out, "layer: {} bytes", layer.len())?;
 

@@ -19,7 +19,7 @@ async fn main() -> Result {
     run(&registry, &mut std::io::stdout()).await
 }
 
-/// Goes through it with `library/busybox:1.30.1` of a registry.
+/// Runs the README's calls on `library/busybox:1.30.1` in the registry.
 pub(crate) async fn run(registry: &str, out: &mut (impl Write + Send)) -> Result {
     // DRCA_DEFAULT_REGISTRY, DRCA_DEFAULT_NAMESPACE, DRCA_DEFAULT_TAG
     let mut defaults = Defaults::docker();
@@ -49,12 +49,12 @@ pub(crate) async fn run(registry: &str, out: &mut (impl Write + Send)) -> Result
     let copy: Tag = "copy".parse()?;
     repository.push_manifest(&manifest, Some(&copy)).await?;
 
-    // (await drca.get_tag_list(image_name)).tags             here: all pages
+    // (await drca.get_tag_list(image_name)).tags             ours: all pages
     for tag in repository.tags(None).all().await? {
         writeln!(out, "tag: {tag}")?;
     }
 
-    // await drca.delete_manifest(image_name)                 there: 1.30.1 would go, too
+    // await drca.delete_manifest(image_name)                 theirs deletes 1.30.1, too
     untag(&repository, &copy).await?;
 
     // (await drca.get_catalog(image_name)).catalog["repositories"]

@@ -15,13 +15,13 @@ fn main() -> Result {
     run(&registry, &mut std::io::stdout())
 }
 
-/// Goes through it with `testns/testrepo:v1`, a list of images, of a registry.
+/// Runs the README's calls on `testns/testrepo:v1`, an index in the registry.
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // registry = Registry.build_with_manual_client("https://registry.example.com/v2/")
     let client = Client::builder().build_blocking();
     let registry = registry.parse()?;
 
-    // namespaces = registry.namespaces()                     names without a slash: `library`, there
+    // namespaces = registry.namespaces()                     theirs: bare names in `library`
     let catalog: Namespaces = client.catalog(&registry).collect::<longshore::Result<_>>()?;
     let catalog = catalog.bare_as("library");
     writeln!(out, "namespaces: {}", catalog.names().join(" "))?;
@@ -58,12 +58,12 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // platform_image.image_size
     writeln!(out, "size: {}", platform_image.size())?;
 
-    // get_blob_response = test_repo.get_blob("sha256:…")     here: checked against its digest
+    // get_blob_response = test_repo.get_blob("sha256:…")     ours checks the digest
     let layer = platform_image.layers().next().ok_or("no layer")?.descriptor;
     let content = test_repo.blob(layer)?.bytes(1 << 20)?;
     writeln!(out, "blob: {}", content.len() as u64 == layer.size)?;
 
-    // What its tagline promised: automating tagging and untagging.
+    // "Automating image tagging and untagging": the promise of its tagline.
     let stable: Tag = "stable".parse()?;
     test_repo.add_tags(&tags[0].clone().into(), std::slice::from_ref(&stable))?;
     writeln!(out, "tags: {}", test_repo.tags(None).all()?.len())?;

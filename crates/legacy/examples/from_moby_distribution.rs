@@ -20,7 +20,7 @@ fn main() -> Result {
     run(&registry, &mut std::io::stdout())
 }
 
-/// Goes through it with `library/python:latest` of a registry, and `demo/…`, which it makes there.
+/// Runs the README's calls on `library/python:latest` in the registry, and creates `demo/…` there.
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // client = DockerRegistryV2Client.from_api_endpoint(APIEndpoint(url=registry))
     let client = Client::builder().build_blocking();
@@ -61,7 +61,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let pack = Pack::artifact("application/vnd.example.demo".parse()?).file("demo.txt", "a demo");
     let packed = demo.push_pack(pack, Some(&Tag::latest()))?;
     writeln!(out, "packed: {}", packed.media_type)?;
-    // ManifestRef(repo, "latest").delete()                   here: only this tag
+    // ManifestRef(repo, "latest").delete()                   ours removes only this tag
     demo.untag(&Tag::latest())?;
 
     // ImageRef.from_image("library/python", "latest", to_repo="demo/python").push()
@@ -80,7 +80,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let appended = copy.image(copy.manifest(&more.into())?)?;
     writeln!(out, "layers: {} + 1 = {}", image.layers.len(), appended.layers().count())?;
 
-    // ImageRef.from_image(…).save("python.tar"); ImageRef.from_tarball(workplace, "python.tar").push()
+    // ImageRef.from_image(…).save("python.tar"); ImageRef.from_tarball(folder, "python.tar").push()
     let path = folder.path().join("python.tar");
     let repository = format!("{registry}/demo/python").parse()?;
     let archive = blocking::wait(DockerArchiveWriter::create(&path, Some(repository)))?;

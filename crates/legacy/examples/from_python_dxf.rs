@@ -18,7 +18,7 @@ fn main() -> Result {
     run(&registry, &mut std::io::stdout())
 }
 
-/// Goes through it with `fred/datalogger` of a registry, where it makes everything it needs.
+/// Runs the README's calls on `fred/datalogger`, which it creates in the registry.
 pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     let folder = tempfile::tempdir()?;
     let logger = folder.path().join("logger.dat");
@@ -69,7 +69,7 @@ pub(crate) fn run(registry: &str, out: &mut impl Write) -> Result {
     // dxf.set_manifest('may', dxf.get_manifest('may15-readings'))
     let manifest = dxf.manifest(&readings.clone().into())?;
     dxf.push_manifest(&manifest, Some(&"may".parse()?))?;
-    // dxf.del_alias('may15-readings')                        there: `may` would go, too
+    // dxf.del_alias('may15-readings')                        theirs removes `may`, too
     dxf.untag(&readings)?;
     writeln!(out, "left: {}", dxf.tags(None).all()?.len())?;
     // dxf.del_blob(dgst)

@@ -11,7 +11,7 @@ use ring::signature::{
 };
 use ring::{digest, pbkdf2};
 
-/// A curve that is supported for signing. P-521 is not.
+/// A curve for signing. P-521 is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Curve {
     P256,
@@ -61,7 +61,7 @@ impl Signer {
         Some((Self::Ec(Box::new(pair)), point))
     }
 
-    /// Returns the key of a scalar and its point, if they belong together.
+    /// Returns the key with this scalar, if the point belongs to it.
     pub(super) fn ec(curve: Curve, scalar: &[u8], point: &[u8]) -> Option<Self> {
         let random = SystemRandom::new();
         let pair =
@@ -72,7 +72,7 @@ impl Signer {
     /// Returns the key of a PKCS #1 document, which needs at least 2048 bits.
     ///
     /// # Errors
-    /// The defect of the key.
+    /// A clause that describes the defect of the key.
     pub(super) fn rsa(pkcs1: &[u8]) -> Result<Self, String> {
         let pair = RsaKeyPair::from_der(pkcs1).map_err(|e| e.to_string())?;
         Ok(Self::Rsa(Box::new(pair)))
@@ -92,7 +92,7 @@ impl Signer {
     }
 }
 
-/// Checks an RSA signature (PKCS #1, version 1.5); the key needs 2048 bits at least.
+/// Checks an RSA signature (PKCS #1, version 1.5). The key needs at least 2048 bits.
 pub(super) fn rsa_verifies(
     hash: Hash,
     (n, e): (&[u8], &[u8]),

@@ -25,7 +25,7 @@ impl<'a> Der<'a> {
         Some(content)
     }
 
-    /// Returns a reader of the next value's content, if it has this tag.
+    /// Returns a reader for the content of the next value, if it has this tag.
     pub(super) fn open(&mut self, tag: u8) -> Option<Self> {
         self.take(tag).map(Self)
     }
@@ -43,13 +43,13 @@ impl<'a> Der<'a> {
     }
 }
 
-/// Encodes a value of this tag.
+/// Encodes a value with this tag.
 pub(super) fn value(tag: u8, content: &[u8]) -> Vec<u8> {
     let size = content.len().to_be_bytes();
     let size = &size[size.iter().take_while(|byte| **byte == 0).count().min(size.len() - 1)..];
     let mut all = vec![tag];
     if content.len() > 0x7f {
-        // At most eight bytes of a size.
+        // A length takes at most eight bytes.
         all.push(0x80 | size.len() as u8);
     }
     all.extend(size);
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(number(&[0x80]), [INTEGER, 2, 0, 0x80]);
         assert_eq!(Der(&number(&[0x80])).number(), Some(&[0x80][..]));
         assert_eq!(Der(&bits(b"x")).bits(), Some(&b"x"[..]));
-        // Of no length, and of one that no document has.
+        // An indefinite length, and a length beyond any document.
         assert_eq!(Der(&[OCTETS, 0x80, 0, 0]).take(OCTETS), None);
         assert_eq!(Der(&[OCTETS, 0x89, 1, 1, 1, 1, 1, 1, 1, 1, 1]).take(OCTETS), None);
     }

@@ -36,7 +36,7 @@ pub struct Signer {
 
 /// Checks signatures. Implemented for [`RawManifest`].
 pub trait VerifySignatures {
-    /// Checks the signatures of a schema 1 manifest, every one of them.
+    /// Checks all signatures of a schema 1 manifest.
     ///
     /// ES256, ES384, RS256, RS384 and RS512 with the key in the signature's header are checked.
     /// Certificate chains are not.

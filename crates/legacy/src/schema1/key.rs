@@ -1,4 +1,4 @@
-//! Keys in libtrust's form: with an identifier made of the public key, and as a JSON Web Key.
+//! Keys in libtrust's formats: an identifier derived from the public key, and JSON Web Keys.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ impl SigningKey {
     /// An RSA key of less than 2048 bits can be parsed, for its identifier, but cannot sign.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid), which names the defect and quotes nothing of the key.
+    /// [`Invalid`](ErrorKind::Invalid), which names the defect and does not quote the key.
     pub fn from_pem(pem: &str, password: Option<&str>) -> Result<Self> {
         let parts = pem::read(pem, password).map_err(invalid)?;
         match parts {
@@ -61,7 +61,7 @@ impl SigningKey {
         &self.public
     }
 
-    /// Signs, by [`PublicKey::algorithm`].
+    /// Signs a message; see [`PublicKey::algorithm`].
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let signer = self.signer.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::Unsupported)
@@ -88,12 +88,13 @@ pub struct PublicKey(Public);
 enum Public {
     /// The point is uncompressed.
     Ec { curve: Curve, point: Vec<u8> },
-    /// Both without zeros before them.
+    /// Both without leading zeros.
     Rsa { n: Vec<u8>, e: Vec<u8> },
 }
 
 impl PublicKey {
-    /// Returns libtrust's identifier: twelve groups of four characters, made of the key's SHA-256.
+    /// Returns libtrust's identifier: twelve groups of four characters, derived from the key's
+    /// SHA-256.
     #[must_use]
     pub fn id(&self) -> String {
         let hash = sha256(&self.to_der());
@@ -102,7 +103,7 @@ impl PublicKey {
         groups.join(":")
     }
 
-    /// Returns the algorithm that it is used with: `ES256`, `ES384` or `RS256`.
+    /// Returns the algorithm of the key's signatures: `ES256`, `ES384` or `RS256`.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         match &self.0 {
@@ -161,7 +162,7 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// Checks a signature by this algorithm, which must be one for keys of this kind.
+    /// Checks a signature. The algorithm must match the kind of this key.
     ///
     /// # Errors
     /// A clause that says why it is invalid.
@@ -232,7 +233,7 @@ struct Jwk {
     e: Option<String>,
 }
 
-/// Returns the key of two coordinates, which some programs write without leading zeros.
+/// Returns the key of two coordinates, which may lack leading zeros.
 fn point(curve: Curve, x: Option<Vec<u8>>, y: Option<Vec<u8>>) -> Option<PublicKey> {
     let size = coordinate_size(curve);
     let mut point = vec![UNCOMPRESSED];
@@ -264,7 +265,7 @@ fn rsa_public(pkcs1: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((key.number()?.to_vec(), key.number()?.to_vec()))
 }
 
-/// RFC 4648, section 6, without padding; of whole groups of five bytes.
+/// Encodes as base32 (RFC 4648, section 6) without padding. The size must be a multiple of five.
 fn base32(bytes: &[u8]) -> String {
     let group = |five: &[u8]| {
         let bits = five.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));

@@ -18,7 +18,7 @@ pub(super) enum Parts {
 /// Parses the first private key of a PEM file.
 ///
 /// # Errors
-/// A clause that says why it is invalid, and quotes nothing of it.
+/// A clause that says why the key is invalid. It does not quote the key.
 ///
 /// Source: RFC 7468, RFC 5958, RFC 5915, RFC 8017 (appendix A), RFC 8018.
 pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static str> {
@@ -133,7 +133,7 @@ struct Scheme<'a> {
 }
 
 impl<'a> Scheme<'a> {
-    /// With a derivation other than PBKDF2, or another scheme, the cipher is none that is known.
+    /// Parses the parameters. Another scheme or derivation gives an empty, unsupported cipher.
     fn read(der: &'a [u8]) -> Option<Self> {
         let mut document = Der(der).open(SEQUENCE)?;
         let mut algorithm = document.open(SEQUENCE)?;
@@ -189,7 +189,7 @@ impl<'a> Scheme<'a> {
 /// 10 million: OpenSSL writes 2,048, careful users a million.
 const ITERATION_LIMIT: u32 = 10_000_000;
 
-// Object identifiers, as DER has them. 1.2.840.113549.1.1.1, 1.2.840.10045.2.1 and the curves'.
+// Object identifiers in DER: 1.2.840.113549.1.1.1, 1.2.840.10045.2.1 and those of the curves.
 pub(super) const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 pub(super) const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 pub(super) const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];

@@ -24,11 +24,11 @@ impl fmt::Display for ApiVersion {
 
 /// Detects the API of a registry. Unnecessary if the caller knows it.
 ///
-/// Sends `GET /v2/`. Only not found (404) means v1: a registry that requires credentials, or is
-/// out of order, must not be taken for an old one. Success and 401 mean v2.
+/// Sends `GET /v2/`. Only not found (404) means v1: a registry that requires credentials, or that
+/// fails, may still speak v2. Success and 401 mean v2.
 ///
 /// # Errors
-/// Those of [`Client::ping`]: no other reply identifies the API.
+/// The errors of [`Client::ping`], and any reply that identifies no API.
 pub async fn api_version(client: &Client, registry: &RegistryName) -> Result<ApiVersion> {
     match client.ping(registry).await {
         Ok(_) => Ok(ApiVersion::V2),

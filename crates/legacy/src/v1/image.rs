@@ -23,12 +23,12 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImageJson {
-    /// The document, byte for byte: the checksum covers it.
+    /// The exact bytes of the document, which the checksum covers.
     pub bytes: Bytes,
     /// The layer's size in bytes (`X-Docker-Size`).
     pub size: Option<u64>,
-    /// The sha256 of document and layer (`X-Docker-Checksum-Payload`); `None` if the registry has
-    /// none, or another kind.
+    /// The sha256 of document and layer (`X-Docker-Checksum-Payload`); `None` if the registry
+    /// states none, or another algorithm.
     pub checksum: Option<Digest>,
     /// Checksums of kinds that longshore does not compute, usually `tarsum+sha256:…`
     /// (`X-Docker-Checksum`).
@@ -80,7 +80,7 @@ impl Image {
     /// Sends `GET /v1/images/<id>/json`.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no image, or no such field in it.
+    /// [`NotFound`](ErrorKind::NotFound) if the image or the field does not exist.
     pub async fn field(&self, name: &str) -> Result<Value> {
         let mut value = self.json().await?.value()?;
         value
@@ -153,11 +153,11 @@ impl Image {
         self.site.change(self.ask(Method::PUT, "checksum").header(name, value)).await.map(drop)
     }
 
-    /// Puts the image's layer, whose JSON exists and is `json`, and the checksum of both; returns
-    /// the checksum.
+    /// Puts the image's layer after its JSON, and sends the checksum of both; returns the checksum.
+    /// The argument `json` is the uploaded document.
     ///
     /// # Errors
-    /// Those of [`push_layer`](Self::push_layer) and [`push_checksum`](Self::push_checksum).
+    /// The errors of [`push_layer`](Self::push_layer) and [`push_checksum`](Self::push_checksum).
     pub async fn complete(&self, json: &[u8], layer: Body) -> Result<Digest> {
         let digester = Arc::new(Mutex::new(checksum_of(json)));
         let layer = observed(layer, &digester);
@@ -168,13 +168,13 @@ impl Image {
         Ok(checksum)
     }
 
-    /// Uploads an image: its JSON, its layer, and the checksum of both, which is returned.
+    /// Uploads an image: its JSON, its layer, and the checksum of both; returns the checksum.
     ///
     /// # Errors
-    /// Those of [`push_json`](Self::push_json) and [`complete`](Self::complete).
+    /// The errors of [`push_json`](Self::push_json) and [`complete`](Self::complete).
     ///
     /// # Cancellation
-    /// The registry keeps an incomplete image, and accepts the same one again.
+    /// The registry keeps an incomplete image, and accepts the same image again.
     pub async fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest> {
         let json = json.into();
         self.push_json(json.clone()).await?;

@@ -34,18 +34,19 @@ impl Layer {
 
     /// Returns the bytes, checked against the checksum that came with the image's JSON.
     ///
-    /// The last chunk is held until the checksum is right; otherwise the last item is a
-    /// [`DigestMismatch`](ErrorKind::DigestMismatch). A checksum is as trustworthy as the registry
-    /// that states it: it protects against damage, not against malice.
+    /// The last chunk is held until the checksum matches; otherwise the last item is a
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch). A checksum is only as trustworthy as the
+    /// registry that states it: it protects against damage, not against malice.
     ///
     /// # Errors
-    /// The layer itself, if there is no checksum of a supported kind.
+    /// Returns the layer itself, if there is no checksum of a supported kind.
     pub fn checked(self, json: &ImageJson) -> Result<BlobStream, Self> {
         let expected = json.checksum.clone().and_then(|sum| Some((sum.algorithm()?, sum)));
         let Some((algorithm, expected)) = expected else { return Err(self) };
         let mut digester = algorithm.digester();
         start(&mut digester, &json.bytes);
-        // A storage service may only label a gzip layer as coded: then it has its own size.
+        // A storage service may label a gzip layer as encoded without encoding it again; the layer
+        // then has the stated size.
         let stream = match json.size.is_some() && json.size == self.length() {
             true => self.reply.into_stream(),
             false => self.into_stream(),
@@ -57,7 +58,7 @@ impl Layer {
         })))
     }
 
-    /// Returns the length of the body as received, coded or not.
+    /// Returns the length of the body as received, before decoding.
     fn length(&self) -> Option<u64> {
         header(&self.reply.headers, CONTENT_LENGTH.as_str())?.parse().ok()
     }

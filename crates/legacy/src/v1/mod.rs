@@ -1,9 +1,9 @@
 //! The v1 API, for registries and indexes that support no other.
 //!
 //! Owns the requests of Docker's Registry API v1 and of the part of the Index API that clients
-//! need, and the parsing of their replies. They go through the same layers as all others. A v1
-//! registry holds images of one layer each, with a parent: no manifests, and so no stores in core's
-//! sense.
+//! need, and parses the replies. The client sends these requests like all others. A v1 registry
+//! holds images of one layer each, with a parent. It has no manifests, so it does not implement the
+//! store traits.
 //!
 //! ```no_run
 //! # async fn example() -> longshore::Result<()> {

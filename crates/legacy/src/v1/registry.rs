@@ -21,8 +21,8 @@ pub struct Registry {
 pub struct Ping {
     /// The `X-Docker-Registry-Version` header, such as `0.9.1`.
     pub version: Option<String>,
-    /// True if no index needs to be asked for tokens. True if the registry does not say, as in
-    /// Docker.
+    /// True if clients need no token from an index. Like Docker, this assumes true if the registry
+    /// does not say.
     pub standalone: bool,
 }
 
@@ -52,10 +52,11 @@ impl Registry {
         })
     }
 
-    /// Searches the registry's repositories; lists all of them without words, if supported.
+    /// Searches the registry's repositories. Without words, lists all of them, if the registry
+    /// supports it.
     ///
-    /// Sends `GET /v1/search?q=<words>`, then `&page=2` and so on, as long as the replies say that
-    /// there are more pages.
+    /// Sends `GET /v1/search?q=<words>`, then `&page=2` and so on while the replies announce more
+    /// pages.
     ///
     /// Source: Docker Registry and Index API v1, "Search".
     #[must_use]

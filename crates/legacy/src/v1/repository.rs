@@ -162,14 +162,13 @@ impl Repository {
     /// Standalone registries ([`Ping::standalone`](super::Ping::standalone)) need no token. Sends
     /// `GET /v1/repositories/<namespace>/<name>/images` to read, `PUT
     /// /v1/repositories/<namespace>/<name>/` to write, with `X-Docker-Token: true`. The token then
-    /// replaces the credentials, and is sent only to the host chosen by `endpoints`. It is sent
-    /// over plain HTTP only if the scheme of that very registry is set to http, or back to the
-    /// index itself within this machine. Otherwise the requests of the repository fail with
-    /// [`Denied`](ErrorKind::Denied).
+    /// replaces the credentials. It is sent only to the host that `endpoints` allows. It is sent
+    /// over plain HTTP only if the scheme of that registry is explicitly http, or to its own index
+    /// on loopback. Otherwise the repository's requests fail with [`Denied`](ErrorKind::Denied).
     ///
     /// # Errors
     /// [`Unauthorized`](ErrorKind::Unauthorized) or [`Denied`](ErrorKind::Denied) if the index
-    /// refuses; [`Unsupported`](ErrorKind::Unsupported) if it gives no token.
+    /// refuses; [`Unsupported`](ErrorKind::Unsupported) if the index returns no token.
     ///
     /// Source: Docker Registry and Index API v1, "Token".
     pub async fn authorize(&self, access: Access, endpoints: Endpoints) -> Result<Self> {
@@ -220,7 +219,7 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// Tags in the form of a registry, or of Docker's index.
+/// Tags in the format of a registry, or of Docker's index.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Tags {
@@ -259,5 +258,5 @@ impl Tagged {
     }
 }
 
-/// The namespace of repositories without one.
+/// The default namespace.
 const DEFAULT_NAMESPACE: &str = "library";

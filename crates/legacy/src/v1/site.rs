@@ -13,11 +13,12 @@ use serde::de::DeserializeOwned;
 pub(super) struct Site {
     client: Client,
     registry: RegistryName,
-    /// The token that an index gave for one repository; without it, credentials are sent as usual.
+    /// The token that an index issued for one repository; without it, credentials are sent as
+    /// usual.
     token: Option<Token>,
 }
 
-/// A token, and the index that gave it.
+/// A token, and the index that issued it.
 #[derive(Clone)]
 struct Token {
     index: RegistryName,
@@ -29,7 +30,8 @@ impl Site {
         Self { client: client.clone(), registry: registry.clone(), token: None }
     }
 
-    /// Returns the registry that an index names, or the index itself, with the index's token.
+    /// Returns the registry that an index names, or the index itself; requests carry the index's
+    /// token.
     pub(super) fn with_token(&self, value: HeaderValue, endpoint: Option<RegistryName>) -> Self {
         let index = self.registry.clone();
         let registry = endpoint.unwrap_or_else(|| index.clone());

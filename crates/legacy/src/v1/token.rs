@@ -1,4 +1,4 @@
-//! Tokens that an index gives for one repository, and the registries where they may be used.
+//! Tokens that an index issues for one repository, and the registries that may receive them.
 
 use longshore::RegistryName;
 use longshore::http::{HeaderMap, HeaderValue};
@@ -6,24 +6,25 @@ use longshore::http::{HeaderMap, HeaderValue};
 /// The purpose of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// To read tags, images and layers.
+    /// Read tags, images and layers.
     Read,
-    /// To write them; the repository is created if it does not exist.
+    /// Write them. The repository is created if it does not exist.
     Write,
 }
 
-/// The choice among the registries that an index names.
+/// The choice among the endpoints that an index names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Endpoints {
-    /// Those on the index's own host or below it. If there are none, the index is used as the
-    /// registry.
+    /// Endpoints on the index's own host or a subdomain of it. Without such an endpoint, the index
+    /// is used as the registry.
     #[default]
     SameSite,
-    /// The first one, on any host: the index is trusted to choose where the token is sent.
+    /// The first endpoint, on any host. The index then decides where the token is sent.
     Any,
 }
 
-/// Returns the `Authorization` for the token in a reply. Older indexes send it in a challenge.
+/// Returns the `Authorization` value for the token in a reply. Older indexes send the token in a
+/// challenge.
 ///
 /// Source: Docker Registry and Index API v1, "Token".
 pub(super) fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -43,7 +44,7 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Returns the registry to use among those that a reply names; `None` for the one that answered.
+/// Returns the endpoint to use among those that a reply names; `None` for the index itself.
 pub(super) fn endpoint(
     headers: &HeaderMap,
     index: &RegistryName,
@@ -58,7 +59,7 @@ pub(super) fn endpoint(
     }
 }
 
-/// Returns true if an endpoint is on the host of the index, or on one below it.
+/// Returns true if an endpoint is on the host of the index or a subdomain of it.
 fn is_same_site(index: &RegistryName, endpoint: &RegistryName) -> bool {
     let (index, endpoint) = (index.host(), endpoint.host());
     let is_name = index.contains(|c: char| c.is_ascii_alphabetic()) && !index.starts_with('[');

@@ -1,7 +1,8 @@
-//! aysa's docker-registry-client: its calls as it sent them, beside longshore's.
+//! Compares aysa's docker-registry-client with longshore by its recorded requests.
 //!
-//! It was never on the Python package index (the name there is yodle's), only a source archive. So
-//! its requests, as recorded when it was run, are made here by hand: those headers, those paths.
+//! It was never on the Python package index (the package with that name is yodle's), only published
+//! as a source archive. The tests send its requests by hand, with the headers and paths recorded
+//! from a run.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,7 +18,7 @@ use serde_json::Value;
 use crate::docker_content::docker_list;
 use crate::start;
 
-/// What came back to it.
+/// The reply to one of its requests.
 struct Reply {
     status: u16,
     head: String,
@@ -35,7 +36,7 @@ impl Reply {
     }
 }
 
-/// A registry with two repositories of one list, and both ways to it.
+/// A registry with two repositories that share an index, for both clients.
 struct Place {
     address: SocketAddr,
     client: Client,
@@ -52,7 +53,7 @@ impl Place {
         Self { address, client: Client::new(), _stop: stop }
     }
 
-    /// One that asks for a password: `guest`'s is `guest`.
+    /// Starts a registry that requires the password `guest` of the user `guest`.
     async fn with_guest() -> Self {
         let users = Users::new().user("guest", "guest", Permissions::ALL);
         Self::of(Registry::builder().access(users)).await
@@ -76,7 +77,7 @@ impl Place {
         self.client.repository(&format!("{}/{name}", self.address).parse().unwrap())
     }
 
-    /// One of its requests, without a password.
+    /// Sends one of its requests without a password.
     fn sent(&self, method: &str, path: &str, headers: &str, body: &str) -> Reply {
         sent_as(NOBODY, self.address, method, path, headers, body)
     }
@@ -86,10 +87,10 @@ impl Place {
     }
 }
 
-/// What it sent as its login without a password: `None:None`.
+/// Its login without a password: `None:None`.
 const NOBODY: &str = "Tm9uZTpOb25l";
 
-/// One of its requests, with a login.
+/// Sends one of its requests with a login.
 fn sent_as(
     login: &str,
     address: SocketAddr,
@@ -114,7 +115,7 @@ fn sent_as(
     Reply { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-/// Those of a reply with a list under a key.
+/// Returns the names under a key of a reply.
 fn names(reply: &Reply, key: &str) -> Vec<String> {
     let names = reply.json()[key].as_array().unwrap().clone();
     names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
@@ -132,7 +133,7 @@ async fn aysa_and_longshore_list_the_same_repositories_and_tags() {
     let all = names(&place.sent("GET", "/v2/_catalog", "", ""), "repositories");
     assert_eq!(all, ours);
 
-    // catalog(items=1): its next request has the parameters of the link, on the same path.
+    // catalog(items=1): its next request has the query of the link, on the same path.
     let first = place.sent("GET", "/v2/_catalog?n=1", "", "");
     assert_eq!(names(&first, "repositories"), ours[..1]);
     let link = first.header("link").unwrap();
@@ -140,7 +141,7 @@ async fn aysa_and_longshore_list_the_same_repositories_and_tags() {
     let next = place.sent("GET", &format!("/v2/_catalog{query}"), "", "");
     assert_eq!(names(&next, "repositories"), ours[1..]);
 
-    // catalog('^PROJECT'): from the start, whatever the case.
+    // catalog('^PROJECT') matches from the start, ignoring case.
     let filter = Filter::at_start("(?i)PROJECT").unwrap();
     assert_eq!(ours.iter().filter(|name| filter.matches(name)).count(), 1);
     assert!(!Filter::at_start("image").unwrap().matches("project/image"));
@@ -154,8 +155,8 @@ async fn aysa_and_longshore_list_the_same_repositories_and_tags() {
 async fn aysa_and_longshore_read_the_same_digests_and_manifests() {
     let place = Place::filled().await;
     let ours = place.at("project/image").manifest(&tag("dev").into()).await.unwrap();
-    // digest(…) and manifest(…) asked for schema 2, fat manifests for lists; this registry converts
-    // nothing, and sends what there is.
+    // digest(…) and manifest(…) accept schema 2, or lists for fat manifests. This registry converts
+    // nothing, so it sends the stored manifest.
     for accept in [MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST] {
         let theirs = place.get("/v2/project/image/manifests/dev", &accept);
         assert_eq!(theirs.body.as_bytes(), ours.bytes());
@@ -169,7 +170,7 @@ async fn aysa_put_manifest_changes_the_bytes_that_longshore_keeps() {
     let place = Place::filled().await;
     let repository = place.at("project/image");
     let ours = repository.manifest(&tag("dev").into()).await.unwrap();
-    // It parsed the document, and sent what it made of it, as plain JSON.
+    // It parsed the document and sent it serialized again, as plain JSON.
     let rewritten = serde_json::from_slice::<Value>(ours.bytes()).unwrap().to_string();
     let put = place.sent(
         "PUT",
@@ -195,12 +196,12 @@ async fn aysa_delete_tag_removes_other_tags_that_longshore_keeps() {
     let ours = repository.manifest(&tag("dev").into()).await.unwrap();
     repository.push_manifest(&ours, Some(&tag("old"))).await.unwrap();
 
-    // delete_tag('project/image', 'old'): a GET for the digest, and a DELETE of that.
+    // delete_tag('project/image', 'old'): a GET for the digest, and a DELETE of the digest.
     let got = place.get("/v2/project/image/manifests/old", &MediaType::DOCKER_MANIFEST);
     let digest = got.header("docker-content-digest").unwrap();
     let path = format!("/v2/project/image/manifests/{digest}");
     assert_eq!(place.sent("DELETE", &path, "", "").status, 202);
-    assert_eq!(repository.tags(None).all().await.unwrap(), [], "dev went, too");
+    assert_eq!(repository.tags(None).all().await.unwrap(), [], "dev is deleted, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +230,7 @@ async fn aysa_pings_without_the_trailing_slash_and_gets_the_same_answer() {
     let place = Place::new().await;
     assert_eq!(place.sent("GET", "/v2", "", "").status, 200);
     place.client.ping(&place.registry()).await.unwrap();
-    // Whatever else came was a `False`; ours says what.
+    // It returns `False` for every other reply; longshore returns the error.
     let shut = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     TcpStream::connect(shut).unwrap_err();
     let e = crate::quick().build().ping(&shut.to_string().parse().unwrap()).await.unwrap_err();
@@ -248,7 +249,8 @@ async fn aysa_and_longshore_authenticate_with_a_password() {
     let theirs = sent_as(guest, place.address, "GET", "/v2/project/image/tags/list", "", "");
     assert_eq!((theirs.status, names(&theirs, "tags")), (200, vec!["dev".to_owned()]));
     assert_eq!(image.tags(None).all().await.unwrap(), [tag("dev")]);
-    // It sent the password at once, ours when it is asked for it; both are refused with a wrong one.
+    // It sends the password with the first request, longshore after a challenge; both report a
+    // wrong password as refused.
     let wrong = "Z3Vlc3Q6d3Jvbmc=";
     assert_eq!(sent_as(wrong, place.address, "GET", "/v2/", "", "").status, 401);
     let wrong = crate::login(place.registry(), "guest", "wrong");
@@ -261,7 +263,8 @@ async fn aysa_and_longshore_authenticate_with_a_password() {
 async fn aysa_treats_an_error_without_a_list_as_success_and_longshore_does_not() {
     let server = Script::start().await;
     let ours = crate::remote(&server);
-    // What it raised: the first of the list, the want of a first, nothing, and that it is no JSON.
+    // It raises the first error of the list, fails on an empty list, ignores a body without one,
+    // and fails on a body that is not JSON.
     for (body, code) in [
         ("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\"}]}", Some("DENIED")),
         ("{\"errors\":[]}", None),
@@ -287,8 +290,8 @@ async fn aysa_treats_an_error_without_a_list_as_success_and_longshore_does_not()
 #[tokio::test(flavor = "multi_thread")]
 async fn aysa_delete_manifest_by_tag_matches_delete_tag_of_longshore() {
     let place = Place::filled().await;
-    // delete_manifest('project/image', 'old'): it sent whatever it was given. This registry takes a
-    // tag, and the tag alone goes; ours is `delete_tag`, which does the same at any registry.
+    // delete_manifest('project/image', 'old') sends any reference. This registry accepts a tag and
+    // removes only that tag; `delete_tag` of longshore does the same at every registry.
     assert_eq!(place.sent("DELETE", "/v2/project/image/manifests/old", "", "").status, 202);
     let repository = place.at("project/image");
     assert_eq!(repository.tags(None).all().await.unwrap(), [tag("dev")]);

@@ -1,11 +1,11 @@
-//! Images as Docker made them when the earlier clients were written, most of which know no other.
+//! Images in Docker's formats, the only ones that most earlier clients support.
 
 use bytes::Bytes;
 use longshore::{Descriptor, Digest, MediaType, RawManifest};
 use longshore_testkit::fixture::{Content, Layer, layer_tar};
 use serde_json::{Value, json};
 
-/// A Docker image of two layers, for this machine; `seed` alone decides it.
+/// Builds a Docker image of two layers; `seed` determines the content.
 pub(crate) fn docker_image(seed: u8, architecture: &str) -> Content {
     let base = layer(&[("etc/os-release", b"ID=longshore\n")]);
     let app = layer(&[("app/data", &[seed; 300])]);
@@ -23,7 +23,7 @@ pub(crate) fn docker_image(seed: u8, architecture: &str) -> Content {
     Content { root: indented(&manifest), manifests: Vec::new(), blobs }
 }
 
-/// A Docker manifest list of two images.
+/// Builds a Docker manifest list of two images.
 pub(crate) fn docker_list() -> Content {
     let images = [("amd64", docker_image(1, "amd64")), ("arm64", docker_image(2, "arm64"))];
     let entries = images.each_ref().map(|(architecture, image)| {
@@ -62,7 +62,7 @@ fn config(architecture: &str, diff_ids: &[&Digest]) -> Bytes {
     Bytes::from(config.to_string())
 }
 
-/// As Docker wrote them, so that who rewrites one is found out.
+/// Serializes with indentation, as Docker does, so that a rewritten manifest has another digest.
 fn indented(document: &Value) -> RawManifest {
     let mut text = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");

@@ -1,4 +1,4 @@
-//! The examples that show each predecessor's README in longshore: run, and their output read.
+//! Runs the examples for users of the earlier clients, and checks their output.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use longshore_testkit::v1::V1Registry;
 use crate::docker_content::{docker_image, docker_list};
 use crate::start;
 
-/// Takes an example in, as a module.
+/// Includes an example as a module.
 macro_rules! example {
     ($name:ident, $path:literal) => {
         #[path = $path]
@@ -27,12 +27,12 @@ example!(dxf, "../../examples/from_python_dxf.rs");
 example!(moby, "../../examples/from_moby_distribution.rs");
 example!(yodle, "../../examples/from_docker_registry_client.rs");
 
-/// A registry of ours that holds nothing; it ends when what comes with it is dropped.
+/// Starts an empty registry, which stops when the second value is dropped.
 async fn ours() -> (SocketAddr, TestRegistry) {
     start(Registry::builder().memory()).await
 }
 
-/// The same, which asks for the password of a user.
+/// Starts an empty registry that requires a user's password.
 async fn ours_of((user, password): Login) -> (SocketAddr, TestRegistry) {
     let users = Users::new().user(user, password, Permissions::ALL);
     start(Registry::builder().memory().access(users)).await
@@ -42,13 +42,13 @@ fn address(theirs: &DockerRegistry) -> SocketAddr {
     theirs.address().parse().unwrap()
 }
 
-/// A name and a password.
+/// A user name and a password.
 type Login = (&'static str, &'static str);
 
 const GUEST: Login = ("guest", "guest");
 const FRED: Login = ("fred", "somepassword");
 
-/// Puts content into a registry, each under a name and a tag.
+/// Pushes content to a registry, each under a repository and a tag.
 async fn fill(address: SocketAddr, (user, password): Login, content: &[(&str, &str, Content)]) {
     let registry = address.to_string().parse().unwrap();
     let login = MemoryCredentials::new().with(registry, user, Secret::new(password));
@@ -59,7 +59,7 @@ async fn fill(address: SocketAddr, (user, password): Login, content: &[(&str, &s
     }
 }
 
-/// What an example without async prints.
+/// Returns the output of an example without async.
 async fn printed(
     address: SocketAddr,
     run: impl FnOnce(&str, &mut Vec<u8>) -> Result<(), Box<dyn std::error::Error>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The oldest protocols against registries that speak them, and the examples for users of the earlier
+//! Tests the v1 API and schema 1 signatures, and runs the examples for users of the earlier
 //! clients.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
@@ -17,7 +17,7 @@ use longshore_registry::{RegistryBuilder, TestRegistry};
 
 use self::clients::{login, quick, remote};
 
-/// A registry on a free port that ends when what comes with the address is dropped.
+/// Starts a registry on a free port; it stops when the second value is dropped.
 async fn start(registry: RegistryBuilder) -> (SocketAddr, TestRegistry) {
     let registry = TestRegistry::start_with(|_| registry).await.unwrap();
     (registry.address(), registry)

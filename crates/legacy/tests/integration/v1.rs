@@ -1,4 +1,4 @@
-//! The v1 API, against a registry that speaks no other.
+//! The v1 API, tested against a v1 registry.
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
@@ -20,7 +20,7 @@ const BASE: &str = r#"{"id": "base", "architecture": "amd64"}"#;
 const TOP: &str = r#"{"id": "top", "parent": "base", "created": "2015-01-02T03:04:05Z"}"#;
 const LAYER: &[u8] = b"\x1f\x8b\x08\x00 not text \xff\x00";
 
-/// A registry with `lib/img:latest`, an image on another.
+/// Starts a registry with `lib/img:latest`: an image with a parent.
 async fn filled(settings: Settings) -> V1Registry {
     let server = V1Registry::with(settings).await;
     server.put_image("base", BASE, b"base layer");
@@ -49,7 +49,8 @@ fn id(text: &str) -> ImageId {
     ImageId::parse(text).unwrap()
 }
 
-/// A client that gives the first of these its credentials, over plain HTTP as it may with all of them.
+/// Returns a client that may use plain HTTP with all these servers, and has credentials for the
+/// first.
 fn trusting(servers: &[&V1Registry]) -> Client {
     let credentials = MemoryCredentials::new().with(name(servers[0]), "user", Secret::new("pass"));
     let mut settings = RegistrySettings::default();
@@ -61,7 +62,7 @@ fn trusting(servers: &[&V1Registry]) -> Client {
     servers.iter().fold(client, with).build()
 }
 
-/// A client that sends everything once.
+/// Returns a client that does not retry.
 fn impatient() -> Client {
     let mut policy = RetryPolicy::default();
     policy.max_attempts = std::num::NonZeroUsize::MIN;
@@ -102,7 +103,7 @@ async fn replies_of_yodles_mock_registry_are_parsed() {
         found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(),
         ["library/myrepo"]
     );
-    // With the namespace `library` and without one, it is the same repository.
+    // A name without a namespace is in `library`.
     for name in ["myrepo", "library/myrepo"] {
         let repository = registry.repository(&name.parse().unwrap()).unwrap();
         assert_eq!((repository.namespace(), repository.name()), ("library", "myrepo"));
@@ -266,7 +267,7 @@ async fn an_image_is_pushed_from_bytes_or_a_stream() {
         let e = image.push_json(json).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Conflict);
     }
-    // Without a size, in chunks; step by step.
+    // A stream of unknown size is sent in chunks; the steps can be called one by one.
     let image = image(&client, &server, "slow");
     image.push_json(r#"{"id":"slow"}"#).await.unwrap();
     let stream = BlobStream::new(stream::iter([Ok(Bytes::from_static(LAYER))]));
@@ -333,7 +334,7 @@ async fn credentials_are_sent_after_a_challenge() {
     server.requests();
     let layer = BlobStream::new(stream::iter([Ok(Bytes::from_static(LAYER))]));
     let image = image(&client, &server, "top");
-    // A stream can be sent once: what the registry wants is found out before.
+    // A stream can be sent only once, so the client checks first whether credentials are required.
     let e = image.push_layer(Body::Stream { stream: layer, size: None }).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Conflict);
     repository(&client, &server).tags().await.unwrap();
@@ -347,7 +348,7 @@ async fn a_token_of_the_index_replaces_the_credentials() {
     let mut settings = Settings::default();
     settings.needs_token = true;
     let registry = filled(settings.clone()).await;
-    // On the same host, which is where tokens go unasked; and elsewhere, where they do not.
+    // The token goes to an endpoint on the index's host by default, and elsewhere only on request.
     let named = format!("elsewhere.example:1, {} \t", registry.address());
     settings.index_of = Some(named);
     settings.needs_token = false;
@@ -382,7 +383,7 @@ async fn a_token_of_the_index_replaces_the_credentials() {
         Registry::new(&client, &name(&registry)).repository(&"lib/img".parse().unwrap()).unwrap();
     let e = e.authorize(Access::Write, Endpoints::SameSite).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
-    // Where its credentials may go says nothing of where the token may.
+    // Permission to send credentials to a host does not include the token.
     let unasked = self::repository(&trusting(&[&index]), &index);
     registry.requests();
     let authorized = unasked.authorize(Access::Read, Endpoints::SameSite).await.unwrap();
@@ -456,7 +457,7 @@ async fn the_api_version_is_detected_or_chosen_by_the_caller() {
     let (old, new) = (name(&old), new.to_string().parse::<RegistryName>().unwrap());
     for (registry, version) in [(&old, ApiVersion::V1), (&new, ApiVersion::V2)] {
         assert_eq!(api_version(&client, registry).await.unwrap(), version);
-        // Forced, the other API is not there.
+        // The caller chooses the other API, which the registry does not have.
         let v1 = Registry::new(&client, registry).repository(&"lib/img".parse().unwrap()).unwrap();
         let v2 = client.repository(&format!("{registry}/lib/img").parse().unwrap());
         let answers = [

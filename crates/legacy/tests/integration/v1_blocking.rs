@@ -1,4 +1,4 @@
-//! The v1 API without async, against a registry that speaks no other.
+//! The v1 API without async, tested against a v1 registry.
 
 use std::io::Read as _;
 
@@ -16,7 +16,7 @@ use crate::quick;
 
 const LAYER: &[u8] = b"\x1f\x8b\x08\x00 not text \xff\x00";
 
-/// A registry with `lib/img:latest`, an image on another.
+/// Starts a registry with `lib/img:latest`: an image with a parent.
 fn filled(settings: Settings) -> V1Registry {
     let server = blocking::wait(async { Ok(V1Registry::with(settings).await) }).unwrap();
     server.put_image("base", r#"{"id":"base"}"#, b"base layer");
@@ -50,7 +50,7 @@ fn tags_are_listed_read_set_and_removed_without_async() {
     server.requests();
     let mut found = registry.search("lib");
     assert_eq!(found.next().unwrap().unwrap().name, "lib/img");
-    assert_eq!(server.lines().len(), 1, "the next page is not asked for before it is needed");
+    assert_eq!(server.lines().len(), 1, "the next page is requested only if needed");
     let names: Vec<String> = found.map(|found| found.unwrap().name).collect();
     assert_eq!(names, ["lib/other"]);
 
@@ -89,14 +89,11 @@ fn a_layer_reader_ends_only_after_verification() {
     let mut damaged = image.layer().unwrap().checked(&json).unwrap();
     let e = damaged.read_to_end(&mut content).unwrap_err().downcast::<Error>().unwrap();
     assert_eq!(e.kind(), ErrorKind::DigestMismatch);
-    assert!(damaged.read(&mut [0]).is_err(), "no end is shown");
+    assert!(damaged.read(&mut [0]).is_err(), "the reader does not end");
     let mut unknown = json;
     unknown.checksum = None;
     let layer = image.layer().unwrap().checked(&unknown).unwrap_err();
-    assert!(
-        layer.into_reader().bytes(100).is_ok(),
-        "it is given back where nothing can be checked"
-    );
+    assert!(layer.into_reader().bytes(100).is_ok(), "the layer is returned without a checksum");
 }
 
 #[test]
@@ -117,7 +114,7 @@ fn an_image_is_pushed_from_bytes_and_from_a_reader() {
         let layer = image.layer().unwrap().checked(&read).unwrap();
         assert_eq!(layer.bytes(100).unwrap(), LAYER);
     }
-    // Step by step.
+    // An upload in single steps.
     let (image, json) = (registry.image(&id("four")), r#"{"id":"four"}"#);
     image.push_json(json).unwrap();
     image.push_layer(of_reader(None)).unwrap();

@@ -10,10 +10,10 @@ use longshore::{
 };
 use serde_json::json;
 
-/// What it raises for a status that is an error.
+/// The exception that it raises for an error status.
 pub(super) const HTTP: &str = "ClientResponseError";
 
-/// Its client as `client`, and `image` at a place.
+/// Starts its client as `client`, and names an image of the registry `image`.
 pub(super) fn crashvb(place: &Place, image: &str) -> Predecessor {
     crashvb_with(place, image, "")
 }
@@ -116,7 +116,7 @@ async fn crashvb_puts_a_manifest_and_deletes_it_by_digest() {
     assert_eq!(crashvb.gives(put), place.digest("team/app", "v1").await);
     assert_eq!(place.manifest("team/app", "theirs").await, crashvb.gives("manifest.get_bytes()"));
 
-    // Its deletes tell by a value what ours tell by an error.
+    // Its deletes return false where ours return an error.
     crashvb.run("image.set_digest(manifest.get_digest())");
     let delete = "(await client.delete_manifest(image)).result";
     assert_eq!(crashvb.gives(delete), true);
@@ -124,9 +124,9 @@ async fn crashvb_puts_a_manifest_and_deletes_it_by_digest() {
     let digest = Digest::parse(crashvb.gives("image.digest").as_str().unwrap()).unwrap();
     let e = place.at("team/app").delete_manifest(&digest).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
-    assert_eq!(place.tags("team/app").await, [""; 0], "all tags of the manifest went");
+    assert_eq!(place.tags("team/app").await, [""; 0], "all tags of the manifest are removed");
 
-    // Its defect: without a digest, it asks for `/manifests/None`.
+    // Its defect: without a digest, it requests `/manifests/None`.
     assert_eq!(
         crashvb.gives("(await client.delete_manifest(image.set_digest(None))).result"),
         false
@@ -191,7 +191,7 @@ async fn crashvb_and_longshore_read_each_others_uploads() {
     let read = place.at("team/app").blob(&descriptor).await.unwrap().bytes(10).await.unwrap();
     assert_eq!(read, content);
 
-    // The same steps by longshore, in another repository.
+    // longshore takes the same steps in another repository.
     let other = place.at("team/ours");
     let mut upload = other.begin_upload().await.unwrap();
     for range in [0..5, 5..10] {
@@ -234,7 +234,7 @@ async fn crashvb_streams_a_file_and_cancels_an_upload() {
         let ours = place.at("team/app").blob_size(&descriptor.digest).await.unwrap();
         assert_eq!(ours, Some(descriptor.size));
     }
-    // Ours from a file: no session to keep in hand.
+    // longshore pushes a file without an explicit upload session.
     let file = crashvb.home().join("other");
     place.at("ours").push_blob(&whole, BlobBody::file(file)).await.unwrap();
 
@@ -250,7 +250,7 @@ async fn crashvb_misreads_a_relative_location_that_longshore_resolves() {
     let mut crashvb = crashvb(&place, "team/app:v1");
     crashvb.run("location = (await client.post_blob(image)).location");
     assert!(crashvb.gives("location").as_str().unwrap().starts_with("/v2/"));
-    // It takes the path for a scheme, and its default registry for the host.
+    // It reads the path as a scheme, and takes its default registry as the host.
     let raised = crashvb.raises("await client.get_blob_upload(location)");
     assert!(raised.is("ClientError"), "{raised:?}");
     let mut upload = place.at("team/app").begin_upload().await.unwrap();
@@ -264,16 +264,16 @@ async fn crashvb_mounts_a_blob_but_cannot_parse_the_reply() {
     let blob = &docker_image(1, "amd64").blobs[0].0;
     crashvb.run(&format!("source = ImageName.parse('{}/team/app')", place.address));
     crashvb.run(&format!("digest = FormattedSHA256.parse('{}')", blob.digest));
-    // Its `library/` goes in front of every name without a slash, also at private registries.
+    // It adds `library/` to every name without a slash, even at private registries.
     assert_eq!(crashvb.gives("image.resolve_image()"), "library/target");
 
-    // Its defect: 201 has no `Range`.
+    // Its defect: it requires a `Range` header, which a 201 does not have.
     let raised = crashvb.raises("await client.post_blob(image, digest=digest, source=source)");
     assert_eq!(raised.short(), ("KeyError", None));
     assert_eq!(
         crashvb.gives("(await client.head_blob(image, digest)).result"),
         true,
-        "and yet it is there"
+        "the blob is mounted"
     );
 
     let team_app = place.at("team/app").repository().clone();
@@ -304,7 +304,7 @@ async fn crashvb_fails_for_the_same_reasons() {
     let ours = place.at("no/where").tags(None).all().await.unwrap_err();
     same_failure(&raised, HTTP, Some(404), &ours, ErrorKind::NotFound);
 
-    // What is no error to either: a HEAD for what is not there.
+    // A HEAD of a missing item is not an error for either.
     assert_eq!(crashvb.gives("(await client.head_manifest(image)).result"), false);
     let none = "(await client.head_blob(image, FormattedSHA256.calculate(b'none'))).result";
     assert_eq!(crashvb.gives(none), false);
@@ -321,7 +321,8 @@ async fn crashvb_sends_a_blob_in_one_request_or_two() {
     let put = "(await client.put_blob_upload(location, digest, data=b'in two requests')).digest";
     assert_eq!(crashvb.gives(put), two.digest.as_str());
 
-    // Its defect: as with mounts, it wants a `Range` of an answer that has none; the blob is there.
+    // Its defect: as for mounts, it requires a `Range` header that the reply lacks. The blob is
+    // stored.
     let one = descriptor(b"in one request");
     crashvb.run("digest = FormattedSHA256.calculate(b'in one request')");
     let raised =

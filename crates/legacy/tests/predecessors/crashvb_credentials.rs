@@ -1,4 +1,4 @@
-//! docker-registry-client-async: whom it says it is, and how.
+//! docker-registry-client-async: credentials and tokens.
 
 use super::crashvb::{HTTP, crashvb_with};
 use super::*;
@@ -12,7 +12,7 @@ async fn crashvb_reads_the_same_credentials() {
         let mut crashvb =
             crashvb_with(&place, "team/app:v1", "credentials_store=Path('config.json')");
         let file = crashvb.home().join("config.json");
-        // Both read it as the same host; ours, also that the password may go over plain HTTP.
+        // Both read the key as the same host; for longshore, it also allows plain HTTP.
         let key = format!("http://{}", place.address);
         let auths = json!({"auths": {key: {"auth": "dXNlcjpzM2NyZXQ="}}});
         std::fs::write(&file, auths.to_string()).unwrap();
@@ -24,7 +24,7 @@ async fn crashvb_reads_the_same_credentials() {
         let ours = quick().credentials(config).build();
         ours.check_credentials(&place.registry()).await.unwrap();
 
-        // In memory, by a pattern.
+        // Credentials in memory, chosen by a pattern.
         crashvb.run("client = DockerRegistryClientAsync(credentials_store=Path('none'))");
         let raised = crashvb.raises("await client.get_manifest(image)");
         let anonymous = quick().build().repository(place.at("team/app").repository());
@@ -41,7 +41,7 @@ async fn crashvb_reads_the_same_credentials() {
 async fn crashvb_and_longshore_accept_a_preset_token() {
     let place = Place::bearer().await;
     let mut crashvb = crashvb_with(&place, "team/app:v1", "credentials_store=Path('none')");
-    // A token of theirs, made by the registry for a user who is known.
+    // A token that the registry issued to a known user.
     crashvb.run("import requests");
     let ask = format!(
         "requests.get('http://{}/token', params=dict(scope='repository:team/app:pull'), \

@@ -1,4 +1,4 @@
-//! docker-registry-client-async: how it gets to a registry, through proxies, resolvers and certificates.
+//! docker-registry-client-async: proxies, resolvers, certificates and time limits.
 
 use super::crashvb::crashvb_with;
 use super::*;
@@ -13,13 +13,13 @@ use longshore::{
 use longshore_testkit::proxy::Proxy as Server;
 use longshore_testkit::script::{Exchange, Script};
 
-/// A registry's name that only proxies and resolvers of the test know.
+/// A registry name that only the test's proxies and resolvers know.
 const HIDDEN: &str = "r.example:5000";
 
 /// `user:hunter2`.
 const BASIC: &str = "Basic dXNlcjpodW50ZXIy";
 
-/// Its client as `client`, and the image `team/app:v1` at that registry.
+/// Starts its client as `client`, with the image `team/app:v1` of that registry.
 fn at(registry: &str, environment: &[(&str, &str)], arguments: &str) -> Predecessor {
     let mut crashvb = Predecessor::start(environment);
     crashvb.run("from docker_registry_client_async import *; import aiohttp, socket");
@@ -32,7 +32,7 @@ fn at(registry: &str, environment: &[(&str, &str)], arguments: &str) -> Predeces
 const TAGS: &str = "(await client.get_tags(image, protocol='http')).tags['tags']";
 const TAGS_OVER_TLS: &str = "(await client.get_tags(image, protocol='https')).tags['tags']";
 
-/// Tags of `team/app` at that registry, by a client of longshore that speaks plain HTTP to it.
+/// Returns the tags of `team/app`, read by longshore over plain HTTP.
 async fn plain_tags(registry: &str, client: ClientBuilder) -> Result<Vec<String>> {
     let mut settings = RegistrySettings::default();
     settings.scheme = Some(Scheme::Http);
@@ -67,7 +67,7 @@ async fn crashvb_goes_through_the_same_proxy_with_the_same_password() {
     let ours = through(&server).login("user", Secret::new("hunter2"));
     let ours = plain_tags(HIDDEN, quick().proxies(Proxies::all(ours))).await.unwrap();
     assert_texts(&crashvb.gives(TAGS), &ours);
-    // It asks for a challenge first, ours when it is refused.
+    // It asks for a challenge first, longshore only after a refusal.
     let asked = server.asked();
     assert!(asked[0].starts_with("GET http://r.example:5000/v2/team/app/tags/list"), "{asked:?}");
     assert_eq!(asked[1], "GET http://r.example:5000/v2/");
@@ -99,8 +99,8 @@ async fn crashvb_opens_the_same_tunnel_to_a_registry_that_speaks_tls() {
     let asked = server.asked();
     assert!(asked.len() > 1 && asked.iter().all(|a| *a == format!("CONNECT {registry}")));
 
-    // Excepted with its port, it is reached directly by both. With its host alone, or a space before
-    // it, by ours only: its list is split at commas, and compared as it is.
+    // If the list has the host and port, both connect directly. If it has only the host, or a space
+    // before it, only longshore does: theirs splits the list at commas and compares the exact text.
     let host = place.address.ip();
     for (list, tunnels) in
         [(registry.clone(), 0), (format!("x,{host}"), 1), (format!("x, {registry}"), 1)]
@@ -111,7 +111,7 @@ async fn crashvb_opens_the_same_tunnel_to_a_registry_that_speaks_tls() {
         assert_eq!(server.asked().len() - before, tunnels, "{list}");
         let except = through.clone().except(NoProxy::parse(&list));
         assert_eq!(tags(&registry, known().proxies(except)).await.unwrap(), ours);
-        assert_eq!(server.asked().len() - before, tunnels, "{list}: ours went directly");
+        assert_eq!(server.asked().len() - before, tunnels, "{list}: ours connects directly");
     }
 }
 
@@ -132,7 +132,7 @@ async fn crashvb_takes_the_same_proxy_from_the_environment() {
         assert_texts(&at(HIDDEN, &variables, "").gives(TAGS), &ours);
         assert_eq!(server.asked().len() - before, 3, "{variables:?}");
     }
-    // Nobody excepts this machine for it; ours does, unless it is told to go through one.
+    // Theirs uses the proxy for loopback, too. Longshore does so only if an option names the proxy.
     let variables = [("HTTP_PROXY", &*url)];
     let registry = place.address.to_string();
     let raised = at(&registry, &variables, "").raises(TAGS);
@@ -146,13 +146,13 @@ async fn crashvb_takes_the_same_proxy_from_the_environment() {
 async fn crashvb_and_longshore_use_a_custom_resolver() {
     let place = Place::open().await;
     let port = place.address.port();
-    // IPv4 alone.
+    // IPv4 only.
     let local = format!("localhost:{port}");
     let theirs = at(&local, &[], "tcp_connector_kwargs=dict(family=socket.AF_INET)").gives(TAGS);
     let ours = quick().address_family(AddressFamily::Ipv4);
     assert_texts(&theirs, &plain_tags(&local, ours).await.unwrap());
 
-    // By code of the caller.
+    // A resolver of the caller.
     let hidden = format!("r.example:{port}");
     let mut crashvb = at(&hidden, &[], "");
     crashvb.run(
@@ -167,7 +167,7 @@ async fn crashvb_and_longshore_use_a_custom_resolver() {
     let ours = plain_tags(&hidden, quick().host_addresses(set)).await.unwrap();
     assert_texts(&crashvb.gives(TAGS), &ours);
 
-    // Elsewhere there is no such name.
+    // No other resolver knows the name.
     let raised = at(&hidden, &[], "").raises(TAGS);
     let e = plain_tags(&hidden, quick()).await.unwrap_err();
     same_failure(&raised, "ClientConnectorError", None, &e, ErrorKind::Transport);
@@ -177,8 +177,8 @@ async fn crashvb_and_longshore_use_a_custom_resolver() {
 async fn crashvb_and_longshore_respect_time_limits() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let registry = silent.local_addr().unwrap().to_string();
-    // Told to a call, it holds for the request that was meant, and not for the one for the challenge,
-    // which comes first and waits for 300 seconds: so it is told to the session.
+    // A limit for one call covers the intended request, but not the request for the challenge
+    // before it, which has a limit of 300 seconds. So the session sets the limit.
     let session = "client_session_kwargs=dict(timeout=aiohttp.ClientTimeout(total=0.2))";
     let raised = at(&registry, &[], session).raises(TAGS);
     let mut limits = Limits::default();
@@ -216,7 +216,8 @@ async fn crashvb_trusts_the_same_certificates() {
         same_failure(&raised, "ClientConnectorCertificateError", None, &e, ErrorKind::Transport);
     }
 
-    // Unchecked, where it is told so; its defect: the variable takes that back, and ours keeps it.
+    // Verification is turned off. Its defect: the variable turns it on again; in longshore it stays
+    // off.
     assert_texts(&at(&registry, &[], "ssl=False").gives(TAGS_OVER_TLS), &ours);
     let taken_back = at(&registry, &[("DRCA_CACERTS", &other_file)], "ssl=False");
     let raised = { taken_back }.raises(TAGS_OVER_TLS);
@@ -261,7 +262,7 @@ async fn crashvb_needs_an_option_for_a_token_of_another_content_type() {
     ));
     assert_texts(&crashvb.gives(TAGS), &["v1"]);
 
-    // Ours needs no telling: a token is read for what it is.
+    // longshore needs no option: it parses the token whatever its content type is.
     let own = "/v2/team/app/tags/list";
     server.expect(refused(own));
     server.expect(mislabelled("%3Ateam%2Fapp%3Apull"));
@@ -282,7 +283,7 @@ async fn crashvb_is_closed_explicitly_and_longshore_on_drop() {
     );
     assert_texts(&crashvb.gives("tags"), &place.tags("team/app").await);
     assert_eq!(crashvb.gives("own.client_session"), Value::Null);
-    // Its defect: closed, it remembers a connector that is closed too.
+    // Its defect: after closing, it keeps a connector that is closed too.
     let raised = crashvb.raises("await own.get_tags(image)");
     assert!(raised.is("RuntimeError"), "{raised:?}");
 }

@@ -1,4 +1,4 @@
-//! docker-registry-client-async: its names, digests and documents, which ask no registry.
+//! docker-registry-client-async: names, digests and documents, without a registry.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use longshore::{Algorithm, Defaults, Digest, RawManifest, Reference, canonical_json};
 use serde_json::json;
 
-/// A Python with its values.
+/// Starts a Python interpreter with its values.
 fn values(environment: &[(&str, &str)]) -> Predecessor {
     let mut crashvb = Predecessor::start(environment);
     crashvb.run("from docker_registry_client_async import *; import json");
@@ -39,7 +39,8 @@ fn crashvb_and_longshore_parse_names_alike() {
             crashvb.gives("name.digest"),
             none_is_null(ours.digest().map(ToString::to_string))
         );
-        // Its defects: Docker Hub is `index.docker.io` only, and `library/` is added at every registry.
+        // Its defects: only `index.docker.io` counts as Docker Hub, and `library/` is added at
+        // every registry.
         let endpoint = crashvb.gives("name.resolve_endpoint()");
         let endpoint = endpoint.as_str().unwrap().replace("index.docker.io", "docker.io");
         assert_eq!(endpoint, ours.registry().as_str(), "{name}");
@@ -49,7 +50,7 @@ fn crashvb_and_longshore_parse_names_alike() {
         let image = if at_hub { image } else { image.trim_start_matches("library/") };
         assert_eq!(image, ours.repository().name().as_str(), "{name}");
     }
-    // What it takes for something else, and ours refuses.
+    // Names that it misreads and longshore refuses.
     for name in ["", "endpoint.io/", "https://endpoint.io/image", "UPPER/Image:Tag"] {
         drop(crashvb.gives(&format!("ImageName.parse('{name}')")));
         Reference::familiar(name).unwrap_err();
@@ -112,12 +113,12 @@ fn crashvb_accepts_digests_that_longshore_refuses() {
     let mut crashvb = values(&[]);
     let hex = Digest::sha256(b"").encoded().to_owned();
     let short = &hex[1..];
-    // Text, and whether its constructor, its `parse` and ours take it.
+    // The text, and whether its constructor, its `parse` and longshore accept it.
     for (written, constructs, parses, ours) in [
         (format!("sha256:{hex}"), true, true, true),
         (hex.clone(), true, false, false),
         (format!("sha256:sha256:{hex}"), true, false, false),
-        // Its defects: what is not hexadecimal, or not in lower case.
+        // Its defects: it accepts digits that are not hexadecimal or not in lower case.
         (format!("sha256:{}", "z".repeat(64)), true, true, false),
         (format!("sha256:{}", hex.to_uppercase()), true, true, false),
         (String::new(), false, false, false),

@@ -10,7 +10,7 @@ use longshore_testkit::fixture::schema1;
 use longshore_testkit::script::{Exchange, Script};
 use serde_json::json;
 
-/// Its client of one repository as `dxf`.
+/// Starts its client of one repository as `dxf`.
 fn dxf(place: &Place, repository: &str) -> Predecessor {
     let mut dxf = Predecessor::start(&[]);
     dxf.run("from dxf import DXF, DXFBase, hash_bytes, hash_file; from dxf import exceptions");
@@ -92,7 +92,7 @@ async fn dxf_mounts_the_same_blob() {
     let pushed = place.at("ours").push_blob(blob, BlobBody::mount(from.clone())).await;
     assert_eq!(pushed.unwrap(), Pushed::Mounted);
 
-    // What cannot be mounted is a failure to it, and an answer to us.
+    // A declined mount is an error in dxf and a result in longshore.
     let none = descriptor(b"none");
     let raised = dxf.raises(&format!("dxf.mount_blob('team/app', '{}')", none.digest));
     assert!(raised.is("DXFMountFailed"), "{raised:?}");
@@ -108,13 +108,13 @@ async fn dxf_gives_blobs_an_alias_that_longshore_reads() {
     dxf.run("digests = [dxf.push_blob('a'), dxf.push_blob('b')]; text = dxf.set_alias('both', *digests)");
     assert_eq!(dxf.gives("text"), place.manifest("files", "both").await);
     let ours = place.at("files").manifest(&tag("both").into()).await.unwrap();
-    let Manifest::Image(image) = ours.parse().unwrap() else { panic!("no image") };
+    let Manifest::Image(image) = ours.parse().unwrap() else { panic!("not an image") };
     let layers: Vec<&str> = image.layers.iter().map(|layer| layer.digest.as_str()).collect();
     assert_texts(&dxf.gives("dxf.get_alias('both')"), &layers);
     assert_texts(&dxf.gives("dxf.get_alias(manifest=text)"), &layers);
     let sizes = json!(image.layers.iter().map(|l| json!([l.digest, l.size])).collect::<Vec<_>>());
     assert_eq!(dxf.gives("dxf.get_alias('both', sizes=True)"), sizes);
-    // What longshore packs, it reads too.
+    // It also reads manifests that longshore packs.
     place.at("files").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
     assert_texts(&dxf.gives("dxf.get_alias('ours')"), &layers);
     assert_eq!(dxf.gives("dxf.get_digest('ours')"), image.config.digest.as_str());
@@ -128,7 +128,7 @@ async fn dxf_and_longshore_read_every_kind_of_manifest() {
         let ours = place.at(name).manifest(&tag("v1").into()).await.unwrap();
         assert_eq!(dxf.gives("dxf.get_manifest_and_response('v1')[0]"), text(ours.bytes()));
         assert_eq!(dxf.gives("dxf.head_manifest_and_response('v1')[0]"), ours.digest().as_str());
-        // Tagged again, the bytes stay.
+        // The bytes stay the same under another tag.
         dxf.run("dxf.set_manifest('again', dxf.get_manifest_and_response('v1')[0])");
         assert_eq!(place.digest(name, "again").await, ours.digest().as_str());
 
@@ -143,7 +143,7 @@ async fn dxf_and_longshore_read_every_kind_of_manifest() {
             let selector = entry.digest.clone().into();
             let one = place.at(name).manifest(&selector).await.unwrap();
             assert_eq!(by_platform[&platform], text(one.bytes()));
-            let Manifest::Image(image) = one.parse().unwrap() else { panic!("no image") };
+            let Manifest::Image(image) = one.parse().unwrap() else { panic!("not an image") };
             let config = dxf.gives(&format!("dxf.get_digest('v1', platform='{platform}')"));
             assert_eq!(config, image.config.digest.as_str());
         }
@@ -160,7 +160,7 @@ async fn dxf_deletes_all_tags_of_a_manifest_and_longshore_only_one() {
     assert_eq!(place.tags("team/app").await, ["v1"]);
     dxf.run("dxf.set_manifest('v2', dxf.get_manifest('v1')); layers = dxf.del_alias('v1')");
     assert_eq!(dxf.gives("len(layers)"), 2);
-    assert_eq!(place.tags("team/app").await, [""; 0], "v2 went with v1");
+    assert_eq!(place.tags("team/app").await, [""; 0], "v2 is removed with v1");
 
     assert_eq!(dxf.raises("dxf.del_alias('v1')").short(), ("HTTPError", Some(404)));
     let e = place.at("team/app").delete_tag(&tag("v1")).await.unwrap_err();
@@ -179,7 +179,7 @@ async fn dxf_refuses_to_send_a_password_over_plain_http() {
 
     let raised = dxf.raises("dxf.authenticate('user', 's3cret')");
     assert!(raised.is("DXFAuthInsecureError"), "{raised:?}");
-    // Ours does so where it is told that this one may.
+    // longshore sends it if plain HTTP is allowed for this registry.
     assert_eq!(place.tags("team/app").await, ["v1", "v2"]);
 }
 
@@ -236,7 +236,7 @@ async fn dxf_shares_a_session_and_a_token_that_longshore_can_use() {
     let mut dxf = dxf(&place, "team/app");
     std::fs::write(dxf.home().join("ca.pem"), place.certificate()).unwrap();
     let tags = place.tags("team/app").await;
-    // One connection for several repositories, as ours has anyway.
+    // One session for several repositories, as in every client of longshore.
     dxf.run("knock = lambda dxf, reply: dxf.authenticate('user', 's3cret', response=reply)");
     dxf.run(
         "with DXFBase(host, knock, tlsverify='ca.pem') as base:\n    \
@@ -246,7 +246,7 @@ async fn dxf_shares_a_session_and_a_token_that_longshore_can_use() {
     assert_texts(&dxf.gives("repositories"), &place.repositories().await);
     assert_texts(&dxf.gives("tags"), &tags);
 
-    // A token for what it says it wants, fetched by one and used by another, ours among them.
+    // A token for explicit actions: one client gets it, another uses it, and so does longshore.
     dxf.run("first, second = [DXF(host, 'team/app', tlsverify='ca.pem') for _ in range(2)]");
     dxf.run("second.token = first.authenticate('user', 's3cret', actions=['pull'])");
     assert_texts(&dxf.gives("second.list_aliases()"), &tags);
@@ -328,7 +328,7 @@ async fn dxf_skips_existing_blobs_and_makes_a_manifest_that_longshore_pushes() {
         dxf.gives("digest")
     );
 
-    // Its defect: it takes signed schema 1 for damaged, whose digest is that of what is signed.
+    // Its defect: it reports signed schema 1 as damaged, because the digest is that of the payload.
     schema1::push(&*place.at("old/app"), &schema1::image(), &tag("v1")).await;
     dxf.run("old = DXF(host, 'old/app', insecure=True)");
     let raised = dxf.raises("old.get_alias('v1')");
@@ -342,7 +342,7 @@ async fn dxf_and_longshore_delete_a_list_and_keep_its_images() {
     let place = Place::open().await;
     let mut dxf = dxf(&place, "team/list");
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
-    let Manifest::Index(index) = list.parse().unwrap() else { panic!("no list") };
+    let Manifest::Index(index) = list.parse().unwrap() else { panic!("not an index") };
     let images = index
         .manifests
         .iter()
@@ -384,7 +384,7 @@ fn dxf_adds_library_in_more_cases_than_longshore() {
         ("docker.io", "busybox", "library/busybox/", "library/busybox"),
         ("docker.io", "team/app", "team/app/", "team/app"),
         ("r.example", "busybox", "busybox/", "busybox"),
-        // Its defect: the end of the host's name is all it looks at.
+        // Its defect: it compares only the end of the host name.
         ("mydocker.io", "busybox", "library/busybox/", "busybox"),
     ] {
         assert_eq!(dxf.gives(&format!("DXF('{host}', '{name}')._repo_path")), theirs);

@@ -1,4 +1,4 @@
-//! python-dxf's program `dxf`, held against the library; `docs/migrating.md` has the commands.
+//! python-dxf's program `dxf`, compared with the library; `docs/migrating.md` lists the commands.
 
 use super::*;
 
@@ -11,7 +11,7 @@ use longshore::{
 use longshore_testkit::peer::installed_program;
 use serde_json::json;
 
-/// The program at a place, in a folder of its own.
+/// The program in its own folder, with access to a registry.
 struct Program<'a> {
     place: &'a Place,
     home: tempfile::TempDir,
@@ -22,7 +22,7 @@ impl<'a> Program<'a> {
         Self { place, home: tempfile::tempdir().unwrap() }
     }
 
-    /// What it prints, and the code that it ends with.
+    /// Returns the output and the exit code.
     fn ends(&self, arguments: &str, environment: &[(&str, &str)]) -> (String, Option<i32>) {
         let output = self.command(arguments, environment).output().unwrap();
         (text(&output.stdout), output.status.code())
@@ -36,7 +36,7 @@ impl<'a> Program<'a> {
         dxf
     }
 
-    /// What it prints with this file on its standard input.
+    /// Returns the output of a run with this file as stdin, which must succeed.
     fn reads(&self, file: &str, arguments: &str, environment: &[(&str, &str)]) -> String {
         let file = File::open(self.home.path().join(file)).unwrap();
         let output = self.command(arguments, environment).stdin(file).output().unwrap();
@@ -44,7 +44,7 @@ impl<'a> Program<'a> {
         text(&output.stdout)
     }
 
-    /// What it prints when all is well.
+    /// Returns the output of a run that must succeed.
     fn prints(&self, arguments: &str) -> String {
         let (printed, code) = self.ends(arguments, &[]);
         assert_eq!(code, Some(0), "dxf {arguments}");
@@ -64,7 +64,7 @@ async fn dxf_program_lists_what_longshore_lists() {
     assert_eq!(dxf.prints("list-aliases team/app"), lines(&place.tags("team/app").await));
     assert_eq!(dxf.prints("get-manifest team/app v1"), place.manifest("team/app", "v1").await);
     let manifest = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
-    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("not an image") };
     let layers: Vec<_> = image.layers.iter().map(|layer| &layer.digest).collect();
     assert_eq!(dxf.prints("get-alias team/app v1"), lines(&layers));
     assert_eq!(dxf.prints("get-digest team/app v1"), lines(&[&image.config.digest]));
@@ -92,16 +92,16 @@ async fn dxf_program_stores_files_that_longshore_reads() {
 
     let info = [("DXF_BLOB_INFO", "1")];
     let (printed, _) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &info);
-    // Its defects: the line meant to come before a blob comes after it, unless to a terminal.
+    // Its defect: the size, meant to precede the blob, follows it unless the output is a terminal.
     assert_eq!(printed, format!("21.5\n{} 5\n", blob.digest));
-    // And the size of a chunk is text to it.
+    // Its defect: it does not convert the chunk size of the environment to a number.
     let chunks = [("DXF_CHUNK_SIZE", "2")];
     let (_, code) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &chunks);
     assert_eq!(code, Some(1));
 
-    // Its README says that the alias stays; it does not.
+    // Its README says that `del-blob` keeps the alias, but it removes it.
     assert_eq!(dxf.prints("del-blob fred/datalogger @may15"), "");
-    // Nothing is left in the repository, and so the repository is gone.
+    // The repository is empty, so it does not exist any more.
     let e = place.at("fred/datalogger").tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
     let e = place.at("fred/datalogger").delete_blob(&blob.digest).await.unwrap_err();
@@ -113,7 +113,7 @@ async fn dxf_program_shows_each_platform_or_one() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
-    let Manifest::Index(index) = list.parse().unwrap() else { panic!("no list") };
+    let Manifest::Index(index) = list.parse().unwrap() else { panic!("not an index") };
     let mut by_platform = serde_json::Map::new();
     for entry in &index.manifests {
         let image = place.at("team/list").manifest(&entry.digest.clone().into()).await.unwrap();
@@ -142,7 +142,7 @@ async fn dxf_program_has_an_exit_code_for_each_failure() {
     let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
 
-    // Over plain HTTP it ends with a traceback before it would send a password.
+    // Over plain HTTP, it exits with a traceback before it would send a password.
     let closed = Place::basic().await;
     assert_eq!(Program::new(&closed).ends("list-aliases team/app", &[]).1, Some(1));
     let closed = Place::basic_over_tls().await;
@@ -194,7 +194,7 @@ async fn dxf_program_reads_a_manifest_from_stdin() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let manifest = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
-    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("not an image") };
     std::fs::write(dxf.home.path().join("manifest"), manifest.bytes()).unwrap();
     let digests: Vec<_> = image.layers.iter().map(|layer| &layer.digest).collect();
     assert_eq!(dxf.reads("manifest", "get-alias team/app", &[]), lines(&digests));
@@ -222,11 +222,11 @@ async fn dxf_program_shows_digests_and_sizes_of_each_platform() {
     let place = Place::open().await;
     let dxf = Program::new(&place);
     let list = place.at("team/list").manifest(&tag("v1").into()).await.unwrap();
-    let Manifest::Index(index) = list.parse().unwrap() else { panic!("no list") };
+    let Manifest::Index(index) = list.parse().unwrap() else { panic!("not an index") };
     let (mut digests, mut layers, mut sizes) = <(Value, Value, Value)>::default();
     for entry in &index.manifests {
         let image = place.at("team/list").manifest(&entry.digest.clone().into()).await.unwrap();
-        let Manifest::Image(image) = image.parse().unwrap() else { panic!("no image") };
+        let Manifest::Image(image) = image.parse().unwrap() else { panic!("not an image") };
         let platform = entry.platform.as_ref().unwrap().to_string();
         digests[&platform] = json!(image.config.digest);
         layers[&platform] = image.layers.iter().map(|layer| json!(layer.digest)).collect();
@@ -244,7 +244,7 @@ async fn dxf_program_shows_digests_and_sizes_of_each_platform() {
     let (printed, _) = dxf.ends("blob-size team/list @v1", &arm);
     let entry = index.for_platform(&"linux/arm64".parse().unwrap()).unwrap();
     let image = place.at("team/list").manifest(&entry.digest.clone().into()).await.unwrap();
-    let Manifest::Image(image) = image.parse().unwrap() else { panic!("no image") };
+    let Manifest::Image(image) = image.parse().unwrap() else { panic!("not an image") };
     assert_eq!(printed, lines(&[image.layers.iter().map(|layer| layer.size).sum::<u64>()]));
 }
 
@@ -269,7 +269,7 @@ async fn dxf_program_authenticates_from_its_environment() {
         let ended = dxf.ends("list-aliases team/app", &environment);
         assert_eq!(ended, (tags.clone(), Some(0)), "{environment:?}");
     }
-    // A certificate of somebody unknown: an error of no class of its own; ours: 5.
+    // An untrusted certificate has no exit code of its own; in longshore it is 5.
     let (_, code) = dxf.ends("list-aliases team/app", &[secure, login[0], login[1]]);
     assert_eq!(code, Some(1));
 }
@@ -283,11 +283,11 @@ async fn dxf_program_accepts_files_as_digests_and_several_blobs() {
         dxf.prints(&format!("push-blob files {name}"));
         Descriptor::from_bytes(MediaType::OCTET_STREAM, name.as_bytes())
     });
-    // A path with a slash is a file, whose digest counts; it is not sent.
+    // A path with a slash names a file, whose digest is used; it is not uploaded.
     let set = format!("set-alias files both ./a {}", blobs[1].digest);
     assert_eq!(dxf.prints(&set), place.manifest("files", "both").await);
     let manifest = place.at("files").manifest(&tag("both").into()).await.unwrap();
-    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+    let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("not an image") };
     let layers: Vec<_> = image.layers.iter().map(|layer| &layer.digest).collect();
     assert_eq!(layers, [&blobs[0].digest, &blobs[1].digest]);
 

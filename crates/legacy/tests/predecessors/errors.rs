@@ -1,4 +1,4 @@
-//! The class of an error, by all the clients that can be run at once.
+//! Error classes of all the clients that can run.
 
 use super::*;
 
@@ -7,7 +7,7 @@ use longshore::{
 };
 use longshore_testkit::script::{Exchange, Script};
 
-/// Each of the clients under its own name, at this address; those that can, as this user.
+/// Starts each client under its own name, with this address and, where possible, this user.
 fn everyone(address: SocketAddr, user: &str) -> Predecessor {
     let mut python = Predecessor::start(&[("DRCA_DEFAULT_PROTOCOL", "http")]);
     python.run("import docker_registry_client_async as drca, moby_distribution, base64");
@@ -28,7 +28,7 @@ fn everyone(address: SocketAddr, user: &str) -> Predecessor {
     python
 }
 
-/// Ours at the same address, that sends once what it is asked.
+/// Returns longshore's repository at the same address, without retries.
 fn ours(address: SocketAddr) -> RemoteRepository {
     let mut retry = RetryPolicy::default();
     retry.max_attempts = std::num::NonZeroUsize::MIN;
@@ -41,7 +41,7 @@ async fn all_clients_map_a_status_to_the_same_class() {
     const TAGS: &str = "/v2/team/app/tags/list";
     let server = Script::start().await;
     let mut python = everyone(server.address(), "");
-    // Once, it asks whether there is a challenge.
+    // At first, it asks for a challenge.
     server.expect(Exchange::new("GET", "/v2/"));
     server.expect(Exchange::new("GET", TAGS).header("content-type", "application/json").body("{}"));
     python.run("await crashvb.get_tags(image)");
@@ -72,7 +72,7 @@ async fn all_clients_map_a_status_to_the_same_class() {
         ] {
             server.expect(Exchange::new("GET", TAGS).answer(status));
             if status == 403 && call.starts_with("moby") {
-                // It takes 403 for a want of credentials, and asks for a challenge.
+                // It takes 403 for missing credentials, and asks for a challenge.
                 server.expect(Exchange::new("GET", "/v2/"));
                 server.expect(Exchange::new("GET", TAGS).answer(status));
             }
@@ -99,7 +99,7 @@ async fn all_clients_report_a_forbidden_request_as_denied() {
     let mut python = everyone(place.address, "reader");
     python.run(&format!("digest = '{digest}'; image.set_digest(digest)"));
     for (call, class, status) in [
-        // Its deletes tell by a value what ours tell by an error.
+        // Its deletes return a value where the others raise an error.
         (
             "(await crashvb.delete_manifest(image)).client_response.raise_for_status()",
             "ClientResponseError",
@@ -142,7 +142,7 @@ async fn only_dxf_and_longshore_refuse_content_with_a_wrong_digest() {
         assert_eq!(python.gives(call), "damaged", "{call}");
     }
 
-    // The same of a manifest, whose digest the reply says wrong.
+    // A manifest whose reply states a wrong digest.
     let (content, other) = (docker_image(1, "amd64").root, docker_image(2, "amd64").root);
     let get = || {
         Exchange::new("GET", "/v2/team/app/manifests/v1")

@@ -1,7 +1,7 @@
-//! The clients that longshore takes over from, and longshore, asked the same at the same registry.
+//! Compares the earlier clients with longshore: both do the same tasks at the same registry.
 //!
-//! What is said to a predecessor is its own Python, from `testkit::peer::Predecessor`. Where one is
-//! wrong by its nature, the test shows both answers and names the defect.
+//! A test sends Python code to a predecessor, through `testkit::peer::Predecessor`. If a
+//! predecessor has a defect, the test shows both results and names the defect.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
 
@@ -46,33 +46,33 @@ use tokio::sync::oneshot;
 use self::clients::{login, quick, remote};
 use self::docker_content::{docker_image, docker_list};
 
-/// An embedded registry, filled, and longshore's way to it.
+/// A registry with content, and longshore's client for it.
 struct Place {
     address: SocketAddr,
     client: Client,
-    /// The certificate of the authority that vouches for it, PEM, where it speaks TLS.
+    /// The CA certificate (PEM), if the registry uses TLS.
     certificate: Option<String>,
-    /// End the registry, and what speaks TLS for it, when they are dropped.
+    /// Stops the registry, and the TLS server in front of it, on drop.
     _running: (oneshot::Sender<()>, Option<Front>),
 }
 
 impl Place {
-    /// One that lets everybody in.
+    /// Starts a registry without access control.
     async fn open() -> Self {
         Self::with(|registry, _| registry).await
     }
 
-    /// The same, which sends its locations as paths, as some registries do.
+    /// Starts a registry that sends `Location` headers as paths, as some registries do.
     async fn with_relative_locations() -> Self {
         Self::with(|registry, _| registry.relative_locations()).await
     }
 
-    /// One that asks for the password of [`USER`] (Basic authentication).
+    /// Starts a registry that requires the password of [`USER`] (Basic authentication).
     async fn basic() -> Self {
         Self::with(|registry, _| registry.access(users())).await
     }
 
-    /// One that gives [`USER`] tokens (Bearer authentication).
+    /// Starts a registry that issues tokens to [`USER`] (Bearer authentication).
     async fn bearer() -> Self {
         Self::with(|registry, address| {
             registry.access(Tokens::new(users(), format!("http://{address}/token")))
@@ -80,12 +80,12 @@ impl Place {
         .await
     }
 
-    /// One that speaks TLS and asks for the password of [`USER`].
+    /// Starts a registry that uses TLS and requires the password of [`USER`].
     async fn basic_over_tls() -> Self {
         Self::over_tls(|registry, _| registry.access(users())).await
     }
 
-    /// One that speaks TLS and gives [`USER`] tokens.
+    /// Starts a registry that uses TLS and issues tokens to [`USER`].
     async fn bearer_over_tls() -> Self {
         Self::over_tls(|registry, address| {
             registry.access(Tokens::new(users(), format!("https://{address}/token")))
@@ -129,7 +129,7 @@ impl Place {
         place
     }
 
-    /// The certificate of the authority that vouches for it.
+    /// Returns the CA certificate.
     fn certificate(&self) -> &str {
         self.certificate.as_deref().unwrap()
     }
@@ -143,33 +143,33 @@ impl Place {
         Arc::new(self.client.repository(&repository))
     }
 
-    /// Names of repositories, as longshore lists them.
+    /// Returns the names of the repositories, as longshore lists them.
     async fn repositories(&self) -> Vec<String> {
         let names = self.client.catalog(&self.registry()).all().await.unwrap();
         names.iter().map(ToString::to_string).collect()
     }
 
-    /// Names of tags, as longshore lists them.
+    /// Returns the names of the tags, as longshore lists them.
     async fn tags(&self, name: &str) -> Vec<String> {
         let tags = self.at(name).tags(None).all().await.unwrap();
         tags.iter().map(ToString::to_string).collect()
     }
 
-    /// The text of a manifest, as longshore gets it.
+    /// Returns the text of a manifest, as longshore gets it.
     async fn manifest(&self, name: &str, reference: &str) -> String {
         let selector = TagOrDigest::parse(reference).unwrap();
         let manifest = self.at(name).manifest(&selector).await.unwrap();
         text(manifest.bytes())
     }
 
-    /// The digest of a manifest, as longshore resolves it.
+    /// Returns the digest of a manifest, as longshore resolves it.
     async fn digest(&self, name: &str, reference: &str) -> String {
         let selector = TagOrDigest::parse(reference).unwrap();
         self.at(name).resolve(&selector).await.unwrap().digest.to_string()
     }
 }
 
-/// Settings of a registry that speaks TLS, vouched for by this authority.
+/// Returns the settings of a registry that uses TLS, with this CA certificate.
 fn trusting(certificate: &str) -> RegistrySettings {
     let mut settings = RegistrySettings::default();
     settings.scheme = Some(Scheme::Https);
@@ -184,7 +184,7 @@ fn run(listener: TcpListener, registry: RegistryBuilder) -> oneshot::Sender<()> 
     stop
 }
 
-/// What every registry here is filled with: repository, tags, content.
+/// Returns the content of every registry here: repository, tags, content.
 fn all_content() -> [(&'static str, &'static [&'static str], Content); 4] {
     [
         ("plain", &["latest"], docker_image(3, "amd64")),
@@ -202,18 +202,18 @@ fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
 }
 
-/// Bytes as a predecessor's answer has them: one character each.
+/// Returns bytes in the form of a predecessor's results: one character for each.
 fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// Asserts that the same call failed for the same reason on both sides.
+/// Checks that the same call failed for the same reason on both sides.
 fn same_failure(raised: &Raised, class: &str, status: Option<u64>, ours: &Error, kind: ErrorKind) {
     assert!(raised.is(class) && raised.status == status, "{raised:?}");
     assert_eq!(ours.kind(), kind, "{ours:?}");
 }
 
-/// Asserts that JSON is this list of texts.
+/// Checks that JSON is this list of strings.
 fn assert_texts<T: AsRef<str>>(found: &Value, expected: &[T]) {
     let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
     assert_eq!(*found, Value::from(expected));

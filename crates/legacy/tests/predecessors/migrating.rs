@@ -1,10 +1,10 @@
-//! `docs/migrating.md` names every public call of every predecessor.
+//! Checks that `docs/migrating.md` names every public call of the predecessors.
 
 use std::path::Path;
 
 use super::*;
 
-/// The classes of each, and where they are from.
+/// The classes of each predecessor, and their modules.
 const CLASSES: [(&str, &str); 19] = [
     ("docker_registry_client_async", "DockerRegistryClientAsync"),
     ("dreg_client", "Client"),

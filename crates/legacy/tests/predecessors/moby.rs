@@ -9,7 +9,7 @@ use longshore::{
 use longshore_testkit::fixture::{Layer, layer_tar};
 use serde_json::json;
 
-/// Its client as `client`.
+/// Starts its client as `client`.
 fn moby(place: &Place, arguments: &str) -> Predecessor {
     let mut moby = Predecessor::start(&[]);
     moby.run("from moby_distribution import *; import io, json; from pathlib import Path");
@@ -29,7 +29,7 @@ async fn moby_finds_the_registry_over_plain_http() {
     let mut moby = moby(&place, "");
     assert_eq!(moby.gives("client.ping()"), true);
     place.client.ping(&place.registry()).await.unwrap();
-    // Detected, because there is no TLS; ours does so for loopback, or when it is told to detect.
+    // It detects plain HTTP. Longshore does so on request, and uses it for loopback.
     moby.run("found = DockerRegistryV2Client.from_api_endpoint(APIEndpoint(url=host))");
     assert_eq!(moby.gives("found.api_base_url"), format!("http://{}", place.address));
     assert_eq!(moby.gives("found.ping()"), true);
@@ -59,12 +59,12 @@ async fn moby_reads_the_same_manifest_and_rewrites_it() {
     let mut moby = moby(&place, "");
     moby.run("manifest = ManifestRef('team/app', 'v1', **at).get()");
     let ours = place.at("team/app").manifest(&tag("v1").into()).await.unwrap();
-    let Manifest::Image(image) = ours.parse().unwrap() else { panic!("no image") };
+    let Manifest::Image(image) = ours.parse().unwrap() else { panic!("not an image") };
     assert_eq!(moby.gives("manifest.config.digest"), image.config.digest.as_str());
     let layers: Vec<&str> = image.layers.iter().map(|layer| layer.digest.as_str()).collect();
     assert_texts(&moby.gives("[layer.digest for layer in manifest.layers]"), &layers);
 
-    // Its defect: what it puts is what it understood, so the digest is another.
+    // Its defect: it writes the parsed manifest, so the digest changes.
     moby.run("ManifestRef('team/app', 'theirs', **at).put(manifest)");
     assert_ne!(place.digest("team/app", "theirs").await, ours.digest().as_str());
     place.at("team/app").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
@@ -73,7 +73,7 @@ async fn moby_reads_the_same_manifest_and_rewrites_it() {
     let raised = moby.raises("ManifestRef('team/app', 'missing', **at).get()");
     let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
     same_failure(&raised, "ResourceNotFound", None, &e, ErrorKind::NotFound);
-    // Its defects: no lists, and no types but three.
+    // Its defects: it supports no indexes, and only three media types.
     assert!(moby.raises("ManifestRef('team/list', 'v1', **at).get()").is("ValidationError"));
     assert!(
         moby.raises("ManifestRef('team/list', 'v1', **at).get('a/b')").is("UnSupportMediaType")
@@ -85,7 +85,7 @@ async fn moby_untag_removes_all_tags_of_a_manifest() {
     let place = Place::open().await;
     let mut moby = moby(&place, "");
     assert_eq!(moby.gives("Tags('team/app', **at).untag('v1')"), true);
-    assert_eq!(place.tags("team/app").await, [""; 0], "v2 went with v1");
+    assert_eq!(place.tags("team/app").await, [""; 0], "v2 is removed with v1");
     let delete = "ManifestRef('team/app', 'v1', **at).delete(";
     let e = place.at("team/app").delete_tag(&tag("v1")).await.unwrap_err();
     let raised = moby.raises(&format!("{delete})"));
@@ -160,12 +160,12 @@ async fn moby_copies_an_image_to_another_repository() {
     for name in ["ours", "theirs"] {
         assert_eq!(place.tags(name).await, ["v1"]);
         let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
-        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("not an image") };
         let layers: Vec<_> = image.layers.iter().map(|layer| layer.digest.clone()).collect();
         images.push((image.config.digest.clone(), layers));
     }
     assert_eq!(images[0], images[1]);
-    // Only ours kept the digest of the manifest.
+    // Only longshore kept the digest of the manifest.
     assert_eq!(place.digest("ours", "v1").await, place.digest("team/app", "v1").await);
     assert_ne!(place.digest("theirs", "v1").await, place.digest("team/app", "v1").await);
 }
@@ -191,7 +191,7 @@ async fn moby_appends_the_same_layer() {
         assert_eq!(image.layers().count(), 3, "{tag}");
         assert_eq!(top.descriptor.digest, layer.descriptor.digest, "{tag}");
         assert_eq!(top.diff_id, Some(&layer.diff_id), "{tag}");
-        // Its defect: what it does not know of a config, it drops; here that is the kind of rootfs.
+        // Its defect: it drops unknown fields of a config; here it drops the type of the rootfs.
         let config: Value = serde_json::from_slice(image.config_bytes()).unwrap();
         assert_eq!(config["rootfs"]["type"].is_string(), tag == "ours");
     }
@@ -221,7 +221,7 @@ async fn moby_and_longshore_load_each_others_tars() {
         "ImageRef.from_tarball(Path('work'), Path('ours.tar'), 'from/ours', 'v1', **at).push()",
     );
 
-    // Layers were unpacked on the way; the configuration, and with it the image's ID, stayed.
+    // Archives hold plain layers. The config stayed the same, and so did the image ID.
     for name in ["from/theirs", "from/ours"] {
         let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
         let image = Image::read(&*place.at(name), manifest).await.unwrap();
@@ -237,7 +237,7 @@ async fn moby_reads_the_same_configuration() {
     moby.run("image = ImageRef.from_image('team/app', 'v1', **at)");
     let (config, content) = docker_image(1, "amd64").blobs.remove(0);
     assert_eq!(config.size, content.len() as u64);
-    // What longshore reads from the registry, and not what was put there.
+    // longshore reads the image from the registry, not from the fixture.
     let app = place.at("team/app");
     let manifest = app.manifest(&tag("v1").into()).await.unwrap();
     let image = Image::read(&*app, manifest).await.unwrap();
@@ -247,7 +247,7 @@ async fn moby_reads_the_same_configuration() {
     assert_eq!(moby.gives("image.image_json_str"), text(&read));
     moby.run("config = image.image_json");
     assert_eq!(moby.gives("config.rootfs.diff_ids"), json!(ours.rootfs.diff_ids));
-    // To the microsecond there.
+    // Its times have microseconds.
     assert_eq!(moby.gives("config.created"), "2021-08-28 01:35:59.758616+00:00");
     assert_eq!(ours.created.as_deref(), Some("2021-08-28T01:35:59.758616391Z"));
     assert_eq!(moby.gives("config.architecture"), ours.platform.architecture);
@@ -261,7 +261,7 @@ async fn moby_authenticates_with_a_password_or_a_token() {
     for place in [Place::basic().await, Place::bearer().await] {
         let mut known = moby(&place, "'user', 's3cret'");
         assert_texts(&known.gives("Tags('team/app', **at).list()"), &place.tags("team/app").await);
-        // One client after another repository asks for another token.
+        // One client asks for a new token for each repository.
         assert_texts(&known.gives("Tags('plain', **at).list()"), &place.tags("plain").await);
 
         let mut wrong = moby(&place, "'user', 'wrong'");
@@ -293,17 +293,17 @@ async fn moby_reads_the_same_manifests_in_every_media_type_it_knows() {
             moby.run(&format!("manifest = {manifest}.get({form})"));
         }
         let manifest = place.at(name).manifest(&tag("v1").into()).await.unwrap();
-        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("no image") };
+        let Manifest::Image(image) = manifest.parse().unwrap() else { panic!("not an image") };
         assert_eq!(moby.gives("manifest.config.digest"), image.config.digest.as_str());
-        // What it puts again is the same image, in other bytes.
+        // Putting the manifest again keeps the image, but changes the bytes.
         moby.run(&format!("ManifestRef('{name}', 'theirs', **at).put(manifest)"));
         let theirs = place.at(name).manifest(&tag("theirs").into()).await.unwrap();
         assert_eq!(theirs.media_type(), manifest.media_type());
-        let Manifest::Image(put) = theirs.parse().unwrap() else { panic!("no image") };
+        let Manifest::Image(put) = theirs.parse().unwrap() else { panic!("not an image") };
         assert_eq!(put.config.digest, image.config.digest);
         assert_eq!(put.layers.len(), image.layers.len());
     }
-    // Its defect: it refuses what it does not know in it, such as a layer in zstd.
+    // Its defect: it refuses media types that it does not know, such as zstd layers.
     fixture::Image::small(3).build().push(&*place.at("team/zstd"), Some(&tag("v1"))).await;
     assert!(moby.raises("ManifestRef('team/zstd', 'v1', **at).get(oci)").is("ValidationError"));
     let ours = place.at("team/zstd").manifest(&tag("v1").into()).await.unwrap();
@@ -318,7 +318,8 @@ async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
     let mut moby = moby(&place, "");
     let blob = descriptor(b"at hand");
     let from = place.at("team/app").repository().clone();
-    // Not there, and nothing at hand: theirs looks for it and fails, ours says that it is declined.
+    // The blob is neither at the registry nor a local file: theirs fails, longshore reports a
+    // declined mount.
     moby.run(&format!("digest = '{}'", blob.digest));
     let raised = moby.raises("Blob('theirs', digest, **at).mount_from('team/app')");
     assert!(raised.is("ResourceNotFound"), "{raised:?}");
@@ -336,7 +337,7 @@ async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
 
     moby.run("Blob('ours', digest, local_path='back', **at).download()");
     assert_eq!(std::fs::read(moby.home().join("back")).unwrap(), b"at hand");
-    // What its users could ask for by mistake, and ours cannot write down.
+    // Missing or contradictory arguments are errors; the types of longshore prevent them.
     moby.run("both = dict(local_path='blob', fileobj=io.BytesIO(b''))");
     for (call, class) in [
         ("Blob('theirs', **at).stat()", "RuntimeError"),
@@ -379,7 +380,7 @@ async fn moby_has_a_global_default_client() {
     moby.run("from moby_distribution.registry.client import set_default_client");
     moby.run("set_default_client(client)");
     assert_texts(&moby.gives("Tags('team/app').list()"), &place.tags("team/app").await);
-    // Its ping is a matter of credentials too; ours says what is there, and asks for nobody's.
+    // Its ping needs credentials; longshore reports the server without them.
     moby.run("anonymous = DockerRegistryV2Client(f'http://{host}')");
     assert_eq!(moby.gives("anonymous.ping()"), false);
     let anonymous = quick().build();
@@ -407,7 +408,7 @@ fn moby_and_longshore_parse_names_alike() {
         assert_eq!(theirs[1], ours.repository().name().as_str(), "{name}");
         assert_eq!(theirs[2], json!(ours.tag().map(ToString::to_string)), "{name}");
     }
-    // Its defect: it knows no digests, and takes one for a tag.
+    // Its defect: it does not parse digests, and reads one as a tag.
     let digest = longshore::Digest::sha256(b"");
     let name = format!("quay.io/a/b@{digest}");
     let theirs = moby.gives(&format!("list(parse_image('{name}', 'docker.io'))"));

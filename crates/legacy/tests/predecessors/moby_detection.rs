@@ -1,4 +1,4 @@
-//! moby-distribution: how it finds out what a registry speaks, beside [`Scheme::Detect`].
+//! moby-distribution: detection of a registry's scheme, compared with [`Scheme::Detect`].
 
 use super::*;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use longshore::{Limits, Ping, Result, RetryPolicy, Verification};
 use longshore_testkit::script::{Exchange, Script};
 
-/// What its `from_api_endpoint` makes of an endpoint.
+/// Its `from_api_endpoint`.
 struct Moby(Predecessor);
 
 impl Moby {
@@ -23,7 +23,7 @@ impl Moby {
         Self(moby)
     }
 
-    /// The URL, and whether the certificate is checked.
+    /// Returns the URL, and true if the certificate is checked.
     fn finds(&mut self, endpoint: &str) -> (String, bool) {
         let found = self.0.gives(&format!("found('{endpoint}')"));
         (found[0].as_str().unwrap().to_owned(), found[1].as_bool().unwrap())
@@ -40,7 +40,7 @@ fn scheme(scheme: Scheme) -> RegistrySettings {
     settings
 }
 
-/// What longshore makes of it, asked once.
+/// Pings with longshore, without retries.
 async fn ping(address: SocketAddr, settings: RegistrySettings) -> Result<Ping> {
     let (mut retry, mut limits) = (RetryPolicy::default(), Limits::default());
     retry.max_attempts = std::num::NonZeroUsize::MIN;
@@ -66,7 +66,7 @@ async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
     std::fs::write(&ca, place.certificate()).unwrap();
     let ca = ca.to_str().unwrap();
 
-    // Valid.
+    // A valid certificate.
     let mut settings = trusting(place.certificate());
     settings.scheme = Some(Scheme::Detect);
     let ours = ping(address, settings).await.unwrap();
@@ -74,17 +74,17 @@ async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
     assert_eq!(theirs, (https.clone(), true));
     assert_eq!((ours.scheme, ours.verification), (Scheme::Https, Verification::Full));
 
-    // Not valid, and a registry.
+    // An invalid certificate, in front of a registry.
     let mut moby = Moby::new(&[]);
     assert_eq!(moby.finds(&address.to_string()), (https.clone(), false));
     assert_eq!(detected(address).await, (Scheme::Https, Verification::Skip));
 
-    // On purpose otherwise: told to speak HTTP, ours does; it takes no notice of the scheme.
+    // A deliberate difference: with an http URL, longshore uses HTTP; theirs ignores the scheme.
     assert_eq!(moby.finds(&format!("http://{address}")), (https, false));
     let e = ping(address, scheme(Scheme::Http)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Transport, "{e:?}");
 
-    // Its defect: certificates in the environment bring back the check that it had given up.
+    // Its defect: certificates in the environment turn the verification on again.
     let other = folder.path().join("other.pem");
     std::fs::write(&other, Authority::new().certificate()).unwrap();
     let bundle = [("REQUESTS_CA_BUNDLE", other.to_str().unwrap())];
@@ -94,7 +94,7 @@ async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moby_falls_back_to_plain_http_and_longshore_refuses() {
-    // A server with a certificate that is not valid, and no registry behind it.
+    // An invalid certificate, and a server that is not a registry.
     for (status, finds) in [(500, Some("http")), (404, None)] {
         let (authority, server) = (Authority::new(), Script::start().await);
         let front = Front::start(&authority.for_loopback(), server.address()).await;
@@ -117,7 +117,7 @@ async fn moby_falls_back_to_plain_http_and_longshore_refuses() {
         server.finish();
     }
 
-    // A closed port is plain HTTP to it, and no registry to us.
+    // For theirs, a closed port is plain HTTP; for longshore, it is an error.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let theirs = Moby::new(&[]).finds(&closed.to_string());
     assert_eq!(theirs, (format!("http://{closed}"), false));
@@ -132,7 +132,7 @@ async fn moby_and_longshore_detect_plain_http_unless_https_is_set() {
     let plain = (format!("http://{address}"), false);
     assert_eq!(moby.finds(&address.to_string()), plain);
     assert_eq!(detected(address).await, (Scheme::Http, Verification::Full));
-    // On purpose otherwise: told to speak TLS, ours speaks nothing less.
+    // A deliberate difference: with an https URL, longshore uses only TLS.
     assert_eq!(moby.finds(&format!("https://{address}")), plain);
     let e = ping(address, scheme(Scheme::Https)).await.unwrap_err();
     assert!(e.hint().is_some_and(|hint| hint.contains("plain HTTP")), "{e:?}");

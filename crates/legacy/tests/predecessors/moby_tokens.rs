@@ -1,11 +1,11 @@
-//! moby-distribution: its authenticators, and the tokens that it reads.
+//! moby-distribution: authenticators and tokens.
 
 use super::*;
 
 use longshore::{Authentication, BasicAuth, Credential, MemoryCredentials, Secret};
 use longshore_testkit::script::{Exchange, Script};
 
-/// Its client as `client`, of that class of authenticators.
+/// Starts its client as `client`, with this class of authenticators.
 fn moby(address: SocketAddr, class: &str) -> Predecessor {
     let mut moby = Predecessor::start(&[]);
     moby.run("from moby_distribution import *; from moby_distribution.registry.auth import *");
@@ -28,7 +28,7 @@ async fn moby_uses_one_authenticator_and_longshore_can_be_limited_to_tokens() {
         (&basic, "Given", Ok(())),
         (&basic, "DockerRegistryTokenAuthentication", Err("AssertionError")),
         (&bearer, "DockerRegistryTokenAuthentication", Ok(())),
-        // A password is no token.
+        // A password is not a token.
         (&bearer, "HTTPBasicAuthentication", Err("PermissionDeny")),
     ] {
         let mut moby = moby(place.address, class);
@@ -37,7 +37,7 @@ async fn moby_uses_one_authenticator_and_longshore_can_be_limited_to_tokens() {
             Err(raised) => assert!(moby.raises("tags.list()").is(raised), "{class}"),
         }
     }
-    // Ours goes by the challenge; it can be kept from passwords.
+    // longshore follows the challenge; an option turns passwords off.
     for (place, let_in) in [(&basic, false), (&bearer, true)] {
         let mut never = Authentication::default();
         never.basic = BasicAuth::Never;
@@ -46,7 +46,7 @@ async fn moby_uses_one_authenticator_and_longshore_can_be_limited_to_tokens() {
         let ours = ours.repository(place.at("team/app").repository()).tags(None).all().await;
         assert_eq!(ours.is_ok(), let_in, "{ours:?}");
     }
-    // What a class of one's own has in hand is a credential to us.
+    // An authenticator with fixed credentials corresponds to a credential in longshore.
     let given = Credential::login(USER, Secret::new(PASSWORD), "Given").over_plain_http();
     let store = MemoryCredentials::new().with_credential(basic.registry(), given);
     let ours = quick().credentials(store).build().repository(basic.at("team/app").repository());
@@ -60,12 +60,13 @@ async fn moby_requires_the_field_token_and_longshore_accepts_access_token() {
     let challenge =
         format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"");
     let scope = "service=reg&scope=repository%3Aa%2Fb%3Apull";
-    // What came, the token that it sent or the class that it raised, and the token that ours sends.
+    // The reply, the token that theirs sends or the exception that it raises, and the token of
+    // longshore.
     for (body, theirs, ours) in [
         ("{\"token\":\"a\"}", Ok("a"), Some("a")),
         ("{\"token\":\"a\",\"access_token\":\"b\"}", Ok("a"), Some("a")),
         ("{\"token\":\"\",\"access_token\":\"b\"}", Ok("b"), Some("b")),
-        // Its defect: so Azure answers.
+        // Its defect: it requires `token`, but Azure sends only `access_token`.
         ("{\"access_token\":\"b\"}", Err("ValidationError"), Some("b")),
         ("{\"token\":\"\"}", Err("ValueError"), None),
     ] {

@@ -1,4 +1,4 @@
-//! Docker schema 1: what yodle's client and moby-distribution sign, longshore verifies, and back.
+//! Docker schema 1: signatures by yodle's client, moby-distribution and longshore.
 
 use super::*;
 
@@ -7,7 +7,7 @@ use longshore::{Digest, MediaType, RawManifest, Target as _, canonical_json};
 use longshore_legacy::schema1::{Sign as _, SigningKey, VerifySignatures as _};
 use serde_json::json;
 
-/// A manifest of one layer, as Python writes it.
+/// A manifest of one layer, as a Python expression.
 const UNSIGNED: &str = "dict(schemaVersion=1, name='old/app', tag='v1', architecture='amd64', \
     fsLayers=[dict(blobSum=layer)], history=[dict(v1Compatibility='{}')])";
 
@@ -99,7 +99,8 @@ fn moby_and_longshore_read_the_same_key() {
         let ours = SigningKey::from_pem(pem.as_str().unwrap(), None).unwrap();
         assert_eq!(python.gives("get_private_key().key_id()"), ours.public().id());
         if key.starts_with("ec") {
-            // With RSA, its library signs nothing by today's release of the one that it builds upon.
+            // With RSA, its library cannot sign: it is incompatible with the current release of a
+            // dependency.
             python.run("js = libtrust.JSONSignature.new(json.dumps(unsigned))");
             python.run("js.sign(get_private_key())");
             let theirs = signed(&python.gives("js.to_pretty_signature('signatures')"));
@@ -108,7 +109,8 @@ fn moby_and_longshore_read_the_same_key() {
         }
     }
 
-    // Its defect: of a key with a password, and of one that it cannot read, it makes another key.
+    // Its defect: instead of a key with a password, or an unreadable key, it silently uses a new
+    // one.
     python.run("os.environ['MOBY_DISTRIBUTION_PRIVATE_KEY_PASSWORD'] = 'secret'");
     let locked =
         "keep(ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b'secret'))";

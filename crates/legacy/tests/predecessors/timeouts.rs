@@ -1,4 +1,4 @@
-//! How long the clients of `requests` wait for a server that is silent, beside [`Limits`].
+//! Time limits for a silent server in the clients built on `requests`, compared with [`Limits`].
 
 use super::*;
 
@@ -27,7 +27,7 @@ async fn yodle_dxf_moby_and_longshore_respect_time_limits() {
             format!("BaseClient('http://{host}', api_version=2, api_timeout=0.2).catalog()"),
         ),
         ("dxf", format!("DXF('{host}', 'a/b', insecure=True, timeout=0.2).list_aliases()")),
-        // For all that a client does, or for one thing.
+        // The limit applies to the whole client, or to one object.
         ("moby_distribution", moby(", default_timeout=0.2", "")),
         ("moby_distribution", moby("", ", timeout=0.2")),
     ] {

@@ -1,4 +1,4 @@
-//! What dreg and yodle's client are told of certificates, beside [`RootCertificates`] and
+//! Verification of certificates by dreg and yodle's client, compared with [`RootCertificates`] and
 //! [`Verification`].
 
 use super::*;

@@ -1,10 +1,10 @@
-//! docker-registry-client 0.5.2, at registries of today; its v1 calls are in `yodle_v1`.
+//! docker-registry-client 0.5.2 with v2 registries; its v1 calls are in `yodle_v1`.
 
 use super::*;
 
 use longshore::{Delete as _, Digest};
 
-/// Its client as `client`, whose calls of one request each are `base`.
+/// Starts its client as `client`, and the class with one request per call as `base`.
 fn yodle(place: &Place, arguments: &str) -> Predecessor {
     let mut yodle = Predecessor::start(&[]);
     yodle.run(
@@ -54,7 +54,7 @@ async fn yodle_gets_and_deletes_the_same_manifest_by_digest() {
     let mut yodle = yodle(&place, "");
     yodle.run("repository = client.repository('team/app')");
     yodle.run("content, digest = repository.manifest('v1')");
-    // It asks for schema 1 alone; this registry has no other form of an image than its own.
+    // It accepts only schema 1, but this registry sends the stored form.
     assert_eq!(yodle.gives("digest"), place.digest("team/app", "v1").await);
     let ours: Value = serde_json::from_str(&place.manifest("team/app", "v1").await).unwrap();
     assert_eq!(yodle.gives("content"), ours);

@@ -1,4 +1,4 @@
-//! docker-registry-client 0.5.2: its `auth_service_url`, beside [`TokenService`].
+//! docker-registry-client 0.5.2: `auth_service_url`, compared with [`TokenService`].
 
 use super::*;
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// A token service where it looks for one, at `/v2/token`: the registry's own under another path.
+/// A token service at `/v2/token`, where it expects one, that forwards to the registry's own.
 struct Service {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -29,7 +29,8 @@ impl Service {
                 let asked = query.split(' ').next().unwrap().to_owned();
                 list.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
                 let mut outside = TcpStream::connect(registry).await.unwrap();
-                // One request a connection: what follows would need its own first line changed.
+                // One request per connection, because only the first line of each connection is
+                // rewritten.
                 let head = format!("GET /token?{query}");
                 let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
                 outside.write_all(head.as_bytes()).await.unwrap();
@@ -39,7 +40,7 @@ impl Service {
         Self { address, asked, server }
     }
 
-    /// The queries so far, and none from now on.
+    /// Returns the queries so far, and clears them.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -73,7 +74,7 @@ fn yodle(place: &Place, url: &str, arguments: &str) -> Predecessor {
     yodle
 }
 
-/// Ours, which is told of the service as a user of yodle's would write it down.
+/// Returns longshore's client with the service that a user of yodle's configures.
 fn ours(place: &Place, url: &str) -> Client {
     let service = place.address.to_string();
     let mut authentication = Authentication::default();
@@ -100,11 +101,11 @@ async fn yodle_authenticates_with_a_token_of_a_configured_service() {
     assert_texts(&yodle.gives("base.get_repository_tags('team/app')['tags']"), &tags);
     let digest = place.digest("team/app", "v1").await;
     assert_eq!(yodle.gives("base.get_manifest('team/app', 'v1')._digest"), *digest);
-    // One token for both, as the scope is the same: always `*`, and not escaped.
+    // Both use one token for the same scope: always `*`, not escaped.
     let all_of = |scope: &str| format!("service={registry}&scope={scope}");
     assert_eq!(service.asked(), [all_of("repository:team/app:*")]);
 
-    // It keeps one token, so each change of scope is another; ours are kept by their scope.
+    // It keeps one token, so each change of scope requests another; longshore keeps one per scope.
     let repositories = client.catalog(&place.registry()).all().await.unwrap();
     app.tags(None).all().await.unwrap();
     assert_eq!(service.asked().len(), 1);
@@ -114,7 +115,7 @@ async fn yodle_authenticates_with_a_token_of_a_configured_service() {
     let asked = [all_of("registry:catalog:*"), all_of("repository:team/app:*")];
     assert_eq!(service.asked(), asked);
 
-    // It may delete, as ours.
+    // The token allows deletion in both.
     drop(yodle.gives(&format!("base.delete_manifest('team/app', '{digest}')")));
     let digest = Digest::parse(&digest).unwrap();
     let raised = yodle.raises(&format!("base.delete_manifest('team/app', '{digest}')"));
@@ -126,7 +127,7 @@ async fn yodle_authenticates_with_a_token_of_a_configured_service() {
 async fn yodle_prefers_its_password_to_the_token_and_longshore_does_not() {
     let place = Place::bearer().await;
     let service = Service::of(&place).await;
-    // Its defect: with a user and a password beside, it fetches a token and then sends the password.
+    // Its defect: with a user and a password, it fetches a token but sends the password.
     let mut both = yodle(&place, &service.url(""), "username='user', password='s3cret'");
     let raised = both.raises("base.get_repository_tags('team/app')");
     assert!(raised.is("HTTPError") && raised.status == Some(401), "{raised:?}");
@@ -141,7 +142,7 @@ async fn yodle_prefers_its_password_to_the_token_and_longshore_does_not() {
     let app = authenticated.repository(place.at("team/app").repository());
     assert_eq!(app.tags(None).all().await.unwrap().len(), 2);
 
-    // Its defect: whatever the service answers is read as a token.
+    // Its defect: it reads any reply of the service as a token.
     let url = service.url("user:wrong@");
     let raised = yodle(&place, &url, "").raises("base.get_repository_tags('team/app')");
     assert!(raised.is("KeyError") || raised.is("ValueError"), "{raised:?}");

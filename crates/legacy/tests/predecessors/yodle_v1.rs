@@ -1,4 +1,4 @@
-//! docker-registry-client 0.5.2, at a registry that speaks v1 and no other.
+//! docker-registry-client 0.5.2 with a registry that supports only v1.
 
 use super::*;
 
@@ -9,7 +9,7 @@ use longshore_testkit::v1::V1Registry;
 const TOP: &str = r#"{"id": "top", "parent": "base", "created": "2015-01-02T03:04:05Z"}"#;
 const LAYER: &[u8] = b"\x1f\x8b\x08\x00 not text \xff\x00";
 
-/// The same registry, both ways: theirs as `client` and `base`, ours as values.
+/// One registry, accessed by both: theirs as `client` and `base`, longshore as values.
 struct Old {
     _server: V1Registry,
     name: RegistryName,
@@ -81,7 +81,7 @@ async fn yodle_reads_and_writes_the_same_v1_tags() {
     assert_eq!(old.tags().await, ["latest", "ours", "theirs"]);
     assert_texts(&old.yodle.gives("sorted(repository.tags())"), &old.tags().await);
 
-    // Here alone, its untag left the siblings.
+    // Only in v1, its untag keeps the other tags.
     old.yodle.run("repository.untag('theirs')");
     old.repository().delete_tag(&tag("ours")).await.unwrap();
     assert_eq!(old.tags().await, ["latest"]);
@@ -105,7 +105,7 @@ async fn yodle_reads_the_same_v1_image_except_the_layer() {
     assert_eq!(raised.short(), ("KeyError", None));
     assert_eq!(top.field("none").await.unwrap_err().kind(), ErrorKind::NotFound);
 
-    // Its defect: it reads the layer as JSON.
+    // Its defect: it parses the layer as JSON.
     let raised = old.yodle.raises("image.get_layer()");
     assert!(raised.is("ValueError"), "{raised:?}");
     let layer = top.layer().await.unwrap().into_stream().bytes(64).await.unwrap();

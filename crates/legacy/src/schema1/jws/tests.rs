@@ -25,7 +25,7 @@ fn signatures_of_other_programs_are_valid_and_give_the_payload_digest() {
     ] {
         let verified = manifest(text).verify_signatures().unwrap();
         assert_eq!((verified.payload.len(), verified.digest.encoded()), (size, digest));
-        let [signer] = &verified.signers[..] else { panic!("one has signed") };
+        let [signer] = &verified.signers[..] else { panic!("expected one signer") };
         assert_eq!((signer.key.id().as_str(), signer.algorithm.as_str()), (P256_ID, "ES256"));
     }
 }
@@ -99,7 +99,7 @@ fn all_signatures_must_be_valid_and_agree() {
     let other: Schema1 = serde_json::from_slice(manifest(A).sign(&key).unwrap().bytes()).unwrap();
     let mut both: Value = serde_json::from_str(A).unwrap();
     let first = both["signatures"][0].clone();
-    // The second signature goes into the text, so that the payload's bytes stay.
+    // The second signature is inserted as text, so that the payload keeps its bytes.
     let with = |second: &Value| A.replace("\"}]}", &format!("\"}},{second}]}}"));
     let verified = manifest(&with(&other.signatures[0])).verify_signatures().unwrap();
     assert_eq!(verified.signers.len(), 2);
@@ -136,7 +136,7 @@ fn the_example_of_the_specification_does_not_verify() {
         "schemaVersion":1,"signatures":[{{"header":{{"alg":"ES256"}},"signature":"X","protected":"{protected}"}}]}}"#
     );
     assert!(refusal(&text).contains("shorter than what was signed"));
-    // With signatures that are none, it can be read all the same.
+    // The manifest can be parsed even with malformed signatures.
     let text = text.replace(&protected, "protected");
     let manifest = manifest(&text);
     let schema1 = manifest.parse().unwrap();
@@ -170,7 +170,7 @@ fn signing_keeps_the_bytes_of_the_payload() {
             assert_eq!(after.bytes()[..start + 14], text.as_bytes()[..start + 14]);
             assert_eq!(after.bytes().ends_with(b"\n}"), text.ends_with("\n}"));
         }
-        // Line for line as the other program has it, but for the order within an object.
+        // The result has the other program's lines; only the order within objects differs.
         assert_eq!(after.bytes().iter().filter(|b| **b == b'\n').count() > 0, text == B);
 
         let unsigned = before.verify_signatures().unwrap().payload;
@@ -198,7 +198,7 @@ fn an_edited_document_gets_new_signatures() {
         )
     );
     assert!(!payload.contains("signatures"));
-    // Edited by hand, the old signatures do not fit any more: they are left out.
+    // The old signatures do not match the edited text and are removed.
     let edited = manifest(&B.replace("\"t1\"", "\"t2-longer\""));
     let signed = edited.sign(&key).unwrap();
     assert_eq!(signed.verify_signatures().unwrap().signers.len(), 1);
