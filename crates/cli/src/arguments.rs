@@ -33,9 +33,9 @@ pub(crate) enum Command {
     Namespaces(command::namespaces::Arguments),
     /// List the tags of a repository.
     Ls(command::ls::Arguments),
-    /// Print the digest of a reference.
+    /// Print the digest of an image or artifact.
     Digest(command::digest::Arguments),
-    /// Read or write manifests as they are.
+    /// Read or write manifests byte for byte.
     #[command(subcommand)]
     Manifest(command::manifest::Command),
     /// Print an image's configuration.
@@ -44,13 +44,13 @@ pub(crate) enum Command {
     Inspect(command::inspect::Arguments),
     /// List the platforms of an image.
     Platforms(command::platforms::Arguments),
-    /// Show how an image was made, step by step.
+    /// Show the build steps of an image.
     History(command::history::Arguments),
     /// Write a layer of an image, as stored or unpacked.
     Layer(command::layer::Arguments),
     /// Add layers on top of an image.
     Append(command::append::Arguments),
-    /// Store files as artifacts, and make manifests of blobs.
+    /// Push and pull files as artifacts, and make manifests of blobs.
     #[command(subcommand)]
     Artifact(command::artifact::Command),
     /// Read, write, mount or remove blobs.
@@ -81,9 +81,9 @@ pub(crate) enum Command {
     #[cfg(feature = "legacy")]
     #[command(subcommand)]
     V1(command::v1::Command),
-    /// Check whether and how a registry answers.
+    /// Check that a registry answers, and show its API version and authentication.
     Ping(command::ping::Arguments),
-    /// Send a request of your own to a registry.
+    /// Send an HTTP request to a registry.
     Request(command::request::Arguments),
     /// Run a registry.
     Serve(command::serve::Arguments),
@@ -102,9 +102,9 @@ Locations:
 An archive's FILE may be - for standard input or output.
 
 Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY, \
-LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG say otherwise.
+LONGSHORE_DEFAULT_NAMESPACE (empty for none) or LONGSHORE_DEFAULT_TAG set other defaults.
 
-Credentials come from --auth-file if given, else from the first of these that has any:
+Credentials come from --auth-file, or else from the first of these that has an entry:
   LONGSHORE_TOKEN (registry=token), LONGSHORE_AUTHORIZATION (registry=value),
   LONGSHORE_CREDENTIALS (https://user:password@registry), DOCKER_AUTH_CONFIG (JSON),
   REGISTRY_AUTH_FILE, config.json in DOCKER_CONFIG or ~/.docker,

@@ -24,7 +24,8 @@ pub(crate) struct AuthenticationOptions {
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) auth_file: Option<Given<PathBuf>>,
 
-    /// Send passwords to this registry with the first request, or never: to token services only.
+    /// Send passwords to this registry with the first request (first), or only to its token service
+    /// (never).
     #[arg(
         long,
         global = true,
@@ -34,8 +35,8 @@ pub(crate) struct AuthenticationOptions {
     )]
     basic_auth: Vec<For<Basic>>,
 
-    /// Get tokens for this registry from this URL, which may end in ?service=NAME, in place of the
-    /// service that it names.
+    /// Token service URL for this registry, instead of the one that the registry names; may end in
+    /// ?service=NAME.
     #[arg(
         long,
         global = true,
@@ -46,7 +47,7 @@ pub(crate) struct AuthenticationOptions {
     )]
     token_service: Vec<For<Url>>,
 
-    /// Get tokens for this registry from this host, in place of the one that it names.
+    /// Token service host for this registry, instead of the one that the registry names.
     #[arg(
         long,
         global = true,
@@ -103,7 +104,7 @@ impl<T> For<T> {
     }
 }
 
-/// A value that may apply to all registries, or must name one.
+/// A value for all registries, or one that must name a registry.
 trait Value: FromStr<Err = Error> {
     const NEEDS_REGISTRY: bool;
 }
@@ -124,7 +125,7 @@ impl<T: Value> FromStr for For<T> {
     }
 }
 
-/// When a password may be sent to a registry, as a change to its settings.
+/// The use of passwords, as a change to a registry's settings.
 #[derive(Clone, Copy, Debug)]
 struct Basic(fn(&mut Authentication));
 

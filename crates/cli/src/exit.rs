@@ -2,7 +2,7 @@
 
 use longshore::{Error, ErrorKind};
 
-/// The command's answer is no, or the work is incomplete.
+/// The result is negative, or the work is incomplete.
 pub(crate) const NEGATIVE: u8 = 1;
 
 /// Returns the exit code of an error.
@@ -10,7 +10,7 @@ pub(crate) const NEGATIVE: u8 = 1;
 /// 1 negative or partial · 2 usage · 3 not found · 4 unauthorized or denied · 5 network, timeout,
 /// rate limit · 6 conflict · 7 content did not verify · 130 interrupted.
 pub(crate) fn code(error: &Error) -> u8 {
-    if let Some(WaitLog(code)) = told_code(error) {
+    if let Some(Printed(code)) = printed_code(error) {
         return *code;
     }
     match error.kind() {
@@ -22,7 +22,7 @@ pub(crate) fn code(error: &Error) -> u8 {
         | ErrorKind::Protocol => 5,
         ErrorKind::Conflict | ErrorKind::AlreadyExists => 6,
         ErrorKind::DigestMismatch | ErrorKind::SizeMismatch | ErrorKind::Unverified => 7,
-        // Shells use this code for a program ended by Ctrl-C.
+        // Shells use this code for a program that Ctrl-C ended.
         ErrorKind::Canceled if is_interrupt(error) => 130,
         ErrorKind::Invalid if is_usage(error) => 2,
         _ => NEGATIVE,
@@ -30,29 +30,29 @@ pub(crate) fn code(error: &Error) -> u8 {
 }
 
 /// Makes an error that was already printed, with this exit code.
-pub(crate) fn told(code: u8) -> Error {
-    Error::new(ErrorKind::Invalid).with_source(WaitLog(code))
+pub(crate) fn printed(code: u8) -> Error {
+    Error::new(ErrorKind::Invalid).with_source(Printed(code))
 }
 
 /// Returns true if an error was already printed.
-pub(crate) fn is_told(error: &Error) -> bool {
-    told_code(error).is_some()
+pub(crate) fn is_printed(error: &Error) -> bool {
+    printed_code(error).is_some()
 }
 
-fn told_code(error: &Error) -> Option<&WaitLog> {
+fn printed_code(error: &Error) -> Option<&Printed> {
     std::error::Error::source(error).and_then(|source| source.downcast_ref())
 }
 
 #[derive(Debug)]
-struct WaitLog(u8);
+struct Printed(u8);
 
-impl std::fmt::Display for WaitLog {
+impl std::fmt::Display for Printed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "part of the work was not done (exit code {})", self.0)
+        write!(f, "the work is incomplete (exit code {})", self.0)
     }
 }
 
-impl std::error::Error for WaitLog {}
+impl std::error::Error for Printed {}
 
 /// Returns true if the user interrupted the program.
 pub(crate) fn is_interrupt(error: &Error) -> bool {

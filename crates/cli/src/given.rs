@@ -1,6 +1,6 @@
-//! Values that may be empty.
+//! Optional values of options.
 
-/// An optional value: an empty environment variable counts as unset.
+/// An optional value. An empty environment variable counts as unset.
 #[derive(Clone, Debug)]
 pub(crate) struct Given<T>(pub(crate) Option<T>);
 

@@ -22,7 +22,8 @@ pub(crate) fn laid_out(program: Command) -> Command {
         })
 }
 
-/// Returns true for options of the long help only: dozens concern registries and credentials.
+/// Returns true for options that only the long help shows: dozens concern registries and
+/// credentials.
 fn is_rare(arg: &Arg) -> bool {
     arg.get_help_heading().is_some_and(|heading| heading.starts_with("Options for "))
 }
@@ -43,7 +44,7 @@ fn list(program: &Command) -> String {
     list
 }
 
-/// Every command, in the group where users look for it.
+/// Every command, in its group.
 const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Inspect",

@@ -5,9 +5,10 @@ use std::path::Path;
 use longshore::{Error, ErrorKind, ParseError, Result, run_blocking};
 use tempfile::NamedTempFile;
 
-/// Spools standard input to a temporary file, removed on drop, even while waiting for input.
+/// Writes standard input to a temporary file, which is removed on drop, even while waiting for
+/// input.
 ///
-/// Standard input can be read only once, and an upload needs its digest and unpacked digest first.
+/// Standard input can be read only once, but an upload needs its digest and unpacked digest first.
 pub(crate) async fn spool() -> Result<NamedTempFile> {
     let at = |e| Error::new(ErrorKind::Io).at("standard input").with_source(e);
     let spooled = NamedTempFile::new().map_err(at)?;
@@ -16,7 +17,7 @@ pub(crate) async fn spool() -> Result<NamedTempFile> {
     Ok(spooled)
 }
 
-/// Refuses `-` more than once among files, because standard input can be read only once.
+/// Refuses `-` more than once, because standard input can be read only once.
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) if `-` is given twice.

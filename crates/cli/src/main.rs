@@ -39,10 +39,10 @@ fn main() -> ExitCode {
     let verbose = arguments.global.verbose > 0;
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of the output has closed it, as `| head` does.
+        // The reader closed our stdout, as `| head` does.
         Err(e) if output::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            if !exit::is_told(&e) {
+            if !exit::is_printed(&e) {
                 message::error(&e, verbose);
             }
             ExitCode::from(exit::code(&e))
@@ -65,14 +65,14 @@ fn printable(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Options whose values may contain a password, in any form.
+/// Options whose values may contain a password.
 const SECRET: [&str; 2] = ["--header", "--token-service"];
 
 fn run(arguments: Arguments) -> Result<()> {
     log(&arguments.global);
     let runtime = runtime(&arguments.command)
         .map_err(|e| Error::new(ErrorKind::Io).at("the async runtime").with_source(e))?;
-    // A server handles signals itself and finishes its requests first. A confirmation prompt has
+    // A server handles signals itself and finishes its requests first. A confirmation prompt leaves
     // nothing to clean up, so the system may end the process at once.
     let ends_alone = matches!(arguments.command, Command::Serve(_) | Command::Rm(_));
     let serves = matches!(arguments.command, Command::Serve(_));
@@ -81,9 +81,9 @@ fn run(arguments: Arguments) -> Result<()> {
         let context = Context::new(arguments.global);
         let work = dispatch::run(&context, arguments.command);
         let result = tokio::select! {
-            // Checked first, so that a command waiting for input can be interrupted.
+            // Signals are checked first, so that a command that waits for input can be interrupted.
             biased;
-            () = signal::told_to_end(), if !ends_alone => Err(Error::new(ErrorKind::Canceled)),
+            () = signal::termination(), if !ends_alone => Err(Error::new(ErrorKind::Canceled)),
             error = too_late(timeout) => Err(error),
             result = work => result,
         };
@@ -92,12 +92,12 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         result
     });
-    // Stopped transfers remove their partial files; a read of endless input is abandoned.
+    // Dropped transfers remove their partial files; a blocked read is abandoned.
     runtime.shutdown_timeout(CLEARING_AWAY);
     result
 }
 
-/// Returns an error when the time limit of the command has passed; without a limit, never.
+/// Returns an error after the command's time limit; without a limit, never returns.
 async fn too_late(timeout: Option<std::time::Duration>) -> Error {
     let Some(timeout) = timeout else { return std::future::pending().await };
     tokio::time::sleep(timeout).await;
@@ -107,10 +107,10 @@ async fn too_late(timeout: Option<std::time::Duration>) -> Error {
 
 /// 300 ms: for canceling abandoned uploads at their registries.
 const GIVING_UP: std::time::Duration = std::time::Duration::from_millis(300);
-/// Two seconds: removing files takes milliseconds.
+/// Two seconds: removal of files takes milliseconds.
 const CLEARING_AWAY: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Uses one thread for queries and all of them for content: threads cost start-up time.
+/// Uses one thread for commands that only query, because threads cost start-up time.
 fn runtime(command: &Command) -> std::io::Result<tokio::runtime::Runtime> {
     match command {
         Command::Copy(_)

@@ -1,7 +1,7 @@
 //! Messages for users, on stderr: errors, warnings, waits and questions.
 //!
-//! Owns the lines on stderr and keeps them apart from progress bars; `-v` logs go to stderr
-//! directly. Commands call it, and warnings and waits of the libraries arrive through [`Event`].
+//! Owns the lines on stderr and prints them above the progress bars; `-v` logs go to stderr
+//! directly. Commands call this module; warnings and waits of the libraries arrive as [`Event`]s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,8 +19,8 @@ pub(crate) fn say(line: impl fmt::Display) {
 
 /// Prints an error once, with its causes and its hint.
 ///
-/// A connection error states its innermost reason; the messages of the HTTP library in between are
-/// shown only with `-v`.
+/// A connection error shows only its innermost reason; `-v` also shows the messages of the HTTP
+/// library.
 pub(crate) fn error(error: &Error, verbose: bool) {
     say(format_args!("longshore: {error}"));
     let (mut source, mut is_told) = (std::error::Error::source(error), tells_its_reason(error));
@@ -45,7 +45,7 @@ fn tells_its_reason(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout)
 }
 
-/// Prints a warning, once per process for each text.
+/// Prints a warning, once per process and text.
 pub(crate) fn warn(text: impl fmt::Display) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text = text.to_string();
@@ -64,8 +64,8 @@ pub(crate) fn warn_again(text: impl fmt::Display) {
     say(format_args!("longshore: warning: {}", EscapedText(&text.to_string())));
 }
 
-/// Reports a wait. Concurrent waits for the same thing, such as the blobs of an image, are reported
-/// once: the same line is repeated only after a while.
+/// Reports a wait. Several blobs that wait for the same thing produce one line; the line is
+/// repeated only after a while.
 fn wait(text: &str, in_json: bool) {
     static TOLD: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,14 +79,14 @@ fn wait(text: &str, in_json: bool) {
     }
 }
 
-/// A library event on its way to the user, one write per event.
+/// An event of a library, printed in one write.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// Printed once.
     Warning,
     /// Printed as a JSON event if JSON events were requested.
     Wait { in_json: bool },
-    /// Printed every time: a server can fail more than once.
+    /// Printed every time, because a server can fail more than once.
     Failure,
 }
 
@@ -131,15 +131,15 @@ pub(crate) fn ask(question: &str) -> Result<String> {
 
 /// Writes to stderr, above any progress bars. A closed stderr is not an error.
 pub(crate) fn talk(words: fmt::Arguments<'_>) {
-    // One write, so that output of other processes does not split it.
+    // One write, so that other processes cannot interrupt the line.
     let words = words.to_string();
     let write = || drop(io::stderr().write_all(words.as_bytes()));
     let bars = BARS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     bars.map_or_else(write, |bars| bars.suspend(write));
 }
 
-/// Progress bars on the terminal. Lines are printed above them while this value exists; after that,
-/// the bars are ordinary lines.
+/// The progress bars on the terminal. While this value exists, lines are printed above the bars;
+/// afterwards, the bars stay as ordinary lines.
 #[derive(Debug)]
 pub(crate) struct LiveBars(MultiProgress);
 
@@ -161,11 +161,11 @@ impl Drop for LiveBars {
     }
 }
 
-/// At most 1,000 warnings are remembered, so that memory stays bounded in a server.
+/// 1,000 warnings, so that memory stays bounded in a server.
 const WARNINGS_KEPT: usize = 1000;
 
-/// 30 seconds: the user has just read the line.
+/// 30 seconds: users have read the line by then.
 const WAIT_AGAIN: Duration = Duration::from_secs(30);
 
-/// The current bars: a command shows one set at a time.
+/// The current bars; a command shows one set at a time.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);

@@ -1,4 +1,4 @@
-//! Options for reaching registries, and the client that they configure.
+//! Options for reaching registries, and the client builder with these settings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(crate) struct Network {
     )]
     scheme: Vec<Given<ForRegistry<Scheme>>>,
 
-    /// Use plain HTTP with this registry, also for credentials. Loopback does not need it.
+    /// Use plain HTTP for this registry, also for credentials. Loopback does not need it.
     #[arg(
         long,
         global = true,
@@ -61,8 +61,8 @@ pub(crate) struct Network {
     )]
     skip_tls_verify: Vec<Given<RegistryName>>,
 
-    /// Trust the certificates in this PEM file too, for all registries or for one. TLS is then
-    /// tried first on loopback.
+    /// Also trust the certificates in this PEM file, for all registries or for one. On loopback,
+    /// TLS is then tried first.
     #[arg(
         long,
         global = true,
@@ -76,8 +76,8 @@ pub(crate) struct Network {
     #[arg(long, global = true, value_name = "[REGISTRY=]CERT,KEY", env = "LONGSHORE_CLIENT_CERT")]
     client_cert: Vec<Given<ForRegistry<CertificateAndKey>>>,
 
-    /// Read certificates of registries from this folder's <host:port>/*.crt, *.cert and *.key, in
-    /// place of the certs.d folders of containers and Docker.
+    /// Read certificates of registries from <host:port>/*.crt, *.cert and *.key in this folder,
+    /// instead of the certs.d folders of containers and Docker.
     #[arg(long, global = true, value_name = "DIR", env = "LONGSHORE_CERT_DIR")]
     cert_dir: Option<Given<PathBuf>>,
 
@@ -96,12 +96,12 @@ pub(crate) struct Network {
     #[arg(long, global = true, value_name = "FILE", requires = "proxy")]
     proxy_ca_file: Option<PathBuf>,
 
-    /// Hosts to reach without the proxy: names with their subdomains, addresses, ranges
-    /// (10.0.0.0/8) or * for all, each with or without :PORT.
+    /// Hosts to reach without the proxy: names (with subdomains), addresses, ranges (10.0.0.0/8) or
+    /// * for all, each with or without :PORT.
     #[arg(long, global = true, value_name = "HOST,…", requires = "proxy")]
     no_proxy: Option<String>,
 
-    /// Use this address for a host, in place of name resolution.
+    /// Use this address for a host instead of name resolution.
     #[arg(long, global = true, value_name = "HOST:PORT:ADDRESS")]
     resolve: Vec<HostAddresses>,
 
@@ -215,7 +215,7 @@ impl Network {
     }
 }
 
-/// The default settings, and those of single registries.
+/// The default settings, and the settings of single registries.
 #[derive(Default)]
 struct Settings {
     every: RegistrySettings,
@@ -302,7 +302,7 @@ impl FromStr for CertificateAndKey {
     }
 }
 
-/// A registry's URL without a login, which every user of the machine could see.
+/// A registry's URL without user name and password, which all users of the machine could see.
 #[derive(Clone, Debug)]
 struct BaseUrl(RegistryUrl);
 

@@ -1,7 +1,7 @@
 //! Results, on standard output.
 //!
 //! Owns the choice between text and JSON, and all writes to stdout. Escapes untrusted text on a
-//! terminal. [`message`](crate::message) prints messages for users.
+//! terminal. Messages for users are in [`message`](crate::message).
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -16,7 +16,7 @@ use crate::message::{say, talk};
 
 /// A result that can be shown as text and as JSON.
 pub(crate) trait Report: Serialize {
-    /// Writes the result as text, each line ended.
+    /// Writes the result as complete lines of text.
     fn text(&self, to: &mut dyn fmt::Write) -> fmt::Result;
 }
 
@@ -24,7 +24,7 @@ pub(crate) trait Report: Serialize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
-    /// True if data goes to stdout, so that results go to stderr.
+    /// True if data goes to stdout. Results then go to stderr.
     aside: bool,
 }
 
@@ -33,7 +33,7 @@ impl Output {
         Self { json, aside: false }
     }
 
-    /// Returns this output with results on stderr, because an archive goes to stdout.
+    /// Returns this output with results on stderr, for commands that write an archive to stdout.
     pub(crate) fn aside(self) -> Self {
         Self { aside: true, ..self }
     }
@@ -97,8 +97,8 @@ impl Output {
     }
 }
 
-/// Writes exact bytes to standard output: a manifest, a config, a script. Control characters are
-/// escaped only on a terminal.
+/// Writes exact bytes to standard output: a manifest, a config, a script. Escapes control
+/// characters only on a terminal.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     if io::stdout().is_terminal() {
         let text = String::from_utf8_lossy(bytes);
@@ -107,7 +107,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     write(bytes)
 }
 
-/// Writes a line to standard output that is itself the result.
+/// Writes a result of one line to standard output.
 pub(crate) fn line(line: impl fmt::Display) -> Result<()> {
     write(format!("{line}\n").as_bytes())
 }
@@ -140,7 +140,7 @@ fn no_terminal() -> Error {
 
 async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     let at = |e| Error::io(path, e);
-    // Write into devices and pipes: a new file would replace them.
+    // Devices and named pipes are written to; a new file would replace them.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(at)?;
         while let Some(piece) = reader.try_next().await? {
@@ -151,8 +151,8 @@ async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     longshore::blob_file::write(path, reader).await
 }
 
-/// Writes a response body to a file, or to stdout if the path is `-` or missing. Incomplete files
-/// are removed. Control characters are escaped only on a terminal.
+/// Writes a response body to a file, or to stdout if the path is `-` or missing. Removes incomplete
+/// files. Escapes control characters only on a terminal.
 pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<()> {
     match to {
         Some(path) if path != Path::new("-") => {
@@ -176,7 +176,7 @@ pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<
     }
 }
 
-/// Returns true if the reader of our output closed it.
+/// Returns true if the reader of our stdout closed it.
 pub(crate) fn is_broken_pipe(error: &Error) -> bool {
     // A broken connection to a registry is a broken pipe too, but not a success.
     if error.thing() != Some(STDOUT) {
@@ -188,7 +188,7 @@ pub(crate) fn is_broken_pipe(error: &Error) -> bool {
         .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Formats a size for people: `1.5 MiB`.
+/// Formats a size for users: `1.5 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }

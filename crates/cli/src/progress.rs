@@ -1,4 +1,4 @@
-//! Progress of a copy, on stderr: bars on a terminal, occasional lines elsewhere, or JSON.
+//! Progress of a copy, on stderr: bars on a terminal, occasional lines otherwise, or JSON.
 
 use std::collections::{HashMap, HashSet};
 use std::io::IsTerminal as _;
@@ -14,7 +14,7 @@ use crate::output::size;
 /// The progress style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Bars on a terminal, lines elsewhere.
+    /// Bars on a terminal, lines otherwise.
     Auto,
     /// One JSON object per line for each event.
     Events,
@@ -75,7 +75,7 @@ impl Single {
     }
 }
 
-/// Returns a listener for one blob of unknown size and digest, shown under `name`.
+/// Returns a listener for one blob of unknown size and digest, which is shown as `name`.
 pub(crate) fn unsized_blob(
     style: Style,
     name: &'static str,
@@ -155,7 +155,7 @@ fn style() -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// Prints a line every few seconds: the bytes done out of the known total.
+/// Prints a line every few seconds: the bytes sent, and the known total.
 #[derive(Default)]
 struct Lines(Mutex<Account>);
 
@@ -184,7 +184,7 @@ impl Lines {
             }
             _ => {}
         }
-        // The first line comes after a pause, so that short copies print nothing.
+        // The first line comes after a pause, so short copies print nothing.
         let since = account.last.get_or_insert_with(Instant::now).elapsed();
         if since >= PAUSE {
             account.last = Some(Instant::now());
@@ -199,5 +199,5 @@ impl Lines {
     }
 }
 
-/// Five seconds between two lines.
+/// Five seconds between lines.
 const PAUSE: Duration = Duration::from_secs(5);

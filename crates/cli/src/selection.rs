@@ -1,4 +1,4 @@
-//! Options of every listing command: the names to print, and the start of the listing.
+//! Options of listing commands: filters, limit, and page size.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::{Stream, StreamExt as _};
 use longshore::{Filter, Pages, Result};
 
-/// The names to print.
+/// The selection of names.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// Print only names that contain a match of this regular expression; `^` and `$` anchor it.
@@ -16,7 +16,7 @@ pub(crate) struct Selection {
     /// Print only names that match this regular expression from their start, ignoring case.
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true, value_parser = Filter::at_start)]
     filter_start: Option<Filter>,
-    /// Print at most this many.
+    /// Print at most N names.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Page size to request from the registry.

@@ -1,7 +1,7 @@
 //! Termination signals.
 
 /// Waits for SIGTERM or Ctrl-C.
-pub(crate) async fn told_to_end() {
+pub(crate) async fn termination() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! The options and the output that copy, pull and push share.
+//! Options and output shared by copy, pull and push.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -17,7 +17,7 @@ use crate::output::{Report, size};
 /// The options of copy, pull and push.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// Only this platform of a multi-platform image (`local`: this machine).
+    /// Copy only this platform of a multi-platform image (`local` for this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", conflicts_with = "all_tags")]
     platform: Option<Platform>,
 
@@ -25,7 +25,7 @@ pub(crate) struct Options {
     #[arg(long)]
     all_tags: bool,
 
-    /// Copy referrers too: signatures, SBOMs, attestations.
+    /// Also copy referrers: signatures, SBOMs, attestations.
     #[arg(long)]
     referrers: bool,
 
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long)]
     recheck: bool,
 
-    /// Copy non-distributable layers too.
+    /// Also copy non-distributable layers.
     #[arg(long)]
     nondistributable: bool,
 
@@ -56,9 +56,9 @@ impl Options {
     }
 }
 
-/// Runs transfers and prints their results; each failure is a line on stderr.
+/// Runs transfers and prints their results. Each failure is a line on stderr.
 ///
-/// - `target`: the name of all targets together in the result.
+/// - `target`: the common name of all targets in the result.
 pub(crate) async fn run(context: &Context, transfers: &[Transfer], target: String) -> Result<()> {
     let outcome = Outcome { target, report: context.transfer(transfers).await? };
     outcome.say_failures();
@@ -78,7 +78,7 @@ impl Outcome {
         self.report.failures.iter().filter(|failure| failure.is_tried())
     }
 
-    /// Prints each failure on a line, and the number of images that were not tried.
+    /// Prints a line for each failure, and the number of images that were not tried.
     fn say_failures(&self) {
         for failure in self.tried() {
             say(format_args!("longshore: {failure}"));
@@ -89,16 +89,16 @@ impl Outcome {
         }
     }
 
-    /// Returns an error if the work is incomplete, with the failures' common exit code if
-    /// nothing was copied.
+    /// Returns an error if the work is incomplete. If nothing was copied, it has the failures'
+    /// common exit code.
     fn verdict(&self) -> Result<()> {
         let mut codes = self.tried().map(|failure| exit::code(&failure.error));
         match codes.next() {
             None => Ok(()),
             Some(code) if self.report.copies.is_empty() && codes.all(|c| c == code) => {
-                Err(exit::told(code))
+                Err(exit::printed(code))
             }
-            Some(_) => Err(exit::told(exit::NEGATIVE)),
+            Some(_) => Err(exit::printed(exit::NEGATIVE)),
         }
     }
 }

@@ -45,8 +45,8 @@ fn every_line_of_help_prose_ends_with_a_full_stop_or_colon() {
     }
 }
 
-/// Returns the program and each command without subcommands: its words, and the text after its
-/// help.
+/// Returns the words and the text after the help, for the program and each command without
+/// subcommands.
 fn helps() -> Vec<(Vec<String>, String)> {
     let mut helps = Vec::new();
     let mut commands = vec![(Vec::new(), Arguments::command())];
@@ -64,18 +64,19 @@ fn after_help(command: &Command) -> String {
     command.get_after_help().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Returns the program's calls in the examples of a help text, as words.
+/// Returns the command lines in the examples of a help text, split into words.
 fn examples(help: &str) -> Vec<Vec<String>> {
     let whole = help.replace("\\\n    ", "");
     let lines = whole.lines().filter(|line| line.starts_with("  "));
     lines.flat_map(calls).filter(|words| words.first().is_some_and(|w| w == "longshore")).collect()
 }
 
-/// Returns the calls on a line, one after each pipe. Shortened digests are completed.
+/// Returns the program's command lines on a line, one per pipe segment. Completes shortened
+/// digests.
 fn calls(line: &str) -> Vec<Vec<String>> {
     let line = line.replace("sha256:…", &format!("sha256:{}", "0".repeat(64)));
     let line = line.replace("9e89cc6f…", &"9".repeat(64));
-    // The text apart on the right describes the call.
+    // After three spaces, the text describes the command.
     let line = line.trim().split("   ").next().unwrap_or_default();
     let mut calls = vec![String::new()];
     let mut quote = None;

@@ -28,31 +28,31 @@ pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// The file of a layer; `-` for standard input.
+    /// Layer file to add; `-` is standard input.
     #[arg(long, value_name = "FILE", required_unless_present = "layer_from")]
     layer: Vec<PathBuf>,
-    /// An existing layer in a registry or layout, as LOCATION@DIGEST.
+    /// Existing layer to add, from a registry or layout.
     #[arg(long, value_name = "LOCATION@DIGEST", value_parser = defaults::location)]
     layer_from: Vec<Location>,
-    /// The target for the new image [default: replace the old one, under its tag].
+    /// The target for the new image [default: replace the old image, under its tag].
     #[arg(long, short, value_name = "LOCATION", value_parser = defaults::location)]
     to: Option<Location>,
-    /// Choose this platform of a multi-platform image (`local`: this machine).
+    /// Select this platform of a multi-platform image (`local` for this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// The "created by" text in the image's history.
+    /// "created by" text of the new layers in the image's history.
     #[arg(long, value_name = "TEXT")]
     created_by: Option<String>,
-    /// The comment in the image's history.
+    /// Comment of the new layers in the image's history.
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Creation time of layers and image, in RFC 3339 [default: the image's own time].
+    /// Creation time of layers and image in RFC 3339 [default: the image's own time].
     #[arg(long, value_name = "TIME")]
     created: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    // An archive from standard input counts once, even if several images and layers come from it.
+    // A streamed archive counts once, even if several images and layers come from it.
     let mut locations = std::iter::once(&arguments.location).chain(&arguments.layer_from);
     let stream = locations.any(|location| location.place().is_stream()).then_some(Path::new("-"));
     input::once(arguments.layer.iter().map(PathBuf::as_path).chain(stream))?;
@@ -99,8 +99,8 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     })
 }
 
-/// Returns the new image's tag: the one in the target, else the old image's own, else `latest` at a
-/// registry and none elsewhere.
+/// Returns the new image's tag: the target's tag, else the old image's, else `latest` at a
+/// registry.
 fn tag(to: &Location, own: Option<&Tag>) -> Option<Tag> {
     let latest = || to.reference().map(|_: &Reference| Tag::latest());
     to.tag().or_else(|| own.cloned()).or_else(latest)

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// Start after this repository.
     #[arg(long, visible_alias = "start", value_name = "NAME")]
     after: Option<RepositoryName>,
-    /// Print only repositories in this namespace and below it.
+    /// Print only repositories in this namespace, at any depth.
     #[arg(long, value_name = "NAMESPACE")]
     namespace: Option<RepositoryName>,
     #[command(flatten)]

@@ -17,10 +17,10 @@ pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// Choose this platform of a multi-platform image [default: this machine].
+    /// Select this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Print only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
+    /// Print only this field: a path (.config.Env[0]) or a JSON Pointer (/config/Env/0).
     #[arg(long, value_name = "FIELD")]
     field: Option<String>,
 }
@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let manifest = located.image(arguments.platform.as_ref()).await?;
     let image = match manifest.parse()? {
         Manifest::Image(image) => image,
-        // In schema 1, the JSON of the newest v1 image takes the place of a config.
+        // A schema 1 manifest has no config; the JSON of its newest v1 image is printed instead.
         Manifest::Schema1(schema1) if !schema1.history.is_empty() => {
             return output::bytes(schema1.history[0].v1_compatibility.as_bytes());
         }

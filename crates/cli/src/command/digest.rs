@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// Choose this platform of a multi-platform image (`local`: this machine).
+    /// Select this platform of a multi-platform image (`local` for this machine).
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
 }

@@ -20,16 +20,16 @@ Examples:
   longshore history nginx:1.27 --json --no-empty
 
 Prints one line per step, oldest first: its layer, the layer's stored size, and the instruction \
-without the builder's wrapping. --json adds the original text of each step and the chain ID of \
+without the text that builders add. --json adds the original text of each step and the chain ID of \
 each layer, which identifies it together with all layers below.")]
 pub(crate) struct Arguments {
     /// The image.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// Choose this platform of a multi-platform image [default: this machine].
+    /// Select this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Hide steps that made no layer.
+    /// Hide steps without a layer.
     #[arg(long)]
     no_empty: bool,
     /// Print digests and instructions in full.
@@ -66,9 +66,9 @@ struct Answer {
 #[derive(Serialize)]
 struct Row {
     created: Option<String>,
-    /// The instruction as the config has it.
+    /// The instruction as in the config.
     created_by: Option<String>,
-    /// The instruction without the text that builders put around it.
+    /// The instruction without the text that builders add.
     instruction: Option<String>,
     comment: Option<String>,
     empty_layer: bool,
@@ -114,7 +114,7 @@ fn of_image(image: &Image) -> Vec<Row> {
     rows.collect()
 }
 
-/// Reads the history of schema 1, which lists layers newest first and states no sizes.
+/// Reads the history of schema 1, which lists layers newest first and has no sizes.
 fn of_schema1(schema1: &Schema1) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut layers = schema1.fs_layers.iter().map(|layer| layer.blob_sum.clone());
@@ -151,5 +151,5 @@ impl Report for Answer {
     }
 }
 
-/// Maximum number of characters of an instruction on a line.
+/// Maximum number of characters of an instruction in the text output.
 const SHOWN: usize = 100;

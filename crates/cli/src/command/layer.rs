@@ -25,13 +25,13 @@ pub(crate) struct Arguments {
     location: Location,
     /// The layer: its number (from 1, the lowest), digest or diff ID.
     layer: String,
-    /// Choose this platform of a multi-platform image [default: this machine].
+    /// Select this platform of a multi-platform image [default: this machine].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Write the plain tar, decompressed.
+    /// Write the uncompressed tar.
     #[arg(long)]
     unpack: bool,
-    /// The file to write, created once it is complete and verified.
+    /// File to write, created once it is complete and verified.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -24,10 +24,10 @@ A registry on this machine (localhost or a loopback address) gets them over plai
 other registry gets them over plain HTTP only with --plain-http; the stored entry records this \
 (http://), and later commands need no option. The results of --scheme detect never allow it.")]
 pub(crate) struct Arguments {
-    /// The registry (docker.io for Docker Hub); with a path, only the repositories below it.
+    /// The registry (docker.io for Docker Hub); with a path, only for repositories below it.
     #[arg(value_name = "REGISTRY[/PATH]")]
     registry: CredentialKey,
-    /// The user name [default: ask].
+    /// User name [default: prompt].
     #[arg(long, short, value_name = "NAME")]
     username: Option<String>,
     /// Read the password or token from standard input.
@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         warn(format_args!("{registry} speaks plain HTTP: the password is sent unencrypted"));
         key = key.over_plain_http();
     }
-    // Reading blocks, so it runs on another thread; this one handles signals meanwhile.
+    // Reading blocks, so another thread reads; this one handles signals.
     let read = if arguments.password_stdin { from_stdin } else { from_prompt };
     let login = Login { user, password: run_blocking(read).await? };
     let typed = Credential::login(login.user.as_str(), login.password.clone(), "the caller");

@@ -52,7 +52,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
 }
 
-/// Lists the names after `after`; registries are asked for pages of the requested size.
+/// Lists the names after `after`. Registries receive the page size.
 async fn names(
     context: &Context,
     location: &Location,

@@ -1,5 +1,5 @@
-//! One module per command, under the command's name. A command reads its arguments, does one thing
-//! through the context, and returns. Commands do not use each other.
+//! Commands: one module each, under the command's name. A command reads its arguments, does one
+//! thing through the context, and returns. Commands do not use each other.
 
 pub(crate) mod append;
 pub(crate) mod artifact;

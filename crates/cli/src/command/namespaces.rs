@@ -21,7 +21,7 @@ offer.")]
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
-    /// Put repositories with a one-part name into `library`, as Docker does.
+    /// Count one-part repository names to the namespace `library`, as Docker does.
     #[arg(long)]
     library: bool,
 }

@@ -45,7 +45,7 @@ struct Answer {
 struct Row {
     platform: Option<Platform>,
     digest: Digest,
-    /// Total size of the layers in bytes; `None` for schema 1, which states no sizes.
+    /// Total size of the layers in bytes; `None` for schema 1, which has no sizes.
     size: Option<u64>,
     layers: Option<usize>,
     /// Docker's image ID.

@@ -18,7 +18,7 @@ Examples:
 The target comes last [default: oci:NAME, a folder named after each repository]. The result says \
 where each image is. A docker-archive can hold several images, each under its own name.")]
 pub(crate) struct Arguments {
-    /// The images or artifacts at a registry; then the target.
+    /// The images or artifacts to pull, then the target.
     #[arg(required = true, value_name = "REFERENCE", value_parser = defaults::location)]
     locations: Vec<Location>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ fn ends(mut locations: Vec<Location>) -> Result<(Vec<Location>, Option<Location>
     }
 }
 
-/// Returns a layout in a folder with the repository's name.
+/// Returns the default target: a layout in a folder named after the repository.
 fn beside(repository: &Repository) -> Location {
     Location::new(Place::Layout(repository.name().image().into()))
 }

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// The layout or archive.
     #[arg(value_parser = defaults::location)]
     source: Location,
-    /// The repository at a registry. Without a tag, it gets the source's tag.
+    /// The repository to push to. Without a tag, it gets the source's tag.
     #[arg(value_parser = defaults::reference)]
     reference: Reference,
     /// Push every image of a docker-archive, each under its own name below the repository.
@@ -78,7 +78,7 @@ async fn all_images(context: &Context, arguments: Arguments) -> Result<()> {
     transfer::run(context, &transfers, arguments.reference.to_string()).await
 }
 
-/// Returns the same name and tag below a repository.
+/// Returns the reference with the same name and tag below a repository.
 fn below(prefix: &Repository, name: &Reference) -> Result<Reference, ParseError> {
     let path = format!("{}/{}", prefix.name(), name.name());
     let repository = Repository::new(prefix.registry().clone(), RepositoryName::parse(&path)?);

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// Print only referrers of this type.
+    /// Print only referrers of this artifact type.
     #[arg(long, value_name = "TYPE")]
     artifact_type: Option<MediaType>,
 }

@@ -29,19 +29,19 @@ pub(crate) struct Arguments {
     method: Method,
     /// The registry.
     registry: RegistryName,
-    /// The path and query, or a URL at the registry.
+    /// The path and query, or a URL of the registry.
     path: String,
-    /// A header to send. Authorization replaces the stored credentials, and every user of this
-    /// machine can see it; use LONGSHORE_AUTHORIZATION=REGISTRY=VALUE to hide it.
+    /// Header to send. Authorization replaces the stored credentials, but every user of this
+    /// machine can see it; LONGSHORE_AUTHORIZATION=REGISTRY=VALUE hides it.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<Header>,
-    /// The body: text, @FILE, or - for standard input.
+    /// Body to send: text, @FILE, or - for standard input.
     #[arg(long, short, value_name = "TEXT|@FILE|-")]
     data: Option<String>,
-    /// The scope of the token, such as repository:a/b:pull,push. May be repeated.
+    /// Scope of the token, such as repository:a/b:pull,push; repeat the option for several.
     #[arg(long, value_name = "TYPE:NAME:ACTIONS")]
     scope: Vec<String>,
-    /// Print the status and headers too, on stderr.
+    /// Also print the status and headers, to stderr.
     #[arg(long, short)]
     include: bool,
     /// Write the body to this file.
@@ -75,7 +75,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     refused.map_or(Ok(()), Err)
 }
 
-/// Returns an error for a status other than success. The user reads the body.
+/// Returns an error for a status other than success. Its text is in the body, which is printed.
 fn refusal(reply: &RawReply) -> Option<Error> {
     let status = reply.status.as_u16();
     let kind = match status {
@@ -149,7 +149,7 @@ impl FromStr for Header {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        // The value may be a password, so the error quotes none of it.
+        // The value may be a password, so the error does not quote it.
         let bad = || ParseError::new("header", "…", "expected NAME: VALUE");
         let (name, value) = text.split_once(':').ok_or_else(bad)?;
         let name = name.trim().parse().map_err(|_| bad())?;

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
 }

@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// The new tags; in a layout, whole names too.
+    /// The new tags; a layout accepts whole names too.
     #[arg(required = true, value_name = "TAG")]
     tags: Vec<String>,
 }

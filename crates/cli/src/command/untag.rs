@@ -38,7 +38,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let by_placeholder = how == UntagMethod::Placeholder;
     let told = match by_placeholder {
         false => format!("removed the tag {tag}"),
-        true => format!("removed the tag {tag} by way of a placeholder"),
+        true => format!("removed the tag {tag} through a placeholder manifest"),
     };
     let change = serde_json::json!({ "tag": tag, "byPlaceholder": by_placeholder });
     context.output().changed(told, &change)

@@ -9,12 +9,12 @@ use longshore::{
 use crate::global::Global;
 
 impl Global {
-    /// Makes a client with the stored credentials.
+    /// Returns a client with the stored credentials.
     pub(super) fn client(&self) -> Result<Client> {
         Ok(self.builder()?.credentials(self.credentials()?).build())
     }
 
-    /// Makes a client with other credentials and otherwise the same settings.
+    /// Returns a client with other credentials and otherwise the same settings.
     pub(super) fn client_with(&self, store: impl CredentialStore + 'static) -> Result<Client> {
         Ok(self.builder()?.credentials(store).build())
     }
@@ -37,7 +37,7 @@ impl Global {
         match self.auth_file() {
             Some(file) => Ok(Credentials::from_file(file, &environment)),
             None => {
-                // Reports a damaged file before any request, even if no registry needs it.
+                // Checks the file early: a damaged file is an error even if no registry needs it.
                 self.config()?;
                 Credentials::from_environment(&environment)
             }

@@ -18,10 +18,10 @@ use crate::progress::{self, Style};
 /// The shared context of all commands.
 pub(crate) struct Context {
     global: Arc<Global>,
-    /// Made when first used: local locations need no credentials.
+    /// Created on first use: local locations need no credentials.
     client: Arc<OnceLock<Client>>,
     stores: Stores,
-    /// True if an archive goes to standard output, so results go to stderr.
+    /// True if an archive goes to standard output. Results then go to stderr.
     stdout: AtomicBool,
 }
 
@@ -76,14 +76,14 @@ impl Context {
         &self.stores
     }
 
-    /// Opens a location for writing. If that is standard output, results go to stderr from now on.
+    /// Opens a location for writing. If it is standard output, results go to stderr afterwards.
     pub(crate) async fn create(&self, location: &Location) -> Result<Arc<dyn Target>> {
         let target = self.stores.create(location).await?;
         self.reserve_stdout(location);
         Ok(target)
     }
 
-    /// Carries out transfers, and shows their progress.
+    /// Runs transfers and shows their progress.
     pub(crate) async fn transfer(&self, transfers: &[Transfer]) -> Result<TransferReport> {
         let report = self.stores.transfer(transfers, progress::observer(self.style())).await?;
         transfers.iter().for_each(|transfer| self.reserve_stdout(&transfer.target));

@@ -260,7 +260,7 @@ fn a_reader_that_closes_stdout_early_is_not_an_error() {
 #[test]
 fn the_demo_completes() {
     let program = Program::new();
-    std::fs::write(program.path("a file at hand"), "content").unwrap();
+    std::fs::write(program.path("a local file"), "content").unwrap();
     let ended = program.run(["demo"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     for step in ["serve", "push", "catalog", "ls", "inspect", "copy", "pull", "untag"] {

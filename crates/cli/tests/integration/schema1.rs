@@ -92,7 +92,7 @@ fn manifest_verify_prints_the_keys_or_exits_with_7() {
     assert_eq!((piped.code, piped.stdout), (0, format!("{DIGEST}\nES256 {KEY_ID}\n")));
 
     for (bad, word) in [
-        (SIGNED.replace("foo/bar", "foo/baz"), "not of this content"),
+        (SIGNED.replace("foo/bar", "foo/baz"), "does not match the content"),
         (SIGNED.replace("\"ES256\"", "\"none\""), "not accepted"),
         (r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(), "not signed"),
         (r#"{"schemaVersion":2,"manifests":[]}"#.to_owned(), "not schema 1"),

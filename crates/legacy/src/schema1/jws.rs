@@ -149,11 +149,11 @@ fn check(signature: &Signature, payload: &[u8]) -> Result<Signer, String> {
     let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
     let chain = |name| header.get(name).is_some_and(|v| !v.is_null() && *v != json!([]));
     if chain("chain") || chain("x5c") {
-        return Err("is by a chain of certificates, which is not supported".to_owned());
+        return Err("uses a certificate chain, which is not supported".to_owned());
     }
     if !KNOWN_ALGORITHMS.contains(&algorithm) {
         let shown = EscapedText(algorithm).at_most(40).to_string();
-        return Err(format!("is by the algorithm \"{shown}\", which is not accepted"));
+        return Err(format!("uses the algorithm \"{shown}\", which is not accepted"));
     }
     let jwk = header.get("jwk").ok_or("has no key")?;
     let key = PublicKey::from_jwk(jwk)?;

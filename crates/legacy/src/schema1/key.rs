@@ -44,7 +44,7 @@ impl SigningKey {
         match parts {
             Parts::Ec { curve, scalar, point } => {
                 let signer = Signer::ec(curve, &scalar, &point);
-                let signer = signer.ok_or_else(|| invalid("its two parts do not fit"))?;
+                let signer = signer.ok_or_else(|| invalid("its public part does not match"))?;
                 Ok(Self { signer: Some(signer), public: PublicKey(Public::Ec { curve, point }) })
             }
             Parts::Rsa { pkcs1 } => {
@@ -142,22 +142,19 @@ impl PublicKey {
             ("EC", Some("P-256")) => point(Curve::P256, bytes(&jwk.x), bytes(&jwk.y)),
             ("EC", Some("P-384")) => point(Curve::P384, bytes(&jwk.x), bytes(&jwk.y)),
             ("EC", crv) => {
-                return Err(format!(
-                    "is by a key on the curve {}, which is not supported",
-                    quoted(crv)
-                ));
+                return Err(format!("uses the curve {}, which is not supported", quoted(crv)));
             }
             ("RSA", _) => bytes(&jwk.n).zip(bytes(&jwk.e)).map(|(n, e)| Self(Public::Rsa { n, e })),
             (kty, _) => {
                 return Err(format!(
-                    "is by a key of kind {}, which is not supported",
+                    "uses a key of type {}, which is not supported",
                     quoted(Some(kty))
                 ));
             }
         };
-        let key = key.ok_or_else(|| "is by a key that is damaged".to_owned())?;
+        let key = key.ok_or_else(|| "has a damaged key".to_owned())?;
         if jwk.kid.is_some_and(|id| id != key.id()) {
-            return Err("is by another key than its identifier says".to_owned());
+            return Err("has another key than its identifier says".to_owned());
         }
         Ok(key)
     }
@@ -178,7 +175,7 @@ impl PublicKey {
                 curve.verifies(point, message, signature)
             }
             (Public::Rsa { n, .. }, _) if n.len() < SMALLEST_RSA => {
-                return Err("is by an RSA key of less than 2048 bits".to_owned());
+                return Err("uses an RSA key of less than 2048 bits".to_owned());
             }
             (Public::Rsa { n, e }, "RS256" | "RS384" | "RS512") => {
                 let hash = match algorithm {
@@ -190,10 +187,10 @@ impl PublicKey {
             }
             _ => {
                 let (named, known) = (quoted(Some(algorithm)), self.algorithm());
-                return Err(format!("is by {named}, and its key is for {known}"));
+                return Err(format!("uses {named}, but its key is for {known}"));
             }
         };
-        if good { Ok(()) } else { Err("is not of this content".to_owned()) }
+        if good { Ok(()) } else { Err("does not match the content".to_owned()) }
     }
 
     /// Returns the key in X.509 form.

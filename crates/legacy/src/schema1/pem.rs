@@ -22,9 +22,9 @@ pub(super) enum Parts {
 ///
 /// Source: RFC 7468, RFC 5958, RFC 5915, RFC 8017 (appendix A), RFC 8018.
 pub(super) fn read(pem: &str, password: Option<&str>) -> Result<Parts, &'static str> {
-    let (label, body) = private_key(pem).ok_or("no private key in PEM is in it")?;
+    let (label, body) = private_key(pem).ok_or("it contains no private key in PEM")?;
     if body.contains("ENCRYPTED") {
-        return Err("its encryption is OpenSSL's own; convert it with openssl pkcs8 -topk8");
+        return Err("its encryption is specific to OpenSSL; convert it with openssl pkcs8 -topk8");
     }
     let text: String = body.split_ascii_whitespace().collect();
     let der = STANDARD.decode(text).map_err(|_| "its PEM is not base64")?;
@@ -81,7 +81,7 @@ fn sec1(der: &[u8], curve: Option<&[u8]>) -> Result<Option<Parts>, &'static str>
     let curve = match own.or(curve) {
         Some(P256) => Curve::P256,
         Some(P384) => Curve::P384,
-        _ => return Err("it is on another curve than P-256 and P-384"),
+        _ => return Err("its curve is neither P-256 nor P-384"),
     };
     let point = point.ok_or("its public part is missing; add it with openssl ec")?;
     let (scalar, point) = (scalar.to_vec(), point.to_vec());
@@ -111,7 +111,7 @@ fn decrypted(der: &[u8], password: &[u8]) -> Result<Vec<u8>, &'static str> {
     let scheme = Scheme::read(der).ok_or("it is damaged")?;
     let (Some(hash), Some(key_size)) = (scheme.hash(), scheme.key_size()) else {
         return Err("its encryption is not supported; \
-                    write it anew with openssl pkcs8 -topk8 -v2 aes-256-cbc");
+                    convert it with openssl pkcs8 -topk8 -v2 aes-256-cbc");
     };
     if scheme.iterations > ITERATION_LIMIT {
         return Err("its password takes too long to check");
@@ -119,7 +119,7 @@ fn decrypted(der: &[u8], password: &[u8]) -> Result<Vec<u8>, &'static str> {
     key_of_password(hash, password, scheme.salt, scheme.iterations, key_size)
         .and_then(|key| decrypt(&key, scheme.iv, scheme.ciphertext))
         .filter(|plain| KeyInfo::read(plain).is_some())
-        .ok_or("the password is not the right one")
+        .ok_or("the password is wrong")
 }
 
 /// Decrypts a PKCS #8 document by PBES2 with PBKDF2.

@@ -1,4 +1,4 @@
-//! Checks the commands in the project's documents against those that the program accepts.
+//! Checks that the program accepts the commands in the project's documents.
 
 use std::path::{Path, PathBuf};
 
@@ -58,7 +58,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Returns the documents for users: those at the root, those in `docs`, and the predecessors' map.
+/// Returns the documents for users: those at the root, those in `docs`, and `tests/parity.md`.
 fn documents() -> Vec<PathBuf> {
     let folders = [root(), root().join("docs")];
     let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
@@ -68,7 +68,7 @@ fn documents() -> Vec<PathBuf> {
     pages
 }
 
-/// Returns the text in backticks, and the text after a prompt in a block.
+/// Returns the texts in backticks, and the lines after a prompt in code blocks.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (index, part) in text.split("```").enumerate() {
@@ -83,7 +83,7 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the text in backticks, on one line or across two.
+/// Returns the texts in backticks, on one line or across two.
 fn spans(text: &str) -> Vec<String> {
     let spans = text.split('`').skip(1).step_by(2);
     spans
@@ -92,9 +92,9 @@ fn spans(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns the problem of a command in a document. A command without a value (`longshore blob get`,
-/// `longshore copy --json`) is a mention: its words and options must exist. Others must be
-/// accepted.
+/// Returns the defect of a command in a document. A command without its arguments (`longshore blob
+/// get`, `longshore copy --json`) is only a mention: its words and options must exist. The program
+/// must accept all others.
 fn mistake(command: &str) -> Option<String> {
     let mut known = Arguments::command();
     known.build();
@@ -122,7 +122,8 @@ fn has(command: &Command, option: &str) -> bool {
     })
 }
 
-/// Returns the reason why the program refuses a command line, with values for its placeholders.
+/// Returns the reason why the program refuses a command line, after values replace its
+/// placeholders.
 fn not_taken(command: &str) -> Option<String> {
     let lines = alternatives(command);
     let typed = lines.iter().flat_map(|line| calls(line));
@@ -146,7 +147,7 @@ fn alternatives(command: &str) -> Vec<String> {
     std::iter::once(bare.clone()).chain(with).collect()
 }
 
-/// Returns a word with values for its placeholders, as `docs/migrating.md` explains them.
+/// Returns a word with values in place of its placeholders, as `docs/migrating.md` explains them.
 fn value(word: &str) -> String {
     match word {
         "R" | "REF" => "localhost:5000/a/b:v1".to_owned(),

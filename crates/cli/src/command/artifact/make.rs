@@ -17,19 +17,19 @@ Examples:
 
 The blobs must exist; `longshore blob put` uploads one. Equal blobs make equal manifests.")]
 pub(crate) struct Arguments {
-    /// The location of the blobs; the default tag is `latest`.
+    /// The repository, layout or archive with the blobs; the default tag is `latest`.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// The blobs in their order, each with its media type [default: application/octet-stream].
+    /// The blobs in order, each with its media type [default: application/octet-stream].
     #[arg(required = true, value_name = "DIGEST[=TYPE]")]
     blobs: Vec<Blob>,
-    /// Make an image, with this blob as its config [default type: OCI image config].
+    /// Make an image with this blob as its config [default type: OCI image config].
     #[arg(long, value_name = "DIGEST[=TYPE]", conflicts_with = "artifact_type")]
     image_config: Option<Blob>,
     /// The artifact's type.
     #[arg(long, value_name = "TYPE", default_value = UNKNOWN_ARTIFACT)]
     artifact_type: MediaType,
-    /// An annotation of the manifest.
+    /// Add an annotation to the manifest.
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<Pair>,
 }

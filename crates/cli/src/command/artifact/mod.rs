@@ -57,10 +57,10 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 
 /// The default artifact type.
 ///
-/// Source: image-spec v1.1.1, "Guidelines for Artifact Usage": a type is required with an empty config.
+/// Source: image-spec v1.1.1, "Guidelines for Artifact Usage". An empty config requires a type.
 const UNKNOWN_ARTIFACT: &str = "application/vnd.unknown.artifact.v1";
 
-/// `KEY=VALUE`.
+/// A key and its value, written as `KEY=VALUE`.
 #[derive(Clone, Debug)]
 struct Pair(String, String);
 
@@ -97,7 +97,7 @@ impl Report for Files {
     }
 }
 
-/// The tag and the digest that it now points at.
+/// A tag, and the digest that it now points at.
 #[derive(Serialize)]
 struct Made(Descriptor);
 

@@ -23,9 +23,9 @@ Examples:
   longshore artifact pull ghcr.io/a/site:v1 --no-unpack
 
 A blob without a title is named by its digest: sha256-9e89cc6f…. A folder that was stored as an \
-archive is unpacked into the folder of its name; other files there are kept. Modes are kept, \
+archive is unpacked into the folder of its name; other files there are kept. Modes are kept, but \
 owners and times are not. A title, archive entry or link that leads out of the folder is refused \
-before anything of it is written. An archive may unpack to at most 10 GiB.")]
+before any of it is written. An archive may unpack to at most 10 GiB.")]
 pub(crate) struct Arguments {
     /// The artifact.
     #[arg(value_parser = defaults::location)]
@@ -34,10 +34,10 @@ pub(crate) struct Arguments {
     /// all blobs to standard output, one after the other, as stored.
     #[arg(long, short, value_name = "PATH", default_value = ".")]
     output: PathBuf,
-    /// Only this blob, by its number in `artifact ls` (from 1), or all of a media type.
+    /// Select this blob by its number in `artifact ls` (from 1), or all blobs of a media type.
     #[arg(long, value_name = "NUMBER|TYPE")]
     layer: Vec<Which>,
-    /// Keep a folder's archive packed, as a file with the folder's name.
+    /// Do not unpack a folder's archive; write it to a file with the folder's name.
     #[arg(long)]
     no_unpack: bool,
 }
@@ -92,7 +92,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         return Ok(());
     }
     let files = match &blobs[..] {
-        // The chosen file name takes precedence over the title.
+        // The file name on the command line takes precedence over the title.
         [blob] if is_file_name(&output) && (no_unpack || !blob.annotations.are_of_a_folder()) => {
             output::blob(source.blob(blob).await?, Some(&output)).await?;
             vec![output]

@@ -25,17 +25,18 @@ pub(crate) struct Arguments {
     /// The target; the default tag is `latest`.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// The files and folders, each with its media type after a colon [default: application/octet-stream for
-    /// files, application/vnd.oci.image.layer.v1.tar+gzip for folders].
+    /// The files and folders, each with its media type after a colon [default:
+    /// application/octet-stream for files, application/vnd.oci.image.layer.v1.tar+gzip for
+    /// folders].
     #[arg(required = true, value_name = "PATH[:TYPE]")]
     files: Vec<File>,
     /// The artifact's type.
     #[arg(long, value_name = "TYPE", default_value = UNKNOWN_ARTIFACT)]
     artifact_type: MediaType,
-    /// An annotation of the manifest.
+    /// Add an annotation to the manifest.
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<Pair>,
-    /// The subject that the artifact refers to, in the same repository.
+    /// Manifest that the artifact refers to (its subject), in the same repository.
     #[arg(long, value_name = "LOCATION", value_parser = defaults::location)]
     subject: Option<Location>,
 }
@@ -69,7 +70,7 @@ impl std::str::FromStr for File {
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let mut pack = Pack::artifact(arguments.artifact_type);
     let mut names = std::collections::BTreeSet::new();
-    // Keeps the archives until the manifest is pushed, which reads their files.
+    // Keeps the archive files until the manifest is pushed.
     let mut archives = Vec::new();
     for file in arguments.files {
         if !names.insert(file.path.file_name().map(ToOwned::to_owned)) {
@@ -87,8 +88,8 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         pack = pack.layer(archive.descriptor().clone(), archive.body());
         archives.push(archive);
     }
-    // Refuse to push an artifact that could not be pulled.
-    placed(pack.layers().to_vec(), Folders::Unpacked)?;
+    // Refuse an artifact that a pull would refuse.
+    placed(pack.layers().to_vec(), Folders::UnpackResult)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
     }

@@ -33,17 +33,17 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 #[derive(Serialize)]
 struct Answer {
     repository: String,
-    /// The answer of each credential source.
+    /// The result of each credential source.
     lookups: Vec<CredentialLookup>,
     credential: Credential,
     challenge: Vec<String>,
     token_service: Option<String>,
     requested_scopes: Vec<String>,
-    /// `None` if neither the service nor the token states it.
+    /// The granted scopes; `None` if neither the service nor the token states them.
     granted: Option<Vec<String>>,
     expires_in: Option<u64>,
     failure: Option<String>,
-    /// The status of a request for the tags.
+    /// The status of a request for the repository's tags.
     status: Option<u16>,
 }
 
@@ -86,7 +86,7 @@ impl Answer {
         }
     }
 
-    /// Describes the outcome of a request for the tags, in a clause.
+    /// Describes the result of the request for the tags, in a clause.
     fn outcome(&self) -> String {
         match (self.status, &self.failure) {
             (_, Some(failure)) => failure.clone(),

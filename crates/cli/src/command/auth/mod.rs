@@ -1,4 +1,4 @@
-//! Authentication, explained or carried out for other programs.
+//! Explains authentication, and gets tokens for other programs.
 
 mod explain;
 mod token;
@@ -12,7 +12,7 @@ use crate::defaults;
 /// The subcommands of `longshore auth`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Explain step by step how longshore authenticates for a repository.
+    /// Explain how longshore authenticates for a repository, step by step.
     Explain(explain::Arguments),
     /// Print a token for a repository.
     Token(token::Arguments),
@@ -31,10 +31,10 @@ struct Asked {
     /// The repository; a tag or digest makes no difference.
     #[arg(value_name = "REF", value_parser = defaults::location)]
     location: Location,
-    /// The action to request: pull, push, delete, or * for all.
+    /// Action to request: pull, push, delete, or * for all.
     #[arg(long, value_name = "ACTION", value_delimiter = ',', default_value = "pull")]
     action: Vec<String>,
-    /// The scope to request in place of actions, such as repository:a/b:pull or registry:catalog:*.
+    /// Scope to request instead of actions, such as repository:a/b:pull or registry:catalog:*.
     #[arg(long, value_name = "SCOPE", conflicts_with = "action")]
     scope: Vec<Scope>,
 }

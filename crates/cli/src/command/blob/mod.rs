@@ -17,7 +17,7 @@ mod put;
 pub(crate) enum Command {
     /// Write verified blobs to standard output or files.
     Get(get::Arguments),
-    /// Print blobs' sizes.
+    /// Print the sizes of blobs.
     #[command(after_help = "\
 Examples:
   longshore blob head nginx@sha256:…
@@ -40,16 +40,16 @@ Examples:
 /// Blobs of one repository, layout or archive.
 #[derive(Debug, Args)]
 pub(crate) struct Blobs {
-    /// The location of the blobs; a single one may be named here, as LOCATION@DIGEST.
+    /// The repository, layout or archive; for a single blob, LOCATION@DIGEST.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// The blobs' digests.
+    /// The digests of the blobs.
     #[arg(value_name = "DIGEST")]
     digests: Vec<Digest>,
 }
 
 impl Blobs {
-    /// Returns all given digests, at least one.
+    /// Returns all given digests; at least one is required.
     fn digests(&self) -> Result<Vec<Digest>> {
         let all: Vec<_> =
             self.location.digest().into_iter().chain(&self.digests).cloned().collect();
@@ -97,7 +97,7 @@ fn no_digest(blob: &impl fmt::Display) -> longshore::Error {
     longshore::ParseError::new("blob", &text, "expected LOCATION@DIGEST").into()
 }
 
-/// Reports on several blobs; a single report is serialized without a list around it.
+/// Several reports; a single one is serialized without a list around it.
 struct All<T>(Vec<T>);
 
 impl<T: Serialize> Serialize for All<T> {

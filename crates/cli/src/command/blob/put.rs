@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// The files; `-` for standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Fail unless the blob has this digest. For a single file.
+    /// Fail unless the blob has this digest; requires a single file.
     #[arg(long)]
     digest: Option<Digest>,
 }
@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         };
         stored.push(Stored(blob));
     }
-    // An archive appears only when it is finished.
+    // An archive file is created only when it is finished.
     target.finish().await?;
     context.output().report(&All(stored))
 }

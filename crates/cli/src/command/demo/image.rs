@@ -9,7 +9,7 @@ use longshore::{
     Pack, Platform, Result, Tag,
 };
 
-/// 256 MiB: more than any layer made here, and more than the program file.
+/// 256 MiB: larger than any layer here, and than the program file.
 pub(super) const LIMIT: usize = 256 << 20;
 
 /// Packs an index of two images into a new layout, tagged `v1`.
@@ -21,7 +21,7 @@ pub(super) async fn pack(path: &Path) -> Result<Digest> {
     for architecture in ["amd64", "arm64"] {
         let platform = Platform::new("linux", architecture, None);
         let release = format!("PLATFORM={platform}\n");
-        let own = layer("what differs", &[("etc/release".into(), release.into())])?;
+        let own = layer("the release file", &[("etc/release".into(), release.into())])?;
         let layers = [base.clone(), program.clone(), own];
         let mut packed = Pack::image(&config(platform.clone(), &layers))?;
         for layer in layers {
@@ -46,7 +46,7 @@ struct Layer {
     made_by: &'static str,
 }
 
-/// Makes a gzip layer of these files; equal files make equal layers.
+/// Makes a gzip layer of these files. The same files make the same layer.
 fn layer(made_by: &'static str, files: &[(PathBuf, Bytes)]) -> Result<Layer> {
     let cannot = |e| Error::new(ErrorKind::Io).at("a layer of the demo").with_source(e);
     let mut tar = tar::Builder::new(Vec::new());
@@ -98,7 +98,7 @@ fn here() -> Result<Vec<(PathBuf, Bytes)>> {
         .collect();
     entries.sort();
     for path in entries.into_iter().take(FILES) {
-        // The demo skips anything unreadable, too large or not a file.
+        // The demo skips files that are unreadable or too large.
         if let (Some(name), Ok(content)) =
             (path.file_name(), longshore::blob_file::read(&path, FILE_LIMIT))
         {
@@ -108,8 +108,8 @@ fn here() -> Result<Vec<(PathBuf, Bytes)>> {
     Ok(files)
 }
 
-const README: &str = "An image made by `longshore demo` out of the files at hand.\n";
+const README: &str = "An image of local files, made by `longshore demo`.\n";
 /// 64 files are enough for a demo.
 const FILES: usize = 64;
-/// At most 1 MiB each.
+/// 1 MiB for each file.
 const FILE_LIMIT: usize = 1 << 20;

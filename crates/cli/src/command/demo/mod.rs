@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, _: &Arguments) -> Result<()> {
     line(NEXT)
 }
 
-/// Runs a registry in a folder; returns its address.
+/// Runs a registry with this folder; returns its address.
 async fn start(folder: &Path) -> Result<(String, tokio::task::JoinHandle<()>)> {
     let root = folder.join("registry");
     step(&format!("longshore serve --listen 127.0.0.1:0 --root {}", root.display()))?;
@@ -55,7 +55,7 @@ async fn start(folder: &Path) -> Result<(String, tokio::task::JoinHandle<()>)> {
 
 async fn walk(context: &Context, folder: &Path, registry: &str) -> Result<()> {
     let packed = folder.join("packed");
-    line("\n# packing the files at hand: two platforms, three layers each")?;
+    line("\n# packing local files: two platforms, three layers each")?;
     let expected = image::pack(&packed).await?;
     line(&expected)?;
 
@@ -102,7 +102,7 @@ async fn same(context: &Context, reference: &str, expected: &Digest) -> Result<(
     Err(differs(reference, expected, &found))
 }
 
-/// Reads a whole layout and checks every digest.
+/// Reads a whole layout and verifies every digest.
 async fn verify(path: &Path, expected: &Digest) -> Result<()> {
     line(format_args!("\n# reading every blob of {} back", path.display()))?;
     let layout: Arc<dyn Source> = Arc::new(Layout::open(path).await?);

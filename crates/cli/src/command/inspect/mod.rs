@@ -30,11 +30,11 @@ pub(crate) struct Arguments {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// Choose this platform of a multi-platform image; without it, the index is shown.
+    /// Select this platform of a multi-platform image [default: show the index].
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Read the layers and show their unpacked sizes and digests, of this machine's image unless
-    /// --platform is given.
+    /// Read the layers and show their unpacked sizes and digests. Without --platform, this selects
+    /// the image of this machine.
     #[arg(long)]
     unpacked: bool,
 }
@@ -79,7 +79,7 @@ struct Inspection {
     /// The unpacked layers, if they were read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unpacked: Vec<UnpackResult>,
-    /// Total unpacked size in bytes; `None` if some layers are compressed and were not read.
+    /// Total unpacked size in bytes; `None` if compressed layers were not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     unpacked_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,7 @@ fn plain_size(layers: &[Descriptor]) -> Option<u64> {
     sizes.try_fold(0_u64, |sum, size| sum.checked_add(size?))
 }
 
-/// Returns the layers, lowest first. Schema 1 states no sizes, so this asks the store for them.
+/// Returns the layers, lowest first. Schema 1 has no sizes, so this asks the store for them.
 async fn schema1_layers(located: &Located, schema1: &Schema1) -> Result<Vec<Descriptor>> {
     let mut layers = Vec::new();
     for layer in schema1.fs_layers.iter().rev() {

@@ -23,9 +23,9 @@ pub(super) struct UnpackResult {
 /// Reads layers one after another and compares their unpacked digests with the diff IDs.
 ///
 /// # Errors
-/// Errors of the source; [`DigestMismatch`](longshore::ErrorKind::DigestMismatch) if a layer
-/// differs from the image's configuration; [`TooLarge`](longshore::ErrorKind::TooLarge) if it
-/// unpacks to more than the limit.
+/// Errors of the source; [`DigestMismatch`](longshore::ErrorKind::DigestMismatch) if a layer does
+/// not match the image's config; [`TooLarge`](longshore::ErrorKind::TooLarge) if it unpacks to more
+/// than the limit.
 pub(super) async fn measure_all(
     context: &Context,
     located: &Located,

@@ -24,11 +24,11 @@ use crate::output::{self, Report};
 pub(crate) enum Command {
     /// Print a manifest's exact bytes.
     Get(Get),
-    /// Write a manifest's exact bytes; everything it lists must exist.
+    /// Write a manifest's exact bytes; the content that it lists must exist.
     Put(Put),
     /// Validate a manifest file against its specification.
     Check(Check),
-    /// Sign a Docker schema 1 manifest, and print it.
+    /// Sign a Docker schema 1 manifest and print it.
     #[cfg(feature = "legacy")]
     Sign(sign::Arguments),
     /// Check the signatures of a Docker schema 1 manifest.
@@ -50,16 +50,16 @@ pub(crate) struct Get {
     /// The image or artifact.
     #[arg(value_parser = defaults::location)]
     location: Location,
-    /// Choose this platform of a multi-platform image.
+    /// Select this platform of a multi-platform image.
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<Platform>,
-    /// Accept the manifest only in this media type, or in one of several.
+    /// Accept only this media type; repeat the option for several.
     #[arg(long, value_name = "TYPE", conflicts_with = "platform")]
     accept: Vec<MediaType>,
-    /// Write it to this file, once it is complete; `-` is standard output.
+    /// Write the manifest to this file once it is complete; `-` is standard output.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Print only this field: names joined by dots, or a JSON Pointer (/layers/0/digest).
+    /// Print only this field: a path (.layers[0].digest) or a JSON Pointer (/layers/0/digest).
     #[arg(long, value_name = "FIELD", conflicts_with = "output")]
     field: Option<String>,
 }
@@ -76,7 +76,7 @@ and does not check whether the listed content exists.")]
 pub(crate) struct Check {
     /// The manifest file; `-` for standard input.
     file: PathBuf,
-    /// The manifest's media type, if it does not state one.
+    /// The manifest's media type, if the file does not state one.
     #[arg(long, value_name = "TYPE")]
     media_type: Option<MediaType>,
 }
@@ -87,12 +87,12 @@ pub(crate) struct Check {
 Example:
   longshore manifest get a.example/x:v1 | longshore manifest put a.example/x:v2 -")]
 pub(crate) struct Put {
-    /// The tag to store it under, or the digest of the bytes.
+    /// The repository and tag for the manifest, or the digest of its bytes.
     #[arg(value_parser = defaults::location)]
     location: Location,
     /// The manifest file; `-` for standard input.
     file: PathBuf,
-    /// The manifest's media type, if it does not state one.
+    /// The manifest's media type, if the file does not state one.
     #[arg(long, value_name = "TYPE")]
     media_type: Option<MediaType>,
 }
@@ -131,7 +131,7 @@ async fn get(context: &Context, get: Get) -> Result<()> {
     }
 }
 
-/// Checks the media type of a manifest from a layout or archive, which stores only one form.
+/// Checks the media type of a manifest from a layout or archive, which has only the stored form.
 fn in_form(manifest: RawManifest, get: &Get) -> Result<RawManifest> {
     if get.accept.is_empty() || get.accept.contains(manifest.media_type()) {
         return Ok(manifest);
@@ -155,7 +155,7 @@ async fn check(context: &Context, check: Check) -> Result<()> {
     }
 }
 
-/// A manifest's properties and its problems.
+/// The properties and the problems of a manifest.
 #[derive(Serialize)]
 struct Checked {
     #[serde(flatten)]

@@ -14,7 +14,7 @@ use crate::output::{self, Report};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The signed content keeps its bytes and its digest, unless --tag or --name changes it. Without \
---key, a new key is used once: registries require a signature, but no particular key.
+--key, the command generates a key: registries require a signature, but accept any key.
 
 Examples:
   longshore manifest sign schema1.json --key key.pem > signed.json
@@ -23,10 +23,10 @@ Examples:
 pub(crate) struct Arguments {
     /// The manifest file, signed or not; `-` for standard input.
     file: PathBuf,
-    /// The private key: EC (P-256, P-384) or RSA, in PEM.
+    /// Private key file in PEM: EC (P-256, P-384) or RSA.
     #[arg(long, value_name = "PEM", env = "LONGSHORE_SIGNING_KEY")]
     key: Option<PathBuf>,
-    /// The file with the key's password, if it has one.
+    /// File with the key's password, if the key has one.
     #[arg(long, value_name = "FILE", requires = "key")]
     password_file: Option<PathBuf>,
     /// Set the manifest's tag before signing.

@@ -13,7 +13,7 @@ use crate::output::Report;
 /// The arguments of `longshore manifest verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-All signatures must be valid; the exit code is 7 if one is not or if there is none. The keys are \
+All signatures must be valid. The exit code is 7 if one is not, or if there is none. The keys are \
 printed; you decide whether to trust them.
 
 Examples:

@@ -19,7 +19,7 @@ Examples:
 pub(crate) struct Arguments {
     /// The registry.
     registry: RegistryName,
-    /// The API version to check; `auto` tries 1 if the registry does not know 2.
+    /// API version to check; `auto` tries version 1 if the registry does not have version 2.
     #[cfg(feature = "legacy")]
     #[arg(long, value_name = "VERSION", default_value = "2")]
     api: v1::Api,
@@ -52,7 +52,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     })
 }
 
-/// The registry's answer.
+/// The result of a ping.
 #[derive(Serialize)]
 struct Answer {
     registry: String,

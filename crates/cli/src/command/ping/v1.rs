@@ -18,7 +18,7 @@ pub(super) enum Api {
     Auto,
 }
 
-/// The answer of a v1 registry.
+/// The result of a ping to a v1 registry.
 #[derive(Serialize)]
 pub(super) struct Answer {
     registry: String,

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use longshore_registry::RegistryLimits;
 
-/// Raises the limit of open files as far as the system allows, and shares them among connections
-/// and blobs.
+/// Raises the limit of open files as far as the system allows, and divides it among connections and
+/// blobs.
 pub(super) fn share(limits: &mut RegistryLimits) {
     if let Some(descriptors) = raise() {
         (limits.connections, limits.open_files) =
@@ -13,7 +13,7 @@ pub(super) fn share(limits: &mut RegistryLimits) {
     }
 }
 
-/// Gives half of the files to each, up to the given limits, and keeps a reserve.
+/// Gives each half of the files, up to the given limits, and keeps a reserve.
 fn shared(
     descriptors: u64,
     connections: NonZeroUsize,
@@ -24,7 +24,7 @@ fn shared(
     (half.min(connections), half.min(files))
 }
 
-/// Raises the soft limit, usually 1,024, to the hard limit, which is far higher.
+/// Raises the soft limit, usually 1,024, to the hard limit, which is usually far higher.
 #[cfg(unix)]
 fn raise() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -39,7 +39,7 @@ fn raise() -> Option<u64> {
     None
 }
 
-/// 128: for files that stay open, and for manifests, tags and finished uploads, which are open
+/// 128: for files that stay open, and for manifests, tags and finished uploads, which are open only
 /// briefly.
 const RESERVE: u64 = 128;
 

@@ -1,20 +1,20 @@
-//! The base of `Location` headers.
+//! Options for `Location` headers.
 
 use clap::Args;
 use longshore_registry::RegistryBuilder;
 
-/// The base of every `Location`: by default the host of the request and the scheme of the
+/// The base of `Location` headers. By default, it is the host of the request and the scheme of the
 /// connection.
 #[derive(Debug, Args)]
 pub(super) struct LocationOptions {
-    /// Start every `Location` with this URL, at which clients reach the registry.
+    /// Start every `Location` with this URL of the registry.
     ///
-    /// Without it, the registry uses the host of the request and the scheme of the connection.
+    /// Without it, `Location` has the host of the request and the scheme of the connection.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Take host and scheme from `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    /// Read host and scheme from `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
     ///
-    /// Use it only if clients can reach the registry only through a proxy that sets these headers.
+    /// Use it only behind a proxy that sets these headers, and if clients cannot bypass the proxy.
     #[arg(long, conflicts_with = "public_url")]
     trust_proxy: bool,
     /// Send every `Location` as a path, which works behind every proxy.

@@ -1,7 +1,7 @@
 //! Metrics of a registry for Prometheus.
 //!
-//! Owns the counters, their text form, and the small server that returns it. Labels never contain
-//! values that clients choose, such as paths, names and users.
+//! Owns the counters, their text format, and the small server for it. Labels never contain values
+//! that clients choose, such as paths, names and users.
 //!
 //! Source: Prometheus, "Exposition formats", text format 0.0.4.
 
@@ -62,7 +62,7 @@ impl Metrics {
         counts.sent += answered.sent;
     }
 
-    /// Answers `GET /metrics` on a socket, forever.
+    /// Serves `GET /metrics` on a socket, forever.
     pub(super) async fn serve(self, socket: TcpListener, registry: Registry) {
         let connections = Arc::new(Semaphore::new(CONNECTION_LIMIT));
         loop {
@@ -113,31 +113,26 @@ impl Metrics {
     fn text(&self, now: &Now) -> String {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page(String::new());
-        page.metric("requests_total", "counter", "Finished requests; status 0: the client left.");
+        page.metric("requests_total", "counter", "Finished requests; status 0: disconnected.");
         for (Kind { method, route, status }, count) in &counts.requests {
             let labels = format!(r#"{{method="{method}",route="{route}",status="{status}"}}"#);
             page.sample("requests_total", &labels, count);
         }
-        page.single(
-            "received_bytes_total",
-            "counter",
-            "Bytes of requests' bodies.",
-            counts.received,
-        );
-        page.single("sent_bytes_total", "counter", "Bytes of answers' bodies.", counts.sent);
-        page.single("connections", "gauge", "Connections that are open.", now.connections);
-        page.single("uploads", "gauge", "Uploads that were begun and have not ended.", now.uploads);
+        page.single("received_bytes_total", "counter", "Bytes of request bodies.", counts.received);
+        page.single("sent_bytes_total", "counter", "Bytes of response bodies.", counts.sent);
+        page.single("connections", "gauge", "Open connections.", now.connections);
+        page.single("uploads", "gauge", "Unfinished uploads.", now.uploads);
         if let Some(stored) = now.stored {
             page.single("stored_bytes", "gauge", "Bytes of blobs, manifests and uploads.", stored);
         }
-        page.metric("build_info", "gauge", "Always 1; the label says what runs.");
+        page.metric("build_info", "gauge", "Always 1; the label has the version.");
         let version = concat!(r#"{version=""#, env!("CARGO_PKG_VERSION"), r#""}"#);
         page.sample("build_info", version, 1);
         page.0
     }
 }
 
-/// The metrics text so far.
+/// The metrics page so far.
 struct Page(String);
 
 impl Page {

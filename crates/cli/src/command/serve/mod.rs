@@ -1,7 +1,7 @@
-//! `longshore serve`: the embedded registry behind a socket.
+//! `longshore serve`: runs the embedded registry.
 //!
-//! Reads the arguments, opens the socket, and leaves the rest to the registry. `users` and `tls`
-//! read files, and `watch` reports when they change.
+//! Reads the arguments and opens the socket; the registry does the rest. `users` and `tls` read
+//! files, and `watch` detects their changes.
 
 mod descriptors;
 mod file;
@@ -31,7 +31,7 @@ use self::watch::Watch;
 use crate::context::Context;
 use crate::message::{self, say};
 use crate::output::Report;
-use crate::signal::told_to_end;
+use crate::signal::termination;
 
 /// The arguments of `longshore serve`.
 #[derive(Debug, Args)]
@@ -42,21 +42,21 @@ Examples:
   longshore serve --listen 0.0.0.0:443 --users people --tls-cert host.pem --tls-key host.key
   longshore serve --public-url https://registry.example
 
-Prints its address, and ends cleanly on SIGTERM or Ctrl-C. Without --users, everyone who reaches \
+Prints its address, and stops cleanly on SIGTERM or Ctrl-C. Without --users, everyone who reaches \
 the address can read and write everything. -v logs each finished request to stderr, one line \
 each.")]
 pub(crate) struct Arguments {
-    /// The address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free port.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
     listen: SocketAddr,
     /// Keep everything in this folder [default: ./registry].
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     root: Option<PathBuf>,
-    /// Keep everything in memory until the registry ends.
+    /// Keep everything in memory until the registry stops.
     #[arg(long)]
     memory: bool,
-    /// Admit only the users of this htpasswd file (`htpasswd -B`), each with full access. Read
-    /// again when it changes.
+    /// Admit only the users of this htpasswd file (`htpasswd -B`), each with full access. The file
+    /// is read again when it changes.
     ///
     /// Each line is NAME:HASH, with a bcrypt hash. Reading needs a password too. Without TLS,
     /// passwords travel unencrypted: add --tls-cert and --tls-key on addresses other than loopback.
@@ -64,10 +64,10 @@ pub(crate) struct Arguments {
     users: Option<PathBuf>,
     #[command(flatten)]
     tls: TlsOptions,
-    /// Serve metrics for Prometheus at http://ADDRESS/metrics; port 0 takes a free one.
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics; port 0 selects a free port.
     ///
     /// They count requests by method, kind of path and status, bytes in and out, connections,
-    /// uploads and stored bytes. They contain no repositories or users. Everyone who reaches the
+    /// uploads and stored bytes. They contain no repositories or users. Anyone who can reach the
     /// address can read them.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
@@ -77,8 +77,8 @@ pub(crate) struct Arguments {
     /// Refuse all changes.
     #[arg(long)]
     read_only: bool,
-    /// Accept manifests with missing blobs or manifests, such as an index with one mirrored
-    /// platform.
+    /// Accept manifests with missing blobs or manifests, such as an index of which one platform is
+    /// mirrored.
     #[arg(long)]
     allow_missing: bool,
     /// Refuse blobs larger than this, such as 500MB or 10GiB.
@@ -87,8 +87,8 @@ pub(crate) struct Arguments {
     /// Refuse uploads and manifests that would exceed this total size.
     ///
     /// Unfinished uploads count, and so does the announced size of each request until it ends. A
-    /// slow client can hold that space while it sends at least 60 KiB a minute; restrict access
-    /// with --users.
+    /// slow client can reserve that space as long as it sends 60 KiB a minute; restrict access with
+    /// --users.
     #[arg(long, value_name = "SIZE")]
     max_total_size: Option<Size>,
     #[command(flatten)]
@@ -114,9 +114,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     match tls {
         Some(current) => {
             let listener = TlsListener { socket, current };
-            longshore_registry::serve(listener, registry, told_to_end()).await?;
+            longshore_registry::serve(listener, registry, termination()).await?;
         }
-        None => longshore_registry::serve(socket, registry, told_to_end()).await?,
+        None => longshore_registry::serve(socket, registry, termination()).await?,
     }
     say("ended");
     Ok(())
@@ -125,7 +125,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
 /// Opens a socket and returns it with its address.
 async fn bind(address: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr)> {
     let cannot = |e| {
-        let hint = format!("Choose another address with {option}; port 0 takes a free one.");
+        let hint = format!("Choose another address with {option}; port 0 selects a free port.");
         Error::new(ErrorKind::Io).at(address).with_source(e).with_hint(hint)
     };
     let socket = TcpListener::bind(address).await.map_err(cannot)?;
@@ -133,7 +133,7 @@ async fn bind(address: SocketAddr, option: &str) -> Result<(TcpListener, SocketA
     Ok((socket, address))
 }
 
-/// Makes the registry that the arguments describe.
+/// Builds the registry from the arguments.
 fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
     let builder = if arguments.memory {
         Registry::builder().memory()
@@ -145,7 +145,7 @@ fn registry(arguments: Arguments, counts: &Metrics) -> Result<Registry> {
     limits.blob_size = arguments.max_blob_size.map_or(limits.blob_size, |size| size.0);
     limits.total_size = arguments.max_total_size.map(|size| size.0);
     let builder = if arguments.metrics.is_some() {
-        // No limit, but the total size is still counted.
+        // There is no limit, but the total size is counted for the metrics.
         limits.total_size.get_or_insert(u64::MAX);
         let counts = counts.clone();
         builder.on_answered(move |answered| counts.add(answered))
@@ -191,7 +191,7 @@ fn warn(arguments: &Arguments) {
     }
 }
 
-/// The address of the registry, with the actual port.
+/// The address of the registry, with the port in use.
 #[derive(Serialize)]
 struct Listening {
     listening: SocketAddr,

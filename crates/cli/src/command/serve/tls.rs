@@ -20,8 +20,8 @@ use super::file;
 /// Paths of the certificate and its key.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TlsOptions {
-    /// Use TLS only, with this certificate and its intermediate certificates (PEM). Read again when
-    /// it changes.
+    /// Use only TLS, with this certificate and its intermediate certificates (PEM). The file is
+    /// read again when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The private key of the certificate (PEM, not encrypted).
@@ -88,7 +88,7 @@ fn unreadable(
     Error::new(ErrorKind::Invalid).at(file.display()).detail(problem).with_source(e)
 }
 
-/// The TLS configuration of new connections. Clones share it.
+/// The current TLS configuration, for new connections. Clones share it.
 #[derive(Clone)]
 pub(super) struct Current {
     pair: Pair,

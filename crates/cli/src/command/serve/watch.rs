@@ -10,21 +10,21 @@ use crate::message;
 
 /// Files, and their state when they were last read.
 ///
-/// Create it before the first read, so that no change is missed.
+/// Create it before the first read, so that it misses no change.
 pub(super) struct Watch {
     files: Vec<PathBuf>,
     read: Vec<Option<Stamp>>,
     seen: Vec<Option<Stamp>>,
 }
 
-/// The properties that show that a file was replaced or written. Symbolic links are followed.
+/// The properties that change when a file is replaced or written. Symbolic links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,
     size: u64,
     modified: Option<SystemTime>,
     /// Time of the last change of owner, permissions or content, if the system reports it. After
-    /// such a change, an unreadable file may have become readable.
+    /// such a change, an unreadable file may be readable.
     changed: Option<(i64, i64)>,
 }
 
@@ -34,8 +34,8 @@ impl Watch {
         Self { seen: read.clone(), read, files }
     }
 
-    /// Polls for changes and reads the files again after each one. If reading fails, the previous
-    /// content stays in use and a warning is printed.
+    /// Polls for changes, and reads the files again after each change. If reading fails, the
+    /// previous content stays in use and a warning is printed.
     pub(super) async fn run(
         mut self,
         read_again: impl Fn() -> Result<()> + Clone + Send + 'static,
@@ -53,7 +53,7 @@ impl Watch {
         }
     }
 
-    /// Returns true if the files changed and two looks found the same state: nothing is writing them.
+    /// Returns true if the files changed, and two looks in a row found the same state.
     fn is_due(&mut self, now: Vec<Option<Stamp>>) -> bool {
         let is_settled = now == self.seen;
         let is_due = is_settled && now != self.read;
@@ -115,7 +115,7 @@ mod tests {
         let files = [file.path().to_owned()];
         let before = look(&files);
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        // The file system's clock may be some milliseconds late.
+        // The file system's clock may lag by some milliseconds.
         while look(&files) == before {
             assert!(std::time::Instant::now() < deadline);
             std::fs::set_permissions(&files[0], std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -132,11 +132,11 @@ mod tests {
             (stamp(3), false),
             (stamp(3), true),
             (stamp(3), false),
-            // Removed and created again.
+            // The file was removed and created again.
             (vec![None], false),
             (stamp(3), false),
             (stamp(3), false),
-            // Removed for good: reading it reports the error.
+            // The file was removed; the next read reports the error.
             (vec![None], false),
             (vec![None], true),
         ] {

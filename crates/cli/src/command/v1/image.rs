@@ -12,14 +12,14 @@ use crate::context::Context;
 use crate::message;
 use crate::output;
 
-/// An image, by tag or by id.
+/// An image, selected by tag or id.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   longshore v1 ancestry old.example:5000/busybox:latest
   longshore v1 ancestry old.example:5000 --id 9e89cc6f…")]
 pub(crate) struct Chosen {
-    /// The repository and tag; with --id, a registry is enough.
+    /// The repository and tag; with --id, the registry is enough.
     #[arg(value_name = "IMAGE")]
     place: Place,
     /// The image's id, instead of a tag.
@@ -44,7 +44,7 @@ Examples:
 pub(crate) struct Json {
     #[command(flatten)]
     chosen: Chosen,
-    /// Print only this field: names joined by dots, or a JSON Pointer (/config/Env/0).
+    /// Print only this field: a path (.config.Env[0]) or a JSON Pointer (/config/Env/0).
     #[arg(long, value_name = "FIELD")]
     field: Option<String>,
 }
@@ -58,7 +58,7 @@ Examples:
 pub(crate) struct Layer {
     #[command(flatten)]
     chosen: Chosen,
-    /// The file to write, created once it is complete.
+    /// File to write, created once it is complete.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -66,10 +66,10 @@ pub(crate) struct Layer {
 /// The target of an upload.
 #[derive(Debug, Args)]
 pub(super) struct Upload {
-    /// The registry; its repository, where an index gives tokens for that.
+    /// The registry; with --index, the repository.
     #[arg(value_name = "REGISTRY[/REPOSITORY]")]
     place: Place,
-    /// The image's id, as its JSON has it.
+    /// The image's id, as in its JSON.
     id: ImageId,
     #[command(flatten)]
     asking: Asking,
@@ -111,7 +111,7 @@ pub(crate) struct PushJson {
 /// The arguments of `longshore v1 push-layer`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-To complete an upload, name the JSON again: the command then sends the checksum of JSON and \
+To complete an upload, pass --image-json: the command then sends the checksum of JSON and \
 layer.
 
 Example:
@@ -121,7 +121,7 @@ pub(crate) struct PushLayer {
     upload: Upload,
     /// The file with the layer.
     layer_file: PathBuf,
-    /// The file with the image's JSON, as it was uploaded.
+    /// The file with the uploaded JSON; sends the checksum.
     #[arg(long, value_name = "FILE")]
     image_json: Option<PathBuf>,
 }
@@ -182,7 +182,7 @@ fn uploaded(context: &Context, image: &Image, checksum: Option<&Digest>) -> Resu
     let change = serde_json::json!({ "id": image.id(), "checksum": checksum });
     let told = match checksum {
         Some(checksum) => format!("uploaded {} ({checksum})", image.id()),
-        None => format!("uploaded a part of {}", image.id()),
+        None => format!("uploaded part of {}", image.id()),
     };
     context.output().changed(told, &change)
 }

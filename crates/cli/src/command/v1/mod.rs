@@ -1,4 +1,5 @@
-//! The v1 API, for registries that support no other: repositories here, single images in `image`.
+//! The v1 API, for registries that support no other. This module has the commands for repositories,
+//! `image` those for images.
 
 mod image;
 mod place;
@@ -22,7 +23,7 @@ use crate::output::{self, Report};
 A repository is REGISTRY/[NAMESPACE/]NAME; the default namespace is `library`. An image is \
 REPOSITORY[:TAG], or REGISTRY or REPOSITORY with --id.")]
 pub(crate) enum Command {
-    /// Check whether and how a registry answers.
+    /// Check that a registry answers.
     Ping(Ping),
     /// Search the repositories of a registry.
     Search(Search),
@@ -41,7 +42,7 @@ Example:
 Example:
   longshore v1 tag-json old.example:5000/busybox:latest")]
     TagJson(InRepository),
-    /// List the images that an index has for a repository.
+    /// List the images of a repository, as an index knows them.
     #[command(after_help = "\
 Example:
   longshore v1 images index.example/team/app --index")]
@@ -63,7 +64,7 @@ Example:
     Rm(Remove),
     /// Upload an image: its JSON, its layer, and the checksum of both.
     Push(image::Push),
-    /// Upload an image's JSON alone.
+    /// Upload only an image's JSON.
     PushJson(image::PushJson),
     /// Upload an image's layer, after its JSON.
     PushLayer(image::PushLayer),
@@ -91,7 +92,7 @@ pub(crate) struct Search {
     /// The words to search for [default: list everything].
     #[arg(default_value = "")]
     words: String,
-    /// Print at most this many.
+    /// Print at most N repositories.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }
@@ -130,7 +131,7 @@ pub(crate) struct Remove {
     /// The repository.
     #[arg(value_name = "REPOSITORY")]
     place: Place,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]

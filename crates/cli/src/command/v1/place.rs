@@ -18,21 +18,21 @@ pub(super) enum Place {
 /// Options for registries behind an index.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Asking {
-    /// The registry is an index: get a token from it first, and use the endpoint that it names.
+    /// Treat the registry as an index: get a token from it, and use the endpoint that it names.
     #[arg(long)]
     index: bool,
-    /// Follow the index to any host, not only its own.
+    /// Accept an endpoint on any host, not only on the index's host.
     #[arg(long, requires = "index")]
     any_endpoint: bool,
 }
 
 impl Place {
-    /// Returns the tag in the text, else `latest`.
+    /// Returns the tag, or `latest` if the text has none.
     pub(super) fn tag(&self) -> Tag {
         self.stated_tag().unwrap_or_else(Tag::latest)
     }
 
-    /// Returns the tag in the text.
+    /// Returns the tag; it must be in the text.
     pub(super) fn explicit_tag(&self) -> Result<Tag, ParseError> {
         let reason = "the tag is missing; write REGISTRY/REPOSITORY:TAG";
         self.stated_tag().ok_or_else(|| ParseError::new("tag", &self.to_string(), reason))
@@ -116,7 +116,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// Parses the strict form: short names mean Docker Hub, which no longer has the v1 API.
+/// Parses only full names: short names mean Docker Hub, which has removed the v1 API.
 impl FromStr for Place {
     type Err = ParseError;
 

@@ -55,7 +55,7 @@ fn trap_11_the_digest_of_signed_schema_1_is_that_of_its_payload() {
 fn content_changed_after_signing_does_not_verify() {
     for text in [A, B, C] {
         let changed = text.replace("foo/bar", "foo/baz");
-        assert!(refusal(&changed).contains("signature 1 is not of this content"));
+        assert!(refusal(&changed).contains("signature 1 does not match the content"));
     }
 }
 
@@ -72,8 +72,8 @@ fn each_verification_failure_names_its_reason() {
         (alg, r#""alg":"ES384""#, "its key is for ES256"),
         (alg, r#""alg":"RS256""#, "its key is for ES256"),
         (alg, r#""alg":7"#, "the algorithm \"\""),
-        (r#""chain":[]"#, r#""chain":["MIIB"]"#, "chain of certificates"),
-        (r#""chain":[]"#, r#""x5c":["MIIB"]"#, "chain of certificates"),
+        (r#""chain":[]"#, r#""chain":["MIIB"]"#, "certificate chain"),
+        (r#""chain":[]"#, r#""x5c":["MIIB"]"#, "certificate chain"),
         (crv, r#""crv":"P-384""#, "another key than its identifier"),
         (crv, r#""crv":"P-521""#, "curve \"P-521\", which is not supported"),
         (r#""kty":"EC""#, r#""kty":"RSA""#, "damaged"),
@@ -83,7 +83,7 @@ fn each_verification_failure_names_its_reason() {
         (r#""x":"GY2K"#, r#""x":"AAAAGY2K"#, "damaged"),
         (r#""jwk":{"#, r#""key":{"#, "has no key"),
         (signature, "!", "unreadable"),
-        (signature, "", "not of this content"),
+        (signature, "", "does not match the content"),
         (r#""signatures": [{"#, r#""signatures": [], "x": [{"#, "not signed"),
         (r#""signatures": "#, r#""signed": "#, "not signed"),
     ] {
@@ -107,7 +107,7 @@ fn all_signatures_must_be_valid_and_agree() {
 
     let mut bad = other.signatures[0].clone();
     bad["signature"] = first["signature"].clone();
-    assert!(refusal(&with(&bad)).contains("signature 2 is not of this content"));
+    assert!(refusal(&with(&bad)).contains("signature 2 does not match the content"));
     let format = json!({ "formatLength": 217, "formatTail": "XX0" });
     bad["protected"] = to_base64url(format.to_string()).into();
     assert!(refusal(&with(&bad)).contains("disagree"));
@@ -240,7 +240,7 @@ fn keys_of_every_format_have_the_expected_identifier() {
         assert_eq!(verified.signers[0].algorithm, algorithm);
         assert_eq!(PublicKey::from_jwk(&key.public().to_jwk()).unwrap(), *key.public());
         let changed = String::from_utf8_lossy(signed.bytes()).replace("foo/bar", "foo/baz");
-        assert!(refusal(&changed).contains("not of this content"));
+        assert!(refusal(&changed).contains("does not match the content"));
     }
     assert_ne!(SigningKey::generate().unwrap().public(), SigningKey::generate().unwrap().public());
 }
@@ -265,14 +265,14 @@ fn key_errors_state_the_reason_and_quote_nothing() {
     for (pem, password, word) in [
         ("", None, "no private key"),
         (include_str!("key/p256_aes256.pem"), None, "no password"),
-        (include_str!("key/p256_aes256.pem"), Some("Secret"), "not the right one"),
+        (include_str!("key/p256_aes256.pem"), Some("Secret"), "the password is wrong"),
         (include_str!("key/p256_des3.pem"), Some("secret"), "-v2 aes-256-cbc"),
         (include_str!("key/p256_scrypt.pem"), Some("secret"), "-v2 aes-256-cbc"),
         (include_str!("key/p256_openssl.pem"), Some("secret"), "openssl pkcs8 -topk8"),
         (include_str!("key/p256_scalar.pem"), None, "openssl ec"),
-        (include_str!("key/p521.pem"), None, "another curve"),
+        (include_str!("key/p521.pem"), None, "neither P-256 nor P-384"),
         (&cut, None, "damaged"),
-        (&other, None, "do not fit"),
+        (&other, None, "does not match"),
         ("-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA-----", None, "neither"),
         ("-----BEGIN PRIVATE KEY-----\n!\n-----END X", None, "base64"),
     ] {
