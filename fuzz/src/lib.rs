@@ -1,9 +1,9 @@
-//! Fuzz targets for everything that longshore reads of strangers' bytes.
+//! Fuzz targets for the parsers of untrusted input.
 //!
-//! A target takes any bytes and asserts what must be true of every input: nothing panics, what was read
-//! can be printed and read again as the same, and what comes out is no larger than what went in. The
-//! same targets run under libFuzzer (`fuzz_targets/`) and under a small driver that needs no nightly
-//! Rust (`main.rs`). `cargo xtask fuzz` starts either.
+//! A target takes any bytes and asserts properties of every input: nothing panics, a parsed value
+//! can be printed and parsed again to the same value, and the result is no larger than the input.
+//! The same targets run under libFuzzer (`fuzz_targets/`) and under a small driver that works on
+//! stable Rust (`main.rs`). `cargo xtask fuzz` starts either.
 
 pub mod mutate;
 pub mod target;

@@ -1,7 +1,7 @@
-//! Runs a target for some time without libFuzzer: on any Rust, and blind to what is covered.
+//! Runs a target for a limited time without libFuzzer: on any Rust, without coverage.
 //!
-//! `longshore-fuzz TARGET SECONDS SEED` mutates the target's seeds; the same seed makes the same inputs.
-//! `longshore-fuzz seeds FOLDER` writes all seeds to files, for libFuzzer.
+//! `longshore-fuzz TARGET SECONDS SEED` mutates the target's seeds; the same seed produces the same
+//! inputs. `longshore-fuzz seeds FOLDER` writes all seeds to files, for libFuzzer.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -39,22 +39,22 @@ fn main() -> ExitCode {
 fn run(name: &str, seconds: &str, seed: &str) -> Result<(), String> {
     let target = TARGETS.into_iter().find(|target| target.name == name);
     let target = target.ok_or_else(|| format!("there is no target {name}"))?;
-    let seconds = seconds.parse().map_err(|_| format!("{seconds} is no number of seconds"))?;
-    let seed = seed.parse().map_err(|_| format!("{seed} is no seed"))?;
+    let seconds = seconds.parse().map_err(|_| format!("{seconds} is not a number of seconds"))?;
+    let seed = seed.parse().map_err(|_| format!("{seed} is not a seed"))?;
     let current = Current::default();
     let watched = current.clone();
     let worker = thread::spawn(move || fuzz(target, seed, Duration::from_secs(seconds), &current));
-    // An input that is never done with cannot be ended, only told.
+    // A thread that is stuck cannot be stopped, so this only reports its input.
     while !worker.is_finished() {
         thread::sleep(Duration::from_millis(50));
         if let Some(input) = watched.stuck() {
             return Err(format!("{name}, seed {seed}: takes over {STUCK:?}\n{}", shown(&input)));
         }
     }
-    worker.join().unwrap_or_else(|_| Err("the driver itself failed".to_owned()))
+    worker.join().unwrap_or_else(|_| Err("the driver failed".to_owned()))
 }
 
-/// Runs the seeds, and then what is made of them until the time is over.
+/// Runs the seeds, then mutations of them until the time is over.
 fn fuzz(target: Target, seed: u64, time: Duration, current: &Current) -> Result<(), String> {
     let mut corpus = (target.seeds)();
     let originals = corpus.clone();
@@ -68,7 +68,7 @@ fn fuzz(target: Target, seed: u64, time: Duration, current: &Current) -> Result<
             .map_err(|_| format!("{}, seed {seed}:\n{}", target.name, shown(&input)))?;
         accepted += u64::from(good);
         count += 1;
-        // What was accepted is a good place to go on from.
+        // Accepted inputs are good starting points for mutations.
         if good && corpus.len() < originals.len() + GROWN && rng.u8(..16) == 0 {
             corpus.push(input);
         }
@@ -77,7 +77,7 @@ fn fuzz(target: Target, seed: u64, time: Duration, current: &Current) -> Result<
     Ok(())
 }
 
-/// The input that is being read.
+/// The current input.
 #[derive(Clone, Default)]
 struct Current(Arc<Mutex<Option<Input>>>);
 
@@ -91,7 +91,7 @@ impl Current {
         *self.lock() = Some(Input { bytes: bytes.to_vec(), since: Instant::now() });
     }
 
-    /// The input, if it takes too long.
+    /// Returns the input if it takes too long.
     fn stuck(&self) -> Option<Vec<u8>> {
         let current = self.lock();
         let stuck = current.as_ref().filter(|input| input.since.elapsed() > STUCK)?;
@@ -103,7 +103,7 @@ impl Current {
     }
 }
 
-/// As a byte string of Rust, for a row of a test.
+/// Formats an input as a Rust byte string, for a row of a test.
 fn shown(input: &[u8]) -> String {
     format!("b\"{}\"", input.escape_ascii())
 }
@@ -120,7 +120,7 @@ fn write_seeds(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// 10 s: a thousand times what any input takes.
+/// 10 s: a thousand times the usual time of an input.
 const STUCK: Duration = Duration::from_secs(10);
-/// 1,000 inputs on top of the seeds.
+/// 1,000 inputs in addition to the seeds.
 const GROWN: usize = 1_000;

@@ -1,11 +1,11 @@
-//! Makes inputs out of others. Deterministic: the same seed makes the same inputs.
+//! Mutates inputs. Deterministic: the same seed produces the same inputs.
 
 use fastrand::Rng;
 
-/// Makes an input out of one or more of these.
+/// Returns an input made of one or more of the seeds.
 pub fn mutate(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
     let mut input = rng.choice(seeds).cloned().unwrap_or_default();
-    // Mostly few changes: what is far from every seed is refused at the first byte.
+    // Usually few changes: parsers refuse an input that is far from every seed at its first byte.
     for _ in 0..1 << rng.u32(0..4) {
         change(&mut input, seeds, rng);
     }
@@ -37,16 +37,16 @@ fn change(input: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut Rng) {
     }
 }
 
-/// Some bytes of it: mostly few, sometimes all.
+/// Returns a range within the input: usually short, sometimes all of it.
 fn stretch(of: &[u8], rng: &mut Rng) -> std::ops::Range<usize> {
     let start = rng.usize(..=of.len());
     let longest = (of.len() - start).min(1 << rng.u32(..12));
     start..start + rng.usize(..=longest)
 }
 
-/// What parsers take for something.
+/// Bytes with a meaning in the formats.
 const ODD: &[u8] = b"\0\t\n\r \"#%'*+,-./0179:;<=>@AZ[\\]_az{|}\x7f\x80\xc3\xff";
-/// Where arithmetic goes wrong.
+/// Numbers at the limits of arithmetic.
 const NUMBERS: [&str; 6] = [
     "0",
     "-1",
@@ -55,5 +55,5 @@ const NUMBERS: [&str; 6] = [
     "18446744073709551615",
     "18446744073709551616",
 ];
-/// 64 KiB: larger than any limit of the headers' parsers.
+/// 64 KiB: larger than every limit of the header parsers.
 const SIZE_LIMIT: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! Requirements of some tests on the machine that no package provides.
+//! Requirements of some tests that no package provides.
 //!
 //! Owns the list, and the report of the tests skipped without them.
 
@@ -10,7 +10,7 @@ use crate::step::works;
 #[derive(Debug)]
 pub(crate) struct Ability {
     name: &'static str,
-    /// The part of a test's name that marks the requirement.
+    /// Tests with this text in their name need it.
     pub(crate) in_test_names: &'static str,
     is_here: fn() -> bool,
 }

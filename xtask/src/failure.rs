@@ -14,7 +14,7 @@ impl Failure {
         Self(format!("{}: {e}", path.display()))
     }
 
-    /// Returns a failure with all complaints, or success without any.
+    /// Returns a failure with all complaints, or success if there are none.
     pub(crate) fn unless_empty(complaints: &[impl fmt::Display]) -> Result<(), Self> {
         if complaints.is_empty() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/`, each for a limited time.
 //!
-//! Uses libFuzzer with a nightly Rust and cargo-fuzz, else the targets' own driver, which runs
-//! anywhere but does not measure coverage.
+//! Uses libFuzzer if a nightly Rust with cargo-fuzz is installed. Otherwise it uses the targets'
+//! own driver, which runs everywhere but does not measure coverage.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::step::{Steps, cargo, succeed, works};
 
-/// Runs the named targets, or all. A failure does not stop the others.
+/// Runs the named target, or all. A failure does not stop the others.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let options = Options::parse(arguments)?;
     let mut steps = Steps::default();
@@ -78,7 +78,7 @@ fn by_libfuzzer(target: &str, options: &Options) -> Command {
         .args(["run", "nightly", "cargo", "fuzz", "run", target, "--"])
         .arg(format!("-max_total_time={}", options.seconds))
         .arg(format!("-seed={}", options.seed))
-        // An input that takes this long is an error.
+        // An input that takes longer is an error.
         .arg("-timeout=10");
     command
 }
@@ -105,7 +105,7 @@ fn random() -> u32 {
     u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// A minute each.
+/// One minute for each target.
 const SECONDS: u64 = 60;
 const USAGE: &str = "expected [TARGET] [--seconds N] [--seed N]";
 

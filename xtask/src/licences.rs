@@ -1,8 +1,8 @@
 //! Allowed dependencies: `deny.toml`, checked by cargo-deny or by a small substitute.
 //!
-//! Continuous integration runs cargo-deny itself. Installing it takes minutes, so without it,
-//! licences and banned crates are checked here, from the same file: a forbidden dependency is found
-//! before it is pushed.
+//! Continuous integration runs cargo-deny itself. Its installation takes minutes, so without it
+//! this module checks licences and banned crates from the same file. That finds a forbidden
+//! dependency before a push.
 
 use std::iter::Peekable;
 use std::process::Command;
@@ -96,7 +96,7 @@ impl Policy {
         }
         if policy.allowed.is_empty() || policy.banned.is_empty() {
             return Err(Failure::new(format!(
-                "{POLICY_FILE}: no allowed licences or no bans found, one a line"
+                "{POLICY_FILE}: found no allowed licences or no bans, one per line"
             )));
         }
         Ok(policy)

@@ -1,13 +1,9 @@
 //! The project's tasks: `cargo xtask help` lists them.
 //!
 //! Owns the steps of continuous integration, and the checks that no other tool makes. Depends on no
-//! crate of longshore, so that it is built in seconds and works when longshore does not build.
+//! crate of longshore, so that it builds in seconds and works when longshore does not build.
 
-#![allow(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "tasks talk to the person who started them"
-)]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "tasks print to their user")]
 
 mod abilities;
 mod bench;
@@ -59,7 +55,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Formats, and applies clippy's suggestions, also to uncommitted files.
+/// Formats the code and applies clippy's suggestions, also to uncommitted files.
 fn fix() -> Result<(), Failure> {
     let mut steps = Steps::default();
     format(&mut steps)?;
@@ -77,12 +73,12 @@ const HELP: &str = "\
 cargo xtask TASK
 
   setup          install what tests need: other programs (Debian, as root), Python clients, rustfmt, clippy
-  test [PART]... run all checks and tests, set-up included where it may, or only the parts named:
+  test [PART]... run `setup` and all checks and tests, or only the named parts:
                  format, layers, licences, clippy, features, tests, docs
   fuzz [TARGET] [--seconds N] [--seed N]
                  run all fuzz targets, or one, for N seconds each [default: 60]
-  bench [N]      measure longshore beside skopeo and oci-client, N rounds [default: 5]
-  fix            format, and apply what clippy proposes
-  layers         hold the imports in the sources against the tables in docs/design.md
+  bench [N]      compare longshore with skopeo and oci-client in N rounds [default: 5]
+  fix            format, and apply clippy's suggestions
+  layers         check the imports in the sources against the tables in docs/design.md
   help           this text
 ";

@@ -87,7 +87,7 @@ impl Metadata {
         self.packages.iter().filter(|package| self.is_member(package))
     }
 
-    /// Returns the packages from elsewhere.
+    /// Returns the packages from other sources.
     pub(crate) fn dependencies(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| !self.is_member(package))
     }

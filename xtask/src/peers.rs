@@ -1,7 +1,8 @@
-//! Third-party programs for tests: installed if allowed, else their tests are skipped by name.
+//! Third-party programs that some tests need. Missing ones are installed if possible; otherwise
+//! their tests are skipped by name.
 //!
 //! Owns the list, the installation with Debian's package manager, and the report of skipped tests.
-//! By a convention of the testkit, a test that needs a peer has the peer's name in its own.
+//! By a convention of the testkit, the name of a test contains the name of the peer that it needs.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,11 +15,11 @@ use crate::step::{cargo, succeed, works};
 pub(crate) struct Peer {
     /// The program's name.
     pub(crate) program: &'static str,
-    /// Its Debian packages. A release may lack some, and has their content in others.
+    /// Its Debian packages. Not every release has all of them.
     pub(crate) packages: &'static [&'static str],
-    /// The part of a test's name that marks the requirement.
+    /// Tests with this text in their name need the program.
     pub(crate) in_test_names: &'static str,
-    /// True if it needs more than to be installed: root, and support of the kernel.
+    /// True if it must also start, which needs root and support by the kernel.
     pub(crate) must_start: bool,
 }
 
@@ -59,15 +60,15 @@ impl Peer {
     }
 }
 
-/// Installs the missing peers, if allowed, and returns those that are still missing.
+/// Installs the missing peers if possible, and returns those that are still missing.
 pub(crate) fn set_up() -> Vec<&'static Peer> {
     let missing = missing();
     if missing.is_empty() {
-        println!("every peer is here");
+        println!("all peers are installed");
         return missing;
     }
     let names: Vec<&str> = missing.iter().map(|peer| peer.program).collect();
-    println!("not here: {}", names.join(", "));
+    println!("missing: {}", names.join(", "));
     match may_install() {
         Ok(()) => {
             if let Err(failure) = install(&missing) {
@@ -131,7 +132,7 @@ fn installation(packages: &[&str]) -> Command {
     command
 }
 
-/// Returns an `apt-get` that never prompts, gives up on dead mirrors, and starts no service.
+/// Returns an `apt-get` that never prompts, gives up on unreachable mirrors, and starts no service.
 fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command
@@ -140,13 +141,13 @@ fn apt_get(arguments: &[&str]) -> Command {
         .args(["--option=Dpkg::Options::=--force-confold"])
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // The package docker-registry would start a server on port 5000, and docker.io the engine;
-        // in runlevel 1 nothing is started.
+        // The package docker-registry would start a server on port 5000, and docker.io the engine.
+        // In runlevel 1, packages start nothing.
         .env("RUNLEVEL", "1");
     command
 }
 
-/// Returns the peers that do not start, of those that must. Runs their own tests, which are built.
+/// Returns the peers that fail to start. Runs their own tests, which are already built.
 pub(crate) fn do_not_start() -> Result<Vec<&'static Peer>, Failure> {
     let engines = PEERS.iter().filter(|peer| peer.must_start && peer.is_here());
     let mut failed = Vec::new();
@@ -163,7 +164,7 @@ pub(crate) fn do_not_start() -> Result<Vec<&'static Peer>, Failure> {
 
 /// Returns the report on a peer that is missing or does not start.
 pub(crate) fn left_out(peer: &Peer) -> String {
-    let why = if peer.is_here() { "does not start here" } else { "is not here" };
+    let why = if peer.is_here() { "does not start" } else { "is not installed" };
     format!(
         "{} {why} (Debian: {}): tests with `{}` in their name did not run",
         peer.program,

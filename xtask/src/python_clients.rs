@@ -1,7 +1,7 @@
-//! The clients that longshore replaces, installed from the Python package index into their own
-//! virtual environment below the target folder.
+//! The clients that longshore replaces, installed from the Python package index into a virtual
+//! environment below the target folder.
 //!
-//! Owns the installation. The testkit has the list of packages, and runs them.
+//! Owns the installation. The testkit has the list of packages and runs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,16 @@ use crate::step::succeed;
 /// The name of the environment's folder, and of the test target that needs it.
 pub(crate) const NAME: &str = "predecessors";
 
-/// Makes the environment, unless it exists with the listed requirements.
+/// Creates the environment, unless it exists with the listed requirements.
 pub(crate) fn set_up() -> Result<(), Failure> {
     let (folder, wanted) = (folder()?, requirements()?);
     if is_current(&folder, &wanted) {
-        println!("the earlier clients are here");
+        println!("the earlier clients are installed");
         return Ok(());
     }
     make(&folder)?;
     succeed(install(&folder).arg(REQUIREMENTS))?;
-    // Last, so that an interrupted installation is repeated.
+    // Written last, so that an interrupted installation is repeated.
     let stamp = folder.join(STAMP);
     fs::write(&stamp, wanted).map_err(|e| Failure::io(&stamp, &e))
 }
@@ -32,7 +32,7 @@ pub(crate) fn set_up() -> Result<(), Failure> {
 /// Checks that the clients are installed.
 ///
 /// # Errors
-/// The way to install them.
+/// The command that installs them.
 pub(crate) fn check() -> Result<(), Failure> {
     let (folder, wanted) = (folder()?, requirements()?);
     if is_current(&folder, &wanted) {
@@ -54,7 +54,7 @@ fn requirements() -> Result<String, Failure> {
     fs::read_to_string(REQUIREMENTS).map_err(|e| Failure::io(Path::new(REQUIREMENTS), &e))
 }
 
-/// Returns true if the environment was made from these requirements, and its interpreter still
+/// Returns true if the environment was created from these requirements and its interpreter still
 /// exists.
 fn is_current(folder: &Path, wanted: &str) -> bool {
     python(folder).exists() && fs::read_to_string(folder.join(STAMP)).is_ok_and(|s| s == wanted)
@@ -85,7 +85,7 @@ fn python(folder: &Path) -> PathBuf {
 
 const REQUIREMENTS: &str = "crates/testkit/src/peer/predecessor/requirements.txt";
 
-/// The file with the requirements of the environment.
+/// The file that records the requirements of the environment.
 const STAMP: &str = "made-of.txt";
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
         let python = python(&folder);
         fs::create_dir_all(python.parent().unwrap()).unwrap();
         fs::write(&python, "").unwrap();
-        assert!(!is_current(&folder, "a==1"), "an installation that broke off");
+        assert!(!is_current(&folder, "a==1"), "an interrupted installation");
         fs::write(folder.join(STAMP), "a==1").unwrap();
         assert!(is_current(&folder, "a==1"));
         assert!(!is_current(&folder, "a==2"));

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::{peers, python_clients, tools};
 
-/// Installs everything, as far as allowed.
+/// Installs all requirements, as far as possible.
 ///
 /// # Errors
 /// The missing requirements, one per line.
@@ -11,7 +11,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let tools = [tools::FMT.set_up(), tools::CLIPPY.set_up()];
     let tools = tools.into_iter().filter_map(Result::err);
     let peers = peers::set_up();
-    let peers = peers.iter().map(|peer| Failure::new(format!("{} is not here", peer.program)));
+    let peers = peers.iter().map(|peer| Failure::new(format!("{} is not installed", peer.program)));
     let mut missing: Vec<Failure> = tools.chain(peers).collect();
     if let Err(failure) = python_clients::set_up() {
         missing.push(Failure::new(format!("the earlier clients, in Python: {failure}")));

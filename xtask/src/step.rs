@@ -1,4 +1,4 @@
-//! Steps of a task: each is announced and timed, and a failure ends the task.
+//! Steps of a task. Each step is announced and timed; a failure ends the task.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! `cargo xtask test [PART]...`: checks and tests, in the order in which failures are cheapest.
+//! `cargo xtask test [PART]...`: runs checks and tests, the fastest first.
 
 use crate::abilities::{self, Ability};
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::{layers, licences, python_clients, setup};
 /// A part that can be run alone, here and as a job of continuous integration.
 struct Part {
     name: &'static str,
-    /// The required tool besides cargo.
+    /// The tool that it needs besides cargo.
     tool: Option<Tool>,
     work: fn(&mut Run) -> Result<(), Failure>,
 }
@@ -26,7 +26,7 @@ const PARTS: [Part; 7] = [
     Part { name: "docs", tool: None, work: |run| run.steps.step("docs", documentation) },
 ];
 
-/// Runs the named parts, or the set-up and all parts without names.
+/// Runs the named parts. Without names, runs the set-up and all parts.
 ///
 /// The last line printed is `N passed, N failed`.
 pub(crate) fn run(names: &[String]) -> Result<(), Failure> {
@@ -103,8 +103,10 @@ fn format(run: &mut Run) -> Result<(), Failure> {
     run.steps.cargo("format of the fuzz targets", &fuzz)
 }
 
-/// Checks all targets, so that dependencies have the same features as in tests and in all parts are
-/// built once.
+/// All targets, so that dependencies have the same features as in tests, and are built once.
+/// `--all-targets` does not include the comparison with the earlier clients.
+const ALL: [&str; 4] = ["--workspace", "--all-targets", "--test", python_clients::NAME];
+
 fn clippy(run: &mut Run) -> Result<(), Failure> {
     let mut check = |name: &str, targets: &[&str]| {
         let workspace = ["clippy", "--workspace"];
@@ -115,8 +117,7 @@ fn clippy(run: &mut Run) -> Result<(), Failure> {
     check("clippy of the comparison", &["--test", python_clients::NAME])
 }
 
-/// Checks the published crates with each feature alone, and with none. The other parts have the
-/// default features, and all of them.
+/// Checks each feature alone, and no feature.
 fn features(run: &mut Run) -> Result<(), Failure> {
     let mut each = vec!["hack", "clippy", "--workspace", "--ignore-private", "--each-feature"];
     each.extend(["--exclude-features", "default", "--exclude-all-features"]);
@@ -132,7 +133,7 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
         missing.peers.extend(peers::do_not_start()?);
         Ok(())
     })?;
-    run.left_out.extend(missing.reports());
+    run.left_out.extend(missing.lines());
     run.steps.step("tests", || tests(&missing, &mut run.summary))?;
     if run.summary.left_out > 0 {
         run.left_out.push(format!("{} tests in all, by name", run.summary.left_out));
@@ -140,7 +141,7 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Missing third-party requirements of tests.
+/// Missing requirements of tests.
 #[derive(Debug)]
 struct Missing {
     peers: Vec<&'static Peer>,
@@ -158,14 +159,14 @@ impl Missing {
         }
     }
 
-    /// Returns the parts of test names that mark missing requirements.
+    /// Returns the texts in test names that mark missing requirements.
     fn in_test_names(&self) -> impl Iterator<Item = &'static str> {
         let abilities = self.abilities.iter().map(|ability| ability.in_test_names);
         self.peers.iter().map(|peer| peer.in_test_names).chain(abilities)
     }
 
-    /// Returns a line for each.
-    fn reports(&self) -> Vec<String> {
+    /// Returns a line for each missing requirement.
+    fn lines(&self) -> Vec<String> {
         let abilities = self.abilities.iter().map(|ability| abilities::left_out(ability));
         let peers = self.peers.iter().map(|peer| peers::left_out(peer));
         let predecessors = self.predecessors.iter().map(python_clients::left_out);

@@ -1,4 +1,4 @@
-//! Subcommands of cargo that the checks need.
+//! Cargo subcommands that the checks need.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ pub(crate) const FMT: Tool =
     Tool { subcommand: "fmt", install: &["rustup", "component", "add", "rustfmt"] };
 pub(crate) const CLIPPY: Tool =
     Tool { subcommand: "clippy", install: &["rustup", "component", "add", "clippy"] };
-/// Not installed by `setup`: it takes a minute to build, and the tests do not need it.
+/// Not installed by `setup`: its build takes a minute, and the tests do not need it.
 pub(crate) const HACK: Tool =
     Tool { subcommand: "hack", install: &["cargo", "install", "--locked", "cargo-hack"] };
 
@@ -24,7 +24,7 @@ impl Tool {
     /// Checks that it is installed.
     ///
     /// # Errors
-    /// The way to install it.
+    /// The command that installs it.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if works("cargo", &[self.subcommand, "--version"]) {
             return Ok(());
@@ -36,7 +36,7 @@ impl Tool {
         )))
     }
 
-    /// Installs it, unless it is installed.
+    /// Installs the tool if it is missing.
     pub(crate) fn set_up(&self) -> Result<(), Failure> {
         let [program, arguments @ ..] = self.install else {
             return self.check();

@@ -1,4 +1,4 @@
-//! Copies, pulls and asks with the crate `oci-client`, as its documentation shows.
+//! Copies, pulls, lists and resolves with the crate `oci-client`, as its documentation shows.
 
 use std::error::Error;
 use std::path::Path;
@@ -26,11 +26,14 @@ async fn main() -> Outcome {
             println!("{digest}");
             Ok(())
         }
-        _ => Err("usage: copy SOURCE TARGET | pull SOURCE FOLDER | ls REPOSITORY | digest REFERENCE".into()),
+        _ => {
+            Err("usage: copy SOURCE TARGET | pull SOURCE FOLDER | ls REPOSITORY | digest REFERENCE"
+                .into())
+        }
     }
 }
 
-/// The crate has no copy: its pull and push hold all layers in memory between them.
+/// Copies an image through memory: the crate has no copy, so this pulls all layers and pushes them.
 async fn copy(client: &Client, source: &Reference, target: &Reference) -> Outcome {
     let accepted = vec!["application/vnd.oci.image.layer.v1.tar"];
     let image = client.pull(source, &RegistryAuth::Anonymous, accepted).await?;
@@ -39,7 +42,7 @@ async fn copy(client: &Client, source: &Reference, target: &Reference) -> Outcom
     Ok(())
 }
 
-/// Each layer into a file of its own, several at once.
+/// Writes each layer to its own file, several in parallel.
 async fn pull(client: &Client, source: &Reference, folder: &Path) -> Outcome {
     tokio::fs::create_dir_all(folder).await?;
     client.auth(source, &RegistryAuth::Anonymous, RegistryOperation::Pull).await?;

@@ -1,11 +1,11 @@
-//! `WWW-Authenticate`, one header line a line.
+//! `WWW-Authenticate`; each line of the input is a header line.
 
 use http::header::WWW_AUTHENTICATE;
 use longshore::fuzzing::{Bearer, Offer, challenges};
 
 use super::{headers, quoted, texts};
 
-/// What was read, printed in the plainest form, is read as the same.
+/// Checks that a parsed challenge, printed in the plainest form, parses to the same value.
 pub fn run(data: &[u8]) -> bool {
     let Some(lines) = headers(&WWW_AUTHENTICATE, data) else {
         return false;
@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) -> bool {
     };
     let printed: Vec<String> = offers.iter().map(print).collect();
     let printed = printed.join(", ");
-    // Quoting may make it longer than what is read.
+    // Quoting may make it longer than the parser's limit.
     if printed.len() <= HEADER_LIMIT {
         let lines = headers(&WWW_AUTHENTICATE, printed.as_bytes()).expect("no control characters");
         assert_eq!(challenges(&lines).as_ref(), Ok(&offers), "{printed}");
@@ -32,7 +32,7 @@ fn print(offer: &Offer) -> String {
         printed += &format!(",service={}", quoted(service));
     }
     for scope in scopes {
-        // Scopes of several parameters are put together, and may have more actions than one may.
+        // The parser merges repeated scopes, which may then exceed the limit of one scope.
         let whole = scope.to_string();
         let name = whole.rsplit_once(':').expect("type:name:actions").0;
         for actions in scope.actions().chunks(ACTION_LIMIT) {
@@ -42,12 +42,12 @@ fn print(offer: &Offer) -> String {
     printed
 }
 
-/// 16 KiB, the parser's own.
+/// 16 KiB, the limit of the parser.
 const HEADER_LIMIT: usize = 16 << 10;
-/// 64, the parser's own.
+/// 64, the limit of the parser.
 const ACTION_LIMIT: usize = 64;
 
-/// Headers of real registries, and of the parser's tables.
+/// Headers of real registries, and rows of the parser's tables.
 pub fn seeds() -> Vec<Vec<u8>> {
     texts(&[
         r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:samalba/my-app:pull,push""#,

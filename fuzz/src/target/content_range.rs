@@ -1,17 +1,18 @@
-//! `Content-Range` of a download and `Range` of an upload, as the client reads them.
+//! `Content-Range` of a download and `Range` of an upload, as the client parses them.
 
 use http::header::CONTENT_RANGE;
 use longshore::fuzzing::{is_content_range, offset_of_upload};
 
 use super::{headers, texts};
 
-/// What is taken for the range asked for has its numbers; an offset, printed, is read as the same.
+/// Checks that an accepted range has the requested numbers, and that a printed offset parses to the
+/// same value.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(data) else {
         return false;
     };
     if let Some(offset) = offset_of_upload(text) {
-        assert_ne!(offset, 1, "0-0 cannot be told from nothing");
+        assert_ne!(offset, 1, "0-0 is ambiguous");
         let printed = offset.checked_sub(1).map_or("0--1".to_owned(), |last| format!("0-{last}"));
         assert_eq!(offset_of_upload(&printed), Some(offset), "{printed}");
     }
@@ -21,7 +22,7 @@ pub fn run(data: &[u8]) -> bool {
         let separators = [' ', '-', '/'];
         let words: Vec<&str> = text.trim().split(separators).collect();
         let [unit, first, last, size] = words[..] else {
-            panic!("{text} is no range");
+            panic!("{text} is not a range");
         };
         let number = |text: &str| text.parse::<u64>().ok();
         assert_eq!((unit, number(first), number(last)), ("bytes", Some(5), Some(9)), "{text}");

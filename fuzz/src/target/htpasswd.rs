@@ -4,7 +4,7 @@ use longshore_registry::fuzzing::htpasswd;
 
 use super::texts;
 
-/// Names and hashes, written back, are read as the same; an error does not tell a hash.
+/// Checks that printed names and hashes parse to the same values, and that errors contain no hash.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(data) else {
         return false;
@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) -> bool {
         return false;
     };
     let printed: String = entries.iter().map(|(name, hash)| format!("{name}:{hash}\n")).collect();
-    assert_eq!(htpasswd(&printed).expect("it was read before"), entries, "{printed}");
+    assert_eq!(htpasswd(&printed).expect("it was parsed before"), entries, "{printed}");
     true
 }
 

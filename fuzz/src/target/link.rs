@@ -1,11 +1,11 @@
-//! `Link`, one header line a line.
+//! `Link`; each line of the input is a header line.
 
 use http::header::LINK;
 use longshore::fuzzing::next_link;
 
 use super::{headers, texts};
 
-/// The target is part of the header, and a plain link to it leads there too.
+/// Checks that the target is part of the header, and that a plain link to it has the same target.
 pub fn run(data: &[u8]) -> bool {
     let Some(lines) = headers(&LINK, data) else {
         return false;

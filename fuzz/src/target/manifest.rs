@@ -1,4 +1,4 @@
-//! Manifests, of any media type.
+//! Manifests of any media type.
 
 use bytes::Bytes;
 use longshore::graph::Successors;
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::texts;
 
-/// A manifest that was read has its own digest; its view, written and read again, is the same, and
-/// so it is after an edit that changes nothing.
+/// Checks that a manifest has its own digest, and that its parsed view survives serialization and
+/// an empty edit.
 pub fn run(data: &[u8]) -> bool {
     if let Ok(document) = serde_json::from_slice::<Value>(data) {
         canonical_form_is_stable(&document);
@@ -31,23 +31,23 @@ pub fn run(data: &[u8]) -> bool {
         Manifest::Index(index) => RawManifest::from_document(index, media_type),
         _ => return false,
     };
-    let written = written.expect("what was read can be written");
+    let written = written.expect("a parsed manifest can be serialized");
     assert_eq!(written.parse().ok(), Some(parsed), "written");
-    // With a key twice, readers may differ.
+    // Readers may disagree about a duplicate key.
     if raw.check_unambiguous().is_ok() {
-        let edited = raw.edited(|_| {}).expect("what was read can be edited");
+        let edited = raw.edited(|_| {}).expect("a parsed manifest can be edited");
         assert_eq!(edited.parse().ok(), Some(parsed), "edited");
     }
     true
 }
 
 fn canonical_form_is_stable(document: &Value) {
-    let first = canonical_json(document).expect("a document can be written");
-    let read: Value = serde_json::from_slice(&first).expect("what was written can be read");
+    let first = canonical_json(document).expect("a document can be serialized");
+    let read: Value = serde_json::from_slice(&first).expect("the canonical form can be parsed");
     assert_eq!(canonical_json(&read).ok(), Some(first));
 }
 
-/// One of each kind.
+/// One manifest of each kind.
 pub fn seeds() -> Vec<Vec<u8>> {
     let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let empty = |kind: &str| format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":0}}"#);

@@ -1,4 +1,4 @@
-//! The targets: one for each format.
+//! The targets, one for each format.
 
 pub mod challenge;
 pub mod content_range;
@@ -12,14 +12,15 @@ pub mod tar_members;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// A format that is fuzzed.
+/// A target: the parser of one format.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// What it is called on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// Reads one input, and panics if something about it is wrong. Says whether it was accepted.
+    /// Parses an input, and panics if a property does not hold. Returns true if the input was
+    /// accepted.
     pub run: fn(&[u8]) -> bool,
-    /// Inputs to start from.
+    /// Returns the inputs to start from.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
@@ -36,7 +37,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "tar_members", run: tar_members::run, seeds: tar_members::seeds },
 ];
 
-/// The header, once for each line of the input; `None` if a line can be no header's value.
+/// Returns a header with each line of the input as a value; `None` if a line is not a valid value.
 fn headers(name: &HeaderName, data: &[u8]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     for line in data.split(|b| *b == b'\n') {
@@ -45,7 +46,7 @@ fn headers(name: &HeaderName, data: &[u8]) -> Option<HeaderMap> {
     Some(headers)
 }
 
-/// In double quotes, with a backslash where one is needed.
+/// Returns the text in double quotes, with backslashes where needed.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -4,7 +4,7 @@ use longshore::fuzzing::netrc;
 
 use super::{quoted, texts};
 
-/// The entries, each on a line with all words quoted, are read as the same.
+/// Checks that entries, printed one per line with all words quoted, parse to the same values.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(data) else {
         return false;
@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) -> bool {
     !entries.is_empty()
 }
 
-/// The file of the parser's tests, and what is odd.
+/// The file of the parser's tests, and unusual forms.
 pub fn seeds() -> Vec<Vec<u8>> {
     texts(&[
         "# mine\nmachine r.example login me password \"p w#\\\"\" # a comment\n",

@@ -1,10 +1,10 @@
-//! `Range` and an upload's `Content-Range`, as the registry reads them.
+//! `Range` and an upload's `Content-Range`, as the registry parses them.
 
 use longshore_registry::fuzzing::{chunk_range, wanted};
 
 use super::texts;
 
-/// A range is within the blob, and asked for by its numbers it is the same.
+/// Checks that a range is within the blob, and that its printed form parses to the same range.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(data) else {
         return false;
@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) -> bool {
         };
         assert!(range.end <= size, "{range:?} of {size}");
         if range.is_empty() {
-            assert_eq!(range, 0..size, "no byte is a 416, except of the empty blob");
+            assert_eq!(range, 0..size, "only an empty blob has an empty range");
             continue;
         }
         let printed = format!("bytes={}-{}", range.start, range.end - 1);

@@ -1,10 +1,11 @@
-//! References, whole and as Docker's users write them.
+//! References, in full and in Docker's short forms.
 
 use longshore::{Defaults, Reference};
 
 use super::texts;
 
-/// A reference, printed whole or short, is read as the same; errors have no control characters.
+/// Checks that a printed reference parses to the same value, and that errors have no control
+/// characters.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = str::from_utf8(data) else {
         return false;
@@ -30,7 +31,7 @@ pub fn run(data: &[u8]) -> bool {
     accepted
 }
 
-/// References of every shape, and what must not be one.
+/// References of every form, and invalid ones.
 pub fn seeds() -> Vec<Vec<u8>> {
     texts(&[
         "nginx",

@@ -1,4 +1,4 @@
-//! Archives' own tar files.
+//! The tar files of archives.
 
 use std::io::{Cursor, Write as _};
 use std::ops::Range;
@@ -6,7 +6,8 @@ use std::ops::Range;
 use longshore_image::fuzzing::tar_members;
 use tar::{Archive, Builder, EntryType, Header};
 
-/// Every file's content is within the archive and where another reader finds it, too; no name leads out.
+/// Checks that each file's content is within the archive and at the position that another parser
+/// finds, and that no name leads out of the archive.
 pub fn run(data: &[u8]) -> bool {
     let mut file = tempfile::tempfile().expect("a temporary file");
     file.write_all(data).expect("room for it");
@@ -24,7 +25,8 @@ pub fn run(data: &[u8]) -> bool {
     !members.is_empty()
 }
 
-/// Where the tar crate finds the contents of files; `None` where it does not read the archive.
+/// Returns the positions of file contents, found by the tar crate; `None` if it cannot read the
+/// archive.
 fn contents_by_the_tar_crate(data: &[u8]) -> Option<Vec<Range<u64>>> {
     let mut found = Vec::new();
     for entry in Archive::new(Cursor::new(data)).entries().ok()? {
@@ -35,7 +37,7 @@ fn contents_by_the_tar_crate(data: &[u8]) -> Option<Vec<Range<u64>>> {
     Some(found)
 }
 
-/// Archives of every kind of entry.
+/// Archives with every kind of entry.
 pub fn seeds() -> Vec<Vec<u8>> {
     let regular = EntryType::Regular;
     vec![

@@ -1,4 +1,4 @@
-//! The images of the benchmark: random bytes, which cannot be compressed or guessed.
+//! The images of the benchmark: random bytes, which cannot be compressed.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use super::measure::succeed;
 use super::server::Server;
 use crate::failure::Failure;
 
-/// Makes a new folder for everything.
+/// Creates a new folder for all files of the benchmark.
 pub(super) fn scratch() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("longshore-bench-{}.d", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|e| Failure::io(&folder, &e))?;
@@ -41,7 +41,7 @@ pub(super) fn many_tags(longshore: &Path, server: &Server) -> Result<()> {
     succeed(&longshore, &arguments).map(drop)
 }
 
-/// Pushes an image of random layers, with the measured program.
+/// Pushes an image of random layers, with the program under test.
 fn image(longshore: &Path, folder: &Path, reference: &str, layers: usize, size: u64) -> Result<()> {
     let longshore = longshore.display().to_string();
     let repository = reference.rsplit_once(':').map_or(reference, |(repository, _)| repository);

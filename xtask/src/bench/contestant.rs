@@ -1,4 +1,4 @@
-//! The measured programs, and their command lines for the same work.
+//! The measured programs, and their command lines for the same tasks.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ enum Program {
     OciClient,
 }
 
-/// Returns the programs that copy. The crate `oci-client` copies single images only.
+/// Returns the programs that copy. The crate `oci-client` copies only single images.
 pub(super) fn of_transfers(tools: &Tools, repository: &str, all_tags: bool) -> Vec<Contestant> {
     let programs = [Program::Longshore, Program::Skopeo, Program::OciClient];
     let takes_part = |program: &Program| !all_tags || *program != Program::OciClient;
@@ -38,7 +38,7 @@ pub(super) fn of_questions(tools: &Tools) -> Vec<Contestant> {
         .collect()
 }
 
-/// A command line; `None` if the program cannot do it.
+/// A command line; `None` if the program does not support the task.
 pub(super) type CommandLine = Option<Vec<String>>;
 
 impl Contestant {
@@ -143,7 +143,7 @@ impl Contestant {
         }
     }
 
-    /// Splits a command line at spaces: no path here contains any.
+    /// Splits a command line at spaces; no path here contains any.
     fn line(&self, arguments: &str) -> CommandLine {
         let words = arguments.split_whitespace().map(str::to_owned);
         Some(std::iter::once(self.path.clone()).chain(words).collect())

@@ -1,4 +1,4 @@
-//! One process, measured from outside; many of them, as a row of a table.
+//! Measures processes from outside, and prints the results as rows of a table.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -15,7 +15,7 @@ pub(super) struct Sample {
     peak_rss_mib: f64,
 }
 
-/// Runs a command line under GNU time; `None` without one.
+/// Runs a command line under GNU time; `None` if there is no command line.
 pub(super) fn measure(line: &CommandLine) -> Result<Option<Sample>> {
     let Some(line) = line else { return Ok(None) };
     let account = std::env::temp_dir().join(format!("longshore-bench-{}", std::process::id()));
@@ -79,8 +79,8 @@ impl Row {
         self.columns[column].1.extend(sample);
     }
 
-    /// Prints a line for each program; the ratio is the first program's median wall time over its
-    /// own.
+    /// Prints a line for each program. The ratio is the first program's median wall time divided by
+    /// that of the line's program.
     pub(super) fn print(&self) {
         let first = median(&self.columns[0].1, |s| s.wall_seconds);
         for (name, samples) in &self.columns {

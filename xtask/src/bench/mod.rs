@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: compares longshore with other programs in one run, as ratios.
 //!
-//! Owns the list of measurements. Each runs a whole process against registries on loopback, in turn
-//! (A B C, A B C, …), so that changes of the machine's speed affect all alike. It is not a test: it
-//! fails only if a program does.
+//! Owns the list of measurements. Each measures whole processes against registries on loopback, in
+//! turn (A B C, A B C, …), so that changes of the machine's speed affect all programs. It is not a
+//! test: it fails only if a program fails.
 
 mod content;
 mod contestant;
@@ -98,7 +98,7 @@ impl Bench {
         self.row("digest, cold", &who, |c, _| measure(&c.digest(source.address())))
     }
 
-    /// Measures all in turn, several rounds, and prints the medians side by side.
+    /// Measures all programs in turn for several rounds, and prints the medians.
     fn row(
         &self,
         what: &str,
@@ -123,7 +123,7 @@ impl Bench {
     }
 }
 
-/// Five rounds after one to warm up.
+/// Five rounds, after one round to warm up.
 const ROUNDS: usize = 5;
 const TARGET: &str = "target";
 const OCI_CLIENT: &str = "benches/oci-client/Cargo.toml";

@@ -1,6 +1,7 @@
 //! Allowed imports: compares the sources with the tables in `docs/design.md`.
-//! Owns the rules; `table` reads them, `source` finds the imports. The check itself is pure: it
-//! takes a table and sources, and returns complaints.
+//!
+//! Owns the rules; `table` parses them, `source` finds the imports. The check is pure: it takes a
+//! table and sources, and returns complaints.
 
 mod source;
 mod table;

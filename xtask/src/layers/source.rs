@@ -52,7 +52,7 @@ pub(super) struct OutsideName {
 struct Named {
     line: usize,
     path: Vec<String>,
-    /// The exported name, if a `pub use` names it.
+    /// The exported name, if a `pub use` exports it.
     exported_as: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl CrateSource {
         for file in &self.files {
             for named in file.named(&self.modules) {
                 let to = self.resolve(&named.path);
-                // A module that re-exports its children's items does not use them.
+                // A module that re-exports items of its children does not use them.
                 let shows = named.exported_as.is_some() && is_within(&to, &file.module);
                 if to != file.module && !shows {
                     edges.push(Edge {
@@ -180,7 +180,8 @@ impl SourceFile {
         named
     }
 
-    /// If a `macro_rules` starts at this token: where it ends. Its paths start where it is called.
+    /// Returns the end of a `macro_rules` that starts at this token. Paths in it belong to its
+    /// callers.
     fn end_of_macro(&self, at: usize) -> Option<usize> {
         if self.text(at) != "macro_rules" || self.text(at + 1) != "!" {
             return None;

@@ -11,7 +11,7 @@
 //! ````
 //!
 //! The block "layers crates" lists the allowed dependencies of each crate, `a -> b c`, and the
-//! forbidden ones, direct or transitive, `never a -> b c`.
+//! forbidden ones, direct or indirect, `never a -> b c`.
 
 use std::collections::BTreeMap;
 
