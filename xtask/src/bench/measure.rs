@@ -68,7 +68,7 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) const HEAD: &str = "\
-| what | who | wall s (min–max) | ratio to it | CPU s | peak RSS MiB |\n\
+| task | program | wall s (min–max) | ratio | CPU s | peak RSS MiB |\n\
 |---|---|---|---|---|---|";
 
     pub(super) fn new(what: &str, who: impl Iterator<Item = &'static str>) -> Self {
