@@ -43,7 +43,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         let complaints: Vec<String> =
             metadata.dependencies().filter_map(|package| policy.complaint(package)).collect();
         Failure::unless_empty(&complaints)?;
-        println!("{manifest}: {} packages are in order", metadata.dependencies().count());
+        println!("{manifest}: {} packages comply", metadata.dependencies().count());
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ struct Ban {
 
 impl Policy {
     /// Parses the lists `targets`, `allow` and `exceptions`, and the tables of `deny` in `[bans]`,
-    /// one entry per line: not all of TOML, but all of our file.
+    /// one entry per line. This subset of TOML is enough for our file.
     fn parse(text: &str) -> Result<Self, Failure> {
         let mut policy = Self::default();
         let mut list = "";
@@ -169,7 +169,7 @@ fn quoted(line: &str) -> impl Iterator<Item = &str> {
 }
 
 const POLICY_FILE: &str = "deny.toml";
-/// The crates, and the fuzz targets, a workspace of their own.
+/// The manifests of the crates and of the fuzz targets, which are a separate workspace.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
 /// The source of packages from crates.io, in cargo's metadata.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
@@ -217,7 +217,7 @@ deny = [
     }
 
     #[test]
-    fn expressions_are_satisfied_or_not() {
+    fn spdx_expressions_are_evaluated() {
         for (expression, satisfied) in [
             ("MIT", true),
             ("GPL-3.0", false),
@@ -268,7 +268,7 @@ deny = [
     }
 
     #[test]
-    fn the_projects_own_file_is_understood() {
+    fn the_projects_policy_file_can_be_parsed() {
         let text = std::fs::read_to_string(crate::metadata::root().join(POLICY_FILE)).unwrap();
         let policy = Policy::parse(&text).unwrap();
         assert!(is_satisfied("MIT OR Apache-2.0", &policy.allowed_for("a")));

@@ -18,7 +18,7 @@ pub(crate) fn root() -> PathBuf {
     own.parent().unwrap_or(&own).to_owned()
 }
 
-/// The packages of a workspace, and all their dependencies, with all features, on any platform.
+/// The packages of a workspace and all their dependencies, with all features, for all platforms.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
@@ -36,7 +36,7 @@ pub(crate) struct Package {
     pub(crate) version: String,
     /// An SPDX expression.
     pub(crate) license: Option<String>,
-    /// The registry or Git repository; none for a folder.
+    /// The registry or Git repository; `None` for a folder.
     pub(crate) source: Option<String>,
     pub(crate) manifest_path: PathBuf,
 }

@@ -38,7 +38,7 @@ pub struct Registry {
 /// Detects the API of a registry.
 ///
 /// # Errors
-/// As the async [`api_version`](super::api_version).
+/// Same as the async [`api_version`](super::api_version).
 pub fn api_version(client: &Client, registry: &RegistryName) -> Result<ApiVersion> {
     wait(super::api_version(&client.shared(), registry))
 }
@@ -53,8 +53,8 @@ impl Registry {
     forward! { AsyncRegistry:
         /// Pings the registry and describes it.
         pub fn ping(&self) -> Result<Ping>;
-        /// Searches the registry's repositories; lists all of them without words, if supported. See
-        /// [`Registry::search`](AsyncRegistry::search).
+        /// Searches the registry's repositories. Without words, lists all of them, if the registry
+        /// supports it. See [`Registry::search`](AsyncRegistry::search).
         pub fn search(&self, words: &str) -> Listing<Found>;
         /// Returns an image. Sends nothing.
         #[must_use]
@@ -64,7 +64,7 @@ impl Registry {
     /// Returns a repository; a name of one part is in the namespace `library`. Sends nothing.
     ///
     /// # Errors
-    /// As [`Registry::repository`](AsyncRegistry::repository).
+    /// Same as [`Registry::repository`](AsyncRegistry::repository).
     pub fn repository(&self, name: &RepositoryName) -> Result<Repository, ParseError> {
         self.inner.repository(name).map(Repository::from)
     }
@@ -127,7 +127,7 @@ impl fmt::Display for Repository {
 
 /// An image of a v1 registry: a JSON document and one layer. Cheap to clone.
 ///
-/// A layer to be pushed is a [`Body`]: bytes, or the [`stream`](longshore::blocking::stream) of a
+/// A layer to push is a [`Body`]: bytes, or the [`stream`](longshore::blocking::stream) of a
 /// reader.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -153,10 +153,10 @@ impl Image {
         pub fn push_layer(&self, layer: Body) -> Result<()>;
         /// Sends the checksum of JSON and layer, which completes an upload.
         pub fn push_checksum(&self, checksum: &Digest) -> Result<()>;
-        /// Puts the image's layer, whose JSON exists and is `json`, and the checksum of both;
-        /// returns the checksum.
+        /// Puts the image's layer after its JSON, and sends the checksum of both; returns the
+        /// checksum. The argument `json` is the uploaded document.
         pub fn complete(&self, json: &[u8], layer: Body) -> Result<Digest>;
-        /// Uploads an image: its JSON, its layer, and the checksum of both, which is returned.
+        /// Uploads an image: its JSON, its layer, and the checksum of both; returns the checksum.
         pub fn push(&self, json: impl Into<Bytes>, layer: Body) -> Result<Digest>;
     }
 }
@@ -194,11 +194,11 @@ impl Layer {
         self.inner.into_stream().into()
     }
 
-    /// Returns the bytes, checked against the checksum that came with the image's JSON: they end
-    /// without an error only if they are right. See [`Layer::checked`](AsyncLayer::checked).
+    /// Returns the bytes, checked against the checksum that came with the image's JSON. The stream
+    /// ends without an error only if they match. See [`Layer::checked`](AsyncLayer::checked).
     ///
     /// # Errors
-    /// The layer itself, if there is no checksum of a supported kind.
+    /// Returns the layer itself, if there is no checksum of a supported kind.
     pub fn checked(self, json: &ImageJson) -> Result<BlobStream, Self> {
         self.inner.checked(json).map(BlobStream::from).map_err(Self::from)
     }
