@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     };
     let ping = context.client()?.ping(&registry).await?;
     if ping.authentication.is_empty() {
-        warn(format_args!("{registry} asked for no credentials, so these could not be checked"));
+        warn(format_args!("{registry} requires no credentials, so these could not be checked"));
     }
     if ping.exposed && ping.detected {
         return Err(Error::new(ErrorKind::Unauthorized)

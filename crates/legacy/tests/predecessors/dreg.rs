@@ -274,7 +274,7 @@ async fn dreg_fetches_the_same_manifest_by_every_reference() {
             assert_eq!(dreg.gives(&format!("image.{call}.digest")), ours.digest().as_str());
         }
     }
-    // For it, an index is not an image; longshore returns it as an index.
+    // It does not accept an index as an image; longshore returns the index.
     let raised = dreg.raises(&format!("image.fetch_manifest_by_digest('{}')", list.digest()));
     assert!(raised.is("UnexpectedImageManifestError"), "{raised:?}");
     assert!(matches!(list.parse().unwrap(), Manifest::Index(_)));

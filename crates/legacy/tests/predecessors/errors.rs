@@ -72,7 +72,7 @@ async fn all_clients_map_a_status_to_the_same_class() {
         ] {
             server.expect(Exchange::new("GET", TAGS).answer(status));
             if status == 403 && call.starts_with("moby") {
-                // It takes 403 for missing credentials, and asks for a challenge.
+                // It treats 403 as missing credentials, and asks for a challenge.
                 server.expect(Exchange::new("GET", "/v2/"));
                 server.expect(Exchange::new("GET", TAGS).answer(status));
             }

@@ -119,7 +119,7 @@ impl Report for Answer {
         let Credential { kind, source, .. } = &self.credential;
         line(to, "credential", &format!("{kind}{user}: {source}"))?;
         match &self.challenge[..] {
-            [] => line(to, "challenge", "none: the registry asks for no credentials")?,
+            [] => line(to, "challenge", "none: the registry requires no credentials")?,
             all => all.iter().try_for_each(|challenge| line(to, "challenge", challenge))?,
         }
         if let Some(service) = &self.token_service {

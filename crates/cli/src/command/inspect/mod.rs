@@ -203,7 +203,7 @@ fn list(to: &mut dyn fmt::Write, title: &str, descriptors: &[Descriptor]) -> fmt
     }
     let total = descriptors.iter().fold(0_u64, |sum, d| sum.saturating_add(d.size));
     let heading = format!("{title}:");
-    writeln!(to, "{heading:<12}{}, {} in all", descriptors.len(), size(total))?;
+    writeln!(to, "{heading:<12}{}, {} in total", descriptors.len(), size(total))?;
     for d in descriptors {
         let what = match (&d.platform, d.annotations.get(Annotations::TITLE)) {
             (Some(platform), _) => platform.to_string(),
