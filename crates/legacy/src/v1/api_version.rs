@@ -28,7 +28,7 @@ impl fmt::Display for ApiVersion {
 /// fails, may still speak v2. Success and 401 mean v2.
 ///
 /// # Errors
-/// The errors of [`Client::ping`], and any reply that identifies no API.
+/// The errors of [`Client::ping`], except not found (404) and unauthorized (401).
 pub async fn api_version(client: &Client, registry: &RegistryName) -> Result<ApiVersion> {
     match client.ping(registry).await {
         Ok(_) => Ok(ApiVersion::V2),

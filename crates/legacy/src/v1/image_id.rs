@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// The identifier of an image at a v1 registry: 64 hex digits, or the start of them.
 ///
-/// The registry or its client chooses it; it is not a digest of the content. Only letters and
-/// digits are allowed, so it is safe in a path.
+/// It is random, not a digest of the content. Only letters and digits are allowed, so it is safe in
+/// a path.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ImageId(String);
