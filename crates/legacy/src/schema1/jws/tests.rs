@@ -77,7 +77,7 @@ fn each_verification_failure_names_its_reason() {
         (crv, r#""crv":"P-384""#, "another key than its identifier"),
         (crv, r#""crv":"P-521""#, "curve \"P-521\", which is not supported"),
         (r#""kty":"EC""#, r#""kty":"RSA""#, "damaged"),
-        (r#""kty":"EC""#, r#""kty":"oct""#, "kind \"oct\""),
+        (r#""kty":"EC""#, r#""kty":"oct""#, "type \"oct\""),
         ("TIP5:", "TIP6:", "another key than its identifier"),
         (r#""x":"GY2K"#, r#""x":"!Y2K"#, "damaged"),
         (r#""x":"GY2K"#, r#""x":"AAAAGY2K"#, "damaged"),
