@@ -89,7 +89,7 @@ pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
         archives.push(archive);
     }
     // Refuse an artifact that a pull would refuse.
-    placed(pack.layers().to_vec(), Folders::UnpackResult)?;
+    placed(pack.layers().to_vec(), Folders::Unpacked)?;
     for Pair(key, value) in &arguments.annotation {
         pack = pack.annotation(key, value);
     }
