@@ -103,21 +103,20 @@ fn format(run: &mut Run) -> Result<(), Failure> {
     run.steps.cargo("format of the fuzz targets", &fuzz)
 }
 
-/// All targets, so that dependencies have the same features as in tests, and are built once.
-/// `--all-targets` does not include the comparison with the earlier clients.
-const ALL: [&str; 4] = ["--workspace", "--all-targets", "--test", python_clients::NAME];
-
+/// Checks all targets, so that dependencies have the same features as in tests and in all parts are
+/// built once.
 fn clippy(run: &mut Run) -> Result<(), Failure> {
     let mut check = |name: &str, targets: &[&str]| {
         let workspace = ["clippy", "--workspace"];
         run.steps.cargo(name, &[&workspace[..], targets, &["--", "-D", "warnings"]].concat())
     };
     check("clippy", &["--all-targets"])?;
-    // `--all-targets` leaves out targets with `test = false`.
+    // `--all-targets` does not include targets with `test = false`.
     check("clippy of the comparison", &["--test", python_clients::NAME])
 }
 
-/// Checks each feature alone, and no feature.
+/// Checks the published crates with each feature alone, and with none. The other parts have the
+/// default features, and all of them.
 fn features(run: &mut Run) -> Result<(), Failure> {
     let mut each = vec!["hack", "clippy", "--workspace", "--ignore-private", "--each-feature"];
     each.extend(["--exclude-features", "default", "--exclude-all-features"]);
@@ -133,7 +132,7 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
         missing.peers.extend(peers::do_not_start()?);
         Ok(())
     })?;
-    run.left_out.extend(missing.lines());
+    run.left_out.extend(missing.reports());
     run.steps.step("tests", || tests(&missing, &mut run.summary))?;
     if run.summary.left_out > 0 {
         run.left_out.push(format!("{} tests in all, by name", run.summary.left_out));
@@ -166,7 +165,7 @@ impl Missing {
     }
 
     /// Returns a line for each missing requirement.
-    fn lines(&self) -> Vec<String> {
+    fn reports(&self) -> Vec<String> {
         let abilities = self.abilities.iter().map(|ability| abilities::left_out(ability));
         let peers = self.peers.iter().map(|peer| peers::left_out(peer));
         let predecessors = self.predecessors.iter().map(python_clients::left_out);
