@@ -31,7 +31,7 @@ impl Digest {
         Algorithm::Sha256.digest(bytes)
     }
 
-    /// Reads `algorithm:encoded`.
+    /// Parses `algorithm:encoded`.
     ///
     /// # Errors
     /// [`ParseError`] if the text breaks the grammar, or a known algorithm has the wrong length or

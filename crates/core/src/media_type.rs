@@ -79,7 +79,7 @@ impl MediaType {
         Self(Cow::Borrowed(name))
     }
 
-    /// Reads a media type.
+    /// Parses a media type.
     ///
     /// # Errors
     /// [`ParseError`] if it is empty, longer than 255 bytes, or not printable ASCII without spaces.
@@ -97,7 +97,7 @@ impl MediaType {
         }
     }
 
-    /// Reads the value of a `Content-Type` header, without its parameters.
+    /// Parses the value of a `Content-Type` header, without its parameters.
     ///
     /// # Errors
     /// [`ParseError`] as for [`MediaType::parse`].

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 pub(crate) struct Object(Vec<(String, Box<RawValue>)>);
 
 impl Object {
-    /// Reads a document.
+    /// Parses a document.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if it is not a JSON object, or names a field twice.

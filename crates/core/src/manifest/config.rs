@@ -41,7 +41,7 @@ pub struct ImageConfig {
 pub const CONFIG_LIMIT: usize = 8 << 20;
 
 impl ImageConfig {
-    /// Reads a configuration's bytes.
+    /// Parses the bytes of a configuration.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) with the field, the line and what was expected.
