@@ -13,11 +13,11 @@ use crate::location::ImageName;
 #[async_trait]
 impl Reader for Layout {
     fn source(&self, name: Option<&ImageName>) -> Arc<dyn Source> {
-        Arc::new(view(self, name))
+        Arc::new(view(self, name, Self::under))
     }
 
     fn delete(&self, name: Option<&ImageName>) -> Option<Arc<dyn Delete>> {
-        Some(Arc::new(view(self, name)))
+        Some(Arc::new(view(self, name, Self::under)))
     }
 
     async fn find(&self, _: Option<&ImageName>) -> Result<Option<TagOrDigest>> {
@@ -35,16 +35,13 @@ impl Reader for Layout {
 
 impl Writer for Layout {
     fn target(&self, name: Option<&ImageName>) -> Arc<dyn Target> {
-        Arc::new(view(self, name))
+        Arc::new(view(self, name, Self::under))
     }
 }
 
-/// The layout in which every tag stands for the entry of this name, if there is one.
-fn view(layout: &Layout, name: Option<&ImageName>) -> Layout {
-    match name {
-        Some(name) => layout.under(&name.to_string()),
-        None => layout.clone(),
-    }
+/// Returns the store restricted to the entry of this name by its `under`, if there is a name.
+pub(super) fn view<S: Clone>(store: &S, name: Option<&ImageName>, under: fn(&S, &str) -> S) -> S {
+    name.map_or_else(|| store.clone(), |name| under(store, &name.to_string()))
 }
 
 /// The tags of entries, no two of which have the same.

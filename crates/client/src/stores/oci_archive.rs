@@ -27,10 +27,7 @@ pub(super) async fn create(path: &Path) -> Result<OciArchiveWriter> {
 #[async_trait]
 impl Reader for OciArchive {
     fn source(&self, name: Option<&ImageName>) -> Arc<dyn Source> {
-        Arc::new(match name {
-            Some(name) => self.under(&name.to_string()),
-            None => self.clone(),
-        })
+        Arc::new(layout::view(self, name, Self::under))
     }
 
     fn delete(&self, _: Option<&ImageName>) -> Option<Arc<dyn Delete>> {
@@ -52,9 +49,6 @@ impl Reader for OciArchive {
 
 impl Writer for OciArchiveWriter {
     fn target(&self, name: Option<&ImageName>) -> Arc<dyn Target> {
-        Arc::new(match name {
-            Some(name) => self.under(&name.to_string()),
-            None => self.clone(),
-        })
+        Arc::new(layout::view(self, name, Self::under))
     }
 }

@@ -186,18 +186,30 @@ pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Des
 
 /// Finds the entry for a tag as [`named`] does, or the last one with a digest.
 ///
+/// - `under`: the name that every tag stands for, in a store that is restricted to it.
+///
 /// # Errors
 /// Same as [`named`].
 pub fn listed<'a>(
     entries: &'a [Descriptor],
     selector: &TagOrDigest,
+    under: Option<&str>,
 ) -> Result<Option<&'a Descriptor>> {
     match selector {
-        TagOrDigest::Tag(tag) => named(entries, tag.as_str()),
+        TagOrDigest::Tag(tag) => named(entries, under.unwrap_or(tag.as_str())),
         TagOrDigest::Digest(digest) => {
             Ok(entries.iter().rev().find(|entry| entry.digest == *digest))
         }
     }
+}
+
+/// Builds the error for a manifest that a store lacks; `under` is as in [`listed`].
+#[must_use]
+pub fn missing(store: &str, selector: &TagOrDigest, under: Option<&str>) -> Error {
+    Error::new(ErrorKind::NotFound).at(match selector {
+        TagOrDigest::Tag(tag) => format!("{store}:{}", under.unwrap_or(tag.as_str())),
+        TagOrDigest::Digest(digest) => format!("{store}@{digest}"),
+    })
 }
 
 /// Returns the tags after `after`, in order and each once, even if several names stand for it.

@@ -175,21 +175,12 @@ impl Layout {
     /// Returns the entry of a manifest in `index.json`, if it is listed.
     async fn listed(&self, selector: &TagOrDigest) -> Result<Option<Descriptor>> {
         let cached = self.reading().await?;
-        let entries = &cached.index.manifests;
-        let found = match (selector, &self.name) {
-            (TagOrDigest::Tag(_), Some(name)) => listing::named(entries, name),
-            _ => listing::listed(entries, selector),
-        };
+        let found = listing::listed(&cached.index.manifests, selector, self.name.as_deref());
         found.map(Option::<&Descriptor>::cloned).map_err(|e| e.at(self.name()))
     }
 
-    fn missing(&self, what: &TagOrDigest) -> Error {
-        let name = self.name();
-        Error::new(ErrorKind::NotFound).at(match (what, &self.name) {
-            (TagOrDigest::Tag(_), Some(entry)) => format!("{name}:{entry}"),
-            (TagOrDigest::Tag(tag), None) => format!("{name}:{tag}"),
-            (TagOrDigest::Digest(digest), _) => format!("{name}@{digest}"),
-        })
+    fn missing(&self, selector: &TagOrDigest) -> Error {
+        listing::missing(&self.name(), selector, self.name.as_deref())
     }
 
     /// Returns the name that a tag stands for.

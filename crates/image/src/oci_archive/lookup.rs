@@ -19,25 +19,17 @@ pub(super) struct Lookup<'a> {
 
 impl Lookup<'_> {
     pub(super) fn blob(&self, digest: &Digest) -> Result<Section> {
-        (self.find)(digest)?.ok_or_else(|| self.not_found(&format!(" blob {digest}")))
+        (self.find)(digest)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound).at(format!("{} blob {digest}", self.name))
+        })
     }
 
     /// Reads a listed manifest, or by digest any existing manifest: children of an index are not
     /// listed.
     pub(super) fn manifest(&self, selector: &TagOrDigest) -> Result<RawManifest> {
-        let (listed, what) = match (selector, self.under) {
-            (TagOrDigest::Tag(_), Some(name)) => {
-                (listing::named(self.entries, name), format!(":{name}"))
-            }
-            (TagOrDigest::Tag(tag), None) => {
-                (listing::listed(self.entries, selector), format!(":{tag}"))
-            }
-            (TagOrDigest::Digest(digest), _) => {
-                (listing::listed(self.entries, selector), format!("@{digest}"))
-            }
-        };
+        let listed = listing::listed(self.entries, selector, self.under);
         let listed = listed.map_err(|e| e.at(&self.name))?;
-        let missing = || self.not_found(&what);
+        let missing = || listing::missing(&self.name, selector, self.under);
         let (section, digest, media_type) = match (listed, selector) {
             (Some(entry), _) => {
                 let media_type = Some(entry.media_type.clone());
@@ -55,9 +47,5 @@ impl Lookup<'_> {
     /// Returns the referrers among the listed manifests.
     pub(super) fn referrers(&self) -> Result<listing::Referrers> {
         listing::Referrers::read(self.entries, |entry| self.manifest(&entry.digest.clone().into()))
-    }
-
-    fn not_found(&self, what: &str) -> Error {
-        Error::new(ErrorKind::NotFound).at(format!("{}{what}", self.name))
     }
 }
