@@ -103,12 +103,7 @@ impl Source for Memory {
             Some((start, end)) if start <= end && end <= content.len() => {
                 Ok(BlobStream::new(stream::iter([Ok(content.slice(start..end))])))
             }
-            _ => Err(Error::new(ErrorKind::Invalid).at(&descriptor.digest).detail(format!(
-                "bytes {}..{} of a blob of {} bytes",
-                range.start,
-                range.end,
-                content.len()
-            ))),
+            _ => Err(Error::outside(&range, content.len() as u64).at(&descriptor.digest)),
         }
     }
 

@@ -111,10 +111,7 @@ impl Section {
     /// [`Invalid`](ErrorKind::Invalid) if the range is not within the section.
     pub(crate) fn stream(&self, range: Range<u64>) -> Result<BlobStream> {
         if range.start > range.end || range.end > self.size {
-            return Err(Error::new(ErrorKind::Invalid).detail(format!(
-                "bytes {}..{} of a blob of {} bytes",
-                range.start, range.end, self.size
-            )));
+            return Err(Error::outside(&range, self.size));
         }
         let part = Self {
             file: Arc::clone(&self.file),

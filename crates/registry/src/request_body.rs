@@ -72,7 +72,7 @@ impl Incoming {
         let declared = self.size.unwrap_or(0);
         let counted = stream::try_unfold((self, 0), move |(mut body, seen)| async move {
             if declared > limit {
-                return Err(too_large(limit));
+                return Err(Error::larger_than(limit));
             }
             let Some(chunk) = body.next().await.transpose()? else {
                 return match size {
@@ -83,7 +83,7 @@ impl Incoming {
             let seen = seen + chunk.len() as u64;
             match size {
                 Some(size) if seen > size => Err(wrong_size(size, seen)),
-                _ if seen > limit => Err(too_large(limit)),
+                _ if seen > limit => Err(Error::larger_than(limit)),
                 _ => Ok(Some((chunk, (body, seen)))),
             }
         });
@@ -126,10 +126,6 @@ impl Drop for Incoming {
             runtime.spawn(tokio::time::timeout(DRAIN_TIME, drain));
         }
     }
-}
-
-fn too_large(limit: u64) -> Error {
-    Error::new(ErrorKind::TooLarge).detail(format!("more than the {limit} bytes allowed here"))
 }
 
 fn wrong_size(size: u64, seen: u64) -> Error {

@@ -93,8 +93,7 @@ impl BlobStream {
         let mut all = BytesMut::new();
         while !self.fill()?.is_empty() {
             if self.piece.len() > limit.saturating_sub(all.len()) {
-                let clause = format!("more than the {limit} bytes allowed here");
-                return Err(Error::new(ErrorKind::TooLarge).detail(clause));
+                return Err(Error::larger_than(limit));
             }
             all.extend_from_slice(&std::mem::take(&mut self.piece));
         }

@@ -58,9 +58,8 @@ impl RemoteRepository {
         range: Range<u64>,
     ) -> Result<BlobStream> {
         if range.start > range.end || range.end > descriptor.size {
-            let clause = format!("no such range: {}..{}", range.start, range.end);
-            let error = Error::new(ErrorKind::Invalid).at(self.blob_name(&descriptor.digest));
-            return Err(error.detail(clause));
+            let error = Error::outside(&range, descriptor.size);
+            return Err(error.at(self.blob_name(&descriptor.digest)));
         }
         if range.is_empty() && range.start > 0 {
             return Ok(BlobStream::new(stream::empty()));

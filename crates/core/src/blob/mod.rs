@@ -113,8 +113,7 @@ impl BlobStream {
         let mut all = Vec::new();
         while let Some(chunk) = self.0.try_next().await? {
             if all.len() + chunk.len() > limit {
-                return Err(Error::new(ErrorKind::TooLarge)
-                    .detail(format!("more than the {limit} bytes allowed here")));
+                return Err(Error::larger_than(limit));
             }
             all.extend_from_slice(&chunk);
         }

@@ -156,9 +156,7 @@ pub fn read_open(path: &Path, file: &File, limit: usize) -> Result<Bytes> {
     let mut content = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut content).map_err(|e| Error::io(path, e))?;
     if content.len() > limit {
-        return Err(Error::new(ErrorKind::TooLarge)
-            .at(path.display())
-            .detail(format!("more than the {limit} bytes allowed here")));
+        return Err(Error::larger_than(limit).at(path.display()));
     }
     Ok(content.into())
 }

@@ -263,6 +263,20 @@ impl Error {
     pub fn io(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::new(ErrorKind::Io).at(path.display()).with_source(source)
     }
+
+    /// Creates a [`TooLarge`](ErrorKind::TooLarge) error for more than `limit` bytes.
+    #[must_use]
+    pub fn larger_than(limit: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::TooLarge).detail(format!("more than the {limit} bytes allowed here"))
+    }
+
+    /// Creates an [`Invalid`](ErrorKind::Invalid) error for a range that is not within `size`
+    /// bytes.
+    #[must_use]
+    pub fn outside(range: &std::ops::Range<u64>, size: u64) -> Self {
+        let detail = format!("no such range: {}..{} of {size} bytes", range.start, range.end);
+        Self::new(ErrorKind::Invalid).detail(detail)
+    }
 }
 
 impl fmt::Display for Error {

@@ -246,12 +246,8 @@ impl Source for Layout {
         let path = self.blob_path(&descriptor.digest);
         let size = self.blob_size(&descriptor.digest).await?;
         if range.start > range.end || size.is_some_and(|size| range.end > size) {
-            return Err(Error::new(ErrorKind::Invalid).at(&descriptor.digest).detail(format!(
-                "bytes {}..{} of a blob of {} bytes",
-                range.start,
-                range.end,
-                size.unwrap_or_default()
-            )));
+            let error = Error::outside(&range, size.unwrap_or_default());
+            return Err(error.at(&descriptor.digest));
         }
         let stream = blob_file::stream(&path, range.start).await?;
         Ok(stream.at_most(range.end - range.start))

@@ -7,11 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use longshore_core::{BlobStream, Result};
+use longshore_core::{BlobStream, Error, Result};
 
-use super::{
-    Checkpoint, Condition, Key, Meta, Object, Part, Storage, Upload, UploadId, Version, outside,
-};
+use super::{Checkpoint, Condition, Key, Meta, Object, Part, Storage, Upload, UploadId, Version};
 
 /// Objects in memory, lost when the process ends. Clones share them.
 #[derive(Clone, Default)]
@@ -84,7 +82,7 @@ impl Storage for MemoryStorage {
             Some((start, end)) if start <= end && end <= object.content.len() => {
                 Ok(Some(Part { meta, stream: object.content.slice(start..end).into() }))
             }
-            _ => Err(outside(key, &range, meta.size)),
+            _ => Err(Error::outside(&range, meta.size).at(key)),
         }
     }
 

@@ -198,12 +198,6 @@ fn conflict(key: &Key) -> Error {
     Error::new(ErrorKind::Conflict).at(key).detail("the object was changed by another writer")
 }
 
-/// Returns the error for a range outside an object.
-fn outside(key: &Key, range: &Range<u64>, size: u64) -> Error {
-    let detail = format!("bytes {}..{} of an object of {size} bytes", range.start, range.end);
-    Error::new(ErrorKind::Invalid).at(key).detail(detail)
-}
-
 /// 4 MiB and 4 KiB: the largest manifest, and the line before it.
 pub const OBJECT_LIMIT: usize = longshore_core::MANIFEST_LIMIT + (4 << 10);
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Checkpoint, Condition, Key, Meta, OBJECT_LIMIT, Object, Part, Storage, Upload, UploadId,
-    Version, conflict, outside,
+    Version, conflict,
 };
 
 /// Objects in an object store. Clones share it.
@@ -95,8 +95,7 @@ impl Storage for ObjectStorage {
     async fn get(&self, key: &Key) -> Result<Option<Object>> {
         let Some(got) = found(key, self.store.get(&path(key)).await)? else { return Ok(None) };
         if got.meta.size > OBJECT_LIMIT as u64 {
-            let detail = format!("more than the {OBJECT_LIMIT} bytes allowed here");
-            return Err(Error::new(ErrorKind::TooLarge).at(key).detail(detail));
+            return Err(Error::larger_than(OBJECT_LIMIT).at(key));
         }
         let version = Meta::from(&got.meta).version;
         let content = got.bytes().await.map_err(|e| failed(key, e))?;
@@ -106,7 +105,7 @@ impl Storage for ObjectStorage {
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Option<Part>> {
         let Some(meta) = self.meta(key).await? else { return Ok(None) };
         if range.start > range.end || range.end > meta.size {
-            return Err(outside(key, &range, meta.size));
+            return Err(Error::outside(&range, meta.size).at(key));
         }
         if range.is_empty() {
             return Ok(Some(Part { meta, stream: Bytes::new().into() }));

@@ -15,8 +15,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let file = std::fs::File::open(path).map_err(at)?;
     file.take(LIMIT + 1).read_to_end(&mut content).map_err(at)?;
     if content.len() as u64 > LIMIT {
-        let problem = format!("more than the {LIMIT} bytes allowed here");
-        return Err(Error::new(ErrorKind::TooLarge).at(path.display()).detail(problem));
+        return Err(Error::larger_than(LIMIT).at(path.display()));
     }
     Ok(content)
 }

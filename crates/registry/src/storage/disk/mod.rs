@@ -25,7 +25,7 @@ use self::sync::Syncs;
 use self::upload::DiskUpload;
 use super::{
     Checkpoint, Condition, Key, Meta, OBJECT_LIMIT, Object, Part, Storage, Upload, UploadId,
-    Version, outside,
+    Version,
 };
 use crate::locks::Locks;
 
@@ -208,7 +208,7 @@ impl Storage for DiskStorage {
             let Some((file, metadata)) = open(path)? else { return Ok(None) };
             let meta = meta(&metadata);
             if range.start > range.end || range.end > meta.size {
-                return Err(outside(key, &range, meta.size));
+                return Err(Error::outside(&range, meta.size).at(key));
             }
             let stream = BlobStream::from_file(file, path.to_owned(), range.start)?;
             Ok(Some(Part { meta, stream: stream.at_most(range.end - range.start) }))
