@@ -1,7 +1,8 @@
 //! Decides what is tried again, how often, and after how long.
 //!
 //! Requests (`transport::retry`), small replies (`exchange`), downloads and uploads (`repository`)
-//! share these rules and one [`RetryPolicy`]. Pure, except for the random part of a wait.
+//! share these rules and one [`RetryPolicy`]. Pure, except for the random part of a wait and the
+//! count of a [`Series`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -36,17 +36,13 @@ impl BlobReader {
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge) before any byte is read, or the reader's error.
-    pub fn bytes(mut self, limit: usize) -> Result<Bytes> {
+    pub fn bytes(self, limit: usize) -> Result<Bytes> {
         if self.descriptor.size > limit as u64 {
             return Err(Error::new(ErrorKind::TooLarge)
                 .at(&self.descriptor.digest)
                 .detail(format!("{} bytes, but only {limit} are allowed", self.descriptor.size)));
         }
-        let mut all = BytesMut::new();
-        while !self.stream.fill()?.is_empty() {
-            all.extend_from_slice(&std::mem::take(&mut self.stream.piece));
-        }
-        Ok(all.freeze())
+        self.stream.bytes(limit)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The names in `index.json`, and the rules for listing entries under them. Pure; used by every
 //! store with a layout, in a folder or in a tar file.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::annotations::Annotations;
 use crate::descriptor::Descriptor;
@@ -215,14 +215,14 @@ pub fn missing(store: &str, selector: &TagOrDigest, under: Option<&str>) -> Erro
 /// Returns the tags after `after`, in order and each once, even if several names stand for it.
 #[must_use]
 pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = entries
-        .iter()
-        .filter_map(tag_of)
-        .filter(|tag| after.is_none_or(|after| tag > after))
-        .collect();
-    tags.sort();
-    tags.dedup();
-    tags
+    ordered(entries.iter().filter_map(tag_of), after)
+}
+
+/// Returns those of the tags that are after `after`, in order, each once.
+#[must_use]
+pub fn ordered(tags: impl IntoIterator<Item = Tag>, after: Option<&Tag>) -> Vec<Tag> {
+    let tags = tags.into_iter().filter(|tag| after.is_none_or(|after| tag > after));
+    tags.collect::<BTreeSet<Tag>>().into_iter().collect()
 }
 
 /// Lists a manifest, under `name` if given.

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use longshore_core::run_blocking;
 use longshore_core::{
     BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, MediaType, Pages, RawManifest,
-    Reference, Repository, Result, Source, Tag, TagOrDigest,
+    Reference, Repository, Result, Source, Tag, TagOrDigest, listing,
 };
 
 use image::{Image, Known, Stored};
@@ -244,14 +244,8 @@ impl Source for DockerArchive {
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
         let images = self.content.images.iter();
-        let mut tags: Vec<Tag> = images
-            .flat_map(|image| self.tags_for_digest(image))
-            .filter(|tag| after.is_none_or(|after| *tag > after))
-            .cloned()
-            .collect();
-        tags.sort();
-        tags.dedup();
-        Pages::from_items(tags)
+        let tags = images.flat_map(|image| self.tags_for_digest(image)).cloned();
+        Pages::from_items(listing::ordered(tags, after))
     }
 
     fn referrers(&self, _: &Digest, _: Option<&MediaType>) -> Pages<Descriptor> {

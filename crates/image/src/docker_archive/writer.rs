@@ -11,7 +11,7 @@ use longshore_core::run_blocking;
 use longshore_core::{
     BlobBody, BlobReader, BlobStream, CONFIG_LIMIT, Descriptor, Digest, Error, ErrorKind, Manifest,
     MediaType, Node, Pages, Presence, Pushed, RawManifest, Reference, Repository, Result, Source,
-    Tag, TagOrDigest, Target,
+    Tag, TagOrDigest, Target, listing,
 };
 
 use super::DockerArchive;
@@ -276,16 +276,9 @@ impl Source for DockerArchiveWriter {
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
         let state = self.work.state();
-        let mut tags: Vec<Tag> = state
-            .images
-            .iter()
-            .flat_map(|image| tags_for_digest(image, self.repository.as_ref()))
-            .filter(|tag| after.is_none_or(|after| *tag > after))
-            .cloned()
-            .collect();
-        tags.sort();
-        tags.dedup();
-        Pages::from_items(tags)
+        let images = state.images.iter();
+        let tags = images.flat_map(|image| tags_for_digest(image, self.repository.as_ref()));
+        Pages::from_items(listing::ordered(tags.cloned(), after))
     }
 
     fn referrers(&self, _: &Digest, _: Option<&MediaType>) -> Pages<Descriptor> {
