@@ -266,8 +266,7 @@ mod tests {
         let content = ["one", "two"].map(|text| Bytes::from_static(text.as_bytes()));
         let mut layers = Vec::new();
         for bytes in &content {
-            let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, bytes);
-            store.push_blob(&blob, bytes.clone().into()).await.unwrap();
+            let blob = store.push_bytes(MediaType::OCTET_STREAM, bytes.clone()).await.unwrap();
             // A caller may know only the digest.
             let size = store.blob_size(&blob.digest).await.unwrap().unwrap();
             layers.push(Descriptor::new(MediaType::OCTET_STREAM, blob.digest, size));

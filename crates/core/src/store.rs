@@ -6,11 +6,13 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::blob::{BlobBody, BlobReader, BlobStream};
-use crate::blob_file::Spooled;
+use crate::blob_file::{self, Spooled};
 use crate::descriptor::Descriptor;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -208,6 +210,40 @@ pub trait TargetExt: Target {
                 Presence::Absent => self.push_blob(descriptor, body).await,
                 Presence::Partial | Presence::Complete => Ok(Pushed::Existing),
             }
+        }
+    }
+
+    /// Writes bytes as a blob, and returns its descriptor.
+    ///
+    /// # Errors
+    /// The errors of [`push_blob`](Target::push_blob).
+    fn push_bytes(
+        &self,
+        media_type: MediaType,
+        content: impl Into<Bytes>,
+    ) -> impl Future<Output = Result<Descriptor>> + Send {
+        let content = content.into();
+        async move {
+            let descriptor = Descriptor::from_bytes(media_type, &content);
+            self.push_blob(&descriptor, content.into()).await?;
+            Ok(descriptor)
+        }
+    }
+
+    /// Writes a file as a blob, and returns its descriptor. It is read once for its digest, and
+    /// once to be sent.
+    ///
+    /// # Errors
+    /// The errors of [`push_blob`](Target::push_blob); [`Io`](ErrorKind::Io) if it cannot be read.
+    fn push_file(
+        &self,
+        media_type: MediaType,
+        path: &Path,
+    ) -> impl Future<Output = Result<Descriptor>> + Send {
+        async move {
+            let descriptor = blob_file::describe(path, media_type, None).await?;
+            self.push_blob(&descriptor, BlobBody::file(path)).await?;
+            Ok(descriptor)
         }
     }
 }

@@ -148,6 +148,15 @@ impl<S: Target + ?Sized> Store<S> {
             descriptor: &Descriptor,
             body: impl Into<BlobBody>,
         ) -> Result<Pushed> = ensure_blob(descriptor, body.into());
+        /// Writes bytes as a blob, and returns its descriptor.
+        pub fn push_bytes(
+            &self,
+            media_type: MediaType,
+            content: impl Into<Bytes>,
+        ) -> Result<Descriptor>;
+        /// Writes a file as a blob, and returns its descriptor. It is read once for its digest, and
+        /// once to be sent.
+        pub fn push_file(&self, media_type: MediaType, path: &Path) -> Result<Descriptor>;
     }
 
     forward! { Target:
@@ -174,32 +183,6 @@ impl<S: Target + ?Sized> Store<S> {
         /// Adds tags to an existing manifest.
         pub fn add_tags(&self, selector: &TagOrDigest, tags: &[Tag]) -> Result<Descriptor>
             = fn add_tags;
-    }
-
-    /// Writes bytes as a blob, and returns its descriptor.
-    ///
-    /// # Errors
-    /// As [`Target::push_blob`].
-    pub fn push_bytes(
-        &self,
-        media_type: MediaType,
-        content: impl Into<Bytes>,
-    ) -> Result<Descriptor> {
-        let content = content.into();
-        let descriptor = Descriptor::from_bytes(media_type, &content);
-        self.push_blob(&descriptor, content)?;
-        Ok(descriptor)
-    }
-
-    /// Writes a file as a blob, and returns its descriptor. It is read once for its digest, and
-    /// once to be sent.
-    ///
-    /// # Errors
-    /// As [`Target::push_blob`]; [`Io`](longshore_core::ErrorKind::Io) if it cannot be read.
-    pub fn push_file(&self, media_type: MediaType, path: &Path) -> Result<Descriptor> {
-        let descriptor = wait(blob_file::describe(path, media_type, None))?;
-        self.push_blob(&descriptor, BlobBody::file(path))?;
-        Ok(descriptor)
     }
 
     /// Writes the manifest of a pack, with its blobs, and returns its descriptor.

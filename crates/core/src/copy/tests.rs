@@ -6,7 +6,7 @@ use crate::error::Side;
 use crate::manifest::{ImageConfig, Manifest};
 use crate::memory::Memory;
 use crate::pack::Pack;
-use crate::{Descriptor, Digest, MediaType, RawManifest, Source, Target};
+use crate::{Descriptor, Digest, MediaType, RawManifest, Source, Target, TargetExt as _};
 
 fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
@@ -330,8 +330,7 @@ async fn a_failed_tag_does_not_stop_the_others() {
 #[tokio::test]
 async fn schema_1_is_copied_with_sizes_from_the_source() {
     let source = Memory::new();
-    let layer = Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"layer");
-    source.push_blob(&layer, bytes::Bytes::from_static(b"layer").into()).await.unwrap();
+    let layer = source.push_bytes(MediaType::DOCKER_LAYER_GZIP, "layer").await.unwrap();
     let json = format!(
         r#"{{"schemaVersion":1,"name":"a","tag":"b","architecture":"amd64",
             "fsLayers":[{{"blobSum":"{0}"}},{{"blobSum":"{0}"}}],"history":[],"signatures":[]}}"#,
@@ -359,10 +358,7 @@ async fn cache(store: &(impl Target + ?Sized), kind: MediaType) -> (RawManifest,
         (MediaType::OCI_LAYER_GZIP, layers[1].to_owned()),
         (MediaType::parse("application/vnd.buildkit.cacheconfig.v0").unwrap(), config.to_string()),
     ] {
-        let content = bytes::Bytes::from(content);
-        let blob = Descriptor::from_bytes(media_type, &content);
-        store.push_blob(&blob, content.into()).await.unwrap();
-        entries.push(blob);
+        entries.push(store.push_bytes(media_type, content).await.unwrap());
     }
     let document = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": entries});
     let index = RawManifest::from_document(&document, Some(kind)).unwrap();
@@ -441,8 +437,7 @@ async fn an_index_is_refused_if_the_store_names_its_manifests_by_another_digest(
     let source = Memory::new();
     let signed = include_str!("../manifest/schema1/signed.json");
     let signed = RawManifest::from_bytes(signed.into(), None).unwrap();
-    let layer = Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"abc");
-    source.push_blob(&layer, bytes::Bytes::from_static(b"abc").into()).await.unwrap();
+    source.push_bytes(MediaType::DOCKER_LAYER_GZIP, "abc").await.unwrap();
     source.push_manifest(&signed, None).await.unwrap();
     let index = Pack::index(vec![signed.descriptor().clone()]);
     index.push(&source, Some(&tag("v1"))).await.unwrap();

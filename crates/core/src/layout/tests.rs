@@ -2,6 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::pack::Pack;
+use crate::store::TargetExt as _;
 
 fn tag(text: &str) -> Tag {
     Tag::parse(text).unwrap()
@@ -118,8 +119,7 @@ async fn errors_name_the_damaged_file() {
 async fn a_damaged_blob_is_not_held_and_a_push_repairs_it() {
     let (_folder, layout) = layout().await;
     let content = Bytes::from_static(b"right");
-    let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
-    layout.push_blob(&descriptor, content.clone().into()).await.unwrap();
+    let descriptor = layout.push_bytes(MediaType::OCTET_STREAM, content.clone()).await.unwrap();
     let path = layout.blob_path(&descriptor.digest);
     for damaged in ["", "righ", "wrong"] {
         std::fs::write(&path, damaged).unwrap();
@@ -174,13 +174,11 @@ async fn referrers_are_listed_beside_documents_of_other_kinds() {
         let pack = Pack::artifact("a/signature".parse().unwrap()).subject(image.clone());
         pack.annotation("name", name).push(&layout, None).await.unwrap();
     };
-    let xml = Bytes::from_static(b"<xml/>");
-    let xml = (Descriptor::from_bytes("application/xml".parse().unwrap(), &xml), xml);
-    layout.push_blob(&xml.0, xml.1.into()).await.unwrap();
+    let xml = layout.push_bytes("application/xml".parse().unwrap(), "<xml/>").await.unwrap();
     let missing = Descriptor::from_bytes("text/plain".parse().unwrap(), b"missing");
     layout
         .update(move |index| {
-            index.manifests.extend([xml.0, missing]);
+            index.manifests.extend([xml, missing]);
             Ok(())
         })
         .await

@@ -144,7 +144,7 @@ mod tests {
     use crate::manifest::ImageConfig;
     use crate::memory::Memory;
     use crate::pack::Pack;
-    use crate::store::Target as _;
+    use crate::store::{Target as _, TargetExt as _};
 
     async fn image(store: &Memory, platform: &str) -> Descriptor {
         let platform = Platform::parse(platform).unwrap();
@@ -237,10 +237,9 @@ mod tests {
         let store = Memory::new();
         let mut entries = vec![image(&store, "linux/amd64").await];
         for media_type in ["application/vnd.oci.image.layer.v1.tar+gzip", "application/x"] {
-            let content = bytes::Bytes::from(format!("{{\"layers\":[\"{media_type}\"]}}"));
-            let blob = Descriptor::from_bytes(media_type.parse().unwrap(), &content);
-            store.push_blob(&blob, content.into()).await.unwrap();
-            entries.push(blob);
+            let content = format!("{{\"layers\":[\"{media_type}\"]}}");
+            let blob = store.push_bytes(media_type.parse().unwrap(), content).await;
+            entries.push(blob.unwrap());
         }
         // A missing manifest, and a layer by its media type.
         entries.push(Descriptor::from_bytes(MediaType::DOCKER_LAYER_GZIP, b"missing"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Delete, Descriptor, Digest, Error, ErrorKind, MediaType, untag};
+use crate::{Delete, Digest, Error, ErrorKind, MediaType, TargetExt as _, untag};
 use bytes::Bytes;
 
 use super::Image;
@@ -58,9 +58,8 @@ pub async fn a_deleted_referrer_is_no_longer_listed(store: Arc<dyn Delete>) {
 /// A deleted blob no longer exists if the store removes blobs. Otherwise it stays complete.
 pub async fn a_deleted_blob_no_longer_exists(store: Arc<dyn Delete>) {
     let content = Bytes::from_static(b"deleted");
-    let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
-    let pushed = store.push_blob(&descriptor, content.clone().into()).await;
-    pushed.unwrap();
+    let pushed = store.push_bytes(MediaType::OCTET_STREAM, content.clone()).await;
+    let descriptor = pushed.unwrap();
     if removed(store.delete_blob(&descriptor.digest).await) {
         assert_eq!(store.blob_size(&descriptor.digest).await.unwrap(), None);
         let missing = store.blob(&descriptor).await;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{CHUNK_SIZE, Descriptor, Digest, ErrorKind, MediaType, Tag, Target};
+use crate::{CHUNK_SIZE, Descriptor, Digest, ErrorKind, MediaType, Tag, Target, TargetExt as _};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 
@@ -186,10 +186,8 @@ pub async fn content_without_referrers_has_an_empty_listing(store: Arc<dyn Targe
 
 async fn push(store: &dyn Target, size: usize) -> (Descriptor, Bytes) {
     let content = random::bytes(size as u64, size);
-    let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
-    let pushed = store.push_blob(&descriptor, content.clone().into()).await;
-    pushed.unwrap();
-    (descriptor, content)
+    let pushed = store.push_bytes(MediaType::OCTET_STREAM, content.clone()).await;
+    (pushed.unwrap(), content)
 }
 
 fn wide(range: &Range<usize>) -> Range<u64> {
