@@ -1,4 +1,4 @@
-//! Decides what is tried again, how often, and after how long.
+//! Decides which failures are retried, how often, and after which wait.
 //!
 //! Requests (`transport::retry`), small replies (`exchange`), downloads and uploads (`repository`)
 //! share these rules and one [`RetryPolicy`]. Pure, except for the random part of a wait and the
@@ -22,25 +22,25 @@ pub(crate) enum Outcome {
     Error(TransportErrorKind),
 }
 
-/// The attempt that was made.
+/// An attempt to send a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// Its number, from 1.
+    /// Its number, counted from 1.
     pub(crate) number: usize,
-    /// Whether the request can be sent again.
+    /// True if the request can be sent again.
     pub(crate) replayable: bool,
-    /// Whether processing the request twice is harmless.
+    /// True if processing the request twice does no harm.
     pub(crate) safe: bool,
 }
 
 impl RetryPolicy {
-    /// Returns the wait before a request is sent again; `None` to pass the outcome on. `jitter` is
-    /// from 0 to 1.
-    pub(crate) fn judge(
+    /// Returns the wait before the request is sent again; `None` if the outcome is final. `jitter`
+    /// is between 0 and 1.
+    pub(crate) fn wait_before_retry(
         &self,
         outcome: Outcome,
         attempt: Attempt,
-        asked: Option<Duration>,
+        requested: Option<Duration>,
         jitter: f64,
     ) -> Option<Duration> {
         let transient = match outcome {
@@ -48,22 +48,28 @@ impl RetryPolicy {
             Outcome::Status(status) => is_transient(status),
             Outcome::Error(TransportErrorKind::Final) => false,
             Outcome::Error(TransportErrorKind::NotSent) => true,
-            // Each costs the whole wait: once more is enough to tell a hiccup from an outage.
+            // Every timeout takes the full wait. One more attempt is enough to rule out a brief
+            // failure.
             Outcome::Error(TransportErrorKind::TimedOut) => attempt.safe && attempt.number == 1,
         };
         match transient && attempt.replayable {
-            true => self.wait_after(attempt.number, asked, jitter),
+            true => self.wait_after(attempt.number, requested, jitter),
             false => None,
         }
     }
 
-    /// Returns the wait after failure `number`, counted from 1; `None` after the last attempt, or if
-    /// the server asks for too long a wait.
-    fn wait_after(&self, number: usize, asked: Option<Duration>, jitter: f64) -> Option<Duration> {
+    /// Returns the wait after failure `number`, counted from 1; `None` after the last attempt, or
+    /// if the server requests too long a wait.
+    fn wait_after(
+        &self,
+        number: usize,
+        requested: Option<Duration>,
+        jitter: f64,
+    ) -> Option<Duration> {
         if number >= self.max_attempts.get() {
             return None;
         }
-        match asked {
+        match requested {
             Some(wait) => (wait <= self.max_retry_after).then_some(wait),
             None => Some(self.wait(number, jitter)),
         }
@@ -76,36 +82,37 @@ impl RetryPolicy {
     }
 }
 
-/// Whether a status is transient: the same request may soon succeed.
+/// Returns true if a status is transient, so that the same request may soon succeed.
 ///
-/// nginx (499) and Cloudflare (520 to 524) answer so if the connection behind them broke.
+/// nginx (499) and Cloudflare (520 to 524) send these statuses if the connection to their backend
+/// broke.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 499 | 500 | 502..=504 | 520..=524)
 }
 
-/// Whether a connection broke or timed out, so that another attempt may help.
+/// Returns true if a connection broke or timed out, so that another attempt may help.
 pub(crate) fn is_broken(error: &Error) -> bool {
     let broke = matches!(error.kind(), ErrorKind::Transport | ErrorKind::Timeout);
     error.status().is_none() && broke && !is_late(error)
 }
 
-/// The failures in a row of one operation: of its requests, and of the bodies of their replies.
-/// Progress begins a new series.
+/// The consecutive failures of one operation: of its requests and of the bodies of their replies.
+/// Progress starts a new series.
 ///
-/// Clones count together: a request carries one in its extensions, for the layer that sends the
-/// request again.
+/// Clones share one count. A request carries a clone in its extensions, for the layer that sends
+/// the request again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Series(Arc<Mutex<Count>>);
 
 #[derive(Debug, Default)]
 struct Count {
     failures: usize,
-    /// The furthest byte that was reached.
+    /// The furthest byte position so far.
     reached: u64,
 }
 
 impl Series {
-    /// Records how far the transfer is.
+    /// Records the position that the transfer has reached.
     pub(crate) fn reach(&self, position: u64) {
         let mut count = self.count();
         if position >= count.reached.saturating_add(PROGRESS) {
@@ -114,14 +121,18 @@ impl Series {
         count.reached = count.reached.max(position);
     }
 
-    /// Returns the wait before the next attempt, if there is one. `asked` is the wait that the
-    /// server asks for.
-    pub(crate) fn fail(&self, policy: &RetryPolicy, asked: Option<Duration>) -> Option<Duration> {
-        self.next(|number| policy.wait_after(number, asked, fastrand::f64()))
+    /// Returns the wait before the next attempt, or `None` if there is no next attempt. `requested`
+    /// is the wait that the server requests.
+    pub(crate) fn fail(
+        &self,
+        policy: &RetryPolicy,
+        requested: Option<Duration>,
+    ) -> Option<Duration> {
+        self.next(|number| policy.wait_after(number, requested, fastrand::f64()))
     }
 
-    /// Returns the wait that `decide` returns for this failure, of which it receives the number.
-    /// The failure counts if there is a wait: without one, the caller above decides about it.
+    /// Returns the wait that `decide` returns for the number of this failure. The failure counts
+    /// only if there is a wait. Without one, the caller above decides whether it counts.
     pub(crate) fn next(&self, decide: impl FnOnce(usize) -> Option<Duration>) -> Option<Duration> {
         let mut count = self.count();
         let wait = decide(count.failures + 1);
@@ -134,7 +145,7 @@ impl Series {
     }
 }
 
-/// 1 MiB: failures with less progress between them count as one series.
+/// 1 MiB: less progress than this does not start a new series.
 const PROGRESS: u64 = 1 << 20;
 
 #[cfg(test)]
@@ -144,11 +155,11 @@ mod tests {
     const FIRST: Attempt = Attempt { number: 1, replayable: true, safe: true };
 
     fn is_retried(outcome: Outcome, attempt: Attempt) -> bool {
-        RetryPolicy::default().judge(outcome, attempt, None, 0.5).is_some()
+        RetryPolicy::default().wait_before_retry(outcome, attempt, None, 0.5).is_some()
     }
 
     #[test]
-    fn what_is_transient_is_sent_again() {
+    fn only_transient_failures_are_retried() {
         let unsafe_ = Attempt { safe: false, ..FIRST };
         let once = Attempt { replayable: false, ..FIRST };
         let second = Attempt { number: 2, ..FIRST };
@@ -181,17 +192,22 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_their_bound_and_what_is_asked_for_wins() {
+    fn waits_double_up_to_a_maximum_and_a_requested_wait_takes_precedence() {
         let policy = RetryPolicy::default();
         let bounds: Vec<_> = (1..=10).map(|n| policy.wait(n, 1.0).as_millis()).collect();
         assert_eq!(bounds, [200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
         assert_eq!(policy.wait(3, 0.0), Duration::ZERO);
-        let judge = |asked| {
-            policy.judge(Outcome::Status(429), FIRST, Some(Duration::from_secs(asked)), 0.5)
+        let wait_before_retry = |requested| {
+            policy.wait_before_retry(
+                Outcome::Status(429),
+                FIRST,
+                Some(Duration::from_secs(requested)),
+                0.5,
+            )
         };
-        assert_eq!(judge(0), Some(Duration::ZERO));
-        assert_eq!(judge(60), Some(Duration::from_secs(60)));
-        assert_eq!(judge(61), None);
+        assert_eq!(wait_before_retry(0), Some(Duration::ZERO));
+        assert_eq!(wait_before_retry(60), Some(Duration::from_secs(60)));
+        assert_eq!(wait_before_retry(61), None);
     }
 
     #[test]
@@ -206,8 +222,8 @@ mod tests {
         assert_eq!(series.fail(&policy, None), None, "half a MiB is no progress");
         series.reach(2 * PROGRESS);
         assert!(series.fail(&policy, None).is_some());
-        let asked = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(series.fail(&policy, asked(60)), asked(60));
-        assert_eq!(series.fail(&policy, asked(61)), None);
+        let requested = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(series.fail(&policy, requested(60)), requested(60));
+        assert_eq!(series.fail(&policy, requested(61)), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Maps with a limit, for what a client remembers as long as it exists.
+//! Maps of limited size, for state that a client keeps as long as it exists.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -24,7 +24,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         Self { entries: HashMap::new(), limit, uses: 0 }
     }
 
-    /// Returns an entry, which counts as a use.
+    /// Returns an entry. Counts as a use.
     pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
         self.uses += 1;
         let entry = self.entries.get_mut(key)?;
@@ -32,7 +32,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         Some(&mut entry.value)
     }
 
-    /// Returns an entry, added if it is missing. Counts as a use.
+    /// Returns an entry, and adds it if it is missing. Counts as a use.
     pub(crate) fn get_or_insert_with(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         self.make_room(&key);
         self.uses += 1;
@@ -46,7 +46,7 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    /// Adds an entry, and returns the key of the entry that was dropped for it, if any.
+    /// Adds an entry. Returns the key of the entry that was dropped to make room, if any.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<K> {
         let oldest = self.make_room(&key);
         self.uses += 1;
@@ -105,7 +105,7 @@ impl<K: Clone + Eq + Hash, V> Default for BoundedCache<K, V> {
     }
 }
 
-/// 1024 registries, or origins of them and of what they redirect to.
+/// 1024 registries or origins. Origins include those that registries redirect to.
 const CACHED: usize = 1024;
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_entry_replaces_the_one_not_used_for_the_longest_time() {
+    fn a_new_entry_replaces_the_least_recently_used_one() {
         let mut map = BoundedMap::new(2);
         assert_eq!(map.insert("a", 1), None);
         assert_eq!(map.insert("b", 2), None);

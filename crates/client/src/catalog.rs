@@ -1,11 +1,11 @@
-//! The repositories of a registry, page by page.
+//! Lists the repositories of a registry, page by page.
 
 use http::{Method, Uri};
 use longshore_core::{EscapedText, Page, PageToken, Pages, RepositoryName, Result};
 use serde::Deserialize;
 
 use crate::auth::{Scope, Scopes};
-use crate::exchange::{Ask, Exchange};
+use crate::exchange::{Exchange, RegistryRequest};
 use crate::listing::{FALLBACK_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 use crate::shared::Shared;
@@ -34,7 +34,7 @@ pub(crate) fn pages(
     })
 }
 
-/// Returns a page; the inner error says that it is too large.
+/// Returns a page. The inner error says that the page is too large.
 async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryName>>> {
     #[derive(Deserialize)]
     struct Listing {
@@ -42,8 +42,8 @@ async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryNam
     }
     let about = format!("catalog of {}", exchange.registry());
     let scopes = Scopes::new([Scope::catalog()]);
-    let ask = Ask::new(Method::GET, uri.clone(), scopes, about);
-    let (reply, body) = match exchange.fetch_within(ask, PAGE_LIMIT).await? {
+    let request = RegistryRequest::new(Method::GET, uri.clone(), scopes, about);
+    let (reply, body) = match exchange.fetch_within(request, PAGE_LIMIT).await? {
         Ok(fetched) => fetched,
         Err(too_large) => return Ok(Err(too_large)),
     };
@@ -53,7 +53,8 @@ async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryNam
     Ok(Ok(Page { items: names.iter().filter_map(|text| name(text)).collect(), next }))
 }
 
-/// Returns a repository's name, unless it is outside the grammar: it could not be requested.
+/// Parses a repository's name. Returns `None` for a name outside the grammar, because it cannot be
+/// requested.
 fn name(text: &str) -> Option<RepositoryName> {
     match RepositoryName::parse(text) {
         Ok(name) => Some(name),

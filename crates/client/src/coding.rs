@@ -1,9 +1,10 @@
-//! Content codings of replies, which no request asks for.
+//! Content codings of replies, which no request permits.
 //!
-//! Every request says `Accept-Encoding: identity`. Some proxies compress replies anyway, and some
-//! storage services label content with its own compression: a layer is itself gzip. So the label is
-//! only a claim. This module parses it, decodes gzip as a stream, and distinguishes the two cases
-//! if the content allows it; blobs are distinguished by their digest (`repository::reading`).
+//! Every request sends `Accept-Encoding: identity`. Some proxies compress replies anyway, and some
+//! storage services label content with its own compression, such as a layer that is itself gzip. So
+//! the label may be wrong. This module parses it, decodes gzip as a stream, and distinguishes the
+//! two cases if the content allows it. For blobs, their digest distinguishes them
+//! (`repository::reading`).
 
 use bytes::{Buf as _, Bytes};
 use flate2::{Decompress, FlushDecompress, Status};
@@ -18,7 +19,7 @@ use serde::de::IgnoredAny;
 pub(crate) enum Coding {
     /// No coding, as requested.
     Identity,
-    /// Gzip, once.
+    /// Gzip, applied once.
     Gzip,
     /// Another coding, or several.
     Other(String),
@@ -46,26 +47,27 @@ impl Coding {
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; [`Protocol`](ErrorKind::Protocol) if it
     /// cannot be decoded.
     pub(crate) async fn document(&self, body: BlobStream, limit: usize) -> Result<Bytes> {
-        let Self::Other(name) = self else { return self.undo(body).bytes(limit).await };
+        let Self::Other(name) = self else { return self.decode(body).bytes(limit).await };
         let bytes = body.bytes(limit).await?;
         match self.shows(&bytes) {
             true => Ok(bytes),
-            false => Err(unasked(name)),
+            false => Err(unrequested(name)),
         }
     }
 
-    /// Returns true if the output of [`undo`](Self::undo) is content, or JSON with a wrong label.
+    /// Returns true if the output of [`decode`](Self::decode) is content, or JSON with a wrong
+    /// label.
     pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
         let is_json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         !matches!(self, Self::Other(_)) || is_json()
     }
 
-    /// Returns the body, decoded if it is gzip and labelled so. Memory use is constant.
+    /// Returns the body, decoded if it is gzip and is labelled as gzip. Memory use is constant.
     ///
     /// # Errors
-    /// As the stream's last item: [`Transport`](ErrorKind::Transport) if it ends too early,
+    /// As the stream's last item: [`Transport`](ErrorKind::Transport) if the body ends too early,
     /// [`Protocol`](ErrorKind::Protocol) if it is damaged.
-    pub(crate) fn undo(&self, body: BlobStream) -> BlobStream {
+    pub(crate) fn decode(&self, body: BlobStream) -> BlobStream {
         match self {
             Self::Gzip => gunzip(body),
             Self::Identity | Self::Other(_) => body,
@@ -74,7 +76,7 @@ impl Coding {
 }
 
 /// Returns the error for a coding that cannot be decoded.
-pub(crate) fn unasked(name: &str) -> Error {
+pub(crate) fn unrequested(name: &str) -> Error {
     Error::new(ErrorKind::Protocol)
         .detail(format!("the reply has the content coding \"{name}\", which was not requested"))
         .with_hint(
@@ -87,9 +89,9 @@ fn gunzip(body: BlobStream) -> BlobStream {
     let start = (body, Bytes::new(), Gunzip::new());
     BlobStream::new(stream::try_unfold(start, |(mut body, mut input, mut gunzip)| async move {
         loop {
-            let piece = gunzip.undo(&mut input)?;
-            if !piece.is_empty() {
-                return Ok(Some((piece, (body, input, gunzip))));
+            let chunk = gunzip.decode(&mut input)?;
+            if !chunk.is_empty() {
+                return Ok(Some((chunk, (body, input, gunzip))));
             }
             match body.next().await {
                 Some(next) => input = next?,
@@ -99,13 +101,14 @@ fn gunzip(body: BlobStream) -> BlobStream {
     }))
 }
 
-/// Decodes gzip, chunk by chunk. All members are decoded. Zeros may follow the last one, like the
-/// padding of tapes; other data may not. Content that does not begin like gzip is left unchanged.
+/// Decodes gzip chunk by chunk, including all members of a multi-member stream. Only zeros may
+/// follow the last member, like the padding of tapes. Content that does not begin like gzip is not
+/// changed.
 pub(crate) struct Gunzip {
     place: Place,
-    taken: u64,
-    given: u64,
-    piece: Vec<u8>,
+    consumed: u64,
+    produced: u64,
+    chunk: Vec<u8>,
 }
 
 enum Place {
@@ -118,26 +121,27 @@ enum Place {
 
 impl Gunzip {
     pub(crate) fn new() -> Self {
-        Self { place: Place::Start, taken: 0, given: 0, piece: vec![0; CHUNK_SIZE] }
+        Self { place: Place::Start, consumed: 0, produced: 0, chunk: vec![0; CHUNK_SIZE] }
     }
 
-    /// Consumes `input`, and returns at most 64 KiB; returns nothing if it needs more input.
-    pub(crate) fn undo(&mut self, input: &mut Bytes) -> Result<Bytes> {
+    /// Consumes `input`, and returns at most 64 KiB of output. Returns no output if it needs more
+    /// input.
+    pub(crate) fn decode(&mut self, input: &mut Bytes) -> Result<Bytes> {
         loop {
             let before = input.len();
-            let piece = self.step(input)?;
-            self.taken += (before - input.len()) as u64;
-            self.given += piece.len() as u64;
-            if self.taken > self.given.saturating_mul(2).saturating_add(OVERHEAD) {
+            let chunk = self.step(input)?;
+            self.consumed += (before - input.len()) as u64;
+            self.produced += chunk.len() as u64;
+            if self.consumed > self.produced.saturating_mul(2).saturating_add(OVERHEAD) {
                 return Err(damaged("has next to no content"));
             }
-            if !piece.is_empty() || input.is_empty() {
-                return Ok(piece);
+            if !chunk.is_empty() || input.is_empty() {
+                return Ok(chunk);
             }
         }
     }
 
-    /// Checks that the input may end here.
+    /// Returns an error if the input must not end here.
     pub(crate) fn finish(&self) -> Result<()> {
         match self.place {
             Place::Member(_) => Err(Error::new(ErrorKind::Transport)
@@ -151,16 +155,16 @@ impl Gunzip {
             (Place::Member(member), _) => {
                 let (before_in, before_out) = (member.total_in(), member.total_out());
                 let status = member
-                    .decompress(input, &mut self.piece, FlushDecompress::None)
+                    .decompress(input, &mut self.chunk, FlushDecompress::None)
                     .map_err(|e| damaged("is damaged").with_source(e))?;
-                let [taken, given] =
+                let [consumed, produced] =
                     [member.total_in() - before_in, member.total_out() - before_out]
                         .map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-                input.advance(taken);
+                input.advance(consumed);
                 if status == Status::StreamEnd {
                     self.place = Place::AfterMember;
                 }
-                Ok(Bytes::copy_from_slice(&self.piece[..given]))
+                Ok(Bytes::copy_from_slice(&self.chunk[..produced]))
             }
             (Place::Plain, _) => Ok(std::mem::take(input)),
             (_, None) => Ok(Bytes::new()),
@@ -188,12 +192,12 @@ fn damaged(clause: &str) -> Error {
         .detail(format!("the reply's gzip coding, which was not requested, {clause}"))
 }
 
-/// 64 KiB of output at a time: a chunk of a decompression bomb is no larger than any other.
+/// 64 KiB of output at a time: the chunks of a decompression bomb are no larger than others.
 const CHUNK_SIZE: usize = 64 << 10;
 /// 2^15 bytes: the only window size of gzip.
 const WINDOW_BITS: u8 = 15;
-/// 256 KiB: headers, and the overhead of a proxy that sends each chunk at once. Beyond it, output
-/// must be at least half the size of the input, so that empty members cannot continue forever.
+/// 256 KiB: headers, and the overhead of a proxy that flushes each chunk. Beyond it, the output must
+/// be at least half as large as the input, so that an endless series of empty members is an error.
 const OVERHEAD: u64 = 256 << 10;
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns the endpoints of a registry, over TLS or not, below a path; `None` if its host is
-    /// invalid after all (`1.2.3.999`).
+    /// Returns the endpoints of a registry below a path, over TLS or plain HTTP; `None` if its host
+    /// is not valid in a URL (`1.2.3.999`).
     pub(crate) fn new(registry: &RegistryName, https: bool, prefix: &PathPrefix) -> Option<Self> {
         let scheme = if https { "https" } else { "http" };
         let address = match registry.is_docker_hub() {
@@ -27,12 +27,13 @@ impl Endpoint {
         Some(Self { base })
     }
 
-    /// End-1: the root, which shows that the server is a registry.
+    /// Returns the URL of the registry's root, which shows that the server is a registry (end-1).
     pub(crate) fn root(&self) -> Uri {
         self.uri(["v2", ""], &[])
     }
 
-    /// The catalog of repositories, after one of them if given, in pages of a size if given.
+    /// Returns the URL of the catalog of repositories, optionally after one of them and with a page
+    /// size.
     pub(crate) fn catalog(
         &self,
         page_size: Option<NonZeroUsize>,
@@ -43,7 +44,8 @@ impl Endpoint {
         self.uri(["v2", "_catalog"], &page_query(size.as_deref(), after))
     }
 
-    /// End-8: the tags of a repository, after one of them if given, in pages of a size if given.
+    /// Returns the URL of a repository's tags, optionally after one of them and with a page size
+    /// (end-8).
     pub(crate) fn tags(
         &self,
         name: &RepositoryName,
@@ -54,22 +56,22 @@ impl Endpoint {
         self.below(name, ["tags", "list"], &page_query(size.as_deref(), after.map(Tag::as_str)))
     }
 
-    /// End-3, end-7, end-9: a manifest.
+    /// Returns the URL of a manifest (end-3, end-7, end-9).
     pub(crate) fn manifest(&self, name: &RepositoryName, selector: &TagOrDigest) -> Uri {
         self.below(name, ["manifests", &selector.to_string()], &[])
     }
 
-    /// End-2, end-10: a blob.
+    /// Returns the URL of a blob (end-2, end-10).
     pub(crate) fn blob(&self, name: &RepositoryName, digest: &Digest) -> Uri {
         self.below(name, ["blobs", digest.as_str()], &[])
     }
 
-    /// End-4a: the start of an upload.
+    /// Returns the URL that begins an upload (end-4a).
     pub(crate) fn uploads(&self, name: &RepositoryName) -> Uri {
         self.below(name, ["blobs", "uploads", ""], &[])
     }
 
-    /// End-11: the mount of a blob from another repository.
+    /// Returns the URL that mounts a blob from another repository (end-11).
     pub(crate) fn mount(
         &self,
         name: &RepositoryName,
@@ -80,7 +82,7 @@ impl Endpoint {
         self.below(name, ["blobs", "uploads", ""], &query)
     }
 
-    /// End-12: the referrers of a manifest.
+    /// Returns the URL of a manifest's referrers (end-12).
     pub(crate) fn referrers(
         &self,
         name: &RepositoryName,
@@ -91,8 +93,8 @@ impl Endpoint {
         self.below(name, ["referrers", subject.as_str()], query.as_slice())
     }
 
-    /// Returns the URL of one of the registry's own paths, including its query, below the base URL.
-    /// For Docker Hub, the remaining v1 API is at its index.
+    /// Returns the URL of a path at the registry, including its query, below the base URL. The
+    /// remaining v1 API of Docker Hub is at its index.
     ///
     /// # Errors
     /// A clause that says why the path is invalid.
@@ -129,21 +131,20 @@ impl Endpoint {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        // A serialised `Url` is a URI; the default ("/") never occurs, and would be refused.
+        // A serialised `Url` always parses as a URI. The default ("/") would be refused.
         url.as_str().parse().unwrap_or_default()
     }
 }
 
-/// The query of a listing's first page.
+/// Returns the query of a listing's first page.
 fn page_query<'a>(size: Option<&'a str>, after: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
     let size = size.map(|size| ("n", size));
     size.into_iter().chain(after.map(|after| ("last", after))).collect()
 }
 
-/// Returns the URL that completes an upload: the session's own, byte for byte, with the digest
-/// added.
+/// Returns the URL that completes an upload: the session's URL, unchanged, with the digest added.
 ///
-/// Signed URLs break if their query is re-encoded, so it is not. An existing digest is replaced.
+/// The query is not re-encoded, because signed URLs would break. An existing digest is replaced.
 pub(crate) fn with_digest(session: &Uri, digest: &Digest) -> Option<Uri> {
     let text = session.to_string();
     let (path, query) = text.split_once('?').unwrap_or((&text, ""));
@@ -153,14 +154,14 @@ pub(crate) fn with_digest(session: &Uri, digest: &Digest) -> Option<Uri> {
         completed.push_str(pair);
         completed.push('&');
     }
-    // `+` means a space in a query; the other characters of a digest need no escape.
+    // `+` means a space in a query. The other characters of a digest need no escape.
     completed.push_str(&format!("digest={}", digest.as_str().replace('+', "%2B")));
     completed.parse().ok()
 }
 
-/// The host of `docker.io`'s registry.
+/// The host of Docker Hub's registry, `docker.io`.
 const DOCKER_HUB: &str = "registry-1.docker.io";
-/// The host of `docker.io`'s search.
+/// The host of Docker Hub's search.
 const INDEX: &str = "index.docker.io";
 
 #[cfg(test)]
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_base_url_joins_right() {
+    fn paths_are_joined_to_every_form_of_base_url() {
         let n = NonZeroUsize::new(7);
         for (base, root) in [
             ("https://r:5000/v2/", "https://r:5000/v2/"),
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_those_of_the_specification() {
+    fn urls_follow_the_specification() {
         let (e, name) = (endpoint("r.example:5000"), RepositoryName::parse("a/b").unwrap());
         let digest = Digest::sha256(b"");
         let tag = Tag::parse("v1").unwrap();
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hub_is_where_it_is() {
+    fn docker_hub_is_reached_at_its_own_hosts() {
         assert_eq!(endpoint("docker.io").root(), "https://registry-1.docker.io/v2/");
         assert_eq!(
             Endpoint::new(&"1.2.3.999".parse().unwrap(), true, &PathPrefix::default()),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_added_and_nothing_else_touched() {
+    fn the_digest_is_added_without_changing_the_rest_of_the_url() {
         let digest: Digest = "a+b:c".parse().unwrap();
         for (session, completed) in [
             ("https://r/u", "https://r/u?digest=a%2Bb:c"),

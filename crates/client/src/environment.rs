@@ -1,4 +1,5 @@
-//! Environment variables, read once and passed on: no other code reads the process's own.
+//! Environment variables. They are read once and passed on; no other code reads those of the
+//! process.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 
 /// The environment variables that settings and credentials are read from.
 ///
-/// A plain value, so that a program can omit some, and a test needs none of its process's.
+/// A plain value, so that a program can omit variables, and tests do not depend on their process.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment(HashMap<OsString, OsString>);
 
@@ -31,25 +32,25 @@ impl Environment {
         self
     }
 
-    /// Returns a variable; an empty one counts as not set.
+    /// Returns a variable. An empty variable counts as not set.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// Returns a variable, if it is text.
+    /// Returns a variable, if it is valid Unicode.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.var(name)?.to_str()
     }
 
-    /// Returns a variable that names a file or folder.
+    /// Returns a variable that contains the path of a file or folder.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
-    /// Returns the user's home: `HOME`, or `USERPROFILE` if `HOME` is not set.
+    /// Returns the user's home directory: `HOME`, or `USERPROFILE` if `HOME` is not set.
     #[must_use]
     pub fn home(&self) -> Option<PathBuf> {
         self.path("HOME").or_else(|| self.path("USERPROFILE"))
@@ -57,7 +58,7 @@ impl Environment {
 }
 
 impl fmt::Debug for Environment {
-    /// Shows names only: values may be secrets.
+    /// Shows only the names, because values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut names: Vec<_> = self.0.keys().collect();
         names.sort();
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_variable_is_not_set_and_values_are_not_shown() {
+    fn an_empty_variable_counts_as_unset_and_debug_shows_no_values() {
         let environment = Environment::empty().with("A", "").with("B", "s3cret").with("HOME", "/h");
         assert_eq!(environment.var("A"), None);
         assert_eq!(environment.text("B"), Some("s3cret"));

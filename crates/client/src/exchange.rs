@@ -1,4 +1,4 @@
-//! Requests to one registry: used by all operations of a repository or catalog.
+//! Sends requests to one registry, for all operations on repositories and catalogs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,18 +26,18 @@ pub(crate) struct Exchange {
     hosts: Arc<Hosts>,
     registry: RegistryName,
     limits: Arc<Limits>,
-    /// Counts the failures of all requests together, if set; else each request has its own count.
+    /// Counts the failures of all requests together. If `None`, each request has its own count.
     series: Option<Series>,
 }
 
 /// One request, and its subject for errors.
-pub(crate) struct Ask {
+pub(crate) struct RegistryRequest {
     request: Request<Body>,
     scopes: Scopes,
     about: String,
 }
 
-impl Ask {
+impl RegistryRequest {
     /// Creates a request without a body, for `scopes`. `about` names the requested item in errors.
     pub(crate) fn new(method: Method, uri: Uri, scopes: Scopes, about: impl fmt::Display) -> Self {
         let mut request = Request::new(Body::Empty);
@@ -85,7 +85,7 @@ impl Exchange {
         Self { limits: Arc::new(limits), ..self.clone() }
     }
 
-    /// Returns the exchange for the requests of one operation: their failures count in `series`.
+    /// Returns the exchange for one operation, which counts the failures of its requests in `series`.
     pub(crate) fn in_series(&self, series: &Series) -> Self {
         Self { series: Some(series.clone()), ..self.clone() }
     }
@@ -105,7 +105,7 @@ impl Exchange {
         let why = Again {
             host: &self.registry,
             status: status.and_then(|status| StatusCode::from_u16(status).ok()),
-            asked: failed.is_some_and(|error| error.retry_after().is_some()),
+            has_retry_after: failed.is_some_and(|error| error.retry_after().is_some()),
             next,
         };
         pause(wait, why).await;
@@ -123,21 +123,26 @@ impl Exchange {
     }
 
     /// Sends a request. Any status is a reply.
-    pub(crate) async fn send(&self, ask: Ask) -> Result<Reply> {
-        self.send_by(ask, true, self.deadline()).await
+    pub(crate) async fn send(&self, request: RegistryRequest) -> Result<Reply> {
+        self.send_by(request, true, self.deadline()).await
     }
 
     /// Sends a request without credentials, and accepts a challenge as a reply.
-    pub(crate) async fn send_anonymously(&self, ask: Ask) -> Result<Reply> {
-        self.send_by(ask, false, self.deadline()).await
+    pub(crate) async fn send_anonymously(&self, request: RegistryRequest) -> Result<Reply> {
+        self.send_by(request, false, self.deadline()).await
     }
 
     fn deadline(&self) -> Deadline {
         Deadline::after(self.limits.total)
     }
 
-    async fn send_by(&self, ask: Ask, identified: bool, deadline: Deadline) -> Result<Reply> {
-        let Ask { mut request, scopes, about } = ask;
+    async fn send_by(
+        &self,
+        request: RegistryRequest,
+        identified: bool,
+        deadline: Deadline,
+    ) -> Result<Reply> {
+        let RegistryRequest { mut request, scopes, about } = request;
         let work = async {
             let host = self.hosts.get(&self.registry).await?;
             let own = own_identity(request.headers());
@@ -161,37 +166,46 @@ impl Exchange {
     }
 
     /// Sends a request whose reply must have one of these statuses.
-    pub(crate) async fn expect(&self, ask: Ask, statuses: &[u16]) -> Result<Reply> {
-        self.expect_by(ask, statuses, self.deadline()).await
+    pub(crate) async fn expect(&self, request: RegistryRequest, statuses: &[u16]) -> Result<Reply> {
+        self.expect_by(request, statuses, self.deadline()).await
     }
 
-    async fn expect_by(&self, ask: Ask, statuses: &[u16], deadline: Deadline) -> Result<Reply> {
-        let about = ask.about.clone();
-        let reply = self.send_by(ask, true, deadline).await?;
+    async fn expect_by(
+        &self,
+        request: RegistryRequest,
+        statuses: &[u16],
+        deadline: Deadline,
+    ) -> Result<Reply> {
+        let about = request.about.clone();
+        let reply = self.send_by(request, true, deadline).await?;
         reply.expect(statuses).await.map_err(|e| e.at(about))
     }
 
-    /// Sends a request and reads the whole body of its 200, of at most `limit` bytes.
+    /// Sends a request and reads the whole body of its 200 reply, of at most `limit` bytes.
     ///
-    /// A body that breaks off is requested again: the transport's own retries end with the head.
-    /// Both kinds of failure count together.
-    pub(crate) async fn fetch(&self, ask: Ask, limit: usize) -> Result<(Reply, Bytes)> {
-        self.fetch_within(ask, limit).await?
+    /// If the body breaks off, the request is sent again. The transport itself retries only until
+    /// the reply's head has arrived. Both kinds of failure count together.
+    pub(crate) async fn fetch(
+        &self,
+        request: RegistryRequest,
+        limit: usize,
+    ) -> Result<(Reply, Bytes)> {
+        self.fetch_within(request, limit).await?
     }
 
-    /// As [`fetch`](Self::fetch). The inner error says that the body is larger than `limit`, and
-    /// nothing else: a token service's reply may be too large as well.
+    /// Same as [`fetch`](Self::fetch), except that the inner error is only returned for a body
+    /// larger than `limit`. A token service's reply that is too large is an outer error.
     pub(crate) async fn fetch_within(
         &self,
-        ask: Ask,
+        request: RegistryRequest,
         limit: usize,
     ) -> Result<Result<(Reply, Bytes)>> {
-        let mut ask = ask;
+        let mut request = request;
         let series = self.series.clone().unwrap_or_default();
         let (exchange, deadline) = (self.in_series(&series), self.deadline());
         loop {
-            let (about, again) = (ask.about.clone(), ask.again());
-            let mut reply = exchange.expect_by(ask, &[200], deadline).await?;
+            let (about, again) = (request.about.clone(), request.again());
+            let mut reply = exchange.expect_by(request, &[200], deadline).await?;
             let body = reply.document(limit).await;
             let (error, next) = match (body, again) {
                 (Ok(body), _) => return Ok(Ok((reply, body))),
@@ -200,9 +214,9 @@ impl Exchange {
                 (Err(e), _) => return Err(e.at(about)),
             };
             let Some(wait) = series.fail(self.retry(), None) else { return Err(error.at(about)) };
-            tracing::debug!(%error, "asking again for a reply that broke off");
+            tracing::debug!(%error, "sending the request again after its reply broke off");
             self.pause(wait, None, "the request is sent again").await;
-            ask = next;
+            request = next;
         }
     }
 }
@@ -210,6 +224,9 @@ impl Exchange {
 /// Returns the identity that a request itself carries, without the registry's credentials.
 fn own_identity(headers: &HeaderMap) -> Option<Identity> {
     let value = headers.get(AUTHORIZATION)?.clone();
-    let who = "the request's own Authorization".to_owned();
-    Some(Identity { who, secrets: Secrets::new(move || Credential::from_header(&value).secrets()) })
+    let description = "the request's own Authorization".to_owned();
+    Some(Identity {
+        description,
+        secrets: Secrets::new(move || Credential::from_header(&value).secrets()),
+    })
 }

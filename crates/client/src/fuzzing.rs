@@ -1,8 +1,8 @@
-//! Doors to the private parsers of foreign text, for the fuzz targets in `fuzz/`.
+//! Makes private parsers of untrusted text available to the fuzz targets in `fuzz/`.
 //!
-//! A fuzz target is a crate of its own and sees public items only, but nobody else has a use for these
-//! parsers. So this module exists only under `cfg(fuzzing)`, which cargo-fuzz sets. A feature would not
-//! do: features are public, and one of these would be in every build with `--all-features`.
+//! A fuzz target is a separate crate and sees only public items, but no other crate needs these
+//! parsers. So this module exists only under `cfg(fuzzing)`, which cargo-fuzz sets. A feature would
+//! be public, and `--all-features` would enable it in ordinary builds.
 
 use std::ops::Range;
 
@@ -13,30 +13,30 @@ use crate::auth::{Challenge, Scope};
 use crate::credentials::netrc_entries;
 use crate::repository::{check_content_range, upload_offset};
 
-/// A way to authenticate that a server offers.
+/// An authentication scheme that a server offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// In lower case.
+    /// The scheme in lower case.
     pub scheme: String,
-    /// What a Bearer challenge says besides.
+    /// The parameters of a Bearer challenge.
     pub bearer: Option<Bearer>,
 }
 
-/// What a Bearer challenge says.
+/// The parameters of a Bearer challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
     /// The token service's URL.
     pub realm: String,
     /// The registry's name at that service.
     pub service: Option<String>,
-    /// What a token is needed for.
+    /// The scopes that a token must cover.
     pub scopes: Vec<Scope>,
 }
 
-/// Reads all `WWW-Authenticate` lines.
+/// Parses all `WWW-Authenticate` headers.
 ///
 /// # Errors
-/// A clause that says what cannot be read.
+/// A clause that describes the malformed part.
 pub fn challenges(headers: &HeaderMap) -> Result<Vec<Offer>, &'static str> {
     let offer = |challenge: &Challenge| Offer {
         scheme: challenge.scheme().to_owned(),
@@ -52,27 +52,27 @@ pub fn challenges(headers: &HeaderMap) -> Result<Vec<Offer>, &'static str> {
     Ok(Challenge::all(headers)?.iter().map(offer).collect())
 }
 
-/// Reads the target of the `Link` to the next page.
+/// Parses the target of the `Link` to the next page.
 ///
 /// # Errors
-/// A clause that says what cannot be read.
+/// A clause that describes the malformed part.
 pub fn next_link(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
     crate::link::next(headers)
 }
 
-/// Machine, login and password of each entry of a `.netrc`.
+/// Returns machine, login and password of each entry in a `.netrc` file.
 #[must_use]
 pub fn netrc(text: &str) -> Vec<(String, String, Option<String>)> {
     netrc_entries(text)
 }
 
-/// Whether the `Content-Range` of a 206 is the range that was asked for, of a blob of that size.
+/// Returns true if the `Content-Range` of a 206 is the requested range of a blob of `size` bytes.
 #[must_use]
-pub fn is_content_range(headers: &HeaderMap, asked: &Range<u64>, size: u64) -> bool {
-    headers.contains_key(CONTENT_RANGE) && check_content_range(headers, asked, size).is_ok()
+pub fn is_content_range(headers: &HeaderMap, requested: &Range<u64>, size: u64) -> bool {
+    headers.contains_key(CONTENT_RANGE) && check_content_range(headers, requested, size).is_ok()
 }
 
-/// Reads how many bytes an upload has, from its `Range`.
+/// Parses the number of bytes that an upload session has, from its `Range` header.
 #[must_use]
 pub fn offset_of_upload(text: &str) -> Option<u64> {
     upload_offset(text)

@@ -1,7 +1,7 @@
 //! Determines how a client reaches each registry, before the first request, and remembers it.
 //!
-//! Owns the stack of transports that requests pass, and the only place where the settings, or
-//! detection, become a URL. Detection returns its findings as settings.
+//! Owns the stack of transports that requests pass. This is the only place that turns settings or
+//! the results of detection into a URL. Detection returns its results as settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ pub(crate) struct Host {
     pub(crate) verification: Verification,
     /// True if scheme and verification were detected.
     pub(crate) detected: bool,
-    /// True if detection fell back to them.
+    /// True if the scheme or verification is a fallback of detection.
     pub(crate) fallback: bool,
     /// True if others on the network path can read the traffic.
     pub(crate) exposed: bool,
-    /// The reason not to send secrets there, if any.
+    /// The danger of sending secrets there, if any.
     pub(crate) danger: Option<Danger>,
 }
 
@@ -52,7 +52,7 @@ impl Host {
 /// The registries of a client.
 pub(crate) struct Hosts {
     setup: Setup,
-    /// The caller's own transport, which replaces the wire.
+    /// The transport that the caller set, which replaces the built-in one.
     transport: Option<Arc<dyn Transport>>,
     wire: Arc<dyn Transport>,
     auth: Arc<Auth>,
@@ -71,10 +71,10 @@ impl Hosts {
         &self.setup.config
     }
 
-    /// Returns a registry. Detects once how to reach it if the settings leave that open.
+    /// Returns a registry. If the settings do not determine how to reach it, detects this once.
     pub(crate) async fn get(&self, registry: &RegistryName) -> Result<Arc<Host>> {
         let cell = self.settled.get_or_insert_with(registry.clone(), Arc::default);
-        cell.get_or_try_init(|| self.settle(registry)).await.cloned()
+        cell.get_or_try_init(|| self.determine(registry)).await.cloned()
     }
 
     /// Detects how to reach a registry.
@@ -85,23 +85,23 @@ impl Hosts {
         let (secure, plain) = (root(true)?, root(false)?);
         let probe = Probe {
             checked: &retried(Arc::clone(&self.wire)),
-            unchecked: &retried(self.lenient(&secure)),
+            unchecked: &retried(self.accepting_wire(&secure)),
             secure,
             plain,
         };
         probe.detect(registry, config).await
     }
 
-    async fn settle(&self, registry: &RegistryName) -> Result<Arc<Host>> {
+    async fn determine(&self, registry: &RegistryName) -> Result<Arc<Host>> {
         let config = self.config();
         let mut settings = config.of(registry);
-        let detected = settings.rule == Rule::Ask;
+        let detected = settings.rule == Rule::Detect;
         if detected {
             settings = config.resolve(registry, &self.detect(registry).await?);
         }
         let https = match settings.rule {
             Rule::Plain => false,
-            Rule::Tls | Rule::Ask => true,
+            Rule::Tls | Rule::Detect => true,
             Rule::Local => {
                 let root = endpoint(registry, true, &settings)?.root();
                 (settings.has_certificates() || config.folders.has(registry))
@@ -110,7 +110,7 @@ impl Hosts {
         };
         let endpoint = endpoint(registry, https, &settings)?;
         let (auth, verification) = match https && settings.fallback {
-            true => (stack(&self.setup, self.lenient(&endpoint.root())), Verification::Skip),
+            true => (stack(&self.setup, self.accepting_wire(&endpoint.root())), Verification::Skip),
             false => (Arc::clone(&self.auth), settings.verification.unwrap_or_default()),
         };
         let danger = Danger::to(https, settings.fallback, config.stays_here(registry));
@@ -129,7 +129,7 @@ impl Hosts {
 
     /// Returns a wire that accepts any certificate at one registry's origin. Only that registry's
     /// requests use it: requests of others to the same address need a valid certificate.
-    fn lenient(&self, root: &Uri) -> Arc<dyn Transport> {
+    fn accepting_wire(&self, root: &Uri) -> Arc<dyn Transport> {
         wire(&self.setup.config, self.transport.as_ref(), Origin::of(root))
     }
 }

@@ -1,9 +1,9 @@
 //! A client for container registries: loads and unloads images and other OCI artifacts.
 //!
-//! Everything is written over a few types: a [`Location`] says where an image is, [`Client`] and
-//! [`Stores`] open it, and a store is a [`Source`], a [`Target`], or both, wherever it is.
-//! All items of `longshore-core` and `longshore-image` are re-exported. [`blocking`] has the same
-//! operations without async.
+//! A [`Location`] says where an image is. [`Client`] and [`Stores`] open it as a store: a
+//! [`Source`], a [`Target`] or both. All operations work on any store. All items of
+//! `longshore-core` and `longshore-image` are re-exported. [`blocking`] has the same operations
+//! without async.
 //!
 //! Copy an image, with the credentials of `docker login`:
 //!
@@ -68,7 +68,7 @@
 //! # }
 //! ```
 //!
-//! A file out of an image, here without async: of several layers that have it, the last one counts.
+//! A file in an image, here without async. If several layers have the file, the last one wins.
 //!
 //! ```
 //! # use longshore::{Descriptor, ImageConfig, MediaType, Memory, Pack, RawManifest, Tag};
@@ -107,7 +107,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! From the bottom up; a module uses only those above it:
+//! The modules, from the bottom up. A module uses only those above it in the table:
 //!
 //! | modules | hold |
 //! |---|---|
@@ -214,7 +214,7 @@ pub use stores::{Located, Named, Stores};
 pub use transfer::{Copied, CopyFailure, Transfer, TransferReport};
 pub use transport::{Body, Transport, TransportError, TransportErrorKind};
 
-/// The page that newcomers read: its example is compiled with the others.
+/// The README, included here so that its example is compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;

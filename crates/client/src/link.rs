@@ -1,4 +1,4 @@
-//! The `Link` header, parsed as registries write it, which differs from the standard.
+//! Parses the `Link` header, including the nonstandard forms that registries send.
 
 use http::HeaderMap;
 use http::header::LINK;
@@ -19,7 +19,7 @@ pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, &'static str> 
         let mut rest = text.trim_start_matches(SEPARATORS);
         while !rest.is_empty() {
             let (target, is_next, after) = link(rest)?;
-            // An empty target: that was the last page.
+            // An empty target marks the last page.
             if is_next {
                 return Ok(Some(target.to_owned()).filter(|target| !target.is_empty()));
             }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_is_found_however_it_is_written() {
+    fn the_next_page_is_found_in_every_spelling() {
         for (lines, expected) in [
             (&[][..], None),
             (&["</v2/a?last=x>; rel=\"next\""], Some("/v2/a?last=x")),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn a_malformed_link_is_an_error() {
         for bad in ["</x; rel=next", "/x; rel=next", "</x>; rel=\"next"] {
             assert!(of(&[bad]).is_err(), "{bad}");
         }

@@ -1,8 +1,8 @@
-//! Decides which destinations a request may have, and with which credentials: the same-origin rule
+//! Decides to which URLs a request may be sent, and with which credentials: the same-origin rule
 //! and the rule for hops.
 //!
-//! Owns the comparison of origins, the parsing of a `Location`, and the policy for following one,
-//! for redirects, upload sessions, listings and token services alike. It sends nothing.
+//! Compares origins, parses `Location` headers, and decides whether to follow them. The same rules
+//! apply to redirects, upload sessions, listings and token services. Sends nothing.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::Uri;
 use url::{Host, Url};
 
-/// Scheme, host and port, to which credentials are bound.
+/// A scheme, host and port. Credentials are bound to an origin.
 ///
 /// Source: RFC 6454, section 4.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ impl Origin {
         })
     }
 
-    /// Returns true if requests to it are encrypted.
+    /// Returns true if requests to the origin are encrypted.
     pub(crate) fn is_https(&self) -> bool {
         self.scheme == "https"
     }
@@ -75,9 +75,9 @@ impl fmt::Debug for Origin {
 
 /// Resolves the text of a `Location`, `Link` or realm against the URL of its reply.
 ///
-/// The fragment is dropped and the query kept unchanged. An http URL after an https one of the
-/// same host and port is upgraded: proxies that terminate TLS make registries write it (Harbor,
-/// distribution).
+/// Drops the fragment and keeps the query unchanged. Upgrades an http URL to https if the reply
+/// came over https from the same host and port, because registries behind proxies that terminate
+/// TLS send such URLs (Harbor, distribution).
 ///
 /// # Errors
 /// A clause that says why it is invalid.
@@ -112,10 +112,10 @@ pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
 /// Decides whether a request may continue from `from` to `to`, as a redirect or the URL of an
 /// upload.
 ///
-/// It may never go from https to http. It may go to this machine or its link only if `from` is
-/// there too: servers there serve this machine alone (an administration port, a cloud's metadata).
-/// Another address of a private network may be the registry's storage. Credentials are sent to
-/// neither.
+/// It may never continue from https to http. It may continue to this machine or its link only if
+/// `from` is there too, because servers there are for this machine alone (an administration port, a
+/// cloud's metadata service). Other addresses in a private network are allowed, because the
+/// registry's storage may be there. Credentials are sent to neither.
 ///
 /// # Errors
 /// A clause that says why the hop is refused.
@@ -130,7 +130,8 @@ pub(crate) fn check_hop(from: &Uri, to: &Uri) -> Result<(), &'static str> {
 /// Decides whether credentials for the registry at `registry` may be sent to its token service at
 /// `realm`.
 ///
-/// As [`check_hop`], and never from outside a private network to a numeric address in one.
+/// Same as [`check_hop`]. In addition, a realm with a numeric address in a private network is
+/// refused, unless the registry is in a private network too.
 ///
 /// # Errors
 /// A clause that says why the realm is refused.
@@ -142,7 +143,7 @@ pub(crate) fn check_realm(registry: &Uri, realm: &Uri) -> Result<(), &'static st
     Ok(())
 }
 
-/// Returns the reach of both ends, if the step between them keeps its encryption.
+/// Returns the reach of both ends, unless the step loses encryption.
 fn reaches(from: &Uri, to: &Uri) -> Result<(Reach, Reach), &'static str> {
     let (Some(origin), Some(next)) = (Origin::of(from), Origin::of(to)) else {
         return Err("is neither http nor https");
@@ -159,7 +160,7 @@ fn same_address(a: &Url, b: &Url) -> bool {
         && (a.port() == b.port() || a.port_or_known_default() == b.port_or_known_default())
 }
 
-/// The network from which a host can be reached, as far as its name or address tells.
+/// The network from which a host can be reached, judged by its name or address alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// From this machine, or from hosts on the same link.
@@ -172,7 +173,7 @@ enum Reach {
 
 impl Reach {
     fn of(host: &str) -> Self {
-        // A trailing dot makes a name absolute, but does not change it.
+        // A trailing dot makes a name absolute, but it is still the same name.
         match Host::parse(host.trim_end_matches('.')) {
             Ok(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => {
                 Self::Machine
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_scheme_host_and_port() {
+    fn origins_compare_scheme_host_and_port() {
         let same = |a, b| Origin::of(&uri(a)) == Origin::of(&uri(b));
         assert!(same("https://a.example/x", "https://A.example:443/y?z"));
         assert!(!same("https://a.example/", "http://a.example/"));
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn locations_resolve_byte_for_byte() {
+    fn locations_are_resolved_without_changing_their_bytes() {
         let base = uri("https://r.example/v2/a/blobs/uploads/");
         for (location, expected) in [
             ("/v2/x?a=%2B+b;c&a=2", "https://r.example/v2/x?a=%2B+b;c&a=2"),
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hop_neither_downgrades_nor_leads_inside() {
+    fn a_hop_may_not_lose_encryption_or_lead_into_a_private_network() {
         for (from, to, hop, realm) in [
             ("https://r.example/", "https://cdn.example/", true, true),
             ("https://r.example/", "http://cdn.example/", false, false),
@@ -281,7 +282,7 @@ mod tests {
             ("http://r.example/", "http://cdn.example/", true, true),
             ("https://r.example/", "https://8.8.8.8/", true, true),
             ("https://r.example/", "https://[2001:4860:4860::8888]/", true, true),
-            // The storage of an internal registry.
+            // The storage of an internal registry may be in the same network.
             ("https://r.example/", "https://10.1.2.3/", true, false),
             ("https://r.example/", "http://10.1.2.3/", false, false),
             ("http://r.example/", "http://192.168.0.1:9000/", true, false),

@@ -5,7 +5,7 @@ use longshore_core::{Error, ErrorKind, Result};
 
 use crate::auth::{Challenge, Scopes};
 use crate::config::Verification;
-use crate::exchange::{Ask, Exchange};
+use crate::exchange::{Exchange, RegistryRequest};
 use crate::reply::Reply;
 use crate::scheme::Scheme;
 
@@ -19,13 +19,13 @@ pub struct Ping {
     pub verification: Verification,
     /// True if scheme and verification were detected, not chosen.
     pub detected: bool,
-    /// True if others on the network path can read the traffic: it goes over plain HTTP, and does
-    /// not stay within this machine.
+    /// True if others on the network path can read the traffic, because it goes over plain HTTP and
+    /// leaves this machine.
     pub exposed: bool,
     /// The `Docker-Distribution-API-Version` header, such as `registry/2.0`.
     pub api_version: Option<String>,
-    /// The authentication schemes it offers, in lower case, such as `bearer`; none if it answers
-    /// anonymous requests.
+    /// The authentication schemes that it offers, in lower case, such as `bearer`. Empty if it
+    /// answers anonymous requests.
     pub authentication: Vec<String>,
 }
 
@@ -33,8 +33,9 @@ pub struct Ping {
 pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     let about = format!("registry {}", exchange.registry());
     let host = exchange.host().await?;
-    let ask = Ask::new(Method::GET, host.endpoint.root(), Scopes::default(), &about);
-    let reply = exchange.send_anonymously(ask).await?;
+    let request =
+        RegistryRequest::new(Method::GET, host.endpoint.root(), Scopes::default(), &about);
+    let reply = exchange.send_anonymously(request).await?;
     if !reply.is(&[200, 401]) {
         return Err(reply.into_error().await.at(about));
     }
@@ -57,18 +58,23 @@ pub(crate) async fn ping(exchange: &Exchange) -> Result<Ping> {
     })
 }
 
-/// Requests the root of a registry, as the user of the credentials.
+/// Requests the root of a registry with credentials.
 pub(crate) async fn check_credentials(exchange: &Exchange) -> Result<()> {
     let about = format!("registry {}", exchange.registry());
-    let ask = Ask::new(Method::GET, exchange.endpoint().await?.root(), Scopes::default(), about);
-    let reply = exchange.expect(ask, &[200]).await?;
+    let request = RegistryRequest::new(
+        Method::GET,
+        exchange.endpoint().await?.root(),
+        Scopes::default(),
+        about,
+    );
+    let reply = exchange.expect(request, &[200]).await?;
     refuse_page(&reply).map_err(|e| e.at(format!("registry {}", exchange.registry())))?;
     reply.body.drain().await;
     Ok(())
 }
 
-/// Checks that the reply is from a registry, not from a login page or proxy: some registries also
-/// send a page as their root, but state that they are a registry.
+/// Checks that the reply is from a registry, not from a login page or proxy. Some registries also
+/// answer with a page, but with a header that identifies them as registries.
 fn refuse_page(reply: &Reply) -> Result<()> {
     let is_page = reply.header("content-type").is_some_and(|t| t.contains("text/html"));
     if is_page && reply.header(API_VERSION).is_none() {

@@ -1,5 +1,5 @@
-//! Custom requests, through the same layers as all others: also the entry for protocols that this
-//! crate does not support.
+//! Custom requests, which pass the same layers as all others. Crates for protocols that this crate
+//! does not support use them too.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::auth::Scopes;
 use crate::coding::Coding;
-use crate::credentials::Leave;
-use crate::exchange::{Ask, Exchange};
+use crate::credentials::InsecureUse;
+use crate::exchange::{Exchange, RegistryRequest};
 use crate::origin::{Origin, resolve};
 use crate::reply::{Reply, json, refuse_web_page};
 use crate::transport::Body;
@@ -43,7 +43,7 @@ pub struct RawRequest {
 }
 
 impl RawRequest {
-    /// Creates a request without headers and body.
+    /// Creates a request without headers or body.
     ///
     /// - `target`: a path below the registry's base URL with its query, such as `/v2/`, or a URL at
     ///   the registry, such as one from a reply.
@@ -60,9 +60,9 @@ impl RawRequest {
         self
     }
 
-    /// Adds a header. If it is a caller-supplied `Authorization`, the client's credentials are not
-    /// used. It is sent to any configured address of the registry, but not if
-    /// [`Scheme::Detect`](crate::Scheme::Detect) found only plain HTTP or an invalid certificate.
+    /// Adds a header. An `Authorization` header replaces the client's credentials. It is sent to
+    /// any configured address of the registry, but not if [`Scheme::Detect`](crate::Scheme::Detect)
+    /// found only plain HTTP or an invalid certificate.
     #[must_use]
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         let secret = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION].contains(&name);
@@ -71,11 +71,11 @@ impl RawRequest {
         self
     }
 
-    /// Sets an `Authorization` issued by `issuer`, which replaces the client's credentials.
+    /// Sets an `Authorization` header that `issuer` issued. It replaces the client's credentials.
     ///
-    /// It is withheld like credentials: it is sent over plain HTTP or with an invalid certificate
-    /// only to a registry whose settings say so, or back to `issuer` within this machine. Otherwise
-    /// the request fails with [`Denied`](ErrorKind::Denied).
+    /// It is withheld like credentials: it is sent over plain HTTP or to a server with an invalid
+    /// certificate only if the registry's settings permit that, or back to `issuer` within this
+    /// machine. Otherwise the request fails with [`Denied`](ErrorKind::Denied).
     #[must_use]
     pub fn authorized_by(mut self, issuer: &RegistryName, value: HeaderValue) -> Self {
         self.issuer = Some(issuer.clone());
@@ -83,15 +83,15 @@ impl RawRequest {
         self.header(AUTHORIZATION, value)
     }
 
-    /// Sets the body. A stream is sent once, and not again after a failure.
+    /// Sets the body. A stream is sent only once, even after a failure.
     #[must_use]
     pub fn body(mut self, body: Body) -> Self {
         self.body = body;
         self
     }
 
-    /// Adds a scope to request a token for, such as `repository:team/app:pull,push`. The scopes of
-    /// the registry's challenge are added.
+    /// Adds a scope for the token request, such as `repository:team/app:pull,push`. The scopes in
+    /// the registry's challenge are added to it.
     ///
     /// # Errors
     /// [`ParseError`] if the scope is invalid.
@@ -131,7 +131,7 @@ impl RawReply {
         }
     }
 
-    /// Returns true if the body has a content coding, which no request asks for.
+    /// Returns true if the body has a content coding, although no request permits one.
     #[must_use]
     pub fn is_coded(&self) -> bool {
         self.reply.coding() != Coding::Identity
@@ -146,7 +146,7 @@ impl RawReply {
     /// Returns the body; gzip added by a proxy is decoded.
     #[must_use]
     pub fn into_decoded(self) -> BlobStream {
-        self.reply.coding().undo(self.reply.body.into_stream())
+        self.reply.coding().decode(self.reply.body.into_stream())
     }
 
     /// Reads the rest of a small body, so that the connection can be reused.
@@ -164,7 +164,7 @@ impl RawReply {
         body.map_err(|e| e.at(crate::redact::redacted(&uri)))
     }
 
-    /// Returns the reply's error, in the same form as that of every other operation. Reads the
+    /// Returns the reply's error, in the same form as the errors of other operations. Reads the
     /// body.
     pub async fn into_error(self) -> Error {
         let about = self.about;
@@ -196,9 +196,9 @@ impl RawDocument {
 
 /// Sends a request.
 pub(crate) async fn send(exchange: &Exchange, request: RawRequest) -> Result<RawReply> {
-    let ask = ask(exchange, request).await?;
-    let about = ask.about().to_owned();
-    let reply = exchange.send(ask).await?;
+    let request = prepare(exchange, request).await?;
+    let about = request.about().to_owned();
+    let reply = exchange.send(request).await?;
     let (uri, headers) = (reply.uri.clone(), reply.headers.clone());
     Ok(RawReply { uri, status: reply.status, headers, about, reply })
 }
@@ -209,14 +209,14 @@ pub(crate) async fn fetch(
     request: RawRequest,
     limit: usize,
 ) -> Result<RawDocument> {
-    let ask = ask(exchange, request).await?;
-    let (reply, bytes) = exchange.fetch(ask, limit).await?;
+    let request = prepare(exchange, request).await?;
+    let (reply, bytes) = exchange.fetch(request, limit).await?;
     refuse_web_page(&reply.uri, &bytes)?;
     Ok(RawDocument { uri: reply.uri, headers: reply.headers, bytes })
 }
 
 /// Returns the request to send to the registry, if its secrets may be sent there.
-async fn ask(exchange: &Exchange, request: RawRequest) -> Result<Ask> {
+async fn prepare(exchange: &Exchange, request: RawRequest) -> Result<RegistryRequest> {
     let RawRequest { method, target, headers, body, scopes, issuer, about } = request;
     let uri = uri(exchange, &target).await?;
     let about = about.unwrap_or_else(|| format!("{method} {}", crate::redact::redacted(&uri)));
@@ -229,18 +229,19 @@ async fn ask(exchange: &Exchange, request: RawRequest) -> Result<Ask> {
     }
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
-    Ok(Ask::of(request, scopes, about))
+    Ok(RegistryRequest::of(request, scopes, about))
 }
 
-/// Checks that an `Authorization` of `issuer` may be sent to a registry: back to the issuer under
-/// the rules for credentials, elsewhere only if the registry's settings say so.
+/// Checks that an `Authorization` header of `issuer` may be sent to a registry. The rules for
+/// credentials apply to sending it back to the issuer. Sending it elsewhere requires that the
+/// registry's settings permit it.
 async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<()> {
-    let leave = match exchange.registry() == issuer {
-        true => Leave::ThisMachine,
-        false => Leave::Nowhere,
+    let insecure_use = match exchange.registry() == issuer {
+        true => InsecureUse::ThisMachine,
+        false => InsecureUse::Nowhere,
     };
     match exchange.host().await?.danger {
-        Some(danger) if !danger.is_accepted(leave) => Err(Error::new(ErrorKind::Denied)
+        Some(danger) if !danger.is_accepted(insecure_use) => Err(Error::new(ErrorKind::Denied)
             .at(exchange.registry())
             .detail(format!(
                 "the authorization from {issuer} is not sent over plain HTTP or to a server with an \
@@ -251,7 +252,7 @@ async fn refuse_exposure(exchange: &Exchange, issuer: &RegistryName) -> Result<(
     }
 }
 
-/// Checks that secrets would not be sent over a connection that detection fell back to.
+/// Checks that secrets would not be sent over a connection that is a fallback of detection.
 async fn refuse_fallback(exchange: &Exchange) -> Result<()> {
     let host = exchange.host().await?;
     if !host.fallback {

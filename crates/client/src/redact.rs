@@ -1,9 +1,10 @@
-//! URLs without their secrets, for errors and logs: the only place that decides what is shown.
+//! Removes secrets from URLs for errors and logs. This is the only place that decides what is
+//! shown.
 
 use http::Uri;
 
-/// Returns the URL without user information, and without the values of all but well-known harmless
-/// query parameters: they may be signatures of storage services or upload state.
+/// Returns the URL without user information and without the values of query parameters, except a
+/// few harmless ones. Other values may be signatures of storage services or upload state.
 pub(crate) fn redacted(uri: &Uri) -> String {
     let mut shown = String::new();
     if let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) {
@@ -21,7 +22,7 @@ pub(crate) fn redacted(uri: &Uri) -> String {
                 shown.push_str("=…");
             }
             Some(_) => shown.push_str(pair),
-            // A parameter without a name may be anything.
+            // A parameter without a name may be a secret.
             None if !pair.is_empty() => shown.push('…'),
             None => {}
         }
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_harmless_values_are_shown() {
+    fn only_harmless_query_values_are_shown() {
         let uri: Uri = "https://r.example:5000/v2/a?n=2&X-Amz-Signature=s3cret&_state=x&digest=d"
             .parse()
             .unwrap();

@@ -1,4 +1,4 @@
-//! Replies: reads them, and maps a status and body to an [`Error`] in one place.
+//! Reads replies. This is the only place that maps a status and body to an [`Error`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use crate::credentials::Secret;
 use crate::origin::{Origin, check_hop, resolve};
 use crate::transport::failure::PROXY_LOGIN_HINT;
 use crate::transport::redirect::FinalUri;
-use crate::transport::retry_after::asked_wait;
+use crate::transport::retry_after::requested_wait;
 use crate::transport::{Body, header, protocol_error};
 
 /// The identity that a request used, kept with its reply for errors.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     /// The identity, as a clause.
-    pub(crate) who: String,
+    pub(crate) description: String,
     /// Secrets that errors must not show, in case the server echoes them.
     pub(crate) secrets: Secrets,
 }
 
-/// Supplies secrets on demand: most replies have no text in which one could appear.
+/// Supplies secrets on demand, because most replies have no text that could contain one.
 #[derive(Clone)]
 pub(crate) struct Secrets(Arc<dyn Fn() -> Vec<Secret> + Send + Sync>);
 
 impl Secrets {
-    pub(crate) fn new(tell: impl Fn() -> Vec<Secret> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+    pub(crate) fn new(supply: impl Fn() -> Vec<Secret> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(supply))
     }
 }
 
@@ -78,7 +78,7 @@ impl Reply {
         statuses.contains(&self.status.as_u16())
     }
 
-    /// Returns the coding of the body, although no request asks for one.
+    /// Returns the content coding of the body, although no request permits one.
     pub(crate) fn coding(&self) -> Coding {
         Coding::of(&self.headers)
     }
@@ -89,7 +89,7 @@ impl Reply {
         self.coding().document(body, limit).await
     }
 
-    /// Returns the reply if its status is one of these: an unexpected success is an error, too.
+    /// Returns the reply if its status is one of these. An unexpected success is an error too.
     pub(crate) async fn expect(self, statuses: &[u16]) -> Result<Self> {
         if self.is(statuses) {
             return Ok(self);
@@ -97,7 +97,7 @@ impl Reply {
         Err(self.into_error().await)
     }
 
-    /// Resolves the `Location` header by the rules for every hop.
+    /// Resolves the `Location` header, and applies the rule for hops to it.
     pub(crate) fn location(&self) -> Result<Uri> {
         let refused = |clause: &str| protocol_error(&self.uri, format!("the Location {clause}"));
         let location = self.headers.get(http::header::LOCATION);
@@ -107,24 +107,25 @@ impl Reply {
         Ok(uri)
     }
 
-    /// Returns the URL of the next page of a listing, below the URL `asked`.
+    /// Returns the URL of the next page of a listing. `requested` is the URL of this page.
     ///
-    /// Only the link's query is used: a path that a proxy forgot to rewrite (Nexus) would not work.
-    pub(crate) fn next_page(&self, asked: &Uri) -> Result<Option<Uri>> {
-        let refused = |clause: &str| protocol_error(asked, format!("the Link {clause}"));
+    /// Only the query of the link is used, because its path may be wrong if a proxy did not rewrite
+    /// it (Nexus).
+    pub(crate) fn next_page(&self, requested: &Uri) -> Result<Option<Uri>> {
+        let refused = |clause: &str| protocol_error(requested, format!("the Link {clause}"));
         let Some(target) = crate::link::next(&self.headers).map_err(refused)? else {
             return Ok(None);
         };
-        let next = resolve(asked, target.as_bytes()).map_err(refused)?;
-        if Origin::of(&next) != Origin::of(asked) {
+        let next = resolve(requested, target.as_bytes()).map_err(refused)?;
+        if Origin::of(&next) != Origin::of(requested) {
             return Err(refused("leads to another host"));
         }
         let last = |uri: &Uri| uri.path().rsplit('/').next().map(str::to_owned);
-        if last(&next) != last(asked) {
+        if last(&next) != last(requested) {
             return Err(refused("leads to another listing"));
         }
-        let path_and_query = format!("{}?{}", asked.path(), next.query().unwrap_or_default());
-        let mut parts = asked.clone().into_parts();
+        let path_and_query = format!("{}?{}", requested.path(), next.query().unwrap_or_default());
+        let mut parts = requested.clone().into_parts();
         parts.path_and_query = path_and_query.parse().ok();
         Uri::from_parts(parts).map(Some).map_err(|_| refused("is not a URL"))
     }
@@ -141,9 +142,9 @@ impl Reply {
     pub(crate) async fn into_error(self) -> Error {
         let coding = self.coding();
         let mut text = Vec::new();
-        let mut stream = coding.undo(self.body.into_stream());
-        while let Some(Ok(piece)) = futures_util::StreamExt::next(&mut stream).await {
-            text.extend_from_slice(&piece[..piece.len().min(ERROR_LIMIT - text.len())]);
+        let mut stream = coding.decode(self.body.into_stream());
+        while let Some(Ok(chunk)) = futures_util::StreamExt::next(&mut stream).await {
+            text.extend_from_slice(&chunk[..chunk.len().min(ERROR_LIMIT - text.len())]);
             if text.len() >= ERROR_LIMIT {
                 break;
             }
@@ -153,10 +154,10 @@ impl Reply {
             text.clear();
         }
         let identity = self.identity.as_ref().filter(|_| !text.is_empty());
-        if let Some(Identity { secrets: Secrets(tell), .. }) = identity {
-            text = without(&text, &tell()).into_bytes();
+        if let Some(Identity { secrets: Secrets(supply), .. }) = identity {
+            text = without(&text, &supply()).into_bytes();
         }
-        let who = self.identity.as_ref().map(|identity| identity.who.as_str());
+        let who = self.identity.as_ref().map(|identity| identity.description.as_str());
         error(self.status, &self.headers, &text, who)
     }
 }
@@ -165,7 +166,8 @@ impl Reply {
 fn without(text: &[u8], secrets: &[Secret]) -> String {
     let mut secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-    // A secret may contain another, whose removal would leave the rest of it readable.
+    // Remove longer secrets first. If a shorter one is part of a longer one, removing it first
+    // would leave the rest readable.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     let mut shown = String::from_utf8_lossy(text).into_owned();
     for secret in secrets {
@@ -175,7 +177,8 @@ fn without(text: &[u8], secrets: &[Secret]) -> String {
     shown
 }
 
-/// Parses the JSON document of a 200. It must not contain a secret: an error quotes its start.
+/// Parses the JSON document of a 200. The body must not contain a secret, because an error quotes
+/// its start.
 ///
 /// # Errors
 /// [`Protocol`](ErrorKind::Protocol), with a hint if it is a web page.
@@ -199,13 +202,14 @@ pub(crate) fn refuse_web_page(uri: &Uri, body: &[u8]) -> Result<()> {
     }
 }
 
-/// Maps a status, headers and the start of a body to an error. The requested item is unknown here.
+/// Maps a status, headers and the start of a body to an error. The error does not name the
+/// requested item, which is unknown here.
 ///
 /// Source: distribution-spec v1.1.1, "Error Codes".
 fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<&str>) -> Error {
     let errors = registry_errors(body);
     let mut error = Error::new(kind(status, &errors)).with_status(status.as_u16());
-    // Each clause adds information, such as the text of a 403 and the identity.
+    // Every clause adds information, such as the text of a 403 or the identity.
     let mut clauses = Vec::new();
     let page = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.contains("text/html"));
     if page || is_web_page(body) {
@@ -225,10 +229,10 @@ fn error(status: StatusCode, headers: &HeaderMap, body: &[u8], identity: Option<
         error = error.with_hint(PROXY_LOGIN_HINT);
     }
     if let (401 | 403, Some(identity)) = (status.as_u16(), identity) {
-        clauses.push(format!("asked as {identity}"));
+        clauses.push(format!("requested as {identity}"));
     }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-        && let Some(wait) = asked_wait(headers)
+        && let Some(wait) = requested_wait(headers)
     {
         clauses.push(format!("the registry asks to wait {} seconds", wait.as_secs()));
         error = error.with_retry_after(wait);
@@ -255,13 +259,14 @@ fn kind(status: StatusCode, errors: &[RegistryError]) -> ErrorKind {
         413 | 431 => ErrorKind::TooLarge,
         429 => ErrorKind::RateLimited,
         400..=499 => ErrorKind::Invalid,
-        // The registry, or a server in front of it, exists and does not work.
+        // The registry, or a server in front of it, exists but does not work.
         500..=599 => ErrorKind::Transport,
         _ => ErrorKind::Protocol,
     }
 }
 
-/// Returns the errors of the specification's document; none if the body is something else.
+/// Returns the errors in the document that the specification defines; none if the body is something
+/// else.
 fn registry_errors(body: &[u8]) -> Vec<RegistryError> {
     let Ok(document) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
     let entries = document.get("errors").and_then(Value::as_array);
@@ -298,19 +303,19 @@ fn is_web_page(body: &[u8]) -> bool {
 
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
-/// 4 characters: a shorter secret would be removed from ordinary words.
+/// 4 characters: shorter secrets also occur in ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
 const WEB_PAGE_HINT: &str =
     "Check the address: a proxy, a login page or another service answered instead of a registry.";
 
-/// 60 characters of an unusable body are shown.
+/// 60 characters: the excerpt shown of an unusable body.
 const EXCERPT: usize = 60;
-/// 64 KiB of an error's body are read.
+/// 64 KiB: the part of an error's body that is read.
 const ERROR_LIMIT: usize = 64 << 10;
 /// Maximum number of characters kept of a text or detail.
 const TEXT_SHOWN: usize = 256;
-/// 16 errors of a document are kept: more add no information.
+/// 16: more errors of a document add no information.
 const ENTRY_LIMIT: usize = 16;
 
 #[cfg(test)]
@@ -321,11 +326,11 @@ mod tests {
 
     fn of(status: u16, body: &str) -> Error {
         let status = StatusCode::from_u16(status).unwrap();
-        error(status, &HeaderMap::new(), body.as_bytes(), Some("nobody"))
+        error(status, &HeaderMap::new(), body.as_bytes(), Some("anonymous"))
     }
 
     #[test]
-    fn a_secret_goes_whole_also_where_it_contains_another() {
+    fn a_secret_that_contains_another_is_removed_completely() {
         let secrets = ["pass", "pass\"word", "it", "words"].map(Secret::new);
         for (text, expected) in [
             ("it is pass\"word", "it is …"),
@@ -337,29 +342,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn secrets_are_told_for_a_body_only() {
+    async fn secrets_are_collected_only_if_there_is_a_body() {
         let uri = "https://r.example/v2/".parse().unwrap();
-        let error = async |body: Body, told: &Arc<AtomicU32>| {
+        let error = async |body: Body, calls: &Arc<AtomicU32>| {
             let mut reply = Response::new(body);
             *reply.status_mut() = StatusCode::FORBIDDEN;
-            let counter = Arc::clone(told);
+            let counter = Arc::clone(calls);
             let secrets = Secrets::new(move || {
                 counter.fetch_add(1, Ordering::Relaxed);
                 vec![Secret::new("s3cret")]
             });
-            reply.extensions_mut().insert(Identity { who: "me".to_owned(), secrets });
+            reply.extensions_mut().insert(Identity { description: "me".to_owned(), secrets });
             Reply::new(reply, &uri).into_error().await.to_string()
         };
-        let told = Arc::new(AtomicU32::new(0));
-        assert_eq!(error(Body::Empty, &told).await, "denied: asked as me (HTTP 403)");
-        assert_eq!(told.load(Ordering::Relaxed), 0);
+        let calls = Arc::new(AtomicU32::new(0));
+        assert_eq!(error(Body::Empty, &calls).await, "denied: requested as me (HTTP 403)");
+        assert_eq!(calls.load(Ordering::Relaxed), 0);
         let body = Body::Bytes(Bytes::from_static(b"not with s3cret"));
-        assert_eq!(error(body, &told).await, "denied: not with …; asked as me (HTTP 403)");
-        assert_eq!(told.load(Ordering::Relaxed), 1);
+        assert_eq!(error(body, &calls).await, "denied: not with …; requested as me (HTTP 403)");
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 
     #[test]
-    fn a_status_has_its_kind() {
+    fn each_status_maps_to_an_error_kind() {
         for (status, kind) in [
             (200, ErrorKind::Protocol),
             (400, ErrorKind::Invalid),
@@ -379,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_registrys_words_are_kept() {
+    fn errors_keep_the_registrys_codes_and_messages() {
         let e = of(
             404,
             r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone"},{"code":"QUOTA"}]}"#,
@@ -389,13 +394,16 @@ mod tests {
         let e = of(400, r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);
         let e = of(401, r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#);
-        assert_eq!(e.to_string(), "unauthorized: asked as nobody: UNAUTHORIZED (HTTP 401)");
+        assert_eq!(e.to_string(), "unauthorized: requested as anonymous: UNAUTHORIZED (HTTP 401)");
         let e = of(403, "your network is blocked");
-        assert_eq!(e.to_string(), "denied: your network is blocked; asked as nobody (HTTP 403)");
+        assert_eq!(
+            e.to_string(),
+            "denied: your network is blocked; requested as anonymous (HTTP 403)"
+        );
     }
 
     #[test]
-    fn any_body_gives_a_bounded_harmless_error() {
+    fn any_body_makes_a_bounded_error_without_control_characters() {
         let many = format!(r#"{{"errors":[{}{{"code":"B"}}]}}"#, r#"{"code":"A"},"#.repeat(9_999));
         let deep = format!(r#"{{"errors":[{{"code":"A","detail":"{}"}}]}}"#, "x".repeat(1 << 20));
         for (body, expected) in [
@@ -417,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_taken_out_of_any_text() {
+    fn secrets_are_removed_from_error_texts() {
         let secrets = [Secret::new("a \"b\" c d")];
         for (text, expected) in [
             (&b"Basic a \"b\" c d"[..], "Basic \u{2026}"),
@@ -430,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_too_long_is_stated() {
+    fn an_error_states_a_requested_wait() {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", 86_400.into());
         for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
@@ -441,12 +449,12 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_stays_where_the_listing_is() {
-        let asked: Uri = "https://r.example/v2/a/tags/list?n=2".parse().unwrap();
+    fn a_next_page_must_belong_to_the_same_listing() {
+        let requested: Uri = "https://r.example/v2/a/tags/list?n=2".parse().unwrap();
         let next = |link: &str| {
-            let mut reply = Reply::new(Response::new(Body::Empty), &asked);
+            let mut reply = Reply::new(Response::new(Body::Empty), &requested);
             reply.headers.insert("link", link.parse().unwrap());
-            reply.next_page(&asked).map(|uri| uri.unwrap().to_string())
+            reply.next_page(&requested).map(|uri| uri.unwrap().to_string())
         };
         for (link, expected) in [
             (

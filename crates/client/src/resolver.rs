@@ -1,4 +1,4 @@
-//! Resolves names to addresses if the system does not do it.
+//! Name resolution that replaces the system's.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,15 +8,16 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use longshore_core::{ParseError, RegistryName, Result};
 
-/// Resolves a host's name to addresses, in place of the system's own resolver.
+/// Resolves a host name to addresses instead of the system's resolver.
 ///
-/// Not called for hosts that are addresses, nor for those that a proxy resolves.
+/// It is not called for hosts that are addresses, or that a proxy resolves.
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, in the order in which to try them.
     ///
     /// # Errors
-    /// Any error of the lookup; a name without addresses gives an empty list.
+    /// Any error of the lookup. A name without addresses is not an error; return an empty list for
+    /// it.
     async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>>;
 }
 
@@ -52,8 +53,8 @@ impl AddressFamily {
     }
 }
 
-/// The addresses of one host, as set by a user: `HOST:PORT:ADDRESS[,ADDRESS]`, like curl's option,
-/// or `HOST:ADDRESS[,ADDRESS]` for every port. IPv6 addresses are in brackets.
+/// The addresses that a user sets for one host: `HOST:PORT:ADDRESS[,ADDRESS]`, like curl's option,
+/// or `HOST:ADDRESS[,ADDRESS]` for every port. IPv6 addresses are written in brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAddresses {
     host: String,
@@ -62,7 +63,7 @@ pub struct HostAddresses {
 }
 
 impl HostAddresses {
-    /// Sets addresses for a host, on one port or on all.
+    /// Creates the addresses of a host for one port or for all ports.
     #[must_use]
     pub fn new(host: &str, port: Option<u16>, addresses: Vec<IpAddr>) -> Self {
         Self { host: host.to_ascii_lowercase(), port, addresses }
@@ -76,7 +77,7 @@ impl FromStr for HostAddresses {
         let bad = |reason: &'static str| ParseError::new("address of a host", text, reason);
         let shape = || bad("expected HOST:PORT:ADDRESS or HOST:ADDRESS");
         let (host, rest) = text.split_once(':').ok_or_else(shape)?;
-        RegistryName::parse(host).map_err(|_| bad("the host is none"))?;
+        RegistryName::parse(host).map_err(|_| bad("the host is not valid"))?;
         let (port, addresses) = match rest.split_once(':') {
             Some((port, addresses)) if port.parse::<u16>().is_ok() => {
                 (port.parse().ok(), addresses)
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn set_addresses_are_found_by_host_and_port() {
+    fn configured_addresses_are_found_by_host_and_port() {
         let mut set = SetAddresses::default();
         for text in [
             "R.example:443:10.0.0.1",

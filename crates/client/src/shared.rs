@@ -1,4 +1,4 @@
-//! What all repositories of a client share beside the transport.
+//! State that all repositories of a client share, apart from the transport.
 
 use std::num::NonZeroUsize;
 
@@ -7,16 +7,17 @@ use longshore_core::RegistryName;
 use crate::bounded::BoundedCache;
 use crate::config::UploadMethod;
 
-/// Settings of operations, and what was learnt of registries.
+/// Settings of operations, and what the client has learned about registries.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) page_size: Option<NonZeroUsize>,
     upload_method: UploadMethod,
-    /// The forms that registries turned out to want.
-    learnt_forms: BoundedCache<RegistryName, UploadMethod>,
-    /// Whether registries that say they know subjects list referrers.
+    /// The upload methods that registries turned out to require.
+    learned_methods: BoundedCache<RegistryName, UploadMethod>,
+    /// True for registries that list referrers. Only registries that answer `OCI-Subject` have an
+    /// entry.
     lists_referrers: BoundedCache<RegistryName, bool>,
-    /// Held while a fallback index of referrers is read, changed and written.
+    /// The lock to hold while a fallback index of referrers is read, changed and written.
     pub(crate) referrers_index: tokio::sync::Mutex<()>,
 }
 
@@ -25,29 +26,29 @@ impl Shared {
         Self {
             page_size,
             upload_method,
-            learnt_forms: BoundedCache::default(),
+            learned_methods: BoundedCache::default(),
             lists_referrers: BoundedCache::default(),
             referrers_index: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The form in which a registry takes uploads, as far as is known.
+    /// Returns the upload method to use at a registry.
     pub(crate) fn upload_method(&self, registry: &RegistryName) -> UploadMethod {
-        self.learnt_forms.get(registry).unwrap_or(self.upload_method)
+        self.learned_methods.get(registry).unwrap_or(self.upload_method)
     }
 
-    /// Whether a registry lists referrers, if that is known.
+    /// Returns whether a registry lists referrers, if known.
     pub(crate) fn lists_referrers(&self, registry: &RegistryName) -> Option<bool> {
         self.lists_referrers.get(registry)
     }
 
-    /// Keeps whether a registry lists referrers.
+    /// Records whether a registry lists referrers.
     pub(crate) fn learn_referrers(&self, registry: &RegistryName, lists: bool) {
         self.lists_referrers.insert(registry.clone(), lists);
     }
 
-    /// Keeps the form in which a registry took an upload after all.
-    pub(crate) fn learn_upload_form(&self, registry: &RegistryName, form: UploadMethod) {
-        self.learnt_forms.insert(registry.clone(), form);
+    /// Records the upload method that a registry accepted after refusing another.
+    pub(crate) fn learn_upload_method(&self, registry: &RegistryName, form: UploadMethod) {
+        self.learned_methods.insert(registry.clone(), form);
     }
 }

@@ -8,8 +8,11 @@ use http::StatusCode;
 use longshore_core::wait;
 use tokio::time::{sleep, timeout};
 
-/// Runs `work`; reports it with `text` if it takes long.
-pub(crate) async fn told<T>(work: impl Future<Output = T>, text: impl FnOnce() -> String) -> T {
+/// Runs `work`. Reports it with `text` if it takes longer than [`wait::LONG`].
+pub(crate) async fn report_if_long<T>(
+    work: impl Future<Output = T>,
+    text: impl FnOnce() -> String,
+) -> T {
     let mut work = pin!(work);
     if let Ok(done) = timeout(wait::LONG, &mut work).await {
         return done;
@@ -18,7 +21,7 @@ pub(crate) async fn told<T>(work: impl Future<Output = T>, text: impl FnOnce() -
     work.await
 }
 
-/// Waits before a retry; reports a long wait at once.
+/// Waits before a retry. Reports a long wait when it begins.
 pub(crate) async fn pause(time: Duration, again: Again<impl fmt::Display>) {
     if time > wait::LONG {
         wait::report(again.text(time));
@@ -31,20 +34,22 @@ pub(crate) async fn pause(time: Duration, again: Again<impl fmt::Display>) {
 pub(crate) struct Again<H> {
     /// The host that failed.
     pub(crate) host: H,
-    /// The status of the failed reply; `None` if a connection broke.
+    /// The status of the failed reply; `None` if the connection broke.
     pub(crate) status: Option<StatusCode>,
-    /// True if the reply asked for the wait.
-    pub(crate) asked: bool,
+    /// True if the reply had a `Retry-After` header.
+    pub(crate) has_retry_after: bool,
     /// The next step, as a clause.
     pub(crate) next: &'static str,
 }
 
 impl<H: fmt::Display> Again<H> {
     fn text(self, time: Duration) -> String {
-        let Self { host, status, asked, next } = self;
+        let Self { host, status, has_retry_after, next } = self;
         let time = wait::seconds(time);
         match status {
-            Some(status) if asked => format!("{host} asks to wait {time} ({status}), then {next}"),
+            Some(status) if has_retry_after => {
+                format!("{host} asks to wait {time} ({status}), then {next}")
+            }
             Some(status) => format!("{host} answered {status}: {next} in {time}"),
             None => format!("the connection to {host} broke: {next} in {time}"),
         }
@@ -61,34 +66,34 @@ pub(crate) mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_wait_is_told_once_while_it_lasts() {
-        let heard = WaitLog::listen();
+    async fn a_long_wait_is_reported_once() {
+        let reported = WaitLog::listen();
         let text = || "waiting".to_owned();
-        told(sleep(wait::LONG - SECOND), text).await;
-        assert!(heard.take().is_empty());
+        report_if_long(sleep(wait::LONG - SECOND), text).await;
+        assert!(reported.take().is_empty());
         let start = Instant::now();
-        let wait = told(sleep(100 * SECOND), text);
+        let wait = report_if_long(sleep(100 * SECOND), text);
         tokio::select! {
             () = wait => panic!("too early"),
             () = sleep(wait::LONG + SECOND) => {}
         }
-        assert_eq!(heard.take(), ["waiting"]);
-        told(sleep(100 * SECOND), text).await;
-        assert_eq!(heard.take(), ["waiting"]);
+        assert_eq!(reported.take(), ["waiting"]);
+        report_if_long(sleep(100 * SECOND), text).await;
+        assert_eq!(reported.take(), ["waiting"]);
         assert_eq!(start.elapsed(), wait::LONG + 101 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_is_told_at_its_start_with_its_reason() {
-        let heard = WaitLog::listen();
-        let again = |status: Option<u16>, asked| Again {
+    async fn a_long_pause_is_reported_at_its_start_with_its_reason() {
+        let reported = WaitLog::listen();
+        let again = |status: Option<u16>, has_retry_after| Again {
             host: "r.example",
             status: status.map(|status| StatusCode::from_u16(status).unwrap()),
-            asked,
+            has_retry_after,
             next: "the request is sent again",
         };
         pause(wait::LONG, again(Some(429), true)).await;
-        assert!(heard.take().is_empty());
+        assert!(reported.take().is_empty());
         for (again, expected) in [
             (
                 again(Some(429), true),
@@ -107,7 +112,7 @@ pub(crate) mod tests {
                 () = pause(20 * SECOND, again) => panic!("too early"),
                 () = sleep(SECOND) => {}
             }
-            assert_eq!(heard.take(), [expected]);
+            assert_eq!(reported.take(), [expected]);
         }
     }
 }

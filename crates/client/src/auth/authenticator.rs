@@ -1,6 +1,7 @@
-//! Authenticates at one registry: learns its method, asks for credentials and gets tokens.
+//! Authenticates at one registry: learns its method, gets credentials from the store, and requests
+//! tokens.
 //!
-//! Keeps all of that in its [`TokenCache`]. [`Auth`](super::Auth) decides when a request is sent
+//! Its [`TokenCache`] keeps the results. [`Auth`](super::Auth) decides when a request is sent
 //! again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,15 +12,15 @@ use longshore_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
 use super::challenge::Challenge;
-use super::method::{Method, Service, choose, wants_catalog};
+use super::method::{Method, Service, choose, requires_catalog_scope};
 use super::policy::{Authentication, BasicAuth, InitialAuth};
 use super::scope::Scopes;
 use super::token::Token;
 use super::token_cache::{Preset, TokenCache};
-use super::token_service::{self, Asked};
+use super::token_service::{self, TokenRequest};
 use super::{Access, Setup};
 use crate::config::Config;
-use crate::credentials::{Credential, CredentialStore, Leave, Secret};
+use crate::credentials::{Credential, CredentialStore, InsecureUse, Secret};
 use crate::origin::Origin;
 use crate::transport::{Body, Transport, TransportError};
 
@@ -30,8 +31,8 @@ pub(crate) struct Authenticator {
     config: Arc<Config>,
     settings: Authentication,
     cache: Mutex<TokenCache>,
-    /// Allows one question to the store at a time, because the store may ask a person.
-    asking: tokio::sync::Mutex<()>,
+    /// Allows one lookup in the store at a time, because the store may prompt a person.
+    lookup_lock: tokio::sync::Mutex<()>,
 }
 
 impl Authenticator {
@@ -47,7 +48,7 @@ impl Authenticator {
             config: Arc::clone(&setup.config),
             settings,
             cache: Mutex::new(TokenCache::new(presets)),
-            asking: tokio::sync::Mutex::default(),
+            lookup_lock: tokio::sync::Mutex::default(),
         }
     }
 
@@ -55,7 +56,7 @@ impl Authenticator {
     pub(crate) fn identity(&self, access: &Access) -> String {
         let cache = self.cache();
         let source = cache.source(&access.scopes.repository());
-        source.unwrap_or("anonymous (the registry asked for no credentials)").to_owned()
+        source.unwrap_or("anonymous (the registry requested no credentials)").to_owned()
     }
 
     /// Returns all secrets that must not show in errors.
@@ -70,20 +71,20 @@ impl Authenticator {
 
     /// Returns the `Authorization` header for a request, if the registry is known to need one.
     ///
-    /// Gets a token if none is kept that covers the scopes. `also` are scopes that the registry
-    /// asked for itself.
+    /// Requests a token if no cached one covers the scopes. `challenged` holds the scopes that the
+    /// registry's challenge named.
     pub(crate) async fn authorization(
         &self,
         access: &Access,
-        also: &Scopes,
+        challenged: &Scopes,
     ) -> Result<Option<HeaderValue>, TransportError> {
-        let wanted = access.scopes.and(also);
+        let wanted = access.scopes.and(challenged);
         if let Some(preset) = self.preset(access, &wanted) {
             return Ok(Some(preset));
         }
         let method = match self.method() {
             Some(method) => method,
-            None => match self.open(access).await? {
+            None => match self.initial_method(access).await? {
                 Some(method) => method,
                 None => return Ok(None),
             },
@@ -100,7 +101,7 @@ impl Authenticator {
         }
     }
 
-    /// Returns the header that a credential makes, or the token that it gets.
+    /// Returns the header made from a credential or from a token obtained with it.
     async fn header(
         &self,
         access: &Access,
@@ -118,20 +119,21 @@ impl Authenticator {
         }
     }
 
-    /// Whether a token service may have refused a credential because it has expired.
+    /// Returns true if a token service may have refused a credential because it has expired.
     fn may_have_expired(&self, credential: &Arc<Credential>, refusal: &TransportError) -> bool {
         let refused = matches!(refusal.kind(), ErrorKind::Unauthorized | ErrorKind::Denied);
         refused && self.cache().may_have_expired(credential)
     }
 
-    /// Learns from a 401 how the registry authenticates; returns the scopes that it names.
+    /// Learns from a 401 how the registry authenticates. Returns the scopes that the challenge
+    /// names.
     pub(crate) async fn learn(&self, access: &Access, headers: &HeaderMap) -> Result<Scopes> {
         let unusable = |clause: &str| {
             Error::new(ErrorKind::Unauthorized).detail(clause.to_owned()).with_status(401)
         };
         let challenges = Challenge::all(headers).map_err(unusable)?;
         self.credential(access).await?;
-        // Google's registries answer some requests without a challenge: nothing changes then.
+        // Google's registries answer some requests with a 401 without a challenge. Ignore these.
         if challenges.is_empty() {
             return Ok(Scopes::default());
         }
@@ -147,7 +149,7 @@ impl Authenticator {
         Ok(scopes)
     }
 
-    /// Asks the registry itself how to authenticate.
+    /// Sends `GET /v2/` to get a challenge.
     pub(crate) async fn probe(&self, access: &Access) -> Result<(), TransportError> {
         self.cache().probed = true;
         let mut request = Request::new(Body::Empty);
@@ -161,7 +163,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whether a 403 to an anonymous request may mean that credentials are missing. True once.
+    /// Returns true if a 403 to an anonymous request may mean that credentials are missing. Returns
+    /// true only once.
     pub(crate) fn may_probe(&self) -> bool {
         let mut cache = self.cache();
         let may = cache.method.is_none() && !cache.probed;
@@ -169,57 +172,58 @@ impl Authenticator {
         may
     }
 
-    /// Drops a refused token, or refused credentials, which the store is asked for again. Returns
-    /// whether the registry had accepted it before.
+    /// Drops a refused token, or refused credentials, so that the store is queried again. Returns
+    /// true if the registry had accepted them before.
     pub(crate) fn forget(&self, refused: Option<&HeaderValue>) -> bool {
         refused.is_some_and(|refused| self.cache().forget(refused))
     }
 
-    /// Whether the store may have another credential than the one in this denied header.
+    /// Returns true if the store may have another credential than the one in this denied header.
     pub(crate) fn may_renew(&self, access: &Access, denied: &HeaderValue) -> bool {
         self.cache().may_renew(&access.scopes.repository(), denied)
     }
 
-    /// Whether this is a token that the caller gave.
-    pub(crate) fn is_given(&self, header: &HeaderValue) -> bool {
+    /// Returns true if this is a token that the caller preset.
+    pub(crate) fn is_preset(&self, header: &HeaderValue) -> bool {
         self.cache().presets.iter().any(|preset| preset.header == *header)
     }
 
-    /// Whether the registry accepted this header, and has not refused it since.
-    pub(crate) fn has_taken(&self, header: &HeaderValue) -> bool {
-        self.cache().marks(header).any(|taken| *taken)
+    /// Returns true if the registry accepted this header and has not refused it since.
+    pub(crate) fn has_accepted(&self, header: &HeaderValue) -> bool {
+        self.cache().accepted_flags(header).any(|accepted| *accepted)
     }
 
     /// Records that the registry accepted this header.
-    pub(crate) fn take(&self, header: &HeaderValue) {
-        self.cache().take(header);
+    pub(crate) fn record_accepted(&self, header: &HeaderValue) {
+        self.cache().record_accepted(header);
     }
 
-    /// Returns the credential for a repository. One that must not be sent unencrypted is withheld.
+    /// Returns the credential for a repository. A credential that must not be sent unencrypted is
+    /// replaced by an anonymous one.
     pub(crate) async fn credential(&self, access: &Access) -> Result<Arc<Credential>> {
         let repository = access.scopes.repository();
         if let Some(found) = self.cache().credential(&repository) {
             return Ok(found);
         }
-        let _one_at_a_time = self.asking.lock().await;
+        let _one_at_a_time = self.lookup_lock.lock().await;
         if let Some(found) = self.cache().credential(&repository) {
             return Ok(found);
         }
         let found = self.store.get(&access.registry, repository.as_ref()).await?;
-        let found = Arc::new(self.held_back(access, found));
+        let found = Arc::new(self.withhold_if_unsafe(access, found));
         self.cache().keep(repository, &found);
         Ok(found)
     }
 
-    /// Returns the credential if it may be sent to the registry, else an anonymous one that says
-    /// why.
-    fn held_back(&self, access: &Access, found: Credential) -> Credential {
-        let Some(danger) = access.danger.filter(|d| !d.is_accepted(found.leave())) else {
+    /// Returns the credential if it may be sent to the registry, else an anonymous one whose source
+    /// says why.
+    fn withhold_if_unsafe(&self, access: &Access, found: Credential) -> Credential {
+        let Some(danger) = access.danger.filter(|d| !d.is_accepted(found.insecure_use())) else {
             return found;
         };
         let source = match found.is_anonymous() {
             true if self.cache().presets.iter().all(|preset| preset.refused) => return found,
-            true => "tokens that the caller gives",
+            true => "tokens from the caller",
             false => found.source(),
         };
         Credential::anonymous(danger.clause(source, &access.registry))
@@ -228,15 +232,16 @@ impl Authenticator {
     fn preset(&self, access: &Access, wanted: &Scopes) -> Option<HeaderValue> {
         let cache = self.cache();
         let covers = |preset: &&Preset| preset.scopes.as_ref().is_none_or(|s| s.cover(wanted));
-        // The caller gave it for exactly this registry.
-        let may_go = access.danger.is_none_or(|danger| danger.is_accepted(Leave::ThisMachine));
-        let mut presets = cache.presets.iter().filter(|preset| may_go && !preset.refused);
+        // The caller set it for exactly this registry.
+        let may_send =
+            access.danger.is_none_or(|danger| danger.is_accepted(InsecureUse::ThisMachine));
+        let mut presets = cache.presets.iter().filter(|preset| may_send && !preset.refused);
         let preset = presets.find(covers)?;
         Some(preset.header.clone())
     }
 
     /// Returns the credential if it may be sent to the token service that the registry names, else
-    /// an anonymous one. A service that the caller set gets it in any case.
+    /// an anonymous one. A service that the caller configured always gets the credential.
     fn for_service(
         &self,
         access: &Access,
@@ -245,10 +250,10 @@ impl Authenticator {
     ) -> Arc<Credential> {
         let danger = access.danger.filter(|_| self.settings.token_service.is_none());
         let danger = danger.and_then(|danger| danger.at_service(&service.realm, &self.config));
-        match danger.filter(|danger| !danger.is_accepted(credential.leave())) {
+        match danger.filter(|danger| !danger.is_accepted(credential.insecure_use())) {
             Some(danger) if !credential.is_anonymous() => {
                 let host = service.realm.host().unwrap_or_default();
-                let withheld = format!("{}, asked for by {host},", credential.source());
+                let withheld = format!("{}, requested by {host},", credential.source());
                 let clause = danger.clause(&withheld, &access.registry);
                 Arc::new(Credential::anonymous(clause))
             }
@@ -256,8 +261,8 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates before the registry has asked, as far as the settings say so.
-    async fn open(&self, access: &Access) -> Result<Option<Method>, TransportError> {
+    /// Determines the method to use before the first challenge, according to the settings.
+    async fn initial_method(&self, access: &Access) -> Result<Option<Method>, TransportError> {
         if let Some(service) = &self.settings.token_service {
             let method = Method::Bearer(Service::configured(service));
             self.cache().method = Some(method.clone());
@@ -274,8 +279,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns a kept or new token that covers the scopes; Basic if the service fails and the
-    /// registry offers that too.
+    /// Returns a cached or new token that covers the scopes, or the Basic header if the service
+    /// fails and the registry offers Basic too.
     async fn token(
         &self,
         access: &Access,
@@ -299,14 +304,14 @@ impl Authenticator {
                 return Ok(Some(basic.clone()));
             }
         }
-        let (asked, refresh) = {
+        let (requested, refresh) = {
             let cache = self.cache();
-            (cache.asked(&key).and(wanted), cache.refresh(credential))
+            (cache.requested_scopes(&key).and(wanted), cache.refresh(credential))
         };
-        match self.fetch(access, service, credential, refresh, &asked).await {
+        match self.fetch(access, service, credential, refresh, &requested).await {
             Ok(token) => {
                 let header = token.header();
-                self.cache().keep_token(key, asked, &token, now);
+                self.cache().keep_token(key, requested, &token, now);
                 Ok(header)
             }
             Err(error) => {
@@ -321,7 +326,7 @@ impl Authenticator {
         }
     }
 
-    /// Gets a new token for a repository from the service.
+    /// Requests a new token for a repository from the service.
     pub(crate) async fn fetch_token(
         &self,
         access: &Access,
@@ -353,17 +358,17 @@ impl Authenticator {
             }
             (None, None) => Arc::clone(&allowed),
         };
-        let wanted = match wanted.is_empty() && wants_catalog(&access.registry) {
+        let wanted = match wanted.is_empty() && requires_catalog_scope(&access.registry) {
             true => Scopes::new([super::Scope::catalog()]),
             false => wanted.clone(),
         };
-        let asked = Asked { service, scopes: &wanted, credential: &credential };
-        let fetched = token_service::fetch(&*self.transport, asked, &self.settings).await;
+        let request = TokenRequest { service, scopes: &wanted, credential: &credential };
+        let fetched = token_service::fetch(&*self.transport, request, &self.settings).await;
         match fetched {
-            // The refresh token expired before the credentials that it was given for.
+            // The refresh token expired before the credentials that it replaced.
             Err(_) if refresh.is_some() && service.login.is_none() => {
-                let asked = Asked { credential: &allowed, ..asked };
-                token_service::fetch(&*self.transport, asked, &self.settings).await
+                let request = TokenRequest { credential: &allowed, ..request };
+                token_service::fetch(&*self.transport, request, &self.settings).await
             }
             fetched => fetched,
         }
@@ -374,5 +379,5 @@ impl Authenticator {
     }
 }
 
-/// 5 minutes. Then a token service that failed is asked again.
+/// 5 minutes: after that, a token service that failed is tried again.
 const FALL_BACK: Duration = Duration::from_secs(300);

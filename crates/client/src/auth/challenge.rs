@@ -1,34 +1,34 @@
-//! `WWW-Authenticate`, read as registries write it.
+//! Parses `WWW-Authenticate` headers, including the malformed ones that real registries send.
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
 use super::scope::Scopes;
 
-/// One way to authenticate that a server offers.
+/// An authentication scheme that a server offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
-    /// User name and password.
+    /// A user name and a password.
     Basic,
-    /// A token from a service.
+    /// A token from a token service.
     Bearer(Bearer),
-    /// Something else, by name.
+    /// Any other scheme, by its name.
     Other(String),
 }
 
-/// Where tokens come from.
+/// The parameters of a Bearer challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bearer {
     /// The token service's URL, as the registry wrote it.
     pub(crate) realm: String,
-    /// What the registry is called there.
+    /// The registry's name at the token service.
     pub(crate) service: Option<String>,
-    /// What the registry says is needed.
+    /// The scopes that the registry requires.
     pub(crate) scopes: Scopes,
 }
 
 impl Challenge {
-    /// The scheme, in lower case.
+    /// Returns the scheme in lower case.
     pub(crate) fn scheme(&self) -> &str {
         match self {
             Self::Basic => "basic",
@@ -37,10 +37,10 @@ impl Challenge {
         }
     }
 
-    /// All challenges of a reply, over all header lines.
+    /// Parses all challenges in a reply's headers.
     ///
     /// # Errors
-    /// A clause that says what cannot be read.
+    /// A clause that describes the malformed part.
     ///
     /// Source: RFC 9110, section 11.6.1; RFC 6750, section 3.
     pub(crate) fn all(headers: &HeaderMap) -> Result<Vec<Self>, &'static str> {
@@ -97,15 +97,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads `name=value`; nothing if what comes is the next challenge's scheme.
+    /// Reads `name=value`. Returns `None` at the scheme of the next challenge.
     ///
-    /// Parameters are separated by commas, or by spaces only, as some registries have it.
+    /// Parameters are separated by commas, or by spaces only, as some registries write them.
     fn parameter(&mut self) -> Result<Option<(&'a str, String)>, &'static str> {
         self.skip_separators();
         let before = self.rest;
         let name = self.token();
         let Some(value) = self.rest.trim_start().strip_prefix('=') else {
-            // A token without '=' is a scheme; anything else would never be passed.
+            // A token without '=' is a scheme. The parser could not get past any other character.
             self.rest = before;
             if name.is_empty() && !before.is_empty() {
                 return Err("the challenge has a character out of place");
@@ -113,7 +113,7 @@ impl<'a> Parser<'a> {
             return Ok(None);
         };
         self.rest = value.trim_start();
-        // Padding of a token68, as in `Negotiate abc==`.
+        // Skip the padding of a token68, as in `Negotiate abc==`.
         self.rest = self.rest.trim_start_matches('=');
         let value = match self.rest.strip_prefix('"') {
             Some(quoted) => self.quoted(quoted)?,
@@ -162,7 +162,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// 16 KiB a header line.
+/// 16 KiB per header line.
 const HEADER_LIMIT: usize = 16 << 10;
 const CHALLENGE_LIMIT: usize = 16;
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges_are_read_however_they_are_written() {
+    fn challenges_are_parsed_in_every_spelling() {
         let full = bearer("https://a.example/t", Some("r"), "repository:a:pull,push");
         let bare = bearer("https://a.example/t", None, "");
         let other = |scheme: &str| Challenge::Other(scheme.to_owned());
@@ -230,7 +230,7 @@ mod tests {
             (&["Bearer realm=\"https://a.example/t\",error=\"invalid_token\""], vec![bare]),
         ] {
             let found = read(lines).unwrap();
-            // What a token68 is taken for does not matter, as long as it is nothing usable.
+            // A token68 may parse as any challenge that is not usable, so these are not compared.
             let usable = |all: &[Challenge]| -> Vec<Challenge> {
                 all.iter().filter(|c| !matches!(c, Challenge::Other(_))).cloned().collect()
             };
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_headers_that_the_predecessors_parse_are_read() {
+    fn headers_that_the_predecessors_parse_are_parsed() {
         let other = |scheme: &str| Challenge::Other(scheme.to_owned());
         let plain = || bearer("r", Some("s"), "");
         for (line, expected) in [
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn a_malformed_challenge_is_an_error() {
         let long = format!("Basic realm=\"{}\"", "x".repeat(64 << 10));
         let many = "Basic, ".repeat(1000);
         for bad in [

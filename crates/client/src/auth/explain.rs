@@ -15,60 +15,63 @@ use crate::credentials::Credential;
 use crate::redact::redacted;
 use crate::transport::{Body, TransportError};
 
-/// How a client authenticates for a repository. Holds no secret but the token, which `Debug` hides.
+/// A report of how a client authenticates for a repository.
+///
+/// The token is its only secret, and `Debug` hides it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AuthReport {
-    /// The answers of the sources of credentials, in order. The last one counts.
+    /// The result of each credential source, in order. The last one is used.
     pub lookups: Vec<CredentialLookup>,
-    /// The credential that is used; anonymous if the one found must not be sent there unencrypted.
+    /// The credential that is used. Anonymous if the credential found must not be sent there
+    /// unencrypted.
     pub credential: Credential,
-    /// The `WWW-Authenticate` headers of the registry; none if it asks for nothing.
+    /// The `WWW-Authenticate` headers of the registry. Empty if it requires no authentication.
     pub challenge: Vec<String>,
     /// The URL of the token service, if there is one.
     pub token_service: Option<String>,
-    /// The scopes that a token was asked for.
+    /// The scopes that the token request named.
     pub requested_scopes: Vec<Scope>,
     /// The token, if there is one.
     pub token: Option<Token>,
-    /// The error that ended the examination early. The results of the steps before are kept.
+    /// The error that ended the examination early. The results of earlier steps are kept.
     pub failure: Option<Arc<Error>>,
     /// The status of an authenticated request for the repository's tags.
     pub status: Option<u16>,
 }
 
-/// The answer of a source of credentials.
+/// The result of looking up credentials in one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CredentialLookup {
-    /// Whether it had credentials.
+    /// True if the source had credentials.
     pub found: bool,
-    /// The source of the credentials, or why there are none, as one clause.
+    /// The source of the credentials, or the reason why there are none, as one clause.
     pub description: String,
 }
 
 /// The subject of a report.
 pub(crate) struct Question {
-    /// The registry, and the scopes to ask for. The first scope names the repository whose
+    /// The registry and the scopes to request. The first scope names the repository whose
     /// credentials are used.
     pub(crate) access: Access,
-    /// A URL to try besides the registry's root.
+    /// The URL to request after the registry's root, if any.
     pub(crate) page: Option<Uri>,
 }
 
 impl Auth {
-    /// Finds out how to authenticate, ignoring what is already known.
-    pub(crate) async fn inquire(&self, question: &Question) -> AuthReport {
-        let (mut report, outcome) = self.look_and_go(question).await;
+    /// Examines authentication step by step, without using cached state.
+    pub(crate) async fn explain(&self, question: &Question) -> AuthReport {
+        let (mut report, outcome) = self.examine(question).await;
         report.failure = outcome.err().map(Arc::new);
         report
     }
 
-    async fn look_and_go(&self, question: &Question) -> (AuthReport, Result<()>) {
+    async fn examine(&self, question: &Question) -> (AuthReport, Result<()>) {
         let access = &question.access;
         let repository = access.scopes.repository();
         let lookups = self.setup.credentials.look(&access.registry, repository.as_ref()).await;
-        let lookups = lookups.into_iter().map(|seen| match seen {
+        let lookups = lookups.into_iter().map(|result| match result {
             Ok(credential) => CredentialLookup {
                 found: !credential.is_anonymous(),
                 description: credential.source().to_owned(),
@@ -85,41 +88,45 @@ impl Auth {
             failure: None,
             status: None,
         };
-        let outcome = self.go(question, &mut report).await;
+        let outcome = self.run(question, &mut report).await;
         (report, outcome.map_err(TransportError::into_error))
     }
 
-    /// Gets a token for these scopes.
+    /// Requests a token for the scopes of the question.
     pub(crate) async fn fetch_token(&self, question: &Question) -> Result<Token> {
-        let (report, outcome) = self.look_and_go(question).await;
+        let (report, outcome) = self.examine(question).await;
         if let Some(token) = report.token {
             return Ok(token);
         }
         outcome?;
         let clause = match report.challenge.is_empty() {
-            true => "the registry asks for no credentials and has no tokens",
-            false => "the registry asks for a password and has no tokens",
+            true => "the registry requires no credentials and issues no tokens",
+            false => "the registry requires a password and issues no tokens",
         };
         Err(Error::new(ErrorKind::Unsupported).detail(clause))
     }
 
-    async fn go(&self, question: &Question, report: &mut AuthReport) -> Result<(), TransportError> {
+    async fn run(
+        &self,
+        question: &Question,
+        report: &mut AuthReport,
+    ) -> Result<(), TransportError> {
         let access = &question.access;
-        let authenticator = self.fresh(&access.registry);
-        let asked = self.challenge(&authenticator, question, report).await;
+        let authenticator = self.new_authenticator(&access.registry);
+        let challenged = self.challenge(&authenticator, question, report).await;
         if let Ok(credential) = authenticator.credential(access).await {
             report.credential = (*credential).clone();
         }
-        let also = asked?;
+        let challenged = challenged?;
         let header = match authenticator.method() {
             None => None,
-            Some(Method::Basic) => authenticator.authorization(access, &also).await?,
+            Some(Method::Basic) => authenticator.authorization(access, &challenged).await?,
             Some(Method::Bearer(service)) => {
                 report.token_service = Some(redacted(&service.realm));
                 match report.credential.bearer() {
                     Some(bearer) => Some(bearer),
                     None => {
-                        let wanted = access.scopes.and(&also);
+                        let wanted = access.scopes.and(&challenged);
                         report.requested_scopes = wanted.to_vec();
                         let token = authenticator.fetch_token(access, &service, &wanted).await?;
                         let header = token.header();
@@ -138,7 +145,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Asks the registry's root, and then the page, until one of them sends a challenge.
+    /// Requests the registry's root, then the page, until one of them answers with a challenge.
     async fn challenge(
         &self,
         authenticator: &Authenticator,

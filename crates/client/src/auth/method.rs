@@ -1,4 +1,4 @@
-//! Chooses among the ways to authenticate that a registry offers. Pure.
+//! Chooses one of the authentication methods that a registry offers. Pure.
 
 use http::Uri;
 use longshore_core::RegistryName;
@@ -9,36 +9,36 @@ use super::scope::Scopes;
 use super::token_request;
 use crate::credentials::Login;
 
-/// How a registry authenticates.
+/// The authentication method of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     Basic,
     Bearer(Service),
 }
 
-/// A token service that may get the credentials.
+/// A token service that may receive the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
     pub(crate) realm: Uri,
     pub(crate) service: Option<String>,
-    /// The login to use there in place of the registry's.
+    /// The login to use there instead of the registry's credentials.
     pub(crate) login: Option<Login>,
-    /// Whether the registry also accepts Basic.
+    /// True if the registry also accepts Basic.
     pub(crate) basic_too: bool,
 }
 
 impl Service {
-    /// The service that the caller set.
+    /// Returns the service that the caller configured.
     pub(crate) fn configured(service: &TokenService) -> Self {
         let TokenService { realm, service, login } = service.clone();
         Self { realm, service, login, basic_too: false }
     }
 }
 
-/// Chooses among challenges: a usable token service, else Basic.
+/// Chooses a method: a usable token service if there is one, else Basic.
 ///
 /// # Errors
-/// A clause that says why none of them can be used.
+/// A clause that says why no challenge can be used.
 pub(crate) fn choose(
     challenges: &[Challenge],
     registry: &Uri,
@@ -70,7 +70,7 @@ pub(crate) fn choose(
     Err(format!("the registry offers {} only, which is {why}", schemes.join(", ")))
 }
 
-/// Returns the token service of a challenge, or the one that the caller set.
+/// Returns the token service of a challenge, or the one that the caller configured.
 fn service(
     bearer: &Bearer,
     registry: &Uri,
@@ -87,10 +87,11 @@ fn service(
     Ok(Service { realm, service, login: None, basic_too: false })
 }
 
-/// Whether a registry's token service demands a scope even if none is needed.
+/// Returns true if a registry's token service requires a scope even in requests that need none.
 ///
-/// Google's refuses a request without one (2017, dxf's issue 28). Docker Hub's refuses this one.
-pub(crate) fn wants_catalog(registry: &RegistryName) -> bool {
+/// Google's token service refuses a request without a scope (2017, dxf's issue 28). Docker Hub's
+/// refuses the catalog scope.
+pub(crate) fn requires_catalog_scope(registry: &RegistryName) -> bool {
     let host = registry.host();
     host == "gcr.io" || host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev")
 }
@@ -102,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn chosen(header: &str, settings: &Authentication) -> Result<String, String> {
+    fn choose_from(header: &str, settings: &Authentication) -> Result<String, String> {
         let mut headers = HeaderMap::new();
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_str(header).unwrap());
         let challenges = Challenge::all(&headers).unwrap();
@@ -123,7 +124,7 @@ mod tests {
     const BOTH: &str = r#"Basic realm="b", Bearer realm="https://a.example/t",service="s""#;
 
     #[test]
-    fn trap_02_a_token_service_comes_before_basic() {
+    fn trap_02_a_token_service_is_preferred_to_basic() {
         let allowed = Authentication::default();
         for (header, expected) in [
             (BEARER, "https://a.example/t s "),
@@ -135,33 +136,33 @@ mod tests {
                 "https://a.example/t  repository:a:pull repository:b:pull,push",
             ),
         ] {
-            assert_eq!(chosen(header, &allowed).unwrap(), expected);
+            assert_eq!(choose_from(header, &allowed).unwrap(), expected);
         }
-        assert!(chosen("Negotiate", &allowed).unwrap_err().contains("negotiate only"));
-        assert!(chosen(r#"Digest realm="a", qop="auth,auth-int""#, &allowed).is_err());
+        assert!(choose_from("Negotiate", &allowed).unwrap_err().contains("negotiate only"));
+        assert!(choose_from(r#"Digest realm="a", qop="auth,auth-int""#, &allowed).is_err());
     }
 
     #[test]
     fn basic_can_be_turned_off() {
         let never = Authentication { basic: BasicAuth::Never, ..Authentication::default() };
-        assert_eq!(chosen(BOTH, &never).unwrap(), "https://a.example/t s ");
-        assert!(chosen("Basic realm=\"b\"", &never).unwrap_err().contains("turned off"));
+        assert_eq!(choose_from(BOTH, &never).unwrap(), "https://a.example/t s ");
+        assert!(choose_from("Basic realm=\"b\"", &never).unwrap_err().contains("turned off"));
     }
 
     #[test]
     fn a_token_service_or_its_host_can_be_set() {
         let service = TokenService::new("https://mine.example/token", Some("m")).unwrap();
         let set = Authentication { token_service: Some(service), ..Authentication::default() };
-        assert_eq!(chosen(BEARER, &set).unwrap(), "https://mine.example/token m ");
+        assert_eq!(choose_from(BEARER, &set).unwrap(), "https://mine.example/token m ");
         let host = Some("other.y:99".parse().unwrap());
         let set = Authentication { token_host: host, ..Authentication::default() };
-        assert_eq!(chosen(BEARER, &set).unwrap(), "https://other.y:99/t s ");
+        assert_eq!(choose_from(BEARER, &set).unwrap(), "https://other.y:99/t s ");
         let http = r#"Bearer realm="http://a.example/t?a=b",service="s""#;
-        assert_eq!(chosen(http, &set).unwrap(), "https://other.y:99/t?a=b s ");
+        assert_eq!(choose_from(http, &set).unwrap(), "https://other.y:99/t?a=b s ");
     }
 
     #[test]
-    fn googles_registries_want_a_scope() {
+    fn googles_registries_require_a_scope() {
         for (name, expected) in [
             ("gcr.io", true),
             ("eu.gcr.io", true),
@@ -169,7 +170,7 @@ mod tests {
             ("docker.io", false),
             ("evilgcr.io", false),
         ] {
-            assert_eq!(wants_catalog(&name.parse().unwrap()), expected, "{name}");
+            assert_eq!(requires_catalog_scope(&name.parse().unwrap()), expected, "{name}");
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Sends credentials to the registry's own origin and to the token service that it names, and
 //! nowhere else. Remembers how a registry authenticates, so that later requests carry a token from
-//! the start. Does not know where credentials come from (`credentials`), nor what a request is for
-//! beyond its [`Access`].
+//! the start. Does not know where credentials come from (`credentials`). Of a request's purpose it
+//! knows only its [`Access`].
 
 mod authenticator;
 mod challenge;
@@ -45,17 +45,17 @@ use crate::reply::{Identity, Secrets};
 use crate::transport::redirect::FinalUri;
 use crate::transport::{Body, Transport, TransportError, replay};
 
-/// The access that a request needs, carried in its extensions. A request without it is sent as it
-/// is.
+/// The access that a request needs, stored in its extensions. A request without it is sent
+/// unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
     /// The registry whose credentials are used.
     pub(crate) registry: RegistryName,
     /// The registry's root URL. Credentials go to its origin only.
     pub(crate) root: Uri,
-    /// The reason not to send secrets there, if there is one.
+    /// The danger of sending secrets there, if there is one.
     pub(crate) danger: Option<Danger>,
-    /// The scopes of the token to ask for.
+    /// The scopes that its token must cover.
     pub(crate) scopes: Scopes,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Setup {
     pub(crate) presets: Vec<PresetToken>,
 }
 
-/// A token that the caller gives for a registry, for one scope or for all.
+/// A token that the caller presets for a registry, for one scope or for all.
 #[derive(Clone, Debug)]
 pub(crate) struct PresetToken {
     pub(crate) registry: RegistryName,
@@ -76,7 +76,7 @@ pub(crate) struct PresetToken {
     pub(crate) token: Secret,
 }
 
-/// The layer that adds credentials, and answers a 401 or 403 once.
+/// The layer that adds credentials, and handles a 401 or 403 once per request.
 pub(crate) struct Auth {
     inner: Arc<dyn Transport>,
     setup: Setup,
@@ -89,26 +89,27 @@ impl Auth {
     }
 
     fn authenticator(&self, registry: &RegistryName) -> Arc<Authenticator> {
-        let new = || Arc::new(self.fresh(registry));
+        let new = || Arc::new(self.new_authenticator(registry));
         self.authenticators.get_or_insert_with(registry.clone(), new)
     }
 
-    /// Makes an authenticator that knows nothing of its registry yet.
-    fn fresh(&self, registry: &RegistryName) -> Authenticator {
+    /// Makes an authenticator without any learned state.
+    fn new_authenticator(&self, registry: &RegistryName) -> Authenticator {
         let own = self.setup.presets.iter().filter(|preset| preset.registry == *registry);
         let presets = own.filter_map(|preset| {
             let scopes = preset.scope.clone().map(|scope| Scopes::new([scope]));
             let header = token::header(&preset.token)?;
-            Some(Preset { scopes, header, taken: false, refused: false })
+            Some(Preset { scopes, header, accepted: false, refused: false })
         });
         let settings = self.setup.policies.of(registry).clone();
         Authenticator::new(Arc::clone(&self.inner), &self.setup, settings, presets.collect())
     }
 
-    /// Renews what a 401 refused, and sends the request again if possible.
+    /// Handles a 401: renews the refused authorization, and sends the request again if its body can
+    /// be replayed.
     ///
-    /// If there is nothing newer, an authorization that the registry accepted before is sent once
-    /// more: registries, and proxies in front of them, sometimes refuse a good password.
+    /// If there is no newer authorization, one that the registry accepted before is sent once more,
+    /// because registries, and proxies in front of them, sometimes refuse a valid password.
     async fn answer(
         &self,
         authenticator: &Authenticator,
@@ -116,26 +117,27 @@ impl Auth {
         refused: Refused,
         sent: &mut Vec<HeaderValue>,
     ) -> Result<Response<Body>, TransportError> {
-        let Refused { header, was_taken, reply, again } = refused;
-        let was_taken = authenticator.forget(header.as_ref()) || was_taken;
-        let asked = match authenticator.learn(access, reply.headers()).await {
-            // What refused it, such as a proxy, does not know how this registry authenticates.
-            Err(_) if was_taken && authenticator.method() == Some(Method::Basic) => {
+        let Refused { header, was_accepted, reply, again } = refused;
+        let was_accepted = authenticator.forget(header.as_ref()) || was_accepted;
+        let challenged = match authenticator.learn(access, reply.headers()).await {
+            // A proxy that refused the request does not know how the registry authenticates.
+            Err(_) if was_accepted && authenticator.method() == Some(Method::Basic) => {
                 Scopes::default()
             }
-            asked => asked?,
+            challenged => challenged?,
         };
-        // A streamed body cannot be sent again: the caller goes on from here.
+        // A streamed body cannot be sent again. The caller handles the 401.
         let Some(again) = again else { return Ok(reply) };
-        let renewed = authenticator.authorization(access, &asked).await?;
-        let given = || header.clone().filter(|header| was_taken && authenticator.is_given(header));
-        let renewed = renewed.or_else(given);
-        let before = header.filter(|_| !was_taken);
+        let renewed = authenticator.authorization(access, &challenged).await?;
+        let preset =
+            || header.clone().filter(|header| was_accepted && authenticator.is_preset(header));
+        let renewed = renewed.or_else(preset);
+        let before = header.filter(|_| !was_accepted);
         self.send_again(authenticator, again, reply, before, renewed, sent).await
     }
 
-    /// Answers a 403 if other credentials may help: the ones sent may have expired (ECR answers 403
-    /// then), or none were sent, because some registries never ask for them.
+    /// Handles a 403 if other credentials may help. The credentials sent may have expired (ECR
+    /// answers 403 then). Or none were sent, because some registries send no challenge.
     async fn answer_denial(
         &self,
         authenticator: &Authenticator,
@@ -178,7 +180,7 @@ impl Auth {
         sent.extend(now.clone());
         authorize(&mut again, now.clone());
         let reply = self.inner.send(again).await?;
-        note(authenticator, now.as_ref(), &reply);
+        record_acceptance(authenticator, now.as_ref(), &reply);
         Ok(reply)
     }
 }
@@ -186,10 +188,9 @@ impl Auth {
 /// A request that was refused.
 struct Refused {
     header: Option<HeaderValue>,
-    /// Whether the registry had accepted the header before this request was sent. Each of several
-    /// requests that are refused at the same time keeps it, because the first refusal clears the
-    /// authenticator's own record.
-    was_taken: bool,
+    /// True if the registry had accepted the header before this request was sent. Recorded per
+    /// request: the first of several concurrent refusals clears the authenticator's own record.
+    was_accepted: bool,
     reply: Response<Body>,
     again: Option<Request<Body>>,
 }
@@ -205,16 +206,17 @@ impl Transport for Auth {
         let authenticator = self.authenticator(&access.registry);
         let header = authenticator.authorization(&access, &Scopes::default()).await?;
         let again = replay(&request);
-        // Kept here because a refused authorization is forgotten, but must not show in the error.
+        // A refused authorization is dropped from the cache, but must still be redacted in the
+        // error.
         let mut sent: Vec<_> = header.iter().cloned().collect();
-        let was_taken = header.as_ref().is_some_and(|header| authenticator.has_taken(header));
+        let was_accepted = header.as_ref().is_some_and(|header| authenticator.has_accepted(header));
         authorize(&mut request, header.clone());
         let mut reply = self.inner.send(request).await?;
-        note(&authenticator, header.as_ref(), &reply);
+        record_acceptance(&authenticator, header.as_ref(), &reply);
         // A storage server behind a redirect must not get the registry's credentials.
         if reply.extensions().get::<FinalUri>().is_none_or(|uri| own(&access, &uri.0)) {
             let status = reply.status();
-            let refused = Refused { header, was_taken, reply, again };
+            let refused = Refused { header, was_accepted, reply, again };
             reply = match status {
                 StatusCode::UNAUTHORIZED => {
                     self.answer(&authenticator, &access, refused, &mut sent).await?
@@ -226,12 +228,12 @@ impl Transport for Auth {
             };
         }
         if reply.status().is_client_error() {
-            let who = authenticator.identity(&access);
+            let identity = authenticator.identity(&access);
             let secrets = Secrets::new(move || {
                 let sent = sent.iter().flat_map(|header| Credential::from_header(header).secrets());
                 sent.chain(authenticator.secrets()).collect()
             });
-            reply.extensions_mut().insert(Identity { who, secrets });
+            reply.extensions_mut().insert(Identity { description: identity, secrets });
         }
         Ok(reply)
     }
@@ -243,12 +245,16 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// Records that the registry accepted an authorization. A 404 counts as well: it is the answer for
-/// every blob of a first push.
-fn note(authenticator: &Authenticator, sent: Option<&HeaderValue>, reply: &Response<Body>) {
-    let took = reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND;
-    if let Some(sent) = sent.filter(|_| took) {
-        authenticator.take(sent);
+/// Records that the registry accepted an authorization. A 404 counts as accepted: during a first
+/// push, every check for a blob gets one.
+fn record_acceptance(
+    authenticator: &Authenticator,
+    sent: Option<&HeaderValue>,
+    reply: &Response<Body>,
+) {
+    let accepted = reply.status().is_success() || reply.status() == StatusCode::NOT_FOUND;
+    if let Some(sent) = sent.filter(|_| accepted) {
+        authenticator.record_accepted(sent);
     }
 }
 

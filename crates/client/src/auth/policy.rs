@@ -1,4 +1,4 @@
-//! Settings of authentication, by registry. Pure values.
+//! Authentication settings per registry. Pure values.
 
 use std::collections::HashMap;
 
@@ -8,39 +8,40 @@ use url::Url;
 
 use crate::credentials::{Login, user_info};
 
-/// How to authenticate at a registry. The default answers whatever challenge comes.
+/// Settings of authentication at a registry. The default handles any supported challenge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Authentication {
-    /// How to begin, before the registry has sent a challenge.
+    /// The first request's authentication, before the registry has sent a challenge.
     pub opening: InitialAuth,
-    /// Whether a user name and password may be sent to the registry itself.
+    /// The use of Basic authentication at the registry itself.
     pub basic: BasicAuth,
-    /// The token service to use in place of the one that the registry names. The first request then
-    /// already carries a token.
+    /// The token service to use instead of the one that the registry names. With it, the first
+    /// request already carries a token.
     pub token_service: Option<TokenService>,
-    /// The host that replaces the one in the URL of the token service that the registry names.
+    /// The host to use instead of the host in the token service URL that the registry names.
     pub token_host: Option<RegistryName>,
-    /// The `client_id` for token services. Default: none, or `longshore` if OAuth2 requires one.
+    /// The `client_id` sent to token services. Default: none, or `longshore` where OAuth2 requires
+    /// one.
     pub client_id: Option<String>,
-    /// Whether to ask for a refresh token too, which then replaces the password.
+    /// Requests a refresh token too, which then replaces the password.
     pub offline_token: bool,
 }
 
-/// How to begin, before a registry has sent a challenge.
+/// The authentication of the first request, before a registry has sent a challenge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InitialAuth {
-    /// Send the first request anonymously, and answer its challenge.
+    /// Send the first request anonymously, and answer the challenge to it.
     #[default]
     Anonymous,
     /// Send `GET /v2/` first, to get a challenge.
     Probe,
-    /// Send user name and password, or the token in their place, with the first request.
+    /// Send the user name and password, or the token that replaces them, with the first request.
     Basic,
 }
 
-/// Whether Basic authentication is used at a registry.
+/// The use of Basic authentication at a registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BasicAuth {
@@ -51,7 +52,7 @@ pub enum BasicAuth {
     Never,
 }
 
-/// A token service that the caller sets.
+/// A token service that the caller configures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenService {
     pub(crate) realm: Uri,
@@ -60,15 +61,16 @@ pub struct TokenService {
 }
 
 impl TokenService {
-    /// Takes the http or https URL of a token service.
+    /// Parses the http or https URL of a token service.
     ///
-    /// User information in the URL replaces other credentials there. An http URL permits sending
-    /// credentials unencrypted.
+    /// A user name and password in the URL replace other credentials at this service. An http URL
+    /// permits sending credentials unencrypted.
     ///
-    /// - `service`: the registry's name there, if the service needs it.
+    /// - `service`: the registry's name at the service, if the service requires it.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is not such a URL; the error does not quote it.
+    /// [`Invalid`](ErrorKind::Invalid) if `url` is not an http or https URL. The error does not
+    /// quote it.
     pub fn new(url: &str, service: Option<&str>) -> Result<Self> {
         let bad = || {
             Error::new(ErrorKind::Invalid)
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_service_is_a_url_without_its_user() {
+    fn user_information_is_removed_from_a_token_service_url() {
         let service =
             TokenService::new("https://me:p%40w@auth.example/t?a=b#f", Some("s")).unwrap();
         assert_eq!(service.realm, "https://auth.example/t?a=b");

@@ -1,4 +1,4 @@
-//! Scopes: what a token is asked for.
+//! Scopes: the access that a token grants.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,12 +16,12 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Access to a resource of any kind.
+    /// Makes a scope for a resource of any type.
     pub(crate) fn new(kind: String, name: String, actions: Vec<String>) -> Self {
         Self { kind, name, actions }
     }
 
-    /// Access to a repository: `pull`, `push`, `delete`, or `*` for everything.
+    /// Makes a scope for a repository. Actions are `pull`, `push`, `delete`, or `*` for all.
     #[must_use]
     pub fn repository(name: &RepositoryName, actions: &[&str]) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Scope {
         }
     }
 
-    /// The catalog of repositories.
+    /// Makes the scope for the catalog of repositories.
     #[must_use]
     pub fn catalog() -> Self {
         Self {
@@ -41,14 +41,14 @@ impl Scope {
         }
     }
 
-    /// What may be done, such as `pull`.
+    /// Returns the actions, such as `pull`.
     #[must_use]
     pub fn actions(&self) -> &[String] {
         &self.actions
     }
 
-    /// Reads one scope; the name may have colons in it. `None` if it is none, or has too many
-    /// actions to be one.
+    /// Parses one scope; the name may contain colons. Returns `None` if the text is not a scope or
+    /// has too many actions.
     fn read(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
@@ -77,7 +77,7 @@ impl FromStr for Scope {
     }
 }
 
-/// Scopes that one token is asked for, in order: some services read the first only.
+/// The scopes of one token request, in order, because some services read only the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scopes(Vec<Scope>);
 
@@ -88,17 +88,17 @@ impl Scopes {
         all
     }
 
-    /// Reads the scopes of a challenge, separated by spaces; what is none is left out.
+    /// Parses the scopes of a challenge, separated by spaces. Malformed ones are skipped.
     pub(crate) fn parse(text: &str) -> Self {
         Self::new(text.split_ascii_whitespace().take(SCOPE_LIMIT).filter_map(Scope::read))
     }
 
-    /// These, and what is missing of the others.
+    /// Returns these scopes, extended by those of `others`.
     pub(crate) fn and(&self, others: &Self) -> Self {
         Self::new(self.0.iter().chain(&others.0).cloned())
     }
 
-    /// Whether a token for these will do where one for `others` is wanted.
+    /// Returns true if a token with these scopes grants all access in `others`.
     pub(crate) fn cover(&self, others: &Self) -> bool {
         others.0.iter().all(|wanted| {
             self.0.iter().any(|scope| {
@@ -121,7 +121,7 @@ impl Scopes {
         self.0.iter()
     }
 
-    /// The repository that the first of them is for.
+    /// Returns the repository of the first scope.
     pub(crate) fn repository(&self) -> Option<RepositoryName> {
         let first = self.0.first().filter(|scope| scope.kind == "repository")?;
         RepositoryName::parse(&first.name).ok()
@@ -142,7 +142,7 @@ impl Scopes {
     }
 }
 
-/// 64 actions: the real ones are pull, push, delete and `*`.
+/// 64 actions: real scopes have pull, push, delete and `*`.
 const ACTION_LIMIT: usize = 64;
 /// 16 scopes in a challenge: real ones have one.
 const SCOPE_LIMIT: usize = 16;

@@ -1,27 +1,28 @@
-//! Why a secret is not sent to a registry. Pure, and the one rule of it.
+//! Decides if a secret may be sent to a registry. Pure. This is the only place with this rule.
 
 use http::Uri;
 use longshore_core::RegistryName;
 
 use crate::config::Config;
-use crate::credentials::Leave;
+use crate::credentials::InsecureUse;
 
-/// What would happen to a secret on its way.
+/// The danger of sending a secret to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Danger {
-    /// It goes over plain HTTP within this machine: another of its users may be listening on that
-    /// port.
+    /// Plain HTTP within this machine: another user of the machine may be listening on that port.
     Local,
-    /// It goes over plain HTTP: everybody in between can read it.
+    /// Plain HTTP: everybody on the way can read the secret.
     Plain,
-    /// Whoever is in between may be who it is sent to: the certificate is not valid, and was accepted
-    /// by detection alone.
+    /// An invalid certificate that only scheme detection accepted: the server may be an impostor.
     Unverified,
 }
 
 impl Danger {
-    /// What would happen to a secret; `None` where it is safe. `fallback` says that only detection
-    /// chose these settings, `stays_here` that plain HTTP to the registry stays within this machine.
+    /// Returns the danger of sending a secret to a registry; `None` if it is safe.
+    ///
+    /// - `https`: the registry is reached over TLS.
+    /// - `fallback`: the settings were chosen by scheme detection alone.
+    /// - `stays_here`: the connection to the registry does not leave this machine.
     pub(crate) fn to(https: bool, fallback: bool, stays_here: bool) -> Option<Self> {
         match (https, fallback) {
             (false, _) if stays_here => Some(Self::Local),
@@ -31,7 +32,8 @@ impl Danger {
         }
     }
 
-    /// What would happen to the registry's secret at the token service that the registry names.
+    /// Returns the danger of sending the registry's secret to the token service at `realm`, which
+    /// the registry named.
     pub(crate) fn at_service(self, realm: &Uri, config: &Config) -> Option<Self> {
         let address = realm.authority().and_then(|a| RegistryName::parse(a.as_str()).ok());
         match self {
@@ -41,15 +43,15 @@ impl Danger {
         }
     }
 
-    /// Whether a secret may go there in spite of it.
-    pub(crate) fn is_accepted(self, leave: Leave) -> bool {
+    /// Returns true if a secret with this permission may be sent despite the danger.
+    pub(crate) fn is_accepted(self, insecure_use: InsecureUse) -> bool {
         match self {
-            Self::Local => leave >= Leave::ThisMachine,
-            Self::Plain | Self::Unverified => leave >= Leave::Anywhere,
+            Self::Local => insecure_use >= InsecureUse::ThisMachine,
+            Self::Plain | Self::Unverified => insecure_use >= InsecureUse::Anywhere,
         }
     }
 
-    /// That something is held back, and what to do about it, in a clause.
+    /// Describes, as a clause, that secrets are withheld and how to allow sending them.
     pub(crate) fn clause(self, withheld: &str, registry: &RegistryName) -> String {
         let why = match self {
             Self::Local => format!(
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_safe_behind_a_certificate_that_was_checked_or_need_not_be() {
+    fn only_tls_that_detection_did_not_weaken_is_safe() {
         for (https, fallback, stays_here, danger) in [
             (true, false, false, None),
             (true, false, true, None),
@@ -89,23 +91,23 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_for_exactly_that_address_is_leave_within_this_machine_alone() {
-        for (danger, leave, expected) in [
-            (Danger::Local, Leave::Nowhere, false),
-            (Danger::Local, Leave::ThisMachine, true),
-            (Danger::Local, Leave::Anywhere, true),
-            (Danger::Plain, Leave::Nowhere, false),
-            (Danger::Plain, Leave::ThisMachine, false),
-            (Danger::Plain, Leave::Anywhere, true),
-            (Danger::Unverified, Leave::ThisMachine, false),
-            (Danger::Unverified, Leave::Anywhere, true),
+    fn an_entry_for_the_exact_address_permits_plain_http_within_this_machine_only() {
+        for (danger, insecure_use, expected) in [
+            (Danger::Local, InsecureUse::Nowhere, false),
+            (Danger::Local, InsecureUse::ThisMachine, true),
+            (Danger::Local, InsecureUse::Anywhere, true),
+            (Danger::Plain, InsecureUse::Nowhere, false),
+            (Danger::Plain, InsecureUse::ThisMachine, false),
+            (Danger::Plain, InsecureUse::Anywhere, true),
+            (Danger::Unverified, InsecureUse::ThisMachine, false),
+            (Danger::Unverified, InsecureUse::Anywhere, true),
         ] {
-            assert_eq!(danger.is_accepted(leave), expected, "{danger:?} {leave:?}");
+            assert_eq!(danger.is_accepted(insecure_use), expected, "{danger:?} {insecure_use:?}");
         }
     }
 
     #[test]
-    fn a_token_service_elsewhere_is_not_this_machine() {
+    fn a_token_service_at_another_address_is_not_within_this_machine() {
         let config = Config::default();
         for (danger, realm, expected) in [
             (Danger::Local, "https://auth.example/token", None),

@@ -1,4 +1,4 @@
-//! Tokens, and the parser of a token service's reply.
+//! Tokens, and the parser for replies of token services.
 
 use std::time::Duration;
 
@@ -18,23 +18,24 @@ use crate::credentials::Secret;
 pub struct Token {
     /// The token itself.
     pub secret: Secret,
-    /// How long it is valid, counted from its receipt.
+    /// The time for which it is valid, counted from its receipt.
     pub lifetime: Duration,
     /// The access that it grants, as stated by the service or the token itself; `None` if neither
     /// states it.
     pub granted: Option<Vec<Scope>>,
-    /// A refresh token, if one was asked for and given.
+    /// A refresh token, if one was requested and issued.
     pub refresh: Option<Secret>,
 }
 
 impl Token {
-    /// Makes the `Authorization` header; `None` if no header can hold the token.
+    /// Makes the `Authorization` header. Returns `None` if the token is not valid in a header.
     pub(crate) fn header(&self) -> Option<HeaderValue> {
         header(&self.secret)
     }
 }
 
-/// Makes the `Authorization` header of a token; `None` if no header can hold it.
+/// Makes the `Authorization` header of a token. Returns `None` if the token is not valid in a
+/// header.
 pub(crate) fn header(token: &Secret) -> Option<HeaderValue> {
     let text = Secret::new(format!("Bearer {}", token.expose()));
     let mut header = HeaderValue::from_str(text.expose()).ok()?;
@@ -47,13 +48,13 @@ pub(crate) fn from_header(header: &HeaderValue) -> Option<Secret> {
     Some(Secret::new(header.to_str().ok()?.split_once(' ')?.1))
 }
 
-/// Parses the service's reply.
+/// Parses the reply of a token service.
 ///
-/// `token` is preferred to `access_token`. `issued_at` is ignored: the lifetime counts from the
-/// receipt, whatever the service's clock says.
+/// `token` takes precedence over `access_token`. `issued_at` is ignored: the lifetime counts from
+/// the receipt, so the service's clock does not matter.
 ///
 /// # Errors
-/// A clause that says what is wrong and quotes nothing.
+/// A clause that says what is wrong, without quoting the reply.
 pub(crate) fn parse(body: &[u8]) -> Result<Token, &'static str> {
     #[derive(Deserialize)]
     struct Reply {
@@ -75,15 +76,15 @@ pub(crate) fn parse(body: &[u8]) -> Result<Token, &'static str> {
     }
     let seconds = reply.expires_in.as_u64().filter(|seconds| *seconds > 0);
     let lifetime = seconds.map_or(DEFAULT_LIFETIME, Duration::from_secs).min(LONGEST_LIFETIME);
-    let told = reply.scope.filter(|scope| !scope.trim().is_empty());
-    let granted = access(&token).or_else(|| Some(Scopes::parse(&told?).to_vec()));
+    let stated_scope = reply.scope.filter(|scope| !scope.trim().is_empty());
+    let granted = access(&token).or_else(|| Some(Scopes::parse(&stated_scope?).to_vec()));
     let refresh = reply.refresh_token.filter(|refresh| !refresh.is_empty()).map(Secret::new);
     Ok(Token { secret: Secret::new(token), lifetime, granted, refresh })
 }
 
 /// Returns the access that a token claims, if it is a JSON Web Token that states it.
 ///
-/// The signature is not checked: the result is for people to read, and decides nothing.
+/// The signature is not checked: the result is only shown to people.
 ///
 /// Source: Docker Registry v2, "Token Authentication Implementation"; RFC 7519.
 fn access(token: &str) -> Option<Vec<Scope>> {
@@ -108,7 +109,7 @@ fn access(token: &str) -> Option<Vec<Scope>> {
 
 /// 60 s: the specification's default.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
-/// A day: a token is renewed then at the latest.
+/// A day: no token is used for longer than that.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
 /// 128 KiB: the longest real tokens have a few KiB.
 pub(crate) const REPLY_LIMIT: usize = 128 << 10;
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_read_with_sane_lifetimes() {
+    fn token_replies_are_parsed_and_lifetimes_limited() {
         for (body, token, seconds) in [
             (r#"{"token":"t"}"#, "t", 60),
             (r#"{"access_token":"a"}"#, "a", 60),
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_an_error_that_quotes_nothing() {
+    fn a_reply_without_a_valid_token_is_an_error_that_quotes_nothing() {
         for bad in [
             "",
             "{}",
@@ -158,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn the_token_bodies_of_the_predecessors_are_read() {
-        // A body with `access_token` alone is one that moby-distribution refuses, and ACR sends.
+    fn token_replies_that_the_predecessors_parse_are_parsed() {
+        // moby-distribution refuses a body with `access_token` alone. ACR sends such bodies.
         for (body, expected) in [
             (r#"{"token":"a"}"#, Some("a")),
             (r#"{"token":"a","access_token":"b"}"#, Some("a")),
@@ -180,16 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn a_token_tells_its_access_or_does_not() {
-        let told = token(
+    fn the_access_of_a_json_web_token_is_read_if_it_states_it() {
+        let claims = token(
             r#"{"access":[{"type":"repository","name":"a/b","actions":["pull","push"]},
                 {"type":"registry","name":"catalog","actions":null}]}"#,
         );
-        let told: Vec<_> = access(&told).unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["repository:a/b:pull,push", "registry:catalog:"]);
+        let claims: Vec<_> = access(&claims).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(claims, ["repository:a/b:pull,push", "registry:catalog:"]);
         assert_eq!(access(&token(r#"{"access":[]}"#)), Some(Vec::new()));
-        for silent in ["opaque", "a.b.c", "..", &token("{}"), &token("[]"), &token("x")] {
-            assert_eq!(access(silent), None, "{silent}");
+        for without_access in ["opaque", "a.b.c", "..", &token("{}"), &token("[]"), &token("x")] {
+            assert_eq!(access(without_access), None, "{without_access}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The state of authentication at one registry: its method, the credentials and the tokens.
 //!
-//! Credentials and tokens are kept by value and up to a limit, so that a client with changing
-//! passwords does not grow over months.
+//! Credentials and tokens are keyed by value and limited in number, so that a client whose
+//! passwords change does not grow over months.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,58 +19,61 @@ use crate::credentials::{Credential, Secret};
 /// The state of authentication at one registry.
 pub(super) struct TokenCache {
     pub(super) method: Option<Method>,
-    /// Until then, Basic replaces a token service that failed.
+    /// Basic replaces a failed token service until this time.
     pub(super) basic_until: Option<Instant>,
-    /// Whether the registry was asked how to authenticate after a 403 to an anonymous request.
+    /// True if the registry was probed for a challenge after a 403 to an anonymous request.
     pub(super) probed: bool,
     pub(super) presets: Vec<Preset>,
     /// The credential for each repository, and for the registry itself.
     repositories: BoundedMap<Option<RepositoryName>, Arc<Credential>>,
-    /// Every credential that the store gave, including refused ones: errors must not show them.
+    /// Every credential that the store returned, including refused ones, because errors must not
+    /// show them.
     credentials: BoundedMap<Arc<Credential>, Use>,
     grants: BoundedMap<GrantKey, Grant>,
 }
 
-/// A token's owner, and the scopes of the requests. The token may be for more.
+/// The credential of a token, and the scopes of the requests it is for. The token may cover more
+/// scopes.
 pub(super) type GrantKey = (Arc<Credential>, Scopes);
 
 /// The state of one credential.
 struct Use {
-    /// When the store last gave it.
-    given: Instant,
-    /// The header that it makes for the registry.
+    /// The time at which the store last returned it.
+    returned_at: Instant,
+    /// The header made from it for the registry.
     header: Option<HeaderValue>,
-    /// The refresh token that the service gave in place of the credential.
+    /// The refresh token that the token service issued to replace the credential.
     refresh: Option<Secret>,
-    /// Whether the registry accepted it, and has not refused it since. The same below.
-    taken: bool,
+    /// True if the registry accepted it and has not refused it since. Same for the other fields of
+    /// this name.
+    accepted: bool,
 }
 
-/// The current token for one purpose.
+/// The current token for one [`GrantKey`].
 #[derive(Default)]
 struct Grant {
     /// Allows one request to the token service at a time.
     gate: Arc<tokio::sync::Mutex<()>>,
-    /// The scopes last asked for. Kept when the token is gone.
-    asked: Scopes,
-    /// `None` after it was refused or has expired.
-    token: Option<Held>,
+    /// The scopes requested last. Kept after the token is dropped.
+    requested: Scopes,
+    /// `None` after the token was refused or has expired.
+    token: Option<CachedToken>,
 }
 
 /// A token and its state.
-struct Held {
+struct CachedToken {
     header: HeaderValue,
     expires: Instant,
-    taken: bool,
+    accepted: bool,
 }
 
-/// A token that the caller gave, for one scope or for all.
+/// A token that the caller preset, for one scope or for all.
 #[derive(Clone)]
 pub(crate) struct Preset {
     pub(crate) scopes: Option<Scopes>,
     pub(crate) header: HeaderValue,
-    pub(crate) taken: bool,
-    /// Whether it was refused, and not accepted since. It is then sent only as a last resort.
+    pub(crate) accepted: bool,
+    /// True if it was refused and not accepted since. Such a token is sent only as a last resort.
     pub(crate) refused: bool,
 }
 
@@ -101,38 +104,38 @@ impl TokenCache {
         Some(found)
     }
 
-    /// Returns where the credential for a repository comes from.
+    /// Returns the source of the credential for a repository.
     pub(super) fn source(&self, repository: &Option<RepositoryName>) -> Option<&str> {
         self.repositories.peek(repository).map(|credential| credential.source())
     }
 
-    /// Keeps the credential that the store gave for a repository.
+    /// Stores the credential that the store returned for a repository.
     pub(super) fn keep(
         &mut self,
         repository: Option<RepositoryName>,
         credential: &Arc<Credential>,
     ) {
         self.repositories.insert(repository, Arc::clone(credential));
-        let given = Instant::now();
-        if let Some(known) = self.credentials.get(credential) {
-            known.given = given;
+        let returned_at = Instant::now();
+        if let Some(usage) = self.credentials.get(credential) {
+            usage.returned_at = returned_at;
             return;
         }
         let header = credential.bearer().or_else(|| credential.basic());
-        let new = Use { given, header, refresh: None, taken: false };
+        let new = Use { returned_at, header, refresh: None, accepted: false };
         if let Some(dropped) = self.credentials.insert(Arc::clone(credential), new) {
             self.drop_credential(&dropped);
             self.grants.retain(|(owner, _), _| *owner != dropped);
         }
     }
 
-    /// Drops a credential everywhere it is used, so that the store is asked again.
+    /// Drops a credential for all repositories, so that the store is queried again.
     pub(super) fn drop_credential(&mut self, credential: &Arc<Credential>) {
         self.repositories.retain(|_, used| used != credential);
     }
 
-    /// Whether another credential may help after this header was denied: the repository already has
-    /// another one, or this one may have expired and is dropped.
+    /// Returns true if another credential may help after this header was denied. Either the
+    /// repository already has another credential, or this one may have expired and is dropped.
     pub(super) fn may_renew(
         &mut self,
         repository: &Option<RepositoryName>,
@@ -149,18 +152,19 @@ impl TokenCache {
         may_have_expired
     }
 
-    /// Whether a credential has expired, or states no expiry and is old enough to have expired.
+    /// Returns true if a credential has expired, or was returned so long ago that it may have
+    /// expired.
     pub(super) fn may_have_expired(&self, credential: &Arc<Credential>) -> bool {
         let now = Instant::now();
-        let given = self.credentials.peek(credential).map(|known| known.given);
-        let is_old = given.is_none_or(|given| now - given >= MAY_HAVE_EXPIRED);
+        let returned_at = self.credentials.peek(credential).map(|usage| usage.returned_at);
+        let is_old = returned_at.is_none_or(|returned_at| now - returned_at >= MAY_HAVE_EXPIRED);
         is_old || credential.is_expired(now)
     }
 
     /// Finds the credential that a header was made from, or that its token was issued for.
     fn owner(&self, header: &HeaderValue) -> Option<Arc<Credential>> {
         let own =
-            self.credentials.iter().filter(|(_, known)| known.header.as_ref() == Some(header));
+            self.credentials.iter().filter(|(_, usage)| usage.header.as_ref() == Some(header));
         let of_token = |(key, grant): (&'_ GrantKey, &'_ Grant)| {
             let is_its = grant.token.as_ref().is_some_and(|token| token.header == *header);
             is_its.then(|| Arc::clone(&key.0))
@@ -169,12 +173,13 @@ impl TokenCache {
         own.next().or_else(|| self.grants.iter().find_map(of_token))
     }
 
-    /// Returns the refresh token that the service gave in place of a credential.
+    /// Returns the refresh token that the token service issued to replace a credential.
     pub(super) fn refresh(&self, credential: &Arc<Credential>) -> Option<Secret> {
         self.credentials.peek(credential)?.refresh.clone()
     }
 
-    /// Returns the lock under which a token is asked for, so that one request serves all who wait.
+    /// Returns the lock to hold during a token request, so that one request serves all waiting
+    /// callers.
     pub(super) fn gate(&mut self, key: &GrantKey) -> Arc<tokio::sync::Mutex<()>> {
         if let Some(grant) = self.grants.get(key) {
             return Arc::clone(&grant.gate);
@@ -193,32 +198,38 @@ impl TokenCache {
     ) -> Option<HeaderValue> {
         self.drop_expired();
         let covers = |key: &GrantKey, grant: &Grant| {
-            grant.token.is_some() && key.0 == *owner && grant.asked.cover(wanted)
+            grant.token.is_some() && key.0 == *owner && grant.requested.cover(wanted)
         };
         let key = self.grants.iter().find(|(key, grant)| covers(key, grant))?.0.clone();
         Some(self.grants.get(&key)?.token.as_ref()?.header.clone())
     }
 
-    /// Returns the scopes last asked for, for this purpose.
-    pub(super) fn asked(&self, key: &GrantKey) -> Scopes {
-        self.grants.peek(key).map(|grant| grant.asked.clone()).unwrap_or_default()
+    /// Returns the scopes last requested for this key.
+    pub(super) fn requested_scopes(&self, key: &GrantKey) -> Scopes {
+        self.grants.peek(key).map(|grant| grant.requested.clone()).unwrap_or_default()
     }
 
-    /// Keeps the token that the service gave for these scopes at this time.
-    pub(super) fn keep_token(&mut self, key: GrantKey, asked: Scopes, token: &Token, at: Instant) {
+    /// Stores a token that the service issued for these scopes at this time.
+    pub(super) fn keep_token(
+        &mut self,
+        key: GrantKey,
+        requested: Scopes,
+        token: &Token,
+        at: Instant,
+    ) {
         self.drop_expired();
         if let (Some(refresh), Some(credential)) =
             (token.refresh.clone(), self.credentials.get(&key.0))
         {
             credential.refresh = Some(refresh);
         }
-        let held = token.header().map(|header| Held {
+        let cached = token.header().map(|header| CachedToken {
             header,
             expires: at + token.lifetime,
-            taken: false,
+            accepted: false,
         });
         let gate = self.gate(&key);
-        self.grants.insert(key, Grant { gate, asked, token: held });
+        self.grants.insert(key, Grant { gate, requested, token: cached });
     }
 
     /// Drops every token that has expired or is about to.
@@ -232,7 +243,7 @@ impl TokenCache {
     /// Returns all secrets that must not show in errors.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let credentials = self.credentials.iter().flat_map(|(credential, _)| credential.secrets());
-        let refresh = self.credentials.iter().filter_map(|(_, known)| known.refresh.clone());
+        let refresh = self.credentials.iter().filter_map(|(_, usage)| usage.refresh.clone());
         let tokens = self.grants.iter().filter_map(|(_, grant)| grant.token.as_ref());
         let headers = tokens.map(|token| &token.header);
         let headers = headers.chain(self.presets.iter().map(|preset| &preset.header));
@@ -240,27 +251,32 @@ impl TokenCache {
     }
 
     /// Records that the registry accepted this header.
-    pub(super) fn take(&mut self, header: &HeaderValue) {
-        self.marks(header).for_each(|taken| *taken = true);
+    pub(super) fn record_accepted(&mut self, header: &HeaderValue) {
+        self.accepted_flags(header).for_each(|accepted| *accepted = true);
         let presets = self.presets.iter_mut().filter(|preset| preset.header == *header);
         presets.for_each(|preset| preset.refused = false);
     }
 
-    /// Finds every record of whether this header was accepted.
-    pub(super) fn marks(&mut self, header: &HeaderValue) -> impl Iterator<Item = &mut bool> {
+    /// Returns the flags that record the acceptance of this header.
+    pub(super) fn accepted_flags(
+        &mut self,
+        header: &HeaderValue,
+    ) -> impl Iterator<Item = &mut bool> {
         let Self { credentials, grants, presets, .. } = self;
         let credentials = credentials.values_mut().filter(|c| c.header.as_ref() == Some(header));
         let tokens = grants.values_mut().filter_map(|grant| grant.token.as_mut());
         let tokens = tokens.filter(|token| token.header == *header);
         let presets = presets.iter_mut().filter(|preset| preset.header == *header);
-        let own = credentials.map(|credential| &mut credential.taken);
-        own.chain(tokens.map(|token| &mut token.taken)).chain(presets.map(|p| &mut p.taken))
+        let own = credentials.map(|credential| &mut credential.accepted);
+        own.chain(tokens.map(|token| &mut token.accepted)).chain(presets.map(|p| &mut p.accepted))
     }
 
-    /// Drops a refused token, or refused credentials, which the store is asked for again. Returns
-    /// whether the registry had accepted it before.
+    /// Drops a refused token, or refused credentials, so that the store is queried again. Returns
+    /// true if the registry had accepted them before.
     pub(super) fn forget(&mut self, refused: &HeaderValue) -> bool {
-        let was_taken = self.marks(refused).fold(false, |was, taken| was | std::mem::take(taken));
+        let was_accepted = self
+            .accepted_flags(refused)
+            .fold(false, |was, accepted| was | std::mem::take(accepted));
         self.grants.values_mut().for_each(|grant| {
             grant.token.take_if(|token| token.header == *refused);
         });
@@ -274,19 +290,19 @@ impl TokenCache {
             repositories.retain(|_, credential| !sends(credential));
             *basic_until = None;
         }
-        was_taken
+        was_accepted
     }
 }
 
-/// 5 s: a token or credential that expires sooner might expire in transit. Less than any real
+/// 5 s: a token or credential that expires sooner might expire in transit. Shorter than any real
 /// lifetime.
 const EARLY: Duration = Duration::from_secs(5);
 
-/// 10 min: no cloud's credentials live for less (AWS: 15 min). A store that asks a person or runs a
-/// program is asked no more often after denials.
+/// 10 min: credentials of clouds live longer (AWS: at least 15 min). Also limits how often denials
+/// query a store that prompts a person or runs a program.
 const MAY_HAVE_EXPIRED: Duration = Duration::from_secs(600);
 
-/// 1024 repositories, credentials and tokens are kept for each registry. A token has a few KiB.
+/// Maximum of repositories, credentials and tokens kept per registry. A token has a few KiB.
 const LIMIT: usize = 1024;
 
 #[cfg(test)]
@@ -315,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_that_change_do_not_fill_the_cache() {
+    fn changing_passwords_do_not_fill_the_cache() {
         let mut cache = TokenCache::new(Vec::new());
         cache.keep(repository(0), &credential(0));
         for number in 1..=3 * LIMIT {
@@ -339,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_stays_however_many_repositories_there_are() {
+    fn entries_in_use_stay_cached_with_any_number_of_repositories() {
         let mut cache = TokenCache::new(Vec::new());
         let user = credential(0);
         for number in 0..3 * LIMIT {
@@ -370,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_expired_token_is_dropped_and_what_was_asked_is_kept() {
+    async fn an_expired_token_is_dropped_but_its_requested_scopes_are_kept() {
         let mut cache = TokenCache::new(Vec::new());
         let user = credential(0);
         for (number, seconds) in [(0, 60), (1, 300)] {
@@ -385,6 +401,6 @@ mod tests {
         tokio::time::advance(Duration::from_secs(56)).await;
         assert!(cache.token(&user, &pull(1)).is_some());
         assert_eq!(texts(&cache), ["token-1"]);
-        assert_eq!(cache.asked(&(user, pull(0))), pull(0));
+        assert_eq!(cache.requested_scopes(&(user, pull(0))), pull(0));
     }
 }

@@ -1,4 +1,4 @@
-//! The request for a token: where it goes, and in which way it asks.
+//! Builds token requests: their URL and their OAuth2 flow.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::Scheme;
@@ -12,9 +12,9 @@ use crate::origin::{check_realm, resolve};
 use crate::transport::Body;
 use crate::transport::redirect::KeepOrigin;
 
-/// What a token is asked for, and where.
+/// The parameters of a token request.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct TokenParameters<'a> {
     pub(crate) realm: &'a Uri,
     pub(crate) service: Option<&'a str>,
     pub(crate) scopes: &'a Scopes,
@@ -22,33 +22,33 @@ pub(crate) struct Wanted<'a> {
     pub(crate) offline: bool,
 }
 
-/// A way to ask a token service.
+/// The form of a token request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// With the credentials in the header, or with none.
+pub(crate) enum Flow {
+    /// GET, with the credentials in the `Authorization` header, or anonymous.
     Get,
-    /// OAuth2, with a refresh token.
+    /// OAuth2 POST with a refresh token.
     Refresh,
-    /// OAuth2, with user name and password.
+    /// OAuth2 POST with a user name and password.
     Password,
 }
 
-impl Way {
-    /// The ways to ask with such a credential, in order; the next is for services that do not know the
-    /// one before.
+impl Flow {
+    /// Returns the flows to try for a kind of credential, in order. Each is for services that do
+    /// not support the one before it.
     pub(crate) fn all(kind: CredentialKind, offline: bool) -> &'static [Self] {
         match kind {
             CredentialKind::IdentityToken => &[Self::Refresh, Self::Get],
-            // Only OAuth2 has a way to ask for a refresh token that all services agree on.
+            // Only OAuth2 has a request for refresh tokens that all services support.
             CredentialKind::Login if offline => &[Self::Password, Self::Get],
             CredentialKind::Login => &[Self::Get, Self::Password],
             _ => &[Self::Get],
         }
     }
 
-    /// Whether a service that answers this does not know the way.
+    /// Returns true if this status means that the service does not support the flow.
     ///
-    /// Google's (2017) answers a POST with 404.
+    /// Google's token service answers a POST with 404 (2017).
     pub(crate) fn is_unknown(self, status: u16) -> bool {
         match self {
             Self::Get => status == 405,
@@ -57,24 +57,24 @@ impl Way {
     }
 }
 
-/// The URL of the token service, if it may be given credentials.
+/// Parses the URL of the token service, and checks that it may receive credentials.
 ///
-/// The realm is whatever the registry wrote; it must be https unless the registry is not, hold no
-/// user name, and not lead into a private network.
+/// The registry chooses the realm freely. It must be https unless the registry itself is not,
+/// contain no user name, and not point into a private network.
 ///
 /// # Errors
-/// A clause that says what is wrong with it.
+/// A clause that says what is wrong with the realm.
 pub(crate) fn realm(registry: &Uri, bearer: &Bearer) -> Result<Uri, &'static str> {
     let realm = resolve(registry, bearer.realm.as_bytes())?;
     check_realm(registry, &realm)?;
     Ok(realm)
 }
 
-/// The URL of the token service at another host than the registry names, over TLS where the registry
-/// is: the caller says so, and means it.
+/// Returns the URL of the token service with its host replaced by `host`, over TLS if the registry
+/// uses TLS. The host is not restricted, because the caller configured it.
 ///
 /// # Errors
-/// A clause that says what is wrong with it.
+/// A clause that says what is wrong with the realm.
 pub(crate) fn realm_at(
     registry: &Uri,
     bearer: &Bearer,
@@ -89,11 +89,14 @@ pub(crate) fn realm_at(
     Uri::from_parts(parts).map_err(|_| "is not a URL")
 }
 
-/// Asks for a token by GET.
+/// Builds a token request with GET.
 ///
 /// Source: Docker Registry v2, "Token Authentication Specification".
-pub(crate) fn get(wanted: Wanted<'_>, authorization: Option<HeaderValue>) -> Option<Request<Body>> {
-    let Wanted { realm, service, scopes, client_id, offline } = wanted;
+pub(crate) fn get(
+    parameters: TokenParameters<'_>,
+    authorization: Option<HeaderValue>,
+) -> Option<Request<Body>> {
+    let TokenParameters { realm, service, scopes, client_id, offline } = parameters;
     let mut url = url::Url::parse(&realm.to_string()).ok()?;
     let scopes = scopes.iter().map(|scope| ("scope", scope.to_string()));
     let service = service.map(|service| ("service", service.to_owned()));
@@ -110,15 +113,20 @@ pub(crate) fn get(wanted: Wanted<'_>, authorization: Option<HeaderValue>) -> Opt
     Some(request)
 }
 
-/// Asks for a token by POST. Its body holds a secret, and goes nowhere else.
+/// Builds a token request with POST. Its body holds a secret, so it must not be redirected to
+/// another origin.
 ///
 /// Source: Docker Registry v2, "Authenticate with OAuth2"; RFC 6749, sections 4.3.2 and 6.
-pub(crate) fn post(wanted: Wanted<'_>, way: Way, login: &Login) -> Option<Request<Body>> {
+pub(crate) fn post(
+    parameters: TokenParameters<'_>,
+    flow: Flow,
+    login: &Login,
+) -> Option<Request<Body>> {
     let secret = login.password.expose();
-    let scopes: Vec<_> = wanted.scopes.iter().map(ToString::to_string).collect();
+    let scopes: Vec<_> = parameters.scopes.iter().map(ToString::to_string).collect();
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    match way {
-        Way::Refresh => {
+    match flow {
+        Flow::Refresh => {
             form.extend_pairs([("grant_type", "refresh_token"), ("refresh_token", secret)])
         }
         _ => form.extend_pairs([
@@ -127,21 +135,21 @@ pub(crate) fn post(wanted: Wanted<'_>, way: Way, login: &Login) -> Option<Reques
             ("password", secret),
         ]),
     };
-    form.append_pair("client_id", wanted.client_id.unwrap_or(CLIENT_ID));
-    form.extend_pairs(wanted.service.map(|service| ("service", service)));
+    form.append_pair("client_id", parameters.client_id.unwrap_or(CLIENT_ID));
+    form.extend_pairs(parameters.service.map(|service| ("service", service)));
     if !scopes.is_empty() {
         form.append_pair("scope", &scopes.join(" "));
     }
-    if wanted.offline {
+    if parameters.offline {
         form.append_pair("access_type", "offline");
     }
-    let request = Request::post(wanted.realm.clone())
+    let request = Request::post(parameters.realm.clone())
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .extension(KeepOrigin);
     request.body(Body::Bytes(form.finish().into())).ok()
 }
 
-/// What longshore calls itself where it must have a name.
+/// The client ID that is sent where one is required and none is configured.
 const CLIENT_ID: &str = "longshore";
 
 #[cfg(test)]
@@ -150,13 +158,18 @@ mod tests {
 
     fn url(realm: &str, service: Option<&str>, scopes: &str) -> String {
         let (realm, scopes) = (realm.parse().unwrap(), Scopes::parse(scopes));
-        let wanted =
-            Wanted { realm: &realm, service, scopes: &scopes, client_id: None, offline: false };
-        get(wanted, None).unwrap().uri().to_string()
+        let parameters = TokenParameters {
+            realm: &realm,
+            service,
+            scopes: &scopes,
+            client_id: None,
+            offline: false,
+        };
+        get(parameters, None).unwrap().uri().to_string()
     }
 
     #[test]
-    fn token_urls_are_those_of_the_vectors() {
+    fn token_urls_match_the_test_vectors() {
         let realm = "https://auth.x/token";
         for (realm, service, scopes, expected) in [
             (realm, Some("reg"), "", "https://auth.x/token?service=reg"),
@@ -170,7 +183,7 @@ mod tests {
                 realm,
                 Some("reg"),
                 "registry:catalog:*",
-                // `*` stands for itself in a query; the predecessor writes %2A, which is the same.
+                // `*` is not escaped in a query. The predecessor writes %2A, which means the same.
                 "https://auth.x/token?service=reg&scope=registry%3Acatalog%3A*",
             ),
             (
@@ -195,7 +208,7 @@ mod tests {
                 "https://auth.example.com:5000/token?service=registry.example.com\
                     &scope=repository%3Adebian%3A*",
             ),
-            // The predecessor asks for `ubuntu`, which Docker Hub does not know.
+            // The predecessor requests `ubuntu`, which Docker Hub does not know.
             (
                 "https://auth.docker.io/token",
                 Some("registry.docker.io"),
@@ -209,48 +222,48 @@ mod tests {
     }
 
     #[test]
-    fn a_client_names_itself_and_asks_for_offline_tokens_when_told_to() {
+    fn client_id_and_offline_token_are_sent_if_configured() {
         let (realm, scopes) = ("https://auth.x/t".parse().unwrap(), Scopes::default());
-        let wanted = Wanted {
+        let parameters = TokenParameters {
             realm: &realm,
             service: Some("s"),
             scopes: &scopes,
             client_id: Some("me"),
             offline: true,
         };
-        let request = get(wanted, None).unwrap();
+        let request = get(parameters, None).unwrap();
         assert_eq!(request.uri(), "https://auth.x/t?service=s&client_id=me&offline_token=true");
     }
 
     #[test]
-    fn the_way_of_asking_follows_from_the_credential() {
+    fn the_kind_of_credential_decides_the_flows() {
         use CredentialKind::{Anonymous, Authorization, IdentityToken, Login};
         for (kind, offline, expected) in [
-            (Anonymous, false, &[Way::Get][..]),
-            (Anonymous, true, &[Way::Get]),
-            (Authorization, false, &[Way::Get]),
-            (Login, false, &[Way::Get, Way::Password]),
-            (Login, true, &[Way::Password, Way::Get]),
-            (IdentityToken, false, &[Way::Refresh, Way::Get]),
-            (IdentityToken, true, &[Way::Refresh, Way::Get]),
+            (Anonymous, false, &[Flow::Get][..]),
+            (Anonymous, true, &[Flow::Get]),
+            (Authorization, false, &[Flow::Get]),
+            (Login, false, &[Flow::Get, Flow::Password]),
+            (Login, true, &[Flow::Password, Flow::Get]),
+            (IdentityToken, false, &[Flow::Refresh, Flow::Get]),
+            (IdentityToken, true, &[Flow::Refresh, Flow::Get]),
         ] {
-            assert_eq!(Way::all(kind, offline), expected, "{kind:?} {offline}");
+            assert_eq!(Flow::all(kind, offline), expected, "{kind:?} {offline}");
         }
-        for (way, status, expected) in [
-            (Way::Refresh, 404, true),
-            (Way::Refresh, 405, true),
-            (Way::Password, 404, true),
-            (Way::Refresh, 401, false),
-            (Way::Get, 404, false),
-            (Way::Get, 405, true),
+        for (flow, status, expected) in [
+            (Flow::Refresh, 404, true),
+            (Flow::Refresh, 405, true),
+            (Flow::Password, 404, true),
+            (Flow::Refresh, 401, false),
+            (Flow::Get, 404, false),
+            (Flow::Get, 405, true),
         ] {
-            assert_eq!(way.is_unknown(status), expected, "{way:?} {status}");
+            assert_eq!(flow.is_unknown(status), expected, "{flow:?} {status}");
         }
     }
 
     #[test]
-    fn a_realm_is_held_to_the_rules() {
-        let realm_of = |registry: &str, realm_text: &str| {
+    fn a_realm_that_must_not_get_credentials_is_refused() {
+        let parse_realm = |registry: &str, realm_text: &str| {
             let bearer =
                 Bearer { realm: realm_text.to_owned(), service: None, scopes: Scopes::default() };
             realm(&registry.parse().unwrap(), &bearer)
@@ -270,7 +283,7 @@ mod tests {
             (https, "", false),
             ("http://127.0.0.1:5000/v2/", "http://127.0.0.1:5001/token", true),
         ] {
-            assert_eq!(realm_of(registry, text).is_ok(), good, "{text}");
+            assert_eq!(parse_realm(registry, text).is_ok(), good, "{text}");
         }
     }
 }

@@ -14,9 +14,9 @@ use super::runtime::wait;
 
 /// A blob that is verified as it is read.
 ///
-/// Yields exactly `descriptor.size` bytes. The last bytes, and the end, come only if size and
-/// digest are right: a reader that completes has been verified. Failures are an
-/// [`io::Error`] around the [`Error`]; no later read reports an end.
+/// Yields exactly `descriptor.size` bytes. The last bytes and the end are returned only if size and
+/// digest are correct, so a reader that completes has been verified. Failures are an [`io::Error`]
+/// around the [`Error`]; no later read reports an end.
 ///
 /// Dropping it closes the connection.
 #[derive(Debug)]
@@ -74,9 +74,9 @@ impl BufRead for BlobReader {
 /// Dropping it closes the connection.
 #[derive(Debug)]
 pub struct BlobStream {
-    /// Readers may be called again after their end; streams may not.
+    /// Fused, because readers may be called again after their end, but streams may not.
     stream: Fuse<AsyncStream>,
-    piece: Bytes,
+    chunk: Bytes,
     broken: bool,
 }
 
@@ -84,26 +84,26 @@ impl BlobStream {
     /// Reads the rest into memory, at most `limit` bytes.
     ///
     /// # Errors
-    /// As [`BlobStream::bytes`](AsyncStream::bytes).
+    /// Same as [`BlobStream::bytes`](AsyncStream::bytes).
     pub fn bytes(mut self, limit: usize) -> Result<Bytes> {
         let mut all = BytesMut::new();
         while !self.fill()?.is_empty() {
-            if self.piece.len() > limit.saturating_sub(all.len()) {
+            if self.chunk.len() > limit.saturating_sub(all.len()) {
                 return Err(Error::larger_than(limit));
             }
-            all.extend_from_slice(&std::mem::take(&mut self.piece));
+            all.extend_from_slice(&std::mem::take(&mut self.chunk));
         }
         Ok(all.freeze())
     }
 
     /// Returns the available bytes; empty at the end.
     fn fill(&mut self) -> Result<&Bytes> {
-        while self.piece.is_empty() {
+        while self.chunk.is_empty() {
             if self.broken {
                 return Err(Error::new(ErrorKind::Canceled).detail("an earlier read failed"));
             }
             match wait(async { self.stream.next().await.transpose() }) {
-                Ok(Some(piece)) => self.piece = piece,
+                Ok(Some(chunk)) => self.chunk = chunk,
                 Ok(None) => break,
                 Err(error) => {
                     self.broken = true;
@@ -111,20 +111,20 @@ impl BlobStream {
                 }
             }
         }
-        Ok(&self.piece)
+        Ok(&self.chunk)
     }
 }
 
 impl From<AsyncStream> for BlobStream {
     fn from(stream: AsyncStream) -> Self {
-        Self { stream: stream.fuse(), piece: Bytes::new(), broken: false }
+        Self { stream: stream.fuse(), chunk: Bytes::new(), broken: false }
     }
 }
 
 impl Read for BlobStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let size = self.fill_buf()?.len().min(buffer.len());
-        self.piece.copy_to_slice(&mut buffer[..size]);
+        self.chunk.copy_to_slice(&mut buffer[..size]);
         Ok(size)
     }
 }
@@ -132,25 +132,23 @@ impl Read for BlobStream {
 impl BufRead for BlobStream {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         match self.fill() {
-            Ok(piece) => Ok(piece),
+            Ok(chunk) => Ok(chunk),
             Err(error) => Err(io::Error::new(io_kind(error.kind()), error)),
         }
     }
 
     fn consume(&mut self, size: usize) {
-        self.piece.advance(size.min(self.piece.len()));
+        self.chunk.advance(size.min(self.chunk.len()));
     }
 }
 
-/// Returns a blob body from a reader. It is read once, in chunks, on another thread than the
-/// sender's.
+/// Returns a blob body from a reader. It is read once, in chunks, on a separate thread.
 pub fn body(reader: impl Read + Send + 'static) -> BlobBody {
     BlobBody::stream(stream(reader))
 }
 
 /// Returns the bytes of a reader as a stream: for [`Body::Stream`](crate::Body::Stream) and for
-/// futures passed to [`wait`](fn@wait). It is read once, in chunks, on another thread than the
-/// consumer's.
+/// futures passed to [`wait`](fn@wait). It is read once, in chunks, on a separate thread.
 pub fn stream(reader: impl Read + Send + 'static) -> AsyncStream {
     AsyncStream::from_reader("the blob's reader", reader)
 }
@@ -173,7 +171,7 @@ pub mod blob_file {
     /// A [`BlobReader`](super::BlobReader) is verified on the way.
     ///
     /// # Errors
-    /// As [`write`](fn@blob_file::write).
+    /// Same as [`write`](fn@blob_file::write).
     pub fn write(path: &Path, reader: impl Read + Send + 'static) -> Result<()> {
         wait(blob_file::write(path, stream(reader)))
     }
@@ -212,9 +210,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_stays_an_end_however_often_it_is_asked_for() {
-        let once = stream::unfold(Some(Bytes::from_static(b"abc")), |piece| async move {
-            piece.map(|piece| (Ok(piece), None))
+    fn reading_after_the_end_returns_the_end_again() {
+        let once = stream::unfold(Some(Bytes::from_static(b"abc")), |chunk| async move {
+            chunk.map(|chunk| (Ok(chunk), None))
         });
         let mut reader = BlobStream::from(AsyncStream::new(once));
         let mut text = String::new();
@@ -225,9 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn after_an_error_there_is_no_end() {
-        let pieces = [Ok(Bytes::from_static(b"ab")), Err(Error::new(ErrorKind::Timeout))];
-        let mut reader = BlobStream::from(AsyncStream::new(stream::iter(pieces)));
+    fn reading_after_an_error_does_not_return_the_end() {
+        let chunks = [Ok(Bytes::from_static(b"ab")), Err(Error::new(ErrorKind::Timeout))];
+        let mut reader = BlobStream::from(AsyncStream::new(stream::iter(chunks)));
         let e = reader.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(e.kind(), io::ErrorKind::TimedOut);
         assert!(reader.read(&mut [0; 8]).is_err());

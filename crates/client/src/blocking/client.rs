@@ -157,12 +157,12 @@ impl RawReply {
     /// Returns the whole body, of at most `limit` bytes.
     ///
     /// # Errors
-    /// As [`RawReply::bytes`](AsyncReply::bytes).
+    /// Same as [`RawReply::bytes`](AsyncReply::bytes).
     pub fn bytes(self, limit: usize) -> Result<Bytes> {
         wait(self.inner.bytes(limit))
     }
 
-    /// Returns the reply's error, in the same form as that of every other operation. Reads the
+    /// Returns the reply's error, in the same form as the errors of other operations. Reads the
     /// body.
     #[must_use]
     pub fn into_error(self) -> Error {

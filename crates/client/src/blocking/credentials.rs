@@ -15,9 +15,9 @@ use crate::credentials::{
 /// use longshore::{CredentialKind, MemoryCredentials, Secret, blocking};
 ///
 /// let registry = "ghcr.io".parse()?;
-/// let kept = MemoryCredentials::new().with(registry, "user", Secret::new("password"));
-/// let kept = blocking::CredentialStore::from(kept);
-/// let found = kept.get(&"ghcr.io".parse()?, None)?;
+/// let store = MemoryCredentials::new().with(registry, "user", Secret::new("password"));
+/// let store = blocking::CredentialStore::from(store);
+/// let found = store.get(&"ghcr.io".parse()?, None)?;
 /// assert!(!found.is_anonymous());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -27,7 +27,7 @@ pub struct CredentialStore<S> {
 }
 
 impl<S> CredentialStore<S> {
-    /// Returns the store, such as for
+    /// Returns the store, for example for
     /// [`ClientBuilder::credentials`](crate::ClientBuilder::credentials).
     pub fn into_inner(self) -> S {
         self.inner
@@ -44,15 +44,15 @@ impl<S: AsyncStore> CredentialStore<S> {
         ) -> Result<Credential>;
     }
 
-    /// Returns the result of [`get`](Self::get), and everything that it skips on the way, in order;
+    /// Returns the result of [`get`](Self::get), preceded by the results that it skips, in order;
     /// see [`CredentialStore::look`](AsyncStore::look).
     pub fn look(
         &self,
         registry: &RegistryName,
         repository: Option<&RepositoryName>,
     ) -> Vec<Result<Credential>> {
-        let looked = wait(async { Ok(self.inner.look(registry, repository).await) });
-        looked.unwrap_or_else(|error| vec![Err(error)])
+        let results = wait(async { Ok(self.inner.look(registry, repository).await) });
+        results.unwrap_or_else(|error| vec![Err(error)])
     }
 }
 

@@ -1,13 +1,13 @@
-//! Generates the functions that only call an async one and wait for it: in this crate, and in
+//! Generates functions that only call an async function and wait for it, in this crate and in
 //! crates that extend it.
 
 /// Generates the functions of a table. Each calls one async function and waits for it with
 /// [`wait`](super::wait), so that an entry does not compile if its async function was removed or
 /// changed.
 ///
-/// Place a table in an `impl` of a type that keeps the async value in its field `inner`. It begins
+/// Place a table in an `impl` of a type that stores the async value in its field `inner`. It begins
 /// with that value's type or trait. An entry is a signature with its description; the macro adds
-/// the section on errors. The forms, by the function that is called:
+/// the section on errors. An entry has one of these forms, depending on the function that it calls:
 ///
 /// ```text
 /// forward! { Target:
@@ -20,10 +20,11 @@
 /// }
 /// ```
 ///
-/// An entry without `self` calls the function of the same name of that type or module. One that
-/// does not return a `Result` calls a method that is not async, such as one that starts a listing.
+/// An entry without `self` calls the function of the same name of that type or module. An entry
+/// that does not return a `Result` calls a method that is not async, for example one that starts a
+/// listing.
 ///
-/// The returned value is converted, such as an async upload to a blocking one.
+/// The macro converts the returned value, for example an async upload to a blocking one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! forward {
@@ -81,7 +82,7 @@ macro_rules! forward {
         $(#[$doc])*
         ///
         /// # Errors
-        #[doc = concat!("As [`", stringify!($function), "`](fn@", stringify!($function), ").")]
+        #[doc = concat!("Same as [`", stringify!($function), "`](fn@", stringify!($function), ").")]
         pub fn $name(&self, $($arg: $type),*) -> Result<$ok> {
             $crate::blocking::wait($function(&*self.inner, $($arg),*))
         }
@@ -96,7 +97,7 @@ macro_rules! forward {
         ///
         /// # Errors
         #[doc = concat!(
-            "As the async [`", stringify!($name), "`]",
+            "Same as the async [`", stringify!($name), "`]",
             "(fn@", stringify!($owner), "::", stringify!($name), ").",
         )]
         pub fn $name($($arg: $type),*) -> Result<$ok> {
@@ -124,7 +125,7 @@ macro_rules! forward {
         ///
         /// # Errors
         #[doc = concat!(
-            "As the async [`", stringify!($call), "`]",
+            "Same as the async [`", stringify!($call), "`]",
             "(method@", stringify!($owner), "::", stringify!($call), ").",
         )]
         pub fn $name($($receiver)*, $($arg: $type),*) -> Result<$ok> {

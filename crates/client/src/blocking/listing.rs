@@ -13,7 +13,7 @@ use super::runtime::wait;
 ///
 /// Ends after the first error. Dropping it stops the listing; no page is fetched ahead.
 #[derive(Debug)]
-#[must_use = "nothing is asked for before it is iterated over"]
+#[must_use = "no page is requested before it is iterated over"]
 pub struct Listing<T> {
     pages: Pages<T>,
     at_hand: VecDeque<T>,
@@ -29,7 +29,7 @@ impl<T: Send + 'static> Listing<T> {
         self.collect()
     }
 
-    /// Returns the pages as the store makes them, from the next one on.
+    /// Returns the remaining pages, as the store returns them.
     pub fn pages(mut self) -> impl Iterator<Item = Result<Page<T>>> {
         std::iter::from_fn(move || self.next_page().transpose())
     }

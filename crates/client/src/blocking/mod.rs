@@ -1,4 +1,4 @@
-//! The library without async: the same operations, which return when they are done.
+//! The library without async. It has the same operations, which return when they are complete.
 //!
 //! Listings are iterators here, and blobs are readers. Everything else has the same name as in the
 //! async library, and names, manifests, settings and errors are the same types.
@@ -37,9 +37,10 @@
 //! | credential stores and helpers | [`CredentialStore`] |
 //! | [`blob_file`](crate::blob_file) | [`blob_file`] |
 //!
-//! Owns the single thread that drives all connections, started by the first call, and the wait for
-//! it. Use [`wait`] for async functions without a blocking form: [`Store::new`] accepts every
-//! store, [`Listing::from`] makes listings iterators, [`BlobStream::from`] makes streams readers.
+//! This module owns the thread that drives all connections, which the first call starts, and the
+//! wait for it. Use [`wait`] for async functions without a blocking form. [`Store::new`] accepts
+//! every store, [`Listing::from`] converts listings to iterators, and [`BlobStream::from`] converts
+//! streams to readers.
 //!
 //! ```
 //! use longshore::blocking::{Store, wait};

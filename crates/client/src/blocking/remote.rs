@@ -27,7 +27,7 @@ impl Store<RemoteRepository> {
         /// Returns the name of the repository and its registry.
         #[must_use]
         pub fn repository(&self) -> &Repository;
-        /// Gets a manifest in one of these forms, and in no other.
+        /// Gets a manifest in one of these forms only.
         pub fn manifest_as(
             &self,
             selector: &TagOrDigest,
@@ -41,7 +41,7 @@ impl Store<RemoteRepository> {
         ) -> Result<Descriptor>;
         /// Begins an upload.
         pub fn begin_upload(&self) -> Result<Upload>;
-        /// Resumes an upload that this process or another began.
+        /// Resumes an upload that was begun in this process or another.
         pub fn resume_upload(&self, location: &str) -> Result<Upload>;
         /// Lists the tags, after a given start and in pages of a given size.
         pub fn tags_with(&self, options: ListOptions<Tag>) -> Listing<Tag>;
@@ -53,7 +53,7 @@ impl Store<RemoteRepository> {
     /// Sends a blob in one request; returns the session if the registry requires one.
     ///
     /// # Errors
-    /// As [`post_blob`](RemoteRepository::post_blob).
+    /// Same as [`post_blob`](RemoteRepository::post_blob).
     pub fn post_blob(
         &self,
         descriptor: &Descriptor,
@@ -65,8 +65,8 @@ impl Store<RemoteRepository> {
 
 /// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
-/// Content comes from readers, which are read on another thread than the sender's. Dropping it
-/// leaves the session to the registry, which removes it in time.
+/// Content comes from readers, which are read on a separate thread. Dropping the upload leaves the
+/// session to the registry, which eventually removes it.
 ///
 /// ```no_run
 /// # fn example(repository: &longshore::blocking::RemoteRepository) -> longshore::Result<()> {
@@ -101,8 +101,7 @@ impl Upload {
         /// Sends all bytes of a reader; returns their number.
         pub fn append_reader(&mut self, content: impl Read + Send + 'static) -> Result<u64>
             = append_stream(stream(content));
-        /// Returns the number of bytes that the registry has; `None` if its answer leaves that
-        /// open.
+        /// Returns the number of bytes that the registry has; `None` if its reply does not say.
         pub fn status(&mut self) -> Result<Option<u64>>;
         /// Completes the blob without sending more content.
         pub fn finish(&mut self, digest: &Digest) -> Result<()>;
@@ -113,7 +112,7 @@ impl Upload {
             rest: impl Read + Send + 'static,
             size: u64,
         ) -> Result<()> = finish_with(digest, stream(rest), size);
-        /// Completes the blob with its last bytes, or all of it, of unknown number.
+        /// Completes the blob with its remaining bytes, whose number need not be known.
         pub fn finish_with_reader(
             &mut self,
             digest: &Digest,
@@ -124,7 +123,7 @@ impl Upload {
     /// Cancels the session.
     ///
     /// # Errors
-    /// As [`Upload::cancel`](AsyncUpload::cancel).
+    /// Same as [`Upload::cancel`](AsyncUpload::cancel).
     pub fn cancel(self) -> Result<()> {
         wait(self.inner.cancel())
     }

@@ -1,4 +1,4 @@
-//! The single thread that drives connections and timers, and the wait for a future on the caller's.
+//! The thread that drives connections and timers, and the function that waits for a future.
 
 use std::future::pending;
 use std::pin::pin;
@@ -37,7 +37,7 @@ pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
             .with_hint("Call it from another thread, or use the async API."));
     }
     let _entered = driver.handle.enter();
-    // Within a task of another runtime, that task's budget must not end this wait.
+    // When this is called in a task of another runtime, that task's budget must not end the wait.
     let mut future = pin!(tokio::task::unconstrained(future));
     let alarm = Arc::new(Alarm { sleeper: thread::current(), rung: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&alarm));
@@ -49,7 +49,8 @@ pub fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
-/// Wakes a thread. Each wait has its own: nested waits must not take each other's wake-ups.
+/// Wakes a thread. Each wait has its own alarm, so that nested waits do not take each other's
+/// wake-ups.
 struct Alarm {
     sleeper: Thread,
     rung: AtomicBool,
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timers_and_work_off_the_thread_end_a_wait() {
+    fn wait_returns_after_timers_and_work_on_other_threads() {
         let slept = async {
             tokio::time::sleep(Duration::from_millis(1)).await;
             longshore_core::run_blocking(|| Ok(7)).await
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_within_a_wait_ends_both() {
+    fn nested_waits_return() {
         let outer = async {
             let inner = wait(async {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_that_drives_is_not_waited_for_by_itself() {
+    fn wait_is_an_error_on_the_driver_thread() {
         let error = wait(async {
             let within = tokio::spawn(async { wait(async { Ok(()) }) });
             within.await.map_err(|e| Error::new(ErrorKind::Canceled).with_source(e))?
@@ -139,8 +140,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_within_another_runtime_is_a_wait() {
-        // More polls than a task of that runtime may do at once.
+    async fn wait_works_within_another_runtime() {
+        // This polls more often than a task of that runtime may do at once.
         let turns = async {
             for _ in 0..1000 {
                 let (say, heard) = tokio::sync::oneshot::channel();

@@ -21,7 +21,7 @@ use super::forward::forward;
 use super::listing::Listing;
 use super::runtime::wait;
 
-/// A repository at any place: at a registry, in a layout, in an archive, in memory.
+/// A repository in any kind of store: at a registry, in a layout, in an archive or in memory.
 ///
 /// Its operations depend on which of [`Source`], [`Target`] and [`Delete`] it implements. Cheap
 /// to clone; clones are the same store.
@@ -93,7 +93,8 @@ impl<S: Source + ?Sized> Store<S> {
         /// digest if it has none; returns their paths.
         pub fn pull_files(&self, manifest: &RawManifest, folder: &Path) -> Result<Vec<PathBuf>>
             = fn pull_files;
-        /// Returns a manifest builder whose config this store already holds; see [`Pack::with_existing_config`].
+        /// Returns a manifest builder whose config exists in this store; see
+        /// [`Pack::with_existing_config`].
         pub fn pack_of_held(&self, config: &Digest, media_type: MediaType) -> Result<Pack>
             = fn Pack::with_existing_config;
         /// Lists the tags, ordered by text if the store sorts them; only those after `after`, if
@@ -110,7 +111,7 @@ impl<S: Source + ?Sized> Store<S> {
     /// Writes a blob to a file, which appears only when it is complete and verified.
     ///
     /// # Errors
-    /// As [`Source::blob`] and [`blob_file::write`]; nothing is left behind.
+    /// Same as [`Source::blob`] and [`blob_file::write`]. No partial file is left behind.
     pub fn blob_to_file(&self, descriptor: &Descriptor, path: &Path) -> Result<()> {
         wait(async { blob_file::write(path, self.inner.blob(descriptor).await?).await })
     }
@@ -119,7 +120,7 @@ impl<S: Source + ?Sized> Store<S> {
     /// if it has one.
     ///
     /// # Errors
-    /// As [`Source::blob`] and [`unpack`](longshore_image::unpack).
+    /// Same as [`Source::blob`] and [`unpack`](longshore_image::unpack).
     #[cfg(feature = "archive")]
     pub fn unpack_layer(
         &self,
@@ -134,7 +135,7 @@ impl<S: Source + ?Sized> Store<S> {
     /// Writes one file that a manifest lists below a folder; returns its path.
     ///
     /// # Errors
-    /// As [`Placed::write`].
+    /// Same as [`Placed::write`].
     pub fn write_placed(&self, file: &Placed, folder: &Path) -> Result<PathBuf> {
         wait(file.write(&*self.inner, folder))
     }
@@ -142,7 +143,7 @@ impl<S: Source + ?Sized> Store<S> {
 
 impl<S: Target + ?Sized> Store<S> {
     forward! { TargetExt:
-        /// Writes a blob unless the store holds it, and returns which of the two happened.
+        /// Writes a blob unless the store has it. Returns whether it was written.
         pub fn ensure_blob(
             &self,
             descriptor: &Descriptor,
@@ -160,7 +161,7 @@ impl<S: Target + ?Sized> Store<S> {
     }
 
     forward! { Target:
-        /// Checks whether the content exists and is right, so that it need not be sent.
+        /// Checks whether the store already has the correct content, so that it need not be sent.
         pub fn holds(&self, node: Node<'_>) -> Result<Presence>;
         /// Writes a blob: bytes, a file, another store's blob, or a [reader's](super::body).
         pub fn push_blob(
@@ -188,7 +189,7 @@ impl<S: Target + ?Sized> Store<S> {
     /// Writes the manifest of a pack, with its blobs, and returns its descriptor.
     ///
     /// # Errors
-    /// As [`Pack::push`].
+    /// Same as [`Pack::push`].
     pub fn push_pack(&self, pack: Pack, tag: Option<&Tag>) -> Result<Descriptor> {
         wait(pack.push(&*self.inner, tag))
     }
@@ -214,7 +215,7 @@ impl Store<Layout> {
     /// Opens a layout that exists.
     ///
     /// # Errors
-    /// As [`Layout::open`].
+    /// Same as [`Layout::open`].
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         wait(Layout::open(root)).map(Self::new)
     }
@@ -222,7 +223,7 @@ impl Store<Layout> {
     /// Opens a layout, and creates the folder and the files of a layout if they do not exist.
     ///
     /// # Errors
-    /// As [`Layout::create`].
+    /// Same as [`Layout::create`].
     pub fn create(root: impl Into<PathBuf>) -> Result<Self> {
         wait(Layout::create(root)).map(Self::new)
     }
@@ -234,8 +235,7 @@ impl Store<Layout> {
     }
 
     forward! { Layout:
-        /// Checks that [`create`](Self::create) would find a layout or an empty place; creates
-        /// nothing.
+        /// Checks that [`create`](Self::create) would succeed. Creates nothing.
         pub fn can_create(root: impl Into<PathBuf>) -> Result<()>;
         /// Returns the entries of `index.json`: every listed manifest, with or without a name.
         pub fn entries(&self) -> Result<Vec<Descriptor>>;

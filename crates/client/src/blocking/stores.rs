@@ -33,7 +33,7 @@ impl Stores {
     forward! { AsyncStores:
         /// Opens a location for reading.
         pub fn open(&self, location: &Location) -> Result<Store<dyn Source>>;
-        /// Opens a location for reading, and determines which of its manifests is meant.
+        /// Opens a location for reading, and determines its manifest.
         pub fn locate(&self, location: &Location) -> Result<Located>;
         /// Lists the names of all images at a location.
         pub fn names(&self, location: &Location) -> Result<Vec<Named>>;
@@ -43,19 +43,19 @@ impl Stores {
         pub fn references(&self, location: &Location) -> Result<Vec<Reference>>;
         /// Opens a location for writing, and creates a layout or archive that does not exist.
         pub fn create(&self, location: &Location) -> Result<Store<dyn Target>>;
-        /// Checks that a target could be created, and creates nothing.
+        /// Checks that a target can be created. Creates nothing.
         pub fn check_target(&self, location: &Location) -> Result<()>;
         /// Opens a location to remove content from it.
         pub fn open_to_delete(&self, location: &Location) -> Result<Store<dyn Delete>>;
         /// Adds names to an image at its location.
         pub fn put_names(&self, location: &Location, names: &[ImageName]) -> Result<Descriptor>;
-        /// Carries out transfers, one after another.
+        /// Runs transfers one after another.
         pub fn transfer(&self, transfers: &[Transfer], observer: CopyObserver) -> Result<TransferReport>;
     }
 }
 
 impl Client {
-    /// Opens the stores at locations with this client, for one task.
+    /// Returns an opener of locations that uses this client. Create one for each task.
     #[must_use]
     pub fn stores(&self) -> Stores {
         Stores { inner: self.shared().stores() }
@@ -95,11 +95,11 @@ impl Copier {
         pub fn copy_blob(&self, blob: &Descriptor) -> Result<CopyStats>;
     }
 
-    /// Copies these tags, each to the same tag; several at once. Returns one outcome per tag, as
-    /// [`Copier::copy_tags`](AsyncCopier::copy_tags).
+    /// Copies these tags, each to the same tag, several at a time. Returns one outcome per tag,
+    /// like [`Copier::copy_tags`](AsyncCopier::copy_tags).
     ///
     /// # Errors
-    /// Fails if called within another blocking call; never because of a tag.
+    /// Fails only if called within another blocking call. A failed tag is part of the result.
     pub fn copy_tags(&self, tags: Vec<Tag>) -> Result<Vec<TagOutcome>> {
         wait(async { Ok(self.inner.copy_tags(tags).await) })
     }

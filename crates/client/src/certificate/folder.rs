@@ -1,4 +1,4 @@
-//! `certs.d`: the folders in which other tools keep certificates for each registry.
+//! Reads `certs.d`: folders in which other tools keep certificates for registries.
 
 use std::fs;
 use std::io;
@@ -9,9 +9,9 @@ use longshore_core::{Error, ErrorKind, RegistryName, Result};
 use super::{ClientCertificate, RootCertificates};
 use crate::environment::Environment;
 
-/// Folders with a subfolder for each registry, in the layout of Docker and the containers tools:
+/// Folders with one subfolder per registry, in the layout of Docker and the containers tools:
 /// `certs.d/<host:port>/` with `*.crt` (authorities to trust), and `*.cert` with a `*.key` of the
-/// same name (a certificate to present). Only the first that has a subfolder for a registry is
+/// same name (a certificate to present). Only the first folder with a subfolder for a registry is
 /// used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFolders(Vec<PathBuf>);
@@ -24,7 +24,7 @@ pub(crate) struct Found {
 }
 
 impl CertificateFolders {
-    /// Uses these folders, in this order.
+    /// Uses these folders in this order.
     #[must_use]
     pub fn new(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         Self(folders.into_iter().collect())
@@ -48,11 +48,12 @@ impl CertificateFolders {
         self.0.iter().any(|folder| folder.join(name.as_str()).is_dir())
     }
 
-    /// Returns the certificates for a registry, under any of its names.
+    /// Returns the certificates for a registry. `names` are the names that its folder may have.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for half a pair, or a file that is not a certificate or key;
-    /// [`Io`](ErrorKind::Io) for a file that cannot be read. Each error names the file.
+    /// [`Invalid`](ErrorKind::Invalid) for a certificate without its key, a key without its
+    /// certificate, or a malformed file; [`Io`](ErrorKind::Io) for a file that cannot be read. Each
+    /// error names the file.
     pub(crate) fn find(&self, names: &[RegistryName]) -> Result<Found> {
         for folder in &self.0 {
             for name in names {
@@ -68,8 +69,8 @@ impl CertificateFolders {
     }
 }
 
-/// Returns true if a file does not exist or this user may not read it: a root-only folder is for
-/// root.
+/// Returns true if a file does not exist or this user may not read it. A folder that only root may
+/// read is treated as missing for other users.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -102,7 +103,7 @@ fn read(folder: &Path, entries: fs::ReadDir) -> Result<Found> {
         require(certificate, &key)?;
         let pair = ClientCertificate::from_pem(&content(certificate)?, &content(&key)?)
             .map_err(|e| in_file(certificate, e))?;
-        // There may be several; the first by name is presented.
+        // If there are several, the first by name is presented.
         found.client_certificate.get_or_insert(pair);
     }
     Ok(found)
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_folder_that_knows_a_registry_counts() {
+    fn the_first_folder_with_a_subfolder_for_the_registry_is_used() {
         let (temporary, authority) = (tempfile::tempdir().unwrap(), Authority::new());
         let (first, second) = (temporary.path().join("1"), temporary.path().join("2"));
         let (ca, pair) = (authority.certificate(), authority.issue(&["client"]));
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pair_and_what_is_no_certificate_are_errors_that_name_the_file() {
+    fn incomplete_pairs_and_malformed_files_are_errors_that_name_the_file() {
         let pair = Authority::new().issue(&["client"]);
         for (files, name, word) in [
             (&[("a.cert", pair.certificate.as_str())][..], "a.cert", "a.key"),
@@ -173,13 +174,13 @@ mod tests {
             write(&temporary.path().join("r.example"), files);
             let folders = CertificateFolders::new([temporary.path().to_owned()]);
             let e = folders.find(&["r.example".parse().unwrap()]).unwrap_err();
-            let told = format!("{e} {e:?}");
-            assert!(e.to_string().contains(name) && told.contains(word), "{told}");
+            let text = format!("{e} {e:?}");
+            assert!(e.to_string().contains(name) && text.contains(word), "{text}");
         }
     }
 
     #[test]
-    fn other_tools_have_their_places() {
+    fn the_folders_of_other_tools_are_found_in_the_environment() {
         let environment = Environment::empty().with("HOME", "/h");
         let folders = CertificateFolders::from_environment(&environment);
         assert_eq!(folders.0[0], Path::new("/h/.config/containers/certs.d"));

@@ -1,4 +1,4 @@
-//! Certificates that users trust in addition to the system's, and those that they present.
+//! Certificates that users trust in addition to the system's, and certificates that they present.
 
 mod folder;
 
@@ -22,7 +22,7 @@ impl RootCertificates {
     /// Parses one or more certificates from PEM text.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if there is none, or one is malformed.
+    /// [`Invalid`](ErrorKind::Invalid) if there is no certificate, or if one is malformed.
     pub fn from_pem(pem: &[u8]) -> Result<Self> {
         let invalid = || Error::new(ErrorKind::Invalid).at("root certificate");
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
@@ -34,7 +34,7 @@ impl RootCertificates {
         Ok(Self(certificates.into()))
     }
 
-    /// Returns these certificates and others.
+    /// Returns these certificates together with others.
     #[must_use]
     pub fn and(&self, others: &Self) -> Self {
         Self(self.iter().chain(others.iter()).cloned().collect())
@@ -45,7 +45,7 @@ impl RootCertificates {
     }
 }
 
-/// A certificate to present to servers that ask for one, and its private key.
+/// A certificate to present to servers that request one, and its private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCertificate(Arc<Pair>);
 
@@ -56,8 +56,8 @@ struct Pair {
 }
 
 impl ClientCertificate {
-    /// Parses a certificate, followed by those of its chain, and its private key from PEM text.
-    /// The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted.
+    /// Parses a certificate and its private key from PEM text. The certificates of its chain may
+    /// follow the certificate. The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if either is missing or malformed, or the key does not
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_must_fit() {
+    fn certificate_and_key_must_match() {
         let authority = Authority::new();
         let (one, other) = (authority.issue(&["one"]), authority.issue(&["other"]));
         let read = |certificate: &str, key: &str| {

@@ -1,4 +1,4 @@
-//! The client's methods for authentication: settings, tokens, and an explanation of its steps.
+//! The client's methods for authentication: its settings, tokens, and the report about its steps.
 
 use std::num::NonZeroUsize;
 
@@ -14,7 +14,7 @@ impl Client {
     /// Sends `GET /v2/`, and requests a token from the service that its challenge names. Uses no
     /// cached token, and caches none.
     ///
-    /// - `scopes`: the scopes to request, which also select the credentials; pull if empty.
+    /// - `scopes`: the scopes to request. They also select the credentials. Default: pull.
     ///
     /// # Errors
     /// [`Unsupported`](longshore_core::ErrorKind::Unsupported) if the registry has no tokens;
@@ -23,16 +23,17 @@ impl Client {
     /// Source: Docker Registry v2, "Token Authentication Specification".
     pub async fn fetch_token(&self, repository: &Repository, scopes: &[Scope]) -> Result<Token> {
         let host = self.exchange(repository.registry()).host().await?;
-        let question = Question { access: host.access(asked(repository, scopes)), page: None };
+        let question =
+            Question { access: host.access(requested_scopes(repository, scopes)), page: None };
         host.auth.fetch_token(&question).await.map_err(|e| e.at(repository))
     }
 
     /// Explains, step by step, how this client authenticates for a repository.
     ///
     /// Queries every source of credentials, the registry, its token service, and then a page of the
-    /// repository's tags. Failures are part of the result.
+    /// repository's tags. Failures are part of the report.
     ///
-    /// - `scopes`: the scopes to request, which also select the credentials; pull if empty.
+    /// - `scopes`: the scopes to request. They also select the credentials. Default: pull.
     ///
     /// # Errors
     /// [`Invalid`](longshore_core::ErrorKind::Invalid) if the registry's name is not a host's; any
@@ -44,13 +45,13 @@ impl Client {
     ) -> Result<AuthReport> {
         let host = self.exchange(repository.registry()).host().await?;
         let page = host.endpoint.tags(repository.name(), Some(NonZeroUsize::MIN), None);
-        let access = host.access(asked(repository, scopes));
-        Ok(host.auth.inquire(&Question { access, page: Some(page) }).await)
+        let access = host.access(requested_scopes(repository, scopes));
+        Ok(host.auth.explain(&Question { access, page: Some(page) }).await)
     }
 }
 
 /// Returns the scopes to request; pull if there are none.
-fn asked(repository: &Repository, scopes: &[Scope]) -> Scopes {
+fn requested_scopes(repository: &Repository, scopes: &[Scope]) -> Scopes {
     match scopes {
         [] => Scopes::new([Scope::repository(repository.name(), &["pull"])]),
         scopes => Scopes::new(scopes.iter().cloned()),
@@ -72,10 +73,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a token for a registry that was obtained elsewhere, sent from the first request on.
+    /// Sets a token for a registry, obtained elsewhere. It is sent from the first request on.
     ///
     /// The token is used until the registry refuses it, for requests that `scope` covers, or for
-    /// all requests if there is no scope.
+    /// all requests if `scope` is `None`.
     #[must_use]
     pub fn token(mut self, registry: RegistryName, scope: Option<Scope>, token: Secret) -> Self {
         self.presets.push(PresetToken { registry, scope, token });

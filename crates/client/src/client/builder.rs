@@ -1,4 +1,4 @@
-//! Builds a transport from the settings of a client.
+//! The builder of clients.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the settings for all registries without settings of their own.
+    /// Sets the default settings of registries.
     #[must_use]
     pub fn default_settings(mut self, settings: RegistrySettings) -> Self {
         self.config.default = settings;
@@ -80,8 +80,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the folders with certificates for registries that have none set. Default: none;
-    /// [`CertificateFolders::from_environment`] are those of Docker and Podman.
+    /// Sets the folders with certificates for registries without configured certificates. Default:
+    /// none. [`CertificateFolders::from_environment`] returns those of Docker and Podman.
     #[must_use]
     pub fn certificate_folders(mut self, folders: CertificateFolders) -> Self {
         self.config.folders = folders;
@@ -95,7 +95,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the addresses of one host, which override any resolver. Several calls add up.
+    /// Sets the addresses of one host, which override any resolver. May be called several times.
     #[must_use]
     pub fn host_addresses(mut self, addresses: HostAddresses) -> Self {
         self.config.addresses.add(addresses);
@@ -123,8 +123,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the page size for listings. Default: none, and the registry decides. Many registries
-    /// then send all entries at once, which costs distribution a quarter of the time.
+    /// Sets the page size of listings. By default the registry decides. Many registries then send
+    /// all entries at once, which takes distribution a quarter of the time.
     #[must_use]
     pub fn page_size(mut self, entries: NonZeroUsize) -> Self {
         self.page_size = Some(entries);
@@ -140,7 +140,7 @@ impl ClientBuilder {
 
     /// Sets a transport that replaces the built-in one.
     ///
-    /// It is then responsible for TLS settings and for the timeouts of [`Limits`].
+    /// The new transport is responsible for TLS settings and for the timeouts in [`Limits`].
     #[must_use]
     pub fn transport(mut self, transport: impl Transport + 'static) -> Self {
         self.transport = Some(Arc::new(transport));

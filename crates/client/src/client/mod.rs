@@ -1,4 +1,4 @@
-//! The client: requests to any registry, and repositories created from it.
+//! The client: sends requests to any registry, and creates repositories.
 
 mod authentication;
 mod builder;
@@ -23,8 +23,8 @@ use crate::shared::Shared;
 
 /// A client for any number of registries. Cheap to clone; clones share everything.
 ///
-/// Creating one sends nothing and loads nothing: connections, certificates and tokens are set up
-/// when the first operation needs them.
+/// Creating a client sends nothing and loads nothing. Connections, certificates and tokens are set
+/// up when the first operation needs them.
 #[derive(Clone)]
 pub struct Client {
     hosts: Arc<Hosts>,
@@ -45,8 +45,9 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Returns the same client with other limits, for some calls. Tokens and knowledge of
-    /// registries are shared, and connections are too unless [`Limits::connect`] differs.
+    /// Returns the same client with other limits, for some calls. Clients share tokens and what
+    /// they have learned about registries. They also share connections, unless [`Limits::connect`]
+    /// differs.
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self { limits: Arc::new(limits), ..self.clone() }
@@ -108,8 +109,8 @@ impl Client {
         self.catalog_with(registry, ListOptions::default())
     }
 
-    /// Lists the repositories of a registry after a given start, in pages of a given size;
-    /// otherwise as [`catalog`](Self::catalog).
+    /// Lists the repositories of a registry after a given start, in pages of a given size.
+    /// Otherwise same as [`catalog`](Self::catalog).
     #[must_use]
     pub fn catalog_with(
         &self,
@@ -129,15 +130,15 @@ impl Client {
         CachedListing::new(move || client.catalog(&registry))
     }
 
-    /// Returns the namespaces of a registry with their repositories: reads the whole catalog.
+    /// Returns the namespaces of a registry with their repositories. Reads the whole catalog.
     ///
     /// # Errors
-    /// Those of [`catalog`](Self::catalog).
+    /// Same as [`catalog`](Self::catalog).
     pub async fn namespaces(&self, registry: &RegistryName) -> Result<Namespaces> {
         Ok(self.catalog(registry).all().await?.into_iter().collect())
     }
 
-    /// Pings a registry without credentials, and describes it.
+    /// Pings a registry without credentials, and returns its description.
     ///
     /// Sends `GET /v2/`. A registry that requires credentials is a result, not an error.
     ///
@@ -154,17 +155,17 @@ impl Client {
     /// Detects how to reach a registry: over HTTPS with a valid certificate, else over HTTPS with
     /// any certificate, else over plain HTTP.
     ///
-    /// Sends `GET /v2/` in each way until one leads to a registry. Logs a warning if it falls back.
-    /// Certificates or verification set for this registry prevent fallbacks, as
-    /// [`Scheme::Detect`](crate::Scheme::Detect) describes. A client calls this once for each
-    /// registry with that scheme.
+    /// Sends `GET /v2/` in each of these ways until one reaches a registry. Logs a warning if it
+    /// falls back. Certificates or verification settings for this registry prevent fallbacks, as
+    /// [`Scheme::Detect`](crate::Scheme::Detect) describes. A client with that scheme calls this
+    /// once per registry.
     ///
-    /// Returns this client's settings for the registry with scheme and verification filled in. They
-    /// work in another client. They record a fallback in [`fallback`](RegistrySettings::fallback),
-    /// so that it does not permit sending secrets.
+    /// Returns this client's settings for the registry, with scheme and verification filled in.
+    /// Another client can use them. They record a fallback in
+    /// [`fallback`](RegistrySettings::fallback), so that it does not permit sending secrets.
     ///
     /// # Errors
-    /// The failure of the first attempt, if no permitted way leads to a registry.
+    /// The failure of the first attempt, if no permitted way reaches a registry.
     ///
     /// # Example
     /// ```no_run
@@ -195,7 +196,7 @@ impl Client {
     /// Sends a custom request with the same authentication, retries, redirects and log as all
     /// others. Any status is a reply.
     ///
-    /// Credentials are sent to the registry's own origin only, and the first request goes there.
+    /// Credentials are sent to the registry's own origin only. The first request goes there.
     ///
     /// # Errors
     /// [`Invalid`](longshore_core::ErrorKind::Invalid) for a target that is not at the registry;
@@ -204,8 +205,9 @@ impl Client {
         crate::raw::send(&self.exchange(registry), request).await
     }
 
-    /// Sends a custom request, as [`request`](Self::request), and reads the document in its reply:
-    /// a 200 of at most `limit` bytes. A document that breaks off is requested again.
+    /// Sends a custom request, like [`request`](Self::request), and reads the document in its
+    /// reply: a 200 of at most `limit` bytes. If the document breaks off, the request is sent
+    /// again.
     ///
     /// # Errors
     /// The error of any other status; [`TooLarge`](longshore_core::ErrorKind::TooLarge) for a

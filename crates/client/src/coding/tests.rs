@@ -20,17 +20,17 @@ fn of(lines: &[&'static str]) -> Coding {
 }
 
 /// Returns the body in chunks of `size` bytes.
-fn pieces(body: &[u8], size: usize) -> BlobStream {
-    let pieces: Vec<_> = body.chunks(size).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
-    BlobStream::new(stream::iter(pieces))
+fn chunks(body: &[u8], size: usize) -> BlobStream {
+    let chunks: Vec<_> = body.chunks(size).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
+    BlobStream::new(stream::iter(chunks))
 }
 
-async fn undone(body: &[u8], size: usize) -> Result<Bytes> {
-    Coding::Gzip.undo(pieces(body, size)).bytes(1 << 20).await
+async fn decoded(body: &[u8], size: usize) -> Result<Bytes> {
+    Coding::Gzip.decode(chunks(body, size)).bytes(1 << 20).await
 }
 
 #[test]
-fn a_coding_is_read_in_all_its_spellings() {
+fn content_encodings_are_parsed_in_every_spelling() {
     for (lines, expected) in [
         (&[][..], Coding::Identity),
         (&["identity"], Coding::Identity),
@@ -50,19 +50,19 @@ fn a_coding_is_read_in_all_its_spellings() {
 }
 
 #[tokio::test]
-async fn gzip_is_undone_whatever_its_pieces() {
+async fn gzip_is_decoded_with_any_chunk_size() {
     let content = b"some content, some content".repeat(9_000);
     let members = [gzip(b"some content, "), gzip(b""), gzip(&content)].concat();
     let padded = [gzip(&content), vec![0; 1024]].concat();
     for size in [1, 7, 1 << 20] {
-        assert_eq!(undone(&gzip(&content), size).await.unwrap(), content);
-        assert_eq!(undone(&padded, size).await.unwrap(), content);
+        assert_eq!(decoded(&gzip(&content), size).await.unwrap(), content);
+        assert_eq!(decoded(&padded, size).await.unwrap(), content);
         let whole = [b"some content, ", &content[..]].concat();
-        assert_eq!(undone(&members, size).await.unwrap(), whole);
-        // Only labelled as gzip.
-        assert_eq!(undone(b"{\"a\":1}", size).await.unwrap(), &b"{\"a\":1}"[..]);
+        assert_eq!(decoded(&members, size).await.unwrap(), whole);
+        // This content is only labelled as gzip.
+        assert_eq!(decoded(b"{\"a\":1}", size).await.unwrap(), &b"{\"a\":1}"[..]);
     }
-    assert_eq!(undone(b"", 1).await.unwrap(), "");
+    assert_eq!(decoded(b"", 1).await.unwrap(), "");
 }
 
 #[tokio::test]
@@ -81,23 +81,23 @@ async fn broken_gzip_is_an_error() {
         (b"\x1f\x8b\x08 and no more".to_vec(), ErrorKind::Protocol),
     ] {
         for size in [1, 1 << 20] {
-            assert_eq!(undone(&body, size).await.unwrap_err().kind(), kind, "{body:?}");
+            assert_eq!(decoded(&body, size).await.unwrap_err().kind(), kind, "{body:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_bomb_is_cut_at_the_limit() {
+async fn a_decompression_bomb_is_stopped_at_the_limit() {
     let bomb = gzip(&vec![0; 64 << 20]);
     let mut most = 0;
-    let mut stream = Coding::Gzip.undo(pieces(&bomb, 1 << 20));
-    while let Some(piece) = stream.next().await {
-        most = most.max(piece.unwrap().len());
+    let mut stream = Coding::Gzip.decode(chunks(&bomb, 1 << 20));
+    while let Some(chunk) = stream.next().await {
+        most = most.max(chunk.unwrap().len());
     }
     assert_eq!(most, CHUNK_SIZE);
-    let error = Coding::Gzip.document(pieces(&bomb, 1 << 20), 1 << 20).await.unwrap_err();
+    let error = Coding::Gzip.document(chunks(&bomb, 1 << 20), 1 << 20).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
-    // Empty members must not continue forever either.
+    // An endless series of empty members must end with an error too.
     let empty = gzip(b"");
     let endless = stream::repeat(Bytes::from(empty.repeat(1000))).map(Ok);
     let error = Coding::Gzip.document(BlobStream::new(endless), 100).await.unwrap_err();
@@ -105,11 +105,11 @@ async fn a_bomb_is_cut_at_the_limit() {
 }
 
 #[tokio::test]
-async fn other_codings_are_named_unless_the_document_is_there() {
+async fn another_coding_is_an_error_unless_the_document_is_readable() {
     let coding = Coding::Other("br".to_owned());
-    let error = coding.document(pieces(b"\x0b\x02\x80{}\x03", 9), 100).await.unwrap_err();
+    let error = coding.document(chunks(b"\x0b\x02\x80{}\x03", 9), 100).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
     assert!(error.to_string().contains("coding \"br\", which was not requested"), "{error}");
     assert!(error.hint().unwrap().contains("proxy"));
-    assert_eq!(coding.document(pieces(b"{\"a\":1}", 9), 100).await.unwrap(), "{\"a\":1}");
+    assert_eq!(coding.document(chunks(b"{\"a\":1}", 9), 100).await.unwrap(), "{\"a\":1}");
 }

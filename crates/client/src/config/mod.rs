@@ -1,8 +1,8 @@
-//! Settings: how to reach each registry, and timeouts.
+//! Settings: how to reach registries, and timeouts.
 //!
-//! Plain values. [`ClientBuilder`](crate::ClientBuilder) stores them; the transport calls
-//! [`Config::of`] for every address it connects to: a registry's, a token service's or a storage
-//! service's.
+//! Plain values. [`ClientBuilder`](crate::ClientBuilder) stores them. The transport calls
+//! [`Config::of`] for every address that it connects to, which may be a registry's, a token
+//! service's or a storage service's.
 
 mod registry_url;
 mod settings;
@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) limits: Arc<Limits>,
     pub(crate) retry: RetryPolicy,
     pub(crate) user_agent: UserAgent,
-    /// Proxies; `None` means those of the environment.
+    /// The proxies; `None` means those of the environment.
     pub(crate) proxies: Option<Proxies>,
     pub(crate) folders: CertificateFolders,
     pub(crate) resolver: Option<Arc<dyn Resolver>>,
@@ -43,13 +43,13 @@ pub(crate) struct Config {
 pub(crate) struct Resolved {
     pub(crate) rule: Rule,
     pub(crate) prefix: PathPrefix,
-    /// Root certificates. This and the next two fields are `None` if not set.
+    /// Root certificates. `None` here and in the next two fields means not set.
     pub(crate) root_certificates: Option<RootCertificates>,
     pub(crate) client_certificate: Option<ClientCertificate>,
     pub(crate) verification: Option<Verification>,
-    /// True if this address itself has certificates or verification set.
+    /// True if certificates or verification are set for this address itself.
     pub(crate) says_tls: bool,
-    /// True if detection fell back to these settings of this address.
+    /// True if these settings are a fallback of detection.
     pub(crate) fallback: bool,
 }
 
@@ -63,7 +63,8 @@ impl Resolved {
 }
 
 impl Config {
-    /// Returns the settings for an address, or the defaults if no registry can have its name.
+    /// Returns the settings for an address, or the defaults for an address that cannot be a
+    /// registry's.
     pub(crate) fn at(&self, address: Option<&RegistryName>) -> Resolved {
         match address {
             Some(address) => self.of(address),
@@ -84,12 +85,12 @@ impl Config {
         self.resolve(address, &self.own(address))
     }
 
-    /// Returns the settings of an address itself.
+    /// Returns the settings that are set for an address itself.
     pub(crate) fn own(&self, address: &RegistryName) -> RegistrySettings {
         self.registries.get(address).cloned().unwrap_or_default()
     }
 
-    /// Resolves the settings for an address that itself has these.
+    /// Resolves the settings for an address. `own` are the settings that are set for it.
     pub(crate) fn resolve(&self, address: &RegistryName, own: &RegistrySettings) -> Resolved {
         let scheme = own.scheme.or(self.default.scheme).unwrap_or_default();
         let says_tls = own.root_certificates.is_some()
@@ -111,22 +112,24 @@ impl Config {
                 .cloned(),
             verification: own.verification().or(self.default.verification()),
             says_tls,
-            // The caller may have changed them since: checked TLS is not a fallback.
+            // The caller may have changed the settings since detection. Checked TLS is not a
+            // fallback.
             fallback: own.fallback && (scheme == Scheme::Http || own.skips_by_fallback()),
         }
     }
 
-    /// Returns true if the caller set plain HTTP for this very registry, so that credentials are
-    /// sent there unencrypted. Settings for all registries do not count.
+    /// Returns true if the caller set plain HTTP for this registry itself, which permits sending
+    /// credentials unencrypted. Settings for all registries do not permit that.
     pub(crate) fn asks_for_plain_http(&self, registry: &RegistryName) -> bool {
         let own = self.registries.get(registry);
         own.is_some_and(|own| own.scheme == Some(Scheme::Http) && !own.fallback)
     }
 
-    /// Returns true if plain HTTP to an address stays within this machine: it is `localhost` or a
-    /// loopback address, and neither a proxy nor a setting leads elsewhere.
+    /// Returns true if plain HTTP to an address stays within this machine. The address must be
+    /// `localhost` or a loopback address, and neither a proxy nor a setting may lead elsewhere.
     ///
-    /// `*.localhost` is not enough: without nss-myhostname, glibc asks the network's DNS for it.
+    /// `*.localhost` is not sufficient: without nss-myhostname, glibc looks it up in the network's
+    /// DNS.
     pub(crate) fn stays_here(&self, address: &RegistryName) -> bool {
         let (host, port) = (address.host(), address.port().unwrap_or(80));
         let is_here = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -137,7 +140,7 @@ impl Config {
                 None => self.resolver.is_none(),
             },
         };
-        // Proxies of the environment are not used for this machine.
+        // Proxies of the environment are not used for connections within this machine.
         let proxies = self.proxies.as_ref();
         is_here && proxies.is_none_or(|proxies| proxies.of(false, host, port, true).is_none())
     }
@@ -149,7 +152,7 @@ mod tests {
     use crate::proxy::NoProxy;
 
     #[test]
-    fn a_registry_overrides_each_setting_by_itself() {
+    fn a_registry_can_override_each_setting_separately() {
         let mut config = Config::default();
         config.default.verification = Some(Verification::Skip);
         let own = RegistrySettings { scheme: Some(Scheme::Http), ..RegistrySettings::default() };
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_plain_unasked() {
+    fn only_this_machine_uses_plain_http_by_default() {
         let config = Config::default();
         for (name, https) in [
             ("localhost", false),
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_on_this_machine_is_told_by_address_and_settings() {
+    fn address_and_settings_decide_if_a_connection_stays_on_this_machine() {
         let stays = |config: &Config, name: &str| config.stays_here(&name.parse().unwrap());
         let plain = Config::default();
         for (name, expected) in [
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_on_loopback_mean_tls() {
+    fn certificates_for_loopback_enable_tls() {
         let mut config = Config::default();
         let own = RegistrySettings {
             verification: Some(Verification::Full),

@@ -14,9 +14,8 @@ use crate::scheme::Scheme;
 
 /// A registry's base URL: `[http://|https://][user:password@]host[:port][/prefix]`.
 ///
-/// It is split into the name by which references call the registry, settings to reach it, and a
-/// login, if there is one. A final `/v2` belongs to the API and is not part of the prefix; a query
-/// or fragment is ignored.
+/// It is split into the registry's name in references, settings to reach it, and an optional login.
+/// A final `/v2` belongs to the API and is not part of the prefix. A query or fragment is ignored.
 ///
 /// ```
 /// use longshore::{Client, RegistryUrl};
@@ -40,10 +39,10 @@ impl RegistryUrl {
     /// Parses a base URL.
     ///
     /// # Errors
-    /// [`ParseError`] if it has no host, another scheme, or a bad port. The error omits any text
-    /// that may be a password.
+    /// [`ParseError`] if it has no host, another scheme or an invalid port. The error does not
+    /// quote text that may be a password.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        // A password may be anywhere before an '@', so such a text is never quoted.
+        // A password may be anywhere before an '@', so text with an '@' is never quoted.
         let quoted = if text.contains('@') { "…" } else { text };
         let bad = |reason: &'static str| ParseError::new("registry URL", quoted, reason);
         let (scheme, rest) = match text.split_once("://") {
@@ -79,26 +78,26 @@ impl RegistryUrl {
         &self.registry
     }
 
-    /// Returns the scheme, if it was given.
+    /// Returns the scheme, if the URL has one.
     #[must_use]
     pub fn scheme(&self) -> Option<Scheme> {
         self.scheme
     }
 
-    /// Returns the path before `/v2/`; empty, or with a `/` at its start and none at its end.
+    /// Returns the path before `/v2/`. Empty, or with a leading `/` and no trailing one.
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.prefix.as_str()
     }
 
-    /// Returns the user and password before the host, if there are any. They are not used unless a
-    /// [`CredentialStore`](crate::CredentialStore) holds them.
+    /// Returns the user and password in the URL, if there are any. They are only used if a
+    /// [`CredentialStore`](crate::CredentialStore) returns them.
     #[must_use]
     pub fn login(&self) -> Option<&Login> {
         self.login.as_ref()
     }
 
-    /// Returns the settings from the URL: its scheme and its prefix.
+    /// Returns the settings in the URL: its scheme and its prefix.
     #[must_use]
     pub fn settings(&self) -> RegistrySettings {
         let mut settings = RegistrySettings::default();
@@ -146,7 +145,7 @@ impl PathPrefix {
         }
     }
 
-    /// Returns the path: empty, or with a `/` at its start and none at its end.
+    /// Returns the path. Empty, or with a leading `/` and no trailing one.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -164,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_is_taken_apart() {
+    fn a_base_url_is_split_into_its_parts() {
         for (text, shown) in [
             ("r.example", "r.example"),
             ("127.0.0.1", "127.0.0.1"),
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_kept_apart_and_never_shown() {
+    fn the_login_is_separate_and_never_shown() {
         let url = RegistryUrl::parse("https://me:p%40ss@r.example/x").unwrap();
         let login = url.login().unwrap();
         assert_eq!((login.user.as_str(), login.password.expose()), ("me", "p@ss"));

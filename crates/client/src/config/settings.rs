@@ -1,4 +1,4 @@
-//! Settings of one registry, and of a client.
+//! Settings of registries and clients.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
@@ -13,9 +13,9 @@ use crate::scheme::Scheme;
 
 /// Settings for one registry. Fields that are `None` use the default for all registries.
 ///
-/// The settings are independent: none implies another, except that a registry with certificates or
-/// verification set is not plain by [`Scheme::Auto`], [`ByName`](Scheme::ByName) or
-/// [`Detect`](Scheme::Detect).
+/// The settings are independent of each other, with one exception: if certificates or verification
+/// are set for a registry, [`Scheme::Auto`], [`ByName`](Scheme::ByName) and
+/// [`Detect`](Scheme::Detect) do not choose plain HTTP for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegistrySettings {
@@ -25,24 +25,24 @@ pub struct RegistrySettings {
     pub prefix: Option<PathPrefix>,
     /// Certificates of authorities to trust in addition to the system's.
     pub root_certificates: Option<RootCertificates>,
-    /// The certificate to present if the server asks for one.
+    /// The certificate to present if the server requests one.
     pub client_certificate: Option<ClientCertificate>,
     /// The checks of the server's certificate. Default: [`Verification::Full`].
     pub verification: Option<Verification>,
-    /// True if detection fell back to this scheme and verification: to plain HTTP, or to an invalid
-    /// certificate. The user did not choose them, so they do not permit sending secrets there.
-    /// Applies to the settings of a single registry, as long as they say [`Scheme::Http`] or
+    /// True if this scheme and verification are a fallback of detection: plain HTTP, or an invalid
+    /// certificate. The user did not choose them, so they do not permit sending secrets. Has an
+    /// effect only in the settings of a single registry with [`Scheme::Http`] or
     /// [`Verification::Skip`].
     pub fallback: bool,
 }
 
 impl RegistrySettings {
-    /// Returns the verification that was chosen.
+    /// Returns the verification, unless it is a fallback of detection.
     pub(crate) fn verification(&self) -> Option<Verification> {
         self.verification.filter(|_| !self.skips_by_fallback())
     }
 
-    /// Returns true if the certificate is not checked because detection fell back to that.
+    /// Returns true if the certificate is not checked because of a fallback of detection.
     pub(crate) fn skips_by_fallback(&self) -> bool {
         self.fallback && self.verification == Some(Verification::Skip)
     }
@@ -61,7 +61,7 @@ pub enum Verification {
 
 /// Timeouts, and the limit of concurrent requests.
 ///
-/// Waits of more than five seconds are reported, see [`wait`](longshore_core::wait).
+/// Waits of more than five seconds are reported; see [`wait`](longshore_core::wait).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -69,14 +69,14 @@ pub struct Limits {
     pub connect: Duration,
     /// The timeout for a reply once a request is sent. Default: 60 s.
     pub response: Duration,
-    /// The timeout for the next bytes of a body; also the time over which a body must average a
+    /// The timeout for the next bytes of a body. Also the time over which a body must average one
     /// kilobyte per second. Default: 30 s.
     pub idle: Duration,
-    /// The timeout for one request in total: its connection, tokens, attempts and redirects, and
-    /// its reply's whole body. Default: none.
+    /// The timeout for one request in total, including its connection, tokens, attempts and
+    /// redirects, and the whole body of its reply. Default: none.
     pub total: Option<Duration>,
-    /// Maximum number of concurrent requests to one host that wait for their reply. Default: 16. It
-    /// is fixed for a client: limits set later, for some calls, do not change it.
+    /// The maximum number of concurrent requests to one host that wait for their reply. Default:
+    /// 16. Fixed when a client is built: limits set for some calls do not change it.
     pub requests_per_host: NonZeroUsize,
 }
 
@@ -94,22 +94,22 @@ impl Default for Limits {
 
 /// The policy for retries and their waits.
 ///
-/// The wait before attempt *n* is drawn evenly between zero and `initial_backoff` doubled *n*-1
-/// times, at most `max_backoff`: full jitter, so that many clients do not retry at the same time.
-/// A wait that the server asks for (`Retry-After`) replaces it, unless it is longer than
-/// `max_retry_after`: then the request fails at once, and the error says how long to wait.
+/// The wait before retry *n* is uniformly random between zero and `initial_backoff` doubled *n*-1
+/// times, at most `max_backoff`. This is full jitter, so that many clients do not retry at the same
+/// time. If the server requests a wait (`Retry-After`), that wait is used instead. If it is longer
+/// than `max_retry_after`, the request fails at once, and the error states the requested wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Maximum number of attempts for an operation: a request with its reply, a download, an
-    /// upload. All failures of the operation count, those of its requests and of the bodies of
-    /// their replies; after 1 MiB of progress the count starts again. Default: 5.
+    /// The maximum number of attempts for an operation: a request with its reply, a download or an
+    /// upload. All failures of the operation count together, those of its requests and those of the
+    /// bodies of their replies. After 1 MiB of progress, the count restarts. Default: 5.
     pub max_attempts: NonZeroUsize,
-    /// Upper bound of the first wait. Default: 0.2 s.
+    /// The upper bound of the first wait. Default: 0.2 s.
     pub initial_backoff: Duration,
-    /// Upper bound of any wait that the server did not ask for. Default: 30 s.
+    /// The upper bound of waits that the server did not request. Default: 30 s.
     pub max_backoff: Duration,
-    /// Upper bound of a wait that the server asks for. Default: 60 s.
+    /// The upper bound of waits that the server requests. Default: 60 s.
     pub max_retry_after: Duration,
 }
 
@@ -124,20 +124,20 @@ impl Default for RetryPolicy {
     }
 }
 
-/// The form in which blobs are sent.
+/// The way in which blobs are uploaded.
 ///
-/// If a registry refuses one form, the client uses the other and remembers that.
+/// If a registry refuses one method, the client uses another and remembers that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UploadMethod {
-    /// One request, which begins and ends the upload, if the registry accepts that; else as
-    /// [`PostThenPut`](Self::PostThenPut). Some registries ignore the content, and it is sent
-    /// twice.
+    /// One request, which begins and completes the upload, if the registry accepts that. Otherwise
+    /// same as [`PostThenPut`](Self::PostThenPut). Some registries ignore the content of the single
+    /// request, which is then sent twice.
     SinglePost,
-    /// All content in one request: two requests per blob, whatever its size.
+    /// All content in one request. This takes two requests per blob, independent of its size.
     #[default]
     PostThenPut,
-    /// Chunks of this many bytes, or of the registry's own minimum if that is more.
+    /// Chunks of this many bytes, or of the registry's minimum chunk size if that is larger.
     Chunked(NonZeroU64),
 }
 
@@ -149,7 +149,7 @@ impl UserAgent {
     /// Parses the value of the header, such as `tool/1.0 (+https://tool.example)`.
     ///
     /// # Errors
-    /// [`ParseError`] if it is empty, or contains anything but printable ASCII.
+    /// [`ParseError`] if it is empty or contains a character that is not printable ASCII.
     ///
     /// Source: RFC 9110, section 10.1.5.
     pub fn parse(text: &str) -> Result<Self, ParseError> {

@@ -1,4 +1,4 @@
-//! The order in which sources of credentials are asked.
+//! The order in which credential sources are queried.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,24 +13,25 @@ use super::{
 };
 use crate::environment::Environment;
 
-/// The usual sources of credentials, asked in order until one has some.
+/// The usual credential sources, queried in order until one has a credential.
 ///
-/// The caller's credentials win over the environment, and the environment over files:
+/// The caller's credentials take precedence over the environment, and the environment over files:
 ///
 /// 1. sources added with [`before`](Self::before);
-/// 2. `LONGSHORE_TOKEN` (`registry=token`), `LONGSHORE_AUTHORIZATION` (`registry=value`) and
-///    `LONGSHORE_CREDENTIALS` (`https://user:password@registry[/path]`), each several separated by
-///    spaces, by commas too in `LONGSHORE_TOKEN`, by line ends in `LONGSHORE_AUTHORIZATION`;
+/// 2. `LONGSHORE_TOKEN` (`registry=token`, several separated by spaces or commas),
+///    `LONGSHORE_AUTHORIZATION` (`registry=value`, several separated by line breaks) and
+///    `LONGSHORE_CREDENTIALS` (`https://user:password@registry[/path]`, several separated by
+///    spaces);
 /// 3. `DOCKER_AUTH_CONFIG`: the content of a `config.json`;
 /// 4. the file that `REGISTRY_AUTH_FILE` names;
 /// 5. Docker's `config.json`, in the folder `DOCKER_CONFIG`, else in `~/.docker`;
 /// 6. unless `REGISTRY_AUTH_FILE` is set, podman's `${XDG_RUNTIME_DIR}/containers/auth.json` and
-///    `${XDG_CONFIG_HOME}/containers/auth.json`, where that is `~/.config` unless it is set;
+///    `${XDG_CONFIG_HOME}/containers/auth.json`, where `XDG_CONFIG_HOME` defaults to `~/.config`;
 /// 7. the file that `NETRC` names, else `~/.netrc`.
 ///
-/// Within a source, the entry that fits a repository most closely wins. A source without an entry is
-/// skipped. A broken source is an error, so that no other identity is used by accident. Files are
-/// read on each lookup, so that a long-lived client sees a new login.
+/// Within a source, the most specific entry for a repository wins. A source without a matching
+/// entry is skipped. A broken source is an error, so that no other identity is used by accident.
+/// Files are read on each lookup, so that a long-lived client sees a new login.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     stores: Vec<Arc<dyn CredentialStore>>,
@@ -43,7 +44,7 @@ impl Credentials {
         Self::default()
     }
 
-    /// Takes all sources in these environment variables and in the files that they name.
+    /// Makes a chain of all sources in these environment variables and in the files that they name.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) if `LONGSHORE_TOKEN`, `LONGSHORE_AUTHORIZATION`,
@@ -51,8 +52,8 @@ impl Credentials {
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         let helpers = Helpers::from_environment(environment);
         let mut all = Self::new();
-        if let Some(given) = given(environment)? {
-            all = all.after(given);
+        if let Some(preset) = from_variables(environment)? {
+            all = all.after(preset);
         }
         if let Some(text) = environment.text(DOCKER_AUTH_CONFIG) {
             let config = DockerConfig::from_json(text.as_bytes(), DOCKER_AUTH_CONFIG)?;
@@ -74,20 +75,20 @@ impl Credentials {
         }
     }
 
-    /// Takes a single file in the format of `config.json` or `auth.json`.
+    /// Makes a chain of a single file in the format of `config.json` or `auth.json`.
     #[must_use]
     pub fn from_file(path: &Path, environment: &Environment) -> Self {
         Self::new().after(DockerFile::new(path, Helpers::from_environment(environment)))
     }
 
-    /// Adds a source that is asked first.
+    /// Adds a source before all others.
     #[must_use]
     pub fn before(mut self, store: impl CredentialStore + 'static) -> Self {
         self.stores.insert(0, Arc::new(store));
         self
     }
 
-    /// Adds a source that is asked last.
+    /// Adds a source after all others.
     #[must_use]
     pub fn after(mut self, store: impl CredentialStore + 'static) -> Self {
         self.stores.push(Arc::new(store));
@@ -102,15 +103,15 @@ impl CredentialStore for Credentials {
         registry: &RegistryName,
         repository: Option<&RepositoryName>,
     ) -> Result<Credential> {
-        let mut nothing = Vec::new();
+        let mut misses = Vec::new();
         for store in &self.stores {
             let found = store.get(registry, repository).await?;
             if !found.is_anonymous() {
                 return Ok(found);
             }
-            nothing.push(found);
+            misses.push(found);
         }
-        Ok(summed_up(nothing))
+        Ok(anonymous_with_reason(misses))
     }
 
     async fn look(
@@ -129,24 +130,25 @@ impl CredentialStore for Credentials {
     }
 }
 
-/// Makes the anonymous credential with the most helpful reason: that of the only source, else that
-/// no source has an entry.
-fn summed_up(mut nothing: Vec<Credential>) -> Credential {
-    match nothing.len() {
-        1 => nothing.remove(0),
+/// Makes an anonymous credential with the most helpful reason: the reason of the only source, or
+/// that no source has an entry.
+fn anonymous_with_reason(mut misses: Vec<Credential>) -> Credential {
+    match misses.len() {
+        1 => misses.remove(0),
         _ => {
-            // A named helper that cannot be asked is mentioned; an absent file is not.
-            let telling = nothing.into_iter().find(|c| c.source().contains("docker-credential-"));
-            telling.unwrap_or_else(|| {
+            // Mention a configured helper that cannot be run. Do not mention a missing file.
+            let informative =
+                misses.into_iter().find(|c| c.source().contains("docker-credential-"));
+            informative.unwrap_or_else(|| {
                 Credential::anonymous("no credentials for it in the environment or in any file")
             })
         }
     }
 }
 
-/// Reads the credentials in the variables themselves.
-fn given(environment: &Environment) -> Result<Option<MemoryCredentials>> {
-    let mut given = MemoryCredentials::new();
+/// Reads the credentials that are stored in environment variables themselves.
+fn from_variables(environment: &Environment) -> Result<Option<MemoryCredentials>> {
+    let mut preset = MemoryCredentials::new();
     let mut any = false;
     for (variable, separators) in [(TOKEN, &[' ', ','][..]), (AUTHORIZATION, &['\n'])] {
         let text = environment.text(variable).unwrap_or_default();
@@ -158,15 +160,15 @@ fn given(environment: &Environment) -> Result<Option<MemoryCredentials>> {
                 TOKEN => Credential::registry_token(value, variable),
                 _ => Credential::authorization(value, variable),
             };
-            given = given.with_credential(key, credential);
+            preset = preset.with_credential(key, credential);
             any = true;
         }
     }
     for url in environment.text(URLS).unwrap_or_default().split_ascii_whitespace() {
-        given = given.with_url(url, URLS).map_err(|_| unreadable(URLS))?;
+        preset = preset.with_url(url, URLS).map_err(|_| unreadable(URLS))?;
         any = true;
     }
-    Ok(any.then_some(given))
+    Ok(any.then_some(preset))
 }
 
 fn unreadable(variable: &str) -> Error {
@@ -180,7 +182,7 @@ fn unreadable(variable: &str) -> Error {
         .with_hint("Its value is not shown, because it may be a secret.")
 }
 
-/// Returns podman's files, besides Docker's.
+/// Returns the paths of podman's files.
 ///
 /// Source: containers-auth.json(5).
 fn podman_files(environment: &Environment) -> Vec<std::path::PathBuf> {

@@ -1,4 +1,4 @@
-//! A credential for a registry, and where it comes from.
+//! A credential for a registry, and its source.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -12,27 +12,28 @@ use zeroize::Zeroizing;
 
 use super::Secret;
 
-/// A credential for a registry, and where it comes from.
+/// A credential for a registry, and its source.
 ///
-/// The time of expiry does not count when two are compared.
+/// Comparisons ignore the time of expiry.
 #[derive(Clone, Debug)]
 pub struct Credential {
     proof: Proof,
     source: String,
-    leave: Leave,
+    insecure_use: InsecureUse,
     expires: Option<Instant>,
 }
 
-/// How far a credential may be sent unencrypted.
+/// The places where a credential may be sent insecurely: unencrypted, or to a server whose
+/// certificate is not trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Leave {
-    /// Nowhere: it was not stored for exactly this host and port, but for a pattern, a host on any
-    /// port, or all registries; or it was stored for `https://`.
+pub(crate) enum InsecureUse {
+    /// Nowhere. It was not stored for exactly this host and port, but for a pattern, for a host on
+    /// any port, for all registries, or for `https://`.
     #[default]
     Nowhere,
     /// Within this machine: it was stored for exactly this host and port.
     ThisMachine,
-    /// Anywhere: the caller or the entry says so.
+    /// Anywhere: the caller or the entry permits it explicitly.
     Anywhere,
 }
 
@@ -52,7 +53,7 @@ enum Proof {
 pub struct Login {
     /// The user.
     pub user: String,
-    /// The password, or a token in its place.
+    /// The password, or a token used as one.
     pub password: Secret,
 }
 
@@ -64,9 +65,9 @@ pub enum CredentialKind {
     Anonymous,
     /// A user name and a password.
     Login,
-    /// An identity token: exchanged for access at the token service, as an OAuth2 refresh token.
+    /// An identity token: an OAuth2 refresh token, to be exchanged at the token service.
     IdentityToken,
-    /// A registry token: sent to the registry as it is.
+    /// A registry token: sent to the registry unchanged.
     RegistryToken,
     /// The value of an `Authorization` header.
     Authorization,
@@ -79,21 +80,22 @@ impl Credential {
         Self {
             proof: Proof::Nothing,
             source: format!("anonymous ({reason})"),
-            leave: Leave::Nowhere,
+            insecure_use: InsecureUse::Nowhere,
             expires: None,
         }
     }
 
-    /// Takes a user name and a password. `source` says where they come from, and is part of errors:
-    /// "credentials from `source`".
+    /// Makes a credential from a user name and a password.
+    ///
+    /// - `source`: the origin of the credential, for errors: "credentials from `source`".
     #[must_use]
     pub fn login(user: impl Into<String>, password: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Login(Login { user: user.into(), password }), source)
     }
 
-    /// Takes a refresh token for the registry's token service.
+    /// Makes a credential from a refresh token for the registry's token service.
     ///
-    /// - `user`: the user that it was issued to; any name, or none, if that is unknown.
+    /// - `user`: the user that it was issued to; any name, or an empty one, if unknown.
     ///
     /// Source: Docker Registry v2, "Authenticate with OAuth2".
     #[must_use]
@@ -105,61 +107,65 @@ impl Credential {
         Self::from(Proof::Identity(Login { user: user.into(), password: token }), source)
     }
 
-    /// Takes a token that is sent to the registry as it is: `Authorization: Bearer <token>`.
+    /// Makes a credential from a token that is sent to the registry unchanged: `Authorization:
+    /// Bearer <token>`.
     #[must_use]
     pub fn registry_token(token: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Token(token), source)
     }
 
-    /// Takes the whole value of an `Authorization` header, such as `Basic dTpw`.
+    /// Makes a credential from the whole value of an `Authorization` header, such as `Basic dTpw`.
     ///
-    /// It replaces Basic at the registry and at its token service. A `Bearer` value goes to the
-    /// registry only.
+    /// A `Basic` value is sent in place of Basic authentication, to the registry and to its token
+    /// service. A `Bearer` value goes to the registry only.
     #[must_use]
     pub fn authorization(value: Secret, source: impl fmt::Display) -> Self {
         Self::from(Proof::Authorization(value), source)
     }
 
-    /// Takes a request's own `Authorization` header.
+    /// Makes a credential from a request's own `Authorization` header.
     pub(crate) fn from_header(header: &HeaderValue) -> Self {
         let value = header.to_str().unwrap_or_default();
         Self::authorization(Secret::new(value), "the request")
     }
 
-    /// Permits sending it to this registry unencrypted, or to a server with any certificate.
+    /// Permits sending it to this registry unencrypted, or to a server with an untrusted
+    /// certificate.
     ///
-    /// In files, an entry under `http://host` says the same for exactly that registry, on this
-    /// machine or not. Logging in over plain HTTP writes such an entry. TLS is still used where the
-    /// settings say so.
+    /// In files, an entry under `http://host` permits the same for exactly that registry, on this
+    /// machine or another. Logging in over plain HTTP writes such an entry. TLS is still used where
+    /// the settings say so.
     ///
-    /// The other way is to set the registry's scheme to [`Scheme::Http`](crate::Scheme::Http).
-    /// Within this machine (`localhost` and loopback addresses, reached without a proxy) an entry
-    /// for exactly that host and port needs neither.
+    /// Alternatively, set the registry's scheme to [`Scheme::Http`](crate::Scheme::Http). Within
+    /// this machine (`localhost` and loopback addresses, reached without a proxy), an entry for
+    /// exactly that host and port needs neither.
     #[must_use]
     pub fn over_plain_http(self) -> Self {
-        self.with_leave(Leave::Anywhere)
+        self.with_insecure_use(InsecureUse::Anywhere)
     }
 
-    /// Permits sending it this far unencrypted, unless it may already go farther.
-    pub(crate) fn with_leave(mut self, leave: Leave) -> Self {
-        self.leave = self.leave.max(leave);
+    /// Permits this insecure use, unless the credential already permits more.
+    pub(crate) fn with_insecure_use(mut self, insecure_use: InsecureUse) -> Self {
+        self.insecure_use = self.insecure_use.max(insecure_use);
         self
     }
 
     /// Sets the time of expiry, counted from now. Default: unknown.
     ///
-    /// A client asks the store again before it uses an expired credential. It also asks again after
-    /// a 403, or the refusal of a token service, if the credential has expired or the store gave it
-    /// more than 10 minutes ago; the request is sent once more if the store then has another one.
+    /// A client queries the store again before it uses an expired credential. After a 403, or a
+    /// refusal by a token service, it also queries the store again if the credential has expired or
+    /// is more than 10 minutes old. If the store then returns another credential, the request is
+    /// sent once more.
     ///
-    /// For stores that know it. The passwords of AWS ECR, for example, are valid for 12 hours.
+    /// Stores that know the expiry should set it. The passwords of AWS ECR, for example, are valid
+    /// for 12 hours.
     #[must_use]
     pub fn expires_in(mut self, lifetime: Duration) -> Self {
         self.expires = Instant::now().checked_add(lifetime);
         self
     }
 
-    /// Whether it has expired at this time.
+    /// Returns true if it has expired at this time.
     pub(crate) fn is_expired(&self, at: Instant) -> bool {
         self.expires.is_some_and(|expires| expires <= at)
     }
@@ -176,7 +182,7 @@ impl Credential {
         }
     }
 
-    /// Returns user name and password, if it consists of these.
+    /// Returns the user name and password, if the credential consists of them.
     #[must_use]
     pub fn as_login(&self) -> Option<&Login> {
         match &self.proof {
@@ -195,24 +201,24 @@ impl Credential {
         .filter(|user| !user.is_empty())
     }
 
-    /// Returns its source, as one clause without secrets.
+    /// Returns its source as one clause without secrets.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether it is anonymous.
+    /// Returns true if it is anonymous.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.proof == Proof::Nothing
     }
 
-    /// Returns how far it may be sent unencrypted, whatever the registry's settings.
-    pub(crate) fn leave(&self) -> Leave {
-        self.leave
+    /// Returns the insecure use that it permits, independently of the registry's settings.
+    pub(crate) fn insecure_use(&self) -> InsecureUse {
+        self.insecure_use
     }
 
-    /// Returns the identity token with its user.
+    /// Returns the identity token and its user, if the credential is one.
     pub(crate) fn identity(&self) -> Option<&Login> {
         match &self.proof {
             Proof::Identity(identity) => Some(identity),
@@ -220,7 +226,7 @@ impl Credential {
         }
     }
 
-    /// Makes the header that is sent to the registry whatever its challenge.
+    /// Makes the header that is sent to the registry without regard to its challenge.
     pub(crate) fn bearer(&self) -> Option<HeaderValue> {
         match &self.proof {
             Proof::Token(token) => sensitive(format!("Bearer {}", token.expose())),
@@ -231,7 +237,7 @@ impl Credential {
         }
     }
 
-    /// Makes the header of Basic authentication, or returns the one given in its place.
+    /// Makes the header of Basic authentication, or returns the header value that the caller set.
     ///
     /// Source: RFC 7617, section 2.
     pub(crate) fn basic(&self) -> Option<HeaderValue> {
@@ -244,7 +250,7 @@ impl Credential {
         }
     }
 
-    /// Returns the secrets in it, in all forms in which a server may echo them.
+    /// Returns its secrets in all forms in which a server may echo them.
     pub(crate) fn secrets(&self) -> Vec<Secret> {
         let (secret, header) = match &self.proof {
             Proof::Nothing => return Vec::new(),
@@ -266,18 +272,19 @@ impl Credential {
 
     fn from(proof: Proof, source: impl fmt::Display) -> Self {
         let source = format!("credentials from {source}");
-        Self { proof, source, leave: Leave::Nowhere, expires: None }
+        Self { proof, source, insecure_use: InsecureUse::Nowhere, expires: None }
     }
 
-    /// The parts that are compared. Tokens stay with a credential that is renewed unchanged.
-    fn essence(&self) -> impl Eq + Hash + '_ {
-        (&self.proof, &self.source, self.leave)
+    /// Returns the fields that are compared. The expiry is not one: cached tokens remain usable
+    /// after the credential is renewed unchanged.
+    fn compared_fields(&self) -> impl Eq + Hash + '_ {
+        (&self.proof, &self.source, self.insecure_use)
     }
 }
 
 impl PartialEq for Credential {
     fn eq(&self, other: &Self) -> bool {
-        self.essence() == other.essence()
+        self.compared_fields() == other.compared_fields()
     }
 }
 
@@ -285,7 +292,7 @@ impl Eq for Credential {}
 
 impl Hash for Credential {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.essence().hash(state);
+        self.compared_fields().hash(state);
     }
 }
 
@@ -305,7 +312,7 @@ fn sensitive(value: String) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// Decodes the password in a value of Basic authentication.
+/// Decodes the password in the header value of Basic authentication.
 fn password_in(value: &str) -> Option<Secret> {
     let pair = Zeroizing::new(BASE64.decode(value.trim()).ok()?);
     let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
@@ -325,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_basic_header_has_the_password_among_its_secrets() {
+    fn the_secrets_of_a_basic_header_include_the_password() {
         for value in ["Basic dXNlcjpzM2M6cmV0", "basic dXNlcjpzM2M6cmV0"] {
             let secrets = Credential::authorization(Secret::new(value), "x").secrets();
             let secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
@@ -336,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_goes_into_the_header_in_its_own_way() {
+    fn each_kind_makes_its_own_headers() {
         let secret = || Secret::new("password");
         for (credential, basic, bearer) in [
             (Credential::anonymous("x"), None, None),
@@ -349,7 +356,7 @@ mod tests {
             (Credential::registry_token(secret(), "x"), None, Some("Bearer password")),
             (Credential::authorization(Secret::new("Basic dTpw"), "x"), Some("Basic dTpw"), None),
             (Credential::authorization(Secret::new("bearer t"), "x"), None, Some("bearer t")),
-            // What no header can hold is as good as none.
+            // A value that is not valid in a header counts as no credential.
             (Credential::authorization(Secret::new("a\nb"), "x"), None, None),
         ] {
             assert_eq!(header(credential.basic()).as_deref(), basic, "{credential:?}");

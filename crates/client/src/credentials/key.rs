@@ -5,18 +5,18 @@ use std::str::FromStr;
 
 use longshore_core::{ParseError, RegistryName, RepositoryName};
 
-use super::Leave;
+use super::InsecureUse;
 
 /// The key of a stored credential: `host[:port]`, optionally with a path.
 ///
-/// Parsed as Docker and podman write it: with or without a scheme, and with the path of an API
-/// (`https://index.docker.io/v1/`), which is ignored. Any other path restricts the key to the
-/// repositories below it. If several keys fit, the longest wins.
+/// Accepts the forms that Docker and podman write: with or without a scheme, and with the path of
+/// an API (`https://index.docker.io/v1/`), which is ignored. Any other path restricts the key to
+/// the repositories below it. If several keys match a repository, the longest wins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CredentialKey {
     registry: RegistryName,
     path: Option<RepositoryName>,
-    leave: Leave,
+    insecure_use: InsecureUse,
 }
 
 impl CredentialKey {
@@ -25,10 +25,10 @@ impl CredentialKey {
     /// # Errors
     /// [`ParseError`] if the registry or the path is malformed.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let leave = match text.split_once("://") {
-            Some(("http", _)) => Leave::Anywhere,
-            Some(_) => Leave::Nowhere,
-            None => Leave::ThisMachine,
+        let insecure_use = match text.split_once("://") {
+            Some(("http", _)) => InsecureUse::Anywhere,
+            Some(_) => InsecureUse::Nowhere,
+            None => InsecureUse::ThisMachine,
         };
         let address = text.trim_start_matches("https://").trim_start_matches("http://");
         let (registry, path) = address.split_once('/').unwrap_or((address, ""));
@@ -37,7 +37,7 @@ impl CredentialKey {
             "" | "v1" | "v2" => None,
             path => Some(RepositoryName::parse(path)?),
         };
-        Ok(Self { registry, path, leave })
+        Ok(Self { registry, path, insecure_use })
     }
 
     /// Returns the registry.
@@ -46,35 +46,35 @@ impl CredentialKey {
         &self.registry
     }
 
-    /// Returns the path that it is restricted to, if there is one.
+    /// Returns the path that it is restricted to, if any.
     #[must_use]
     pub fn path(&self) -> Option<&RepositoryName> {
         self.path.as_ref()
     }
 
-    /// Permits use over plain HTTP, which its text then states: `http://localhost:5000`.
+    /// Permits use over plain HTTP. Its text then starts with the scheme: `http://localhost:5000`.
     #[must_use]
     pub fn over_plain_http(mut self) -> Self {
-        self.leave = Leave::Anywhere;
+        self.insecure_use = InsecureUse::Anywhere;
         self
     }
 
-    /// Whether it permits plain HTTP.
+    /// Returns true if it permits plain HTTP.
     #[must_use]
     pub fn is_plain_http(&self) -> bool {
-        self.leave == Leave::Anywhere
+        self.insecure_use == InsecureUse::Anywhere
     }
 
-    /// Returns how far the credential under it may be sent unencrypted. A key with `https://` is for
-    /// TLS only.
-    pub(crate) fn leave(&self) -> Leave {
-        self.leave
+    /// Returns the insecure use that the key permits for its credential. A key with `https://`
+    /// permits none.
+    pub(crate) fn insecure_use(&self) -> InsecureUse {
+        self.insecure_use
     }
 
-    /// Returns how closely the key fits a repository, in components of its path; `None` if it does
-    /// not.
+    /// Returns the number of path components with which the key matches a repository; `None` if it
+    /// does not match. More components are a closer match.
     ///
-    /// Without a repository, a key with a path does not fit.
+    /// A key with a path does not match the registry itself (`repository` is `None`).
     #[must_use]
     pub fn fits(
         &self,
@@ -91,13 +91,13 @@ impl CredentialKey {
             .then(|| path.components().count())
     }
 
-    /// Whether both keys are for the same repositories.
+    /// Returns true if both keys are for the same repositories.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.registry == other.registry && self.path == other.path
     }
 
-    /// Returns the text that Docker writes for it.
+    /// Returns the key as Docker writes it.
     #[must_use]
     pub fn canonical(&self) -> String {
         let scheme = if self.is_plain_http() { "http://" } else { "" };
@@ -111,7 +111,7 @@ impl CredentialKey {
 
 impl From<RegistryName> for CredentialKey {
     fn from(registry: RegistryName) -> Self {
-        Self { registry, path: None, leave: Leave::ThisMachine }
+        Self { registry, path: None, insecure_use: InsecureUse::ThisMachine }
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_read_however_they_are_written() {
+    fn keys_are_parsed_in_every_spelling() {
         for (text, expected) in [
             ("com", "com"),
             ("com/", "com"),
@@ -152,7 +152,7 @@ mod tests {
             ("https://com:1234/", "com:1234"),
             ("google.com:1234/", "google.com:1234"),
             ("https://www.google.com:1234/", "www.google.com:1234"),
-            // The vector says `endpoint2:port2`; a port is a number here.
+            // The vector has `endpoint2:port2`, but ports must be numbers.
             ("https://endpoint2:2222/v1/", "endpoint2:2222"),
             ("http://h:1/", "h:1"),
             ("https://index.docker.io/v1/", "docker.io"),
@@ -171,22 +171,22 @@ mod tests {
     }
 
     #[test]
-    fn a_key_says_how_far_its_credential_goes_unencrypted() {
+    fn a_key_decides_where_its_credential_may_be_sent_unencrypted() {
         for (text, expected) in [
-            ("localhost:5000", Leave::ThisMachine),
-            ("localhost:5000/team", Leave::ThisMachine),
-            ("http://localhost:5000", Leave::Anywhere),
-            ("https://localhost:5000", Leave::Nowhere),
-            ("https://localhost:5000/v2/", Leave::Nowhere),
+            ("localhost:5000", InsecureUse::ThisMachine),
+            ("localhost:5000/team", InsecureUse::ThisMachine),
+            ("http://localhost:5000", InsecureUse::Anywhere),
+            ("https://localhost:5000", InsecureUse::Nowhere),
+            ("https://localhost:5000/v2/", InsecureUse::Nowhere),
         ] {
             let key = CredentialKey::parse(text).unwrap();
-            assert_eq!(key.leave(), expected, "{text}");
-            assert_eq!(key.is_plain_http(), expected == Leave::Anywhere, "{text}");
+            assert_eq!(key.insecure_use(), expected, "{text}");
+            assert_eq!(key.is_plain_http(), expected == InsecureUse::Anywhere, "{text}");
         }
     }
 
     #[test]
-    fn a_key_fits_what_is_below_it() {
+    fn a_key_matches_the_repositories_below_it() {
         for (key, registry, repository, expected) in [
             ("r.example", "r.example", Some("a/b"), Some(0)),
             ("r.example", "r.example", None, Some(0)),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn dockers_own_text_is_written() {
+    fn keys_are_written_as_docker_writes_them() {
         for (text, expected) in [
             ("docker.io", "https://index.docker.io/v1/"),
             ("docker.io/me", "docker.io/me"),

@@ -5,10 +5,10 @@ use url::Url;
 use super::{Credential, CredentialKey, CredentialStore, Secret, user_info};
 use crate::credentials::RegistryPattern;
 
-/// Credentials that the caller gives. Other registries are asked anonymously.
+/// Credentials that the caller sets. Requests to other registries are anonymous.
 ///
-/// A named registry wins over a pattern, and a longer path over a shorter one. A later entry
-/// replaces an earlier one of the same name. The first pattern that matches counts.
+/// An entry for a registry takes precedence over a pattern, and a longer path over a shorter one. A
+/// later entry replaces an earlier one with the same key. The first matching pattern is used.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCredentials {
     named: Vec<(CredentialKey, Credential)>,
@@ -22,7 +22,7 @@ impl MemoryCredentials {
         Self::default()
     }
 
-    /// Adds a user for one registry.
+    /// Adds a user and password for one registry.
     #[must_use]
     pub fn with(self, registry: RegistryName, user: impl Into<String>, password: Secret) -> Self {
         self.with_credential(registry, Credential::login(user, password, SOURCE))
@@ -37,7 +37,7 @@ impl MemoryCredentials {
     ) -> Self {
         let key = key.into();
         self.named.retain(|(known, _)| !known.is_same(&key));
-        let credential = credential.with_leave(key.leave());
+        let credential = credential.with_insecure_use(key.insecure_use());
         self.named.push((key, credential));
         self
     }
@@ -51,11 +51,13 @@ impl MemoryCredentials {
 
     /// Adds the user information of a URL: `https://user:password@registry[/path]`.
     ///
-    /// An `http` URL permits sending it unencrypted; an `https` URL says no more than the registry's
-    /// name would. Percent-encoded characters are decoded. `source` says where the URL comes from.
+    /// An `http` URL permits sending the credential unencrypted; an `https` URL permits no more
+    /// than the registry's name would. Percent-encoded characters are decoded.
+    ///
+    /// - `source`: the origin of the URL, for errors.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if it is not such a URL; the error does not quote it.
+    /// [`Invalid`](ErrorKind::Invalid) if the URL has no such form. The error does not quote it.
     pub fn with_url(self, url: &str, source: &str) -> Result<Self> {
         let bad = |clause: &'static str| {
             Error::new(ErrorKind::Invalid).at("the URL with credentials").detail(clause)
@@ -93,7 +95,7 @@ impl CredentialStore for MemoryCredentials {
     }
 }
 
-/// Its name in errors.
+/// The source that errors name.
 const SOURCE: &str = "the caller";
 
 #[cfg(test)]
@@ -107,11 +109,11 @@ mod tests {
     async fn found(store: &MemoryCredentials, registry: &str, repository: &str) -> String {
         let repository = RepositoryName::parse(repository).ok();
         let found = store.get(&registry.parse().unwrap(), repository.as_ref()).await.unwrap();
-        found.user().unwrap_or("nobody").to_owned()
+        found.user().unwrap_or("anonymous").to_owned()
     }
 
     #[tokio::test]
-    async fn names_beat_patterns_and_the_first_pattern_counts() {
+    async fn names_take_precedence_over_patterns_and_the_first_pattern_is_used() {
         let key = |text: &str| CredentialKey::parse(text).unwrap();
         let store = MemoryCredentials::new()
             .with_pattern(RegistryPattern::regex(r"^.*\.io$").unwrap(), user("first"))
@@ -122,7 +124,7 @@ mod tests {
         for (registry, repository, expected) in [
             ("quay.io", "a", "first"),
             ("quay.com", "a", "second"),
-            ("other.com", "a", "nobody"),
+            ("other.com", "a", "anonymous"),
             ("ghcr.io", "a", "new"),
             ("ghcr.io", "", "new"),
             ("ghcr.io", "org/app", "org"),

@@ -1,7 +1,8 @@
 //! Credentials for registries.
 //!
-//! Owns [`Credential`], [`Secret`], the stores they come from and the order in which these are asked
-//! ([`Credentials`]). Sends nothing: `auth` asks a store when a registry sends a challenge.
+//! Owns [`Credential`], [`Secret`], the stores of credentials, and the order in which the stores
+//! are queried ([`Credentials`]). Sends nothing: `auth` queries a store when a registry sends a
+//! challenge.
 
 mod chain;
 mod credential;
@@ -21,7 +22,7 @@ use async_trait::async_trait;
 use longshore_core::{RegistryName, RepositoryName, Result};
 
 pub use chain::Credentials;
-pub(crate) use credential::Leave;
+pub(crate) use credential::InsecureUse;
 pub use credential::{Credential, CredentialKind, Login};
 pub use docker_config::{DockerConfig, StoredIn};
 pub use helper::{CredentialHelper, Helpers};
@@ -36,15 +37,16 @@ pub(crate) use user_info::user_info;
 
 /// A source of credentials.
 ///
-/// Implement it to get them from anywhere else: a vault, a cloud's metadata service, a prompt.
+/// Implement it to get credentials from elsewhere, such as a vault, a cloud's metadata service or a
+/// prompt.
 #[async_trait]
 pub trait CredentialStore: fmt::Debug + Send + Sync {
     /// Returns the credential for a repository of this registry, or for the registry itself if
     /// `repository` is `None`.
     ///
     /// A client calls this once per repository, and again after the credential was refused or has
-    /// expired ([`Credential::expires_in`]). It remembers the 1024 registries used last, and as many
-    /// repositories of each.
+    /// expired ([`Credential::expires_in`]). It caches the credentials of the 1024 most recently
+    /// used registries, and of as many repositories each.
     ///
     /// # Errors
     /// The store's error. A store without a credential returns [`Credential::anonymous`] instead.
@@ -54,9 +56,9 @@ pub trait CredentialStore: fmt::Debug + Send + Sync {
         repository: Option<&RepositoryName>,
     ) -> Result<Credential>;
 
-    /// Returns the answers of all sources that [`get`](Self::get) asks, in order.
+    /// Returns the results of all sources that [`get`](Self::get) queries, in order.
     ///
-    /// The last one is the result of [`get`](Self::get). The default is a single answer.
+    /// The last one is the result of [`get`](Self::get). By default it is the only one.
     async fn look(
         &self,
         registry: &RegistryName,

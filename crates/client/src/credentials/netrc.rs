@@ -1,4 +1,4 @@
-//! `.netrc`: user names and passwords by host.
+//! `.netrc` files: user names and passwords by host.
 
 use std::fs;
 use std::io::{ErrorKind as IoErrorKind, Read as _};
@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use longshore_core::{Error, ErrorKind, RegistryName, RepositoryName, Result};
 
 use super::permission::warn_if_open;
-use super::{Credential, CredentialStore, Leave, Secret};
+use super::{Credential, CredentialStore, InsecureUse, Secret};
 use crate::environment::Environment;
 
 /// The logins in a `.netrc` file, by host.
 ///
-/// An entry for `host:port` wins over one for `host`. The `default` entry is ignored: it would send
-/// its password to every registry that asks.
+/// An entry for `host:port` takes precedence over one for `host`. The `default` entry is ignored,
+/// because it would send its password to every registry that requests one.
 ///
 /// Source: the GNU inetutils manual, "The .netrc file".
 #[derive(Clone, Debug)]
@@ -23,13 +23,15 @@ pub struct Netrc {
 }
 
 impl Netrc {
-    /// Takes the path of a file, which is read on each lookup. A missing file has no entries.
+    /// Makes a store from the path of a file. The file is read on each lookup; a missing file has
+    /// no entries.
     #[must_use]
     pub fn from_file(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Returns the path of the file: `NETRC` if set, else `.netrc` in the user's home.
+    /// Returns the path of the file: the value of `NETRC` if set, else `.netrc` in the user's home
+    /// directory.
     #[must_use]
     pub fn path_in(environment: &Environment) -> Option<PathBuf> {
         environment.path("NETRC").or_else(|| Some(environment.home()?.join(".netrc")))
@@ -46,15 +48,16 @@ impl Netrc {
             RegistryName::parse(name).is_ok_and(|found| found == *wanted)
         };
         let find = |wanted| entries.iter().find(|entry| names(&entry.machine, wanted));
-        let exact = find(registry).map(|entry| (entry, Leave::ThisMachine));
-        let of_host = || Some((find(bare.as_ref().ok()?)?, Leave::Nowhere));
+        let exact = find(registry).map(|entry| (entry, InsecureUse::ThisMachine));
+        let of_host = || Some((find(bare.as_ref().ok()?)?, InsecureUse::Nowhere));
         Ok(match exact.or_else(of_host) {
             None => {
                 Credential::anonymous(format_args!("no entry for {} in {file}", registry.host()))
             }
-            Some((Entry { machine, login, password: Some(password) }, leave)) => {
+            Some((Entry { machine, login, password: Some(password) }, insecure_use)) => {
                 let source = format!("{file}, machine {machine}");
-                Credential::login(login.clone(), password.clone(), source).with_leave(leave)
+                Credential::login(login.clone(), password.clone(), source)
+                    .with_insecure_use(insecure_use)
             }
             Some(_) => Credential::anonymous(format_args!("the entry in {file} has no password")),
         })
@@ -83,7 +86,7 @@ fn read(path: &Path) -> Result<Option<String>> {
         Err(e) if e.kind() == IoErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(e)),
     };
-    // Opening a pipe would wait for its writer.
+    // Opening a named pipe would block until a writer opens it.
     if !metadata.is_file() {
         return Err(io(std::io::Error::other("not a file")));
     }
@@ -99,7 +102,7 @@ fn read(path: &Path) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Parses the entries, in order. Macros and unknown words are skipped.
+/// Parses the entries in order. Skips macros and unknown words.
 fn parse(text: &str) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut named = false;
@@ -123,7 +126,7 @@ fn parse(text: &str) -> Vec<Entry> {
                     in_macro = true;
                     break;
                 }
-                // A comment; a password may begin so too.
+                // A comment. A password may start with `#` too; it is read with its keyword.
                 word if word.starts_with('#') => break,
                 keyword => {
                     let entry = entries.last_mut().filter(|_| named);
@@ -140,7 +143,7 @@ fn parse(text: &str) -> Vec<Entry> {
     entries
 }
 
-/// Machine, login and password of each entry, for the fuzz targets.
+/// Returns machine, login and password of each entry, for the fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn entries(text: &str) -> Vec<(String, String, Option<String>)> {
     let plain = |entry: Entry| {
@@ -150,7 +153,7 @@ pub(crate) fn entries(text: &str) -> Vec<(String, String, Option<String>)> {
     parse(text).into_iter().map(plain).collect()
 }
 
-/// Splits a line into words, which may be quoted.
+/// Splits a line into words. Words may be quoted.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_found_by_host_and_the_default_is_not_used() {
+    fn entries_are_found_by_host_and_the_default_entry_is_ignored() {
         for (registry, expected) in [
             ("r.example", "me:p w#\""),
             ("r.example:5000", "other:q"),
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_has_nobody() {
+    fn a_missing_file_has_no_entries() {
         let folder = tempfile::tempdir().unwrap();
         let none = Netrc::from_file(folder.path().join("none"));
         assert!(none.credential(&"r.example".parse().unwrap()).unwrap().is_anonymous());

@@ -47,7 +47,7 @@ impl RegistryPattern {
         Self::compile(text, &format!("^(?:{text})$"))
     }
 
-    /// Whether a registry matches.
+    /// Returns true if a registry matches.
     #[must_use]
     pub fn matches(&self, registry: &RegistryName) -> bool {
         self.regex.is_match(registry.as_str())

@@ -1,10 +1,10 @@
-//! The check of who can read a file with secrets.
+//! Checks the permissions of files with secrets.
 
 use std::fs::Metadata;
 use std::path::Path;
 
-/// Warns if everybody on this machine can read a file with secrets. Warns once per process and file,
-/// because files are read again and again.
+/// Warns if every user of this machine can read a file with secrets. Warns once per process and
+/// file, because files are read on each lookup.
 #[cfg(unix)]
 pub(super) fn warn_if_open(path: &Path, metadata: &Metadata) {
     use std::collections::BTreeSet;
@@ -12,9 +12,9 @@ pub(super) fn warn_if_open(path: &Path, metadata: &Metadata) {
     use std::path::PathBuf;
     use std::sync::{Mutex, PoisonError};
 
-    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    static WARNED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let is_open = metadata.permissions().mode() & 0o004 != 0;
-    if is_open && TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned()) {
+    if is_open && WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned()) {
         tracing::warn!(
             "{} holds credentials and can be read by everybody on this machine: chmod 600 it",
             path.display()

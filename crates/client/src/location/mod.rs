@@ -1,4 +1,4 @@
-//! Locations: where an image is, as people write it.
+//! Locations of images, as users write them.
 
 mod parse;
 
@@ -9,7 +9,7 @@ use longshore_core::{
     Digest, ParseError, Reference, Repository, Tag, TagOrDigest, listing::tag_in,
 };
 
-/// A place that holds images, and which of its images is meant.
+/// A place that holds images, optionally with one of its images.
 ///
 /// | text | place | image |
 /// |---|---|---|
@@ -18,9 +18,9 @@ use longshore_core::{
 /// | `oci-archive:FILE…` | an OCI image layout in a tar file | as above |
 /// | `docker-archive:FILE`, `docker-archive:FILE:REPOSITORY:TAG`, `docker-archive:FILE:@0` | a tar file as `docker save` writes it | a reference, or a position from 0 |
 ///
-/// The file `-` is standard input or output. Parsing fills in Docker's defaults for a registry or
-/// namespace that the text leaves out; [`parse_with`](Self::parse_with) takes others. It never adds a
-/// tag: as a target, `nginx` gets the tag of the source.
+/// The file `-` is standard input or output. Parsing adds Docker's defaults for a missing registry
+/// or namespace; [`parse_with`](Self::parse_with) uses other defaults. Parsing never adds a tag: as
+/// a target, `nginx` gets the tag of the source.
 ///
 /// ```
 /// use longshore::{Location, Place};
@@ -60,7 +60,8 @@ pub enum Place {
 pub enum ImageName {
     /// A tag, at a registry or in a layout.
     Tag(Tag),
-    /// The name of an entry in a layout that is not a tag, such as `docker.io/library/nginx:1.27`.
+    /// The name of an entry in a layout, if it is not a tag, such as
+    /// `docker.io/library/nginx:1.27`.
     Entry(String),
     /// The name of an image in a docker-archive.
     Reference(Reference),
@@ -78,7 +79,7 @@ impl Place {
         }
     }
 
-    /// Returns whether the place is standard input or output.
+    /// Returns true if the place is standard input or output.
     #[must_use]
     pub fn is_stream(&self) -> bool {
         match self {
@@ -87,7 +88,7 @@ impl Place {
         }
     }
 
-    /// Returns whether images can have names there that are not tags, such as
+    /// Returns true if images there can have names that are not tags, such as
     /// `docker.io/library/app:v1`.
     #[must_use]
     pub fn has_entries(&self) -> bool {
@@ -105,14 +106,14 @@ impl Place {
 }
 
 impl ImageName {
-    /// Makes the name of an entry in a layout.
+    /// Creates the name of an entry in a layout.
     #[must_use]
     pub fn entry(text: &str) -> Self {
         Tag::parse(text).map_or_else(|_| Self::Entry(text.to_owned()), Self::Tag)
     }
 
-    /// Returns the tag that the name has elsewhere. Of an entry whose name contains none, this is
-    /// `latest`.
+    /// Returns the tag that the image gets at other places. For an entry whose name contains no
+    /// tag, this is `latest`.
     #[must_use]
     pub fn tag(&self) -> Option<Tag> {
         match self {
@@ -125,7 +126,7 @@ impl ImageName {
 }
 
 impl Location {
-    /// Makes the location of a place, without a name for an image.
+    /// Creates the location of a place, without a name for an image.
     #[must_use]
     pub fn new(place: Place) -> Self {
         Self { place, name: None, digest: None }
@@ -155,8 +156,8 @@ impl Location {
         self.name.as_ref()?.tag()
     }
 
-    /// Returns the digest, else the tag, if the location has either. A docker-archive finds its images
-    /// by name or position, so this is `None` for it.
+    /// Returns the digest, else the tag, if the location has either. Always `None` for a
+    /// docker-archive, which finds images by name or position.
     #[must_use]
     pub fn selector(&self) -> Option<TagOrDigest> {
         match (&self.digest, &self.place) {
@@ -177,14 +178,15 @@ impl Location {
 
     /// Returns the location of another image at the same place, or of the place alone.
     ///
-    /// A place ignores names of a kind that it does not know.
+    /// A place ignores names of an unsuitable kind.
     #[must_use]
     pub fn with_name(&self, name: Option<ImageName>) -> Self {
         Self { place: self.place.clone(), name, digest: None }
     }
 
-    /// Returns the location of the image with this tag at the same place. In a docker-archive, the tag
-    /// belongs to the repository in the name; without one, the name is left out.
+    /// Returns the location of the image with this tag at the same place. In a docker-archive, the
+    /// tag is combined with the repository in the name; without a repository, the result has no
+    /// name.
     #[must_use]
     pub fn with_tag(&self, tag: &Tag) -> Self {
         let name = match (&self.place, self.reference()) {
@@ -198,8 +200,8 @@ impl Location {
         self.with_name(name)
     }
 
-    /// Returns this location as a target for an image of `source`: a docker-archive without a name for
-    /// its image uses the name of the source's repository.
+    /// Returns this location as a target for an image of `source`. A docker-archive without a name
+    /// for its image gets the name of the source's repository.
     #[must_use]
     pub fn named_after(&self, source: &Self) -> Self {
         match (&self.place, &self.name, source.place.repository()) {
@@ -210,23 +212,25 @@ impl Location {
         }
     }
 
-    /// Returns whether images can have tags there. In a docker-archive, tags are parts of names, so it
-    /// takes a location with a repository.
+    /// Returns true if images there can have tags. In a docker-archive, tags are parts of names, so
+    /// the location must have a repository.
     #[must_use]
     pub fn has_tags(&self) -> bool {
         !matches!(self.place, Place::DockerArchive(_)) || self.reference().is_some()
     }
 
-    /// Returns whether images of several repositories can be written there, each under its own name.
+    /// Returns true if images of several repositories can be written there, each under its own
+    /// name.
     #[must_use]
     pub fn takes_many(&self) -> bool {
         matches!(self.place, Place::DockerArchive(_)) && self.name.is_none()
     }
 
-    /// Returns the tag to write under: the one in the text, else `default`.
+    /// Returns the tag to write under: the tag in the location, else `default`.
     ///
     /// # Errors
-    /// [`ParseError`] if only a digest is given: nobody can choose the digest of new content.
+    /// [`ParseError`] if the location has only a digest, because the digest of new content cannot
+    /// be chosen.
     pub fn tag_or(&self, default: &Tag) -> Result<Tag, ParseError> {
         match (self.tag(), &self.digest) {
             (Some(tag), _) => Ok(tag),

@@ -1,4 +1,4 @@
-//! Reads locations.
+//! Parses locations.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use longshore_core::{Defaults, Digest, ParseError, Tag};
 use super::{ImageName, Location, Place};
 
 impl Location {
-    /// Reads a location, with these defaults for what a short name leaves out.
+    /// Parses a location, with defaults for the parts that a short name omits.
     ///
-    /// The path of a layout or archive ends at the first colon, unless a longer path exists: then the
-    /// longest one wins.
+    /// The path of a layout or archive ends at the first colon, unless something exists at a longer
+    /// path. The longest such path wins.
     ///
     /// # Errors
-    /// [`ParseError`] that quotes the text and names the fault.
+    /// [`ParseError`] that quotes the text and says what is wrong with it.
     pub fn parse_with(text: &str, defaults: &Defaults) -> Result<Self, ParseError> {
         let bad = |reason: &str| Err(ParseError::new("location", text, reason.to_owned()));
         if let Some(rest) = text.strip_prefix("oci:") {
@@ -34,7 +34,7 @@ impl Location {
             return docker_archive(text, rest, defaults);
         }
         if let Some(rest) = text.strip_prefix("docker://") {
-            // Parsed first, so that a password in it is not shown.
+            // Parse it first: the error for a text with a password does not show the password.
             defaults.parse(rest)?;
             return bad(&format!("a registry needs no scheme here; write {rest}"));
         }
@@ -53,11 +53,11 @@ impl FromStr for Location {
     }
 }
 
-/// Reads `PATH[:NAME|@DIGEST]`.
+/// Parses `PATH[:NAME|@DIGEST]`.
 ///
-/// A name may hold colons, and so may a path. The longest path at which `exists` finds something wins;
-/// if there is none, the path ends at its first colon. A colon before a slash or backslash belongs to
-/// the path (`C:\dir`): no name begins so.
+/// Both the name and the path may contain colons. The longest path at which something exists wins;
+/// if there is none, the path ends at its first colon. A colon before a slash or backslash belongs
+/// to the path (`C:\dir`), because no name begins with a slash or backslash.
 fn with_entry(
     text: &str,
     rest: &str,
@@ -83,7 +83,7 @@ fn with_entry(
         (Some(name), Some(_)) if Tag::parse(name).is_ok() => {
             return Err(bad("expected a tag or a digest, not both"));
         }
-        // A name that is a reference may have a digest in it.
+        // A name that is a reference may contain a digest.
         (Some(name), Some(digest)) => (Some(ImageName::Entry(format!("{name}@{digest}"))), None),
         (Some(name), None) => (Some(ImageName::entry(name)), None),
         (None, digest) => (None, digest),
@@ -107,7 +107,7 @@ fn path_and_name(text: &str, exists: impl Fn(&Path) -> bool) -> (&str, Option<&s
     }
 }
 
-/// Reads `FILE[:REFERENCE|:@POSITION]`: the file ends at the first colon.
+/// Parses `FILE[:REFERENCE|:@POSITION]`. The file ends at the first colon.
 fn docker_archive(text: &str, rest: &str, defaults: &Defaults) -> Result<Location, ParseError> {
     let bad = |reason: &'static str| ParseError::new("location", text, reason);
     let within = |e: ParseError| ParseError::new("location", text, e.to_string());
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_told_apart() {
+    fn every_form_of_location_is_parsed() {
         let sha = format!("sha256:{}", "0".repeat(64));
         for (text, shown) in [
             ("nginx", "docker.io/library/nginx"),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_to_write() {
+    fn errors_say_what_to_write_instead() {
         for (text, word) in [
             ("oci:", "path"),
             ("oci::v1", "path"),

@@ -6,12 +6,12 @@ use ipnet::IpNet;
 
 /// Hosts that are reached without a proxy.
 ///
-/// Parsed from a comma-separated list; spaces around entries and case are ignored:
-/// - `r.example` is that host and its subdomains; `.r.example` and `*.r.example` are its
-///   subdomains alone;
-/// - an address (IPv6 with or without brackets), or a range in CIDR notation, matches hosts that are
-///   addresses: names are not resolved for the comparison;
-/// - an entry that ends with `:5000` is for that port alone;
+/// Parsed from a comma-separated list. Spaces around entries and letter case are ignored:
+/// - `r.example` is that host and its subdomains; `.r.example` and `*.r.example` are its subdomains
+///   only;
+/// - an address (IPv6 with or without brackets), or a range in CIDR notation, matches hosts that
+///   are addresses; names are not resolved for the comparison;
+/// - an entry that ends with `:5000` is for that port only;
 /// - `*` is every host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoProxy(Vec<Entry>);
@@ -33,13 +33,13 @@ enum Hosts {
 }
 
 impl NoProxy {
-    /// Parses a list. Invalid entries are ignored: other programs read the same variable.
+    /// Parses a list. Ignores invalid entries, because other programs read the same variable.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         Self(list.split(',').filter_map(|text| Entry::parse(text.trim())).collect())
     }
 
-    /// Returns true if a host is reached without a proxy; an IPv6 address may be in brackets.
+    /// Returns true if a host is reached without a proxy. An IPv6 address may be in brackets.
     #[must_use]
     pub fn covers(&self, host: &str, port: u16) -> bool {
         let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
@@ -59,7 +59,7 @@ impl NoProxy {
 
 impl Entry {
     fn parse(text: &str) -> Option<Self> {
-        // An address alone, including IPv6 with its colons, or a range.
+        // A range or a single address. An IPv6 address contains colons itself.
         if let Some(range) = range(text) {
             return Some(Self { hosts: Hosts::Range(range), port: None });
         }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_entry_covers_what_it_says() {
+    fn each_kind_of_entry_covers_its_hosts() {
         for (list, host, port, expected) in [
             ("", "a.com", 443, false),
             ("*", "a.com", 443, true),
@@ -139,9 +139,10 @@ mod tests {
         }
     }
 
-    /// The vectors of docker-registry-client-async, with its exact and untrimmed comparison fixed.
+    /// The vectors of docker-registry-client-async. It compares entries exactly and untrimmed, so
+    /// some expected results differ here.
     #[test]
-    fn a_list_of_a_predecessor_is_read_as_it_was_meant() {
+    fn lists_of_a_predecessor_are_parsed_as_intended() {
         let list = NoProxy::parse("a.com, b.com,127.0.0.1:5000,.corp");
         for (host, port, expected) in [
             ("a.com", 443, true),

@@ -1,4 +1,4 @@
-//! Proxies, and the choice of the proxy for a request.
+//! Proxies, and the choice of a proxy for a request.
 //!
 //! Pure. The wire calls [`Proxies::of`] once per origin.
 
@@ -37,11 +37,11 @@ enum Kind {
 }
 
 impl Proxy {
-    /// Parses `[scheme://][user:password@]host[:port]`; without a scheme it is an HTTP proxy.
+    /// Parses `[scheme://][user:password@]host[:port]`. Without a scheme, it is an HTTP proxy.
     ///
     /// # Errors
-    /// [`ParseError`] if it has no host, or another scheme (SOCKS needs the feature `socks`). The
-    /// error omits any text that may be a password.
+    /// [`ParseError`] if it has no host or another scheme (SOCKS requires the feature `socks`). The
+    /// error does not quote text that may be a password.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let quoted = if text.contains('@') { "…" } else { text };
         let bad = |reason: &'static str| ParseError::new("proxy", quoted, reason);
@@ -83,8 +83,8 @@ impl Proxy {
         self
     }
 
-    /// Returns the proxy with these additional trusted certificates. They apply to this proxy only,
-    /// and its certificate is always checked.
+    /// Returns the proxy with additional trusted certificates. They apply to this proxy only. Its
+    /// certificate is always verified.
     #[must_use]
     pub fn root_certificates(mut self, certificates: RootCertificates) -> Self {
         self.root_certificates = certificates;
@@ -154,7 +154,7 @@ pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
     bypass: NoProxy,
-    /// True if the proxies were set for all hosts, including this machine.
+    /// True if the caller set the proxies. They then apply to this machine too.
     explicit: bool,
 }
 
@@ -192,13 +192,13 @@ impl Proxies {
         self
     }
 
-    /// Returns the proxies of the environment: `HTTPS_PROXY` for HTTPS and `HTTP_PROXY` for plain
-    /// HTTP, `ALL_PROXY` if the one for the scheme is not set, and `NO_PROXY`. Each may be written
-    /// in lower case; if both are set, upper case takes precedence. This machine is reached without
-    /// a proxy.
+    /// Returns the proxies of the environment: `HTTPS_PROXY` for HTTPS, `HTTP_PROXY` for plain
+    /// HTTP, `ALL_PROXY` if the variable for the scheme is not set, and `NO_PROXY`. Each name may
+    /// be in lower case; if both are set, upper case takes precedence. This machine is reached
+    /// without a proxy.
     ///
-    /// In a CGI script (`REQUEST_METHOD` is set) `HTTP_PROXY` is ignored: the sender of the request
-    /// could set it with a `Proxy` header.
+    /// `HTTP_PROXY` is ignored in a CGI script (`REQUEST_METHOD` is set), because a `Proxy` header
+    /// of a request could set it.
     ///
     /// # Errors
     /// [`ParseError`] if one of them is not a valid proxy.
@@ -219,7 +219,7 @@ impl Proxies {
         })
     }
 
-    /// Returns the proxy for an origin, if it has one. `loopback` says that the host is this
+    /// Returns the proxy for an origin, if there is one. `loopback` is true if the host is this
     /// machine.
     pub(crate) fn of(&self, https: bool, host: &str, port: u16, loopback: bool) -> Option<&Proxy> {
         if (loopback && !self.explicit) || self.bypass.covers(host, port) {

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_proxy_is_read_with_and_without_its_parts() {
+fn proxies_are_parsed_with_and_without_optional_parts() {
     for (text, url, login) in [
         ("proxy", "http://proxy", None),
         ("proxy:3128", "http://proxy:3128", None),
@@ -28,7 +28,7 @@ fn a_proxy_is_read_with_and_without_its_parts() {
 }
 
 /// Returns the host of the chosen proxy.
-fn chosen(variables: &[(&str, &str)], https: bool, host: &str, port: u16) -> Option<String> {
+fn proxy_host(variables: &[(&str, &str)], https: bool, host: &str, port: u16) -> Option<String> {
     let environment = variables.iter().fold(Environment::empty(), |e, (k, v)| e.with(*k, *v));
     let proxies = Proxies::from_environment(&environment).unwrap();
     let loopback = host == "localhost" || host == "127.0.0.1";
@@ -36,9 +36,9 @@ fn chosen(variables: &[(&str, &str)], https: bool, host: &str, port: u16) -> Opt
 }
 
 #[test]
-fn the_environment_chooses() {
-    let secure = |variables: &[(&str, &str)]| chosen(variables, true, "r.example", 443);
-    let plain = |variables: &[(&str, &str)]| chosen(variables, false, "r.example", 80);
+fn variables_choose_the_proxy() {
+    let secure = |variables: &[(&str, &str)]| proxy_host(variables, true, "r.example", 443);
+    let plain = |variables: &[(&str, &str)]| proxy_host(variables, false, "r.example", 80);
     let some = |host: &str| Some(format!("http://{host}"));
     assert_eq!(secure(&[]), None);
     assert_eq!(secure(&[("HTTPS_PROXY", "a")]), some("a"));
@@ -50,21 +50,21 @@ fn the_environment_chooses() {
     assert_eq!(plain(&[("HTTP_PROXY", "a"), ("ALL_PROXY", "b")]), some("a"));
     assert_eq!(plain(&[("all_proxy", "b")]), some("b"));
     assert_eq!(secure(&[("HTTP_PROXY", "a"), ("ALL_PROXY", "b")]), some("b"));
-    // httpoxy: in a CGI script the variable is a request header from an untrusted client.
+    // httpoxy: in a CGI script, the variable comes from a request header of an untrusted client.
     assert_eq!(plain(&[("HTTP_PROXY", "a"), ("REQUEST_METHOD", "GET")]), None);
     assert_eq!(plain(&[("http_proxy", "a"), ("REQUEST_METHOD", "GET")]), some("a"));
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("REQUEST_METHOD", "GET")]), some("a"));
-    // Hosts that need no proxy.
+    // These hosts need no proxy.
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("NO_PROXY", "x, r.example")]), None);
     assert_eq!(secure(&[("HTTPS_PROXY", "a"), ("no_proxy", ".example")]), None);
-    assert_eq!(chosen(&[("HTTP_PROXY", "a")], false, "127.0.0.1", 5000), None);
+    assert_eq!(proxy_host(&[("HTTP_PROXY", "a")], false, "127.0.0.1", 5000), None);
     let bad = Environment::empty().with("HTTPS_PROXY", "ftp://u:hunter2@x");
     let e = Proxies::from_environment(&bad).unwrap_err().to_string();
     assert!(e.contains("socks5") && !e.contains("hunter2"), "{e}");
 }
 
 #[test]
-fn what_is_set_goes_for_this_machine_too() {
+fn configured_proxies_apply_to_this_machine_too() {
     let proxy = |text: &str| Proxy::parse(text).unwrap();
     let proxies = Proxies::all(proxy("a"));
     assert!(proxies.of(true, "localhost", 5000, true).is_some());

@@ -7,10 +7,10 @@ use http::header::{CONTENT_LENGTH, RANGE};
 use http::{HeaderValue, Method};
 use longshore_core::{BlobReader, BlobStream, Descriptor, Digest, Error, ErrorKind, Result};
 
-use super::range::asked;
+use super::range::range_value;
 use super::{RemoteRepository, download};
 use crate::coding::Coding;
-use crate::exchange::Ask;
+use crate::exchange::RegistryRequest;
 use crate::reply::Reply;
 
 impl RemoteRepository {
@@ -18,12 +18,13 @@ impl RemoteRepository {
     /// sends `GET` and reads only the head of the reply.
     ///
     /// Source: distribution-spec v1.1.1, "Checking if content exists in the registry" (end-2).
-    pub(super) async fn told_size(&self, digest: &Digest) -> Result<Option<u64>> {
+    pub(super) async fn stated_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let uri = self.endpoint().await?.blob(self.path(), digest);
         for method in [Method::HEAD, Method::GET] {
             let is_head = method == Method::HEAD;
-            let ask = Ask::new(method, uri.clone(), self.pull(), self.blob_name(digest));
-            let reply = self.exchange().send(ask).await?;
+            let request =
+                RegistryRequest::new(method, uri.clone(), self.pull(), self.blob_name(digest));
+            let reply = self.exchange().send(request).await?;
             let size = whole_size(&reply);
             match (reply.status.as_u16(), size) {
                 (200, Some(size)) => return Ok(Some(size)),
@@ -38,10 +39,10 @@ impl RemoteRepository {
         Err(error.detail("the registry did not state the size"))
     }
 
-    /// Returns true if the blob exists. A blob of another size does not count, nor does one of
-    /// unknown size: it is then sent once more.
+    /// Returns true if the blob exists with the right size. A blob of unknown size does not count,
+    /// so that it is sent again.
     pub(super) async fn has(&self, descriptor: &Descriptor) -> Result<bool> {
-        match self.told_size(&descriptor.digest).await {
+        match self.stated_size(&descriptor.digest).await {
             Err(e) if e.kind() == ErrorKind::Protocol && e.status().is_none() => Ok(false),
             size => Ok(size? == Some(descriptor.size)),
         }
@@ -75,16 +76,18 @@ impl RemoteRepository {
         range: Option<&Range<u64>>,
     ) -> Result<Reply> {
         let uri = self.endpoint().await?.blob(self.path(), digest);
-        let mut ask = Ask::new(Method::GET, uri, self.pull(), self.blob_name(digest));
-        if let Some(value) = range.and_then(|range| HeaderValue::from_str(&asked(range)).ok()) {
-            ask = ask.header(RANGE.as_str(), value);
+        let mut request =
+            RegistryRequest::new(Method::GET, uri, self.pull(), self.blob_name(digest));
+        if let Some(value) = range.and_then(|range| HeaderValue::from_str(&range_value(range)).ok())
+        {
+            request = request.header(RANGE.as_str(), value);
         }
-        self.exchange().send(ask).await
+        self.exchange().send(request).await
     }
 }
 
-/// Returns the size of the whole blob if the reply's head states it: the size of a coded one
-/// differs.
+/// Returns the size of the whole blob if the reply's head states it. The size of a coded reply is
+/// not the blob's.
 pub(super) fn whole_size(reply: &Reply) -> Option<u64> {
     let coded = reply.coding() != Coding::Identity;
     let size = reply.header(CONTENT_LENGTH.as_str()).filter(|_| !coded);

@@ -1,4 +1,4 @@
-//! A stream that is sent in several requests.
+//! Splits a stream into the bodies of several requests.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use longshore_core::{BlobStream, Result};
 
-/// A stream that is handed out in parts.
+/// A stream that is read in parts of exact sizes.
 pub(super) struct Rest(Arc<tokio::sync::Mutex<Parts>>);
 
 struct Parts {
@@ -27,9 +27,9 @@ impl Rest {
             if left == 0 {
                 return Ok(None);
             }
-            let Some(piece) = parts.lock().await.next(left).await? else { return Ok(None) };
-            let left = left - piece.len() as u64;
-            Ok(Some((piece, (parts, left))))
+            let Some(chunk) = parts.lock().await.next(left).await? else { return Ok(None) };
+            let left = left - chunk.len() as u64;
+            Ok(Some((chunk, (parts, left))))
         }))
     }
 }
@@ -37,18 +37,18 @@ impl Rest {
 impl Parts {
     /// Returns the next chunk, of at most `limit` bytes.
     async fn next(&mut self, limit: u64) -> Result<Option<Bytes>> {
-        let mut piece = std::mem::take(&mut self.surplus);
-        while piece.is_empty() {
+        let mut chunk = std::mem::take(&mut self.surplus);
+        while chunk.is_empty() {
             match self.stream.next().await {
-                Some(next) => piece = next?,
+                Some(next) => chunk = next?,
                 None => return Ok(None),
             }
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if piece.len() > limit {
-            self.surplus = piece.split_off(limit);
+        if chunk.len() > limit {
+            self.surplus = chunk.split_off(limit);
         }
-        Ok(Some(piece))
+        Ok(Some(chunk))
     }
 }
 
@@ -57,9 +57,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stream_is_handed_out_in_exact_parts() {
-        let pieces = ["abc", "", "defgh", "i"].map(|p| Ok(Bytes::from_static(p.as_bytes())));
-        let mut rest = Rest::new(BlobStream::new(stream::iter(pieces)));
+    async fn a_stream_is_split_into_parts_of_exact_sizes() {
+        let chunks = ["abc", "", "defgh", "i"].map(|p| Ok(Bytes::from_static(p.as_bytes())));
+        let mut rest = Rest::new(BlobStream::new(stream::iter(chunks)));
         for expected in ["ab", "cdef", "g", "hi", ""] {
             let part = rest.first(expected.len() as u64).bytes(100).await.unwrap();
             assert_eq!(part, expected);

@@ -16,15 +16,15 @@ use crate::reply::Reply;
 
 /// Starts a download of all or part of a blob: a stream that resumes where it broke off.
 ///
-/// If a body breaks off or stalls, the rest is requested through the registry again, because the
-/// last URL may have been signed for a short time. A reply that ignores the range is read from its
-/// start, and the known bytes are skipped; a reply with a different range is refused. A whole blob
-/// of a different size is not requested again: it would have that size again. The reader's digest
-/// verifies the content.
+/// If a body breaks off or stalls, the rest is requested from the registry again, because the last
+/// URL may have been signed for a short time. A reply that ignores the range is read from its
+/// start, and the bytes that are already known are skipped. A reply with a different range is
+/// refused. If the whole blob has a different size, it is not requested again, because it would
+/// have the same size again. The reader's digest verifies the content.
 ///
-/// A reply that is coded although no coding was requested is read in one of two ways; the choice is
-/// made before any byte is handed out. Ranges of a coded reply may count coded or decoded bytes,
-/// and so are not used.
+/// A coded reply, although no coding was requested, is read in one of two ways, chosen before any
+/// byte is yielded. Ranges of a coded reply may count coded or decoded bytes, so no ranges are
+/// requested then.
 pub(super) async fn start(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -45,7 +45,7 @@ pub(super) async fn start(
     };
     download.open().await?;
     Ok(BlobStream::new(stream::try_unfold(download, |mut download| async move {
-        Ok(download.next().await?.map(|piece| (piece, download)))
+        Ok(download.next().await?.map(|chunk| (chunk, download)))
     })))
 }
 
@@ -58,7 +58,7 @@ struct Download {
     body: BlobStream,
     /// Number of bytes of the body to skip.
     skip: u64,
-    /// True if the end of the body is the end of the blob, and not of a connection.
+    /// True if the body's end is the end of the blob. False if the body ends with the connection.
     ends_the_blob: bool,
     /// True if the registry answered a range with a different one, or with a coded reply.
     ranges_fail: bool,
@@ -91,7 +91,7 @@ impl Download {
         reply.expect(&[200]).await.map_err(|e| e.at(self.name()))
     }
 
-    /// Requests a part and uses it; returns the reply if it has the whole blob instead.
+    /// Requests a part and uses the reply. Returns the reply if it has the whole blob instead.
     async fn part(&mut self, rest: &Range<u64>) -> Result<Option<Reply>> {
         let (digest, size) = (&self.descriptor.digest, self.descriptor.size);
         let reply = self.repository.get_blob(digest, Some(rest)).await?;
@@ -116,8 +116,8 @@ impl Download {
         self.whole().await.map(Some)
     }
 
-    /// Uses the whole blob, and skips the known bytes; returns `false` if it must be requested once
-    /// more.
+    /// Uses a reply with the whole blob, and skips the bytes that are already known. Returns
+    /// `false` if the blob must be requested again.
     async fn take_whole(&mut self, reply: Reply) -> Result<bool> {
         if reply.coding() != Coding::Identity {
             return self.take_coded(reply).await;
@@ -143,7 +143,7 @@ impl Download {
         };
         let (body, ends_the_blob) = match known {
             Some(Reading::AsItCame) => (body, is_framed),
-            Some(Reading::Undone) => (coding.undo(body), true),
+            Some(Reading::Decoded) => (coding.decode(body), true),
             None => match reading::find(&coding, body, &self.descriptor).await {
                 Ok(found) => {
                     self.reading = Some(found.reading);
@@ -166,21 +166,22 @@ impl Download {
         Error::new(ErrorKind::SizeMismatch).at(self.name()).detail(clause)
     }
 
-    /// Returns the next chunk, even past the range: the reader of a whole blob refuses the excess.
+    /// Returns the next chunk, even past the range, because the reader of a whole blob must detect
+    /// excess bytes.
     async fn next(&mut self) -> Result<Option<bytes::Bytes>> {
         loop {
             match self.body.next().await {
-                Some(Ok(mut piece)) => {
-                    let skipped = self.skip.min(piece.len() as u64);
+                Some(Ok(mut chunk)) => {
+                    let skipped = self.skip.min(chunk.len() as u64);
                     self.skip -= skipped;
-                    drop(piece.split_to(usize::try_from(skipped).unwrap_or(usize::MAX)));
-                    self.position += piece.len() as u64;
-                    if !piece.is_empty() {
-                        return Ok(Some(piece));
+                    drop(chunk.split_to(usize::try_from(skipped).unwrap_or(usize::MAX)));
+                    self.position += chunk.len() as u64;
+                    if !chunk.is_empty() {
+                        return Ok(Some(chunk));
                     }
                 }
                 None if self.position >= self.range.end => return Ok(None),
-                // The bytes to skip did not arrive either.
+                // The bytes to skip must arrive too.
                 None if self.ends_the_blob => {
                     return Err(self.other_size(self.position - self.skip));
                 }
@@ -193,7 +194,7 @@ impl Download {
         }
     }
 
-    /// Opens the rest after a failure; gives up after several without progress.
+    /// Opens the rest after a failure. Fails after several failures without progress.
     async fn recover(&mut self, error: Error) -> Result<()> {
         // A body that ends after its last byte has not failed.
         if self.position >= self.range.end && is_broken(&error) {
@@ -204,10 +205,10 @@ impl Download {
         self.open().await
     }
 
-    /// Waits after a failure that is worth another attempt.
+    /// Waits after a failure that may be transient.
     ///
     /// # Errors
-    /// The failure, if it is not worth one, or if there were too many.
+    /// The failure itself, if it is not transient, or after too many failures.
     async fn pause_after(&mut self, error: Error) -> Result<()> {
         self.series.reach(self.position - self.range.start);
         let exchange = self.repository.exchange();
@@ -217,7 +218,7 @@ impl Download {
         };
         let Some(wait) = wait else { return Err(error) };
         tracing::debug!(digest = %self.descriptor.digest, position = self.position, %error, "resuming");
-        exchange.pause(wait, None, "the download goes on").await;
+        exchange.pause(wait, None, "the download continues").await;
         Ok(())
     }
 

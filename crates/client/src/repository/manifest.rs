@@ -11,13 +11,13 @@ use longshore_core::{
 use super::RemoteRepository;
 use crate::attempts::Series;
 use crate::coding::Coding;
-use crate::exchange::Ask;
+use crate::exchange::RegistryRequest;
 use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
 
 impl RemoteRepository {
-    /// Gets a manifest in one of these forms, and in no other. Registries keep some manifests in
-    /// several forms, or convert them. An empty list accepts any form.
+    /// Gets a manifest in one of these forms only. Registries store some manifests in several
+    /// forms, or convert them. An empty list accepts any form.
     ///
     /// Sends `GET /v2/<name>/manifests/<selector>` with `Accept` as listed.
     ///
@@ -40,7 +40,7 @@ impl RemoteRepository {
     /// incomplete.
     ///
     /// # Errors
-    /// As [`manifest_as`](Self::manifest_as).
+    /// Same as [`manifest_as`](Self::manifest_as).
     pub async fn resolve_as(
         &self,
         selector: &TagOrDigest,
@@ -60,10 +60,10 @@ impl RemoteRepository {
         if accept.is_empty() || accept.contains(found) {
             return Ok(());
         }
-        let asked: Vec<&str> = accept.iter().map(MediaType::as_str).collect();
+        let accepted: Vec<&str> = accept.iter().map(MediaType::as_str).collect();
         Err(Error::new(ErrorKind::Unsupported)
             .at(self.reference(selector))
-            .detail(format!("the registry has {found}, expected {}", asked.join(", "))))
+            .detail(format!("the registry has {found}, expected {}", accepted.join(", "))))
     }
 
     /// Describes a manifest by its HEAD, or by its GET if the HEAD's headers are incomplete.
@@ -77,7 +77,8 @@ impl RemoteRepository {
         accept: &[MediaType],
     ) -> Result<Descriptor> {
         let once = self.in_series(&Series::default());
-        let reply = once.exchange().send(self.ask(Method::HEAD, selector, accept).await?).await?;
+        let head = self.manifest_request(Method::HEAD, selector, accept).await?;
+        let reply = once.exchange().send(head).await?;
         if reply.is(&[200])
             && let Some(descriptor) = described(&reply, selector)
         {
@@ -100,8 +101,8 @@ impl RemoteRepository {
         selector: &TagOrDigest,
         accept: &[MediaType],
     ) -> Result<RawManifest> {
-        let ask = self.ask(Method::GET, selector, accept).await?;
-        let (reply, body) = self.exchange().fetch(ask, MANIFEST_LIMIT).await?;
+        let request = self.manifest_request(Method::GET, selector, accept).await?;
+        let (reply, body) = self.exchange().fetch(request, MANIFEST_LIMIT).await?;
         verified(&reply, body.clone(), selector).map_err(|e| match e.kind() {
             ErrorKind::Invalid => e.at(self.reference(selector)).with_source(reply.shown(&body)),
             _ => e.at(self.reference(selector)),
@@ -110,9 +111,12 @@ impl RemoteRepository {
 
     pub(super) async fn holds_manifest(&self, descriptor: &Descriptor) -> Result<Presence> {
         let selector = TagOrDigest::from(descriptor.digest.clone());
-        let reply = self.exchange().send(self.ask(Method::HEAD, &selector, &[]).await?).await?;
+        let reply = self
+            .exchange()
+            .send(self.manifest_request(Method::HEAD, &selector, &[]).await?)
+            .await?;
         let resolved = match reply.status.as_u16() {
-            // A server that answers every request with a 200 page does not have the manifest.
+            // Some servers answer every request with 200 and a page. They do not have the manifest.
             200 if described(&reply, &selector).is_some_and(|d| d.size == descriptor.size) => {
                 return Ok(Presence::Complete);
             }
@@ -127,8 +131,8 @@ impl RemoteRepository {
         }
     }
 
-    /// Puts a manifest under its tag, else under its digest. Updates the fallback index of
-    /// referrers if the registry keeps none.
+    /// Puts a manifest under its tag, or under its digest if there is no tag. Updates the fallback
+    /// index of referrers if the registry does not maintain its own.
     pub(super) async fn put_manifest(
         &self,
         manifest: &RawManifest,
@@ -160,31 +164,31 @@ impl RemoteRepository {
         let uri = self.endpoint().await?.manifest(self.path(), selector);
         let media_type = HeaderValue::from_str(manifest.media_type().as_str())
             .map_err(|e| Error::new(ErrorKind::Invalid).at(manifest.digest()).with_source(e))?;
-        let ask = Ask::new(Method::PUT, uri, self.push(), &reference)
+        let request = RegistryRequest::new(Method::PUT, uri, self.push(), &reference)
             .header(CONTENT_TYPE.as_str(), media_type)
             .body(Body::Bytes(manifest.bytes().clone()));
-        let reply = self.exchange().expect(ask, &[201, 202, 204]).await?;
+        let reply = self.exchange().expect(request, &[201, 202, 204]).await?;
         let sent = TagOrDigest::from(manifest.digest().clone());
         check_stated(manifest.digest(), stated_of(&reply, manifest), &sent)
             .map_err(|e| e.at(reference))?;
         Ok(reply)
     }
 
-    async fn ask(
+    async fn manifest_request(
         &self,
         method: Method,
         selector: &TagOrDigest,
         accept: &[MediaType],
-    ) -> Result<Ask> {
+    ) -> Result<RegistryRequest> {
         let uri = self.endpoint().await?.manifest(self.path(), selector);
-        let ask = Ask::new(method, uri, self.pull(), self.reference(selector));
+        let request = RegistryRequest::new(method, uri, self.pull(), self.reference(selector));
         let types: Vec<&str> = accept.iter().map(MediaType::as_str).collect();
         let accepted = match accept {
             [] => HeaderValue::from_static(ACCEPTED),
             _ => HeaderValue::from_str(&types.join(", "))
                 .map_err(|e| Error::new(ErrorKind::Invalid).at("Accept").with_source(e))?,
         };
-        Ok(ask.header(ACCEPT.as_str(), accepted))
+        Ok(request.header(ACCEPT.as_str(), accepted))
     }
 }
 
@@ -211,7 +215,7 @@ fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawMan
     refuse_web_page(&reply.uri, &body)?;
     let media_type =
         reply.header(CONTENT_TYPE.as_str()).and_then(|t| MediaType::from_header(t).ok());
-    // The type of a proxy's page is not a manifest's type; the content decides.
+    // A proxy's page has a type that is not a manifest's. The content decides then.
     let media_type = media_type.filter(|t| t.as_str() != "text/html");
     let manifest = match selector {
         TagOrDigest::Digest(digest) => RawManifest::new(body, media_type, digest.clone())?,
@@ -221,8 +225,8 @@ fn verified(reply: &Reply, body: Bytes, selector: &TagOrDigest) -> Result<RawMan
     Ok(manifest)
 }
 
-/// Treats a manifest as signed schema 1 only if this registry calls it that: a registry that does
-/// not know the format stores its bytes like any others.
+/// Treats a manifest as signed schema 1 only if this registry does. A registry that does not know
+/// the format stores the bytes like any others.
 fn as_stated(manifest: RawManifest, reply: &Reply) -> RawManifest {
     let by_bytes = manifest.by_bytes();
     match reply.stated_digest() {
@@ -240,14 +244,15 @@ fn check_stated(digest: &Digest, stated: Option<Digest>, selector: &TagOrDigest)
     }
 }
 
-/// Returns the digest that a registry states, unless it is one of the two of signed schema 1.
+/// Returns the digest that a registry states, unless it is one of the two digests of signed schema
+/// 1.
 fn stated_of(reply: &Reply, manifest: &RawManifest) -> Option<Digest> {
     let stated = reply.stated_digest()?;
     let ours = [manifest.by_bytes(), manifest.by_payload()];
     (!ours.iter().any(|m| *m.digest() == stated)).then_some(stated)
 }
 
-/// Compares a digest with the expected one; digests of different algorithms always pass.
+/// Checks a digest against the expected one. Digests of different algorithms are not compared.
 ///
 /// Source: distribution-spec v1.1.1, "Pulling manifests": the client SHOULD verify it.
 pub(super) fn agree(expected: &Digest, found: &Digest) -> Result<()> {

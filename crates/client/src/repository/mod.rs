@@ -1,7 +1,7 @@
 //! A repository at a registry, as a store.
 //!
 //! Owns [`RemoteRepository`] and the requests of its operations. The transport sends, retries and
-//! authenticates them; the core decides what is copied, and when.
+//! authenticates the requests. The core decides which content is copied, and when.
 
 mod blob;
 mod chunks;
@@ -36,7 +36,7 @@ use crate::attempts::Series;
 use crate::auth::{Scope, Scopes};
 use crate::config::Limits;
 use crate::endpoint::Endpoint;
-use crate::exchange::{Ask, Exchange};
+use crate::exchange::{Exchange, RegistryRequest};
 use crate::listing::ListOptions;
 use crate::shared::Shared;
 
@@ -66,14 +66,14 @@ impl RemoteRepository {
         &self.inner.repository
     }
 
-    /// Returns the same repository with other limits, for some calls. All else is shared, as with
-    /// [`Client::with_limits`](crate::Client::with_limits).
+    /// Returns the same repository with other limits, for some calls. Everything else is shared, as
+    /// with [`Client::with_limits`](crate::Client::with_limits).
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         self.over(self.inner.exchange.with_limits(limits))
     }
 
-    /// Returns the same repository for one operation, whose failures count in `series`.
+    /// Returns the same repository for one operation, which counts its failures in `series`.
     fn in_series(&self, series: &Series) -> Self {
         self.over(self.inner.exchange.in_series(series))
     }
@@ -116,7 +116,7 @@ impl RemoteRepository {
         Scopes::new([Scope::repository(self.path(), &["pull", "push"])])
     }
 
-    /// Lists push on this repository first, which services that read only one scope need most.
+    /// Lists the push scope for this repository first, for services that read only one scope.
     fn push_from(&self, source: &RepositoryName) -> Scopes {
         Scopes::new([
             Scope::repository(self.path(), &["pull", "push"]),
@@ -126,11 +126,11 @@ impl RemoteRepository {
 
     /// Deletes the resource at `uri`.
     ///
-    /// The scope is that of a push, plus any that the registry's challenge asks for: some token
+    /// Requests the scope of a push, plus any scope that the registry's challenge names. Some token
     /// services do not know `delete` (Quay), others require it.
     async fn delete(&self, uri: Uri, about: impl fmt::Display) -> Result<()> {
-        let ask = Ask::new(Method::DELETE, uri, self.push(), about);
-        let reply = self.exchange().expect(ask, &[200, 202, 204]).await?;
+        let request = RegistryRequest::new(Method::DELETE, uri, self.push(), about);
+        let reply = self.exchange().expect(request, &[200, 202, 204]).await?;
         reply.body.drain().await;
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Source for RemoteRepository {
     }
 
     async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        self.told_size(digest).await
+        self.stated_size(digest).await
     }
 
     fn tags(&self, after: Option<&Tag>) -> Pages<Tag> {
@@ -179,8 +179,8 @@ impl Source for RemoteRepository {
 
 #[async_trait]
 impl Target for RemoteRepository {
-    /// Sends one request without a body. A manifest that a registry has is complete: the registry
-    /// accepts a manifest only with all content that it references.
+    /// Sends one request without a body. An existing manifest counts as complete, because a
+    /// registry accepts a manifest only with all content that it references.
     async fn holds(&self, node: Node<'_>) -> Result<Presence> {
         match node {
             Node::Blob(descriptor) => match self.has(descriptor).await? {
@@ -195,8 +195,8 @@ impl Target for RemoteRepository {
         push::push(self, descriptor, body).await
     }
 
-    /// Streams into an upload session and hashes on the way: nothing is kept, and nothing can be
-    /// sent again.
+    /// Streams into an upload session and hashes the bytes as they are sent. The stream is not
+    /// buffered, so a failed upload cannot be retried.
     async fn push_stream(&self, stream: BlobStream, digest: Option<&Digest>) -> Result<Descriptor> {
         push_stream::push_stream(self, stream, digest).await
     }
@@ -220,8 +220,8 @@ impl Delete for RemoteRepository {
     }
 
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the registry deletes by digest only:
-    /// distribution answers a tag with 400 or 405.
+    /// [`Unsupported`](ErrorKind::Unsupported) if the registry deletes manifests by digest only.
+    /// distribution answers the deletion of a tag with 400 or 405.
     async fn delete_tag(&self, tag: &Tag) -> Result<()> {
         let selector = TagOrDigest::from(tag.clone());
         let uri = self.endpoint().await?.manifest(self.path(), &selector);

@@ -1,13 +1,13 @@
-//! Mounts a blob from another repository of the registry: the beginning of a push.
+//! Mounts a blob from another repository of the registry. A push begins with it.
 
 use http::Method;
 use longshore_core::{Descriptor, Error, ErrorKind, Pushed, Repository, Result};
 
 use super::upload::Session;
 use super::{RemoteRepository, Upload};
-use crate::exchange::Ask;
+use crate::exchange::RegistryRequest;
 
-/// The answer to a mount.
+/// The result of a mount request.
 pub(super) enum Mount {
     /// The repository has the blob.
     Done(Pushed),
@@ -18,17 +18,18 @@ pub(super) enum Mount {
 }
 
 impl RemoteRepository {
-    /// Asks the registry to mount a blob from another of its repositories. If it declines, checks
-    /// whether this repository already has the blob.
+    /// Requests that the registry mounts a blob from another of its repositories. If the registry
+    /// declines, checks whether this repository already has the blob.
     ///
     /// Source: distribution-spec v1.1.1, "Mounting a blob from another repository" (end-11).
     pub(super) async fn mount(&self, descriptor: &Descriptor, from: &Repository) -> Result<Mount> {
         let uri = self.endpoint().await?.mount(self.path(), &descriptor.digest, from.name());
         let scopes = self.push_from(from.name());
-        let ask = Ask::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
+        let request =
+            RegistryRequest::new(Method::POST, uri, scopes, self.blob_name(&descriptor.digest));
         let (mut session, mut failure) = (None, None);
-        match self.exchange().send(ask).await {
-            // No token for both repositories.
+        match self.exchange().send(request).await {
+            // No token covers both repositories.
             Err(e) if matches!(e.kind(), ErrorKind::Unauthorized | ErrorKind::Denied) => {}
             Err(e) => return Err(e),
             Ok(reply) => match reply.status.as_u16() {

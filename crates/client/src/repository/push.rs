@@ -1,9 +1,9 @@
 //! Pushes a blob: the loop around upload sessions, and the rule that decides how to continue after
 //! a failure.
 //!
-//! A push resumes at the byte that the registry has, in a new session if the old one is lost, and
-//! in another form if the registry refuses the first. After a failure the registry is asked for the
-//! offset.
+//! After a failure, the registry is queried for the number of bytes that it has, and the push
+//! resumes there. If the session is lost, the push begins a new one. If the registry refuses the
+//! upload method, the push uses another.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) async fn push(
             Mount::Declined(session) => session.map(|session| *session),
             Mount::Failed(error) if !body.has_content() => return Err(error),
             Mount::Failed(_) => {
-                // A registry that cannot mount may still have all attempts for the content.
+                // After a failed mount, all attempts are available for the content.
                 series = Series::default();
                 None
             }
@@ -55,7 +55,7 @@ pub(super) async fn push(
     Ok(Pushed::Sent)
 }
 
-/// Sends the content of a blob, in the session that a declined mount began, if there is one.
+/// Sends the content of a blob. Uses the session that a declined mount began, if there is one.
 async fn send(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -65,7 +65,7 @@ async fn send(
 ) -> Result<()> {
     let registry = repository.exchange().registry();
     let form = match repository.shared().upload_method(registry) {
-        // A registry may leave a single request's body unread and ask for it again.
+        // A registry may ignore the body of a single request and require it again.
         UploadMethod::SinglePost if !body.is_replayable() => UploadMethod::PostThenPut,
         form => form,
     };
@@ -73,7 +73,7 @@ async fn send(
     let mut push = Push { repository, descriptor, body, state, series };
     push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
     if push.state.form != form {
-        repository.shared().learn_upload_form(registry, push.state.form);
+        repository.shared().learn_upload_method(registry, push.state.form);
     }
     Ok(())
 }
@@ -86,17 +86,17 @@ struct Push<'a> {
     series: Series,
 }
 
-/// The state of a push, as far as the rule needs it.
+/// The state of a push that the rule depends on.
 #[derive(Clone, Copy, Debug)]
 struct State {
     form: UploadMethod,
-    /// True if the form was switched.
+    /// True if the upload method was switched.
     switched: bool,
     /// The number of lost sessions.
     lost: usize,
 }
 
-/// A failure, as far as the rule needs it.
+/// The properties of a failure that the rule depends on.
 #[derive(Clone, Copy, Debug)]
 struct Failure {
     status: Option<u16>,
@@ -122,19 +122,19 @@ impl Failure {
 /// The next step after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Ask for the session's offset, and continue there.
+    /// Query the session's offset, and continue there.
     Resume,
-    /// Send the same to the new location.
+    /// Send the same content to the new location.
     Follow,
     /// Begin a new session.
     Restart,
-    /// Begin a new session, in another form.
+    /// Begin a new session with another upload method.
     Switch(UploadMethod),
     /// Return the failure.
     GiveUp,
 }
 
-/// Decides how to go on after a failure of a body that can be sent again.
+/// Decides how to continue after a failure, for a body that can be sent again.
 fn step(failure: Failure, state: State) -> Step {
     let switch = |form| if state.switched { Step::GiveUp } else { Step::Switch(form) };
     match failure.status {
@@ -154,7 +154,7 @@ fn step(failure: Failure, state: State) -> Step {
     }
 }
 
-/// Returns the form to try if a registry does not support one: a single chunk, or all at once.
+/// Returns the method to try if a registry does not support one: a single chunk, or all at once.
 fn other(form: UploadMethod) -> UploadMethod {
     match form {
         UploadMethod::PostThenPut => UploadMethod::Chunked(NonZeroU64::MAX),
@@ -167,7 +167,7 @@ impl Push<'_> {
         loop {
             let mut session = match begun.take() {
                 Some(session) => session,
-                // If only the reply to the last request was lost, the push is done.
+                // If only the reply to the last request was lost, the blob exists.
                 None if self.state.lost > 0 && self.repository.has(self.descriptor).await? => {
                     return Ok(());
                 }
@@ -188,7 +188,7 @@ impl Push<'_> {
                 return Err(self.explained(error));
             }
             if next != Step::Follow {
-                self.exchange().pause(wait, Some(&error), "the upload goes on").await;
+                self.exchange().pause(wait, Some(&error), "the upload continues").await;
             }
             match next {
                 Step::Resume => begun = self.resume(session).await,
@@ -219,11 +219,12 @@ impl Push<'_> {
                 Step::GiveUp => return Err(self.explained(error)),
                 Step::Switch(form) => (self.state.form, self.state.switched) = (form, true),
                 Step::Restart => self.state.lost += 1,
-                // A session's first request has no body, and so is simply redirected.
+                // The first request of a session has no body, so the transport follows its
+                // redirect.
                 Step::Follow => self.state.form = UploadMethod::PostThenPut,
                 Step::Resume => {}
             }
-            self.exchange().pause(wait, Some(&error), "the upload begins again").await;
+            self.exchange().pause(wait, Some(&error), "the upload is restarted").await;
         }
         Ok(Some(Session::of(self.repository.begin_upload().await?)))
     }
@@ -252,9 +253,9 @@ impl Push<'_> {
         upload.finish(digest).await
     }
 
-    /// Decides how to continue after a failure, and after what wait.
+    /// Returns the next step after a failure, and the wait before it.
     fn next(&mut self, error: &Error) -> (Step, Duration) {
-        // The source has made its own attempts: its failure is not retried here.
+        // The source has already retried, so its failure is final here.
         let is_own = error.side() != Some(Side::Source);
         let step = match self.body.is_replayable() && is_own {
             true => step(Failure::of(error), self.state),
@@ -271,7 +272,7 @@ impl Push<'_> {
         self.repository.exchange()
     }
 
-    /// Asks for the offset to continue at; `None` if a new session is needed.
+    /// Queries the offset to continue at; `None` if a new session is needed.
     async fn resume(&mut self, mut session: Session) -> Option<Session> {
         match session.upload.status().await {
             Ok(Some(offset)) if offset <= self.descriptor.size => {
@@ -304,7 +305,7 @@ impl Push<'_> {
     }
 }
 
-/// 4 MiB: the most that GHCR accepts in one request.
+/// 4 MiB: GHCR accepts no more in one request.
 const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 
 #[cfg(test)]
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_has_its_step() {
+    fn each_failure_has_a_next_step() {
         let one_chunk = UploadMethod::Chunked(NonZeroU64::MAX);
         let small = UploadMethod::Chunked(SMALL_CHUNK);
         let local = Failure { status: None, broken: false, moved: false, unsupported: false };

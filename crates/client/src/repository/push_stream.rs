@@ -1,4 +1,5 @@
-//! Pushes a stream of unknown size and digest: it is hashed while it is sent, and named at the end.
+//! Pushes a stream of unknown size and digest. It is hashed while it is sent, and the upload is
+//! completed with the digest.
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -17,7 +18,8 @@ pub(super) async fn push_stream(
     digest: Option<&Digest>,
 ) -> Result<Descriptor> {
     let (mut stream, digest_so_far) = stream.digested(digest)?;
-    // Read before the session begins: a stream that fails at once needs no session.
+    // Read the first chunk before the session begins, so that a stream that fails at once needs no
+    // session.
     let first = first(&mut stream).await?;
     let mut session = Session::of(repository.begin_upload().await?);
     let sent = async {
@@ -42,33 +44,33 @@ pub(super) async fn push_stream(
 }
 
 async fn first(stream: &mut BlobStream) -> Result<Option<Bytes>> {
-    while let Some(piece) = stream.try_next().await? {
-        if !piece.is_empty() {
-            return Ok(Some(piece));
+    while let Some(chunk) = stream.try_next().await? {
+        if !chunk.is_empty() {
+            return Ok(Some(chunk));
         }
     }
     Ok(None)
 }
 
-/// Sends the whole stream: in chunks that fit in memory if requested, else as one stream.
+/// Sends the whole stream: in chunks that fit in memory if configured, else in one request.
 async fn send(repository: &RemoteRepository, upload: &mut Upload, whole: BlobStream) -> Result<()> {
     let form = repository.shared().upload_method(repository.exchange().registry());
     let least = upload.min_chunk_size().unwrap_or(0);
-    let chunk = match form {
+    let chunk_size = match form {
         UploadMethod::Chunked(chunk) => usize::try_from(chunk.get().max(least)).ok(),
         UploadMethod::SinglePost | UploadMethod::PostThenPut => None,
     };
-    let Some(chunk) = chunk.filter(|chunk| *chunk <= CHUNK_LIMIT) else {
+    let Some(chunk_size) = chunk_size.filter(|size| *size <= CHUNK_LIMIT) else {
         return upload.append_stream(whole).await.map(drop);
     };
     let mut rest = Rest::new(whole);
     loop {
-        let piece = rest.first(chunk as u64).bytes(chunk).await?;
-        let size = piece.len();
+        let chunk = rest.first(chunk_size as u64).bytes(chunk_size).await?;
+        let size = chunk.len();
         if size > 0 {
-            upload.append(piece.into(), size as u64).await?;
+            upload.append(chunk.into(), size as u64).await?;
         }
-        if size < chunk {
+        if size < chunk_size {
             return Ok(());
         }
     }
@@ -81,5 +83,5 @@ fn explained(error: Error) -> Error {
     }
 }
 
-/// 64 MiB: a chunk of a stream of unknown size is in memory while it is sent.
+/// 64 MiB: the chunk of a stream of unknown size is kept in memory while it is sent.
 const CHUNK_LIMIT: usize = 64 << 20;

@@ -1,4 +1,5 @@
-//! Byte ranges in headers: strict for downloads, lenient for uploads, as registries write them.
+//! Byte ranges in headers. Parses those of downloads strictly, and those of uploads leniently,
+//! because registries write them in several ways.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use crate::transport::header;
 /// Returns the value of a `Range` header for part of a blob.
 ///
 /// Source: RFC 9110, section 14.2.
-pub(crate) fn asked(range: &Range<u64>) -> String {
+pub(crate) fn range_value(range: &Range<u64>) -> String {
     format!("bytes={}-{}", range.start, range.end.saturating_sub(1))
 }
 
@@ -24,16 +25,16 @@ pub(crate) enum Mismatch {
     Range(&'static str),
 }
 
-/// Checks that a 206 has exactly the requested bytes, of a blob of `size` bytes.
+/// Checks that a 206 has exactly the requested range of a blob of `size` bytes.
 ///
 /// # Errors
-/// The defect of the reply. It is unknown whether a coded reply counts coded bytes, so the error
-/// for one has no size.
+/// The defect of the reply. The error for a coded reply has no size, because such a reply may count
+/// coded bytes.
 ///
 /// Source: RFC 9110, section 14.4.
 pub(crate) fn check_content_range(
     headers: &HeaderMap,
-    asked: &Range<u64>,
+    requested: &Range<u64>,
     size: u64,
 ) -> Result<(), Mismatch> {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -59,7 +60,7 @@ pub(crate) fn check_content_range(
         None => Err(Mismatch::Range("has an unreadable Content-Range")),
         Some((_, _, Some(total))) if total != size => Err(Mismatch::Size(total)),
         Some((first, last, _))
-            if first == asked.start && Some(last) == asked.end.checked_sub(1) =>
+            if first == requested.start && Some(last) == requested.end.checked_sub(1) =>
         {
             Ok(())
         }
@@ -79,11 +80,11 @@ pub(crate) fn refused(headers: &HeaderMap, size: u64) -> Mismatch {
     }
 }
 
-/// Returns the number of bytes that an upload session has, from its `Range` header; `None` if it
-/// is unclear.
+/// Returns the number of bytes that an upload session has, from its `Range` header; `None` if it is
+/// ambiguous.
 ///
-/// `0-0` means one byte, but none in distribution: the two cannot be told apart. `0--1` means none
-/// (zot), and some values begin with `bytes=` (zot).
+/// `0-0` usually means one byte, but distribution sends it for an empty session, so it is
+/// ambiguous. `0--1` means none (zot). Some values begin with `bytes=` (zot).
 ///
 /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks".
 pub(crate) fn upload_offset(text: &str) -> Option<u64> {
@@ -133,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_bytes_asked_for_are_accepted() {
-        assert_eq!(asked(&(5..10)), "bytes=5-9");
+    fn only_the_exact_requested_range_is_accepted() {
+        assert_eq!(range_value(&(5..10)), "bytes=5-9");
         for (value, good) in [
             ("bytes 5-9/10", true),
             ("bytes 5-9/*", true),
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn another_size_is_told_from_another_range() {
+    fn a_wrong_size_is_distinguished_from_a_wrong_range() {
         let coded = (CONTENT_ENCODING, "gzip");
         for (value, size) in [
             ("bytes 5-9/11", Some(11)),
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn upload_offsets_are_read_and_never_guessed() {
+    fn ambiguous_upload_offsets_are_not_guessed() {
         for (text, offset) in [
             ("0-99", Some(100)),
             ("bytes=0-99", Some(100)),
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_size_is_bounded() {
+    fn the_minimum_chunk_size_is_capped() {
         for (text, size) in [
             ("4096", Some(4096)),
             ("0", None),

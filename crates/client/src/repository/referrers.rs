@@ -1,4 +1,5 @@
-//! Referrers: from the registry's own listing, or from the fallback tag that clients keep.
+//! Lists referrers: from the registry's own listing, or from the index that clients maintain under
+//! a fallback tag.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use longshore_core::{
 };
 
 use super::RemoteRepository;
-use crate::exchange::Ask;
+use crate::exchange::RegistryRequest;
 use crate::listing::{PAGE_LIMIT, page_uri};
 use crate::reply::json;
 
@@ -31,8 +32,8 @@ impl RemoteRepository {
         })
     }
 
-    /// Returns a page of the registry's listing, or the whole fallback index if there is no
-    /// listing.
+    /// Returns a page of the registry's listing. If the registry has no listing, returns the whole
+    /// fallback index.
     ///
     /// Source: distribution-spec v1.1.1, "Listing Referrers" (end-12) and "Unavailable Referrers
     /// API".
@@ -62,11 +63,11 @@ impl RemoteRepository {
         artifact_type: Option<&MediaType>,
     ) -> Result<Page<Descriptor>> {
         let about = format!("referrers of {}@{subject}", self.repository());
-        let ask = Ask::new(Method::GET, uri.clone(), self.pull(), &about).header(
+        let request = RegistryRequest::new(Method::GET, uri.clone(), self.pull(), &about).header(
             ACCEPT.as_str(),
             HeaderValue::from_static("application/vnd.oci.image.index.v1+json"),
         );
-        let (reply, body) = self.exchange().fetch(ask, PAGE_LIMIT).await?;
+        let (reply, body) = self.exchange().fetch(request, PAGE_LIMIT).await?;
         let index: Index = json(&uri, &body)?;
         let next = reply.next_page(&uri)?.map(|next| PageToken(next.to_string()));
         let filters = reply.header(OCI_FILTERS_APPLIED).unwrap_or_default();
@@ -77,9 +78,9 @@ impl RemoteRepository {
         Ok(Page { items, next })
     }
 
-    /// Checks whether a registry that answered a push with `OCI-Subject` also lists referrers: an
-    /// earlier ECR did not (sigstore-js#1183, 2024). Asks once; if the check fails, assumes that it
-    /// does.
+    /// Checks whether a registry that answered a push with `OCI-Subject` also lists referrers. An
+    /// earlier ECR did not (sigstore-js#1183, 2024). Checks once; if the check fails, assumes that
+    /// the registry lists them.
     pub(super) async fn lists_referrers(&self, subject: &Digest) -> Result<bool> {
         let registry = self.exchange().registry();
         let _one_at_a_time = self.shared().referrers_index.lock().await;
@@ -100,8 +101,8 @@ impl RemoteRepository {
     }
 
     /// Returns the index under the fallback tag of a subject, empty if there is none. `None` if the
-    /// tag resolves to the subject itself or lists its children: GitLab reads `sha256-<hex>` as the
-    /// digest (2025).
+    /// tag resolves to the subject itself or lists the subject's children, because GitLab reads
+    /// `sha256-<hex>` as the digest (2025).
     async fn fallback_index(&self, tag: &Tag, subject: &Digest) -> Result<Option<Index>> {
         let selector = TagOrDigest::from(tag.clone());
         match self.raw_manifest(&selector).await {
@@ -119,7 +120,7 @@ impl RemoteRepository {
     }
 
     /// Checks whether an index lists the children of a subject instead of its referrers. Reads the
-    /// subject only if needed: a referrer is listed with its type, and without a platform.
+    /// subject only if needed. The entry of a referrer has an artifact type and no platform.
     async fn lists_children(&self, index: &Index, subject: &Digest) -> Result<bool> {
         let is_child = |d: &Descriptor| d.artifact_type.is_none() || d.platform.is_some();
         if index.manifests.is_empty() || !index.manifests.iter().all(is_child) {
@@ -136,8 +137,8 @@ impl RemoteRepository {
 
     /// Adds a referrer to the fallback index of its subject, unless the index already lists it.
     ///
-    /// Reads the index again after writing it: another client may have written its own at the same
-    /// time, and then this one adds its entry to that index.
+    /// Reads the index again after writing it. If another client overwrote it at the same time, the
+    /// referrer is added to that client's index.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing Manifests with Subject".
     pub(super) async fn add_to_fallback_index(
@@ -178,14 +179,14 @@ fn of_type(mut all: Vec<Descriptor>, wanted: Option<&MediaType>) -> Vec<Descript
     all
 }
 
-/// Returns true if the registry does not support listing referrers, or has nothing to list: a
-/// registry that supports it may answer 404 for an unknown repository.
+/// Returns true if the registry does not support listing referrers, or has none to list: a registry
+/// with support may answer 404 for an unknown repository.
 fn lacks_listing(error: &Error) -> bool {
     matches!(error.status(), Some(404 | 405 | 406 | 501)) || error.kind() == ErrorKind::Unsupported
 }
 
-/// Returns the tag under which clients keep the referrers of a digest: algorithm and value, each
-/// shortened to fit in a tag.
+/// Returns the tag under which clients maintain the referrers of a digest. It consists of algorithm
+/// and value, each shortened to fit in a tag.
 ///
 /// Source: distribution-spec v1.1.1, "Referrers Tag Schema".
 fn fallback_tag(subject: &Digest) -> Result<Tag> {
@@ -199,7 +200,7 @@ fn fallback_tag(subject: &Digest) -> Result<Tag> {
 
 /// Source: distribution-spec v1.1.1, "Listing Referrers".
 const OCI_FILTERS_APPLIED: &str = "oci-filters-applied";
-/// 5 attempts to add to an index that other clients write at the same time.
+/// 5 attempts to add to an index that other clients write concurrently.
 const MERGE_ATTEMPTS: usize = 5;
 
 #[cfg(test)]
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fallback_tag_is_that_of_the_specification() {
+    fn the_fallback_tag_follows_the_specification() {
         for (digest, tag) in [
             (format!("sha256:{}", "a".repeat(64)), format!("sha256-{}", "a".repeat(64))),
             (format!("sha512:{}", "b".repeat(128)), format!("sha512-{}", "b".repeat(64))),

@@ -1,4 +1,4 @@
-//! The tags of a repository, page by page.
+//! Lists the tags of a repository, page by page.
 
 use std::num::NonZeroUsize;
 
@@ -9,12 +9,12 @@ use longshore_core::{
 use serde::Deserialize;
 
 use super::RemoteRepository;
-use crate::exchange::Ask;
+use crate::exchange::RegistryRequest;
 use crate::listing::{FALLBACK_PAGE_SIZE, ListOptions, PAGE_LIMIT, page_uri};
 use crate::reply::json;
 
 impl RemoteRepository {
-    /// Lists the tags after a given start, in pages of a given size; otherwise as
+    /// Lists the tags after a given start, in pages of a given size. Otherwise same as
     /// [`tags`](longshore_core::Source::tags).
     #[must_use]
     pub fn tags_with(&self, options: ListOptions<Tag>) -> Pages<Tag> {
@@ -44,16 +44,16 @@ impl RemoteRepository {
         CachedListing::new(move || repository.tags(None))
     }
 
-    /// Returns a page; the inner error says that it is too large.
+    /// Returns a page. The inner error says that the page is too large.
     async fn tag_page(&self, uri: Uri, size: Option<NonZeroUsize>) -> Result<Result<Page<Tag>>> {
         #[derive(Deserialize)]
         struct Listing {
-            // `null` if there are none: GHCR, Nexus.
+            // GHCR and Nexus send `null` if there are none.
             tags: Option<Vec<String>>,
         }
         let about = format!("tags of {}", self.repository());
-        let ask = Ask::new(Method::GET, uri.clone(), self.pull(), &about);
-        let (reply, body) = match self.exchange().fetch_within(ask, PAGE_LIMIT).await? {
+        let request = RegistryRequest::new(Method::GET, uri.clone(), self.pull(), &about);
+        let (reply, body) = match self.exchange().fetch_within(request, PAGE_LIMIT).await? {
             Ok(fetched) => fetched,
             Err(too_large) => return Ok(Err(too_large)),
         };
@@ -61,15 +61,15 @@ impl RemoteRepository {
         let tags = after_last(listing.tags.unwrap_or_default(), &uri);
         let next = match reply.next_page(&uri)? {
             Some(next) => Some(next),
-            None => self.untold_page(&tags, size).await?,
+            None => self.page_without_link(&tags, size).await?,
         };
         let next = next.map(|next| PageToken(next.to_string()));
         Ok(Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next }))
     }
 
-    /// Returns the URL of a possible next page after a full page without a link: Nexus omits the
-    /// link.
-    async fn untold_page(
+    /// Returns the URL of the page that may follow a full page without a link, because Nexus omits
+    /// the link.
+    async fn page_without_link(
         &self,
         tags: &[String],
         size: Option<NonZeroUsize>,
@@ -81,8 +81,8 @@ impl RemoteRepository {
     }
 }
 
-/// Returns the tags after the one that `uri` names as the last: a registry that does not know the
-/// parameter lists all tags from the start.
+/// Returns the tags after the one in the parameter `last` of `uri`. A registry that does not know
+/// the parameter lists all tags from the start.
 fn after_last(mut tags: Vec<String>, uri: &Uri) -> Vec<String> {
     let last =
         uri.query().into_iter().flat_map(|q| q.split('&')).find_map(|p| p.strip_prefix("last="));
@@ -92,7 +92,7 @@ fn after_last(mut tags: Vec<String>, uri: &Uri) -> Vec<String> {
     }
 }
 
-/// Parses a tag. Returns `None` for other text: Artifactory also lists digests, which are not tags.
+/// Parses a tag. Returns `None` for other text: Artifactory also lists digests.
 fn tag(text: &str) -> Option<Tag> {
     match Tag::parse(text) {
         Ok(tag) => Some(tag),

@@ -1,4 +1,4 @@
-//! Upload sessions: the single requests. `push` decides what to do when one fails.
+//! Upload sessions and their requests. `push` decides how to continue when a request fails.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::RemoteRepository;
 use super::manifest::agree;
 use super::range::{min_chunk_size, upload_offset};
 use crate::endpoint::with_digest;
-use crate::exchange::Ask;
+use crate::exchange::RegistryRequest;
 use crate::origin::{check_hop, resolve};
 use crate::reply::Reply;
 use crate::transport::redirect::moved;
@@ -21,13 +21,13 @@ use crate::transport::{Body, protocol_error};
 
 /// An upload session: a blob that is being sent, chunk by chunk, and is not yet visible.
 ///
-/// [`push_blob`](longshore_core::Target::push_blob) does all of this, and handles failures; use
-/// this type if you need the single requests. No request is sent twice: if a registry redirects one
-/// that has a body, the call fails, and the next call with the same content goes to the new
+/// [`push_blob`](longshore_core::Target::push_blob) does all of this and handles failures. Use this
+/// type only to control the single requests. No request is sent twice. If a registry redirects a
+/// request with a body, the call fails, and the next call with the same content goes to the new
 /// location.
 ///
 /// # Cancellation
-/// Dropping it leaves the session to the registry, which removes it in time; see
+/// Dropping it leaves the session to the registry, which eventually removes it; see
 /// [`cancel`](Self::cancel).
 pub struct Upload {
     repository: RemoteRepository,
@@ -44,26 +44,26 @@ impl RemoteRepository {
     /// Sends `POST /v2/<name>/blobs/uploads/`.
     ///
     /// # Errors
-    /// [`Denied`](ErrorKind::Denied) or [`Unauthorized`](ErrorKind::Unauthorized) without the right
-    /// to push; [`Protocol`](ErrorKind::Protocol) if the session's URL may not be used.
+    /// [`Denied`](ErrorKind::Denied) or [`Unauthorized`](ErrorKind::Unauthorized) without
+    /// permission to push; [`Protocol`](ErrorKind::Protocol) if the session's URL may not be used.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing blobs" (end-4a).
     pub async fn begin_upload(&self) -> Result<Upload> {
         let uri = self.endpoint().await?.uploads(self.path());
-        let ask = Ask::new(Method::POST, uri, self.push(), self.upload_name());
-        let reply = self.exchange().expect(ask, &[202]).await?;
+        let request = RegistryRequest::new(Method::POST, uri, self.push(), self.upload_name());
+        let reply = self.exchange().expect(request, &[202]).await?;
         Upload::of(self, reply).await.map_err(|e| e.at(self.upload_name()))
     }
 
     /// Sends a blob in one request, if the registry accepts that. If the registry requires a
-    /// session, returns that session, which is empty.
+    /// session, returns a session that has no content yet.
     ///
-    /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. It is not sent
-    /// twice: [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) also does any further
-    /// steps.
+    /// Sends `POST /v2/<name>/blobs/uploads/?digest=<digest>` with the content. The content is sent
+    /// only once: [`UploadMethod::SinglePost`](crate::UploadMethod::SinglePost) also handles a
+    /// returned session.
     ///
     /// # Errors
-    /// As [`begin_upload`](Self::begin_upload) and [`finish`](Upload::finish).
+    /// Same as [`begin_upload`](Self::begin_upload) and [`finish`](Upload::finish).
     ///
     /// Source: distribution-spec v1.1.1, "Single POST" (end-4b).
     pub async fn post_blob(
@@ -76,10 +76,10 @@ impl RemoteRepository {
         let uri = self.endpoint().await?.uploads(self.path());
         let uri = with_digest(&uri, digest)
             .ok_or_else(|| protocol_error(&uri, "cannot take a digest".to_owned()))?;
-        let ask = Ask::new(Method::POST, uri, self.push(), &about)
+        let request = RegistryRequest::new(Method::POST, uri, self.push(), &about)
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(Body::Stream { stream: content, size: Some(descriptor.size) });
-        let reply = self.exchange().expect(ask, &[201, 202]).await?;
+        let reply = self.exchange().expect(request, &[201, 202]).await?;
         if reply.is(&[202]) {
             return Upload::of(self, reply).await.map(Some).map_err(|e| e.at(about));
         }
@@ -87,10 +87,10 @@ impl RemoteRepository {
         Ok(None)
     }
 
-    /// Resumes an upload that this process or another began.
+    /// Resumes an upload that was begun in this process or another.
     ///
-    /// Sends `GET <location>` to learn the offset. If the registry does not tell it, as for a fresh
-    /// session, the offset is taken to be zero.
+    /// Sends `GET <location>` to query the offset. If the registry does not state it, as for a
+    /// fresh session, it is assumed to be zero.
     ///
     /// - `location`: the value of [`Upload::location`], or a path at this registry.
     ///
@@ -156,11 +156,11 @@ impl Upload {
 
     /// Sends the next `size` bytes.
     ///
-    /// Sends `PATCH <location>`, or nothing if `size` is zero, which `Content-Range` cannot
+    /// Sends `PATCH <location>`, or no request if `size` is zero, which `Content-Range` cannot
     /// express.
     ///
     /// # Errors
-    /// Any; the number of bytes that arrived is then unknown, see [`status`](Self::status).
+    /// Any error. The number of bytes that arrived is then unknown; see [`status`](Self::status).
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-5).
     pub async fn append(&mut self, chunk: BlobStream, size: u64) -> Result<()> {
@@ -169,51 +169,52 @@ impl Upload {
         }
         let range = format!("{}-{}", self.offset, self.offset.saturating_add(size - 1));
         let range = HeaderValue::from_str(&range).map_err(|e| self.unusable(e))?;
-        let ask = self.patch(chunk, Some(size)).header(CONTENT_RANGE.as_str(), range);
-        self.append_with(ask).await?;
+        let request = self.patch(chunk, Some(size)).header(CONTENT_RANGE.as_str(), range);
+        self.append_with(request).await?;
         self.offset += size;
         Ok(())
     }
 
-    /// Sends all bytes of a stream; returns their number.
+    /// Sends all bytes of a stream. Returns their number.
     ///
-    /// Sends `PATCH <location>` without a `Content-Range`, as docker's own client does.
+    /// Sends `PATCH <location>` without a `Content-Range`, as Docker's client does.
     ///
     /// # Errors
-    /// As [`append`](Self::append).
+    /// Same as [`append`](Self::append).
     ///
     /// Source: Docker Registry HTTP API V2, "Streamed upload".
     pub async fn append_stream(&mut self, content: BlobStream) -> Result<u64> {
         let sent = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&sent);
         let content = content.on_progress(move |p| seen.store(p.done, Ordering::Relaxed));
-        let ask = self.patch(content, None);
-        self.append_with(ask).await?;
+        let request = self.patch(content, None);
+        self.append_with(request).await?;
         let sent = sent.load(Ordering::Relaxed);
         self.offset += sent;
         Ok(sent)
     }
 
-    async fn append_with(&mut self, ask: Ask) -> Result<()> {
-        // 201: ECR. A whole stream has arrived; its Range is wrong too often to be used.
-        let reply = self.send(Method::PATCH, ask, &[201, 202, 204]).await?;
+    async fn append_with(&mut self, request: RegistryRequest) -> Result<()> {
+        // ECR answers 201. The `Range` of the reply is not used, because it is often wrong for a
+        // whole stream.
+        let reply = self.send(Method::PATCH, request, &[201, 202, 204]).await?;
         self.follow(&reply)?;
         reply.body.drain().await;
         Ok(())
     }
 
-    /// Returns the number of bytes that the registry has; `None` if its answer leaves that open.
+    /// Returns the number of bytes that the registry has; `None` if its reply does not say.
     ///
-    /// Sends `GET <location>`, and uses the new location: the old one is invalid after a failure
-    /// (distribution).
+    /// Sends `GET <location>`, and then uses the new location, because the old one is invalid after
+    /// a failure (distribution).
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the session is gone.
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob in chunks" (end-13).
     pub async fn status(&mut self) -> Result<Option<u64>> {
-        let ask = self.ask(Method::GET, self.location.clone());
-        let reply = self.repository.exchange().expect(ask, &[200, 202, 204]).await?;
+        let request = self.new_request(Method::GET, self.location.clone());
+        let reply = self.repository.exchange().expect(request, &[200, 202, 204]).await?;
         self.follow(&reply)?;
         let offset = reply.header(RANGE.as_str()).and_then(upload_offset);
         reply.body.drain().await;
@@ -240,7 +241,7 @@ impl Upload {
     /// Sends `PUT <location>?digest=<digest>`.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// Same as [`finish`](Self::finish).
     ///
     /// Source: distribution-spec v1.1.1, "Pushing a blob monolithically" (end-6).
     pub async fn finish_with(
@@ -252,13 +253,13 @@ impl Upload {
         self.put(digest, Body::Stream { stream: rest, size: Some(size) }).await
     }
 
-    /// Completes the blob with its last bytes, or all of it, of unknown number.
+    /// Completes the blob with its remaining bytes, whose number need not be known.
     ///
-    /// Sends `PUT <location>?digest=<digest>` without stating a length: not every registry accepts
-    /// that.
+    /// Sends `PUT <location>?digest=<digest>` without a length, which some registries do not
+    /// accept.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// Same as [`finish`](Self::finish).
     pub async fn finish_with_stream(&mut self, digest: &Digest, rest: BlobStream) -> Result<()> {
         self.put(digest, Body::Stream { stream: rest, size: None }).await
     }
@@ -268,19 +269,19 @@ impl Upload {
     /// Sends `DELETE <location>`; waits for at most two seconds.
     ///
     /// # Errors
-    /// Any; the registry then removes the session by itself.
+    /// Any error. The registry then removes the session itself.
     ///
     /// Source: distribution-spec v1.1.1, draft, "Cancel a blob upload".
     pub async fn cancel(self) -> Result<()> {
         self.cancellation().await
     }
 
-    /// Returns a future that cancels the session; the session value need not be kept.
+    /// Returns a future that cancels the session and does not borrow from it.
     pub(super) fn cancellation(&self) -> impl Future<Output = Result<()>> + Send + 'static {
         let repository = self.repository.clone();
-        let ask = self.ask(Method::DELETE, self.location.clone());
+        let request = self.new_request(Method::DELETE, self.location.clone());
         async move {
-            let cancel = repository.exchange().expect(ask, &[200, 202, 204]);
+            let cancel = repository.exchange().expect(request, &[200, 202, 204]);
             match tokio::time::timeout(CANCEL_WAIT, cancel).await {
                 Ok(reply) => reply.map(drop),
                 Err(_) => Err(Error::new(ErrorKind::Timeout).at(repository.upload_name())),
@@ -295,16 +296,21 @@ impl Upload {
             None => with_digest(&self.location, digest)
                 .ok_or_else(|| protocol_error(&self.location, "cannot take a digest".to_owned()))?,
         };
-        let ask = Ask::new(Method::PUT, uri, self.repository.push(), &about)
+        let request = RegistryRequest::new(Method::PUT, uri, self.repository.push(), &about)
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(body);
-        let reply = self.send(Method::PUT, ask, &[201, 204]).await?;
+        let reply = self.send(Method::PUT, request, &[201, 204]).await?;
         stored(reply, digest).await.map_err(|e| e.at(about))
     }
 
-    /// Sends a request with a body; stores its redirect target.
-    async fn send(&mut self, method: Method, ask: Ask, statuses: &[u16]) -> Result<Reply> {
-        let sent = self.repository.exchange().expect(ask, statuses).await;
+    /// Sends a request with a body. Stores its redirect target.
+    async fn send(
+        &mut self,
+        method: Method,
+        request: RegistryRequest,
+        statuses: &[u16],
+    ) -> Result<Reply> {
+        let sent = self.repository.exchange().expect(request, statuses).await;
         self.moved = sent.as_ref().err().and_then(moved).map(|to| (method, to.clone()));
         sent
     }
@@ -313,15 +319,15 @@ impl Upload {
         self.moved.as_ref().filter(|(moved, _)| moved == method).map(|(_, to)| to.clone())
     }
 
-    fn patch(&self, content: BlobStream, size: Option<u64>) -> Ask {
+    fn patch(&self, content: BlobStream, size: Option<u64>) -> RegistryRequest {
         let to = self.moved_to(&Method::PATCH).unwrap_or_else(|| self.location.clone());
-        self.ask(Method::PATCH, to)
+        self.new_request(Method::PATCH, to)
             .header(CONTENT_TYPE.as_str(), OCTET_STREAM)
             .body(Body::Stream { stream: content, size })
     }
 
-    fn ask(&self, method: Method, uri: Uri) -> Ask {
-        Ask::new(method, uri, self.repository.push(), self.repository.upload_name())
+    fn new_request(&self, method: Method, uri: Uri) -> RegistryRequest {
+        RegistryRequest::new(method, uri, self.repository.push(), self.repository.upload_name())
     }
 
     /// Uses the new location, if the reply has one.
@@ -337,8 +343,8 @@ impl Upload {
     }
 }
 
-/// Reads the reply to a blob's last request, and checks the digest that it states against that of
-/// the sent content.
+/// Reads the reply to the last request of a blob. Checks the digest that it states against the
+/// digest of the sent content.
 async fn stored(reply: Reply, digest: &Digest) -> Result<()> {
     let stated = reply.stated_digest();
     reply.body.drain().await;
@@ -364,7 +370,7 @@ impl Session {
         Self { upload, open: true }
     }
 
-    /// Leaves the session alone: it is complete or no longer exists.
+    /// Forgets the session, because it is complete or no longer exists.
     pub(super) fn forget(mut self) {
         self.open = false;
     }

@@ -1,6 +1,6 @@
-//! Detects the scheme of a registry by sending it requests.
+//! Detects the scheme of a registry by sending requests to it.
 //!
-//! Owns the rule for the order of attempts ([`step`]). The result is settings; `host` keeps them.
+//! The rule for the order of attempts is [`step`]. The result is settings, which `host` keeps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::config::{Config, Limits, RegistrySettings, Verification};
 use crate::transport::failure::Failure;
 use crate::transport::{Body, Transport, TransportErrorKind};
 
-/// The transports for probing a registry. None of them follows redirects: a reply from elsewhere
-/// is no evidence about the registry.
+/// The transports for probing a registry. None of them follows redirects, because a reply from
+/// another server says nothing about the registry.
 pub(crate) struct Probe<'a> {
     /// Checks certificates according to the settings.
     pub(crate) checked: &'a dyn Transport,
@@ -30,23 +30,23 @@ impl Probe<'_> {
     /// Finds the best way to reach the registry, and returns the settings for it.
     ///
     /// # Errors
-    /// The failure of the first attempt, if no permitted way leads to a registry.
+    /// The failure of the first attempt, if no permitted way reaches a registry.
     pub(crate) async fn detect(
         &self,
         registry: &RegistryName,
         config: &Config,
     ) -> Result<RegistrySettings> {
         let (own, settings) = (config.own(registry), config.of(registry));
-        let may = May {
-            take_any_certificate: settings.verification.is_none(),
-            be_plain: !settings.says_tls,
+        let allowed = Allowed {
+            any_certificate: settings.verification.is_none(),
+            plain: !settings.says_tls,
             change_port: registry.port().is_none(),
         };
         let (mut way, mut first) = (Way::Checked, None);
         loop {
-            let (heard, error) = self.try_way(way).await;
+            let (answer, error) = self.try_way(way).await;
             first = first.or(error);
-            match step(way, heard, may) {
+            match step(way, answer, allowed) {
                 Step::Try(next) => way = next,
                 Step::Settle => break,
                 Step::Fail => return Err(first.unwrap_or_else(|| not_a_registry(&self.secure))),
@@ -67,7 +67,7 @@ impl Probe<'_> {
         Ok(RegistrySettings { scheme: Some(scheme), verification, fallback, ..own })
     }
 
-    async fn try_way(&self, way: Way) -> (Heard, Option<Error>) {
+    async fn try_way(&self, way: Way) -> (Answer, Option<Error>) {
         let (transport, root) = match way {
             Way::Checked => (self.checked, &self.secure),
             Way::Unchecked => (self.unchecked, &self.secure),
@@ -78,20 +78,20 @@ impl Probe<'_> {
                 let status = reply.status().as_u16();
                 reply.into_body().drain().await;
                 match status {
-                    200 | 401 => (Heard::Registry, None),
-                    _ => (Heard::Another, None),
+                    200 | 401 => (Answer::Registry, None),
+                    _ => (Answer::Another, None),
                 }
             }
             Err(error) => {
                 let error = error.into_error();
-                (Heard::Nothing(Failure::of(&error)), Some(error))
+                (Answer::Nothing(Failure::of(&error)), Some(error))
             }
         }
     }
 }
 
-/// Checks whether a registry on this machine speaks TLS, as configured certificates suggest,
-/// regardless of its own certificate. `root` is its root over TLS.
+/// Checks whether a registry on this machine speaks TLS, because certificates are configured for
+/// it. Its own certificate does not matter. `root` is its root over TLS.
 pub(crate) async fn speaks_tls(root: &Uri, limits: &Limits, transport: &dyn Transport) -> bool {
     let mut request = get(root);
     let limits = Limits { connect: LOCAL_WAIT, ..limits.clone() };
@@ -114,21 +114,21 @@ fn get(uri: &Uri) -> Request<Body> {
     request
 }
 
-/// Returns true if a server that failed over TLS speaks it anyway: it refused the handshake, or its
-/// connection was established and broke.
+/// Returns true if a server that failed over TLS does speak TLS: it refused the handshake, or the
+/// connection broke after it was established.
 fn is_tls(fault: TransportErrorKind, failure: Failure) -> bool {
     fault == TransportErrorKind::Lost || matches!(failure, Failure::Certificate | Failure::Tls)
 }
 
-/// 2 s for a connection within this machine: a server that waits for the end of a line, which TLS
-/// does not send, must not delay the client longer.
+/// 2 s for a connection within this machine. A plain server may wait for the end of a line, which
+/// TLS does not send, and must not delay the client for longer.
 const LOCAL_WAIT: Duration = Duration::from_secs(2);
 
 fn not_a_registry(root: &Uri) -> Error {
     crate::transport::protocol_error(root, "no registry answers there".to_owned())
 }
 
-/// A way to reach a registry, best first.
+/// The ways to reach a registry, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     /// TLS, with the certificate checked according to the settings.
@@ -141,7 +141,7 @@ enum Way {
 
 /// The result of trying one way.
 #[derive(Clone, Copy, Debug)]
-enum Heard {
+enum Answer {
     /// A reply that a registry would give.
     Registry,
     /// Any other reply.
@@ -152,9 +152,9 @@ enum Heard {
 
 /// The fallbacks that the settings allow.
 #[derive(Clone, Copy, Debug)]
-struct May {
-    take_any_certificate: bool,
-    be_plain: bool,
+struct Allowed {
+    any_certificate: bool,
+    plain: bool,
     change_port: bool,
 }
 
@@ -165,17 +165,19 @@ enum Step {
     Fail,
 }
 
-/// Decides the next step. A server that speaks TLS is never tried over plain HTTP.
-fn step(way: Way, heard: Heard, may: May) -> Step {
-    match (way, heard) {
-        (_, Heard::Registry) | (Way::Checked, Heard::Another) => Step::Settle,
-        (Way::Checked, Heard::Nothing(Failure::Certificate)) if may.take_any_certificate => {
+/// Decides the next step. Plain HTTP is never used with a server that speaks TLS.
+fn step(way: Way, answer: Answer, allowed: Allowed) -> Step {
+    match (way, answer) {
+        (_, Answer::Registry) | (Way::Checked, Answer::Another) => Step::Settle,
+        (Way::Checked, Answer::Nothing(Failure::Certificate)) if allowed.any_certificate => {
             Step::Try(Way::Unchecked)
         }
-        (Way::Checked, Heard::Nothing(Failure::NotTls | Failure::Closed)) if may.be_plain => {
+        (Way::Checked, Answer::Nothing(Failure::NotTls | Failure::Closed)) if allowed.plain => {
             Step::Try(Way::Plain)
         }
-        (Way::Checked, Heard::Nothing(Failure::Refused)) if may.be_plain && may.change_port => {
+        (Way::Checked, Answer::Nothing(Failure::Refused))
+            if allowed.plain && allowed.change_port =>
+        {
             Step::Try(Way::Plain)
         }
         _ => Step::Fail,
@@ -186,16 +188,16 @@ fn step(way: Way, heard: Heard, may: May) -> Step {
 mod tests {
     use super::*;
 
-    const ALL: May = May { take_any_certificate: true, be_plain: true, change_port: true };
+    const ALL: Allowed = Allowed { any_certificate: true, plain: true, change_port: true };
 
     #[test]
-    fn each_step_down_has_its_one_reason() {
+    fn each_fallback_has_exactly_one_reason() {
+        use Answer::{Another, Nothing, Registry};
         use Failure::{Certificate, Closed, NotTls, Other, Refused};
-        use Heard::{Another, Nothing, Registry};
         use Way::{Checked, Plain, Unchecked};
-        let port = May { change_port: false, ..ALL };
-        let full = May { take_any_certificate: false, be_plain: false, change_port: true };
-        for (way, heard, may, expected) in [
+        let port = Allowed { change_port: false, ..ALL };
+        let full = Allowed { any_certificate: false, plain: false, change_port: true };
+        for (way, answer, allowed, expected) in [
             (Checked, Registry, ALL, Step::Settle),
             (Checked, Another, ALL, Step::Settle),
             (Checked, Nothing(Certificate), ALL, Step::Try(Unchecked)),
@@ -207,19 +209,19 @@ mod tests {
             (Checked, Nothing(Refused), port, Step::Fail),
             (Checked, Nothing(Other), ALL, Step::Fail),
             (Unchecked, Registry, ALL, Step::Settle),
-            // A server with an invalid certificate that answers 404 or 500.
+            // A server with an invalid certificate that answers 404 or 500 is not a registry.
             (Unchecked, Another, ALL, Step::Fail),
             (Unchecked, Nothing(NotTls), ALL, Step::Fail),
             (Plain, Registry, ALL, Step::Settle),
             (Plain, Another, ALL, Step::Fail),
             (Plain, Nothing(Other), ALL, Step::Fail),
         ] {
-            assert_eq!(step(way, heard, may), expected, "{way:?} {heard:?} {may:?}");
+            assert_eq!(step(way, answer, allowed), expected, "{way:?} {answer:?} {allowed:?}");
         }
     }
 
     #[test]
-    fn one_that_refuses_or_breaks_off_in_tls_speaks_it() {
+    fn a_server_that_refuses_or_breaks_off_a_handshake_speaks_tls() {
         for (fault, failure, expected) in [
             (TransportErrorKind::Final, Failure::Certificate, true),
             (TransportErrorKind::NotSent, Failure::Tls, true),

@@ -1,6 +1,6 @@
-//! Chooses between plain HTTP and TLS for a registry, by rules on names.
+//! Chooses between plain HTTP and TLS for a registry by rules on names.
 //!
-//! Pure; `detect` sends requests to registries.
+//! Pure. Its child `detect` sends requests to registries.
 
 pub(crate) mod detect;
 
@@ -19,8 +19,8 @@ use crate::environment::Environment;
 pub enum Scheme {
     /// Plain HTTP for `localhost` and loopback addresses, HTTPS for all others.
     ///
-    /// If certificates (or verification) are set for all registries, or `certs.d` has a folder for
-    /// it, a registry on loopback is tried over TLS first.
+    /// If certificates or verification are set for all registries, or `certs.d` has a folder for
+    /// the registry, a registry on loopback is tried over TLS first.
     #[default]
     Auto,
     /// Plain HTTP.
@@ -29,38 +29,39 @@ pub enum Scheme {
     Https,
     /// Plain HTTP for `localhost`, `127.0.0.1`, `*.local` and `*.localhost`, HTTPS for all others.
     ByName,
-    /// The settings that [`Client::detect`](crate::Client::detect) finds: HTTPS with a valid
+    /// The settings that [`Client::detect`](crate::Client::detect) returns: HTTPS with a valid
     /// certificate, else HTTPS with any certificate, else plain HTTP. A client detects them once
     /// for each registry, before the first request, and remembers them.
     ///
-    /// Every fallback is logged as a warning. Anyone on the network path can cause one, so use this
-    /// on trusted networks only. Other settings of the registry still apply: with
-    /// [`Verification::Full`](crate::Verification::Full) no other certificate is accepted, and with
-    /// certificates or verification set, plain HTTP is not used. A fallback never permits sending
-    /// credentials: they are withheld over plain HTTP and from a server with an invalid
+    /// Every fallback is logged as a warning. An attacker on the network path can cause a fallback,
+    /// so use this on trusted networks only. Other settings of the registry still apply: with
+    /// [`Verification::Full`](crate::Verification::Full), no invalid certificate is accepted, and
+    /// if certificates or verification are set, plain HTTP is not used. A fallback never permits
+    /// sending credentials. They are withheld over plain HTTP and from a server with an invalid
     /// certificate.
     Detect,
 }
 
-/// The rule of a scheme before any request is sent.
+/// The rule that a scheme implies before any request is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Plain,
-    /// Plain HTTP, unless certificates are set for it and it speaks TLS: it is on this machine.
+    /// Plain HTTP, unless certificates are set for the registry and it speaks TLS. The registry is
+    /// on this machine.
     Local,
     Tls,
-    Ask,
+    Detect,
 }
 
 impl Scheme {
-    /// The environment variable that programs read the default from.
+    /// The environment variable that holds the default scheme of a program.
     pub const VARIABLE: &'static str = "LONGSHORE_DEFAULT_SCHEME";
 
-    /// Returns the default that the environment sets (`LONGSHORE_DEFAULT_SCHEME`), if any. The
-    /// library itself never calls this.
+    /// Returns the default scheme in the environment (`LONGSHORE_DEFAULT_SCHEME`), if it is set.
+    /// The library itself never calls this.
     ///
     /// # Errors
-    /// [`ParseError`] if it names no scheme.
+    /// [`ParseError`] if the value is not the name of a scheme.
     pub fn from_environment(environment: &Environment) -> Result<Option<Self>, ParseError> {
         environment.text(Self::VARIABLE).map(str::parse).transpose()
     }
@@ -77,14 +78,15 @@ impl Scheme {
         }
     }
 
-    /// Returns the rule for a registry; `says_tls` if it has certificates or verification set.
+    /// Returns the rule for a registry. `says_tls` is true if it has certificates or verification
+    /// set.
     pub(crate) fn rule(self, registry: &RegistryName, says_tls: bool) -> Rule {
         let plain = match self {
             Self::Http => true,
             Self::Https => false,
             Self::Auto => registry.is_loopback() && !says_tls,
             Self::ByName => is_local_by_name(registry.host()) && !says_tls,
-            Self::Detect => return Rule::Ask,
+            Self::Detect => return Rule::Detect,
         };
         match (plain, self) {
             (false, _) => Rule::Tls,
@@ -112,7 +114,7 @@ impl FromStr for Scheme {
     }
 }
 
-/// Returns true if a host's name suggests this machine or its link. `.local` is multicast DNS.
+/// Returns true if the name of a host suggests this machine or its link. `.local` is multicast DNS.
 ///
 /// Source: RFC 6761, section 6.3; RFC 6762, section 3.
 fn is_local_by_name(host: &str) -> bool {
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scheme_is_read_as_it_is_written() {
+    fn schemes_are_parsed_from_their_text_form() {
         for scheme in ALL {
             assert_eq!(scheme.to_string().parse::<Scheme>().unwrap(), scheme);
         }
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn names_alone_decide_by_name() {
+    fn by_name_decides_by_the_host_name_alone() {
         for name in [
             "localhost",
             "localhost:5000",
@@ -181,7 +183,8 @@ mod tests {
             assert_eq!(rule(Scheme::ByName, name), Rule::Tls, "{name}");
             assert_eq!(rule(Scheme::Http, name), Rule::Plain, "{name}");
         }
-        // No registry has such a name: an underscore, no port, a port too high, a leading hyphen.
+        // These are invalid names of registries: an underscore, no port, a port too high, a leading
+        // hyphen, a path.
         for name in ["my_reg.local", "localhost:", "localhost:500000", "-x.local", "localhost/path"]
         {
             assert!(RegistryName::parse(name).is_err(), "{name}");
@@ -189,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn an_explicit_scheme_wins_over_every_rule() {
+    fn an_explicit_scheme_takes_precedence_over_every_rule() {
         for name in ["localhost", "127.0.0.1:443", "[::1]:5000", "registry.example"] {
             assert_eq!(rule(Scheme::Https, name), Rule::Tls, "{name}");
             assert_eq!(rule(Scheme::Http, name), Rule::Plain, "{name}");
-            assert_eq!(rule(Scheme::Detect, name), Rule::Ask, "{name}");
+            assert_eq!(rule(Scheme::Detect, name), Rule::Detect, "{name}");
         }
         assert_eq!(rule(Scheme::Auto, "[::1]:5000"), Rule::Local);
         assert_eq!(rule(Scheme::ByName, "localhost"), Rule::Local);

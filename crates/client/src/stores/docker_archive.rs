@@ -1,4 +1,4 @@
-//! Tar files as `docker save` writes them.
+//! Opens docker-archives: tar files in the format of `docker save`.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Layouts in folders.
+//! Opens OCI image layouts in folders.
 
 use std::sync::Arc;
 
@@ -44,14 +44,14 @@ pub(super) fn view<S: Clone>(store: &S, name: Option<&ImageName>, under: fn(&S, 
     name.map_or_else(|| store.clone(), |name| under(store, &name.to_string()))
 }
 
-/// The tags of entries, no two of which have the same.
+/// Returns the tags of entries. Fails if two entries have the same tag.
 pub(super) fn tags(entries: &[Descriptor]) -> Result<Vec<Tag>> {
     let tags = listing::distinct_tags(entries)
-        .map_err(|e| e.with_hint("Copy each by its whole name to a separate tag."))?;
+        .map_err(|e| e.with_hint("Copy each by its full name to a separate tag."))?;
     Ok(tags.into_keys().collect())
 }
 
-/// The names of entries, and what they point at.
+/// Returns the names of entries, with their digests.
 pub(super) fn names(entries: &[Descriptor]) -> Vec<Named> {
     let names = listing::names(entries).into_iter();
     names.map(|(name, entry)| (ImageName::entry(name), Some(entry.digest.clone()))).collect()

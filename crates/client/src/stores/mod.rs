@@ -1,7 +1,7 @@
-//! Stores of all kinds, opened by their locations.
+//! Opens stores of all kinds by their locations.
 //!
-//! Each kind of place has a file, which reads it as a [`Reader`] and writes it as a [`Writer`]. The two
-//! matches over [`Place`] here are all that knows every kind.
+//! Each kind of place has a file that reads it as a [`Reader`] and writes it as a [`Writer`]. Only
+//! the two matches over [`Place`] in this file list all kinds.
 
 #[cfg(feature = "archive")]
 mod docker_archive;
@@ -25,11 +25,11 @@ use longshore_core::{
 use crate::client::Client;
 use crate::location::{ImageName, Location, Place};
 
-/// Opens the stores that locations lead to.
+/// Opens stores by their locations.
 ///
-/// A place is opened for reading once and kept: an archive is indexed when it is opened, and standard
-/// input can be read only once. So keep a value of this type for one piece of work, not for the life of
-/// a program. Clones share what is open.
+/// A place is opened for reading once and kept open, because opening an archive indexes it, and
+/// standard input can be read only once. Keep a value of this type for one task, not for the life
+/// of a program. Clones share the open places.
 ///
 /// ```
 /// use longshore::{Location, Memory, Pack, Stores, Tag};
@@ -57,7 +57,7 @@ pub struct Stores {
     open: Arc<Mutex<HashMap<Place, Arc<dyn Reader>>>>,
 }
 
-/// A store, and the manifest in it that a location means.
+/// A store, and the manifest in it that a location selects.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Located {
@@ -65,50 +65,52 @@ pub struct Located {
     pub source: Arc<dyn Source>,
     /// The manifest.
     pub selector: TagOrDigest,
-    /// The names of an image in a docker-archive that was not chosen by name; empty otherwise.
+    /// The names of the image, if it is in a docker-archive and was not selected by name; empty
+    /// otherwise.
     pub names: Vec<Reference>,
 }
 
-/// The name of an image in a store, and what it points at, if the store knows that without a request.
+/// The name of an image in a store. Includes the digest if the store knows it without a request.
 pub type Named = (ImageName, Option<Digest>);
 
 impl Stores {
-    /// Opens repositories at registries by this client.
+    /// Uses this client for repositories at registries.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self::with_client(move || Ok(client.clone()))
     }
 
-    /// Makes the client when a repository at a registry is first opened: what is local needs no
-    /// credentials, so an error in loading them does not matter to it.
+    /// Creates the client when a repository at a registry is first opened. Local places need no
+    /// credentials, so an error in loading them does not affect these.
     pub fn with_client(client: impl Fn() -> Result<Client> + Send + Sync + 'static) -> Self {
         Self { client: Arc::new(client), default_tag: Tag::latest(), open: Arc::default() }
     }
 
-    /// Sets the tag of an image at a registry whose location has neither tag nor digest. It is `latest`
-    /// unless set.
+    /// Sets the tag for images at registries whose location has neither tag nor digest. Default:
+    /// `latest`.
     #[must_use]
     pub fn default_tag(mut self, tag: Tag) -> Self {
         self.default_tag = tag;
         self
     }
 
-    /// Opens a location for reading. An entry of a layout or archive by its name is the only one there:
-    /// every tag stands for it.
+    /// Opens a location for reading. If it names an entry of a layout or archive, the returned store
+    /// has only that entry, and every tag means it.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such layout or archive;
-    /// [`Invalid`](ErrorKind::Invalid) if it is damaged. A registry is not asked yet.
+    /// [`Invalid`](ErrorKind::Invalid) if it is damaged. Sends no request to a registry.
     pub async fn open(&self, location: &Location) -> Result<Arc<dyn Source>> {
         Ok(self.reader(location.place()).await?.source(location.name()))
     }
 
-    /// Opens a location for reading, and settles which manifest of it is meant: the one that the
-    /// location names, else the default tag at a registry, and the only image elsewhere.
+    /// Opens a location for reading, and determines its manifest: the one that the location names,
+    /// else the default tag at a registry or the only image elsewhere.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`NotFound`](ErrorKind::NotFound) if a docker-archive has no such image;
-    /// [`Conflict`](ErrorKind::Conflict) with the names to choose from if there are several.
+    /// Same as [`open`](Self::open); [`NotFound`](ErrorKind::NotFound) if a docker-archive has no
+    /// such image; [`Conflict`](ErrorKind::Conflict), with the names, if there are several images
+    /// to choose from.
     pub async fn locate(&self, location: &Location) -> Result<Located> {
         let reader = self.reader(location.place()).await?;
         let selector = match location.selector() {
@@ -125,48 +127,50 @@ impl Stores {
         Ok(Located { source: reader.source(location.name()), selector, names })
     }
 
-    /// Lists the names of all images at a location, as they are: entries of a layout need not be tags.
+    /// Lists the names of all images at a location, unchanged. Entries of a layout may have names
+    /// that are not tags.
     ///
     /// # Errors
-    /// As [`open`](Self::open); those of the listing.
+    /// Same as [`open`](Self::open); any error of the listing.
     pub async fn names(&self, location: &Location) -> Result<Vec<Named>> {
         self.reader(location.place()).await?.names(location.name()).await
     }
 
-    /// Lists the tags of all images at a location. An entry of a layout that is a reference has its
-    /// tag.
+    /// Lists the tags of all images at a location. For an entry of a layout whose name is a
+    /// reference, this is the tag in the reference.
     ///
     /// # Errors
-    /// As [`names`](Self::names); [`Conflict`](ErrorKind::Conflict) if two entries have the same tag;
-    /// [`Unsupported`](ErrorKind::Unsupported) if one has none.
+    /// Same as [`names`](Self::names); [`Conflict`](ErrorKind::Conflict) if two entries have the
+    /// same tag; [`Unsupported`](ErrorKind::Unsupported) if an entry has no tag.
     pub async fn tags(&self, location: &Location) -> Result<Vec<Tag>> {
         let tags = self.reader(location.place()).await?.tags(location.name()).await;
         tags.map_err(|e| e.at(location))
     }
 
-    /// Lists the whole names of all images in a docker-archive, in its order. Empty for other places.
+    /// Lists the full names of all images in a docker-archive, in its order. Empty for other
+    /// places.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Same as [`open`](Self::open).
     pub async fn references(&self, location: &Location) -> Result<Vec<Reference>> {
         Ok(self.reader(location.place()).await?.references())
     }
 
-    /// Opens a location for writing, and makes a layout or archive that does not exist. An archive
-    /// appears when [`finish`](Target::finish) is called. What is written to a layout or archive under
-    /// any tag gets the name in the location, if it has one.
+    /// Opens a location for writing, and creates a layout or archive that does not exist. An
+    /// archive appears when [`finish`](Target::finish) is called. If the location names an image in
+    /// a layout or archive, the image gets this name, whatever tag it is written under.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the folder cannot be written; [`Invalid`](ErrorKind::Invalid) if
-    /// something else is there. A registry is not asked yet.
+    /// something else exists there. Sends no request to a registry.
     pub async fn create(&self, location: &Location) -> Result<Arc<dyn Target>> {
         Ok(self.writer(location.place()).await?.target(location.name()))
     }
 
-    /// Checks that a target could be made, and makes nothing.
+    /// Checks that a target can be created. Creates nothing.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// Same as [`create`](Self::create).
     pub async fn check_target(&self, location: &Location) -> Result<()> {
         match location.place() {
             Place::Layout(path) => Layout::can_create(path).await,
@@ -174,11 +178,11 @@ impl Stores {
         }
     }
 
-    /// Gives an image more names at its place, and returns its manifest's descriptor. Names that point
-    /// elsewhere are moved.
+    /// Adds names to an image at its place, and returns the descriptor of its manifest. Names that
+    /// point at another manifest are moved.
     ///
     /// # Errors
-    /// As [`locate`](Self::locate) and [`create`](Self::create); those of either store.
+    /// Same as [`locate`](Self::locate) and [`create`](Self::create); any error of either store.
     pub async fn put_names(&self, location: &Location, names: &[ImageName]) -> Result<Descriptor> {
         let located = self.locate(location).await?;
         let manifest = located.source.manifest(&located.selector).await?;
@@ -195,7 +199,7 @@ impl Stores {
     /// Opens a location to remove content from it.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Unsupported`](ErrorKind::Unsupported) for an archive.
+    /// Same as [`open`](Self::open); [`Unsupported`](ErrorKind::Unsupported) for an archive.
     pub async fn open_to_delete(&self, location: &Location) -> Result<Arc<dyn Delete>> {
         let reader = self.reader(location.place()).await?;
         reader.delete(location.name()).ok_or_else(|| {
@@ -224,7 +228,7 @@ impl Stores {
         Ok(Arc::clone(open.entry(place.clone()).or_insert(reader)))
     }
 
-    /// The reader of a place that is open.
+    /// Returns the reader of a place that is already open.
     fn opened(&self, place: &Place) -> Result<Option<Arc<dyn Reader>>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reader) = open.get(place) {
@@ -237,7 +241,7 @@ impl Stores {
         Ok(None)
     }
 
-    /// A place to write to; every call for an archive begins it anew.
+    /// Returns the writer of a place. Each call for an archive starts a new archive.
     pub(crate) async fn writer(&self, place: &Place) -> Result<Arc<dyn Writer>> {
         Ok(match place {
             Place::Registry(repository) => Arc::new((self.client)()?.repository(repository)),
@@ -253,12 +257,12 @@ impl Stores {
 }
 
 impl Located {
-    /// Reads the manifest; of an index, its image for a platform, or for this machine's if none is
-    /// given.
+    /// Reads the manifest. If it is an index, reads its image for a platform, which defaults to
+    /// this machine's.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if there is no such manifest, or the index has no image for the
-    /// platform.
+    /// [`NotFound`](ErrorKind::NotFound) if there is no such manifest, or if the index has no image
+    /// for the platform.
     pub async fn image(&self, platform: Option<&Platform>) -> Result<RawManifest> {
         let manifest = self.source.manifest(&self.selector).await?;
         let local = Platform::local();
@@ -279,17 +283,17 @@ fn without_archives(place: &Place) -> Error {
         .detail("this program was built without the feature `archive` of longshore")
 }
 
-/// A place that is read: its images by their names.
+/// A place that is open for reading. Finds its images by their names.
 #[async_trait]
 trait Reader: Send + Sync {
-    /// Shows the images as a repository; with a name, those that have it.
+    /// Returns the images as a repository. With a name, only the images that have it.
     fn source(&self, name: Option<&ImageName>) -> Arc<dyn Source>;
 
-    /// Shows the place as one that content is removed from, if that can be done.
+    /// Returns the place as a store from which content can be removed, if it supports that.
     fn delete(&self, name: Option<&ImageName>) -> Option<Arc<dyn Delete>>;
 
-    /// Finds the image of a name that is not a tag, or the only image if there is no name. `None` where
-    /// the default tag is meant.
+    /// Finds the image of a name that is not a tag, or the only image if there is no name. `None`
+    /// means the default tag.
     async fn find(&self, name: Option<&ImageName>) -> Result<Option<TagOrDigest>>;
 
     /// Lists the tags of all images.
@@ -303,25 +307,25 @@ trait Reader: Send + Sync {
         Ok(tags.into_iter().map(|tag| (ImageName::Tag(tag), None)).collect())
     }
 
-    /// Lists the whole names of all images, where they have such names.
+    /// Lists the full names of all images, if the place has full names.
     fn references(&self) -> Vec<Reference> {
         Vec::new()
     }
 
-    /// Lists the whole names of one image, where it has such names.
+    /// Lists the full names of one image, if the place has full names.
     fn names_of(&self, _image: &TagOrDigest) -> Vec<Reference> {
         Vec::new()
     }
 }
 
-/// A place that is written. An archive appears when one of its targets is finished.
+/// A place that is open for writing. An archive appears when one of its targets is finished.
 pub(crate) trait Writer: Send + Sync {
-    /// Shows the place as a repository whose images get this name.
+    /// Returns the place as a repository. Its images get this name, if there is one.
     fn target(&self, name: Option<&ImageName>) -> Arc<dyn Target>;
 }
 
 impl Default for Stores {
-    /// Opens repositories by a client with default settings and no credentials.
+    /// Uses a client with default settings and no credentials.
     fn default() -> Self {
         Self::new(Client::new())
     }

@@ -1,4 +1,4 @@
-//! Layouts in tar files.
+//! Opens OCI image layouts in tar files.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Repositories at registries.
+//! Opens repositories at registries.
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
-//! Standard input and output, as which an archive comes or goes.
+//! Standard input and output, from which archives are read and to which they are written.
 
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use longshore_core::{Error, ErrorKind, Result};
 
-/// Returns standard input, if that is what the path of an archive means.
+/// Returns standard input, if the path of an archive means that.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) if it is a terminal.
@@ -19,7 +19,7 @@ pub(super) fn input(path: &Path) -> Result<Option<io::Stdin>> {
     }
 }
 
-/// Returns standard output, if that is what the path of an archive means.
+/// Returns standard output, if the path of an archive means that.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) if it is a terminal.
@@ -34,7 +34,7 @@ pub(super) fn output(path: &Path) -> Result<Option<Stdout>> {
     }
 }
 
-/// Standard output. Its errors name it, so that they differ from those of what is written there.
+/// Standard output. Its errors name it, to distinguish them from errors of the content.
 pub(super) struct Stdout;
 
 impl io::Write for Stdout {

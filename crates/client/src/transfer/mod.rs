@@ -1,4 +1,4 @@
-//! Copies from location to location: single images, all tags, and lists of both.
+//! Copies images between locations: single images, all tags, and lists of transfers.
 
 mod report;
 
@@ -15,32 +15,32 @@ use crate::client::Client;
 use crate::location::{ImageName, Location, Place};
 use crate::stores::{Located, Named, Stores, Writer};
 
-/// A copy from one location to another. Make one with [`new`](Self::new) and set fields.
+/// A copy from one location to another. Create one with [`new`](Self::new) and set its fields.
 ///
-/// A target without a tag gets the tag of the source, unless a digest says at either end which manifest
-/// is meant. A target with a digest only takes the manifest of that digest.
+/// A target without a tag gets the tag of the source, unless either location has a digest. A target
+/// with a digest accepts only the manifest with that digest.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Transfer {
-    /// What to copy.
+    /// The location to copy from.
     pub source: Location,
-    /// Where to copy it.
+    /// The location to copy to.
     pub target: Location,
-    /// How to copy it.
+    /// The options of the copy.
     pub options: CopyOptions,
-    /// Copies all tags of the source, each to the same tag; all names between layouts. Neither location
-    /// has a tag or digest then.
+    /// Copies all tags of the source, each to the same tag, or all names between layouts. Neither
+    /// location may have a tag or digest then.
     pub all_tags: bool,
 }
 
 impl Client {
-    /// Opens the stores that locations lead to by this client, for one piece of work.
+    /// Returns an opener of locations that uses this client. Create one for each task.
     #[must_use]
     pub fn stores(&self) -> Stores {
         Stores::new(self.clone())
     }
 
-    /// Copies one image from a location to another, and returns what was done. To copy all tags or
+    /// Copies one image from a location to another, and returns a summary. To copy all tags or
     /// several images, use [`Stores::transfer`].
     ///
     /// ```no_run
@@ -55,8 +55,8 @@ impl Client {
     ///
     /// # Errors
     /// The first error of either store, with its [side](Error::side).
-    /// [`Conflict`](ErrorKind::Conflict) if the source has several images and the location does not say
-    /// which; [`Invalid`](ErrorKind::Invalid) for locations that do not fit each other.
+    /// [`Conflict`](ErrorKind::Conflict) if the source has several images and its location does not
+    /// choose one; [`Invalid`](ErrorKind::Invalid) if the locations cannot be combined.
     pub async fn copy(
         &self,
         source: &Location,
@@ -74,20 +74,20 @@ impl Client {
 }
 
 impl Stores {
-    /// Carries out transfers, one after another. All that go to one archive write it at once, at the
-    /// end.
+    /// Runs transfers one after another. Transfers to the same archive write it once, at the end.
     ///
-    /// An image that fails does not keep the others from being copied: the report names it. An archive
-    /// gets what succeeded, and is not made if nothing did. A list of one transfer of one image is the
-    /// exception: its error is returned.
+    /// If an image fails, the others are still copied, and the report names the failure. An archive
+    /// gets the images that succeeded, and is not created if none did. The only transfer of a
+    /// single image returns its error instead of reporting it.
     ///
     /// # Errors
-    /// That of the only transfer, if no image of it could be tried. [`Invalid`](ErrorKind::Invalid) for
-    /// any transfer whose locations do not fit each other, before anything is copied. The error of an
-    /// archive that cannot be finished.
+    /// The error of the only transfer, if it fails before any image is tried.
+    /// [`Invalid`](ErrorKind::Invalid), before anything is copied, if the locations of any transfer
+    /// cannot be combined. The error of an archive that cannot be finished.
     ///
     /// # Cancellation
-    /// Dropping the future leaves whole images at registries and in layouts, and archives as they were.
+    /// Dropping the future leaves complete images at registries and in layouts, and does not change
+    /// archives.
     pub async fn transfer(
         &self,
         transfers: &[Transfer],
@@ -115,13 +115,13 @@ impl Stores {
 }
 
 impl Transfer {
-    /// Copies what `source` names, with every option at its default.
+    /// Creates a transfer from `source` to `target` with default options.
     #[must_use]
     pub fn new(source: Location, target: Location) -> Self {
         Self { source, target, options: CopyOptions::default(), all_tags: false }
     }
 
-    /// Checks what can be seen in the locations.
+    /// Checks the locations without opening them.
     fn check(&self) -> Result<()> {
         let invalid = |location: &Location, reason: &'static str| {
             Err(ParseError::new("location", &location.to_string(), reason).into())
@@ -148,11 +148,11 @@ impl Transfer {
         }
     }
 
-    /// Chooses the tag at the target: the one in its text; else the source's, unless a digest says which
-    /// manifest is meant at either end. A name in a docker-archive always has one.
+    /// Chooses the tag at the target: the tag in its text, else the source's, unless either
+    /// location has a digest. A name in a docker-archive always has a tag.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) with the names of an image that has several.
+    /// [`Conflict`](ErrorKind::Conflict), with the names, if the image has several.
     fn tag(&self, located: &Located) -> Result<Option<Tag>> {
         let own = match &located.names[..] {
             [name] => name.tag().cloned(),
@@ -168,8 +168,8 @@ impl Transfer {
         }
     }
 
-    /// Checks that the source has what is to be copied, before a layout or archive is made for it, and
-    /// that it has the digest that the target states.
+    /// Checks, before a layout or archive is created, that the source has the image, and that the
+    /// image has the digest in the target's location.
     async fn check_source(&self, located: &Located) -> Result<()> {
         let stated = self.target.digest();
         if stated.is_none() && self.target.place().repository().is_some() {
@@ -190,7 +190,7 @@ impl Transfer {
     }
 }
 
-/// Transfers under way: the places that they have opened for writing.
+/// Running transfers, with the places that they have opened for writing.
 struct Run<'a> {
     stores: &'a Stores,
     observer: CopyObserver,
@@ -199,7 +199,7 @@ struct Run<'a> {
 
 struct OpenWriter {
     writer: Arc<dyn Writer>,
-    /// Whether there is something to finish.
+    /// True if the writer has content to publish.
     is_used: bool,
 }
 
@@ -222,7 +222,7 @@ impl Run<'_> {
         let located = self.stores.locate(&transfer.source).await?;
         let tag = transfer.tag(&located)?;
         transfer.check_source(&located).await?;
-        // Where the target states a digest, nothing else is copied.
+        // If the target has a digest, only the manifest with that digest is copied.
         let stated = target.digest().cloned().map(TagOrDigest::from);
         let selector = stated.unwrap_or(located.selector.clone());
         let copier = self.copier(transfer, located.source, target).await?;
@@ -250,7 +250,7 @@ impl Run<'_> {
         Ok(copies)
     }
 
-    /// Copies an entry of a layout whose name is not a tag, then lists it under this name.
+    /// Copies an entry of a layout whose name is not a tag, then lists it under the same name.
     async fn copy_entry(
         &mut self,
         copier: &Copier,
@@ -263,7 +263,7 @@ impl Run<'_> {
         let manifest = self.stores.open(source).await?.manifest(&selector).await;
         let manifest = manifest.map_err(|e| e.on(Side::Source))?;
         let target = self.writer(target.place()).await?.target(target.name());
-        // In this view, every tag stands for the name.
+        // In this view of the layout, every tag means the entry's name.
         let pushed = target.push_manifest(&manifest, Some(&Tag::latest())).await;
         pushed.map(|()| copy).map_err(|e| e.on(Side::Target))
     }
@@ -282,7 +282,7 @@ impl Run<'_> {
             .build())
     }
 
-    /// The writer of a place, which stays open until the end.
+    /// Returns the writer of a place. It stays open until all transfers are finished.
     async fn writer(&mut self, place: &Place) -> Result<&dyn Writer> {
         if !self.writers.contains_key(place) {
             let writer = self.stores.writer(place).await?;
@@ -292,7 +292,7 @@ impl Run<'_> {
     }
 }
 
-/// Separates names that are tags from those that are not, which have a digest.
+/// Separates names that are tags from other names. The others have a digest.
 fn tags_and_entries(names: Vec<Named>) -> (Vec<Tag>, Vec<(ImageName, Digest)>) {
     let (mut tags, mut entries) = (Vec::new(), Vec::new());
     for named in names {

@@ -1,4 +1,4 @@
-//! What transfers did.
+//! Reports the results of transfers.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use serde::{Serialize, Serializer};
 
 use crate::location::{ImageName, Location};
 
-/// What transfers copied, and what failed.
+/// The images that transfers copied, and the failures.
 #[derive(Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct TransferReport {
     /// The images that were copied.
     pub copies: Vec<Copied>,
-    /// The images that were not.
+    /// The images that were not copied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<CopyFailure>,
 }
@@ -22,13 +22,13 @@ pub struct TransferReport {
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Copied {
-    /// What the copy did.
+    /// The summary of the copy.
     #[serde(flatten)]
     pub summary: CopySummary,
     /// The name of its entry in the target layout, if it is not a tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where the image is now.
+    /// The location of the image at the target.
     #[serde(serialize_with = "as_text")]
     pub target: Location,
 }
@@ -43,8 +43,8 @@ pub struct CopyFailure {
     /// The tag or name of the image, if it was one of several.
     #[serde(flatten, serialize_with = "tag_or_name")]
     pub name: Option<ImageName>,
-    /// What went wrong. [`Canceled`](ErrorKind::Canceled): the image was not tried, because others had
-    /// failed for a reason that would meet every image.
+    /// The error. [`Canceled`](ErrorKind::Canceled) if the image was not tried, because other
+    /// images had failed for a reason that affects every image.
     #[serde(serialize_with = "as_text")]
     pub error: Error,
 }
@@ -74,13 +74,13 @@ impl CopyFailure {
         Self { source: source.clone(), name, error }
     }
 
-    /// Returns whether the image was tried.
+    /// Returns true if the image was tried.
     #[must_use]
     pub fn is_tried(&self) -> bool {
         self.error.kind() != ErrorKind::Canceled
     }
 
-    /// The error's text, without the image's name, which comes before it.
+    /// Returns the text of the error without the image's name, which is printed before it.
     fn reason(&self) -> String {
         let image = match &self.name {
             Some(name) => format!("{}:{name}", self.source),
@@ -111,7 +111,7 @@ fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S
     serializer.collect_str(value)
 }
 
-/// Writes `"tag": …` or `"name": …`, or nothing.
+/// Writes `"tag": …` or `"name": …`, or nothing without a name.
 fn tag_or_name<S: Serializer>(name: &Option<ImageName>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(name.iter().map(|name| match name {
         ImageName::Tag(tag) => ("tag", tag.to_string()),

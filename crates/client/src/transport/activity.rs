@@ -1,7 +1,7 @@
 //! Tracks the activity of a request while its reply is awaited.
 //!
-//! Distinguishes a slow server from a slow body, ends a body that was refused before it was sent,
-//! and reports long waits to the user.
+//! It distinguishes a slow server from a slow body, stops a body that the server refuses before all
+//! of it is sent, and reports long waits to the user.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,17 +13,17 @@ use futures_util::stream::{StreamExt as _, poll_fn};
 use longshore_core::{BlobStream, CHUNK_SIZE, Error, ErrorKind, wait};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// One request's activity, shared by its sender and the task that waits for the reply.
+/// The activity of one request, shared by its sender and the task that waits for the reply.
 #[derive(Clone, Debug)]
 pub(crate) struct Activity(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Time of the last step.
+    /// The time of the last step.
     last: Instant,
     stage: Stage,
     error: Option<Error>,
-    wanted: Wanted,
+    rest: Rest,
     /// The task that sends more of the body.
     sender: Option<Waker>,
 }
@@ -37,19 +37,19 @@ pub(crate) enum Stage {
     Connection,
     /// More of the body, from its own source.
     Body,
-    /// Room for more of the body: the server must read some of it.
+    /// Room for more of the body in the connection: the server must read some of it.
     Room,
     /// The reply.
     Reply,
 }
 
-/// Tells whether the rest of a body is wanted.
+/// Says whether the rest of a body should be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum Rest {
     Yes,
     /// The body was refused; the connection stays open for the rest of the reply.
     Refused,
-    /// The rest will never be wanted: the connection ends.
+    /// The rest must never be sent: the connection ends.
     Never,
 }
 
@@ -59,25 +59,25 @@ impl Activity {
             last: Instant::now(),
             stage: Stage::Reply,
             error: None,
-            wanted: Wanted::Yes,
+            rest: Rest::Yes,
             sender: None,
         })))
     }
 
-    /// Records every step of a body that is being sent, and keeps its error, which the HTTP library
-    /// would hide. Large chunks are handed out in parts: once given away, a chunk can neither be
-    /// observed on its way nor held back.
+    /// Records every step of sending a body, and keeps the body's error, which the HTTP library
+    /// would hide. Splits large chunks, because a chunk that the HTTP library has received can no
+    /// longer be observed or held back.
     pub(crate) fn watch(&self, mut body: BlobStream) -> BlobStream {
         let (activity, mut rest) = (self.clone(), Bytes::new());
-        // A sender that knows the body's length drops it after the last byte, without polling its
-        // end.
+        // If the sender knows the length of a body, it drops the body after the last byte without
+        // polling for its end.
         let sent = Entered { activity: self.clone(), before: Stage::Reply };
         BlobStream::new(poll_fn(move |cx| {
             let _until_sent = &sent;
-            match activity.wanted(cx.waker()) {
-                Wanted::Yes => {}
-                Wanted::Refused => return Poll::Pending,
-                Wanted::Never => return Poll::Ready(Some(Err(cut("the body was refused")))),
+            match activity.rest(cx.waker()) {
+                Rest::Yes => {}
+                Rest::Refused => return Poll::Pending,
+                Rest::Never => return Poll::Ready(Some(Err(cut("the body was refused")))),
             }
             let polled = match rest.is_empty() {
                 true => body.poll_next_unpin(cx),
@@ -88,10 +88,10 @@ impl Activity {
                     activity.step(Stage::Body);
                     Poll::Pending
                 }
-                Poll::Ready(Some(Ok(mut piece))) => {
+                Poll::Ready(Some(Ok(mut chunk))) => {
                     activity.step(Stage::Room);
-                    rest = piece.split_off(piece.len().min(CHUNK_SIZE));
-                    Poll::Ready(Some(Ok(piece)))
+                    rest = chunk.split_off(chunk.len().min(CHUNK_SIZE));
+                    Poll::Ready(Some(Ok(chunk)))
                 }
                 Poll::Ready(None) => {
                     activity.step(Stage::Reply);
@@ -117,43 +117,46 @@ impl Activity {
         Entered { activity: self.clone(), before }
     }
 
-    /// Stops sending the body, because the reply that has begun refuses it. Dropping the returned
-    /// value ends the connection if the body is not complete, so keep it until the reply is read.
+    /// Stops sending the body, because the reply refuses it. Dropping the returned value ends the
+    /// connection if the body is incomplete, so keep the value until the reply has been read.
     pub(crate) fn refuse(self) -> Refusal {
-        self.state().wanted = Wanted::Refused;
+        self.state().rest = Rest::Refused;
         Refusal(self)
     }
 
-    /// Returns when the server has neither read a byte nor answered for `limit`.
+    /// Returns when the server has neither read a byte nor answered for the time `limit`.
     pub(crate) async fn silence(&self, limit: Duration) {
         loop {
-            let silent = match self.waits() {
+            let silence = match self.waits() {
                 (Stage::Body, _) => Duration::ZERO,
                 (_, since) => since.elapsed(),
             };
-            if silent >= limit {
+            if silence >= limit {
                 return;
             }
-            sleep(limit - silent).await;
+            sleep(limit - silence).await;
         }
     }
 
-    /// Reports each long wait to the user, once, with the text from `text`. The body's source
-    /// reports its own waits.
-    pub(crate) async fn tell(&self, text: impl Fn(Stage) -> String + Send + Sync) -> Infallible {
-        let mut told = None;
+    /// Reports each long wait to the user once, with the result of `text`. Waits for the body's
+    /// source are not reported here, because the source reports them.
+    pub(crate) async fn report_waits(
+        &self,
+        text: impl Fn(Stage) -> String + Send + Sync,
+    ) -> Infallible {
+        let mut reported = None;
         loop {
             let current = self.waits();
             let (stage, since) = current;
             let due = since + wait::LONG;
-            if stage == Stage::Body || told == Some(current) {
-                // The next wait begins later than now, and is not long before then.
+            if stage == Stage::Body || reported == Some(current) {
+                // The next wait begins later than now, so it is not long before this time.
                 sleep(wait::LONG).await;
             } else if due > Instant::now() {
                 sleep_until(due).await;
             } else {
                 wait::report(text(stage));
-                told = Some(current);
+                reported = Some(current);
             }
         }
     }
@@ -171,10 +174,10 @@ impl Activity {
         std::mem::replace(&mut state.stage, next)
     }
 
-    fn wanted(&self, sender: &Waker) -> Wanted {
+    fn rest(&self, sender: &Waker) -> Rest {
         let mut state = self.state();
         state.sender = Some(sender.clone());
-        state.wanted
+        state.rest
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -203,7 +206,7 @@ impl Drop for Refusal {
     fn drop(&mut self) {
         let sender = {
             let mut state = self.0.state();
-            state.wanted = Wanted::Never;
+            state.rest = Rest::Never;
             state.sender.take()
         };
         if let Some(sender) = sender {
@@ -225,7 +228,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// Returns single bytes, each after `pause`.
+    /// Returns a stream of single bytes, each after `pause`.
     fn slow(count: usize, pause: Duration) -> BlobStream {
         let bytes = stream::unfold((), move |()| async move {
             sleep(pause).await;
@@ -235,14 +238,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_may_be_as_long_as_there_is() {
+    async fn the_longest_possible_limit_does_not_overflow() {
         let activity = Activity::new();
         let silence = activity.silence(Duration::MAX);
         assert!(tokio::time::timeout(1000 * LIMIT, silence).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_other_ends_silence_counts() {
+    async fn a_slow_body_does_not_count_as_silence() {
         let activity = Activity::new();
         let mut body = activity.watch(slow(2, 3 * LIMIT));
         let read = async { while body.next().await.is_some() {} };
@@ -255,15 +258,15 @@ mod tests {
         assert_eq!(start.elapsed(), LIMIT);
     }
 
-    /// On a slow line, a large chunk would look like silence.
+    /// On a slow line, a large chunk would otherwise look like silence.
     #[tokio::test(start_paused = true)]
-    async fn a_large_piece_is_seen_on_its_way() {
+    async fn sending_a_large_chunk_does_not_count_as_silence() {
         let activity = Activity::new();
         let mut body = activity.watch(Bytes::from(vec![0; 3 * CHUNK_SIZE + 1]).into());
         let mut sizes = Vec::new();
         let read = async {
-            while let Some(piece) = body.next().await {
-                sizes.push(piece.unwrap().len());
+            while let Some(chunk) = body.next().await {
+                sizes.push(chunk.unwrap().len());
                 sleep(LIMIT / 2).await;
             }
         };
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_body_waits_for_the_end_of_the_reply_and_ends() {
+    async fn a_refused_body_ends_after_the_reply_is_read() {
         let activity = Activity::new();
         let mut body = activity.watch(Bytes::from(vec![0; 2 * CHUNK_SIZE]).into());
         assert_eq!(body.next().await.unwrap().unwrap().len(), CHUNK_SIZE);
@@ -291,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_bodys_own_error_is_kept() {
+    async fn the_error_of_the_body_is_kept() {
         let activity = Activity::new();
         let broken = stream::iter([Err(Error::new(ErrorKind::DigestMismatch))]);
         let mut body = activity.watch(BlobStream::new(broken));
@@ -300,8 +303,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_long_wait_is_told_once_and_by_what_it_is_for() {
-        let told = WaitLog::listen();
+    async fn each_long_wait_is_reported_once_with_its_stage() {
+        let reported = WaitLog::listen();
         let (activity, second) = (Activity::new(), Duration::from_secs(1));
         let work = async {
             let connecting = activity.enter(Stage::Connection);
@@ -317,7 +320,7 @@ mod tests {
             sleep(14 * second).await;
             drop(body);
             sleep(6 * second).await;
-            // The source is slow; the transport does not report that.
+            // The source is slow. The transport does not report that.
             let mut body = activity.watch(slow(1, LIMIT));
             body.next().await;
             assert!(body.next().await.is_none());
@@ -325,8 +328,8 @@ mod tests {
         };
         tokio::select! {
             () = work => {}
-            never = activity.tell(|stage| format!("{stage:?}")) => match never {},
+            never = activity.report_waits(|stage| format!("{stage:?}")) => match never {},
         }
-        assert_eq!(told.take(), ["Address", "Room", "Reply", "Reply"]);
+        assert_eq!(reported.take(), ["Address", "Room", "Reply", "Reply"]);
     }
 }

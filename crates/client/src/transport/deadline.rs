@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Body;
 
-/// An optional moment after which no wait continues.
+/// An optional time limit that ends every wait of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<(Instant, Duration)>);
 
 impl Deadline {
-    /// Returns the deadline of a period that begins now.
+    /// Returns the deadline for a period that begins now.
     pub(crate) fn after(total: Option<Duration>) -> Self {
         Self(total.and_then(|total| Some((Instant::now().checked_add(total)?, total))))
     }
@@ -56,7 +56,8 @@ fn late(total: Duration) -> Error {
     Error::new(ErrorKind::Timeout).detail(clause).with_source(Late)
 }
 
-/// Returns true if an error says that a request's time was over: no step follows that.
+/// Returns true if the error says that a request exceeded its total time. Such a request is not
+/// retried.
 pub(crate) fn is_late(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<Late>())
 }
@@ -66,7 +67,7 @@ struct Late;
 
 impl fmt::Display for Late {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the time that the request has in all is over")
+        f.write_str("the total time limit of the request was exceeded")
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_goes_on_and_on_is_ended() {
+    async fn an_endless_body_ends_at_the_deadline() {
         let body = Deadline::after(Some(10 * SECOND)).watch(trickle());
         let items: Vec<_> = body.into_stream().take(20).collect().await;
         let first_error = items.iter().position(Result::is_err);
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_is_given_up() {
+    async fn work_is_cancelled_at_the_deadline() {
         let never = std::future::pending::<()>();
         let e = Deadline::after(Some(SECOND)).bound(never).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Timeout);

@@ -1,4 +1,4 @@
-//! Finds out from an error's causes why a connection failed, and describes it for users.
+//! Determines from an error's causes why a connection failed, and describes it for users.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::{CertificateError, OtherError};
 
-/// The reason why there is no connection.
+/// The reason why a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The server's certificate is invalid, not for this host, or from an unknown authority.
@@ -22,7 +22,7 @@ pub(crate) enum Failure {
     Closed,
     /// No server listens on the port.
     Refused,
-    /// The proxy requires a login or rejects the one that it got.
+    /// The proxy requires a login, or rejects the one that was sent.
     ProxyLogin,
     /// Any other reason.
     Other,
@@ -45,7 +45,7 @@ impl Failure {
         }
     }
 
-    /// Returns true if trying again cannot help.
+    /// Returns true if another attempt cannot help.
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Certificate | Self::NotTls | Self::ProxyLogin)
     }
@@ -57,7 +57,7 @@ pub(crate) struct Way<'a> {
     pub(crate) https: bool,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
-    /// The name used in options: the host, and the port unless it is the scheme's default.
+    /// The name used in options: the host, with the port unless it is the scheme's default.
     pub(crate) name: &'a str,
     /// The proxy that the connection goes through.
     pub(crate) proxy: Option<&'a str>,
@@ -93,7 +93,7 @@ impl Way<'_> {
         }
     }
 
-    /// Describes that a connection took longer than its limit.
+    /// Describes a connection attempt that exceeded its time limit.
     pub(crate) fn late(&self, limit: Duration) -> String {
         let Self { host, port, .. } = self;
         let through = self.proxy.map(|proxy| format!(" through the proxy {proxy}"));
@@ -101,7 +101,7 @@ impl Way<'_> {
         format!("cannot connect to {host}:{port}{through}: no connection within {limit:?}")
     }
 
-    /// Returns a hint for the user, if there is something that the user can do.
+    /// Returns a hint for the user, if the user can solve the problem.
     pub(crate) fn hint(&self, error: &(dyn StdError + 'static)) -> Option<String> {
         let name = self.name;
         if self.proxy_that_failed(error).is_some() {
@@ -134,7 +134,7 @@ impl Way<'_> {
         })
     }
 
-    /// Returns the proxy if the connection to the proxy failed, not one that the proxy made.
+    /// Returns the proxy if the connection to the proxy itself failed.
     fn proxy_that_failed(&self, error: &(dyn StdError + 'static)) -> Option<&str> {
         let is_first_hop =
             !self.https || says(error, NO_PROXY) || says(error, NO_SOCKS) || says(error, NO_TCP);
@@ -142,7 +142,7 @@ impl Way<'_> {
     }
 }
 
-/// Returns the text of the innermost cause, without the number of the system's error.
+/// Returns the text of the innermost cause, without the system's error number.
 pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut inner = error;
     while let Some(next) = deeper(inner) {
@@ -153,7 +153,7 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(text);
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
-        // Abbreviations keep their capitals.
+        // Abbreviations stay in capitals.
         (Some(first), Some(second)) if second.is_lowercase() => {
             first.to_lowercase().chain(text.chars().skip(1)).collect()
         }
@@ -173,11 +173,11 @@ impl fmt::Display for SelfSigned {
 
 impl StdError for SelfSigned {}
 
-/// Displays the defect of a certificate, as the end of a sentence about it.
+/// Displays the defect of a certificate. The text completes a sentence about the certificate.
 struct Invalid<'a>(&'a CertificateError);
 
 impl Invalid<'_> {
-    /// Returns true if the certificate would be accepted if it were trusted.
+    /// Returns true if only a trusted authority is missing.
     fn is_untrusted(&self) -> bool {
         match self.0 {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => true,
@@ -191,7 +191,7 @@ impl fmt::Display for Invalid<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             CertificateError::UnknownIssuer => f.write_str("is not trusted: unknown authority"),
-            // This happens if an authority was recreated under its old name.
+            // This happens if an authority was recreated under the same name.
             CertificateError::BadSignature => f.write_str("is not trusted: bad signature"),
             CertificateError::Other(other) if is_authority(other) => {
                 f.write_str("is not trusted: it is a CA certificate, not a server certificate")
@@ -227,12 +227,12 @@ impl fmt::Display for Invalid<'_> {
     }
 }
 
-/// Returns true if a certificate is refused because it is an authority's.
+/// Returns true if a certificate was refused because it is an authority's certificate.
 pub(crate) fn is_authority(error: &OtherError) -> bool {
     error.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
-/// Formats a duration in the largest unit of which it has at least one.
+/// Formats a duration in its largest unit.
 fn span(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),
@@ -243,13 +243,14 @@ fn span(seconds: u64) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Returns the next cause; `io::Error` omits the error that it wraps from its sources.
+/// Returns the next cause. Handles `io::Error`, which omits the error that it wraps from its
+/// sources.
 fn deeper<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     wrapped.map(|wrapped| wrapped as _).or_else(|| error.source())
 }
 
-/// Returns the innermost cause of a type.
+/// Returns the innermost cause of the given type.
 fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     deeper(error).and_then(cause).or_else(|| error.downcast_ref())
 }
@@ -279,7 +280,7 @@ const NO_ADDRESS: &str = "error resolving DNS";
 /// The text for a reply that is not HTTP, such as a TLS alert.
 const NO_HTTP: &str = "invalid HTTP version parsed";
 
-/// 3 names of a certificate are shown.
+/// 3: the number of a certificate's names that are shown.
 const NAMES_SHOWN: usize = 3;
 
 #[cfg(test)]

@@ -13,9 +13,10 @@ use crate::origin::Origin;
 
 /// The layer that limits concurrent requests per origin.
 ///
-/// A request holds its permit until the reply's head arrives, not while its body is read: a copy
-/// within one registry reads one body to send another. For the same reason, requests that send a
-/// stream have separate permits: they may wait for a reply to a request without one.
+/// A request holds its permit until the reply's head arrives, but not while its body is read,
+/// because a copy within one registry reads one body to send another. For the same reason, requests
+/// that send a stream have separate permits: they may wait for the reply to a request without a
+/// stream.
 #[derive(Debug)]
 pub(crate) struct Limit {
     inner: Arc<dyn Transport>,
@@ -45,7 +46,7 @@ impl Limit {
 impl Transport for Limit {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
         let places = self.places_of(&request);
-        // The semaphore is never closed, so a permit always becomes available.
+        // The semaphore is never closed, so acquiring a permit never fails.
         let _place = places.acquire().await.ok();
         self.inner.send(request).await
     }
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_than_the_limit_wait_at_once() {
+    async fn no_more_requests_than_the_limit_are_sent_concurrently() {
         let slow = Arc::new(Slow::default());
         let limit = Limit::new(Arc::clone(&slow) as _, NonZeroUsize::new(3).unwrap());
         let requests = (0..10)

@@ -1,8 +1,8 @@
-//! Sends requests and receives replies: separates the client from how requests are sent.
+//! Sends requests and receives replies. Separates the client from the HTTP library.
 //!
-//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers that decorate a transport.
-//! Knows nothing of registries beyond headers. A client's requests pass these layers, outermost
-//! first: `auth` (not in this module), `retry`, `limit`, `redirect`, `log` and `wire`.
+//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. Of
+//! registries it knows only some headers. A client's requests pass these layers, outermost first:
+//! `auth` (not in this module), `retry`, `limit`, `redirect`, `log` and `wire`.
 
 mod activity;
 pub(crate) mod deadline;
@@ -25,9 +25,9 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Request, Response};
 use longshore_core::{BlobStream, Error, ErrorKind, Result};
 
-/// Sends one request and returns the head of its reply; the body is read later.
+/// Sends a request and returns the head of its reply. The body is read later.
 ///
-/// Implement this to replace the wire: for another HTTP stack, or for tests.
+/// Implement this to replace the built-in HTTP implementation, for another HTTP stack or for tests.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends a request with an absolute http or https URL.
@@ -52,7 +52,7 @@ pub enum Body {
     Stream {
         /// The bytes.
         stream: BlobStream,
-        /// Number of bytes, if it is known.
+        /// The number of bytes, if it is known.
         size: Option<u64>,
     },
 }
@@ -78,7 +78,7 @@ impl Body {
         }
     }
 
-    /// Returns the bytes, chunk by chunk.
+    /// Returns the bytes as a stream of chunks.
     #[must_use]
     pub fn into_stream(self) -> BlobStream {
         match self {
@@ -88,7 +88,7 @@ impl Body {
         }
     }
 
-    /// Reads the rest of a small reply, so that its connection can be reused. Gives up if that
+    /// Reads the rest of a small reply, so that its connection can be reused. Gives up if this
     /// takes long.
     pub(crate) async fn drain(self) {
         if self.size().is_none_or(|size| size <= DRAIN_LIMIT) {
@@ -99,8 +99,8 @@ impl Body {
     async fn read_away(self) {
         let mut left = DRAIN_LIMIT;
         let mut stream = self.into_stream();
-        while let Some(Ok(piece)) = stream.next().await {
-            left = left.saturating_sub(piece.len() as u64);
+        while let Some(Ok(chunk)) = stream.next().await {
+            left = left.saturating_sub(chunk.len() as u64);
             if left == 0 {
                 return;
             }
@@ -114,7 +114,7 @@ pub struct TransportError {
     error: Error,
 }
 
-/// The class of a failure, as the retry rule needs it.
+/// The class of a failure. The retry rule depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
@@ -122,20 +122,20 @@ pub enum TransportErrorKind {
     NotSent,
     /// The connection broke; it is unknown whether the request was processed.
     Lost,
-    /// A wait reached its limit.
+    /// A wait exceeded its time limit.
     TimedOut,
     /// Sending the request again would not help.
     Final,
 }
 
 impl TransportError {
-    /// Creates an error from its class and the error shown to users.
+    /// Creates an error from its class and the error to show to users.
     #[must_use]
     pub fn new(fault: TransportErrorKind, error: Error) -> Self {
         Self { fault, error }
     }
 
-    /// Returns the class that the retry rule needs.
+    /// Returns the class of the failure.
     #[must_use]
     pub fn fault(&self) -> TransportErrorKind {
         self.fault
@@ -207,5 +207,5 @@ pub(crate) fn protocol_error(uri: &http::Uri, clause: String) -> Error {
 
 /// 64 KiB: reading more than this costs more than a new connection.
 const DRAIN_LIMIT: u64 = 64 << 10;
-/// 1 s: waiting longer costs more than a new connection, too.
+/// 1 s: waiting longer also costs more than a new connection.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);

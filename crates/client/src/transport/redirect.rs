@@ -12,8 +12,8 @@ use super::{Body, Transport, TransportError, protocol_error, replay};
 use crate::origin::{Origin, check_hop, resolve};
 use crate::redact::redacted;
 
-/// The layer that follows redirects: at most ten, and never from https to http. It never changes
-/// the method; only 303 would ask for that (GET), and no request here needs it.
+/// The layer that follows redirects, at most ten, and never from https to http. It never changes
+/// the method. Only a 303 would require that (GET), and no request of this client needs it.
 ///
 /// Credentials are dropped as soon as scheme, host or port change. They stay dropped, even if a
 /// later redirect returns to the first origin.
@@ -53,7 +53,9 @@ impl Transport for Redirect {
             };
             if Origin::of(&uri) != Origin::of(&next) {
                 if again.extensions().get::<KeepOrigin>().is_some() {
-                    return Err(refused("leads elsewhere, with a secret in the request").into());
+                    return Err(
+                        refused("leads to another origin, and the request holds a secret").into()
+                    );
                 }
                 for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
                     again.headers_mut().remove(header);
@@ -68,8 +70,8 @@ impl Transport for Redirect {
     }
 }
 
-/// The redirect target of a request whose body can be read only once. A caller that still has the
-/// body may send it there. This is the source of the redirect's error.
+/// The redirect target of a request whose body can be read only once. It is the source of the
+/// error, so that a caller that can recreate the body may send it there.
 #[derive(Debug)]
 struct Moved(Uri);
 
@@ -81,13 +83,13 @@ impl fmt::Display for Moved {
 
 impl std::error::Error for Moved {}
 
-/// Returns the redirect target of the request that failed with this error, if it can be sent there.
+/// Returns the redirect target from the error of such a request.
 pub(crate) fn moved(error: &Error) -> Option<&Uri> {
     let source = std::error::Error::source(error)?;
     source.downcast_ref().map(|Moved(to)| to)
 }
 
-/// Marks a request whose body holds a secret: it is only redirected within its origin.
+/// Marks a request whose body holds a secret. Such a request is redirected within its origin only.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepOrigin;
 
@@ -95,7 +97,8 @@ fn redirects(reply: &Response<Body>) -> bool {
     matches!(reply.status().as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// In practice, 301, 302 and 303 turn other methods into GET: an upload would be lost silently.
+/// Refuses redirects that turn other methods into GET in practice (301, 302 and 303), because an
+/// upload would be lost silently.
 fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str> {
     match status.as_u16() {
         307 | 308 => Ok(()),
@@ -107,7 +110,7 @@ fn check_method(status: StatusCode, method: &Method) -> Result<(), &'static str>
 /// The error for a redirected request whose body can be read only once.
 const TOO_LATE: &str = "comes after the body was sent";
 
-/// 10 hops, about the limit of browsers and curl.
+/// 10 hops: about the limit of browsers and curl.
 const HOP_LIMIT: usize = 10;
 
 #[cfg(test)]
@@ -116,7 +119,8 @@ mod tests {
 
     use super::*;
 
-    /// Redirects along a chain, then answers 200. Records each request's URL and credentials.
+    /// A transport that redirects along a chain, then answers 200. Records the URL and credentials
+    /// of each request.
     #[derive(Debug)]
     struct Chain {
         status: u16,
@@ -157,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_stay_with_their_origin() {
+    async fn credentials_are_not_sent_to_other_origins() {
         let seen = follow(307, Method::GET, &["/other", "https://r.example:444/x"]).await.unwrap();
         assert_eq!(seen.iter().map(|s| s.1).collect::<Vec<_>>(), [true, true, false]);
 
@@ -170,14 +174,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn chains_end() {
+    async fn redirect_chains_are_limited() {
         assert_eq!(follow(307, Method::GET, &["/"; 10]).await.unwrap().len(), 11);
         let e = follow(307, Method::GET, &["/"; 11]).await.unwrap_err();
         assert!(e.contains("more than 10 times"), "{e}");
     }
 
     #[tokio::test]
-    async fn what_would_lose_something_is_refused() {
+    async fn an_unsafe_redirect_or_one_that_changes_the_method_is_refused() {
         for (status, method, hop) in [
             (302, Method::POST, "/x"),
             (303, Method::PUT, "/x"),

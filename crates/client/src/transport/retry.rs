@@ -1,6 +1,6 @@
 //! Sends requests again after transient failures: the loop around the rule in `attempts`.
 //!
-//! Passes on any other reply unchanged, so that its error body is still read.
+//! All other replies are passed on unchanged, so that callers can read their error bodies.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use http::{Method, Request, Response, Uri};
 use tokio::time::{Instant, sleep_until};
 
-use super::retry_after::asked_wait;
+use super::retry_after::requested_wait;
 use super::{Body, Transport, TransportError, replay};
 use crate::attempts::{Attempt, Outcome, Series};
 use crate::config::RetryPolicy;
 use crate::origin::Origin;
 use crate::waiting::{Again, pause};
 
-/// The layer that sends requests again. If a reply asks to wait (429), all requests to its origin
-/// wait.
+/// The layer that sends requests again. If a reply requests a wait (429), all requests to its
+/// origin wait.
 #[derive(Debug)]
 pub(crate) struct Retry {
     inner: Arc<dyn Transport>,
@@ -39,7 +39,7 @@ impl Retry {
         }
     }
 
-    /// Makes other requests to the origin wait as long.
+    /// Makes other requests to the origin wait for the same time.
     fn hold_off(&self, uri: &Uri, wait: Duration) {
         let end = Instant::now().checked_add(wait);
         let (Some(origin), Some(end)) = (Origin::of(uri), end) else { return };
@@ -57,7 +57,7 @@ impl Retry {
 #[async_trait]
 impl Transport for Retry {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        // A lost chunk may have been stored: its upload asks for the offset before it goes on.
+        // A lost chunk may have been stored. The upload queries the offset before it continues.
         let safe = request.method() != Method::PATCH;
         let series = request.extensions().get::<Series>().cloned().unwrap_or_default();
         loop {
@@ -66,20 +66,20 @@ impl Transport for Retry {
             let replayable = again.is_some();
             let result = self.inner.send(request).await;
             let status = result.as_ref().ok().map(Response::status);
-            let (outcome, asked) = match &result {
+            let (outcome, requested) = match &result {
                 Ok(reply) => {
-                    (Outcome::Status(reply.status().as_u16()), asked_wait(reply.headers()))
+                    (Outcome::Status(reply.status().as_u16()), requested_wait(reply.headers()))
                 }
                 Err(error) => (Outcome::Error(error.fault()), None),
             };
             let wait = series.next(|number| {
                 let attempt = Attempt { number, replayable, safe };
-                self.policy.judge(outcome, attempt, asked, fastrand::f64())
+                self.policy.wait_before_retry(outcome, attempt, requested, fastrand::f64())
             });
             match (wait, again) {
                 (Some(wait), Some(again)) => {
                     tracing::debug!(?outcome, ?wait, "sending again");
-                    if matches!(outcome, Outcome::Status(429)) && asked.is_some() {
+                    if matches!(outcome, Outcome::Status(429)) && requested.is_some() {
                         self.hold_off(again.uri(), wait);
                     }
                     if let Ok(reply) = result {
@@ -89,7 +89,7 @@ impl Transport for Retry {
                     let why = Again {
                         host: host.unwrap_or_default(),
                         status,
-                        asked: asked.is_some(),
+                        has_retry_after: requested.is_some(),
                         next: "the request is sent again",
                     };
                     pause(wait, why).await;
@@ -115,12 +115,12 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Answer {
         Status(u16),
-        /// 429 with a requested wait, in seconds.
+        /// A 429 with `Retry-After`, in seconds.
         Wait(u64),
         TransportErrorKind(TransportErrorKind),
     }
 
-    /// Answers with these, repeating the last one; counts the requests.
+    /// A transport that sends these answers and repeats the last one. Counts the requests.
     #[derive(Debug)]
     struct Scripted(Mutex<Vec<Answer>>, Mutex<usize>);
 
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_loop_waits_as_asked_and_ends() {
+    async fn retries_wait_as_requested_and_stop_after_the_last_attempt() {
         let (status, sent, waited) =
             run(vec![Answer::Wait(2), Answer::Status(200)], Body::Empty).await;
         assert_eq!((status, sent), (Some(200), 2));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_is_asked_for_holds_for_the_whole_origin() {
+    async fn a_requested_wait_delays_all_requests_to_the_origin() {
         let script = Mutex::new(vec![Answer::Wait(20), Answer::Status(200)]);
         let retry = Retry::new(Arc::new(Scripted(script, Mutex::new(0))), RetryPolicy::default());
         let send = async |url: &str, delay| {

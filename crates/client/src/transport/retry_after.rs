@@ -1,18 +1,18 @@
-//! Reads the wait that a reply asks for, in the forms that registries use.
+//! Parses the wait that a reply requests, in the forms that registries use.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 
-/// Returns the wait that the headers ask for: the longest, if there are several.
+/// Returns the wait that the headers request. If there are several, returns the longest.
 ///
-/// Reads seconds or an HTTP date in `Retry-After`, and a Unix time in `X-Retry-After` (Docker Hub).
-/// Points in time are relative to the reply's own `Date`, so the clocks of client and server need
-/// not agree. Values that cannot be parsed are ignored.
+/// Supports seconds or an HTTP date in `Retry-After`, and a Unix time in `X-Retry-After` (Docker
+/// Hub). Points in time are relative to the reply's `Date`, so the clocks of client and server need
+/// not agree. Malformed values are ignored.
 ///
 /// Source: RFC 9110, section 10.2.3.
-pub(crate) fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
     let now = headers.get(DATE).and_then(|v| v.to_str().ok()).and_then(unix_time);
     let until = |point: u64| Some(Duration::from_secs(point.saturating_sub(now?)));
     let plain =
@@ -26,7 +26,7 @@ pub(crate) fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
     plain.chain(extended.filter_map(|text| until(seconds(text)?))).max()
 }
 
-/// Parses digits only; a number that overflows is the largest integer.
+/// Parses a number of digits only. A number that overflows becomes the largest integer.
 fn seconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -49,11 +49,11 @@ mod tests {
         for (name, value) in lines {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        asked_wait(&headers).map(|d| d.as_secs())
+        requested_wait(&headers).map(|d| d.as_secs())
     }
 
     #[test]
-    fn every_way_of_saying_it_is_understood() {
+    fn requested_waits_are_parsed_in_every_form() {
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         for (lines, expected) in [
             (&[][..], None),

@@ -1,6 +1,6 @@
-//! Watches replies' bodies, and ends those that stall.
+//! Watches the bodies of replies, and ends those that stall.
 //!
-//! Owns the two rules: no byte for too long, or too few bytes during that time.
+//! A body stalls if no byte arrives for too long, or too few bytes arrive during that time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,17 +11,17 @@ use futures_util::stream::{Stream, StreamExt as _};
 use longshore_core::{Result, wait};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Ends a reply's body that stalls, and reports a long wait to the user. Only time spent waiting
-/// for the network counts; the reader may be slow.
+/// Ends a reply's body that stalls, and reports a long wait to the user. Only the time spent
+/// waiting for the network counts, so a slow reader does not stall a body.
 pub(crate) struct Watched<S> {
     inner: S,
-    /// Name of the server.
+    /// The name of the server.
     host: String,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
     /// True if the wait will not be reported any more.
-    is_told: bool,
+    is_reported: bool,
     waited: Duration,
     received: u64,
 }
@@ -43,7 +43,7 @@ impl<S> Watched<S> {
             limit,
             timer: Box::pin(sleep(limit)),
             waiting_since: None,
-            is_told: false,
+            is_reported: false,
             waited: Duration::ZERO,
             received: 0,
         }
@@ -61,16 +61,16 @@ impl<S> Watched<S> {
         slow.then_some(Stall::Slow)
     }
 
-    /// Becomes ready when no bytes have arrived for too long; reports the wait before that.
+    /// Becomes ready when no bytes have arrived for too long. Reports a long wait before that.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waiting_since.is_none() {
             self.waiting_since = Some(Instant::now());
-            self.is_told = self.limit <= wait::LONG;
+            self.is_reported = self.limit <= wait::LONG;
             self.timer.set(sleep(self.limit.min(wait::LONG)));
         }
         ready!(self.timer.as_mut().poll(cx));
-        if !self.is_told {
-            self.is_told = true;
+        if !self.is_reported {
+            self.is_reported = true;
             let (host, long) = (&self.host, wait::seconds(wait::LONG));
             let end = wait::gives_up(self.limit);
             wait::report(format_args!("waiting for {host}: no more data for {long}{end}"));
@@ -89,9 +89,9 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.inner.poll_next_unpin(cx) {
-            Poll::Ready(Some(Ok(piece))) => Poll::Ready(Some(match self.account(piece.len()) {
+            Poll::Ready(Some(Ok(chunk))) => Poll::Ready(Some(match self.account(chunk.len()) {
                 Some(stall) => Err(Err(stall)),
-                None => Ok(piece),
+                None => Ok(chunk),
             })),
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Ok(error)))),
             Poll::Ready(None) => Poll::Ready(None),
@@ -100,7 +100,7 @@ where
     }
 }
 
-/// 1 KiB per second: slower than any working line.
+/// 1 KiB per second: slower than any usable line.
 const SLOWEST: u64 = 1 << 10;
 
 #[cfg(test)]
@@ -119,8 +119,8 @@ mod tests {
         Watched::new(inner, "r.example".to_owned(), limit)
     }
 
-    /// Returns chunks of `size` bytes, each after `pause`.
-    fn pieces(size: usize, pause: Duration) -> impl Stream<Item = Result<Bytes, ()>> + Unpin {
+    /// Returns a stream of chunks of `size` bytes, each after `pause`.
+    fn chunks(size: usize, pause: Duration) -> impl Stream<Item = Result<Bytes, ()>> + Unpin {
         Box::pin(stream::unfold((), move |()| async move {
             sleep(pause).await;
             Some((Ok(Bytes::from(vec![0; size])), ()))
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_and_trickle_end_a_body_and_a_slow_line_does_not() {
+    async fn silence_or_a_trickle_ends_a_body_but_a_slow_line_does_not() {
         let second = Duration::from_secs(1);
         for (size, pause, expected) in [
             (1 << 20, 61 * second, Some(Stall::Silent)),
@@ -136,10 +136,10 @@ mod tests {
             (2048, second, None),
             (1 << 20, 59 * second, None),
         ] {
-            let mut body = watched(pieces(size, pause), LIMIT).take(200);
+            let mut body = watched(chunks(size, pause), LIMIT).take(200);
             let mut found = None;
-            while let Some(piece) = body.next().await {
-                if let Err(Err(stall)) = piece {
+            while let Some(chunk) = body.next().await {
+                if let Err(Err(stall)) = chunk {
                     found = Some(stall);
                     break;
                 }
@@ -149,34 +149,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_is_no_stall() {
+    async fn a_slow_reader_does_not_stall_a_body() {
         let fast = stream::iter((0..5).map(|_| Ok::<_, ()>(Bytes::from_static(b"x"))));
         let mut body = watched(fast, LIMIT);
-        while let Some(piece) = body.next().await {
-            assert!(piece.is_ok());
+        while let Some(chunk) = body.next().await {
+            assert!(chunk.is_ok());
             sleep(2 * LIMIT).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_may_be_as_long_as_there_is() {
-        let slow = pieces(1, 3 * LIMIT).take(2);
+    async fn the_longest_possible_limit_does_not_overflow() {
+        let slow = chunks(1, 3 * LIMIT).take(2);
         assert_eq!(watched(slow, Duration::MAX).count().await, 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_long_wait_is_told_once() {
-        let told = WaitLog::listen();
+    async fn each_long_wait_is_reported_once() {
+        let reported = WaitLog::listen();
         let second = Duration::from_secs(1);
         let receive =
-            async |pause, limit| watched(pieces(1 << 20, pause), limit).take(2).count().await;
+            async |pause, limit| watched(chunks(1 << 20, pause), limit).take(2).count().await;
         receive(wait::LONG - second, LIMIT).await;
         receive(wait::LONG + second, wait::LONG).await;
-        assert!(told.take().is_empty());
+        assert!(reported.take().is_empty());
         receive(LIMIT - second, LIMIT).await;
         let line = "waiting for r.example: no more data for 5 s (gives up after 60 s)";
-        assert_eq!(told.take(), [line; 2]);
+        assert_eq!(reported.take(), [line; 2]);
         receive(LIMIT, Duration::MAX).await;
-        assert_eq!(told.take(), ["waiting for r.example: no more data for 5 s"; 2]);
+        assert_eq!(reported.take(), ["waiting for r.example: no more data for 5 s"; 2]);
     }
 }

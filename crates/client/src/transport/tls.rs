@@ -1,6 +1,6 @@
-//! TLS settings: trusted authorities, and whether certificates are checked at all.
+//! TLS settings: the trusted authorities, and the verification of certificates.
 //!
-//! The only file that configures `rustls`. The wire calls it once per origin.
+//! This is the only file that configures `rustls`. The wire calls it once per origin.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,8 @@ use crate::certificate::{ClientCertificate, RootCertificates};
 use crate::config::Verification;
 use crate::transport::failure::{SelfSigned, is_authority};
 
-/// The system's authorities, read for the first connection that needs them (150 files on Debian).
+/// The system's authorities. They are read for the first connection that needs them, because they
+/// may be many files (150 on Debian).
 #[derive(Debug, Default)]
 pub(crate) struct SystemRoots(OnceCell<Arc<RootCertStore>>);
 
@@ -30,7 +31,8 @@ impl SystemRoots {
     async fn get(&self) -> Arc<RootCertStore> {
         let load = || async {
             let load = tokio::task::spawn_blocking(|| Arc::new(load_system_roots()));
-            // Loading does not panic; without roots, connections fail with a reason.
+            // Loading does not panic. If it did, connections would fail for lack of trusted
+            // authorities.
             load.await.unwrap_or_else(|_| Arc::new(RootCertStore::empty()))
         };
         Arc::clone(self.0.get_or_init(load).await)
@@ -49,7 +51,7 @@ fn load_system_roots() -> RootCertStore {
     store
 }
 
-/// The trust settings for the certificates of one origin, and of the proxy before it.
+/// The trust settings for one origin, and for the proxy in front of it.
 pub(crate) struct Trust<'a> {
     pub(crate) verification: Verification,
     pub(crate) root_certificates: Option<RootCertificates>,
@@ -87,7 +89,7 @@ pub(crate) async fn configuration(trust: Trust<'_>, system: &SystemRoots) -> Res
     }
 }
 
-/// Returns a verifier that trusts the system's authorities and these.
+/// Returns a verifier that trusts the system's authorities and the given ones.
 async fn checked(
     more: Option<&RootCertificates>,
     system: &SystemRoots,
@@ -105,7 +107,7 @@ async fn checked(
 }
 
 fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
-    // Passed explicitly, so that a provider installed by another crate makes no difference.
+    // The provider is passed explicitly, so that another crate's installed provider has no effect.
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| Error::new(ErrorKind::Unsupported).at("TLS").with_source(e))
@@ -138,13 +140,13 @@ macro_rules! signatures_by {
     };
 }
 
-/// Checks certificates by their chain, and also accepts a certificate that the user named.
+/// Verifies certificates by their chain, and also accepts a certificate that the user named.
 ///
-/// `openssl req -x509` makes a certificate that is an authority (CA:TRUE) and that the server also
-/// presents as its own. webpki refuses that. Here it is accepted if it is byte for byte a
-/// certificate that the user named, and its names and dates are valid. This does not extend trust:
-/// the named certificate is trusted as an authority anyway, so its key can already sign for any
-/// name. A certificate of the system is never accepted this way.
+/// `openssl req -x509` creates a certificate that is an authority (CA:TRUE) and that a server
+/// presents as its own certificate. webpki refuses such a certificate. Here it is accepted if it is
+/// byte for byte one that the user named, and if its names and dates are valid. This adds no trust,
+/// because the named certificate is trusted as an authority anyway: its key can already sign for
+/// any name. The system's certificates are never accepted in this way.
 #[derive(Debug)]
 struct Checked {
     by_chain: Arc<WebPkiServerVerifier>,
@@ -152,7 +154,7 @@ struct Checked {
 }
 
 impl Checked {
-    /// Checks whether a certificate without a valid chain is acceptable on its own.
+    /// Checks whether a certificate without a valid chain is acceptable by itself.
     fn by_itself(
         &self,
         certificate: &CertificateDer<'_>,
@@ -166,9 +168,9 @@ impl Checked {
         Ok(self.dates(certificate, server).is_some_and(|(from, to)| from <= now && now <= to))
     }
 
-    /// Returns the validity period of a certificate. webpki checks dates before anything else, and
-    /// reports them if they are invalid. If that ever changes, there are no dates, and the
-    /// certificate is refused.
+    /// Returns the validity period of a certificate. webpki checks dates first, and its error for
+    /// invalid dates states them. If that ever changes, this finds no dates, and the certificate is
+    /// refused.
     fn dates(
         &self,
         certificate: &CertificateDer<'_>,
@@ -221,8 +223,8 @@ impl ServerCertVerifier for Checked {
     signatures_by!(by_chain);
 }
 
-/// Returns true if a certificate was refused because its authority is missing, or because it is an
-/// authority itself. Its dates are valid then.
+/// Returns true if a certificate was refused because its authority is unknown, or because it is an
+/// authority's certificate. Its dates are valid then.
 fn is_about_the_chain(refusal: &rustls::Error) -> bool {
     match refusal {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => true,
@@ -235,8 +237,9 @@ fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     EndEntityCert::try_from(certificate).is_ok_and(|own| own.issuer() == own.subject())
 }
 
-/// Applies the proxy's rules to the proxy and the origin's rules to all other servers. One verifier
-/// serves both connections, and a certificate accepted for one must not be accepted for the other.
+/// Applies the proxy's settings to the proxy, and the origin's settings to all other servers. One
+/// verifier serves both connections, but a certificate accepted for one must not be accepted for
+/// the other.
 #[derive(Debug)]
 struct ByServer {
     proxy: ServerName<'static>,
@@ -260,7 +263,7 @@ impl ServerCertVerifier for ByServer {
     signatures_by!(of_proxy);
 }
 
-/// Accepts any certificate; its holder must still sign the handshake.
+/// Accepts any certificate. The server must still prove that it has the certificate's key.
 #[derive(Debug)]
 struct Unchecked(Arc<CryptoProvider>);
 

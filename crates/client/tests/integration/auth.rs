@@ -1,4 +1,4 @@
-//! Challenges, tokens, and who is told what.
+//! Challenges, tokens, and the errors of refused authentication.
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ fn bearer(realm: &str) -> String {
 const PULL: &str = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull";
 
 #[tokio::test]
-async fn basic_is_answered_once_and_sent_from_then_on() {
+async fn basic_is_sent_with_every_request_after_the_first_challenge() {
     let server = Script::start().await;
     server.expect(
         tags().without("authorization").answer(401).header("www-authenticate", "Basic realm=\"r\""),
@@ -49,7 +49,7 @@ async fn basic_is_answered_once_and_sent_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_password_with_which_something_was_not_found_has_worked() {
+async fn a_404_counts_as_accepting_the_password() {
     let server = Script::start().await;
     let content = blob(b"content");
     let head = || Exchange::new("HEAD", blob_path(&content));
@@ -65,11 +65,11 @@ async fn a_password_with_which_something_was_not_found_has_worked() {
     server.finish();
 }
 
-/// A challenge of a proxy that knows another way.
+/// A challenge that a proxy sends, with a scheme that the client does not support.
 const OTHER: &str = "Negotiate";
 
 #[tokio::test]
-async fn a_password_that_has_worked_and_is_refused_once_is_sent_once_more() {
+async fn an_accepted_password_is_sent_once_more_after_a_refusal() {
     let server = Script::start().await;
     let basic = "Basic realm=\"r\"";
     let good = || tags().with("authorization", BASIC_HEADER);
@@ -85,7 +85,8 @@ async fn a_password_that_has_worked_and_is_refused_once_is_sent_once_more() {
         server.expect(good().body("{\"tags\":[]}"));
         repository.tags(None).all().await.unwrap();
     }
-    // Twice is an answer, and then once is enough until it works again.
+    // A second refusal is final. After that, the password is sent once per request until the
+    // registry accepts it again.
     for times in [2, 1] {
         (0..times).for_each(|_| server.expect(refused()));
         let e = repository.tags(None).all().await.unwrap_err();
@@ -100,7 +101,7 @@ async fn a_password_that_has_worked_and_is_refused_once_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_refused_to_two_requests_at_a_time_is_sent_once_more_by_each() {
+async fn each_of_two_concurrently_refused_requests_sends_an_accepted_password_once_more() {
     let (address, _server) = in_pairs(&["200 OK", REFUSED, "200 OK"]).await;
     let place: Repository = format!("{address}/a/b").parse().unwrap();
     let store = login(place.registry().clone(), "user", "s3cret");
@@ -114,8 +115,7 @@ async fn a_password_that_is_refused_to_two_requests_at_a_time_is_sent_once_more_
 
 const REFUSED: &str = "401 Unauthorized";
 
-/// A registry that answers requests with a password two at a time: the same to both, once both are
-/// there.
+/// A registry that waits for two requests with a password and gives both the same answer.
 async fn in_pairs(statuses: &'static [&'static str]) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -152,7 +152,7 @@ async fn answer(mut stream: TcpStream, status: &str) {
 }
 
 #[tokio::test]
-async fn a_password_that_never_worked_is_sent_once() {
+async fn a_password_that_was_never_accepted_is_sent_only_once() {
     let server = Script::start().await;
     let challenge = || ("www-authenticate", "Basic realm=\"r\"");
     let refused = |exchange: Exchange| exchange.answer(401).header(challenge().0, challenge().1);
@@ -166,7 +166,7 @@ async fn a_password_that_never_worked_is_sent_once() {
 }
 
 #[tokio::test]
-async fn what_was_streamed_is_not_sent_again_after_a_refusal() {
+async fn a_streamed_body_is_not_sent_again_after_a_refusal() {
     let server = Script::start().await;
     let basic = "Basic realm=\"r\"";
     server.expect(tags().answer(401).header("www-authenticate", basic));
@@ -178,15 +178,15 @@ async fn what_was_streamed_is_not_sent_again_after_a_refusal() {
     let mut upload = repository.begin_upload().await.unwrap();
     let patch = Exchange::new("PATCH", "/v2/u/1").with("authorization", BASIC_HEADER);
     server.expect(patch.sending("abc").answer(401).header("www-authenticate", basic));
-    let piece = futures_util::stream::iter([Ok(Bytes::from_static(b"abc"))]);
-    let stream = longshore::BlobStream::new(piece);
+    let chunk = futures_util::stream::iter([Ok(Bytes::from_static(b"abc"))]);
+    let stream = longshore::BlobStream::new(chunk);
     let e = upload.append(stream, 3).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     server.finish();
 }
 
 #[tokio::test]
-async fn a_token_that_the_service_gives_again_is_sent_once_more_if_it_has_worked() {
+async fn an_accepted_token_that_the_service_issues_again_is_sent_once_more() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     let token = || Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}");
@@ -205,7 +205,7 @@ async fn a_token_that_the_service_gives_again_is_sent_once_more_if_it_has_worked
 }
 
 #[tokio::test]
-async fn a_given_token_that_has_worked_is_not_dropped_for_one_refusal() {
+async fn an_accepted_preset_token_is_kept_after_one_refusal() {
     let server = Script::start().await;
     let good = || tags().with("authorization", "Bearer mine");
     let name = place(&server).registry().clone();
@@ -220,7 +220,7 @@ async fn a_given_token_that_has_worked_is_not_dropped_for_one_refusal() {
 }
 
 #[tokio::test]
-async fn a_token_is_fetched_once_and_asked_for_up_front() {
+async fn a_token_is_fetched_once_and_before_requests_that_need_it() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server
@@ -232,7 +232,7 @@ async fn a_token_is_fetched_once_and_asked_for_up_front() {
     );
     server.expect(tags().with("authorization", "Bearer t1").body("{\"tags\":[]}"));
     server.expect(tags().with("authorization", "Bearer t1").body("{\"tags\":[]}"));
-    // A push wants more: its token is there before anything is sent.
+    // A push needs more scopes. Its token is fetched before the first request.
     let push = "/token?service=reg&scope=repository%3Aa%2Fb%3Apull%2Cpush";
     server.expect(
         Exchange::new("GET", push)
@@ -290,7 +290,7 @@ async fn a_token_that_expires_is_renewed_before_it_is_used() {
     let challenge = bearer(&server.url("/token"));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
     for token in ["t1", "t2"] {
-        // Less than it takes to be sure that it arrives in time.
+        // The token expires too soon to be used again.
         let body = format!("{{\"token\":\"{token}\",\"expires_in\":1}}");
         server.expect(Exchange::new("GET", PULL).body(body));
         let authorization = format!("Bearer {token}");
@@ -303,7 +303,7 @@ async fn a_token_that_expires_is_renewed_before_it_is_used() {
 }
 
 #[tokio::test]
-async fn a_registry_that_wants_more_scope_gets_it() {
+async fn scopes_in_the_registrys_challenge_are_requested() {
     let server = Script::start().await;
     let digest = blob(b"x").digest;
     let target = format!("/v2/a/b/blobs/{digest}");
@@ -320,7 +320,7 @@ async fn a_registry_that_wants_more_scope_gets_it() {
 }
 
 #[tokio::test]
-async fn a_mount_asks_for_both_repositories_in_one_token() {
+async fn a_mount_requests_one_token_for_both_repositories() {
     let server = Script::start().await;
     let descriptor = blob(b"x");
     let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
@@ -344,7 +344,7 @@ async fn a_mount_asks_for_both_repositories_in_one_token() {
 }
 
 #[tokio::test]
-async fn a_401_in_the_middle_of_an_upload_is_renewed_and_the_upload_goes_on() {
+async fn an_upload_continues_with_a_new_token_after_a_401() {
     let server = Script::start().await;
     let content = b"hello, world";
     let descriptor = blob(content);
@@ -382,7 +382,7 @@ async fn a_401_in_the_middle_of_an_upload_is_renewed_and_the_upload_goes_on() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_was_asked_for_and_as_whom() {
+async fn a_refusal_names_the_resource_and_the_credentials() {
     let server = Script::start().await;
     for _ in 0..2 {
         let refused = "{\"errors\":[{\"code\":\"UNAUTHORIZED\",\"message\":\"no\"}]}";
@@ -410,7 +410,7 @@ async fn a_refusal_says_what_was_asked_for_and_as_whom() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_refuses_is_named() {
+async fn an_error_names_the_token_service_that_refused() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -424,7 +424,7 @@ async fn a_token_service_that_refuses_is_named() {
 }
 
 #[tokio::test]
-async fn basic_takes_the_place_of_a_token_service_that_fails() {
+async fn basic_replaces_a_failing_token_service() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server.expect(
@@ -440,7 +440,7 @@ async fn basic_takes_the_place_of_a_token_service_that_fails() {
 }
 
 #[tokio::test]
-async fn a_realm_that_may_not_be_used_gets_nothing() {
+async fn no_request_is_sent_to_a_forbidden_realm() {
     for realm in ["null://", "file:///etc/passwd", "http://user:pw@127.0.0.1/", ""] {
         let server = Script::start().await;
         server.expect(tags().answer(401).header("www-authenticate", bearer(realm)));
@@ -452,7 +452,7 @@ async fn a_realm_that_may_not_be_used_gets_nothing() {
 }
 
 #[tokio::test]
-async fn a_challenge_that_cannot_be_answered_says_why() {
+async fn the_error_for_an_unusable_challenge_gives_the_reason() {
     for (challenge, why) in [
         ("Negotiate", "negotiate only"),
         ("Bearer service=\"x\"", "no realm"),
@@ -467,7 +467,7 @@ async fn a_challenge_that_cannot_be_answered_says_why() {
 }
 
 #[tokio::test]
-async fn another_token_service_than_before_is_refused() {
+async fn a_changed_token_service_is_refused() {
     let (server, other) = (Script::start().await, Script::start().await);
     let challenge = bearer(&server.url("/token"));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -483,7 +483,7 @@ async fn another_token_service_than_before_is_refused() {
 }
 
 #[tokio::test]
-async fn many_requests_at_once_share_one_token() {
+async fn concurrent_requests_share_one_token() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -518,7 +518,7 @@ async fn clones_of_a_client_share_connections_and_tokens() {
 }
 
 #[tokio::test]
-async fn that_there_is_no_token_is_never_kept() {
+async fn a_failure_to_get_a_token_is_not_cached() {
     for (status, body) in [(200, "{}"), (200, "{\"token\":\"\"}"), (401, ""), (403, "{}")] {
         let server = Script::start().await;
         let challenge = bearer(&server.url("/token"));
@@ -527,7 +527,7 @@ async fn that_there_is_no_token_is_never_kept() {
         server.expect(Exchange::new("GET", PULL).answer(status).body(body));
         let e = repository.tags(None).all().await.unwrap_err();
         assert!(!e.to_string().is_empty());
-        // The next request asks for one again, first of all, and is let in.
+        // The next request gets a new token first, and succeeds.
         server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}"));
         server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
         repository.tags(None).all().await.unwrap_or_else(|e| panic!("{status} {body}: {e:?}"));
@@ -536,7 +536,7 @@ async fn that_there_is_no_token_is_never_kept() {
 }
 
 #[tokio::test]
-async fn a_storage_that_asks_for_credentials_gets_none() {
+async fn a_storage_service_that_sends_a_challenge_gets_no_credentials() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let descriptor = blob(b"x");
     server.expect(
@@ -557,10 +557,10 @@ async fn a_storage_that_asks_for_credentials_gets_none() {
 }
 
 #[tokio::test]
-async fn what_a_token_service_does_wrong_is_told_of_it_and_not_of_the_reference() {
+async fn errors_of_a_token_service_name_the_service_and_not_the_reference() {
     let token = || Exchange::new("GET", PULL);
     let large = format!("{{\"token\":\"{}\"}}", "t".repeat(200 << 10));
-    for (answer, kind, told) in [
+    for (answer, kind, message) in [
         (
             token().body(large),
             ErrorKind::TooLarge,
@@ -581,7 +581,7 @@ async fn what_a_token_service_does_wrong_is_told_of_it_and_not_of_the_reference(
             ErrorKind::Transport,
             "connection failed: token service SERVICE (HTTP 503)",
         ),
-        // Not the tags.
+        // A 404 of the token service is not a missing tag list.
         (
             token().answer(404),
             ErrorKind::Unauthorized,
@@ -592,25 +592,25 @@ async fn what_a_token_service_does_wrong_is_told_of_it_and_not_of_the_reference(
         let server = Script::start().await;
         let service = server.url("/token");
         server.expect(tags().answer(401).header("www-authenticate", bearer(&service)));
-        // A service that fails in passing is asked five times in all.
+        // A transient failure of the service is retried, with five attempts in total.
         let attempts = if kind == ErrorKind::Transport { 5 } else { 1 };
         (0..attempts).for_each(|_| server.expect(answer.clone()));
         let e = as_user(&server).tags(None).all().await.unwrap_err();
-        assert_eq!((e.kind(), e.to_string()), (kind, told.replace("SERVICE", &service)));
+        assert_eq!((e.kind(), e.to_string()), (kind, message.replace("SERVICE", &service)));
         server.finish();
     }
 }
 
 #[tokio::test]
-async fn a_token_service_that_cannot_be_reached_is_named() {
+async fn an_error_names_the_token_service_that_cannot_be_reached() {
     let server = Script::start().await;
-    let nobody = "http://127.0.0.1:1/token";
-    server.expect(tags().answer(401).header("www-authenticate", bearer(nobody)));
+    let closed = "http://127.0.0.1:1/token";
+    server.expect(tags().answer(401).header("www-authenticate", bearer(closed)));
     let e = as_user(&server).tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Transport);
     assert_eq!(
         e.to_string(),
-        "asking the token service: cannot connect to 127.0.0.1:1: connection refused"
+        "requesting a token from the token service: cannot connect to 127.0.0.1:1: connection refused"
     );
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let realm = format!("http://{}/token", silent.local_addr().unwrap());
@@ -620,6 +620,9 @@ async fn a_token_service_that_cannot_be_reached_is_named() {
     let client = quick().limits(limits).build();
     let e = client.repository(&place(&server)).tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout);
-    assert!(e.to_string().starts_with("asking the token service: timed out: GET "), "{e}");
+    assert!(
+        e.to_string().starts_with("requesting a token from the token service: timed out: GET "),
+        "{e}"
+    );
     server.finish();
 }

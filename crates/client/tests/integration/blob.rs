@@ -1,4 +1,4 @@
-//! Blobs on their way out: verified, resumed, bounded.
+//! Downloads of blobs: they are verified, resumed and bounded.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn get(descriptor: &Descriptor) -> Exchange {
     Exchange::new("GET", blob_path(descriptor))
 }
 
-/// A GET of the bytes from `from` on, answered rightly.
+/// A GET of the bytes from `from` on, with a correct reply.
 fn rest(descriptor: &Descriptor, from: usize) -> Exchange {
     get(descriptor)
         .with("range", format!("bytes={from}-9"))
@@ -27,7 +27,7 @@ async fn read(server: &Script, descriptor: &Descriptor) -> longshore::Result<byt
 }
 
 #[tokio::test]
-async fn a_blob_comes_verified_in_one_request() {
+async fn a_blob_is_downloaded_and_verified_in_one_request() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(
@@ -44,7 +44,7 @@ async fn a_blob_comes_verified_in_one_request() {
 }
 
 #[tokio::test]
-async fn a_cut_body_goes_on_where_it_broke_off() {
+async fn a_broken_download_resumes_where_it_stopped() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).body(CONTENT).cut(3));
@@ -55,10 +55,10 @@ async fn a_cut_body_goes_on_where_it_broke_off() {
 }
 
 #[tokio::test]
-async fn a_body_that_ends_early_without_saying_its_size_goes_on_too() {
+async fn a_download_without_a_length_that_ends_early_resumes() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
-    // Closed without a length: the end looks like one.
+    // Without a length, a closed connection looks like the end of the body.
     server.expect(get(&descriptor).header("content-length", "").body(CONTENT).cut(4));
     server.expect(rest(&descriptor, 4));
     assert_eq!(read(&server, &descriptor).await.unwrap(), CONTENT);
@@ -66,7 +66,7 @@ async fn a_body_that_ends_early_without_saying_its_size_goes_on_too() {
 }
 
 #[tokio::test]
-async fn a_blob_of_another_size_is_told_at_once() {
+async fn a_blob_of_another_size_is_an_error_at_once() {
     let descriptor = blob(CONTENT);
     let chunked = "9\r\n012345678\r\n0\r\n\r\n";
     for (reply, size) in [
@@ -74,7 +74,7 @@ async fn a_blob_of_another_size_is_told_at_once() {
         (get(&descriptor).body([CONTENT, b"x"].concat()), 11),
         (get(&descriptor).header("transfer-encoding", "chunked").body(chunked), 9),
     ] {
-        // In the first reply, and in one that takes the place of the rest.
+        // The wrong size is in the first reply, or in the reply to the resumed download.
         for breaks_off in [false, true] {
             let server = Script::start().await;
             if breaks_off {
@@ -83,33 +83,33 @@ async fn a_blob_of_another_size_is_told_at_once() {
             server.expect(reply.clone());
             let e = read(&server, &descriptor).await.unwrap_err();
             assert_eq!(e.kind(), ErrorKind::SizeMismatch);
-            let told = format!("the manifest says 10 bytes, the registry has {size}");
-            assert!(e.to_string().contains(&told), "{e}");
+            let message = format!("the manifest says 10 bytes, the registry has {size}");
+            assert!(e.to_string().contains(&message), "{e}");
             server.finish();
         }
     }
 }
 
 #[tokio::test]
-async fn a_reply_about_a_range_tells_another_size_at_once() {
+async fn a_range_reply_that_states_another_size_is_an_error_at_once() {
     let descriptor = blob(CONTENT);
     for (status, range, size) in
         [(206, "bytes 3-9/11", 11), (206, "bytes 3-8/9", 9), (416, "bytes */9", 9)]
     {
         let server = Script::start().await;
         server.expect(get(&descriptor).body(CONTENT).cut(3));
-        let asked = get(&descriptor).with("range", "bytes=3-9").answer(status);
-        server.expect(asked.header("content-range", range).body("XXXXXX"));
+        let request = get(&descriptor).with("range", "bytes=3-9").answer(status);
+        server.expect(request.header("content-range", range).body("XXXXXX"));
         let e = read(&server, &descriptor).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::SizeMismatch);
-        let told = format!("the manifest says 10 bytes, the registry has {size}");
-        assert!(e.to_string().contains(&told), "{e}");
+        let message = format!("the manifest says 10 bytes, the registry has {size}");
+        assert!(e.to_string().contains(&message), "{e}");
         server.finish();
     }
 }
 
 #[tokio::test]
-async fn a_stalled_body_goes_on_too() {
+async fn a_stalled_download_resumes() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).body(CONTENT).stall(3));
@@ -121,7 +121,7 @@ async fn a_stalled_body_goes_on_too() {
 }
 
 #[tokio::test]
-async fn a_server_that_ignores_ranges_is_read_from_its_start() {
+async fn known_bytes_are_skipped_if_the_server_ignores_ranges() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).body(CONTENT).cut(3));
@@ -131,7 +131,7 @@ async fn a_server_that_ignores_ranges_is_read_from_its_start() {
 }
 
 #[tokio::test]
-async fn another_range_than_asked_for_is_never_used() {
+async fn a_reply_with_another_range_is_not_used() {
     for wrong in ["bytes 4-9/10", "bytes */10", ""] {
         let server = Script::start().await;
         let descriptor = blob(CONTENT);
@@ -148,7 +148,7 @@ async fn another_range_than_asked_for_is_never_used() {
 }
 
 #[tokio::test]
-async fn a_resume_goes_through_the_registry_again() {
+async fn a_resumed_download_requests_the_registrys_url_again() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).answer(307).header("location", storage.url("/1?sig=a")));
@@ -172,7 +172,7 @@ async fn a_resume_goes_through_the_registry_again() {
 }
 
 #[tokio::test]
-async fn resuming_without_progress_ends() {
+async fn a_download_without_progress_fails_eventually() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).body(CONTENT).cut(1));
@@ -195,7 +195,7 @@ async fn a_partial_reply_to_a_plain_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_redirect_whose_body_does_not_end_is_followed() {
+async fn a_redirect_with_an_endless_body_is_followed() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let moved = get(&descriptor).answer(307).header("location", "/moved");
@@ -207,7 +207,7 @@ async fn a_redirect_whose_body_does_not_end_is_followed() {
 }
 
 #[tokio::test]
-async fn parts_of_a_blob_are_exact() {
+async fn parts_of_a_blob_have_exactly_the_requested_bytes() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let repository = remote(&server);
@@ -220,10 +220,11 @@ async fn parts_of_a_blob_are_exact() {
             .body(&CONTENT[2..5]),
     );
     assert_eq!(part(2..5).await.unwrap(), "234");
-    // The same, from a server that does not know ranges.
+    // A server that ignores ranges returns the same part.
     server.expect(get(&descriptor).body(CONTENT));
     assert_eq!(part(2..5).await.unwrap(), "234");
-    // A blob of another size is refused; a registry that refuses ranges is asked for all of it.
+    // A blob of another size is refused. From a registry that refuses ranges, the whole blob is
+    // requested.
     server.expect(get(&descriptor).body("0123456789 and more"));
     assert_eq!(part(0..10).await.unwrap_err().kind(), ErrorKind::SizeMismatch);
     server.expect(get(&descriptor).with("range", "bytes=2-4").answer(416));
@@ -235,7 +236,7 @@ async fn parts_of_a_blob_are_exact() {
 }
 
 #[tokio::test]
-async fn a_missing_blob_is_told_at_once_and_named() {
+async fn the_error_for_a_missing_blob_names_it() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).answer(404));
@@ -247,7 +248,7 @@ async fn a_missing_blob_is_told_at_once_and_named() {
 }
 
 #[tokio::test]
-async fn a_size_is_asked_by_head_and_where_that_fails_by_get() {
+async fn the_size_of_a_blob_comes_from_head_or_from_get_if_head_fails() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let head = || Exchange::new("HEAD", blob_path(&descriptor));
@@ -263,7 +264,7 @@ async fn a_size_is_asked_by_head_and_where_that_fails_by_get() {
 }
 
 #[tokio::test]
-async fn passing_failures_are_tried_again_and_lasting_ones_end() {
+async fn transient_failures_are_retried_and_permanent_ones_are_errors() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(get(&descriptor).answer(503));
@@ -284,7 +285,7 @@ async fn passing_failures_are_tried_again_and_lasting_ones_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_answer_is_named_with_the_wait() {
+async fn a_timeout_names_the_server_and_the_time_limit() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let mut limits = Limits::default();

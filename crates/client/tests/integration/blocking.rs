@@ -1,4 +1,4 @@
-//! The library without async: against the embedded registry, which has a runtime of its own.
+//! The blocking client against the embedded registry, which has its own runtime.
 
 use std::io::{BufRead as _, Read, Write as _};
 use std::net::TcpListener;
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::{blob, blob_path, embedded, place, quick};
 
 #[test]
-fn listings_tags_and_forms_are_there_without_async() {
+fn listings_tags_and_manifest_forms_work_without_async() {
     let served = Served::start(Registry::builder().memory());
     let client = Client::builder().build_blocking();
     let place = format!("{}/a/b", served.address).parse().unwrap();
@@ -32,8 +32,8 @@ fn listings_tags_and_forms_are_there_without_async() {
     options.page_size = std::num::NonZeroUsize::new(1);
     assert_eq!(repository.tags_with(options).all().unwrap(), [tag("v2"), tag("v3")]);
     assert_eq!(client.namespaces(place.registry()).unwrap().names(), ["a"]);
-    let kept = client.cached_catalog(place.registry());
-    assert_eq!(kept.all().unwrap().len(), 1);
+    let catalog = client.cached_catalog(place.registry());
+    assert_eq!(catalog.all().unwrap().len(), 1);
 
     let (by_tag, oci) = (TagOrDigest::from(tag("v1")), [MediaType::OCI_MANIFEST]);
     assert_eq!(repository.manifest_as(&by_tag, &oci).unwrap().digest(), &one.digest);
@@ -45,7 +45,7 @@ fn listings_tags_and_forms_are_there_without_async() {
     assert_eq!(repository.tags(None).count(), 0);
 }
 
-/// A registry on a thread of its own, which ends when this is dropped.
+/// A registry on its own thread. It ends when this value is dropped.
 pub(crate) struct Served {
     address: std::net::SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -54,11 +54,11 @@ pub(crate) struct Served {
 
 impl Served {
     fn start(registry: RegistryBuilder) -> Self {
-        let (tell, told) = mpsc::channel();
+        let (sender, address) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = async move {
             let (address, running) = embedded::start(registry).await;
-            tell.send(address).unwrap();
+            sender.send(address).unwrap();
             drop(stopped.await);
             drop(running);
         };
@@ -66,7 +66,7 @@ impl Served {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(serve);
         });
-        Self { address: told.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
+        Self { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
     }
 
     pub(crate) fn memory() -> Self {
@@ -99,7 +99,7 @@ fn artifact(content: &'static str) -> Pack {
 }
 
 #[test]
-fn everything_a_repository_can_do_is_there() {
+fn all_operations_of_a_repository_work_without_async() {
     let served = Served::memory();
     let repository = served.repository("a/b");
     let made = repository.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
@@ -122,7 +122,7 @@ fn everything_a_repository_can_do_is_there() {
 }
 
 #[test]
-fn blobs_are_readers_both_ways() {
+fn blobs_are_read_and_written_as_readers() {
     let served = Served::memory();
     let repository = served.repository("a/b");
     let content: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -148,7 +148,7 @@ fn blobs_are_readers_both_ways() {
     let third = served.repository("d");
     let mount = BlobBody::mount(other.origin().unwrap().clone());
     assert_eq!(third.push_blob(&descriptor, mount).unwrap(), Pushed::Mounted);
-    // From one repository into another, by way of this process.
+    // Copy from one repository to another through this process.
     let fourth = served.repository("e");
     let between = third.blob(&descriptor).unwrap();
     fourth.push_blob(&descriptor, blocking::body(between)).unwrap();
@@ -158,7 +158,7 @@ fn blobs_are_readers_both_ways() {
 }
 
 #[test]
-fn a_client_lists_and_greets() {
+fn a_client_lists_and_pings_a_registry() {
     let served = Served::memory();
     for name in ["a", "b/c", "d"] {
         served.repository(name).push_pack(artifact("x"), None).unwrap();
@@ -176,7 +176,7 @@ fn a_client_lists_and_greets() {
 }
 
 #[test]
-fn listings_start_anywhere_and_are_kept_until_refreshed() {
+fn listings_have_a_start_and_can_be_cached_until_refreshed() {
     let served = Served::memory();
     for name in ["team/a", "team/b", "other"] {
         served.repository(name).push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
@@ -186,38 +186,38 @@ fn listings_start_anywhere_and_are_kept_until_refreshed() {
     let mut options = ListOptions::default();
     options.after = Some("team/a".parse().unwrap());
     assert_eq!(client.catalog_with(&registry, options).all().unwrap()[0].as_str(), "team/b");
-    let kept = client.cached_catalog(&registry);
-    assert_eq!(kept.all().unwrap().len(), 3);
+    let catalog = client.cached_catalog(&registry);
+    assert_eq!(catalog.all().unwrap().len(), 3);
     let repository = served.repository("other");
     let tags = repository.cached_tags();
     assert_eq!(tags.all().unwrap()[..], [tag("v1")]);
     repository.add_tags(&by_tag("v1"), &[tag("v2")]).unwrap();
-    assert_eq!(tags.all().unwrap().len(), 1, "it is kept");
+    assert_eq!(tags.all().unwrap().len(), 1, "it is cached");
     assert_eq!(tags.refresh().unwrap().len(), 2);
 }
 
 #[test]
-fn a_request_of_ones_own_has_a_reply_to_read() {
+fn the_reply_to_a_custom_request_is_a_reader() {
     let served = Served::memory();
     let client = quick().build_blocking();
     let registry = served.address.to_string().parse().unwrap();
-    let ask = |target: &str| {
+    let request = |target: &str| {
         let request = RawRequest::new(http::Method::GET, target);
         client.request(&registry, request).unwrap()
     };
-    let reply = ask("/v2/_catalog");
+    let reply = request("/v2/_catalog");
     assert_eq!(reply.status(), 200);
     assert!(reply.headers().contains_key("content-type"));
     assert_eq!(reply.uri().path(), "/v2/_catalog");
     let mut text = String::new();
     reply.into_reader().read_to_string(&mut text).unwrap();
     assert!(text.contains("repositories"), "{text}");
-    assert_eq!(ask("/v2/a/manifests/v1").into_error().kind(), ErrorKind::NotFound);
-    assert!(!ask("/v2/_catalog").bytes(1000).unwrap().is_empty());
+    assert_eq!(request("/v2/a/manifests/v1").into_error().kind(), ErrorKind::NotFound);
+    assert!(!request("/v2/_catalog").bytes(1000).unwrap().is_empty());
 }
 
 #[test]
-fn uploads_are_made_request_by_request_from_readers() {
+fn single_upload_requests_take_readers() {
     let served = Served::memory();
     let repository = served.repository("a");
     let descriptor = blob(b"0123456789");
@@ -237,7 +237,7 @@ fn uploads_are_made_request_by_request_from_readers() {
     rest.append_reader(&b"0123456789"[..]).unwrap();
     rest.finish(&descriptor.digest).unwrap();
     let other = served.repository("b");
-    // Whatever form this registry takes, the blob is there in the end.
+    // The blob exists afterwards, whether or not the registry accepts a single request.
     if let Some(mut session) = other.post_blob(&descriptor, &b"0123456789"[..]).unwrap() {
         session.finish_with(&descriptor.digest, &b"0123456789"[..], 10).unwrap();
     }
@@ -253,7 +253,7 @@ fn uploads_are_made_request_by_request_from_readers() {
 }
 
 #[test]
-fn a_manifest_goes_to_a_file_and_back_byte_for_byte() {
+fn a_manifest_is_written_to_a_file_and_back_unchanged() {
     let served = Served::memory();
     let repository = served.repository("a");
     repository.push_pack(artifact("x"), Some(&tag("v1"))).unwrap();
@@ -269,7 +269,7 @@ fn a_manifest_goes_to_a_file_and_back_byte_for_byte() {
 }
 
 #[test]
-fn a_listing_asks_for_a_page_when_it_has_none_left() {
+fn a_listing_requests_a_page_only_when_it_has_no_items_left() {
     let server = blocking::wait(async { Ok(Script::start().await) }).unwrap();
     let listed = |names: &str| format!("{{\"name\":\"a/b\",\"tags\":[{names}]}}");
     server.expect(
@@ -281,7 +281,7 @@ fn a_listing_asks_for_a_page_when_it_has_none_left() {
     let mut tags = repository.tags(None);
     assert_eq!(tags.next().unwrap().unwrap(), tag("a"));
     assert_eq!(tags.next().unwrap().unwrap(), tag("b"));
-    // The second page was not asked for until now: the server would have had no answer.
+    // The second page was not requested before. The server would have had no answer for it.
     server.expect(
         Exchange::new("GET", "/v2/a/b/tags/list?n=1000&last=b").answer(403).body(listed("")),
     );
@@ -291,7 +291,7 @@ fn a_listing_asks_for_a_page_when_it_has_none_left() {
 }
 
 #[test]
-fn wrong_bytes_are_an_error_before_the_end_is_shown() {
+fn wrong_content_is_an_error_before_the_end_of_the_reader() {
     let server = blocking::wait(async { Ok(Script::start().await) }).unwrap();
     let descriptor = blob(b"0123456789");
     for _ in 0..2 {
@@ -314,14 +314,14 @@ fn wrong_bytes_are_an_error_before_the_end_is_shown() {
 }
 
 #[test]
-fn a_reader_that_is_dropped_closes_its_connection() {
+fn dropping_a_reader_closes_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
         assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
         connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
-        // The end, or a reset, which may come while this is sent: it is not all read.
+        // The client closes or resets the connection, possibly before all of this is sent.
         connection.write_all(&[0; 1 << 20]).ok();
         assert!(matches!(connection.read(&mut [0]), Ok(0) | Err(_)));
     });
@@ -335,7 +335,7 @@ fn a_reader_that_is_dropped_closes_its_connection() {
 }
 
 #[test]
-fn what_a_reader_fails_with_is_what_the_push_fails_with() {
+fn a_push_returns_the_error_of_its_reader() {
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
@@ -350,7 +350,7 @@ fn what_a_reader_fails_with_is_what_the_push_fails_with() {
 }
 
 #[test]
-fn one_wrapper_serves_every_store_and_copies_between_them() {
+fn the_store_wrapper_works_with_every_store_and_for_copies() {
     let served = Served::memory();
     let folder = tempfile::tempdir().unwrap();
     let layout = blocking::Store::<Layout>::create(folder.path()).unwrap();
@@ -369,14 +369,14 @@ fn one_wrapper_serves_every_store_and_copies_between_them() {
 }
 
 #[tokio::test]
-async fn it_works_from_within_another_runtime() {
+async fn blocking_calls_work_within_another_runtime() {
     let served = Served::memory();
     let repository = served.repository("a");
     let content = Bytes::from_static(b"within");
     let descriptor = Descriptor::from_bytes(MediaType::OCTET_STREAM, &content);
     repository.push_blob(&descriptor, content).unwrap();
     assert_eq!(repository.blob(&descriptor).unwrap().bytes(100).unwrap(), "within");
-    // The client that was made for waiting may be used in both ways.
+    // A blocking client can also be used as an async client.
     assert_eq!(repository.shared().blob_size(&descriptor.digest).await.unwrap(), Some(6));
     assert!(blocking::Client::from(Client::new()).ping(&"127.0.0.1:1".parse().unwrap()).is_err());
 }

@@ -1,4 +1,4 @@
-//! Images, files and credentials without async.
+//! Images, files and credentials with the blocking client.
 
 use bytes::Bytes;
 use longshore::blocking::{self, Store, blob_file};
@@ -21,7 +21,7 @@ fn image<S: Target>(store: &Store<S>, platform: &str) -> Descriptor {
 }
 
 #[test]
-fn images_are_chosen_listed_and_read_without_async() {
+fn images_are_selected_listed_and_read_without_async() {
     let served = Served::memory();
     let repository = served.repository("a");
     let images = ["linux/amd64", "linux/arm64"].map(|platform| image(&repository, platform));
@@ -37,7 +37,7 @@ fn images_are_chosen_listed_and_read_without_async() {
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert_eq!(repository.image(index).unwrap_err().kind(), ErrorKind::Unsupported);
 
-    // A store of which nothing is known but that it can be read.
+    // A store of which only `Source` is known.
     let any: std::sync::Arc<dyn longshore::Source> = repository.shared();
     let any = Store::from(any);
     let one = any.manifest(&images[0].digest.clone().into()).unwrap();
@@ -45,7 +45,7 @@ fn images_are_chosen_listed_and_read_without_async() {
 }
 
 #[test]
-fn a_config_that_is_there_becomes_an_image_of_its_own() {
+fn an_image_can_be_packed_with_an_existing_config() {
     let store = Store::new(Memory::new());
     let made = image(&store, "linux/amd64");
     let made = store.image(store.manifest(&made.digest.into()).unwrap()).unwrap();
@@ -59,7 +59,7 @@ fn a_config_that_is_there_becomes_an_image_of_its_own() {
 }
 
 #[test]
-fn files_go_into_a_manifest_and_out_of_it() {
+fn files_are_packed_into_a_manifest_and_pulled_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "hello").unwrap();
@@ -84,7 +84,7 @@ fn files_go_into_a_manifest_and_out_of_it() {
 }
 
 #[test]
-fn what_cannot_be_read_becomes_no_file() {
+fn a_failed_read_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(Memory::new());
     let descriptor = store.push_bytes(MediaType::OCTET_STREAM, "hello").unwrap();
@@ -93,7 +93,7 @@ fn what_cannot_be_read_becomes_no_file() {
         Failing(Some(Error::new(ErrorKind::DigestMismatch))),
     );
     let path = folder.path().join("file");
-    // The reader's own error comes back, not one of input and output.
+    // The error of the reader is returned, not an I/O error.
     let e = blob_file::write(&path, broken).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::DigestMismatch);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -108,7 +108,7 @@ impl std::io::Read for Failing {
 }
 
 #[test]
-fn a_layout_is_opened_and_looked_through_without_async() {
+fn a_layout_is_opened_and_listed_without_async() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none");
     assert_eq!(Store::<Layout>::open(&missing).unwrap_err().kind(), ErrorKind::NotFound);
@@ -122,26 +122,26 @@ fn a_layout_is_opened_and_looked_through_without_async() {
 }
 
 #[test]
-fn a_login_is_kept_found_and_forgotten_without_async() {
+fn a_login_is_stored_found_and_removed_without_async() {
     let folder = tempfile::tempdir().unwrap();
     let config = DockerConfig::load_from(folder.path().join("config.json")).unwrap();
-    let mut kept = blocking::CredentialStore::from(config);
+    let mut store = blocking::CredentialStore::from(config);
     let key = CredentialKey::parse("r.example").unwrap();
     let registry: RegistryName = "r.example".parse().unwrap();
     let login = Login { user: "me".to_owned(), password: Secret::new("password") };
-    assert_eq!(kept.set(&key, &login).unwrap(), StoredIn::File);
-    assert_eq!(kept.get(&registry, None).unwrap().as_login(), Some(&login));
-    let looked = kept.look(&registry, Some(&"a/b".parse().unwrap()));
-    assert_eq!(looked.last().unwrap().as_ref().unwrap().user(), Some("me"));
-    assert!(kept.remove(&key).unwrap());
-    assert!(!kept.remove(&key).unwrap());
-    assert!(kept.get(&registry, None).unwrap().is_anonymous());
-    assert!(kept.into_inner().path().starts_with(folder.path()));
+    assert_eq!(store.set(&key, &login).unwrap(), StoredIn::File);
+    assert_eq!(store.get(&registry, None).unwrap().as_login(), Some(&login));
+    let results = store.look(&registry, Some(&"a/b".parse().unwrap()));
+    assert_eq!(results.last().unwrap().as_ref().unwrap().user(), Some("me"));
+    assert!(store.remove(&key).unwrap());
+    assert!(!store.remove(&key).unwrap());
+    assert!(store.get(&registry, None).unwrap().is_anonymous());
+    assert!(store.into_inner().path().starts_with(folder.path()));
 }
 
 #[cfg(unix)]
 #[test]
-fn a_credential_helper_is_asked_without_async() {
+fn a_credential_helper_is_called_without_async() {
     use std::os::unix::fs::PermissionsExt as _;
 
     use longshore::{CredentialHelper, Environment, Helpers};

@@ -1,4 +1,4 @@
-//! Certificates: whom the client trusts, and what it shows.
+//! Certificates that the client trusts, and certificates that it presents.
 
 use longshore::{
     CertificateFolders, ClientBuilder, ClientCertificate, RegistryName, RegistrySettings, Result,
@@ -9,7 +9,7 @@ use longshore_testkit::tls::{Authority, Dates, Front, Pair};
 
 use crate::quick;
 
-/// A registry that asks for certificates of an authority of its own.
+/// A registry that requests client certificates of its own authority.
 struct Guarded {
     server: Script,
     authority: Authority,
@@ -41,7 +41,7 @@ impl Guarded {
         settings
     }
 
-    /// Writes `certs.d` for this registry.
+    /// Writes a `certs.d` folder for this registry.
     fn folder(&self, shown: &Pair) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join(self.name().as_str());
@@ -62,7 +62,7 @@ impl Guarded {
 }
 
 #[tokio::test]
-async fn a_client_shows_its_certificate() {
+async fn a_client_presents_its_certificate() {
     let guarded = Guarded::start().await;
     let pair = guarded.clients.issue(&["client"]);
     guarded.server.expect(Exchange::new("GET", "/v2/"));
@@ -77,7 +77,7 @@ async fn a_client_shows_its_certificate() {
 }
 
 #[tokio::test]
-async fn folders_of_other_tools_are_read_on_request_and_settings_beat_them() {
+async fn certificate_folders_are_read_if_configured_and_settings_override_them() {
     let guarded = Guarded::start().await;
     let folder = guarded.folder(&guarded.clients.issue(&["client"]));
     let folders = || CertificateFolders::new([folder.path().to_owned()]);
@@ -86,7 +86,7 @@ async fn folders_of_other_tools_are_read_on_request_and_settings_beat_them() {
     let client = || quick().settings(guarded.name(), tls.clone());
     guarded.server.expect(Exchange::new("GET", "/v2/"));
     guarded.ping(client().certificate_folders(folders())).await.unwrap();
-    assert!(guarded.ping(client()).await.is_err(), "not unless asked for");
+    assert!(guarded.ping(client()).await.is_err(), "folders are read only if configured");
     let strangers = Authority::new().issue(&["client"]);
     let settings = guarded.settings(Some(&strangers));
     let set = quick().settings(guarded.name(), settings).certificate_folders(folders());
@@ -94,8 +94,8 @@ async fn folders_of_other_tools_are_read_on_request_and_settings_beat_them() {
     guarded.server.finish();
 }
 
-/// Pings a server that shows this, by a client that was told to trust these.
-async fn shown(pair: &Pair, trusted: &[&str]) -> Result<(), String> {
+/// Pings a server that presents the certificate `pair`, with a client that trusts `trusted`.
+async fn ping_server(pair: &Pair, trusted: &[&str]) -> Result<(), String> {
     let server = Script::start().await;
     let front = Front::start(pair, server.address()).await;
     let name: RegistryName = format!("localhost:{}", front.address().port()).parse().unwrap();
@@ -108,7 +108,7 @@ async fn shown(pair: &Pair, trusted: &[&str]) -> Result<(), String> {
     server.expect(Exchange::new("GET", "/v2/"));
     let pinged = quick().settings(name.clone(), settings).build().ping(&name).await;
     if pinged.is_err() {
-        // The script wants its request all the same.
+        // The script still expects its request.
         quick().build().ping(&server.address().to_string().parse().unwrap()).await.unwrap();
     }
     server.finish();
@@ -116,34 +116,34 @@ async fn shown(pair: &Pair, trusted: &[&str]) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_named_and_shown_is_taken_though_it_is_an_authority() {
+async fn a_named_ca_certificate_is_accepted_as_a_server_certificate() {
     let own = Authority::with_names(&["localhost"], Dates::Now);
     let strangers = Authority::new();
-    shown(&own.itself(), &[&own.certificate()]).await.unwrap();
-    shown(&own.itself(), &[&strangers.certificate(), &own.certificate()]).await.unwrap();
-    // One that an authority signed which nobody knows, and that is named by itself.
+    ping_server(&own.itself(), &[&own.certificate()]).await.unwrap();
+    ping_server(&own.itself(), &[&strangers.certificate(), &own.certificate()]).await.unwrap();
+    // A certificate that an unknown authority signed, and that the user named.
     let signed = strangers.issue(&["localhost"]);
-    shown(&signed, &[&signed.certificate]).await.unwrap();
+    ping_server(&signed, &[&signed.certificate]).await.unwrap();
     let below = strangers.authority_below(&["localhost"]);
-    shown(&below, &[&below.certificate]).await.unwrap();
-    // What an authority is for stays as it was.
-    shown(&own.issue(&["localhost"]), &[&own.certificate()]).await.unwrap();
+    ping_server(&below, &[&below.certificate]).await.unwrap();
+    // The named authority can still sign other certificates.
+    ping_server(&own.issue(&["localhost"]), &[&own.certificate()]).await.unwrap();
 }
 
 #[tokio::test]
-async fn nothing_but_the_very_certificate_with_its_name_and_dates_is_taken_for_itself() {
+async fn a_named_certificate_must_match_exactly_with_valid_name_and_dates() {
     let own = Authority::with_names(&["localhost"], Dates::Now);
     let elsewhere = Authority::with_names(&["r.example"], Dates::Now);
     let (past, future) = (
         Authority::with_names(&["localhost"], Dates::Past),
         Authority::with_names(&["localhost"], Dates::Future),
     );
-    // The same name, another key.
+    // A certificate with the same name and another key.
     let twin = Authority::with_names(&["localhost"], Dates::Now);
     let below = own.authority_below(&["localhost"]);
     let named = [&own, &elsewhere, &past, &future].map(Authority::certificate);
     let named: Vec<_> = named.iter().map(String::as_str).collect();
-    for (pair, told) in [
+    for (pair, reason) in [
         (elsewhere.itself(), "is for other names: r.example"),
         (past.itself(), "expired"),
         (future.itself(), "becomes valid in"),
@@ -151,17 +151,18 @@ async fn nothing_but_the_very_certificate_with_its_name_and_dates_is_taken_for_i
         (below, "is not trusted: it is a CA certificate, not a server certificate"),
         (Authority::new().issue(&["localhost"]), "is not trusted: bad signature"),
     ] {
-        let refused = shown(&pair, &named).await.unwrap_err();
-        assert!(refused.contains(told), "{told}: {refused}");
+        let refused = ping_server(&pair, &named).await.unwrap_err();
+        assert!(refused.contains(reason), "{reason}: {refused}");
     }
-    let refused = shown(&own.itself(), &[]).await.unwrap_err();
+    let refused = ping_server(&own.itself(), &[]).await.unwrap_err();
     assert!(refused.contains("is not trusted: self-signed; Trust its root"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_named_certificate_does_not_do_without_its_key() {
+async fn a_server_without_the_key_of_a_named_certificate_is_refused() {
     let own = Authority::with_names(&["localhost"], Dates::Now);
     let key = Authority::with_names(&["localhost"], Dates::Now).itself().key;
-    let refused = shown(&Pair { key, ..own.itself() }, &[&own.certificate()]).await.unwrap_err();
+    let refused =
+        ping_server(&Pair { key, ..own.itself() }, &[&own.certificate()]).await.unwrap_err();
     assert!(refused.contains("bad signature"), "{refused}");
 }

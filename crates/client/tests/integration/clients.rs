@@ -1,4 +1,4 @@
-//! Clients that tests use, also those that compare longshore with earlier clients.
+//! Clients for tests. The tests that compare longshore with earlier clients use them too.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use longshore::{
 };
 use longshore_testkit::script::Script;
 
-/// A client that waits for nothing longer than a test can.
+/// A client with timeouts and waits that are short enough for a test.
 pub(crate) fn quick() -> ClientBuilder {
     let mut retry = RetryPolicy::default();
     retry.initial_backoff = Duration::from_millis(1);
@@ -16,7 +16,7 @@ pub(crate) fn quick() -> ClientBuilder {
     Client::builder().retry(retry)
 }
 
-/// A user with a password at a server that speaks plain HTTP, and who means it.
+/// A user and password for a server, with permission to send them over plain HTTP.
 pub(crate) fn login(registry: RegistryName, user: &str, password: &str) -> MemoryCredentials {
     let credential = Credential::login(user, Secret::new(password), "the caller");
     MemoryCredentials::new().with_credential(registry, credential.over_plain_http())

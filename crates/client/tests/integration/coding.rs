@@ -1,4 +1,5 @@
-//! Replies that come in a content coding, which nobody asked for: read rightly or refused clearly.
+//! Replies with a content coding, although none was requested. They are read correctly, or refused
+//! with a clear error.
 
 use longshore::http::Method;
 use longshore::{Descriptor, ErrorKind, RawRequest, Result, Source as _, TagOrDigest};
@@ -12,7 +13,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
     Layer::gzip(content).content.into()
 }
 
-/// The same reply, of this body in chunks, with a label.
+/// The exchange with this body in chunks, labelled with a coding.
 fn chunked(exchange: Exchange, coding: &str, body: &[u8]) -> Exchange {
     let mut chunks = Vec::new();
     for chunk in body.chunks(1000) {
@@ -23,7 +24,7 @@ fn chunked(exchange: Exchange, coding: &str, body: &[u8]) -> Exchange {
     exchange.header("content-encoding", coding).header("transfer-encoding", "chunked").body(chunks)
 }
 
-/// The same reply, of this body with its length, and a label.
+/// The exchange with this body and its length, labelled with a coding.
 fn sized(exchange: Exchange, coding: &str, body: &[u8]) -> Exchange {
     exchange.header("content-encoding", coding).body(body)
 }
@@ -38,9 +39,10 @@ async fn read(server: &Script, descriptor: &Descriptor) -> Result<bytes::Bytes> 
     remote(server).blob(descriptor).await?.bytes(1 << 20).await
 }
 
-/// Where only the gzip's own checksum is missing, the digest has decided by then.
+/// If only the checksum at the end of the gzip stream is missing, the digest has already proved the
+/// content right.
 #[tokio::test]
-async fn gzip_without_its_end_is_enough_if_the_digest_is_right() {
+async fn gzip_without_its_checksum_is_accepted_if_the_digest_matches() {
     let content = random::bytes(1, 100_000);
     let (descriptor, coded) = (blob(&content), gzip(&content));
     for (sent, requests) in [(sized as Sent, 1), (chunked, 2)] {
@@ -53,7 +55,8 @@ async fn gzip_without_its_end_is_enough_if_the_digest_is_right() {
     }
 }
 
-/// Contents below and above what is kept while it is held against its digest, text and gzip.
+/// Contents below and above the size up to which a blob is kept while its digest is computed, as
+/// text and as gzip.
 fn contents() -> Vec<Vec<u8>> {
     let text = b"some words, ".repeat(20_000);
     let noise = random::bytes(1, 100_000);
@@ -64,12 +67,12 @@ fn contents() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_blob_is_read_whether_it_was_coded_or_only_labelled_so() {
+async fn a_blob_is_read_if_it_is_coded_or_only_labelled_as_coded() {
     for content in contents() {
         let descriptor = blob(&content);
         let large = content.len() > 64 << 10;
-        // What is coded with its length known has another size; what has no length is held against
-        // the digest first, and asked for again if it is large.
+        // With a length, the size shows whether the body is coded. Without a length, the digest
+        // decides, and a large blob is requested again.
         for (sent, body, requests) in [
             (sized as Sent, &gzip(&content), 1),
             (chunked, &gzip(&content), if large { 2 } else { 1 }),
@@ -89,9 +92,9 @@ async fn a_blob_is_read_whether_it_was_coded_or_only_labelled_so() {
 }
 
 #[tokio::test]
-async fn content_as_long_as_its_gzip_is_read_in_either_way() {
+async fn content_as_long_as_its_gzip_form_is_read_correctly() {
     let noise = random::bytes(1, 100);
-    // Noise grows by gzip, zeros shrink: with some of each, neither.
+    // gzip makes random bytes longer and zeros shorter. This mixture keeps its length.
     let content = (0..100)
         .map(|zeros| [&noise[..], &vec![0; zeros]].concat())
         .find(|content| gzip(content).len() == content.len())
@@ -106,7 +109,7 @@ async fn content_as_long_as_its_gzip_is_read_in_either_way() {
 }
 
 #[tokio::test]
-async fn members_and_padding_are_read_and_what_else_follows_is_refused() {
+async fn gzip_members_and_padding_are_accepted_and_other_trailing_data_is_refused() {
     let content = b"some words".repeat(20);
     let descriptor = blob(&content);
     let (first, second) = content.split_at(50);
@@ -128,7 +131,7 @@ async fn members_and_padding_are_read_and_what_else_follows_is_refused() {
 }
 
 #[tokio::test]
-async fn a_coded_blob_that_breaks_off_is_asked_for_from_its_start() {
+async fn a_coded_blob_that_breaks_off_is_requested_from_its_start() {
     let content = random::bytes(1, 100_000);
     let (descriptor, coded) = (blob(&content), gzip(&content));
     for cut in [0, 5, 50_000] {
@@ -138,7 +141,8 @@ async fn a_coded_blob_that_breaks_off_is_asked_for_from_its_start() {
         assert!(read(&server, &descriptor).await.unwrap() == content);
         server.finish();
 
-        // The same where it is first held against its digest, and where it is handed out.
+        // The blob is requested once to determine its reading and once to yield it. Either reply
+        // may break off.
         let server = Script::start().await;
         server.expect(chunked(get(&descriptor), "gzip", &coded).cut(cut));
         server.expect(chunked(get(&descriptor), "gzip", &coded));
@@ -147,7 +151,7 @@ async fn a_coded_blob_that_breaks_off_is_asked_for_from_its_start() {
         assert!(read(&server, &descriptor).await.unwrap() == content);
         server.finish();
     }
-    // The rest may come without the coding.
+    // The rest may arrive without the coding.
     let server = Script::start().await;
     server.expect(sized(get(&descriptor), "gzip", &coded).cut(50_000));
     server.expect(get(&descriptor).body(content.clone()));
@@ -156,7 +160,7 @@ async fn a_coded_blob_that_breaks_off_is_asked_for_from_its_start() {
 }
 
 #[tokio::test]
-async fn gzip_that_is_cut_short_is_asked_for_again_and_then_given_up() {
+async fn truncated_gzip_is_requested_again_and_then_an_error() {
     let content = random::bytes(1, 100_000);
     let (descriptor, coded) = (blob(&content), gzip(&content));
     for (cut, sent) in [(60_000, sized as Sent), (60_000, chunked), (9, sized), (9, chunked)] {
@@ -172,7 +176,7 @@ async fn gzip_that_is_cut_short_is_asked_for_again_and_then_given_up() {
 }
 
 #[tokio::test]
-async fn neither_reading_of_another_blob_is_accepted() {
+async fn a_wrong_blob_is_refused_in_both_readings() {
     let content = b"some words".repeat(10_000);
     let descriptor = blob(&content);
     let mut other = content.clone();
@@ -196,7 +200,7 @@ async fn neither_reading_of_another_blob_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_coding_that_cannot_be_undone_is_named_at_once() {
+async fn the_error_for_an_unknown_coding_names_it() {
     let content = b"some words".repeat(20_000);
     let descriptor = blob(&content);
     for coding in ["br", "zstd", "deflate", "gzip, gzip"] {
@@ -205,12 +209,13 @@ async fn a_coding_that_cannot_be_undone_is_named_at_once() {
             server.expect(sent(get(&descriptor), coding, b"\x0b\x02 something"));
             let e = remote(&server).blob(&descriptor).await.unwrap_err();
             assert_eq!(e.kind(), ErrorKind::Protocol);
-            let told = format!("the content coding \"{coding}\", which was not requested");
-            assert!(e.to_string().contains(&told) && e.to_string().contains("/a/b"), "{e}");
+            let message = format!("the content coding \"{coding}\", which was not requested");
+            assert!(e.to_string().contains(&message) && e.to_string().contains("/a/b"), "{e}");
             assert!(e.hint().unwrap().contains("proxy"));
             server.finish();
         }
-        // Unless the label is wrong: storages keep what clients said of their uploads.
+        // If the label is wrong, the content is accepted: some storage services repeat the label of
+        // the upload.
         let server = Script::start().await;
         server.expect(sized(get(&descriptor), coding, &content));
         assert!(read(&server, &descriptor).await.unwrap() == content);
@@ -219,15 +224,16 @@ async fn a_coding_that_cannot_be_undone_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn part_of_a_coded_blob_is_taken_from_the_whole() {
+async fn part_of_a_coded_blob_is_cut_from_the_whole_blob() {
     let content = random::bytes(1, 100_000);
     let (descriptor, coded) = (blob(&content), gzip(&content));
-    let ask = || Exchange::new("GET", blob_path(&descriptor)).with("range", "bytes=70000-80000");
-    let partial = ask().answer(206).header("content-range", "bytes 70000-80000/100000");
+    let request =
+        || Exchange::new("GET", blob_path(&descriptor)).with("range", "bytes=70000-80000");
+    let partial = request().answer(206).header("content-range", "bytes 70000-80000/100000");
     for (first, again) in [
-        // A range of what is not known.
+        // It is unknown whether this range counts coded or decoded bytes.
         (sized(partial, "gzip", &content[70_000..=80_000]), true),
-        (sized(ask(), "gzip", &coded), false),
+        (sized(request(), "gzip", &coded), false),
     ] {
         let server = Script::start().await;
         server.expect(first);
@@ -241,7 +247,7 @@ async fn part_of_a_coded_blob_is_taken_from_the_whole() {
 }
 
 #[tokio::test]
-async fn the_length_of_a_coded_reply_is_no_size() {
+async fn the_length_of_a_coded_reply_is_not_the_blobs_size() {
     let content = b"some words".repeat(20);
     let descriptor = blob(&content);
     let server = Script::start().await;
@@ -252,21 +258,21 @@ async fn the_length_of_a_coded_reply_is_no_size() {
 
     let manifest = r#"{"schemaVersion":2,"layers":[]}"#;
     let digest = longshore::Digest::sha256(manifest.as_bytes());
-    let ask = |method| {
+    let request = |method| {
         Exchange::new(method, "/v2/a/b/manifests/v1")
             .header("content-type", "application/vnd.oci.image.manifest.v1+json")
             .header("docker-content-digest", digest.as_str())
     };
-    server.expect(sized(ask("HEAD"), "gzip", b"coded"));
-    server.expect(sized(ask("GET"), "gzip", &gzip(manifest.as_bytes())));
+    server.expect(sized(request("HEAD"), "gzip", b"coded"));
+    server.expect(sized(request("GET"), "gzip", &gzip(manifest.as_bytes())));
     let tag: TagOrDigest = longshore::Tag::parse("v1").unwrap().into();
     let found = remote(&server).resolve(&tag).await.unwrap();
     assert_eq!((found.digest, found.size), (digest, manifest.len() as u64));
     server.finish();
 }
 
-/// Each kind of document: where it is, what it says, and how it is asked for.
-async fn ask_for(kind: &str, server: &Script) -> Result<String> {
+/// Requests one kind of document, and returns its content as text.
+async fn request_document(kind: &str, server: &Script) -> Result<String> {
     let client = quick().build();
     let registry = place(server).registry().clone();
     Ok(match kind {
@@ -308,7 +314,7 @@ fn documents() -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn every_document_is_read_through_gzip() {
+async fn every_kind_of_document_is_decoded_from_gzip() {
     for (path, body, expected) in documents() {
         let plain = body.as_bytes();
         let get = || Exchange::new("GET", path.clone());
@@ -321,25 +327,29 @@ async fn every_document_is_read_through_gzip() {
             for how in [sized as Sent, chunked] {
                 let server = Script::start().await;
                 server.expect(how(get(), coding, &sent));
-                assert_eq!(ask_for(&path, &server).await.unwrap(), expected, "{coding} {path}");
+                assert_eq!(
+                    request_document(&path, &server).await.unwrap(),
+                    expected,
+                    "{coding} {path}"
+                );
                 server.finish();
             }
         }
-        // One that breaks off is asked for again, also where only its gzip does.
+        // A document is requested again if the reply or its gzip stream breaks off.
         let server = Script::start().await;
         let coded = gzip(plain);
         server.expect(sized(get(), "gzip", &coded).cut(9));
         server.expect(sized(get(), "gzip", &coded[..coded.len() - 1]));
         server.expect(sized(get(), "gzip", &coded));
-        assert_eq!(ask_for(&path, &server).await.unwrap(), expected, "{path}");
+        assert_eq!(request_document(&path, &server).await.unwrap(), expected, "{path}");
         server.finish();
     }
 }
 
 #[tokio::test]
-async fn a_document_that_cannot_be_decoded_is_refused_clearly() {
+async fn a_document_that_cannot_be_decoded_is_an_error() {
     for (path, body, _) in documents() {
-        for (coding, sent, requests, kind, told) in [
+        for (coding, sent, requests, kind, message) in [
             ("br", b"\x0b\x02\x80{}\x03".to_vec(), 1, ErrorKind::Protocol, "coding \"br\""),
             ("gzip, gzip", gzip(&gzip(body.as_bytes())), 1, ErrorKind::Protocol, "gzip, gzip"),
             ("gzip", [&gzip(b"{}")[..], b"x"].concat(), 1, ErrorKind::Protocol, "gzip coding"),
@@ -349,60 +359,60 @@ async fn a_document_that_cannot_be_decoded_is_refused_clearly() {
             for _ in 0..requests {
                 server.expect(sized(Exchange::new("GET", path.clone()), coding, &sent));
             }
-            let e = ask_for(&path, &server).await.unwrap_err();
+            let e = request_document(&path, &server).await.unwrap_err();
             assert_eq!(e.kind(), kind, "{coding} {path}: {e}");
-            assert!(e.to_string().contains(told), "{coding} {path}: {e}");
+            assert!(e.to_string().contains(message), "{coding} {path}: {e}");
             server.finish();
         }
     }
 }
 
 #[tokio::test]
-async fn a_document_that_swells_is_cut_at_its_limit() {
+async fn a_document_that_exceeds_its_limit_when_decoded_is_an_error() {
     let bomb = gzip(&vec![b' '; 50 << 20]);
     for (path, ..) in documents() {
         let server = Script::start().await;
         server.expect(sized(Exchange::new("GET", path.clone()), "gzip", &bomb));
-        // What lists is asked once more, in pages.
+        // A listing that is too large is requested once more in pages.
         if path.ends_with("list") || path.ends_with("_catalog") {
             let pages = Exchange::new("GET", format!("{path}?n=1000"));
             server.expect(sized(pages, "gzip", &bomb));
         }
-        let e = ask_for(&path, &server).await.unwrap_err();
+        let e = request_document(&path, &server).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::TooLarge, "{path}: {e}");
         server.finish();
     }
 }
 
 #[tokio::test]
-async fn errors_are_read_through_gzip() {
-    let said = br#"{"errors":[{"code":"DENIED","message":"not for you"}]}"#;
-    let coded = gzip(said);
+async fn errors_are_decoded_from_gzip() {
+    let error = br#"{"errors":[{"code":"DENIED","message":"not for you"}]}"#;
+    let coded = gzip(error);
     let path = "/v2/a/b/tags/list";
-    for (coding, body, told) in [
+    for (coding, body, message) in [
         ("gzip", coded.clone(), "DENIED: not for you"),
         ("x-gzip", coded.clone(), "DENIED: not for you"),
-        ("gzip", said.to_vec(), "DENIED: not for you"),
-        ("br", said.to_vec(), "DENIED: not for you"),
+        ("gzip", error.to_vec(), "DENIED: not for you"),
+        ("br", error.to_vec(), "DENIED: not for you"),
         ("br", b"\x0b\x02\x80 something \x03".to_vec(), "/a/b (HTTP 400)"),
         ("gzip", gzip(&vec![b'x'; 50 << 20]), "xxx"),
     ] {
         let server = Script::start().await;
         server.expect(sized(Exchange::new("GET", path).answer(400), coding, &body));
-        let e = ask_for(path, &server).await.unwrap_err();
+        let e = request_document(path, &server).await.unwrap_err();
         assert_eq!((e.kind(), e.status()), (ErrorKind::Invalid, Some(400)));
         let shown = e.to_string();
-        assert!(shown.contains(told) && !shown.contains("something"), "{coding}: {shown}");
+        assert!(shown.contains(message) && !shown.contains("something"), "{coding}: {shown}");
         assert!(shown.len() < 1000, "{shown}");
         server.finish();
     }
 }
 
 #[tokio::test]
-async fn tokens_are_read_through_gzip() {
+async fn tokens_are_decoded_from_gzip() {
     let token = br#"{"token":"t0ken"}"#;
     let path = "/v2/a/b/tags/list";
-    for (coding, body, told) in [
+    for (coding, body, message) in [
         ("gzip", gzip(token), None),
         ("x-gzip", gzip(token), None),
         ("gzip", token.to_vec(), None),
@@ -412,26 +422,26 @@ async fn tokens_are_read_through_gzip() {
         let server = Script::start().await;
         let realm = format!("Bearer realm=\"{}\"", server.url("/token"));
         server.expect(Exchange::new("GET", path).answer(401).header("www-authenticate", realm));
-        let asked = Exchange::new("GET", "/token?scope=repository%3Aa%2Fb%3Apull");
-        server.expect(sized(asked, coding, &body));
-        if told.is_none() {
+        let token = Exchange::new("GET", "/token?scope=repository%3Aa%2Fb%3Apull");
+        server.expect(sized(token, coding, &body));
+        if message.is_none() {
             let with = Exchange::new("GET", path).with("authorization", "Bearer t0ken");
             server.expect(with.body("{\"tags\":[\"v1\"]}"));
         }
-        match (ask_for(path, &server).await, told) {
+        match (request_document(path, &server).await, message) {
             (Ok(_), None) => {}
-            (Err(e), Some(told)) => {
+            (Err(e), Some(message)) => {
                 let shown = e.to_string();
-                assert!(shown.contains(told) && shown.contains("token service"), "{shown}");
+                assert!(shown.contains(message) && shown.contains("token service"), "{shown}");
             }
-            (found, told) => panic!("{coding}: {found:?}, {told:?}"),
+            (found, message) => panic!("{coding}: {found:?}, {message:?}"),
         }
         server.finish();
     }
 }
 
 #[tokio::test]
-async fn a_request_of_ones_own_shows_the_bytes_as_they_came() {
+async fn a_custom_request_returns_the_bytes_as_received() {
     let server = Script::start().await;
     let coded = gzip(b"{}");
     server.expect(sized(Exchange::new("GET", "/v2/x"), "gzip", &coded));

@@ -1,4 +1,4 @@
-//! Against Debian's `docker-registry`: the field's reference implementation.
+//! The client against Debian's `docker-registry`, the reference implementation.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn tag(text: &str) -> Tag {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_image_goes_in_and_comes_out_unchanged() {
+async fn a_real_image_is_pushed_and_pulled_unchanged() {
     let registry = DockerRegistry::start();
     let client = quick().build();
     let at = |name: &str| {
@@ -42,7 +42,7 @@ async fn a_real_image_goes_in_and_comes_out_unchanged() {
     let ping = client.ping(&name).await.unwrap();
     assert_eq!(ping.api_version.as_deref(), Some("registry/2.0"));
 
-    // It removes by digest only.
+    // It deletes manifests by digest only.
     let e = at("team/app").delete_tag(&tag("v1")).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported);
     at("team/app").delete_manifest(content.root.digest()).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_real_image_goes_in_and_comes_out_unchanged() {
 }
 
 #[tokio::test]
-async fn chunks_arrive_too() {
+async fn a_blob_is_uploaded_in_chunks() {
     let registry = DockerRegistry::start();
     let form = longshore::UploadMethod::Chunked(std::num::NonZeroU64::new(100).unwrap());
     let client = quick().upload_method(form).build();
@@ -62,7 +62,7 @@ async fn chunks_arrive_too() {
 }
 
 #[tokio::test]
-async fn referrers_are_kept_under_the_fallback_tag() {
+async fn referrers_are_stored_under_the_fallback_tag() {
     let registry = DockerRegistry::start();
     let client = quick().build();
     let repository = client.repository(&format!("{}/a", registry.address()).parse().unwrap());
@@ -89,7 +89,7 @@ async fn referrers_are_kept_under_the_fallback_tag() {
 }
 
 #[tokio::test]
-async fn a_password_is_asked_for_and_a_wrong_one_refused() {
+async fn a_password_is_required_and_a_wrong_one_is_refused() {
     let registry = DockerRegistry::with_htpasswd("user", "s3cret");
     let name: RegistryName = registry.address().parse().unwrap();
     let client = |password: Option<&str>| {
@@ -119,7 +119,7 @@ async fn a_password_is_asked_for_and_a_wrong_one_refused() {
 }
 
 #[tokio::test]
-async fn a_certificate_is_checked_unless_told_otherwise() {
+async fn the_certificate_is_checked_unless_verification_is_skipped() {
     let authority = Authority::new();
     let registry = DockerRegistry::with_tls(&authority);
     let name: RegistryName = registry.address().parse().unwrap();

@@ -1,4 +1,4 @@
-//! The remote repository as a store like any other, over the embedded registry.
+//! Runs the store test suite on remote repositories at the embedded registry.
 
 use longshore::{Client, RemoteRepository};
 use longshore_registry::{Registry, RegistryBuilder, TestRegistry};
@@ -7,7 +7,7 @@ use longshore_testkit::suite::Fresh;
 
 use std::net::SocketAddr;
 
-/// A registry on a free port that ends when what comes with the address is dropped.
+/// A registry on a free port. It ends when the returned value is dropped.
 pub(crate) async fn start(registry: RegistryBuilder) -> (SocketAddr, TestRegistry) {
     let registry = TestRegistry::start_with(|_| registry).await.unwrap();
     (registry.address(), registry)

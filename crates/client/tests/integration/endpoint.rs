@@ -1,4 +1,4 @@
-//! How registries are reached: schemes, detection, prefixes, and the limits on what is waited for.
+//! Reaching registries: schemes, detection, path prefixes and timeouts.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,14 +39,14 @@ fn root() -> Exchange {
 }
 
 #[tokio::test]
-async fn a_valid_certificate_is_accepted_and_asked_for_once() {
+async fn a_valid_certificate_is_detected_once_and_accepted() {
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let mut settings = scheme(Scheme::Detect);
     let pem = authority.certificate();
     settings.root_certificates = Some(RootCertificates::from_pem(pem.as_bytes()).unwrap());
     let client = quick().default_settings(settings).build();
-    // Whatever it answers: what it speaks is known.
+    // Any reply shows that the server speaks TLS.
     server.expect(root().answer(404));
     server.expect(root());
     let found = ping(&client, front.address()).await.unwrap();
@@ -58,21 +58,21 @@ async fn a_valid_certificate_is_accepted_and_asked_for_once() {
 }
 
 #[tokio::test]
-async fn an_invalid_certificate_is_accepted_only_of_a_registry() {
+async fn detection_accepts_an_invalid_certificate_only_from_a_registry() {
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     server.expect(root().answer(401));
     server.expect(root());
     let found = ping(&detecting().build(), front.address()).await.unwrap();
     assert_eq!((found.scheme, found.verification), (Scheme::Https, Verification::Skip));
-    // 404 is no registry's answer, and 500 none at all: no step further down, whatever comes.
+    // A registry would not answer 404 or 500. The client does not fall back further.
     for status in [404, 500] {
         let client = detecting().retry(once()).build();
         server.expect(root().answer(status));
         let e = ping(&client, front.address()).await.unwrap_err();
         assert!(e.hint().is_some_and(|hint| hint.contains("root certificate")), "{e:?}");
     }
-    // Nobody asked to find out.
+    // These settings do not permit a fallback.
     let mut full = scheme(Scheme::Detect);
     full.verification = Some(Verification::Full);
     for settings in [scheme(Scheme::Https), full] {
@@ -90,7 +90,7 @@ fn once() -> longshore::RetryPolicy {
 }
 
 #[tokio::test]
-async fn what_was_accepted_holds_for_every_request_and_no_other_server() {
+async fn a_certificate_accepted_by_detection_is_accepted_for_that_server_only() {
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let other = Front::start(&authority.for_loopback(), server.address()).await;
@@ -111,7 +111,7 @@ async fn what_was_accepted_holds_for_every_request_and_no_other_server() {
 }
 
 #[tokio::test]
-async fn plain_http_is_found_out_and_listings_go_on_in_it() {
+async fn detected_plain_http_is_used_for_all_pages_of_a_listing() {
     let server = Script::start().await;
     let client = detecting().build();
     server.expect(root().answer(401).header("www-authenticate", "Basic realm=\"r\""));
@@ -130,7 +130,7 @@ async fn plain_http_is_found_out_and_listings_go_on_in_it() {
 }
 
 #[tokio::test]
-async fn detection_returns_settings_that_another_client_takes() {
+async fn detection_returns_settings_that_another_client_can_use() {
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let pem = RootCertificates::from_pem(authority.certificate().as_bytes()).unwrap();
@@ -150,7 +150,7 @@ async fn detection_returns_settings_that_another_client_takes() {
             (found.fallback, &found.root_certificates),
             (fallback, &settings.root_certificates)
         );
-        // The other client asks no more.
+        // The other client does not detect anything.
         server.expect(root());
         let client = quick().settings(name(address), found).build();
         let ping = ping(&client, address).await.unwrap();
@@ -160,9 +160,10 @@ async fn detection_returns_settings_that_another_client_takes() {
 }
 
 #[tokio::test]
-async fn credentials_follow_what_was_found_out() {
+async fn credentials_with_permission_are_sent_over_detected_plain_http() {
     let server = Script::start().await;
-    // Not by what was found out, which somebody in between could have a hand in: they say so themselves.
+    // Detection does not permit sending them, because an attacker can influence it. The credentials
+    // themselves permit it.
     let store = crate::login(name(server.address()), "user", "pass");
     let client = detecting().credentials(store).build();
     server.expect(root());
@@ -173,8 +174,8 @@ async fn credentials_follow_what_was_found_out() {
 }
 
 #[tokio::test]
-async fn trap_16_probing_tls_honours_schemes_timeouts_and_brackets() {
-    // An explicit scheme is kept, whatever the server speaks.
+async fn trap_16_detection_respects_schemes_timeouts_and_ipv6_addresses() {
+    // An explicit scheme is kept, even if the server does not speak it.
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let plain = quick().default_settings(scheme(Scheme::Http)).retry(once()).build();
@@ -183,20 +184,21 @@ async fn trap_16_probing_tls_honours_schemes_timeouts_and_brackets() {
     let e = ping(&tls, server.address()).await.unwrap_err();
     assert!(e.hint().is_some_and(|hint| hint.contains("plain HTTP")), "{e:?}");
 
-    // A server that takes the connection and says nothing is late, not plain.
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // A server that accepts the connection and sends nothing causes a timeout, not a fallback to
+    // plain HTTP.
+    let silent_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut limits = Limits::default();
     limits.connect = Duration::from_millis(200);
     let client = detecting().limits(limits).retry(once()).build();
-    let e = ping(&client, silent.local_addr().unwrap()).await.unwrap_err();
+    let e = ping(&client, silent_server.local_addr().unwrap()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
 
-    // A closed port is refused, not plain.
+    // A closed port is an error, not a reason for plain HTTP.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let e = ping(&detecting().retry(once()).build(), closed).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Transport);
 
-    // Skipping verification is what was asked for, and nothing falls below it.
+    // With verification skipped, the client does not fall back to plain HTTP.
     let mut skip = scheme(Scheme::Detect);
     skip.verification = Some(Verification::Skip);
     let client = quick().settings(name(front.address()), skip).build();
@@ -208,7 +210,7 @@ async fn trap_16_probing_tls_honours_schemes_timeouts_and_brackets() {
 }
 
 #[tokio::test]
-async fn a_literal_is_reached_over_ipv6_within_its_brackets() {
+async fn an_ipv6_address_in_brackets_is_reached() {
     let (authority, server) = (Authority::new(), Script::start().await);
     let front = Front::start(&authority.for_loopback(), server.address()).await;
     let mut secure = scheme(Scheme::Https);
@@ -229,7 +231,7 @@ async fn a_literal_is_reached_over_ipv6_within_its_brackets() {
     server.finish();
 }
 
-/// Passes what comes to an IPv6 address of this machine on to `target`.
+/// Forwards connections from an IPv6 address of this machine to `target`.
 async fn relay(target: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -245,7 +247,7 @@ async fn relay(target: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn everything_stays_below_a_path_prefix() {
+async fn all_requests_stay_below_a_path_prefix() {
     let server = Script::start().await;
     let url: RegistryUrl = format!("{}/team/v2/", server.url("")).parse().unwrap();
     let client = quick().settings(url.registry().clone(), url.settings()).build();
@@ -253,7 +255,8 @@ async fn everything_stays_below_a_path_prefix() {
     client.ping(url.registry()).await.unwrap();
 
     let list = |query: &str| Exchange::new("GET", format!("/team/v2/a/b/tags/list{query}"));
-    // With the prefix, without it, relative and absolute: proxies forget to rewrite.
+    // The link is with the prefix or without it, relative or absolute, because some proxies do not
+    // rewrite it.
     for link in [
         "/team/v2/a/b/tags/list?last=v1",
         "/v2/a/b/tags/list?last=v1",
@@ -288,7 +291,7 @@ async fn everything_stays_below_a_path_prefix() {
 }
 
 #[tokio::test]
-async fn one_request_has_so_much_time_in_all() {
+async fn a_request_has_a_total_time_limit() {
     let server = Script::start().await;
     let mut limits = Limits::default();
     limits.total = Some(Duration::from_millis(300));
@@ -300,16 +303,16 @@ async fn one_request_has_so_much_time_in_all() {
     let e = body.bytes(100).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
     assert!(e.to_string().contains("300ms"), "{e}");
-    // The others are as patient as ever, and the same connections serve both.
+    // Other calls keep their limits, and both use the same connections.
     server.expect(Exchange::new("GET", blob_path(&descriptor)).body("content"));
     repository.blob(&descriptor).await.unwrap().bytes(100).await.unwrap();
 
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = silent.local_addr().unwrap();
+    let silent_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent_server.local_addr().unwrap();
     let client = quick().build().with_limits(limits.clone());
     let e = ping(&client, address).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout);
-    // Detection has as much, and what it was about is told.
+    // Detection has the same time limit, and the error names the registry.
     let repository = detecting().build().repository(&format!("{address}/a").parse().unwrap());
     let e = repository.with_limits(limits).tags(None).all().await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout);
@@ -318,22 +321,22 @@ async fn one_request_has_so_much_time_in_all() {
 }
 
 #[tokio::test]
-async fn each_wait_can_be_set_for_some_calls() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = silent.local_addr().unwrap();
+async fn each_timeout_can_be_set_for_some_calls() {
+    let silent_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent_server.local_addr().unwrap();
     let mut limits = Limits::default();
     limits.response = Duration::from_millis(100);
     let client = quick().retry(once()).build().with_limits(limits);
     let e = ping(&client, address).await.unwrap_err();
     assert!(e.to_string().contains("no reply within 100ms"), "{e}");
-    let (mut stream, _) = silent.accept().await.unwrap();
+    let (mut stream, _) = silent_server.accept().await.unwrap();
     let mut request = [0; 12];
     stream.read_exact(&mut request).await.unwrap();
     assert_eq!(&request, b"GET /v2/ HTT");
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
+async fn connections_are_reused() {
     let server = Script::start().await;
     let client = quick().build();
     for _ in 0..5 {
@@ -345,7 +348,7 @@ async fn connections_are_used_again() {
 }
 
 #[tokio::test]
-async fn one_client_keeps_several_registries_apart() {
+async fn one_client_separates_the_state_of_several_registries() {
     let (plain, server) = (Script::start().await, Script::start().await);
     let authority = Authority::new();
     let front = Front::start(&authority.for_loopback(), server.address()).await;
@@ -365,7 +368,7 @@ async fn one_client_keeps_several_registries_apart() {
 }
 
 #[tokio::test]
-async fn a_client_calls_itself_what_it_is_told() {
+async fn the_user_agent_can_be_configured() {
     let server = Script::start().await;
     let own = concat!("longshore/", env!("CARGO_PKG_VERSION"));
     server.expect(root().with("user-agent", own));

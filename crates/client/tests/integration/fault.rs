@@ -1,4 +1,4 @@
-//! Whole copies through a network that breaks: right in the end, or an error, never wrong.
+//! Copies of images through a network with faults. The result is correct or an error.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Setting {
     proxy: FaultProxy,
     content: Content,
     memory: Memory,
-    /// Not through the proxy.
+    /// The repository without the faulty proxy.
     direct: RemoteRepository,
     _stop: TestRegistry,
 }
@@ -59,7 +59,7 @@ impl Setting {
     }
 }
 
-/// Pulls past a fault: everything arrives, with few requests more.
+/// Pulls through a fault. Everything must arrive with only a few more requests.
 async fn pull_survives(path: &str, times: usize, fault: Fault) {
     let setting = Setting::new().await;
     setting.content.push(&setting.direct, Some(&tag())).await;
@@ -72,7 +72,7 @@ async fn pull_survives(path: &str, times: usize, fault: Fault) {
     assert!(setting.proxy.requests().len() < 30, "{shown}");
 }
 
-/// Pushes past a fault: everything arrives, with few requests more.
+/// Pushes through a fault. Everything must arrive with only a few more requests.
 async fn push_survives(method: &'static str, path: &str, times: usize, fault: Fault) {
     let setting = Setting::new().await;
     setting.content.push(&setting.memory, Some(&tag())).await;
@@ -86,7 +86,7 @@ async fn push_survives(method: &'static str, path: &str, times: usize, fault: Fa
 }
 
 #[tokio::test]
-async fn a_pull_survives_what_passes() {
+async fn a_pull_survives_transient_faults() {
     let half = LAYER as u64 / 2;
     for (path, times, fault) in [
         ("/blobs/", 1, Fault::Cut(half)),
@@ -105,7 +105,7 @@ async fn a_pull_survives_what_passes() {
 }
 
 #[tokio::test]
-async fn a_tag_is_resolved_where_there_is_no_head() {
+async fn a_tag_is_resolved_without_head() {
     let setting = Setting::new().await;
     setting.content.push(&setting.direct, Some(&tag())).await;
     setting.proxy.inject("HEAD", "/manifests/", 9, Fault::Reply(405, vec![]));
@@ -115,7 +115,7 @@ async fn a_tag_is_resolved_where_there_is_no_head() {
 }
 
 #[tokio::test]
-async fn a_push_survives_what_passes() {
+async fn a_push_survives_transient_faults() {
     let half = LAYER as u64 / 2;
     for (method, path, times, fault) in [
         ("POST", "/uploads/", 1, Fault::Reply(503, vec![])),
@@ -136,8 +136,8 @@ async fn a_push_survives_what_passes() {
     }
 }
 
-/// A client has five attempts for an operation, not five of one kind within five of another. A
-/// request that follows an exhausted one in another form is sent once.
+/// A client makes five attempts for an operation in total, not five of one kind for each attempt of
+/// another kind. After they are exhausted, a request in another form is sent only once.
 #[tokio::test]
 async fn alternating_faults_share_one_count() {
     let busy = || Fault::Reply(503, vec![]);
@@ -181,7 +181,7 @@ async fn alternating_faults_share_one_count() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_ends_and_wrong_bytes_never_arrive() {
+async fn permanent_faults_are_errors_and_wrong_bytes_never_arrive() {
     for (times, fault) in
         [(100, Fault::Reply(500, vec![])), (100, Fault::Reset(100_000)), (100, Fault::Flip(1000))]
     {
@@ -195,5 +195,5 @@ async fn what_does_not_pass_ends_and_wrong_bytes_never_arrive() {
     }
 }
 
-/// 3 MiB, and it does not compress.
+/// 3 MiB of incompressible content.
 const LAYER: usize = 3 << 20;

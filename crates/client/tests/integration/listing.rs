@@ -1,4 +1,4 @@
-//! Tags and catalog: pages followed lazily, and never for ever.
+//! Listings of tags and repositories: pages are followed lazily, and never endlessly.
 
 use std::num::NonZeroUsize;
 
@@ -19,7 +19,7 @@ async fn names(server: &Script) -> longshore::Result<Vec<String>> {
 }
 
 #[tokio::test]
-async fn pages_are_followed_and_only_when_asked_for() {
+async fn pages_are_requested_only_when_needed() {
     let server = Script::start().await;
     let repository =
         quick().page_size(NonZeroUsize::new(2).unwrap()).build().repository(&place(&server));
@@ -40,7 +40,7 @@ async fn pages_are_followed_and_only_when_asked_for() {
 }
 
 #[tokio::test]
-async fn none_is_written_in_several_ways() {
+async fn every_form_of_an_empty_list_is_accepted() {
     for body in ["{\"tags\":null}", "{\"tags\":[]}", "{}", "{\"name\":\"other\"}"] {
         let server = Script::start().await;
         server.expect(tags("").body(body));
@@ -50,7 +50,7 @@ async fn none_is_written_in_several_ways() {
 }
 
 #[tokio::test]
-async fn what_is_no_list_is_an_error_and_what_is_no_tag_is_left_out() {
+async fn a_malformed_list_is_an_error_and_an_invalid_tag_is_skipped() {
     for body in ["{\"tags\":{}}", "{\"tags\":[1]}", "<html>", "", "{\"tags\":[\"a\""] {
         let server = Script::start().await;
         server.expect(tags("").body(body));
@@ -64,7 +64,7 @@ async fn what_is_no_list_is_an_error_and_what_is_no_tag_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_page_that_names_itself_ends_the_listing() {
+async fn a_page_that_links_to_itself_ends_the_listing() {
     let server = Script::start().await;
     for query in ["", "last=a"] {
         let link = "</v2/a/b/tags/list?last=a>; rel=\"next\"";
@@ -86,9 +86,9 @@ async fn a_link_to_another_host_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_page_is_bounded() {
+async fn the_size_of_a_page_is_limited() {
     let server = Script::start().await;
-    // What is too much at once may be had in pages.
+    // A listing that is too large in one reply is requested in pages.
     let too_much = || vec![b' '; (8 << 20) + 1];
     server.expect(tags("").body(too_much()));
     server.expect(tags("n=1000").body("{\"tags\":[\"v1\"]}"));
@@ -100,7 +100,7 @@ async fn a_page_is_bounded() {
 }
 
 #[tokio::test]
-async fn the_catalog_is_listed_alike() {
+async fn the_catalog_is_listed_like_tags() {
     let server = Script::start().await;
     let registry = place(&server).registry().clone();
     server.expect(
@@ -133,11 +133,11 @@ async fn a_full_page_without_a_link_may_not_be_the_last() {
     server.expect(page("n=2", "[\"a\",\"b\"]"));
     server.expect(page("n=2&last=b", "[\"c\"]"));
     assert_eq!(all().await, ["a", "b", "c"]);
-    // One that does not know `last` begins anew, and is not followed in a circle.
+    // A registry that ignores `last` starts again. The client does not follow it in a circle.
     server.expect(page("n=2", "[\"a\",\"b\"]"));
     server.expect(page("n=2&last=b", "[\"a\",\"b\"]"));
     assert_eq!(all().await, ["a", "b"]);
-    // One that does not know `n` either has told everything.
+    // A registry that also ignores `n` has listed everything.
     server.expect(page("n=2", "[\"a\",\"b\",\"c\"]"));
     assert_eq!(all().await, ["a", "b", "c"]);
     server.finish();
@@ -153,7 +153,7 @@ fn page_of(n: usize) -> Option<NonZeroUsize> {
 }
 
 #[tokio::test]
-async fn a_caller_chooses_where_a_listing_starts_and_the_size_of_its_pages() {
+async fn the_start_and_the_page_size_of_a_listing_can_be_set() {
     let server = Script::start().await;
     let place = place(&server);
     let client = quick().build();
@@ -174,7 +174,7 @@ async fn a_caller_chooses_where_a_listing_starts_and_the_size_of_its_pages() {
     options.after = Some(Tag::parse("v1").unwrap());
     options.page_size = page_of(2);
     server.expect(tags("n=2&last=v1").body("{\"tags\":[\"v2\",\"v3\"]}"));
-    // A full page without a link: its size is the caller's, not the client's.
+    // This is a full page without a link. Its size is the caller's, not the client's.
     server.expect(tags("n=2&last=v3").body("{\"tags\":[\"v4\"]}"));
     let found = client.repository(&place).tags_with(options).all().await.unwrap();
     assert_eq!(found.iter().map(Tag::as_str).collect::<Vec<_>>(), ["v2", "v3", "v4"]);
@@ -182,7 +182,7 @@ async fn a_caller_chooses_where_a_listing_starts_and_the_size_of_its_pages() {
 }
 
 #[tokio::test]
-async fn a_filter_chooses_among_what_is_listed() {
+async fn a_filter_selects_items_of_a_listing() {
     let server = Script::start().await;
     let registry = place(&server).registry().clone();
     let all = r#"{"repositories":["repository1/image1","repository1/image2","repository2/image1","repository3/image2"]}"#;
@@ -202,7 +202,7 @@ async fn a_filter_chooses_among_what_is_listed() {
 }
 
 #[tokio::test]
-async fn namespaces_come_of_the_catalog_and_a_kept_one_is_refreshed_when_asked() {
+async fn namespaces_are_read_from_the_catalog_and_a_cached_catalog_can_be_refreshed() {
     let server = Script::start().await;
     let registry = place(&server).registry().clone();
     let client = quick().build();
@@ -212,15 +212,15 @@ async fn namespaces_come_of_the_catalog_and_a_kept_one_is_refreshed_when_asked()
     assert_eq!(namespaces.names(), ["bitnami", "testns1", "testns2"]);
     assert_eq!(namespaces.repositories("testns1").len(), 2);
 
-    // One request, however often it is read.
-    let kept = client.cached_catalog(&registry);
+    // All these reads take only one request.
+    let cached = client.cached_catalog(&registry);
     server.expect(catalog("").body(all));
     for _ in 0..5 {
-        assert_eq!(kept.all().await.unwrap().len(), 5);
+        assert_eq!(cached.all().await.unwrap().len(), 5);
     }
     server.expect(catalog("").body(r#"{"repositories":["testns1/a"]}"#));
-    kept.refresh().await.unwrap();
-    let left: Namespaces = kept.all().await.unwrap().iter().cloned().collect();
+    cached.refresh().await.unwrap();
+    let left: Namespaces = cached.all().await.unwrap().iter().cloned().collect();
     assert_eq!(left.names(), ["testns1"], "what was removed is gone");
 
     let tags_kept = client.repository(&place(&server)).cached_tags();
@@ -234,7 +234,7 @@ async fn namespaces_come_of_the_catalog_and_a_kept_one_is_refreshed_when_asked()
 }
 
 #[tokio::test]
-async fn a_listing_that_calls_itself_something_else_is_read_all_the_same() {
+async fn a_listing_with_another_content_type_is_parsed() {
     for content_type in ["text/plain", "text/html", "application/octet-stream", "junk", "x; y"] {
         let server = Script::start().await;
         server.expect(tags("").header("content-type", content_type).body("{\"tags\":[\"a\"]}"));
@@ -249,7 +249,7 @@ async fn a_listing_that_calls_itself_something_else_is_read_all_the_same() {
 }
 
 #[tokio::test]
-async fn trap_08_null_for_a_list_is_an_empty_one() {
+async fn trap_08_null_is_an_empty_list() {
     let server = Script::start().await;
     server.expect(tags("").body("{\"name\":\"a/b\",\"tags\":null}"));
     assert!(names(&server).await.unwrap().is_empty());
@@ -268,7 +268,8 @@ async fn trap_18_links_are_followed_only_to_the_next_page_of_the_same_listing() 
     let here = server.url("/v2/_catalog");
     let one = || catalog("").body("{\"repositories\":[\"a\"]}");
     let all = async || quick().build().catalog(&registry).all().await;
-    // Followed: whole or not, parameters kept in their order, a path that a proxy left as it was.
+    // These links are followed: absolute or relative, with parameters in their order, or with a
+    // path that a proxy did not rewrite.
     for (link, next) in [
         ("</v2/_catalog?last=b&n=2>; rel=\"next\"".to_owned(), "last=b&n=2"),
         (format!("<{here}?n=2&last=x%2Fy>; rel=\"next\""), "n=2&last=x%2Fy"),
@@ -280,23 +281,23 @@ async fn trap_18_links_are_followed_only_to_the_next_page_of_the_same_listing() 
         server.expect(catalog(next).body("{\"repositories\":[\"b\"]}"));
         assert_eq!(all().await.unwrap().len(), 2, "{next}");
     }
-    // The end: no relation, another one, nowhere.
+    // These links end the listing: no relation, another relation, an empty target.
     for link in ["</v2/_catalog?last=b>", "</v2/_catalog?last=b>; rel=\"prev\"", "<>; rel=\"next\""]
     {
         server.expect(one().header("link", link));
         assert_eq!(all().await.unwrap().len(), 1, "{link}");
     }
-    // Refused: another host, another listing.
+    // These links are refused: another host, another listing.
     for link in ["<https://r.example/v2/_catalog?n=2>; rel=next", "</v2/x/tags/list?n=2>; rel=next"]
     {
         server.expect(one().header("link", link));
         assert_eq!(all().await.unwrap_err().kind(), ErrorKind::Protocol, "{link}");
     }
-    // A page that names itself, at once or after another.
+    // A page links to itself, directly or through another page.
     server.expect(one().header("link", "</v2/_catalog?last=a>; rel=next"));
-    for (asked, next) in [("last=a", "last=b"), ("last=b", "last=a")] {
+    for (query, next) in [("last=a", "last=b"), ("last=b", "last=a")] {
         let link = format!("</v2/_catalog?{next}>; rel=next");
-        server.expect(catalog(asked).header("link", link).body("{\"repositories\":[\"a\"]}"));
+        server.expect(catalog(query).header("link", link).body("{\"repositories\":[\"a\"]}"));
     }
     let e = all().await.unwrap_err();
     assert!(e.to_string().contains("same next page twice"), "{e}");
@@ -308,8 +309,8 @@ async fn trap_18_more_than_a_thousand_pages_are_read_to_the_end() {
     let server = Script::start().await;
     let pages = 1_200;
     for n in 0..pages {
-        let asked = if n == 0 { String::new() } else { format!("last=t{n}&n=1000") };
-        let page = tags(&asked).body(format!("{{\"tags\":[\"t{}\"]}}", n + 1));
+        let query = if n == 0 { String::new() } else { format!("last=t{n}&n=1000") };
+        let page = tags(&query).body(format!("{{\"tags\":[\"t{}\"]}}", n + 1));
         server.expect(match n + 1 < pages {
             true => {
                 let link = format!("</v2/a/b/tags/list?last=t{}&n=1000>; rel=next", n + 1);

@@ -34,7 +34,7 @@ async fn run(stores: &Stores, transfers: &[Transfer]) -> longshore::TransferRepo
 }
 
 #[tokio::test]
-async fn an_image_is_copied_from_any_place_to_any_other() {
+async fn an_image_is_copied_between_all_kinds_of_places() {
     let (registry, client) = registry().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -53,7 +53,7 @@ async fn an_image_is_copied_from_any_place_to_any_other() {
         assert_eq!(copied.unwrap().root.digest, source, "{from} to {to}");
         from = to;
     }
-    // The name in the layout is a reference; its tag is the tag elsewhere.
+    // The name in the layout is a reference. Its tag is used as the tag elsewhere.
     assert_eq!(digest(&client.stores(), &image("c/d:v9")).await, source);
     let names = client.stores().names(&at("oci", path, "layout")).await.unwrap();
     let names: Vec<String> = names.iter().map(|(name, _)| name.to_string()).collect();
@@ -61,7 +61,7 @@ async fn an_image_is_copied_from_any_place_to_any_other() {
 }
 
 #[tokio::test]
-async fn transfers_share_an_archive_and_report_what_failed() {
+async fn transfers_share_an_archive_and_report_failures() {
     let (registry, client) = registry().await;
     let folder = tempfile::tempdir().unwrap();
     let target = at("docker-archive", folder.path(), "images.tar");
@@ -81,7 +81,7 @@ async fn transfers_share_an_archive_and_report_what_failed() {
 }
 
 #[tokio::test]
-async fn an_archive_is_not_made_for_nothing() {
+async fn an_archive_is_not_created_if_every_copy_fails() {
     let (registry, client) = registry().await;
     let folder = tempfile::tempdir().unwrap();
     let target = at("oci-archive", folder.path(), "none.tar");
@@ -97,7 +97,7 @@ async fn an_archive_is_not_made_for_nothing() {
 }
 
 #[tokio::test]
-async fn all_tags_are_copied_and_locations_with_tags_are_refused() {
+async fn all_tags_are_copied_unless_a_location_has_a_tag() {
     let (registry, client) = registry().await;
     let folder = tempfile::tempdir().unwrap();
     let source: Location = format!("{}/a/b", registry.address()).parse().unwrap();
@@ -114,18 +114,18 @@ async fn all_tags_are_copied_and_locations_with_tags_are_refused() {
 }
 
 #[tokio::test]
-async fn a_failure_names_the_image_once() {
+async fn a_failure_names_its_image_once() {
     let (registry, client) = registry().await;
     let source: Location = format!("{}/a/b:v9", registry.address()).parse().unwrap();
     let transfer = Transfer::new(source.clone(), "oci:unused".parse().unwrap());
     let report = run(&client.stores(), &[transfer.clone(), transfer]).await;
-    let told: Vec<String> = report.failures.iter().map(CopyFailure::to_string).collect();
-    assert_eq!(told[0].matches("a/b:v9").count(), 1, "{told:?}");
-    assert!(told[0].starts_with(&format!("{source}: source: not found")), "{told:?}");
+    let messages: Vec<String> = report.failures.iter().map(CopyFailure::to_string).collect();
+    assert_eq!(messages[0].matches("a/b:v9").count(), 1, "{messages:?}");
+    assert!(messages[0].starts_with(&format!("{source}: source: not found")), "{messages:?}");
 }
 
 #[tokio::test]
-async fn what_is_local_needs_no_client() {
+async fn local_places_need_no_client() {
     let folder = tempfile::tempdir().unwrap();
     let stores = Stores::with_client(|| Err(longshore::Error::new(ErrorKind::Invalid)));
     let layout = at("oci", folder.path(), "layout:v1");
@@ -140,7 +140,7 @@ async fn what_is_local_needs_no_client() {
 }
 
 #[test]
-fn copies_are_waited_for() {
+fn blocking_copies_work() {
     let (registry, _client) = blocking::wait(async { Ok(registry().await) }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let client = blocking::Client::new();

@@ -1,5 +1,5 @@
-//! The client against servers that expect exact requests, against the embedded registry, also
-//! through a network that breaks, and against other people's.
+//! Tests of the client: against servers that expect exact requests, against the embedded registry,
+//! through a network with faults, and against other registries.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
 
@@ -17,6 +17,7 @@ mod endpoint;
 mod fault;
 mod listing;
 mod locations;
+mod long_wait;
 mod manifest;
 mod manifest_reply;
 mod ping;
@@ -29,7 +30,6 @@ mod referrers;
 mod request;
 mod secrecy;
 mod stores;
-mod told;
 mod upload;
 mod upload_end;
 
@@ -43,15 +43,15 @@ use longshore_testkit::script::Script;
 
 use self::clients::{login, place, quick, remote};
 
-/// As [`quick`], but soon gives up on a body that stalls.
+/// Same as [`quick`], with a short timeout for a body that stalls.
 fn impatient() -> ClientBuilder {
     let mut limits = Limits::default();
     limits.idle = Duration::from_secs(1);
     quick().limits(limits)
 }
 
-/// A client for the same server under a name that is not this machine's, over plain HTTP as all
-/// registries are, and the repository `a/b` there.
+/// A client for the server under a name that is not this machine's, and the repository `a/b` there.
+/// The default scheme is plain HTTP.
 fn elsewhere(server: &Script) -> (ClientBuilder, Repository) {
     let address = server.address();
     let mut plain = RegistrySettings::default();

@@ -1,4 +1,4 @@
-//! Manifests: exact bytes, checked against every digest there is.
+//! Manifests: their exact bytes, checked against all digests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -22,40 +22,40 @@ pub(crate) fn by_digest() -> TagOrDigest {
     Digest::sha256(CONTENT.as_bytes()).into()
 }
 
-pub(crate) fn ask(method: &str, selector: &TagOrDigest) -> Exchange {
+pub(crate) fn request(method: &str, selector: &TagOrDigest) -> Exchange {
     Exchange::new(method, format!("/v2/a/b/manifests/{selector}"))
 }
 
-pub(crate) fn given(method: &str, selector: &TagOrDigest) -> Exchange {
-    ask(method, selector).header("content-type", INDEX).body(CONTENT)
+pub(crate) fn with_manifest(method: &str, selector: &TagOrDigest) -> Exchange {
+    request(method, selector).header("content-type", INDEX).body(CONTENT)
 }
 
 #[tokio::test]
-async fn a_head_is_enough_where_it_tells_everything() {
+async fn a_complete_head_is_sufficient_to_resolve_a_tag() {
     let server = Script::start().await;
     let digest = Digest::sha256(CONTENT.as_bytes());
-    server.expect(given("HEAD", &tag()).header("docker-content-digest", digest.as_str()));
+    server.expect(with_manifest("HEAD", &tag()).header("docker-content-digest", digest.as_str()));
     let found = remote(&server).resolve(&tag()).await.unwrap();
     assert_eq!(found, Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64));
-    // By digest, the digest is known.
-    server.expect(given("HEAD", &by_digest()));
+    // The digest of a request by digest is known.
+    server.expect(with_manifest("HEAD", &by_digest()));
     assert_eq!(remote(&server).resolve(&by_digest()).await.unwrap(), found);
     server.finish();
 }
 
 #[tokio::test]
-async fn where_head_fails_or_says_too_little_get_is_asked() {
+async fn get_is_used_if_head_fails_or_is_incomplete() {
     let heads = [
-        given("HEAD", &tag()),
-        ask("HEAD", &tag()).answer(404),
-        ask("HEAD", &tag()).answer(405),
-        ask("HEAD", &tag()).header("content-type", "text/html").body("<html>"),
-        given("HEAD", &tag()).header("docker-content-digest", "junk"),
+        with_manifest("HEAD", &tag()),
+        request("HEAD", &tag()).answer(404),
+        request("HEAD", &tag()).answer(405),
+        request("HEAD", &tag()).header("content-type", "text/html").body("<html>"),
+        with_manifest("HEAD", &tag()).header("docker-content-digest", "junk"),
     ];
     for head in heads {
         let server = Script::start().await;
         server.expect(head);
-        server.expect(given("GET", &tag()));
+        server.expect(with_manifest("GET", &tag()));
         let found = remote(&server).resolve(&tag()).await.unwrap();
         assert_eq!(found.digest, Digest::sha256(CONTENT.as_bytes()));
         server.finish();
@@ -63,10 +63,10 @@ async fn where_head_fails_or_says_too_little_get_is_asked() {
 }
 
 #[tokio::test]
-async fn a_missing_manifest_is_named_whole() {
+async fn the_error_for_a_missing_manifest_has_its_full_name() {
     let server = Script::start().await;
     server.expect(
-        ask("GET", &tag()).answer(404).body("{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}"),
+        request("GET", &tag()).answer(404).body("{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\"}]}"),
     );
     let e = remote(&server).manifest(&tag()).await.unwrap_err();
     let expected = format!("not found: {}/a/b:v1: MANIFEST_UNKNOWN (HTTP 404)", server.address());
@@ -75,80 +75,85 @@ async fn a_missing_manifest_is_named_whole() {
 }
 
 #[tokio::test]
-async fn bytes_come_exactly_and_a_wrong_digest_is_refused() {
+async fn a_manifest_keeps_its_exact_bytes_and_a_wrong_digest_is_refused() {
     let server = Script::start().await;
     let repository = remote(&server);
     let right = Digest::sha256(CONTENT.as_bytes());
     let wrong = Digest::sha256(b"");
     let other_algorithm = Algorithm::Sha512.digest(b"");
-    server.expect(given("GET", &tag()));
+    server.expect(with_manifest("GET", &tag()));
     assert_eq!(repository.manifest(&tag()).await.unwrap().bytes(), CONTENT);
 
-    server.expect(given("GET", &tag()).header("docker-content-digest", other_algorithm.as_str()));
+    server.expect(
+        with_manifest("GET", &tag()).header("docker-content-digest", other_algorithm.as_str()),
+    );
     assert_eq!(*repository.manifest(&tag()).await.unwrap().digest(), right);
 
     for selector in [tag(), by_digest()] {
-        server.expect(given("GET", &selector).header("docker-content-digest", wrong.as_str()));
+        server.expect(
+            with_manifest("GET", &selector).header("docker-content-digest", wrong.as_str()),
+        );
         let e = repository.manifest(&selector).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);
         assert!(e.to_string().contains(right.as_str()), "{e}");
     }
-    server.expect(given("GET", &by_digest()).body(CONTENT.replace(' ', "")));
+    server.expect(with_manifest("GET", &by_digest()).body(CONTENT.replace(' ', "")));
     let e = repository.manifest(&by_digest()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::DigestMismatch);
     server.finish();
 }
 
 #[tokio::test]
-async fn a_web_page_is_no_manifest() {
+async fn a_web_page_is_not_accepted_as_a_manifest() {
     let server = Script::start().await;
-    server
-        .expect(ask("GET", &tag()).header("content-type", "text/html").body("<html>login</html>"));
+    server.expect(
+        request("GET", &tag()).header("content-type", "text/html").body("<html>login</html>"),
+    );
     let e = remote(&server).manifest(&tag()).await.unwrap_err();
     assert!(e.to_string().contains("web page") && e.hint().is_some(), "{e}");
     server.finish();
 }
 
 #[tokio::test]
-async fn a_manifest_that_breaks_off_is_asked_for_again_and_an_endless_one_is_not() {
+async fn a_manifest_that_breaks_off_is_requested_again_but_an_endless_one_is_not() {
     let server = Script::start().await;
-    server.expect(given("GET", &tag()).cut(5));
-    server.expect(given("GET", &tag()));
+    server.expect(with_manifest("GET", &tag()).cut(5));
+    server.expect(with_manifest("GET", &tag()));
     assert_eq!(remote(&server).manifest(&tag()).await.unwrap().bytes(), CONTENT);
-    server.expect(ask("GET", &tag()).body(vec![b' '; (8 << 20) + 1]));
+    server.expect(request("GET", &tag()).body(vec![b' '; (8 << 20) + 1]));
     let e = remote(&server).manifest(&tag()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::TooLarge);
     server.finish();
 }
 
 #[tokio::test]
-async fn what_a_registry_has_it_vouches_for() {
+async fn an_existing_manifest_at_a_registry_counts_as_complete() {
     let server = Script::start().await;
     let repository = remote(&server);
     let digest = Digest::sha256(CONTENT.as_bytes());
     let descriptor = Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64);
     for (reply, expected) in [
-        (given("HEAD", &by_digest()), Presence::Complete),
-        (ask("HEAD", &by_digest()).answer(404), Presence::Absent),
+        (with_manifest("HEAD", &by_digest()), Presence::Complete),
+        (request("HEAD", &by_digest()).answer(404), Presence::Absent),
     ] {
         server.expect(reply);
         assert_eq!(repository.holds(Node::Manifest(&descriptor)).await.unwrap(), expected);
     }
-    // Of what a HEAD leaves open, the bytes are looked at.
-    server.expect(ask("HEAD", &by_digest()));
-    server.expect(given("GET", &by_digest()));
+    // If the HEAD is incomplete, the bytes of a GET decide.
+    server.expect(request("HEAD", &by_digest()));
+    server.expect(with_manifest("GET", &by_digest()));
     let held = repository.holds(Node::Manifest(&descriptor)).await.unwrap();
     assert_eq!(held, Presence::Complete);
     server.finish();
 }
 
 #[tokio::test]
-async fn a_web_page_for_everything_holds_nothing() {
+async fn a_server_that_answers_everything_with_a_web_page_has_no_content() {
     let server = Script::start().await;
     let digest = Digest::sha256(CONTENT.as_bytes());
     let descriptor = Descriptor::new(MediaType::OCI_INDEX, digest, CONTENT.len() as u64);
     let page = |method| {
-        let page = ask(method, &by_digest()).header("content-type", "text/html");
+        let page = request(method, &by_digest()).header("content-type", "text/html");
         page.body("<html>login</html>")
     };
     server.expect(page("HEAD"));
@@ -160,39 +165,39 @@ async fn a_web_page_for_everything_holds_nothing() {
 }
 
 #[tokio::test]
-async fn a_push_sends_the_very_bytes_and_tries_again() {
+async fn a_push_sends_the_exact_bytes_and_is_retried() {
     let server = Script::start().await;
     let manifest = RawManifest::from_bytes(Bytes::from_static(CONTENT.as_bytes()), None).unwrap();
-    server.expect(ask("PUT", &tag()).answer(503));
-    server.expect(ask("PUT", &tag()).with("content-type", INDEX).sending(CONTENT).answer(201));
+    server.expect(request("PUT", &tag()).answer(503));
+    server.expect(request("PUT", &tag()).with("content-type", INDEX).sending(CONTENT).answer(201));
     remote(&server).push_manifest(&manifest, tag().tag()).await.unwrap();
-    server.expect(ask("PUT", &by_digest()).sending(CONTENT).answer(201));
+    server.expect(request("PUT", &by_digest()).sending(CONTENT).answer(201));
     remote(&server).push_manifest(&manifest, None).await.unwrap();
-    // What is no answer to a PUT is no success.
-    server.expect(ask("PUT", &tag()).answer(200).body("<html>"));
+    // An unsuitable reply to a PUT does not count as success.
+    server.expect(request("PUT", &tag()).answer(200).body("<html>"));
     assert!(remote(&server).push_manifest(&manifest, tag().tag()).await.is_err());
     server.finish();
 }
 
 #[tokio::test]
-async fn tags_and_manifests_are_deleted_where_the_registry_does_that() {
+async fn tags_and_manifests_are_deleted_if_the_registry_supports_it() {
     let server = Script::start().await;
     let repository = remote(&server);
     let tag_name = Tag::parse("v1").unwrap();
-    server.expect(ask("DELETE", &by_digest()).answer(202));
+    server.expect(request("DELETE", &by_digest()).answer(202));
     repository.delete_manifest(by_digest().digest().unwrap()).await.unwrap();
-    server.expect(ask("DELETE", &tag()).answer(202));
+    server.expect(request("DELETE", &tag()).answer(202));
     repository.delete_tag(&tag_name).await.unwrap();
     for (status, kind) in
         [(404, ErrorKind::NotFound), (400, ErrorKind::Unsupported), (405, ErrorKind::Unsupported)]
     {
-        server.expect(ask("DELETE", &tag()).answer(status));
+        server.expect(request("DELETE", &tag()).answer(status));
         assert_eq!(repository.delete_tag(&tag_name).await.unwrap_err().kind(), kind);
     }
     server.finish();
 }
 
-/// A signed schema 1 manifest as distribution writes it, and the digest it has there.
+/// A signed schema 1 manifest, as distribution writes it, and its digest at a registry.
 pub(crate) fn signed_schema1() -> (Vec<u8>, Digest) {
     let payload = "{\n   \"schemaVersion\": 1,\n   \"name\": \"a/b\",\n   \"fsLayers\": []\n}";
     let start = &payload[..payload.len() - 2];
@@ -208,40 +213,42 @@ async fn signed_schema_1_is_read_by_tag_and_by_the_digest_of_its_payload() {
     let server = Script::start().await;
     let repository = remote(&server);
     let (signed, digest) = signed_schema1();
-    let given = |method, selector: &TagOrDigest| {
-        ask(method, selector)
+    let with_manifest = |method, selector: &TagOrDigest| {
+        request(method, selector)
             .header("content-type", MediaType::DOCKER_SCHEMA1_SIGNED.as_str())
             .header("docker-content-digest", digest.as_str())
             .body(signed.clone())
     };
     let by_digest = TagOrDigest::from(digest.clone());
-    server.expect(given("HEAD", &tag()));
+    server.expect(with_manifest("HEAD", &tag()));
     assert_eq!(repository.resolve(&tag()).await.unwrap().digest, digest);
     for selector in [tag(), by_digest.clone()] {
-        server.expect(given("GET", &selector));
+        server.expect(with_manifest("GET", &selector));
         let manifest = repository.manifest(&selector).await.unwrap();
         assert_eq!(*manifest.bytes(), signed);
         assert_eq!(*manifest.digest(), digest);
         assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(s) if s.name == "a/b"));
     }
-    server.expect(ask("PUT", &tag()).answer(201).header("docker-content-digest", digest.as_str()));
+    server.expect(
+        request("PUT", &tag()).answer(201).header("docker-content-digest", digest.as_str()),
+    );
     let manifest = RawManifest::from_bytes(signed.clone().into(), None).unwrap();
     repository.push_manifest(&manifest, tag().tag()).await.unwrap();
-    // Without a tag it goes where its payload's digest says, wherever it comes from.
+    // Without a tag, it is pushed under the digest of its payload, whichever view of it is given.
     for manifest in [manifest.by_bytes(), manifest] {
-        server.expect(ask("PUT", &by_digest).answer(201).sending(signed.clone()));
+        server.expect(request("PUT", &by_digest).answer(201).sending(signed.clone()));
         repository.push_manifest(&manifest, None).await.unwrap();
     }
-    // A registry that does not know schema 1 calls it by its bytes.
+    // A registry that does not know schema 1 names it by the digest of its bytes.
     let of_bytes = Digest::sha256(&signed);
-    let by_bytes = ask("GET", &tag()).header("docker-content-digest", of_bytes.as_str());
+    let by_bytes = request("GET", &tag()).header("docker-content-digest", of_bytes.as_str());
     let media_type = MediaType::DOCKER_SCHEMA1_SIGNED;
     server.expect(by_bytes.header("content-type", media_type.as_str()).body(signed.clone()));
     assert_eq!(*repository.manifest(&tag()).await.unwrap().digest(), of_bytes);
 
     let altered = String::from_utf8(signed.clone()).unwrap().replace("a/b", "x/y");
     for selector in [tag(), by_digest] {
-        server.expect(given("GET", &selector).body(altered.clone()));
+        server.expect(with_manifest("GET", &selector).body(altered.clone()));
         let e = repository.manifest(&selector).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);
     }

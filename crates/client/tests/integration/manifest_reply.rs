@@ -1,4 +1,5 @@
-//! What replies with manifests leave out, add, or get wrong, and in which form a caller takes them.
+//! Incomplete, unusual or wrong replies to requests for manifests, and the forms that a caller
+//! accepts.
 
 use bytes::Bytes;
 use longshore::{
@@ -7,13 +8,13 @@ use longshore::{
 };
 use longshore_testkit::script::{Exchange, Script};
 
-use crate::manifest::{CONTENT, INDEX, ask, by_digest, given, signed_schema1, tag};
+use crate::manifest::{CONTENT, INDEX, by_digest, request, signed_schema1, tag, with_manifest};
 use crate::remote;
 
 const SCHEMA2: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
 
 #[tokio::test]
-async fn all_six_media_types_are_read_and_written() {
+async fn manifests_of_all_six_media_types_are_pulled_and_pushed() {
     let server = Script::start().await;
     let repository = remote(&server);
     let config =
@@ -37,7 +38,7 @@ async fn all_six_media_types_are_read_and_written() {
         (MediaType::DOCKER_SCHEMA1_SIGNED, signed_schema1().0.try_into().unwrap()),
     ] {
         server.expect(
-            ask("GET", &tag()).header("content-type", media_type.as_str()).body(text.clone()),
+            request("GET", &tag()).header("content-type", media_type.as_str()).body(text.clone()),
         );
         let manifest = repository.manifest(&tag()).await.unwrap();
         assert_eq!((manifest.media_type(), manifest.bytes()), (&media_type, &Bytes::from(text)));
@@ -45,7 +46,7 @@ async fn all_six_media_types_are_read_and_written() {
         assert_eq!(media_type.is_index(), matches!(read, Manifest::Index(_)), "{media_type}");
         assert!(!matches!(read, Manifest::Opaque));
         server.expect(
-            ask("PUT", &tag())
+            request("PUT", &tag())
                 .with("content-type", media_type.as_str())
                 .sending(manifest.bytes().to_vec())
                 .answer(201),
@@ -56,27 +57,27 @@ async fn all_six_media_types_are_read_and_written() {
 }
 
 #[tokio::test]
-async fn a_caller_chooses_the_forms_and_gets_no_other() {
+async fn only_the_requested_forms_of_a_manifest_are_returned() {
     let server = Script::start().await;
     let repository = remote(&server);
     let docker = [MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST];
     let accept = "application/vnd.docker.distribution.manifest.v2+json, \
         application/vnd.docker.distribution.manifest.list.v2+json";
-    let given = |method, media_type: &MediaType, body: &str| {
-        ask(method, &tag())
+    let with_manifest = |method, media_type: &MediaType, body: &str| {
+        request(method, &tag())
             .with("accept", accept)
             .header("content-type", media_type.as_str())
             .header("docker-content-digest", Digest::sha256(body.as_bytes()).as_str())
             .body(body)
     };
-    server.expect(given("GET", &docker[0], SCHEMA2));
+    server.expect(with_manifest("GET", &docker[0], SCHEMA2));
     assert_eq!(repository.manifest_as(&tag(), &docker).await.unwrap().bytes(), SCHEMA2);
-    server.expect(given("HEAD", &docker[0], SCHEMA2));
+    server.expect(with_manifest("HEAD", &docker[0], SCHEMA2));
     let found = repository.resolve_as(&tag(), &docker).await.unwrap();
     assert_eq!(found.digest, Digest::sha256(SCHEMA2.as_bytes()));
-    // One that sends what it has, whatever was asked for.
+    // A registry that ignores `Accept`.
     for method in ["GET", "HEAD"] {
-        server.expect(given(method, &MediaType::OCI_INDEX, CONTENT));
+        server.expect(with_manifest(method, &MediaType::OCI_INDEX, CONTENT));
         let e = match method {
             "GET" => repository.manifest_as(&tag(), &docker).await.unwrap_err(),
             _ => repository.resolve_as(&tag(), &docker).await.unwrap_err(),
@@ -88,7 +89,7 @@ async fn a_caller_chooses_the_forms_and_gets_no_other() {
 }
 
 #[tokio::test]
-async fn trap_09_a_manifest_is_read_whatever_its_headers_leave_out_or_add() {
+async fn trap_09_a_manifest_is_read_with_missing_or_additional_headers() {
     let server = Script::start().await;
     let repository = remote(&server);
     let oci = CONTENT;
@@ -102,13 +103,14 @@ async fn trap_09_a_manifest_is_read_whatever_its_headers_leave_out_or_add() {
         ("junk; ; ;", oci),
         ("application/json", SCHEMA2),
     ] {
-        server.expect(ask("GET", &tag()).header("content-type", content_type).body(body));
+        server.expect(request("GET", &tag()).header("content-type", content_type).body(body));
         let manifest = repository.manifest(&tag()).await.unwrap();
         assert_eq!(manifest.digest(), &Digest::sha256(body.as_bytes()), "{content_type}");
         assert!(!matches!(manifest.parse().unwrap(), Manifest::Opaque), "{content_type}");
     }
-    // No type, no digest, no length: the document says the one, the bytes the others.
-    server.expect(ask("GET", &tag()).body(oci));
+    // Type, digest and length are missing. The document states the type, and the bytes determine
+    // the rest.
+    server.expect(request("GET", &tag()).body(oci));
     let manifest = repository.manifest(&tag()).await.unwrap();
     assert_eq!(*manifest.media_type(), MediaType::OCI_INDEX);
     assert_eq!(manifest.descriptor().size, oci.len() as u64);
@@ -119,7 +121,7 @@ async fn trap_09_a_manifest_is_read_whatever_its_headers_leave_out_or_add() {
     assert_eq!(manifest.digest(), &Digest::sha256(oci.as_bytes()));
 }
 
-/// A server that answers one request with these headers and a body up to the end of the connection.
+/// A server that answers one request with these headers. The body ends with the connection.
 async fn headless(headers: &'static str, body: &'static str) -> std::net::SocketAddr {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -137,7 +139,7 @@ async fn headless(headers: &'static str, body: &'static str) -> std::net::Socket
 }
 
 #[tokio::test]
-async fn what_contradicts_itself_is_refused_with_the_reply_it_came_in() {
+async fn a_contradictory_reply_is_refused_and_shown_in_the_error() {
     let server = Script::start().await;
     let repository = remote(&server);
     let list = r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[]}"#;
@@ -149,7 +151,9 @@ async fn what_contradicts_itself_is_refused_with_the_reply_it_came_in() {
         (MediaType::DOCKER_MANIFEST, "", "not a valid manifest"),
         (MediaType::JSON, "{}", "neither the store nor the document"),
     ] {
-        server.expect(ask("GET", &tag()).header("content-type", content_type.as_str()).body(body));
+        server.expect(
+            request("GET", &tag()).header("content-type", content_type.as_str()).body(body),
+        );
         let e = repository.manifest(&tag()).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Invalid);
         assert!(e.to_string().contains(reason), "{body}: {e}");
@@ -160,15 +164,17 @@ async fn what_contradicts_itself_is_refused_with_the_reply_it_came_in() {
             assert!(reply.contains(part), "{part}: {reply}");
         }
     }
-    // What only its reader finds wrong is passed on, and refused when it is read.
+    // A fault that only the parser can find is passed on, and found when the manifest is parsed.
     let wrong = r#"{"schemaVersion":1}"#;
     server.expect(
-        ask("GET", &tag()).header("content-type", MediaType::DOCKER_MANIFEST.as_str()).body(wrong),
+        request("GET", &tag())
+            .header("content-type", MediaType::DOCKER_MANIFEST.as_str())
+            .body(wrong),
     );
     let manifest = repository.manifest(&tag()).await.unwrap();
     assert_eq!(manifest.parse().unwrap_err().kind(), ErrorKind::Invalid);
     server.finish();
-    // A length that is none is no HTTP.
+    // An invalid length violates HTTP.
     let place = format!("{}/a/b", headless("content-length: docker\r\n", CONTENT).await);
     let repository = crate::quick().build().repository(&place.parse().unwrap());
     let e = repository.manifest(&tag()).await.unwrap_err();
@@ -176,7 +182,7 @@ async fn what_contradicts_itself_is_refused_with_the_reply_it_came_in() {
 }
 
 #[tokio::test]
-async fn the_digest_that_a_push_is_answered_with_is_checked() {
+async fn the_digest_in_the_reply_to_a_push_is_checked() {
     let server = Script::start().await;
     let repository = remote(&server);
     let manifest = RawManifest::from_bytes(Bytes::from_static(CONTENT.as_bytes()), None).unwrap();
@@ -187,7 +193,7 @@ async fn the_digest_that_a_push_is_answered_with_is_checked() {
         (Digest::sha256(b"").to_string(), false),
     ] {
         server.expect(
-            ask("PUT", &tag()).answer(201).header("docker-content-digest", stated.as_str()),
+            request("PUT", &tag()).answer(201).header("docker-content-digest", stated.as_str()),
         );
         let pushed = repository.push_manifest(&manifest, tag().tag()).await;
         assert_eq!(pushed.is_ok(), right, "{stated}");
@@ -198,7 +204,7 @@ async fn the_digest_that_a_push_is_answered_with_is_checked() {
 }
 
 #[tokio::test]
-async fn trap_10_what_a_tag_stands_for_is_asked_in_every_form_before_it_is_deleted() {
+async fn trap_10_a_tag_is_resolved_in_every_form_before_its_manifest_is_deleted() {
     let server = Script::start().await;
     let repository = remote(&server);
     let accept = "application/vnd.oci.image.manifest.v1+json, \
@@ -209,36 +215,36 @@ async fn trap_10_what_a_tag_stands_for_is_asked_in_every_form_before_it_is_delet
         application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.5, \
         application/vnd.docker.distribution.manifest.v1+json;q=0.5, */*;q=0.1";
     let digest = Digest::sha256(CONTENT.as_bytes());
-    let told = |method| {
-        given(method, &tag())
+    let resolve_request = |method| {
+        with_manifest(method, &tag())
             .with("accept", accept)
             .header("docker-content-digest", digest.as_str())
     };
-    // The tag of an index, and another of the same.
-    server.expect(told("HEAD"));
+    // The tag of an index, and another tag of the same index.
+    server.expect(resolve_request("HEAD"));
     server.expect(Exchange::new("GET", "/v2/a/b/tags/list").body(r#"{"tags":["v1"]}"#));
-    server.expect(told("HEAD"));
-    server.expect(ask("DELETE", &by_digest()).answer(202));
+    server.expect(resolve_request("HEAD"));
+    server.expect(request("DELETE", &by_digest()).answer(202));
     let deleted = longshore::delete_with_tags(&repository, &tag()).await.unwrap();
     assert_eq!((deleted.digest, deleted.tags.len()), (digest, 1));
     server.finish();
 }
 
 #[tokio::test]
-async fn trap_12_the_bytes_that_were_fetched_are_the_bytes_that_are_pushed() {
+async fn trap_12_a_fetched_manifest_is_pushed_with_the_same_bytes() {
     let server = Script::start().await;
     let repository = remote(&server);
-    // Slashes that need no escape, unknown fields, keys in no order, a line at the end.
+    // Needlessly escaped slashes, unknown fields, unordered keys and a final newline.
     let text = concat!(
         r#"{"x-new": 1.50, "schemaVersion": 2, "manifests": [],  "mediaType": "#,
         r#""application\/vnd.oci.image.index.v1+json"}"#,
         "\n"
     );
     let digest = Digest::sha256(text.as_bytes());
-    server.expect(ask("GET", &tag()).header("content-type", INDEX).body(text));
+    server.expect(request("GET", &tag()).header("content-type", INDEX).body(text));
     let latest = TagOrDigest::from(Tag::parse("latest").unwrap());
     server.expect(
-        ask("PUT", &latest)
+        request("PUT", &latest)
             .with("content-type", INDEX)
             .sending(text)
             .answer(201)
@@ -250,7 +256,7 @@ async fn trap_12_the_bytes_that_were_fetched_are_the_bytes_that_are_pushed() {
 }
 
 #[tokio::test]
-async fn a_listing_that_is_no_use_is_told_with_its_start() {
+async fn the_error_for_an_unusable_listing_shows_its_start() {
     let server = Script::start().await;
     let body = format!("{{\"tags\":\u{1b}[2J{}", "x".repeat(500));
     server.expect(Exchange::new("GET", "/v2/a/b/tags/list").body(body));
@@ -265,7 +271,7 @@ async fn a_listing_that_is_no_use_is_told_with_its_start() {
 }
 
 #[tokio::test]
-async fn trap_13_a_config_is_as_long_as_its_bytes_not_its_characters() {
+async fn trap_13_the_size_of_a_config_counts_bytes_not_characters() {
     let (address, _running) =
         crate::embedded::start(longshore_registry::Registry::builder().memory()).await;
     let place = format!("{address}/a/b").parse().unwrap();

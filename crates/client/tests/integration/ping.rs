@@ -1,4 +1,4 @@
-//! What a registry says of itself, and of those who ask.
+//! The description of a registry, and the check of credentials.
 
 use longshore::{ErrorKind, RegistryName, RegistrySettings, Scheme};
 use longshore_testkit::script::{Exchange, Script};
@@ -14,7 +14,7 @@ fn root() -> Exchange {
 }
 
 #[tokio::test]
-async fn a_registry_is_known_by_its_answer() {
+async fn a_registry_is_recognized_by_its_reply() {
     let server = Script::start().await;
     server.expect(root().header("docker-distribution-api-version", "registry/2.0").body("{}"));
     let ping = quick().build().ping(&registry(&server)).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_registry_is_known_by_its_answer() {
 }
 
 #[tokio::test]
-async fn credentials_are_checked_by_using_them() {
+async fn credentials_are_checked_with_an_authenticated_request() {
     let server = Script::start().await;
     let client = |password: &str| {
         let store = crate::login(registry(&server), "user", password);
@@ -55,7 +55,7 @@ async fn credentials_are_checked_by_using_them() {
     let e = client("wrong-one").check_credentials(&registry(&server)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(!format!("{e:?}").contains("wrong-one"));
-    // A page that lets everybody in has checked nothing.
+    // A page that anyone may read does not check credentials.
     server.expect(root().header("content-type", "text/html").body("<html>welcome"));
     let e = client("s3cret").check_credentials(&registry(&server)).await.unwrap_err();
     assert!(e.to_string().contains("web page"), "{e}");
@@ -63,7 +63,7 @@ async fn credentials_are_checked_by_using_them() {
 }
 
 #[tokio::test]
-async fn tls_against_a_plain_server_says_what_to_do() {
+async fn the_error_for_tls_to_a_plain_server_has_a_hint() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let plain = tokio::spawn(async move {

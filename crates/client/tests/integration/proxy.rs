@@ -1,4 +1,4 @@
-//! Proxies: HTTP, HTTPS and SOCKS5, with passwords; and names that are not the system's.
+//! Proxies (HTTP, HTTPS and SOCKS5) with passwords, and custom name resolution.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -48,7 +48,7 @@ fn root(server: &Script) {
     server.expect(Exchange::new("GET", "/v2/").without("proxy-authorization"));
 }
 
-/// A registry `r.example` behind TLS, that only a proxy finds.
+/// A registry `r.example` with TLS that can only be reached through a proxy.
 struct Hidden {
     server: Script,
     authority: Authority,
@@ -69,7 +69,7 @@ impl Hidden {
 }
 
 #[tokio::test]
-async fn tls_goes_through_a_tunnel_and_the_password_to_the_proxy_alone() {
+async fn tls_uses_a_tunnel_and_only_the_proxy_gets_the_proxy_password() {
     use longshore_testkit::proxy::Proxy as Server;
     let hidden = Hidden::start().await;
     let server = Server::http(Some(BASIC)).await.route("r.example:443", hidden.front.address());
@@ -93,7 +93,7 @@ async fn tls_goes_through_a_tunnel_and_the_password_to_the_proxy_alone() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_wants_a_password_says_so_and_is_asked_once() {
+async fn a_request_for_a_proxy_password_is_an_error_without_retry() {
     use longshore_testkit::proxy::Proxy as Server;
     let hidden = Hidden::start().await;
     let server = Server::http(Some(BASIC)).await.route("r.example:443", hidden.front.address());
@@ -109,7 +109,7 @@ async fn a_proxy_that_wants_a_password_says_so_and_is_asked_once() {
 }
 
 #[tokio::test]
-async fn plain_http_is_handed_to_the_proxy_whole() {
+async fn a_proxy_gets_the_full_url_of_plain_http_requests() {
     use longshore_testkit::proxy::Proxy as Server;
     let server = Script::start().await;
     let proxy_server = Server::http(Some(BASIC)).await.route("r.example:5000", server.address());
@@ -122,7 +122,7 @@ async fn plain_http_is_handed_to_the_proxy_whole() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_speaks_tls_is_held_to_its_own_authority() {
+async fn the_certificate_of_a_tls_proxy_is_checked_with_its_own_authority() {
     use longshore_testkit::proxy::Proxy as Server;
     let (hidden, authority) = (Hidden::start().await, Authority::new());
     let inner = Server::http(None).await.route("r.example:443", hidden.front.address());
@@ -132,11 +132,12 @@ async fn a_proxy_that_speaks_tls_is_held_to_its_own_authority() {
     root(&hidden.server);
     hidden.ping(through(trusted.clone())).await.unwrap();
     assert_eq!((front.handshakes(), hidden.front.handshakes()), (1, 1));
-    // The registry's authority says nothing about the proxy, nor the other way round.
+    // The registry's authority is not trusted for the proxy, and the proxy's authority is not
+    // trusted for the registry.
     assert!(hidden.ping(through(unknown.clone())).await.is_err());
     let name = registry("r.example");
     assert!(through(trusted.clone()).build().ping(&name).await.is_err());
-    // Not even where any certificate of the registry will do.
+    // The proxy's certificate is checked even if the registry's is not.
     let mut skip = RegistrySettings::default();
     skip.verification = Some(Verification::Skip);
     let skipping = |proxy| through(proxy).settings(name.clone(), skip.clone()).build();
@@ -147,7 +148,7 @@ async fn a_proxy_that_speaks_tls_is_held_to_its_own_authority() {
 }
 
 #[tokio::test]
-async fn socks5_leaves_names_to_the_proxy_only_when_told_so() {
+async fn only_socks5h_lets_the_proxy_resolve_names() {
     use longshore_testkit::proxy::Proxy as Server;
     let hidden = Hidden::start().await;
     let server = Server::socks5(Some("user:hunter2"))
@@ -169,19 +170,19 @@ async fn socks5_leaves_names_to_the_proxy_only_when_told_so() {
 }
 
 #[tokio::test]
-async fn what_is_excepted_is_reached_directly() {
+async fn excepted_hosts_are_reached_without_a_proxy() {
     use longshore_testkit::proxy::Proxy as Server;
     let (server, proxy_server) = (Script::start().await, Server::http(None).await);
     let everything = Proxies::all(proxy("http", proxy_server.address()));
     let name = registry(&server.address().to_string());
     let client = quick().proxies(everything.clone()).build();
     assert!(client.ping(&name).await.is_err(), "the proxy has no route");
-    let asked = proxy_server.asked().len();
-    assert!(asked > 0);
+    let count = proxy_server.asked().len();
+    assert!(count > 0);
     let list = NoProxy::parse(&format!("127.0.0.0/8:{}", server.address().port()));
     root(&server);
     quick().proxies(everything.except(list)).build().ping(&name).await.unwrap();
-    assert_eq!(proxy_server.asked().len(), asked);
+    assert_eq!(proxy_server.asked().len(), count);
     server.finish();
 }
 
@@ -199,7 +200,7 @@ impl Resolver for Everything {
 }
 
 #[tokio::test]
-async fn names_are_resolved_as_the_caller_says() {
+async fn a_custom_resolver_and_configured_addresses_are_used() {
     let server = Script::start().await;
     let port = server.address().port();
     let name = registry(&format!("r.example:{port}"));
@@ -215,7 +216,7 @@ async fn names_are_resolved_as_the_caller_says() {
     root(&server);
     let resolver = Everything(local);
     ping(quick().resolver(resolver).address_family(AddressFamily::Ipv4)).await.unwrap();
-    // What was set beats the resolver.
+    // Configured addresses override the resolver.
     root(&server);
     let elsewhere = Everything("192.0.2.1".parse().unwrap());
     let set = HostAddresses::new("r.example", None, vec![local]);
@@ -226,7 +227,7 @@ async fn names_are_resolved_as_the_caller_says() {
 }
 
 #[tokio::test]
-async fn an_ipv6_literal_is_refused_where_ipv4_alone_is_used() {
+async fn an_ipv6_address_is_refused_if_only_ipv4_is_allowed() {
     let client = quick().address_family(AddressFamily::Ipv4).build();
     let e = client.ping(&registry("[::1]:5000")).await.unwrap_err();
     assert!(e.to_string().contains("no IPv4 address"), "{e}");

@@ -1,4 +1,4 @@
-//! Uploads, in every form and through every failure.
+//! Uploads with every method and through every kind of failure.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -52,10 +52,10 @@ fn in_chunks(server: &Script, size: u64) -> RemoteRepository {
 }
 
 #[tokio::test]
-async fn a_blob_is_two_requests() {
+async fn a_blob_is_pushed_in_two_requests() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
-    // The session's query is sent back byte for byte.
+    // The query of the session's URL is sent back unchanged.
     server.expect(begin("/v2/u/1?_state=a%2Bb+c;d&e&e"));
     server.expect(
         put("/v2/u/1?_state=a%2Bb+c;d&e&e", &descriptor, CONTENT)
@@ -71,12 +71,12 @@ async fn a_blob_is_two_requests() {
 }
 
 #[tokio::test]
-async fn chunks_are_as_large_as_the_registry_wants() {
+async fn chunks_have_the_registrys_minimum_size() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1").header("oci-chunk-min-length", "4"));
     server.expect(patch("/v2/u/1", "0-3", b"0123").header("location", "/v2/u/2"));
-    // A 201 (ECR), and the last chunk's own range in place of the total (zot).
+    // ECR answers 201. zot states the last chunk's own range instead of the total.
     server.expect(
         patch("/v2/u/2", "4-7", b"4567")
             .answer(201)
@@ -90,7 +90,7 @@ async fn chunks_are_as_large_as_the_registry_wants() {
 }
 
 #[tokio::test]
-async fn a_broken_upload_goes_on_from_the_registrys_offset() {
+async fn a_broken_upload_resumes_at_the_registrys_offset() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -107,7 +107,7 @@ async fn a_broken_upload_goes_on_from_the_registrys_offset() {
 }
 
 #[tokio::test]
-async fn a_chunk_that_fails_goes_on_too() {
+async fn an_upload_resumes_after_a_failed_chunk() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -121,7 +121,7 @@ async fn a_chunk_that_fails_goes_on_too() {
 }
 
 #[tokio::test]
-async fn an_offset_that_cannot_be_told_begins_anew() {
+async fn an_ambiguous_offset_restarts_the_upload() {
     for range in ["0-0", "5-9", "0-99", ""] {
         let server = Script::start().await;
         let descriptor = blob(CONTENT);
@@ -139,7 +139,7 @@ async fn an_offset_that_cannot_be_told_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_registry_that_does_not_tell_the_offset_gets_a_new_session() {
+async fn a_missing_offset_restarts_the_upload_in_a_new_session() {
     for status in [400, 405, 501] {
         let server = Script::start().await;
         let descriptor = blob(CONTENT);
@@ -155,7 +155,7 @@ async fn a_registry_that_does_not_tell_the_offset_gets_a_new_session() {
 }
 
 #[tokio::test]
-async fn a_source_that_fails_is_not_asked_again_and_again() {
+async fn a_failing_source_is_not_read_repeatedly() {
     let (server, source) = (Script::start().await, Script::start().await);
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -169,7 +169,7 @@ async fn a_source_that_fails_is_not_asked_again_and_again() {
 }
 
 #[tokio::test]
-async fn a_push_that_is_dropped_gives_its_session_up() {
+async fn dropping_a_push_cancels_its_session() {
     let (address, _stop) = start(Registry::builder().memory()).await;
     let proxy = FaultProxy::start(address).await;
     let repository = format!("{}/a/b", proxy.address()).parse().unwrap();
@@ -188,7 +188,7 @@ async fn a_push_that_is_dropped_gives_its_session_up() {
 }
 
 #[tokio::test]
-async fn a_lost_session_begins_anew() {
+async fn a_lost_session_restarts_the_upload() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let unknown = "{\"errors\":[{\"code\":\"BLOB_UPLOAD_UNKNOWN\"}]}";
@@ -202,7 +202,7 @@ async fn a_lost_session_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_push_whose_last_reply_was_lost_is_done() {
+async fn a_push_succeeds_if_only_its_last_reply_was_lost() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -214,7 +214,7 @@ async fn a_push_whose_last_reply_was_lost_is_done() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_refused_is_switched_once_and_remembered() {
+async fn a_refused_upload_method_is_switched_once_and_remembered() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let client = quick().build();
@@ -231,7 +231,7 @@ async fn a_form_that_is_refused_is_switched_once_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_registry_that_takes_no_chunks_gets_all_at_once() {
+async fn a_registry_that_refuses_chunks_gets_the_blob_in_one_request() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -244,7 +244,7 @@ async fn a_registry_that_takes_no_chunks_gets_all_at_once() {
 }
 
 #[tokio::test]
-async fn too_much_at_once_becomes_chunks_and_then_an_error() {
+async fn a_too_large_request_is_split_into_chunks_and_then_an_error() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -259,7 +259,7 @@ async fn too_much_at_once_becomes_chunks_and_then_an_error() {
 }
 
 #[tokio::test]
-async fn failures_without_end_end() {
+async fn a_push_fails_after_too_many_failures() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -295,7 +295,7 @@ async fn every_chunk_may_be_redirected() {
 }
 
 #[tokio::test]
-async fn a_stream_is_sent_once_and_the_error_is_the_first_one() {
+async fn a_stream_is_sent_once_and_the_first_error_is_returned() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let once =
@@ -312,11 +312,12 @@ async fn a_stream_is_sent_once_and_the_error_is_the_first_one() {
 }
 
 #[tokio::test]
-async fn wrong_content_is_never_completed_and_the_error_is_its_own() {
+async fn a_push_of_wrong_content_is_not_completed_and_returns_a_digest_error() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
-    // The last piece is held back until the digest is right: of this one, nothing is sent at all.
+    // The last chunk is held back until the digest is verified. Here it is the only one, so nothing
+    // is sent.
     server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
     let wrong = BlobBody::from(Bytes::from_static(b"012345678X"));
     let e = remote(&server).push_blob(&descriptor, wrong).await.unwrap_err();
@@ -325,7 +326,7 @@ async fn wrong_content_is_never_completed_and_the_error_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_registry_that_stored_something_else_is_caught() {
+async fn a_registry_that_states_another_digest_is_an_error() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -340,7 +341,7 @@ async fn a_registry_that_stored_something_else_is_caught() {
 }
 
 #[tokio::test]
-async fn a_session_elsewhere_gets_the_content_and_no_credentials() {
+async fn a_session_at_another_origin_gets_the_content_but_no_credentials() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let descriptor = blob(CONTENT);
     server.expect(begin(&storage.url("/upload?sig=s")));
@@ -367,7 +368,7 @@ async fn a_session_that_cannot_be_used_is_an_error() {
     server.finish();
 }
 
-/// A mount of the blob from `c/d` of the same registry, and its answer.
+/// A request to mount the blob from `c/d` of the same registry, and its reply.
 fn mount(descriptor: &Descriptor, status: u16) -> Exchange {
     let encoded = descriptor.digest.as_str().replace(':', "%3A");
     let target = format!("/v2/a/b/blobs/uploads/?mount={encoded}&from=c%2Fd");
@@ -376,7 +377,7 @@ fn mount(descriptor: &Descriptor, status: u16) -> Exchange {
 }
 
 #[tokio::test]
-async fn a_declined_mounts_session_is_used_for_the_push_or_given_up() {
+async fn the_session_of_a_declined_mount_is_used_or_cancelled() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
@@ -404,7 +405,7 @@ async fn a_declined_mounts_session_is_used_for_the_push_or_given_up() {
     let declined = push(BlobBody::mount(source.clone())).await.unwrap_err();
     assert_eq!(declined.kind(), ErrorKind::Unsupported);
 
-    // Whatever a registry has against mounts, it may take the content.
+    // A registry that refuses to mount may still accept the content.
     for status in [400, 403, 404, 405] {
         server.expect(mount(&descriptor, status));
         server.expect(there());
@@ -418,7 +419,7 @@ async fn a_declined_mounts_session_is_used_for_the_push_or_given_up() {
 }
 
 #[tokio::test]
-async fn a_mount_that_fails_is_followed_by_an_upload() {
+async fn a_blob_is_uploaded_after_a_failed_mount() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let source: Repository = format!("{}/c/d", server.address()).parse().unwrap();
@@ -433,7 +434,7 @@ async fn a_mount_that_fails_is_followed_by_an_upload() {
             remote(&server).push_blob(&descriptor, body().with_origin(source.clone())).await;
         assert_eq!(pushed.unwrap(), Pushed::Sent, "{status}");
     }
-    // Where there is no content to send, the error is that of the mount.
+    // Without content to send, the error of the mount is returned.
     for _ in 0..5 {
         server.expect(mount(&descriptor, 500));
     }
@@ -441,7 +442,7 @@ async fn a_mount_that_fails_is_followed_by_an_upload() {
     let mount_alone = BlobBody::mount(source.clone());
     let e = remote(&server).push_blob(&descriptor, mount_alone).await.unwrap_err();
     assert_eq!(e.status(), Some(500));
-    // Who asks to wait is not asked for more.
+    // If the registry requests a wait, nothing more is sent.
     server.expect(mount(&descriptor, 429).header("retry-after", "86400"));
     let e = remote(&server).push_blob(&descriptor, body().with_origin(source)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::RateLimited);
@@ -449,7 +450,7 @@ async fn a_mount_that_fails_is_followed_by_an_upload() {
 }
 
 #[tokio::test]
-async fn the_single_requests_can_be_made_by_hand() {
+async fn the_requests_of_an_upload_can_be_sent_one_by_one() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1?state=s3cret"));

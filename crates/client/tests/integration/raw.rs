@@ -1,4 +1,4 @@
-//! Replies that break HTTP itself: an error each, soon, and never a success.
+//! Replies that violate HTTP. Each must be an error, soon, and never a success.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 
 use crate::{blob, quick};
 
-/// A repository at a server that answers every request with `reply`, over and over if `endless`, as
-/// long as the other value is kept.
+/// A repository at a server that answers every request with `reply`, endlessly repeated if
+/// `endless`. The server runs until the second returned value is dropped.
 async fn serve(reply: Vec<u8>, endless: bool) -> (RemoteRepository, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -26,8 +26,8 @@ async fn serve(reply: Vec<u8>, endless: bool) -> (RemoteRepository, JoinSet<()>)
     (client().repository(&format!("{address}/a/b").parse().unwrap()), server)
 }
 
-/// What a client makes of such a server.
-async fn ask(reply: Vec<u8>, endless: bool) -> Result<usize> {
+/// Requests something from such a server, and returns the client's result.
+async fn request(reply: Vec<u8>, endless: bool) -> Result<usize> {
     let (repository, _server) = serve(reply, endless).await;
     let listing = repository.tags(None).all();
     let result = tokio::time::timeout(Duration::from_secs(30), listing).await;
@@ -48,7 +48,7 @@ async fn answer(mut stream: TcpStream, reply: Vec<u8>, endless: bool) {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_an_error() {
+async fn a_reply_that_violates_http_is_an_error() {
     let body = "{\"tags\":[\"v1\"]}";
     let length = format!("Content-Length: {}\r\n", body.len());
     let with = |head: &str| format!("{head}\r\n{body}");
@@ -80,7 +80,7 @@ async fn what_is_no_http_is_an_error() {
         (with("HTTP/1.1 204 No Content\r\n"), false),
         (String::new(), false),
     ] {
-        let e = ask(reply.clone().into_bytes(), endless).await.unwrap_err();
+        let e = request(reply.clone().into_bytes(), endless).await.unwrap_err();
         let shown: String = reply.chars().take(80).collect();
         let kinds = [ErrorKind::Transport, ErrorKind::Protocol, ErrorKind::Timeout];
         assert!(kinds.contains(&e.kind()), "{shown:?}: {e:?}");
@@ -89,7 +89,7 @@ async fn what_is_no_http_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_blob_whose_size_is_not_told_is_not_taken_for_held() {
+async fn a_blob_of_unknown_size_does_not_count_as_existing() {
     let reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let (repository, _server) = serve(reply.to_vec(), false).await;
     let descriptor = blob(b"x");

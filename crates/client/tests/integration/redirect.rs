@@ -1,11 +1,11 @@
-//! Redirects: credentials stay at home, and chains end.
+//! Redirects: credentials are not sent to other origins, and chains are limited.
 
 use longshore::{ErrorKind, RemoteRepository, Source as _};
 use longshore_testkit::script::{Exchange, Script};
 
 use crate::{blob, blob_path, place, quick, remote};
 
-/// A client that has used its credentials already.
+/// A client that has already authenticated.
 async fn logged_in(server: &Script) -> RemoteRepository {
     let tags = || Exchange::new("GET", "/v2/a/b/tags/list");
     server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
@@ -20,7 +20,7 @@ async fn logged_in(server: &Script) -> RemoteRepository {
 const BASIC: &str = "Basic dXNlcjpzM2NyZXQ=";
 
 #[tokio::test]
-async fn another_port_gets_no_credentials_and_neither_does_the_way_back() {
+async fn another_origin_gets_no_credentials_and_they_stay_dropped() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let repository = logged_in(&server).await;
     let descriptor = blob(b"content");
@@ -46,7 +46,7 @@ async fn another_port_gets_no_credentials_and_neither_does_the_way_back() {
 }
 
 #[tokio::test]
-async fn the_same_origin_keeps_them() {
+async fn a_redirect_within_the_origin_keeps_credentials() {
     let server = Script::start().await;
     let repository = logged_in(&server).await;
     let descriptor = blob(b"content");
@@ -59,7 +59,7 @@ async fn the_same_origin_keeps_them() {
 }
 
 #[tokio::test]
-async fn a_loop_ends_after_ten_hops() {
+async fn a_redirect_loop_ends_after_ten_hops() {
     let server = Script::start().await;
     let descriptor = blob(b"content");
     for _ in 0..11 {
@@ -76,7 +76,7 @@ async fn a_loop_ends_after_ten_hops() {
 }
 
 #[tokio::test]
-async fn an_upload_is_not_turned_into_something_else() {
+async fn a_redirect_does_not_change_the_method_of_an_upload() {
     let server = Script::start().await;
     server.expect(
         Exchange::new("POST", "/v2/a/b/blobs/uploads/")
@@ -89,7 +89,7 @@ async fn an_upload_is_not_turned_into_something_else() {
 }
 
 #[tokio::test]
-async fn trap_17_a_blob_is_asked_for_behind_a_redirect() {
+async fn trap_17_the_size_of_a_redirected_blob_is_found() {
     let (server, storage) = (Script::start().await, Script::start().await);
     let descriptor = blob(b"content");
     let redirected = |method| {
@@ -99,7 +99,7 @@ async fn trap_17_a_blob_is_asked_for_behind_a_redirect() {
     server.expect(redirected("HEAD"));
     storage.expect(Exchange::new("HEAD", "/object").without("authorization").body("content"));
     assert_eq!(remote(&server).blob_size(&descriptor.digest).await.unwrap(), Some(7));
-    // A URL that was signed for GET answers HEAD with 403.
+    // A storage service answers HEAD with 403 if the URL was signed for GET.
     server.expect(redirected("HEAD"));
     storage.expect(Exchange::new("HEAD", "/object").answer(403));
     server.expect(redirected("GET"));

@@ -1,4 +1,4 @@
-//! A reference, straight to its manifest.
+//! Resolving a reference, and fetching its manifest.
 
 use longshore::{Client, ErrorKind, ManifestReference, Pack};
 use longshore_registry::TestRegistry;

@@ -1,4 +1,4 @@
-//! Referrers: the registry's listing, and the fallback that clients keep.
+//! Referrers: the registry's listing, and the fallback index that clients maintain.
 
 use bytes::Bytes;
 use longshore::{
@@ -53,7 +53,7 @@ async fn kinds(server: &Script, wanted: Option<&str>) -> longshore::Result<Vec<S
 }
 
 #[tokio::test]
-async fn the_registrys_listing_is_filtered_by_one_of_the_two() {
+async fn the_registry_or_the_client_filters_the_listing() {
     let both = [listed(&artifact("a/sbom")), listed(&artifact("a/signature"))];
     let server = Script::start().await;
     server.expect(api("").header("content-type", INDEX).body(index(&both)));
@@ -76,7 +76,7 @@ async fn the_registrys_listing_is_filtered_by_one_of_the_two() {
 }
 
 #[tokio::test]
-async fn without_a_listing_the_fallback_tag_is_read() {
+async fn the_fallback_tag_is_read_if_the_registry_has_no_listing() {
     let both = [listed(&artifact("a/sbom")), listed(&artifact("a/signature"))];
     let server = Script::start().await;
     server.expect(api("?artifactType=a%2Fsbom").answer(404));
@@ -102,7 +102,7 @@ async fn without_a_listing_the_fallback_tag_is_read() {
 }
 
 #[tokio::test]
-async fn a_registry_that_knows_subjects_keeps_the_list_itself() {
+async fn a_registry_with_referrers_support_maintains_the_list_itself() {
     let server = Script::start().await;
     let sbom = artifact("a/sbom");
     server.expect(
@@ -110,7 +110,7 @@ async fn a_registry_that_knows_subjects_keeps_the_list_itself() {
             .answer(201)
             .header("oci-subject", subject().as_str()),
     );
-    // Whether it does is learnt once.
+    // The client checks only once whether the registry lists referrers.
     server.expect(api("").header("content-type", INDEX).body(index(&[listed(&sbom)])));
     let repository = remote(&server);
     repository.push_manifest(&sbom, None).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_registry_that_knows_subjects_keeps_the_list_itself() {
 }
 
 #[tokio::test]
-async fn a_registry_that_only_says_it_knows_subjects_gets_the_fallback_index() {
+async fn the_fallback_index_is_written_if_the_registry_only_claims_support() {
     let server = Script::start().await;
     let repository = remote(&server);
     for (at, kind) in ["a/sbom", "a/signature"].into_iter().enumerate() {
@@ -140,18 +140,19 @@ async fn a_registry_that_only_says_it_knows_subjects_gets_the_fallback_index() {
         }
         server.expect(Exchange::new("GET", fallback()).answer(404));
         server.expect(Exchange::new("PUT", fallback()).sending(content.clone()).answer(201));
-        let kept = Exchange::new("GET", fallback()).header("content-type", INDEX).body(content);
-        server.expect(kept);
+        let existing = Exchange::new("GET", fallback()).header("content-type", INDEX).body(content);
+        server.expect(existing);
         repository.push_manifest(&manifest, None).await.unwrap();
     }
     server.finish();
 }
 
 #[tokio::test]
-async fn a_fallback_tag_that_leads_to_the_subject_lists_nothing_and_is_not_written() {
+async fn a_fallback_tag_that_resolves_to_the_subject_is_ignored_and_not_written() {
     let child = Descriptor::from_bytes(MediaType::OCI_MANIFEST, b"child");
     let own = index(std::slice::from_ref(&child));
-    // Read as the digest; or the same children in another document, which a proxy wrote anew.
+    // The registry reads the tag as the digest, or returns a rewritten document with the same
+    // children.
     let rewritten = [&own[..], b"\n"].concat();
     for served in [own.clone(), rewritten.clone()] {
         let is_other = served != own;
@@ -184,7 +185,7 @@ async fn a_fallback_tag_that_leads_to_the_subject_lists_nothing_and_is_not_writt
 }
 
 #[tokio::test]
-async fn where_it_does_not_the_fallback_index_is_merged_and_read_again() {
+async fn the_fallback_index_is_merged_and_read_again_without_referrers_support() {
     let server = Script::start().await;
     let (sbom, signature) = (artifact("a/sbom"), artifact("a/signature"));
     let put = |content: &[Descriptor]| {
@@ -199,13 +200,14 @@ async fn where_it_does_not_the_fallback_index_is_merged_and_read_again() {
     let push = |manifest: &RawManifest| {
         Exchange::new("PUT", format!("/v2/a/b/manifests/{}", manifest.digest())).answer(201)
     };
-    // The first of a subject.
+    // The first referrer of the subject.
     server.expect(push(&sbom));
     server.expect(Exchange::new("GET", fallback()).answer(404));
     server.expect(put(&[listed(&sbom)]));
     server.expect(get(&[listed(&sbom)]));
     remote(&server).push_manifest(&sbom, None).await.unwrap();
-    // Another client wrote its own in between: this one adds itself to that.
+    // Another client overwrites the index. This client then adds its entry to the other client's
+    // index.
     server.expect(push(&signature));
     server.expect(Exchange::new("GET", fallback()).answer(404));
     server.expect(put(&[listed(&signature)]));
@@ -213,7 +215,7 @@ async fn where_it_does_not_the_fallback_index_is_merged_and_read_again() {
     server.expect(put(&[listed(&sbom), listed(&signature)]));
     server.expect(get(&[listed(&sbom), listed(&signature)]));
     remote(&server).push_manifest(&signature, None).await.unwrap();
-    // Once more changes nothing.
+    // Pushing the same referrer again changes nothing.
     server.expect(push(&signature));
     server.expect(get(&[listed(&sbom), listed(&signature)]));
     remote(&server).push_manifest(&signature, None).await.unwrap();

@@ -1,4 +1,4 @@
-//! Requests of one's own, through the same layers as all others.
+//! Custom requests, which pass the same layers as all others.
 
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
@@ -20,14 +20,14 @@ async fn send(server: &Script, request: RawRequest) -> Result<RawReply> {
 }
 
 #[tokio::test]
-async fn a_request_of_ones_own_is_authenticated_and_tried_again() {
+async fn a_custom_request_is_authenticated_and_retried() {
     let server = Script::start().await;
     let challenge = "Basic realm=\"r\"";
-    let asked = || Exchange::new("POST", "/v2/x/_custom?a=%2F").sending("body");
-    server.expect(asked().answer(401).header("www-authenticate", challenge));
-    server.expect(asked().with("authorization", BASIC).answer(503));
+    let request = || Exchange::new("POST", "/v2/x/_custom?a=%2F").sending("body");
+    server.expect(request().answer(401).header("www-authenticate", challenge));
+    server.expect(request().with("authorization", BASIC).answer(503));
     server.expect(
-        asked().with("authorization", BASIC).with("x-own", "1").answer(299).header("x-is", "2"),
+        request().with("authorization", BASIC).with("x-own", "1").answer(299).header("x-is", "2"),
     );
     let request = RawRequest::new(Method::POST, "/v2/x/_custom?a=%2F")
         .header("x-own".parse().unwrap(), HeaderValue::from_static("1"))
@@ -38,7 +38,7 @@ async fn a_request_of_ones_own_is_authenticated_and_tried_again() {
 }
 
 #[tokio::test]
-async fn a_scope_is_asked_for_in_the_token() {
+async fn the_scope_of_a_custom_request_is_in_its_token_request() {
     let server = Script::start().await;
     let realm = format!("Bearer realm=\"{}\"", server.url("/token"));
     server.expect(Exchange::new("GET", "/v2/x").answer(401).header("www-authenticate", realm));
@@ -53,7 +53,7 @@ async fn a_scope_is_asked_for_in_the_token() {
 }
 
 #[tokio::test]
-async fn ones_own_authorization_is_left_alone_and_dropped_on_the_way_out() {
+async fn a_custom_authorization_is_kept_and_not_sent_to_another_origin() {
     let (server, storage) = (Script::start().await, Script::start().await);
     server.expect(
         Exchange::new("GET", "/v2/x")
@@ -72,7 +72,7 @@ async fn ones_own_authorization_is_left_alone_and_dropped_on_the_way_out() {
 }
 
 #[tokio::test]
-async fn a_request_begins_at_the_registry_or_not_at_all() {
+async fn a_custom_request_to_another_server_is_refused() {
     let server = Script::start().await;
     for target in ["v2/", "//evil.example/", "https://evil.example/v2/", "http://u:p@x/", ""] {
         let e = send(&server, RawRequest::new(Method::GET, target)).await.unwrap_err();
@@ -85,8 +85,7 @@ async fn a_request_begins_at_the_registry_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn an_authorization_from_another_registry_is_not_sent_over_plain_http_unless_that_is_allowed()
-{
+async fn another_registrys_authorization_is_sent_over_plain_http_only_with_permission() {
     let server = Script::start().await;
     let (registry, other) = (place(&server).registry().clone(), "index.example".parse().unwrap());
     let from = |issuer| {
@@ -96,7 +95,8 @@ async fn an_authorization_from_another_registry_is_not_sent_over_plain_http_unle
     let client = quick().build();
     let e = client.request(&registry, from(&other)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Denied, "{e}");
-    // Back to where it came from, within this machine; or where plain HTTP is set.
+    // The header is sent back to its issuer within this machine, or to a registry with plain HTTP
+    // configured.
     let mut plain = RegistrySettings::default();
     plain.scheme = Some(Scheme::Http);
     let plainly = quick().settings(registry.clone(), plain).build();
@@ -113,21 +113,21 @@ async fn an_authorization_from_another_registry_is_not_sent_over_plain_http_unle
 }
 
 #[tokio::test]
-async fn a_document_is_fetched_whole_and_again_where_it_breaks_off() {
+async fn a_document_that_breaks_off_is_requested_again() {
     let server = Script::start().await;
-    let ask = || Exchange::new("GET", "/v1/x");
+    let request = || Exchange::new("GET", "/v1/x");
     let fetch = async || {
         let request = RawRequest::new(Method::GET, "/v1/x").about("x");
         client(&server).fetch(place(&server).registry(), request, 10).await
     };
-    server.expect(ask().body("[1, 2]").cut(3));
-    server.expect(ask().body("[1, 2]"));
+    server.expect(request().body("[1, 2]").cut(3));
+    server.expect(request().body("[1, 2]"));
     assert_eq!(fetch().await.unwrap().json::<Vec<u8>>().unwrap(), [1, 2]);
-    server.expect(ask().body("0123456789_"));
+    server.expect(request().body("0123456789_"));
     assert_eq!(fetch().await.unwrap_err().kind(), ErrorKind::TooLarge);
-    server.expect(ask().body("<html>"));
+    server.expect(request().body("<html>"));
     assert_eq!(fetch().await.unwrap_err().kind(), ErrorKind::Protocol);
-    server.expect(ask().answer(404));
+    server.expect(request().answer(404));
     assert_eq!(fetch().await.unwrap_err().to_string(), "not found: x (HTTP 404)");
     server.finish();
 }

@@ -1,4 +1,5 @@
-//! Secrets stay where they belong, whatever a registry, a network or a setting of another one says.
+//! Secrets are sent only where they may be, whatever registries, the network or other registries'
+//! settings say.
 
 use longshore::http::header::AUTHORIZATION;
 use longshore::http::{HeaderValue, Method};
@@ -47,13 +48,13 @@ async fn list(client: ClientBuilder, registry: &RegistryName) -> Result<()> {
     client.build().repository(&repository).tags(None).all().await.map(drop)
 }
 
-fn told(error: &Error) -> String {
+fn error_chain(error: &Error) -> String {
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
     shown
 }
 
-/// A registry with a certificate of nobody's authority.
+/// A registry with a certificate of an unknown authority.
 async fn unverified() -> (Script, Front, RegistryName) {
     let server = Script::start().await;
     let front = Front::start(&Authority::new().for_loopback(), server.address()).await;
@@ -62,7 +63,7 @@ async fn unverified() -> (Script, Front, RegistryName) {
 }
 
 #[tokio::test]
-async fn an_accepted_certificate_is_no_leave_to_send_credentials() {
+async fn a_certificate_accepted_by_detection_does_not_permit_credentials() {
     let (server, _front, name) = unverified().await;
     let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
     let detecting = || quick().default_settings(detect());
@@ -70,17 +71,17 @@ async fn an_accepted_certificate_is_no_leave_to_send_credentials() {
     server.expect(refusal());
     let e = list(detecting().credentials(user.clone()), &name).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
-    let shown = told(&e);
+    let shown = error_chain(&e);
     assert!(shown.contains(&format!("--skip-tls-verify {name}")), "{shown}");
 
-    // Nor is it for a token that was given.
+    // It does not permit sending a preset token either.
     server.expect(root());
     server.expect(refusal());
     let token = detecting().token(name.clone(), None, Secret::new("s3cret"));
-    let shown = told(&list(token, &name).await.unwrap_err());
+    let shown = error_chain(&list(token, &name).await.unwrap_err());
     assert!(shown.contains("--skip-tls-verify"), "{shown}");
 
-    // Nor where each step is told.
+    // The report of `explain_auth` does not send them either.
     server.expect(root());
     server.expect(Exchange::new("GET", "/v2/").answer(401).header("www-authenticate", CHALLENGE));
     server.expect(Exchange::new("GET", "/v2/a/b/tags/list?n=1").without("authorization"));
@@ -92,7 +93,7 @@ async fn an_accepted_certificate_is_no_leave_to_send_credentials() {
 }
 
 #[tokio::test]
-async fn whoever_skips_verification_or_allows_plain_http_sends_credentials_past_any_certificate() {
+async fn skipped_verification_or_plain_http_permits_credentials_with_any_certificate() {
     let (server, _front, name) = unverified().await;
     let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
     let mut skip = detect();
@@ -100,13 +101,13 @@ async fn whoever_skips_verification_or_allows_plain_http_sends_credentials_past_
     let mut https = skip.clone();
     https.scheme = Some(Scheme::Https);
     let open = login(name.clone(), "user", "s3cret");
-    for (client, asked) in [
+    for (client, allowed) in [
         (quick().default_settings(skip.clone()).credentials(user.clone()), true),
         (quick().settings(name.clone(), skip).credentials(user.clone()), true),
         (quick().settings(name.clone(), https).credentials(user), false),
         (quick().default_settings(detect()).credentials(open), true),
     ] {
-        if asked {
+        if allowed {
             server.expect(root());
         }
         server.expect(refusal());
@@ -117,17 +118,17 @@ async fn whoever_skips_verification_or_allows_plain_http_sends_credentials_past_
 }
 
 #[tokio::test]
-async fn a_certificate_accepted_of_a_registry_is_not_of_anothers_token_service() {
+async fn an_accepted_certificate_is_not_accepted_for_another_registrys_token_service() {
     let (service, _front, name) = unverified().await;
     let server = Script::start().await;
     service.expect(root());
     let found = quick().build().detect(&name).await.unwrap();
-    for (settings, asked) in [(detect(), true), (found, false)] {
+    for (settings, allowed) in [(detect(), true), (found, false)] {
         let client = quick()
             .settings(name.clone(), settings)
             .credentials(login(place(&server).registry().clone(), "user", "s3cret"))
             .build();
-        if asked {
+        if allowed {
             service.expect(root());
         }
         service.expect(root());
@@ -142,15 +143,15 @@ async fn a_certificate_accepted_of_a_registry_is_not_of_anothers_token_service()
 }
 
 #[tokio::test]
-async fn detected_settings_of_another_client_are_no_leave_to_send_credentials() {
+async fn detected_settings_do_not_permit_credentials_in_another_client() {
     let (tls, _front, unverified) = unverified().await;
     let plain = Script::start().await;
-    // Elsewhere than on this machine, as far as names tell.
+    // By its name, the registry is not on this machine.
     let away = format!("r.example:{}", plain.address().port());
     let at: HostAddresses = format!("{away}:127.0.0.1").parse().unwrap();
     let away: RegistryName = away.parse().unwrap();
     let base = || quick().host_addresses(at.clone());
-    for (server, name, word) in
+    for (server, name, hint) in
         [(&tls, &unverified, "--skip-tls-verify"), (&plain, &away, "--plain-http")]
     {
         server.expect(root());
@@ -159,9 +160,9 @@ async fn detected_settings_of_another_client_are_no_leave_to_send_credentials() 
         let user = MemoryCredentials::new().with(name.clone(), "user", Secret::new("s3cret"));
         server.expect(refusal());
         let client = base().settings(name.clone(), settings.clone()).credentials(user);
-        let shown = told(&list(client, name).await.unwrap_err());
-        assert!(shown.contains(&format!("{word} {name}")), "{shown}");
-        // Nobody detects again what was detected.
+        let shown = error_chain(&list(client, name).await.unwrap_err());
+        assert!(shown.contains(&format!("{hint} {name}")), "{shown}");
+        // The second client does not detect again.
         server.expect(root());
         let again = base().settings(name.clone(), settings.clone()).build().detect(name).await;
         assert_eq!(again.unwrap(), settings);
@@ -171,7 +172,7 @@ async fn detected_settings_of_another_client_are_no_leave_to_send_credentials() 
 }
 
 #[tokio::test]
-async fn whoever_takes_the_fallback_for_their_own_choice_sends_credentials() {
+async fn clearing_the_fallback_flag_permits_credentials() {
     let (server, _front, name) = unverified().await;
     server.expect(root());
     let found = quick().build().detect(&name).await.unwrap();
@@ -206,7 +207,7 @@ async fn a_detected_registry_may_issue_its_own_anonymous_tokens() {
 #[tokio::test]
 async fn detected_settings_that_are_changed_to_https_check_the_certificate() {
     let (server, _front, name) = unverified().await;
-    // Detection fell back to plain HTTP. Since then the registry has got TLS.
+    // Detection fell back to plain HTTP, and the registry has since added TLS.
     let mut settings = RegistrySettings::default();
     (settings.scheme, settings.fallback) = (Some(Scheme::Https), true);
     for verification in [None, Some(Verification::Full)] {
@@ -221,10 +222,10 @@ async fn detected_settings_that_are_changed_to_https_check_the_certificate() {
 }
 
 #[tokio::test]
-async fn ones_own_authorization_is_not_sent_where_detection_stepped_down() {
+async fn a_custom_authorization_is_not_sent_after_a_fallback_of_detection() {
     let (tls, _front, unverified) = unverified().await;
     let plain = Script::start().await;
-    for (server, name, word) in [
+    for (server, name, hint) in [
         (&tls, unverified, "--skip-tls-verify"),
         (&plain, place(&plain).registry().clone(), "--plain-http"),
     ] {
@@ -234,14 +235,14 @@ async fn ones_own_authorization_is_not_sent_where_detection_stepped_down() {
             .header(AUTHORIZATION, HeaderValue::from_static(BASIC));
         let e = client.request(&name, request).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unauthorized);
-        assert!(e.hint().is_some_and(|hint| hint.contains(word)), "{e:?}");
+        assert!(e.hint().is_some_and(|shown| shown.contains(hint)), "{e:?}");
     }
     tls.finish();
     plain.finish();
 }
 
 #[tokio::test]
-async fn a_refused_token_that_the_registry_repeats_is_not_shown() {
+async fn errors_do_not_show_a_refused_token_that_the_registry_echoes() {
     let server = Script::start().await;
     let name = place(&server).registry().clone();
     let mut plain = RegistrySettings::default();
@@ -253,22 +254,22 @@ async fn a_refused_token_that_the_registry_repeats_is_not_shown() {
     );
     let refused = tags().with("authorization", "Bearer s3cret-token").answer(401);
     server.expect(refused.header("www-authenticate", CHALLENGE).body(repeating("s3cret-token")));
-    let shown = told(&list(client, &name).await.unwrap_err());
+    let shown = error_chain(&list(client, &name).await.unwrap_err());
     assert!(shown.contains("no good: …"), "{shown}");
 
-    // Nor one that was in a request of one's own.
+    // The secret in a custom request is not shown either.
     let own = RawRequest::new(Method::GET, "/v2/x")
         .header(AUTHORIZATION, HeaderValue::from_static("Bearer s3cret-own"));
     assert!(!format!("{own:?}").contains("s3cret"), "{own:?}");
     server.expect(Exchange::new("GET", "/v2/x").answer(401).body(repeating("s3cret-own")));
     let reply = quick().build().request(&name, own).await.unwrap();
-    let shown = told(&reply.into_error().await);
+    let shown = error_chain(&reply.into_error().await);
     assert!(shown.contains("no good: …"), "{shown}");
     server.finish();
 }
 
 #[tokio::test]
-async fn basic_that_is_turned_off_does_not_go_first_either() {
+async fn basic_is_not_sent_first_if_it_is_turned_off() {
     let server = Script::start().await;
     let name = place(&server).registry().clone();
     let mut settings = Authentication::default();
@@ -277,8 +278,8 @@ async fn basic_that_is_turned_off_does_not_go_first_either() {
     server.expect(refusal());
     let user = login(name.clone(), "user", "s3cret");
     let e = list(client().credentials(user), &name).await.unwrap_err();
-    assert!(told(&e).contains("turned off"), "{e:?}");
-    // A token in place of a password does.
+    assert!(error_chain(&e).contains("turned off"), "{e:?}");
+    // A registry token is not a password and is sent.
     let token = Credential::registry_token(Secret::new("t"), "x").over_plain_http();
     let token = MemoryCredentials::new().with_credential(name.clone(), token);
     server.expect(tags().with("authorization", "Bearer t").body("{\"tags\":[]}"));
@@ -287,7 +288,7 @@ async fn basic_that_is_turned_off_does_not_go_first_either() {
 }
 
 #[tokio::test]
-async fn a_path_stays_below_the_base_url_whatever_is_in_its_query() {
+async fn a_path_with_any_query_stays_below_the_base_url() {
     let server = Script::start().await;
     let url: RegistryUrl = server.url("/team").parse().unwrap();
     let client = quick().settings(url.registry().clone(), url.settings()).build();

@@ -1,9 +1,9 @@
-//! What does not depend on requests: that the types are what callers need them to be.
+//! Properties of types that callers rely on.
 
 use longshore::{Client, Delete, RemoteRepository, Secret, Target};
 
 #[test]
-fn the_client_is_shared_between_threads_and_a_repository_is_a_store() {
+fn a_client_can_be_shared_between_threads_and_a_repository_is_a_store() {
     fn shared<T: Clone + Send + Sync + 'static>() {}
     fn store<T: Delete + Target>() {}
     shared::<Client>();
@@ -12,7 +12,7 @@ fn the_client_is_shared_between_threads_and_a_repository_is_a_store() {
 }
 
 #[test]
-fn no_secret_is_shown() {
+fn debug_shows_no_secrets() {
     let credentials = longshore::MemoryCredentials::new().with(
         "r.example".parse().unwrap(),
         "user",

@@ -1,4 +1,4 @@
-//! Upload sessions, request by request, with the headers that the predecessors sent and expected.
+//! The requests of upload sessions, with the headers that the predecessors sent and expected.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,9 +19,9 @@ fn bytes(content: &'static [u8]) -> BlobStream {
     Bytes::from_static(content).into()
 }
 
-/// A stream that does not know how long it is.
-fn pieces(pieces: &'static [&'static [u8]]) -> BlobStream {
-    BlobStream::new(stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece)))))
+/// A stream of unknown length.
+fn chunked_stream(chunks: &'static [&'static [u8]]) -> BlobStream {
+    BlobStream::new(stream::iter(chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk)))))
 }
 
 fn begin(location: &str) -> Exchange {
@@ -40,7 +40,7 @@ fn patch(location: &str, content: &[u8]) -> Exchange {
         .answer(202)
 }
 
-/// A PATCH whose length is not told beforehand.
+/// A PATCH without a length.
 fn streamed(location: &str, content: &[u8]) -> Exchange {
     patch(location, content)
         .with("transfer-encoding", "chunked")
@@ -61,7 +61,7 @@ fn finish(location: &str, descriptor: &Descriptor, content: &[u8]) -> Exchange {
 }
 
 #[tokio::test]
-async fn a_session_takes_chunks_and_tells_its_range_and_location_each_time() {
+async fn a_session_takes_chunks_and_updates_its_range_and_location() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1?_state=a"));
@@ -86,7 +86,7 @@ async fn a_session_takes_chunks_and_tells_its_range_and_location_each_time() {
     upload.append(bytes(b"01234"), 5).await.unwrap();
     assert_eq!(upload.status().await.unwrap(), Some(5));
     assert_eq!(upload.location(), server.url("/v2/u/1?_state=c"));
-    // Nothing is sent for nothing: a `Content-Range` of no bytes cannot be written.
+    // No request is sent for no bytes, because `Content-Range` cannot express that.
     upload.append(bytes(b""), 0).await.unwrap();
     assert_eq!(upload.offset(), 5);
     upload.append(bytes(b"56789"), 5).await.unwrap();
@@ -96,21 +96,21 @@ async fn a_session_takes_chunks_and_tells_its_range_and_location_each_time() {
 }
 
 #[tokio::test]
-async fn a_streamed_patch_tells_no_length_and_no_range() {
+async fn a_streamed_patch_has_neither_length_nor_range() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
     server.expect(streamed("/v2/u/1", b"0123456").header("location", "/v2/u/2"));
     server.expect(finish("/v2/u/2", &descriptor, b"789").with("content-length", "3"));
     let mut upload = remote(&server).begin_upload().await.unwrap();
-    assert_eq!(upload.append_stream(pieces(&[b"01234", b"", b"56"])).await.unwrap(), 7);
+    assert_eq!(upload.append_stream(chunked_stream(&[b"01234", b"", b"56"])).await.unwrap(), 7);
     assert_eq!(upload.offset(), 7);
     upload.finish_with(&descriptor.digest, bytes(b"789"), 3).await.unwrap();
     server.finish();
 }
 
 #[tokio::test]
-async fn the_last_request_brings_nothing_a_part_or_all_of_known_length_or_not() {
+async fn the_last_request_may_have_any_part_of_the_content() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -124,13 +124,13 @@ async fn the_last_request_brings_nothing_a_part_or_all_of_known_length_or_not() 
             .without("content-length"),
     );
     let mut upload = remote(&server).begin_upload().await.unwrap();
-    let rest = pieces(&[b"01234", b"56789"]);
+    let rest = chunked_stream(&[b"01234", b"56789"]);
     upload.finish_with_stream(&descriptor.digest, rest).await.unwrap();
     server.finish();
 }
 
 #[tokio::test]
-async fn what_the_registry_says_it_stored_is_held_against_what_was_sent() {
+async fn the_stored_digest_is_compared_with_the_sent_content() {
     let server = Script::start().await;
     let (descriptor, other) = (blob(CONTENT), blob(b"other"));
     for stated in [other.digest.to_string(), "sha512:no digest".to_owned()] {
@@ -145,13 +145,13 @@ async fn what_the_registry_says_it_stored_is_held_against_what_was_sent() {
     };
     let error = finished().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DigestMismatch);
-    // What cannot be read says nothing.
+    // A malformed digest is ignored.
     finished().await.unwrap();
     server.finish();
 }
 
 #[tokio::test]
-async fn a_session_is_given_up_and_its_absence_told() {
+async fn a_session_is_cancelled_and_a_missing_session_is_an_error() {
     let server = Script::start().await;
     server.expect(begin("/v2/u/1?s=1"));
     server.expect(Exchange::new("DELETE", "/v2/u/1?s=1").answer(204));
@@ -165,7 +165,7 @@ async fn a_session_is_given_up_and_its_absence_told() {
 }
 
 #[tokio::test]
-async fn a_new_process_goes_on_with_a_session() {
+async fn a_new_process_resumes_a_session() {
     let (address, _running) = start(Registry::builder().memory()).await;
     let place: Repository = format!("{address}/a/b").parse().unwrap();
     let descriptor = blob(CONTENT);
@@ -176,10 +176,10 @@ async fn a_new_process_goes_on_with_a_session() {
     let repository = quick().build().repository(&place);
     let mut resumed = repository.resume_upload(&location).await.unwrap();
     assert_eq!(resumed.offset(), 4);
-    resumed.append_stream(pieces(&[b"45", b"67"])).await.unwrap();
+    resumed.append_stream(chunked_stream(&[b"45", b"67"])).await.unwrap();
     resumed.finish_with(&descriptor.digest, bytes(b"89"), 2).await.unwrap();
     assert_eq!(repository.blob_size(&descriptor.digest).await.unwrap(), Some(10));
-    // It is complete, and so gone.
+    // The session is complete and no longer exists.
     let error = repository.resume_upload(&location).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let error = repository.resume_upload("ftp://elsewhere/u").await.unwrap_err();
@@ -187,9 +187,9 @@ async fn a_new_process_goes_on_with_a_session() {
 }
 
 #[tokio::test]
-async fn a_session_is_gone_on_with_by_its_path_too() {
+async fn a_session_is_resumed_by_its_path() {
     let server = Script::start().await;
-    // A fresh session's range is that of one byte, and says nothing.
+    // The range of a fresh session is the same as that of one byte, so it is ambiguous.
     server.expect(Exchange::new("GET", "/v2/u/1?_state=x").answer(204).header("range", "0-0"));
     let resumed = remote(&server).resume_upload("/v2/u/1?_state=x").await.unwrap();
     assert_eq!((resumed.offset(), resumed.location()), (0, server.url("/v2/u/1?_state=x")));
@@ -197,7 +197,7 @@ async fn a_session_is_gone_on_with_by_its_path_too() {
 }
 
 #[tokio::test]
-async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
+async fn a_blob_is_uploaded_in_a_single_request_if_the_registry_accepts_it() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let post = || {
@@ -213,7 +213,8 @@ async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
     let body = || BlobBody::from(Bytes::from_static(CONTENT));
     server.expect(post().answer(201).header("docker-content-digest", descriptor.digest.as_str()));
     repository().push_blob(&descriptor, body()).await.unwrap();
-    // One that would rather have a session is given it, and not asked the same again.
+    // A registry that requires a session returns one. The client does not send the single request
+    // again.
     server.expect(post().answer(202).header("location", "/v2/u/1"));
     server.expect(finish("/v2/u/1", &descriptor, CONTENT));
     server.expect(begin("/v2/u/2"));
@@ -221,7 +222,8 @@ async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
     let wary = repository();
     wary.push_blob(&descriptor, body()).await.unwrap();
     wary.push_blob(&descriptor, body()).await.unwrap();
-    // One that is busy is asked again; one that knows no such request, in another way.
+    // The request is retried if the registry is busy. If the registry does not know single
+    // requests, the client uses another method.
     server.expect(post().answer(503));
     server.expect(post().answer(405));
     server.expect(begin("/v2/u/3"));
@@ -234,10 +236,10 @@ async fn a_single_request_is_a_whole_upload_where_the_registry_takes_it() {
 }
 
 #[tokio::test]
-async fn a_single_request_that_is_redirected_becomes_a_session_there() {
+async fn a_redirected_single_request_becomes_a_session_at_the_target() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
-    // A single request becomes a session, whose first request has no body.
+    // The redirected single request becomes a session. The first request of a session has no body.
     let single =
         quick().upload_method(UploadMethod::SinglePost).build().repository(&place(&server));
     let post = Exchange::new("POST", format!("{UPLOADS}?digest={}", descriptor.digest));
@@ -254,7 +256,7 @@ async fn a_single_request_that_is_redirected_becomes_a_session_there() {
 }
 
 #[tokio::test]
-async fn an_upload_by_hand_is_repeated_where_it_was_redirected() {
+async fn a_redirected_upload_request_can_be_repeated_at_its_target() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -275,7 +277,7 @@ async fn an_upload_by_hand_is_repeated_where_it_was_redirected() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_redirected_in_circles_ends() {
+async fn an_upload_in_a_redirect_loop_fails() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));
@@ -290,25 +292,27 @@ async fn an_upload_that_is_redirected_in_circles_ends() {
 }
 
 #[tokio::test]
-async fn a_stream_of_unknown_length_is_one_pass_and_named_at_the_end() {
+async fn a_stream_of_unknown_length_is_read_once_and_its_digest_is_sent_last() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     for digest in [None, Some(&descriptor.digest)] {
         server.expect(begin("/v2/u/1?_state=1"));
         server.expect(streamed("/v2/u/1?_state=1", CONTENT).header("location", "2?_state=2"));
         server.expect(finish("/v2/u/2?_state=2", &descriptor, b"").with("content-length", "0"));
-        let sent = pieces(&[b"", b"01234", b"56789"]);
+        let sent = chunked_stream(&[b"", b"01234", b"56789"]);
         let sent = remote(&server).push_stream(sent, digest).await.unwrap();
         assert_eq!(sent, descriptor);
     }
-    // Another blob than was said is not completed, and leaves no session behind.
+    // If the content does not match the given digest, the blob is not completed, and the session is
+    // cancelled.
     server.expect(begin("/v2/u/1"));
     server.expect(streamed("/v2/u/1", CONTENT));
     server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
     let other = Algorithm::Sha512.digest(b"other");
-    let error = remote(&server).push_stream(pieces(&[CONTENT]), Some(&other)).await.unwrap_err();
+    let error =
+        remote(&server).push_stream(chunked_stream(&[CONTENT]), Some(&other)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DigestMismatch);
-    // In chunks, where that is how the registry is spoken to.
+    // The stream is sent in chunks if chunked uploads are configured.
     server.expect(begin("/v2/u/1").header("oci-chunk-min-length", "4"));
     for (range, content) in [("0-3", b"0123".as_slice()), ("4-7", b"4567"), ("8-9", b"89")] {
         server.expect(patch("/v2/u/1", content).with("content-range", range));
@@ -316,23 +320,23 @@ async fn a_stream_of_unknown_length_is_one_pass_and_named_at_the_end() {
     server.expect(finish("/v2/u/1", &descriptor, b""));
     let three = UploadMethod::Chunked(std::num::NonZeroU64::new(3).unwrap());
     let repository = quick().upload_method(three).build().repository(&place(&server));
-    repository.push_stream(pieces(&[b"01", b"23456", b"789"]), None).await.unwrap();
+    repository.push_stream(chunked_stream(&[b"01", b"23456", b"789"]), None).await.unwrap();
     server.finish();
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_leaves_no_session_behind() {
+async fn the_session_of_a_broken_stream_is_cancelled() {
     let server = Script::start().await;
     server.expect(begin("/v2/u/1"));
     server.expect(streamed("/v2/u/1", CONTENT).answer(500));
     server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
-    let error = remote(&server).push_stream(pieces(&[CONTENT]), None).await.unwrap_err();
+    let error = remote(&server).push_stream(chunked_stream(&[CONTENT]), None).await.unwrap_err();
     assert_eq!(error.status(), Some(500));
     server.finish();
 }
 
 #[tokio::test]
-async fn a_blob_that_is_there_is_not_sent() {
+async fn an_existing_blob_is_not_sent() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let body = || BlobBody::from(Bytes::from_static(CONTENT));
@@ -345,9 +349,10 @@ async fn a_blob_that_is_there_is_not_sent() {
     server.finish();
 }
 
-/// What moby-distribution's `Blob.upload` sends for 40 bytes, its chunks being of 64 MiB.
+/// moby-distribution's `Blob.upload` sends these requests for 40 bytes, because its chunks have 64
+/// MiB.
 #[tokio::test]
-async fn a_blob_smaller_than_a_chunk_is_one_chunk() {
+async fn a_blob_smaller_than_a_chunk_is_sent_in_one_chunk() {
     let server = Script::start().await;
     let content = [b'x'; 40];
     let descriptor = blob(&content);
@@ -366,10 +371,10 @@ async fn a_blob_smaller_than_a_chunk_is_one_chunk() {
     server.finish();
 }
 
-/// The upload locations that docker-registry-client-async took apart by a regular expression, to find
-/// out what they are for: here the repository knows.
+/// docker-registry-client-async parses these upload locations with a regular expression to find
+/// their repository. Here the repository is known.
 #[tokio::test]
-async fn a_session_is_gone_on_with_wherever_it_is() {
+async fn a_session_is_resumed_at_every_form_of_location() {
     let server = Script::start().await;
     for (location, target) in [
         (
@@ -389,14 +394,14 @@ async fn a_session_is_gone_on_with_wherever_it_is() {
     server.finish();
 }
 
-/// The statuses and headers that docker-registry-client-async's tests expect of a registry.
+/// The tests of docker-registry-client-async expect these statuses and headers of a registry.
 #[tokio::test]
 async fn the_embedded_registry_answers_as_the_predecessors_expect() {
     let (address, _running) = start(Registry::builder().memory()).await;
     let client = quick().build();
     let registry = address.to_string().parse().unwrap();
     let digest = blob(b"01234").digest;
-    let ask = async |method: &str, target: &str, headers: &[(&str, &str)], body: &'static [u8]| {
+    let send = async |method: &str, target: &str, headers: &[(&str, &str)], body: &'static [u8]| {
         let mut request = RawRequest::new(method.parse().unwrap(), target);
         for (name, value) in headers {
             request = request.header(name.parse().unwrap(), value.parse().unwrap());
@@ -412,32 +417,32 @@ async fn the_embedded_registry_answers_as_the_predecessors_expect() {
         )
     };
     let range = |text: &str| Some(text.to_owned());
-    let (status, begun, location, _) = ask("POST", "/v2/a/blobs/uploads/", &[], b"").await;
+    let (status, begun, location, _) = send("POST", "/v2/a/blobs/uploads/", &[], b"").await;
     assert_eq!((status, begun), (202, range("0-0")));
-    let fresh = ask("GET", location.as_deref().unwrap(), &[], b"").await;
+    let fresh = send("GET", location.as_deref().unwrap(), &[], b"").await;
     assert_eq!((fresh.0, fresh.1), (204, range("0-0")));
     let chunk = [("content-range", "0-4"), ("content-type", "application/octet-stream")];
     let (status, sent, location, _) =
-        ask("PATCH", location.as_deref().unwrap(), &chunk, b"01234").await;
+        send("PATCH", location.as_deref().unwrap(), &chunk, b"01234").await;
     assert_eq!((status, sent), (202, range("0-4")));
     let location = location.unwrap();
     let separator = if location.contains('?') { '&' } else { '?' };
     let last = format!("{location}{separator}digest={digest}");
-    let (status, _, _, stated) = ask("PUT", &last, &[], b"").await;
+    let (status, _, _, stated) = send("PUT", &last, &[], b"").await;
     assert_eq!((status, stated), (201, Some(digest.to_string())));
     let mount = format!("/v2/b/blobs/uploads/?mount={digest}&from=a");
-    let (status, none, location, stated) = ask("POST", &mount, &[], b"").await;
+    let (status, none, location, stated) = send("POST", &mount, &[], b"").await;
     assert_eq!((status, none, stated), (201, None, Some(digest.to_string())));
     assert!(location.unwrap().ends_with(digest.as_str()));
     let path = format!("/v2/b/blobs/{digest}");
-    assert_eq!(ask("DELETE", &path, &[], b"").await.0, 202);
-    assert_eq!(ask("HEAD", &path, &[], b"").await.0, 404);
-    let (_, _, location, _) = ask("POST", "/v2/a/blobs/uploads/", &[], b"").await;
-    assert_eq!(ask("DELETE", &location.unwrap(), &[], b"").await.0, 204);
+    assert_eq!(send("DELETE", &path, &[], b"").await.0, 202);
+    assert_eq!(send("HEAD", &path, &[], b"").await.0, 404);
+    let (_, _, location, _) = send("POST", "/v2/a/blobs/uploads/", &[], b"").await;
+    assert_eq!(send("DELETE", &location.unwrap(), &[], b"").await.0, 204);
 }
 
 #[tokio::test]
-async fn trap_04_a_mount_that_worked_has_neither_range_nor_session() {
+async fn trap_04_a_successful_mount_has_neither_range_nor_session() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     let encoded = descriptor.digest.as_str().replace(':', "%3A");
@@ -448,7 +453,7 @@ async fn trap_04_a_mount_that_worked_has_neither_range_nor_session() {
             .header("docker-content-digest", descriptor.digest.as_str())
             .header("location", blob_path(&descriptor)),
     );
-    // Without a Location even, a 201 says all there is to say.
+    // A 201 needs no `Location`.
     server.expect(mount().answer(201));
     let from: Repository = format!("{}/c/d", server.address()).parse().unwrap();
     for _ in 0..2 {
@@ -460,10 +465,10 @@ async fn trap_04_a_mount_that_worked_has_neither_range_nor_session() {
 }
 
 #[tokio::test]
-async fn trap_05_a_relative_location_is_followed_its_query_kept_and_the_digest_added() {
+async fn trap_05_a_relative_location_keeps_its_query_and_gets_the_digest() {
     let server = Script::start().await;
     let digest = Algorithm::Sha256.digest(CONTENT);
-    // Below a path prefix that a proxy adds, after a POST and after each PATCH.
+    // The location is below a path prefix that a proxy adds, after the POST and after each PATCH.
     server.expect(begin("/prefix/v2/a/b/blobs/uploads/1?_state=a%2Bb%3D%3D&blank=&flag"));
     server.expect(
         patch("/prefix/v2/a/b/blobs/uploads/1?_state=a%2Bb%3D%3D&blank=&flag", b"01234")
@@ -487,7 +492,7 @@ async fn trap_05_a_relative_location_is_followed_its_query_kept_and_the_digest_a
 }
 
 #[tokio::test]
-async fn a_location_that_is_no_http_url_is_refused() {
+async fn a_location_that_is_not_an_http_url_is_refused() {
     let server = Script::start().await;
     server.expect(begin("ftp://elsewhere/u"));
     let broken = remote(&server).begin_upload().await;
@@ -506,7 +511,7 @@ async fn a_digest_is_percent_encoded_in_an_absolute_location() {
 }
 
 #[tokio::test]
-async fn trap_19_an_empty_blob_goes_up_in_every_form() {
+async fn trap_19_an_empty_blob_is_uploaded_with_every_method() {
     let (address, _running) = start(Registry::builder().memory()).await;
     let empty = blob(b"");
     let chunks = UploadMethod::Chunked(std::num::NonZeroU64::new(4).unwrap());
@@ -523,31 +528,33 @@ async fn trap_19_an_empty_blob_goes_up_in_every_form() {
         let reader = repository.blob(&empty).await.unwrap();
         assert!(reader.bytes(0).await.unwrap().is_empty());
         let streamed = client.repository(&place(&format!("{name}/streamed")));
-        assert_eq!(streamed.push_stream(pieces(&[b""]), None).await.unwrap(), empty);
+        assert_eq!(streamed.push_stream(chunked_stream(&[b""]), None).await.unwrap(), empty);
         assert_eq!(streamed.blob_size(&empty.digest).await.unwrap(), Some(0));
         let mut upload = streamed.begin_upload().await.unwrap();
-        assert_eq!(upload.append_stream(pieces(&[])).await.unwrap(), 0);
+        assert_eq!(upload.append_stream(chunked_stream(&[])).await.unwrap(), 0);
         upload.finish(&empty.digest).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn whoever_pushes_and_pulls_one_blob_is_told_how_far_it_is() {
+async fn progress_of_pushing_and_pulling_a_blob_is_reported() {
     let (address, _running) = start(Registry::builder().memory()).await;
     let place: Repository = format!("{address}/a").parse().unwrap();
     let repository = quick().build().repository(&place);
     let content = Bytes::from(vec![1; 1_000_000]);
     let descriptor = blob(&content);
-    let (tell, told) = std::sync::mpsc::channel();
-    let heard = tell.clone();
-    let body = BlobBody::from(content).on_progress(move |p| heard.send(p).unwrap());
+    let (tell, progress) = std::sync::mpsc::channel();
+    let sender = tell.clone();
+    let body = BlobBody::from(content).on_progress(move |p| sender.send(p).unwrap());
     repository.push_blob(&descriptor, body).await.unwrap();
-    let last = told.try_iter().last().unwrap();
+    let last = progress.try_iter().last().unwrap();
     assert_eq!((last.done, last.size), (1_000_000, Some(1_000_000)));
     let reader = repository.blob(&descriptor).await.unwrap();
     let reader = reader.on_progress(move |p| tell.send(p).unwrap());
     reader.bytes(1_000_000).await.unwrap();
-    let seen: Vec<_> = told.try_iter().collect();
-    assert!(seen.is_sorted_by_key(|p| p.done) && seen.iter().all(|p| p.size == Some(1_000_000)));
-    assert_eq!(seen.iter().map(|p| p.chunk).sum::<u64>(), 1_000_000);
+    let reported: Vec<_> = progress.try_iter().collect();
+    assert!(
+        reported.is_sorted_by_key(|p| p.done) && reported.iter().all(|p| p.size == Some(1_000_000))
+    );
+    assert_eq!(reported.iter().map(|p| p.chunk).sum::<u64>(), 1_000_000);
 }

@@ -1,8 +1,8 @@
-//! Uploads whose connection ends, or whose reply comes, while the body is still being sent: each is
-//! noticed at once, whatever the body waits for itself.
+//! Uploads whose connection ends, or whose reply arrives, while the body is still being sent. The
+//! client must notice this at once, even while it waits for the body's source.
 //!
-//! `Expect: 100-continue` is not among these. The client never sends it, so there is no reply to an
-//! expectation that it could wait for; a test holds it to that.
+//! `Expect: 100-continue` is not tested here. The client never sends it, so it never waits for the
+//! reply to it; a test checks that it is not sent.
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};
@@ -23,18 +23,18 @@ use longshore_testkit::tls::{Authority, Front};
 use crate::embedded::start;
 use crate::{blob, login, quick};
 
-/// How the first request with a body ends, 2 MiB into it.
+/// The way in which the first request with a body ends, after 2 MiB.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Reset,
     Shutdown,
-    /// TLS's own end of a connection.
+    /// TLS's own message at the end of a connection.
     CloseNotify,
-    /// RST below TLS.
+    /// A TCP reset below TLS.
     TlsReset,
-    /// A proxy drops the tunnel that TLS goes through.
+    /// A proxy closes the tunnel that carries TLS.
     Tunnel,
-    /// A reply comes before the whole body is sent.
+    /// A reply arrives before the whole body is sent.
     Reply,
 }
 
@@ -44,29 +44,29 @@ enum Form {
     Patch,
 }
 
-/// Where the body comes from.
+/// The source of the body.
 #[derive(Clone, Copy, Debug)]
 enum From {
     Memory,
     File,
     Registry,
-    /// A registry that sends 3 MiB and then nothing for as long as the client waits.
+    /// A registry that sends 3 MiB and then nothing, for longer than the client waits.
     StalledRegistry,
 }
 
-/// What a test needs until its end, whatever it is.
-type Kept = Box<dyn std::any::Any + Send + Sync>;
+/// A value that must live until the end of a test.
+type Guard = Box<dyn std::any::Any + Send + Sync>;
 
 static CONTENT: LazyLock<Bytes> = LazyLock::new(|| random::bytes(11, SIZE));
 
-/// A registry under test, a source beside it, and what they live on.
+/// A registry under test, and the source of the body.
 struct Setting {
     server: Script,
     client: Client,
     repository: Repository,
     form: Form,
     body: BlobBody,
-    _kept: Kept,
+    _kept: Guard,
 }
 
 impl Setting {
@@ -86,7 +86,7 @@ impl Setting {
         blob(&CONTENT)
     }
 
-    /// The first request that sends the blob from this offset on, in a session.
+    /// The first request of a session that sends the blob from this offset on.
     fn first(&self, session: &str, offset: usize) -> Exchange {
         match self.form {
             Form::Put => Exchange::new("PUT", with_digest(session)),
@@ -97,7 +97,7 @@ impl Setting {
         .without("expect")
     }
 
-    /// Expects the blob from this offset on, and its completion.
+    /// Expects the rest of the blob from this offset on, and its completion.
     fn expect_rest(&self, session: &str, offset: usize, authorization: Option<&str>) {
         let known = |exchange: Exchange| match authorization {
             Some(value) => exchange.with("authorization", value),
@@ -114,7 +114,7 @@ impl Setting {
         }
     }
 
-    /// Pushes; fails the test where that takes nearly as long as silence would.
+    /// Pushes the blob. Fails the test if this takes nearly as long as the idle timeout.
     async fn push(&mut self) -> Result<Pushed> {
         let repository: RemoteRepository = self.client.repository(&self.repository);
         let body = std::mem::replace(&mut self.body, Bytes::new().into());
@@ -132,15 +132,16 @@ fn with_digest(session: &str) -> String {
     format!("{session}?digest={}", Setting::descriptor().digest)
 }
 
-/// Limits that no test waits for.
+/// Limits that are longer than any test.
 fn patient() -> Limits {
     let mut limits = Limits::default();
     (limits.idle, limits.response) = (LONG, LONG);
     limits
 }
 
-/// A client that reaches the server in the way that can end so, under the name of a repository.
-async fn client_for(end: End, server: &Script) -> (ClientBuilder, Repository, Kept) {
+/// A client that reaches the server over a connection that can end in this way, and the name of a
+/// repository.
+async fn client_for(end: End, server: &Script) -> (ClientBuilder, Repository, Guard) {
     let plain = || format!("{}/a/b", server.address()).parse().unwrap();
     if !matches!(end, End::CloseNotify | End::TlsReset | End::Tunnel) {
         return (quick(), plain(), Box::new(()));
@@ -166,7 +167,7 @@ async fn client_for(end: End, server: &Script) -> (ClientBuilder, Repository, Ke
     (client.host_addresses(here), repository, Box::new(front))
 }
 
-async fn body(from: From) -> (BlobBody, Kept) {
+async fn body(from: From) -> (BlobBody, Guard) {
     let stalled = matches!(from, From::StalledRegistry);
     match from {
         From::Memory => (CONTENT.clone().into(), Box::new(())),
@@ -190,15 +191,16 @@ async fn body(from: From) -> (BlobBody, Kept) {
     }
 }
 
-/// Each way of sending a body, from each kind of source.
-fn ways() -> impl Iterator<Item = (Form, From)> {
+/// All combinations of upload methods and body sources.
+fn combinations() -> impl Iterator<Item = (Form, From)> {
     let sources = [From::Memory, From::File, From::Registry, From::StalledRegistry];
     sources.into_iter().flat_map(|from| [(Form::Put, from), (Form::Patch, from)])
 }
 
-/// A connection that ends without a reply: the upload goes on from the registry's offset.
-async fn goes_on_after(end: End) {
-    for (form, from) in ways() {
+/// Checks that the upload continues at the registry's offset after the connection ends without a
+/// reply.
+async fn resumes_after(end: End) {
+    for (form, from) in combinations() {
         let mut setting = Setting::new(end, form, from).await;
         let first = setting.first("/v2/u/1", 0);
         let server = &setting.server;
@@ -206,7 +208,7 @@ async fn goes_on_after(end: End) {
         server.expect(match end {
             End::Reset | End::TlsReset => first.reset(SENT),
             End::Shutdown | End::CloseNotify => first.shut_down(SENT),
-            // It is the proxy that ends it, before all is read.
+            // Here the proxy ends the connection before the registry has read everything.
             _ => first,
         });
         let far = format!("0-{}", SENT - 1);
@@ -218,37 +220,38 @@ async fn goes_on_after(end: End) {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_reset() {
-    goes_on_after(End::Reset).await;
+async fn an_upload_resumes_after_a_reset() {
+    resumes_after(End::Reset).await;
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_fin() {
-    goes_on_after(End::Shutdown).await;
+async fn an_upload_resumes_after_a_fin() {
+    resumes_after(End::Shutdown).await;
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_close_notify() {
-    goes_on_after(End::CloseNotify).await;
+async fn an_upload_resumes_after_a_close_notify() {
+    resumes_after(End::CloseNotify).await;
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_reset_below_tls() {
-    goes_on_after(End::TlsReset).await;
+async fn an_upload_resumes_after_a_reset_below_tls() {
+    resumes_after(End::TlsReset).await;
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_its_tunnel_is_dropped() {
-    goes_on_after(End::Tunnel).await;
+async fn an_upload_resumes_after_its_tunnel_is_closed() {
+    resumes_after(End::Tunnel).await;
 }
 
-/// The first request with a body, answered in the middle of it.
+/// The first request with a body, with a reply in the middle of it.
 fn answered(setting: &Setting, session: &str, status: u16, closes: bool) -> Exchange {
     let exchange = setting.first(session, 0).answer(status).early(SENT);
     if closes { exchange.header("connection", "close") } else { exchange }
 }
 
-/// How much of each body came that was answered early; waits until their connections are closed.
+/// Waits until the connections of early replies are closed. Returns the number of bytes that
+/// arrived of each body.
 async fn early_bodies(server: &Script, count: usize) -> Vec<usize> {
     let closed = async {
         while server.early_bodies().len() < count {
@@ -267,9 +270,9 @@ async fn assert_cut_short(server: &Script, count: usize, shown: &str) {
 }
 
 #[tokio::test]
-async fn a_413_in_the_middle_of_a_body_ends_it() {
+async fn a_413_during_a_body_stops_it() {
     for closes in [false, true] {
-        for (form, from) in ways() {
+        for (form, from) in combinations() {
             let shown = format!("413 {form:?} {from:?}, closes: {closes}");
             let mut setting = Setting::new(End::Reply, form, from).await;
             let server = &setting.server;
@@ -277,7 +280,7 @@ async fn a_413_in_the_middle_of_a_body_ends_it() {
             server.expect(answered(&setting, "/v2/u/1", 413, closes));
             server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
             let mut cut_short = 1;
-            // What is too much at once may be little enough in chunks.
+            // A registry that refuses the whole blob may accept it in chunks.
             if matches!(form, Form::Put) {
                 server.expect(begin("/v2/u/2"));
                 let chunk = Exchange::new("PATCH", "/v2/u/2").answer(413).early(SENT);
@@ -294,9 +297,9 @@ async fn a_413_in_the_middle_of_a_body_ends_it() {
 }
 
 #[tokio::test]
-async fn a_401_in_the_middle_of_a_body_is_answered_once() {
+async fn a_401_during_a_body_is_answered_once() {
     for closes in [false, true] {
-        for (form, from) in ways() {
+        for (form, from) in combinations() {
             let shown = format!("401 {form:?} {from:?}, closes: {closes}");
             let mut setting = Setting::new(End::Reply, form, from).await;
             let registry = setting.server.address().to_string().parse().unwrap();
@@ -311,7 +314,7 @@ async fn a_401_in_the_middle_of_a_body_is_answered_once() {
             let challenge = "Basic realm=\"r\"";
             let refused = answered(&setting, "/v2/u/1", 401, closes);
             server.expect(refused.header("www-authenticate", challenge));
-            // Where a session is at its start, its range says nothing: it begins anew.
+            // The range of a session without content is ambiguous, so a new session begins.
             let status = Exchange::new("GET", "/v2/u/1").with("authorization", BASIC).answer(204);
             server.expect(status.header("range", "0-0"));
             server.expect(Exchange::new("DELETE", "/v2/u/1").answer(204));
@@ -325,9 +328,9 @@ async fn a_401_in_the_middle_of_a_body_is_answered_once() {
 }
 
 #[tokio::test]
-async fn a_307_in_the_middle_of_a_body_is_followed_with_a_fresh_one() {
+async fn a_307_during_a_body_is_followed_with_a_new_body() {
     for closes in [false, true] {
-        for (form, from) in ways() {
+        for (form, from) in combinations() {
             let shown = format!("307 {form:?} {from:?}, closes: {closes}");
             let mut setting = Setting::new(End::Reply, form, from).await;
             let server = &setting.server;
@@ -347,13 +350,13 @@ async fn a_307_in_the_middle_of_a_body_is_followed_with_a_fresh_one() {
 
 /// `user:pw`.
 const BASIC: &str = "Basic dXNlcjpwdw==";
-/// 8 MiB: more than the buffers between two ends of a connection hold.
+/// 8 MiB: more than the buffers of a connection can hold.
 const SIZE: usize = 8 << 20;
-/// 2 MiB, then the connection ends.
+/// 2 MiB: the connection ends after this.
 const SENT: usize = 2 << 20;
-/// 3 MiB, then a stalled source gives nothing more.
+/// 3 MiB: a stalled source sends nothing after this.
 const STALLED: usize = 3 << 20;
-/// 120 s: what the client would wait if it noticed nothing.
+/// 120 s: the client would wait this long if it did not notice the end.
 const LONG: Duration = Duration::from_secs(120);
-/// 20 s for what takes a tenth of one.
+/// 20 s: the limit for a push that takes a tenth of a second.
 const PROMPT: Duration = Duration::from_secs(20);

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::*;
 
-/// A home with an entry for `r.example` in every file there is, each with a user of its own.
+/// A home directory with an entry for `r.example` in every file, each for a different user.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -57,7 +57,7 @@ async fn user(environment: &Environment) -> String {
 }
 
 #[tokio::test]
-async fn explicit_beats_environment_beats_files() {
+async fn the_caller_wins_over_the_environment_and_the_environment_over_files() {
     let home = Home::new();
     let environment = home
         .environment()
@@ -78,7 +78,7 @@ async fn explicit_beats_environment_beats_files() {
 }
 
 #[tokio::test]
-async fn files_are_asked_in_their_order() {
+async fn files_are_searched_in_order() {
     let home = Home::new();
     let environment = home.environment();
     let named = environment.clone().with("REGISTRY_AUTH_FILE", home.path("named.json"));
@@ -104,32 +104,39 @@ async fn files_are_asked_in_their_order() {
 }
 
 #[tokio::test]
-async fn what_was_passed_over_is_told_in_order() {
+async fn look_returns_the_sources_without_an_entry_in_order() {
     let home = Home::new();
     home.write(".docker/config.json", &auths("o.example", "x"));
     home.remove("run/containers/auth.json");
     let all = Credentials::from_environment(&home.environment()).unwrap();
-    let seen = all.look(&"r.example".parse().unwrap(), None).await;
-    let told: Vec<_> = seen.iter().map(|seen| seen.as_ref().unwrap().source()).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].contains("no entry in") && told[0].contains(".docker/config.json"), "{told:?}");
-    assert!(told[1].contains("run/containers/auth.json does not exist"), "{told:?}");
-    assert!(told[2].contains("credentials from") && told[2].contains(".config"), "{told:?}");
+    let results = all.look(&"r.example".parse().unwrap(), None).await;
+    let sources: Vec<_> =
+        results.iter().map(|results| results.as_ref().unwrap().source()).collect();
+    assert_eq!(sources.len(), 3, "{sources:?}");
+    assert!(
+        sources[0].contains("no entry in") && sources[0].contains(".docker/config.json"),
+        "{sources:?}"
+    );
+    assert!(sources[1].contains("run/containers/auth.json does not exist"), "{sources:?}");
+    assert!(
+        sources[2].contains("credentials from") && sources[2].contains(".config"),
+        "{sources:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_broken_file_stops_the_search() {
+async fn a_broken_file_is_an_error() {
     let home = Home::new();
     home.write(".docker/config.json", "{");
     let all = Credentials::from_environment(&home.environment()).unwrap();
     let e = all.get(&"r.example".parse().unwrap(), None).await.unwrap_err();
     assert!(e.to_string().contains(".docker/config.json"), "{e}");
-    let seen = all.look(&"r.example".parse().unwrap(), None).await;
-    assert!(seen.len() == 1 && seen[0].is_err());
+    let results = all.look(&"r.example".parse().unwrap(), None).await;
+    assert!(results.len() == 1 && results[0].is_err());
 }
 
 #[tokio::test]
-async fn tokens_and_headers_of_the_environment_name_their_registry() {
+async fn tokens_and_headers_in_variables_are_used_for_their_registry_only() {
     let environment = Environment::empty()
         .with("LONGSHORE_TOKEN", "r.example=abc==,o.example=def")
         .with("LONGSHORE_AUTHORIZATION", "h.example=Basic dTpw");

@@ -1,4 +1,4 @@
-//! The document: parsing, writing, and finding the entries that fit.
+//! The JSON document: parses and writes it, and finds matching entries.
 
 use std::cmp::Reverse;
 use std::fs;
@@ -11,27 +11,27 @@ use serde_json::{Map, Value};
 
 use super::entry;
 use crate::credentials::permission::warn_if_open;
-use crate::credentials::{CredentialKey, Leave, RegistryPattern};
+use crate::credentials::{CredentialKey, InsecureUse, RegistryPattern};
 
-/// The document, with the fields that longshore does not know. `Debug` shows no secrets.
+/// The parsed document, including fields that longshore does not know. `Debug` shows no secrets.
 #[derive(Clone)]
 pub(super) struct Content {
     root: Map<String, Value>,
-    /// Whether the file exists.
+    /// True if the file exists.
     exists: bool,
 }
 
 /// A place in the document where a credential may be.
 pub(super) enum Place<'a> {
-    Entry { key: &'a str, entry: &'a Value, leave: Leave },
-    Helper { name: &'a str, everything: bool, leave: Leave },
+    Entry { key: &'a str, entry: &'a Value, insecure_use: InsecureUse },
+    Helper { name: &'a str, everything: bool, insecure_use: InsecureUse },
 }
 
-/// The order of places that fit equally closely.
+/// The order of equally specific places.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Helper,
-    /// Under the key that Docker writes.
+    /// An entry under the key that Docker writes.
     Canonical,
     Entry,
     Wildcard,
@@ -48,7 +48,7 @@ impl Content {
             }
             Err(e) => return Err(io(e)),
         };
-        // Opening a pipe would wait for its writer.
+        // Opening a named pipe would block until a writer opens it.
         if !metadata.is_file() {
             return Err(io(std::io::Error::other("not a file")));
         }
@@ -99,7 +99,7 @@ impl Content {
         file.publish(path)
     }
 
-    /// Returns the places where a credential for a repository may be, the closest first.
+    /// Returns the places where a credential for a repository may be, the most specific first.
     pub(super) fn places(
         &self,
         registry: &RegistryName,
@@ -107,24 +107,25 @@ impl Content {
     ) -> Vec<Place<'_>> {
         let mut places = Vec::new();
         let keys = self.auths().filter_map(|(key, _)| CredentialKey::parse(key).ok());
-        // An entry for a path says nothing about what a helper has for the whole registry.
-        let whole = keys.filter(|key| key.fits(registry, None).is_some());
-        let leave = whole.map(|key| key.leave()).max().unwrap_or_default();
+        // An entry for a path permits nothing for a helper's credential of the whole registry.
+        let registry_keys = keys.filter(|key| key.fits(registry, None).is_some());
+        let insecure_use = registry_keys.map(|key| key.insecure_use()).max().unwrap_or_default();
         for (key, name) in self.helpers() {
             let own = CredentialKey::parse(key).ok();
             if let Some((fit, own)) = own.and_then(|k| Some((k.fits(registry, repository)?, k))) {
-                let leave = leave.max(own.leave().min(Leave::ThisMachine));
-                let helper = Place::Helper { name, everything: false, leave };
+                let insecure_use =
+                    insecure_use.max(own.insecure_use().min(InsecureUse::ThisMachine));
+                let helper = Place::Helper { name, everything: false, insecure_use };
                 places.push((Reverse(fit), Class::Helper, helper));
             } else if is_wildcard_of(key, registry) {
-                let helper = Place::Helper { name, everything: false, leave };
+                let helper = Place::Helper { name, everything: false, insecure_use };
                 places.push((Reverse(0), Class::Wildcard, helper));
             }
         }
         for (key, entry) in self.auths() {
             let Ok(parsed) = CredentialKey::parse(key) else { continue };
             let Some(fit) = parsed.fits(registry, repository) else { continue };
-            // An empty entry says that the helper for all registries has the login.
+            // Docker writes an empty entry if the helper for all registries has the login.
             if !entry::is_used(entry) && self.everything().is_some() {
                 continue;
             }
@@ -132,11 +133,11 @@ impl Content {
                 true => Class::Canonical,
                 false => Class::Entry,
             };
-            let leave = parsed.leave();
-            places.push((Reverse(fit), class, Place::Entry { key, entry, leave }));
+            let insecure_use = parsed.insecure_use();
+            places.push((Reverse(fit), class, Place::Entry { key, entry, insecure_use }));
         }
         let everything = self.everything().map(|name| {
-            let helper = Place::Helper { name, everything: true, leave };
+            let helper = Place::Helper { name, everything: true, insecure_use };
             (Reverse(0), Class::Everything, helper)
         });
         places.extend(everything);
@@ -160,7 +161,7 @@ impl Content {
         named.or_else(|| self.everything())
     }
 
-    /// Whether there is an entry under this key, in any spelling.
+    /// Returns true if there is an entry under this key, in any spelling.
     pub(super) fn has(&self, key: &CredentialKey) -> bool {
         self.auths().any(|(known, _)| is_same(known, key))
     }
@@ -217,12 +218,12 @@ fn is_same(known: &str, key: &CredentialKey) -> bool {
     CredentialKey::parse(known).is_ok_and(|known| known.is_same(key))
 }
 
-/// Whether a key such as `*.example.com` matches this registry.
+/// Returns true if a key such as `*.example.com` matches this registry.
 fn is_wildcard_of(key: &str, registry: &RegistryName) -> bool {
     key.starts_with("*.") && RegistryPattern::glob(key).is_ok_and(|glob| glob.matches(registry))
 }
 
-/// Returns the folder of a file, created for its owner only if it is missing.
+/// Returns the folder of a file. Creates it, accessible to its owner only, if it does not exist.
 pub(super) fn folder(path: &Path) -> Result<&Path> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_private(folder).map_err(|e| Error::io(path, e))?;

@@ -7,8 +7,10 @@ use serde_json::Value;
 use crate::credentials::helper::TOKEN_USER;
 use crate::credentials::{Credential, Login, Secret};
 
-/// Returns the credential in an entry. An identity token wins over the login beside it, which is
-/// then a placeholder (Azure's user is all zeros). The error does not quote the entry.
+/// Returns the credential in an entry. The error does not quote the entry.
+///
+/// An identity token takes precedence over the login in the same entry, which is then a placeholder
+/// (the user in Azure's entries is all zeros).
 pub(super) fn credential(entry: &Value, source: &str) -> Result<Credential, &'static str> {
     let found = if let Some(token) = text(entry, "identitytoken") {
         let user = login(entry).ok().flatten().map(|login| login.user).unwrap_or_default();
@@ -36,7 +38,7 @@ pub(super) fn of(login: &Login) -> Value {
     serde_json::json!({ "auth": BASE64.encode(pair.expose()) })
 }
 
-/// Whether an entry has any credential.
+/// Returns true if an entry has any credential.
 pub(super) fn is_used(entry: &Value) -> bool {
     FIELDS.iter().any(|field| text(entry, field).is_some())
 }

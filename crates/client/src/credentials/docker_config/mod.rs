@@ -1,9 +1,9 @@
-//! Docker's `config.json` and podman's `auth.json`: read for credentials, changed by login and
-//! logout.
+//! Docker's `config.json` and podman's `auth.json`: finds credentials, stores logins and removes
+//! them.
 
 mod content;
 mod entry;
-mod turn;
+mod folder_lock;
 
 use std::path::{Path, PathBuf};
 
@@ -16,15 +16,15 @@ use crate::environment::Environment;
 
 /// The credentials in a `config.json` or `auth.json`.
 ///
-/// The file is read once. A missing file has no entries. The entry that fits a repository most
-/// closely wins: the longest path first; for the same path `credHelpers`, then `auths`, then a
-/// helper for `*.example.com`; and `credsStore`, the helper for all registries, last. A helper
-/// without an entry is skipped.
+/// The file is read once. A missing file has no entries. The most specific entry for a repository
+/// wins: first the longest path; for equal paths first `credHelpers`, then `auths`, then a helper
+/// for `*.example.com`; last `credsStore`, the helper for all registries. A helper without an entry
+/// is skipped.
 ///
 /// Source: Docker CLI, "docker login", configuration file; containers-auth.json(5).
 #[derive(Clone, Debug)]
 pub struct DockerConfig {
-    /// The file, or the variable with the text.
+    /// The path of the file, or the name of the variable that holds the text.
     name: PathBuf,
     content: Content,
     helpers: Helpers,
@@ -36,7 +36,7 @@ pub struct DockerConfig {
 pub enum StoredIn {
     /// The file itself.
     File,
-    /// This credential helper.
+    /// A credential helper, with its program's name.
     Helper(String),
 }
 
@@ -44,19 +44,19 @@ impl DockerConfig {
     /// Loads `config.json` in the folder that `DOCKER_CONFIG` names, else in `~/.docker`.
     ///
     /// # Errors
-    /// As [`load_from`](Self::load_from).
+    /// Same as [`load_from`](Self::load_from).
     pub fn load() -> Result<Self> {
         Self::from_environment(&Environment::from_process())
     }
 
-    /// Loads the file that [`path_in`](Self::path_in) these variables finds.
+    /// Loads the file that [`path_in`](Self::path_in) returns for these variables.
     ///
     /// # Errors
-    /// As [`load_from`](Self::load_from).
+    /// Same as [`load_from`](Self::load_from).
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         match Self::path_in(environment) {
             Some(path) => Self::load_from(path),
-            // Without a home there is no file. Writing it would fail with that reason.
+            // Without a home directory there is no file. Writing it would fail with that reason.
             None => Self::from_json(b"", FILE_NAME),
         }
     }
@@ -77,7 +77,7 @@ impl DockerConfig {
     /// - `name`: its name in errors.
     ///
     /// # Errors
-    /// As [`load_from`](Self::load_from).
+    /// Same as [`load_from`](Self::load_from).
     pub fn from_json(text: &[u8], name: &str) -> Result<Self> {
         let name = PathBuf::from(name);
         let content = Content::parse(text, &name)?;
@@ -93,7 +93,7 @@ impl DockerConfig {
         folder.map(|folder| folder.join(FILE_NAME))
     }
 
-    /// Sets where credential helpers are found. Default: the `PATH` of this process.
+    /// Sets the search path of credential helpers. Default: the `PATH` of this process.
     #[must_use]
     pub fn with_helpers(mut self, helpers: Helpers) -> Self {
         self.helpers = helpers;
@@ -106,14 +106,15 @@ impl DockerConfig {
         &self.name
     }
 
-    /// Stores a user and password for a registry, replacing the old entry: in the credential helper
-    /// that the file names for it, else in the file.
+    /// Stores a user and password for a registry, and replaces the old entry. Stores them in the
+    /// credential helper that the file names for the registry, else in the file.
     ///
-    /// The file is replaced as a whole, readable by its owner only. All its other content stays.
+    /// The file is replaced atomically and is then readable by its owner only. All its other
+    /// content is kept.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if a helper would have to store a path below a
-    /// registry; [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
+    /// [`Unsupported`](ErrorKind::Unsupported) if a helper would have to store an entry for a path
+    /// below a registry; [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
     pub async fn set(&mut self, key: &CredentialKey, login: &Login) -> Result<StoredIn> {
         let Some(name) = self.content.helper_for(key.registry()).map(str::to_owned) else {
             let entry = entry::of(login);
@@ -128,13 +129,13 @@ impl DockerConfig {
         }
         let helper = self.helper(&name)?;
         helper.store(key.registry(), login).await?;
-        // As Docker does: an empty entry says that the helper has the login.
+        // Docker does the same: an empty entry means that the helper has the login.
         self.change(|content| content.put(key, serde_json::json!({}))).await?;
         Ok(StoredIn::Helper(helper.program().to_owned()))
     }
 
-    /// Removes the entry of a registry, or of a path below it, under any of its names, from the file
-    /// and from its credential helper. Returns whether there was one.
+    /// Removes the entry of a registry, or of a path below it, in every spelling of its key, from
+    /// the file and from its credential helper. Returns true if there was one.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if the file cannot be written; the helper's error.
@@ -151,10 +152,11 @@ impl DockerConfig {
         Ok(known)
     }
 
-    /// Changes the file as it is now: it may differ from the loaded content.
+    /// Applies a change to the current content of the file, which may differ from the loaded
+    /// content.
     async fn change(&mut self, change: impl FnOnce(&mut Content)) -> Result<()> {
         let folder = content::folder(&self.name)?;
-        let _turn = turn::turn(folder).await?;
+        let _lock = folder_lock::lock_folder(folder).await?;
         let mut content = Content::read(&self.name)?;
         change(&mut content);
         content.write(&self.name)?;
@@ -166,18 +168,19 @@ impl DockerConfig {
         CredentialHelper::new(name, &self.helpers).map_err(|e| e.at(self.name.display()))
     }
 
-    async fn ask(&self, place: &Place<'_>, registry: &RegistryName) -> Result<Credential> {
+    async fn look_in(&self, place: &Place<'_>, registry: &RegistryName) -> Result<Credential> {
         let file = self.name.display();
         match place {
-            Place::Entry { key, entry, leave } => {
+            Place::Entry { key, entry, insecure_use } => {
                 let source = format!("{file}, entry {key}");
                 let found = entry::credential(entry, &source)
                     .map_err(|clause| Error::new(ErrorKind::Invalid).at(&source).detail(clause))?;
-                Ok(found.with_leave(*leave))
+                Ok(found.with_insecure_use(*insecure_use))
             }
-            Place::Helper { name, everything, leave } => {
+            Place::Helper { name, everything, insecure_use } => {
                 let helper = self.helper(name)?;
-                // A missing helper for all registries must not prevent anonymous requests.
+                // Anonymous requests must work although the helper for all registries is not
+                // installed.
                 if *everything && !helper.is_installed() {
                     return Ok(Credential::anonymous(format_args!(
                         "{helper}, which {file} names for all registries, is not on the PATH"
@@ -187,7 +190,7 @@ impl DockerConfig {
                     e.with_hint(format!("{file} names this credential helper for {registry}."))
                 })?;
                 Ok(match found {
-                    Some(found) => found.with_leave(*leave),
+                    Some(found) => found.with_insecure_use(*insecure_use),
                     None => Credential::anonymous(format_args!(
                         "{helper}, which {file} names, has no entry for it"
                     )),
@@ -206,7 +209,7 @@ impl CredentialStore for DockerConfig {
     ) -> Result<Credential> {
         let mut nothing = None;
         for place in self.content.places(registry, repository) {
-            let found = self.ask(&place, registry).await?;
+            let found = self.look_in(&place, registry).await?;
             if !found.is_anonymous() {
                 return Ok(found);
             }
@@ -222,7 +225,7 @@ impl CredentialStore for DockerConfig {
     ) -> Vec<Result<Credential>> {
         let mut seen = Vec::new();
         for place in self.content.places(registry, repository) {
-            seen.push(self.ask(&place, registry).await);
+            seen.push(self.look_in(&place, registry).await);
             if !matches!(seen.last(), Some(Ok(last)) if last.is_anonymous()) {
                 break;
             }
@@ -234,7 +237,7 @@ impl CredentialStore for DockerConfig {
     }
 }
 
-/// A file of this kind that is read on each lookup.
+/// A `config.json` or `auth.json` that is read on each lookup.
 #[derive(Clone, Debug)]
 pub(super) struct DockerFile {
     path: PathBuf,

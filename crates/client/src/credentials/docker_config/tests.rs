@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
-use super::super::{CredentialKind, Leave, Secret};
+use super::super::{CredentialKind, InsecureUse, Secret};
 use super::*;
 
 fn registry(name: &str) -> RegistryName {
@@ -29,7 +29,7 @@ async fn get(config: &DockerConfig, name: &str) -> Result<Credential> {
     config.get(&registry(name), None).await
 }
 
-/// `user:password` of what is found, or the source of nobody.
+/// Returns the credential as `user:password`, or the source of an anonymous credential.
 async fn found(text: &str, name: &str) -> String {
     found_for(text, name, "").await
 }
@@ -45,7 +45,7 @@ async fn found_for(text: &str, name: &str, repository: &str) -> String {
 }
 
 #[tokio::test]
-async fn entries_are_found_under_the_names_they_go_by() {
+async fn entries_are_found_under_each_spelling_of_their_key() {
     let auth = BASE64.encode("u:p:w");
     for (key, name, expected) in [
         ("ghcr.io", "ghcr.io", true),
@@ -82,7 +82,7 @@ async fn the_entries_of_docker_registry_client_async_are_found() {
 }
 
 #[tokio::test]
-async fn trap_07_entries_without_auth_are_read_for_what_they_have() {
+async fn trap_07_entries_without_auth_use_their_other_fields() {
     for (entry, expected) in [
         (r#"{"username":"u","password":"p"}"#, "u:p"),
         (r#"{"auth":"","username":"u","password":"p"}"#, "u:p"),
@@ -100,7 +100,7 @@ async fn trap_07_entries_without_auth_are_read_for_what_they_have() {
 }
 
 #[tokio::test]
-async fn tokens_take_the_place_of_passwords() {
+async fn tokens_take_precedence_over_passwords() {
     for (entry, kind, user) in [
         (r#"{"identitytoken":"s3cret"}"#, CredentialKind::IdentityToken, None),
         (r#"{"auth":"Og==","identitytoken":"s3cret"}"#, CredentialKind::IdentityToken, None),
@@ -145,19 +145,19 @@ async fn the_longest_path_wins() {
 }
 
 #[tokio::test]
-async fn a_key_says_how_far_its_entry_goes_unencrypted() {
+async fn the_key_decides_where_its_entry_may_be_sent_unencrypted() {
     let text = r#"{"auths":{"http://r.example":{"auth":"dTpw"},"o.example":{"auth":"dTpw"},
         "localhost:5000/org":{"auth":"dTpw"}}}"#;
     let config = DockerConfig::from_json(text.as_bytes(), "x").unwrap();
-    assert_eq!(get(&config, "r.example").await.unwrap().leave(), Leave::Anywhere);
-    assert_eq!(get(&config, "o.example").await.unwrap().leave(), Leave::ThisMachine);
+    assert_eq!(get(&config, "r.example").await.unwrap().insecure_use(), InsecureUse::Anywhere);
+    assert_eq!(get(&config, "o.example").await.unwrap().insecure_use(), InsecureUse::ThisMachine);
     let org = RepositoryName::parse("org/a").unwrap();
     let found = config.get(&registry("localhost:5000"), Some(&org)).await.unwrap();
-    assert_eq!(found.leave(), Leave::ThisMachine);
+    assert_eq!(found.insecure_use(), InsecureUse::ThisMachine);
 }
 
 #[tokio::test]
-async fn a_bad_file_is_named_and_not_quoted() {
+async fn an_error_names_a_malformed_file_and_does_not_quote_it() {
     let folder = tempfile::tempdir().unwrap();
     for bad in ["s3cret", "[\"s3cret\"]", r#"{"auths":["s3cret"]}"#, r#"{"auths":"s3cret"}"#] {
         let e = config(&folder, bad).unwrap_err();
@@ -167,12 +167,12 @@ async fn a_bad_file_is_named_and_not_quoted() {
     let e = DockerConfig::load_from(folder.path()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Io);
     let missing = DockerConfig::load_from(folder.path().join("missing/config.json")).unwrap();
-    let nobody = get(&missing, "r.example").await.unwrap();
-    assert!(nobody.is_anonymous() && nobody.source().contains("does not exist"));
+    let anonymous = get(&missing, "r.example").await.unwrap();
+    assert!(anonymous.is_anonymous() && anonymous.source().contains("does not exist"));
 }
 
 #[tokio::test]
-async fn a_bad_entry_fails_for_its_own_registry_only() {
+async fn a_malformed_entry_fails_for_its_own_registry_only() {
     for bad in ["s3cret!", "czNjcmV0", "czNjcmV0OgA=", "czNjcmV0OgpY"] {
         let text = format!(r#"{{"auths":{{"r.example":{{"auth":"{bad}"}}}}}}"#);
         let config = DockerConfig::from_json(text.as_bytes(), "x").unwrap();
@@ -184,7 +184,7 @@ async fn a_bad_entry_fails_for_its_own_registry_only() {
 }
 
 #[tokio::test]
-async fn login_and_logout_leave_everything_else_alone() {
+async fn login_and_logout_keep_all_other_content() {
     let folder = tempfile::tempdir().unwrap();
     let text = r#"{"auths":{"docker.io":{"auth":"eDp5"},"r.example":{}},"detachKeys":"ctrl-e"}"#;
     let mut config = config(&folder, text).unwrap();
@@ -206,7 +206,7 @@ async fn login_and_logout_leave_everything_else_alone() {
 }
 
 #[tokio::test]
-async fn a_path_is_logged_in_to_and_out_of_by_itself() {
+async fn login_and_logout_for_a_path_do_not_affect_the_registry() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder, r#"{"auths":{"r.example":{"auth":"dTpw"}}}"#).unwrap();
     config.set(&key("r.example/org"), &login("o", "p")).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_path_is_logged_in_to_and_out_of_by_itself() {
 }
 
 #[tokio::test]
-async fn two_programs_that_log_in_do_not_undo_each_other() {
+async fn a_login_keeps_the_entry_that_another_program_wrote_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new").join(FILE_NAME);
     let mut one = DockerConfig::load_from(&path).unwrap();
@@ -234,7 +234,7 @@ async fn two_programs_that_log_in_do_not_undo_each_other() {
 
 #[cfg(unix)]
 #[test]
-fn logins_at_the_same_time_are_all_kept() {
+fn concurrent_logins_are_all_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     let start = std::sync::Barrier::new(8);
@@ -260,7 +260,7 @@ fn logins_at_the_same_time_are_all_kept() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_file_is_its_owners_and_links_are_not_written_through() {
+async fn the_file_is_private_and_a_symbolic_link_is_not_replaced() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&folder, "{}").unwrap();
@@ -289,7 +289,7 @@ mod with_helpers {
     }
 
     #[tokio::test]
-    async fn the_closest_place_is_asked_first() {
+    async fn the_most_specific_place_is_searched_first() {
         let folder = tempfile::tempdir().unwrap();
         let text = r#"{
             "auths": {
@@ -327,38 +327,38 @@ mod with_helpers {
         assert!(missing.contains("docker-credential-missing"), "{missing}");
         assert!(user(&config, "bad.example", "").await.contains("letters, digits"));
 
-        let seen = config.look(&registry("none.example"), None).await;
-        let told: Vec<_> = seen.iter().map(|s| s.as_ref().unwrap().source()).collect();
-        assert!(told[0].contains("docker-credential-none") && told.len() == 2, "{told:?}");
+        let results = config.look(&registry("none.example"), None).await;
+        let sources: Vec<_> = results.iter().map(|s| s.as_ref().unwrap().source()).collect();
+        assert!(sources[0].contains("docker-credential-none") && sources.len() == 2, "{sources:?}");
     }
 
     #[tokio::test]
-    async fn a_helpers_password_goes_as_far_as_the_file_names_the_whole_registry() {
+    async fn a_helpers_password_permits_what_the_files_entry_for_the_registry_permits() {
         let folder = tempfile::tempdir().unwrap();
         let helpers = helper(folder.path(), "all", GIVES);
         let auths = |key: &str| format!("\"credsStore\":\"all\",\"auths\":{{\"{key}\":{{}}}}");
         let own = |key: &str| format!("\"credHelpers\":{{\"{key}\":\"all\"}}");
         for (text, expected) in [
-            (auths("http://r.example"), Leave::Anywhere),
+            (auths("http://r.example"), InsecureUse::Anywhere),
             // As Docker writes it.
-            (auths("r.example"), Leave::ThisMachine),
-            (own("r.example"), Leave::ThisMachine),
-            (auths("https://r.example"), Leave::Nowhere),
-            (own("https://r.example"), Leave::Nowhere),
-            (auths("http://r.example/org"), Leave::Nowhere),
-            (auths("r.example:5000"), Leave::Nowhere),
-            (own("*.example"), Leave::Nowhere),
+            (auths("r.example"), InsecureUse::ThisMachine),
+            (own("r.example"), InsecureUse::ThisMachine),
+            (auths("https://r.example"), InsecureUse::Nowhere),
+            (own("https://r.example"), InsecureUse::Nowhere),
+            (auths("http://r.example/org"), InsecureUse::Nowhere),
+            (auths("r.example:5000"), InsecureUse::Nowhere),
+            (own("*.example"), InsecureUse::Nowhere),
         ] {
             let text = format!("{{{text}}}");
             let config = config(&folder, &text).unwrap().with_helpers(helpers.clone());
             let found = get(&config, "r.example").await.unwrap();
             assert_eq!(found.user(), Some("all"));
-            assert_eq!(found.leave(), expected, "{text}");
+            assert_eq!(found.insecure_use(), expected, "{text}");
         }
     }
 
     #[tokio::test]
-    async fn a_missing_helper_for_everything_keeps_nobody_out() {
+    async fn a_missing_helper_for_all_registries_does_not_prevent_anonymous_access() {
         let text = br#"{"credsStore":"desktop","auths":{"r.example":{}}}"#;
         let config = DockerConfig::from_json(text, "config.json").unwrap();
         let config = config.with_helpers(Helpers::from_environment(&Environment::empty()));
@@ -368,7 +368,7 @@ mod with_helpers {
     }
 
     #[tokio::test]
-    async fn a_login_goes_to_the_helper_and_a_logout_comes_back_from_it() {
+    async fn login_and_logout_use_the_helper() {
         let folder = tempfile::tempdir().unwrap();
         let helpers = helper(folder.path(), "keeper", KEEPER);
         let mut config = config(&folder, r#"{"credHelpers":{"r.example":"keeper"},"x":1}"#)

@@ -1,6 +1,6 @@
 //! Credential helpers: programs that store passwords outside of files.
 //!
-//! Owns the protocol of `docker-credential-<name>`, and runs it without a shell.
+//! Implements the protocol of `docker-credential-<name>`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{Credential, CredentialStore, Login, Secret};
 use crate::environment::Environment;
-use crate::waiting::told;
+use crate::waiting::report_if_long;
 
 mod run;
 
@@ -25,8 +25,8 @@ pub struct Helpers {
 }
 
 impl Helpers {
-    /// Takes the `PATH` of these variables, and 30 s for each call, because some helpers ask a
-    /// person.
+    /// Returns the search path in the variable `PATH`, with a time limit of 30 s per call, because
+    /// some helpers prompt a person.
     #[must_use]
     pub fn from_environment(environment: &Environment) -> Self {
         let path = environment.var("PATH").unwrap_or_default().to_owned();
@@ -43,8 +43,8 @@ impl Helpers {
 
 /// A credential helper, `docker-credential-<name>`.
 ///
-/// It is run once per call, without a shell, and uses standard input and output. It is killed when
-/// it takes too long. Its output is read up to 64 KiB.
+/// Each call runs the program once, without a shell, over standard input and output. A program that
+/// exceeds the time limit is killed. At most 64 KiB of its output are read.
 ///
 /// Source: docker-credential-helpers, "Development".
 #[derive(Clone)]
@@ -54,11 +54,11 @@ pub struct CredentialHelper {
 }
 
 impl CredentialHelper {
-    /// Takes the name of a helper.
+    /// Makes a helper from its name.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) if the name is not 1 to 128 letters, digits, `.`, `_` and
-    /// `-`.
+    /// [`Invalid`](ErrorKind::Invalid) if the name is not 1 to 128 characters from letters, digits,
+    /// `.`, `_` and `-`.
     pub fn new(name: &str, helpers: &Helpers) -> Result<Self> {
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(good) {
@@ -75,7 +75,7 @@ impl CredentialHelper {
         &self.program
     }
 
-    /// Whether the program exists.
+    /// Returns true if the program exists.
     #[must_use]
     pub fn is_installed(&self) -> bool {
         self.find().is_some()
@@ -91,15 +91,15 @@ impl CredentialHelper {
     pub async fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>> {
         let server = server(registry);
         let output = self.call("get", server.clone().into_bytes()).await?;
-        let answer: Answer = match output {
-            run::Output::Said(text) => serde_json::from_slice(text.expose().as_bytes())
+        let answer: Reply = match output {
+            run::Output::Success(text) => serde_json::from_slice(text.expose().as_bytes())
                 .map_err(|_| self.broken("did not answer \"get\" with the expected JSON"))?,
             run::Output::NotFound => return Ok(None),
         };
         let secret = Secret::new(answer.secret);
         let bad = |text: &str| text.contains(char::is_control);
         if bad(&answer.username) || bad(secret.expose()) {
-            return Err(self.broken("gave a user name or secret with a control character in it"));
+            return Err(self.broken("returned a user name or secret with a control character"));
         }
         if answer.username.is_empty() && secret.expose().is_empty() {
             return Ok(None);
@@ -114,7 +114,7 @@ impl CredentialHelper {
     /// Stores a user and password for a registry.
     ///
     /// # Errors
-    /// As [`credential`](Self::credential).
+    /// Same as [`credential`](Self::credential).
     pub async fn store(&self, registry: &RegistryName, login: &Login) -> Result<()> {
         let document = serde_json::json!({
             "ServerURL": server(registry),
@@ -124,10 +124,10 @@ impl CredentialHelper {
         self.call("store", document.to_string().into_bytes()).await.map(drop)
     }
 
-    /// Erases the entry of a registry. Returns whether there was one.
+    /// Erases the entry of a registry. Returns true if there was one.
     ///
     /// # Errors
-    /// As [`credential`](Self::credential).
+    /// Same as [`credential`](Self::credential).
     pub async fn erase(&self, registry: &RegistryName) -> Result<bool> {
         if self.credential(registry).await?.is_none() {
             return Ok(false);
@@ -139,11 +139,11 @@ impl CredentialHelper {
     /// Lists the stored servers with their users, ordered by server.
     ///
     /// # Errors
-    /// As [`credential`](Self::credential).
+    /// Same as [`credential`](Self::credential).
     pub async fn list(&self) -> Result<Vec<(String, String)>> {
         let servers: std::collections::BTreeMap<String, String> =
             match self.call("list", Vec::new()).await? {
-                run::Output::Said(text) => serde_json::from_slice(text.expose().as_bytes())
+                run::Output::Success(text) => serde_json::from_slice(text.expose().as_bytes())
                     .map_err(|_| self.broken("did not answer \"list\" with the expected JSON"))?,
                 run::Output::NotFound => return Ok(Vec::new()),
             };
@@ -159,7 +159,7 @@ impl CredentialHelper {
         };
         let (program, timeout) = (self.program.clone(), self.helpers.timeout);
         let work = move || run::run(&path, action, input, timeout).map_err(|e| e.at(program));
-        told(longshore_core::run_blocking(work), || {
+        report_if_long(longshore_core::run_blocking(work), || {
             let (long, end) = (wait::seconds(wait::LONG), wait::gives_up(timeout));
             format!("waiting for {}: no answer for {long}{end}", self.program)
         })
@@ -199,7 +199,7 @@ impl fmt::Debug for CredentialHelper {
     }
 }
 
-/// Returns the name of a registry for helpers, which is Docker's.
+/// Returns the name of a registry for helpers. It is Docker's name for the registry.
 fn server(registry: &RegistryName) -> String {
     match registry.is_docker_hub() {
         true => "https://index.docker.io/v1/".to_owned(),
@@ -207,10 +207,10 @@ fn server(registry: &RegistryName) -> String {
     }
 }
 
-/// The answer to `get`.
+/// The reply to `get`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct Reply {
     #[serde(default)]
     username: String,
     secret: String,
@@ -218,7 +218,7 @@ struct Answer {
 
 /// The user name that marks an identity token.
 pub(crate) const TOKEN_USER: &str = "<token>";
-/// 30 s: some helpers ask a person.
+/// 30 s: some helpers prompt a person.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const NAME_LIMIT: usize = 128;
 

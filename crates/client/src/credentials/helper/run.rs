@@ -1,4 +1,4 @@
-//! Runs a helper, within limits of time and output.
+//! Runs helpers, with limits on time and output.
 
 use std::io::{ErrorKind as IoErrorKind, Read, Write as _};
 use std::path::Path;
@@ -10,15 +10,15 @@ use longshore_core::{Error, ErrorKind, EscapedText, Result};
 
 use crate::credentials::Secret;
 
-/// The answer of a helper.
+/// The outcome of a helper's run.
 pub(super) enum Output {
     /// It succeeded with this output.
-    Said(Secret),
+    Success(Secret),
     /// It has no credentials for this registry.
     NotFound,
 }
 
-/// Runs a helper to its end, or kills it.
+/// Runs a helper. Kills it if it fails to finish within its limits.
 pub(super) fn run(
     program: &Path,
     action: &'static str,
@@ -28,14 +28,14 @@ pub(super) fn run(
     let deadline = Instant::now() + timeout;
     let mut child = start(program, action)?;
     let read = collect(&mut child);
-    hand_over(&mut child, input);
+    write_input(&mut child, input);
     let ended = wait(&mut child, &read, deadline);
     if ended.is_err() {
         child.kill().ok();
         child.wait().ok();
     }
-    let (status, said, complaint) = ended?;
-    judge(status, said, &complaint, action)
+    let (status, stdout_text, stderr_text) = ended?;
+    interpret(status, stdout_text, &stderr_text, action)
 }
 
 fn start(program: &Path, action: &'static str) -> Result<Child> {
@@ -50,35 +50,35 @@ fn start(program: &Path, action: &'static str) -> Result<Child> {
             .spawn();
         match started {
             Ok(child) => return Ok(child),
-            // The file is just being replaced by a new version.
+            // The program is being replaced by a new version at this moment.
             Err(e) if e.kind() == IoErrorKind::ExecutableFileBusy && attempts < BUSY_ATTEMPTS => {
                 attempts += 1;
-                std::thread::sleep(BETWEEN_LOOKS);
+                std::thread::sleep(POLL_INTERVAL);
             }
             Err(e) => return Err(io(e)),
         }
     }
 }
 
-/// Writes the input concurrently with the wait: a helper that does not read it may still answer, or
-/// has to be killed.
-fn hand_over(child: &mut Child, input: Vec<u8>) {
+/// Writes the input from a separate thread, because a helper that does not read it may still answer
+/// or may have to be killed.
+fn write_input(child: &mut Child, input: Vec<u8>) {
     if let Some(mut stdin) = child.stdin.take() {
         std::thread::spawn(move || stdin.write_all(&input).ok());
     }
 }
 
-/// Either stream of a helper, read to its end or to the limit.
+/// The standard output and standard error of a helper, read to the end or to the limit.
 type Streams = [mpsc::Receiver<Vec<u8>>; 2];
 
-/// Reads both streams concurrently with the wait, so that neither blocks the helper.
+/// Reads both streams from separate threads, so that the helper never blocks on either.
 fn collect(child: &mut Child) -> Streams {
     fn reader(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
         let (done, read) = mpsc::channel();
         std::thread::spawn(move || {
             let mut text = Vec::new();
             if let Some(stream) = stream {
-                // A broken stream is judged by what was read and by the exit status.
+                // The exit status and the output so far decide what a broken stream means.
                 stream.take(OUTPUT_LIMIT + 1).read_to_end(&mut text).ok();
             }
             done.send(text).ok();
@@ -96,57 +96,59 @@ fn wait(
 ) -> Result<(ExitStatus, Secret, String)> {
     let late = || Error::new(ErrorKind::Timeout).detail("it took too long and was stopped");
     let left = || deadline.saturating_duration_since(Instant::now());
-    let said = stdout.recv_timeout(left()).map_err(|_| late())?;
-    if said.len() as u64 > OUTPUT_LIMIT {
+    let stdout_text = stdout.recv_timeout(left()).map_err(|_| late())?;
+    if stdout_text.len() as u64 > OUTPUT_LIMIT {
         return Err(Error::new(ErrorKind::TooLarge).detail("it wrote more than 64 KiB"));
     }
-    let complaint = stderr.recv_timeout(left()).map_err(|_| late())?;
+    let stderr_text = stderr.recv_timeout(left()).map_err(|_| late())?;
     loop {
         let ended = child.try_wait();
         let ended = ended.map_err(|e| Error::new(ErrorKind::Io).with_source(e))?;
         if let Some(status) = ended {
-            let said = Secret::new(String::from_utf8_lossy(&said));
-            return Ok((status, said, String::from_utf8_lossy(&complaint).into_owned()));
+            let stdout_text = Secret::new(String::from_utf8_lossy(&stdout_text));
+            return Ok((status, stdout_text, String::from_utf8_lossy(&stderr_text).into_owned()));
         }
         if left().is_zero() {
             return Err(late());
         }
-        std::thread::sleep(BETWEEN_LOOKS.min(left()));
+        std::thread::sleep(POLL_INTERVAL.min(left()));
     }
 }
 
 /// Interprets a helper's exit status and output.
+/// Interprets a helper's exit status and output.
 ///
-/// An error shows the first line of output of a failed `get` or `list`, which holds no secret: a
-/// helper that fails has none to give. A failed `store` might repeat its input, which is not shown.
-fn judge(
+/// The error of a failed `get` or `list` shows the first line of output. It holds no secret,
+/// because a helper that fails returns none. A failed `store` might repeat its input, so its output
+/// is not shown.
+fn interpret(
     status: ExitStatus,
-    said: Secret,
-    complaint: &str,
+    stdout_text: Secret,
+    stderr_text: &str,
     action: &'static str,
 ) -> Result<Output> {
     if status.success() {
-        return Ok(Output::Said(said));
+        return Ok(Output::Success(stdout_text));
     }
-    let words = [said.expose(), complaint];
-    if words.iter().any(|text| NOTHING_THERE.iter().any(|known| text.contains(known))) {
+    let outputs = [stdout_text.expose(), stderr_text];
+    if outputs.iter().any(|text| NOT_FOUND_MESSAGES.iter().any(|known| text.contains(known))) {
         return Ok(Output::NotFound);
     }
-    let line = words.iter().flat_map(|text| text.lines()).map(str::trim).find(|l| !l.is_empty());
-    let told = match (action, line) {
+    let line = outputs.iter().flat_map(|text| text.lines()).map(str::trim).find(|l| !l.is_empty());
+    let message = match (action, line) {
         ("get" | "list", Some(line)) => format!(": {}", EscapedText(line).at_most(TEXT_SHOWN)),
         _ => String::new(),
     };
-    Err(Error::new(ErrorKind::Io).detail(format!("\"{action}\" failed ({status}){told}")))
+    Err(Error::new(ErrorKind::Io).detail(format!("\"{action}\" failed ({status}){message}")))
 }
 
 /// The messages of the helpers' own library, and of `pass`, for a missing entry.
-const NOTHING_THERE: [&str; 2] = ["credentials not found", "no credentials server URL"];
-/// 64 KiB: a credential has a few.
+const NOT_FOUND_MESSAGES: [&str; 2] = ["credentials not found", "no credentials server URL"];
+/// 64 KiB: a credential has a few KiB.
 const OUTPUT_LIMIT: u64 = 64 << 10;
-/// Characters of a failure that are shown.
+/// Maximum number of characters that are shown of a helper's message.
 const TEXT_SHOWN: usize = 256;
-/// 10 ms: a helper takes longer than that to start.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-/// 1 s in all.
+/// 10 ms: starting a helper takes longer than that.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// 100 attempts take 1 s in total.
 const BUSY_ATTEMPTS: usize = 100;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 
-/// Puts a helper of this name and script into a folder, and returns a PATH with that folder alone.
+/// Puts a helper with this name and script into a folder. Returns a PATH of that folder alone.
 pub(in crate::credentials) fn helper(folder: &Path, name: &str, script: &str) -> Helpers {
     let path = folder.join(format!("docker-credential-{name}"));
     fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
@@ -12,7 +12,7 @@ pub(in crate::credentials) fn helper(folder: &Path, name: &str, script: &str) ->
     Helpers::from_environment(&Environment::empty().with("PATH", folder))
 }
 
-/// A helper that keeps what it is given in files beside itself.
+/// A helper that stores its input in files in its own folder.
 pub(in crate::credentials) const KEEPER: &str = r#"
 PATH=/usr/bin:/bin
 kept="$0.kept"
@@ -31,7 +31,7 @@ fn registry() -> RegistryName {
 }
 
 #[tokio::test]
-async fn a_helper_stores_gives_and_erases() {
+async fn a_helper_stores_returns_and_erases_a_credential() {
     let folder = tempfile::tempdir().unwrap();
     let helpers = helper(folder.path(), "keeper", KEEPER);
     let keeper = CredentialHelper::new("keeper", &helpers).unwrap();
@@ -43,17 +43,17 @@ async fn a_helper_stores_gives_and_erases() {
     let found = keeper.credential(&registry()).await.unwrap().unwrap();
     assert_eq!(found.as_login(), Some(&login));
     assert!(found.source().contains("docker-credential-keeper, entry r.example:5000"));
-    let asked = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
-    assert_eq!(asked("docker-credential-keeper.asked"), "r.example:5000");
+    let input = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+    assert_eq!(input("docker-credential-keeper.asked"), "r.example:5000");
 
     let listed = keeper.list().await.unwrap();
     assert_eq!(listed[0], ("a.example".to_owned(), "v".to_owned()));
     assert!(keeper.erase(&registry()).await.unwrap());
-    assert_eq!(asked("docker-credential-keeper.erased"), "r.example:5000");
+    assert_eq!(input("docker-credential-keeper.erased"), "r.example:5000");
 
     let hub = RegistryName::docker_hub();
     keeper.credential(&hub).await.unwrap();
-    assert_eq!(asked("docker-credential-keeper.asked"), "https://index.docker.io/v1/");
+    assert_eq!(input("docker-credential-keeper.asked"), "https://index.docker.io/v1/");
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_token_user_marks_an_identity_token() {
 }
 
 #[tokio::test]
-async fn what_a_helper_does_wrong_is_an_error_that_names_it() {
+async fn an_error_names_the_helper_that_failed() {
     for (script, kind, expected) in [
         ("exec sleep 60 <&- >&- 2>&-", ErrorKind::Timeout, "too long"),
         ("sleep 60 & exec sleep 60", ErrorKind::Timeout, "too long"),
@@ -91,11 +91,11 @@ async fn what_a_helper_does_wrong_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_helper_that_does_not_read_is_ended() {
+async fn a_helper_that_does_not_read_its_input_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let script = "PATH=/usr/bin:/bin; exec sleep 60";
     let helpers = helper(folder.path(), "deaf", script).timeout(Duration::from_millis(300));
-    // More than fits into a pipe.
+    // This does not fit into a pipe's buffer.
     let login = Login { user: "me".to_owned(), password: Secret::new("x".repeat(1 << 20)) };
     let name = registry();
     let deaf = CredentialHelper::new("deaf", &helpers).unwrap();
@@ -114,7 +114,7 @@ async fn a_failed_store_does_not_repeat_the_secret() {
 }
 
 #[tokio::test]
-async fn only_a_program_of_a_good_name_on_the_path_is_run() {
+async fn only_a_program_on_the_path_with_a_valid_name_is_run() {
     let folder = tempfile::tempdir().unwrap();
     let helpers = helper(folder.path(), "there", "exit 0");
     for bad in ["", "../there", "a/b", "a b", "a;b", "a\\b", &"x".repeat(300)] {
@@ -128,19 +128,19 @@ async fn only_a_program_of_a_good_name_on_the_path_is_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_helper_that_takes_long_is_told_once() {
+async fn a_slow_helper_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let helpers = helper(folder.path(), "slow", "/bin/sleep 0.3; cat >/dev/null; echo no; exit 1");
     let slow = CredentialHelper::new("slow", &helpers).unwrap();
-    let told = longshore_testkit::wait_log::WaitLog::listen();
-    // The helper takes real time; the client's stands still, and goes on as it is told.
+    let reported = longshore_testkit::wait_log::WaitLog::listen();
+    // The helper takes real time. The client's clock is paused and advances as the test says.
     let get = async |passing: Duration| {
         let registry = registry();
         tokio::join!(slow.credential(&registry), tokio::time::advance(passing)).0.unwrap_err()
     };
     get(wait::LONG - Duration::from_secs(1)).await;
-    assert!(told.take().is_empty());
+    assert!(reported.take().is_empty());
     get(2 * wait::LONG).await;
     let line = "waiting for docker-credential-slow: no answer for 5 s (gives up after 30 s)";
-    assert_eq!(told.take(), [line]);
+    assert_eq!(reported.take(), [line]);
 }

@@ -5,7 +5,7 @@ use rustls::pki_types::{ServerName, UnixTime};
 
 use super::*;
 
-/// An error as deep as those of the HTTP library.
+/// An error that is nested like those of the HTTP library.
 #[derive(Debug)]
 struct Layer(&'static str, Option<Box<dyn StdError + Send + Sync>>);
 
@@ -34,7 +34,7 @@ fn layers(
 }
 
 fn refused() -> Box<dyn StdError + Send + Sync> {
-    // ECONNREFUSED, with the system's own text and number.
+    // ECONNREFUSED, with the system's text and number.
     Box::new(io::Error::from_raw_os_error(111))
 }
 
@@ -47,7 +47,7 @@ fn certificate(error: CertificateError) -> Box<dyn StdError + Send + Sync> {
 }
 
 #[test]
-fn causes_are_found_however_deep() {
+fn causes_are_found_at_any_depth() {
     let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
     let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
     assert_eq!(Failure::of(&wrapped), Failure::Certificate);
@@ -87,13 +87,13 @@ fn check(
     let (host, name) = ("r.example", "r.example:5000");
     let way = Way { https: true, host, port: 5000, name, proxy };
     assert_eq!(way.clause(error), clause);
-    let told = way.hint(error);
-    assert_eq!(told.is_some(), hint.is_some(), "{clause}: {told:?}");
-    assert!(told.unwrap_or_default().contains(hint.unwrap_or_default()), "{clause}");
+    let found = way.hint(error);
+    assert_eq!(found.is_some(), hint.is_some(), "{clause}: {found:?}");
+    assert!(found.unwrap_or_default().contains(hint.unwrap_or_default()), "{clause}");
 }
 
 #[test]
-fn a_connection_is_told_in_one_clause_with_its_innermost_reason() {
+fn a_failed_connection_is_described_with_its_innermost_cause() {
     let alert = |alert| tls(rustls::Error::AlertReceived(alert));
     let no_tls = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
     for (error, clause, hint) in [
@@ -123,7 +123,7 @@ fn a_connection_is_told_in_one_clause_with_its_innermost_reason() {
 }
 
 #[test]
-fn a_certificate_is_told_by_what_is_wrong_with_it() {
+fn the_defect_of_a_certificate_is_described() {
     let seconds = |s| UnixTime::since_unix_epoch(Duration::from_secs(s));
     let (time, day) = (seconds(1_000_000), 86_400);
     let skip = "--skip-tls-verify r.example:5000";
@@ -161,7 +161,7 @@ fn a_certificate_is_told_by_what_is_wrong_with_it() {
 }
 
 #[test]
-fn a_proxy_is_named_where_it_is_the_one_that_failed() {
+fn a_proxy_that_failed_is_named() {
     for (error, clause, hint) in [
         (
             connecting(&[NO_PROXY, NO_TCP], refused()),
@@ -188,7 +188,7 @@ fn a_proxy_is_named_where_it_is_the_one_that_failed() {
             "certificate of the proxy http://p:1 is not trusted: unknown authority",
             Some("--proxy-ca-file"),
         ),
-        // Behind the tunnel it is the registry's.
+        // A failure behind the tunnel is the registry's.
         (
             connecting(&[], certificate(CertificateError::UnknownIssuer)),
             "certificate of r.example:5000 is not trusted: unknown authority",
@@ -200,7 +200,7 @@ fn a_proxy_is_named_where_it_is_the_one_that_failed() {
 }
 
 #[test]
-fn one_that_may_speak_tls_is_a_reason_to_say_so() {
+fn a_server_that_may_speak_tls_gets_a_hint() {
     let reset = || Box::new(io::Error::from(io::ErrorKind::ConnectionReset));
     let way = Way { https: false, host: "localhost", port: 1, name: "localhost:1", proxy: None };
     for error in [

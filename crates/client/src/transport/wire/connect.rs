@@ -9,37 +9,37 @@ use tower_service::Service;
 use super::super::activity::{Activity, Entered, Stage};
 
 tokio::task_local! {
-    /// The activity of the request that this task sends: a connection is made as part of it.
+    /// The activity of the request that this task sends, and for which it makes a connection.
     static CURRENT: Activity;
 }
 
-/// Sends a request while its activity records the stages of its connection.
-pub(super) async fn noted<T>(activity: Activity, send: impl Future<Output = T> + Send) -> T {
+/// Sends a request. Its activity records the stages of its connection.
+pub(super) async fn with_stages<T>(activity: Activity, send: impl Future<Output = T> + Send) -> T {
     CURRENT.scope(activity, send).await
 }
 
-/// Enters a stage of the current request until the returned value is dropped. Returns `None` for a
-/// connection attempt that continues without its request, which got another connection meanwhile.
+/// Enters a stage of the current request until the returned value is dropped. Returns `None` in a
+/// connection attempt whose request has meanwhile got another connection.
 pub(super) fn enter(stage: Stage) -> Option<Entered> {
     CURRENT.try_with(|activity| activity.enter(stage)).ok()
 }
 
-/// The layer around the connector.
+/// The layer around the connector that records stages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Noting;
+pub(super) struct StageLayer;
 
-impl<S> Layer<S> for Noting {
-    type Service = Noted<S>;
+impl<S> Layer<S> for StageLayer {
+    type Service = StageService<S>;
 
-    fn layer(&self, inner: S) -> Noted<S> {
-        Noted(inner)
+    fn layer(&self, inner: S) -> StageService<S> {
+        StageService(inner)
     }
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Noted<S>(S);
+pub(super) struct StageService<S>(S);
 
-impl<S, R> Service<R> for Noted<S>
+impl<S, R> Service<R> for StageService<S>
 where
     S: Service<R>,
     S::Future: Send + 'static,

@@ -1,8 +1,8 @@
-//! The wire: sends requests as HTTP/1.1 over TCP and TLS.
+//! Sends requests as HTTP/1.1 over TCP and TLS.
 //!
-//! The only module that uses the HTTP library. It deliberately uses HTTP/1.1 only: with default
-//! settings HTTP/2 costs 2.8 times the CPU per byte, and one connection per transfer is also what
-//! fills a line.
+//! This is the only module that uses the HTTP library. It uses only HTTP/1.1 on purpose: with
+//! default settings HTTP/2 costs 2.8 times the CPU per byte, and one connection per transfer uses a
+//! line fully.
 
 mod connect;
 mod pool;
@@ -36,7 +36,7 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Creates a wire. Any certificate of the origin `accepted` is accepted.
+    /// Creates a wire. It accepts any certificate of the origin `accepted`.
     pub(crate) fn new(config: Arc<Config>, accepted: Option<Origin>) -> Self {
         let (limits, user_agent) = (Arc::clone(&config.limits), config.user_agent.header());
         Self { limits, user_agent, pools: Pools::new(config, accepted) }
@@ -60,8 +60,8 @@ impl Transport for Wire {
             TransportError::from(call.error(ErrorKind::Invalid).with_source(e.without_url()))
         })?;
         let reply = tokio::select! {
-            reply = connect::noted(activity.clone(), pool.execute(request)) => reply,
-            never = activity.tell(|stage| self.told(stage, &origin, &limits)) => match never {},
+            reply = connect::with_stages(activity.clone(), pool.execute(request)) => reply,
+            never = activity.report_waits(|stage| self.wait_text(stage, &origin, &limits)) => match never {},
             () = activity.silence(limits.response) => {
                 let clause = format!("no reply within {:?}", limits.response);
                 let error = call.error(ErrorKind::Timeout).detail(clause);
@@ -70,7 +70,7 @@ impl Transport for Wire {
         };
         match reply {
             Ok(reply) => {
-                // An early success may still want the rest of the body; any other status does not.
+                // An early success may still need the rest of the body. Any other status does not.
                 let refusal = (!reply.status().is_success()).then(|| activity.refuse());
                 let from = Watch { host: origin.address(), idle: limits.idle, refusal };
                 Ok(incoming(reply, call, from))
@@ -87,8 +87,8 @@ impl Transport for Wire {
 }
 
 impl Wire {
-    /// Returns the message about a long wait.
-    fn told(&self, stage: Stage, origin: &Origin, limits: &Limits) -> String {
+    /// Returns the text that reports a long wait.
+    fn wait_text(&self, stage: Stage, origin: &Origin, limits: &Limits) -> String {
         let (host, long) = (origin.address(), wait::seconds(wait::LONG));
         let proxy = self.pools.proxy_of(origin).ok().flatten();
         let what = match (stage, &proxy) {
@@ -98,7 +98,7 @@ impl Wire {
                 format!("{host}: no connection through the proxy {proxy}")
             }
             (Stage::Connection, None) => format!("{host}: no connection"),
-            (Stage::Room, _) => format!("{host}: it takes no more data"),
+            (Stage::Room, _) => format!("{host}: it accepts no more data"),
             (Stage::Body | Stage::Reply, _) => format!("{host}: no answer"),
         };
         let limit = match stage {
@@ -136,11 +136,11 @@ fn outgoing(
     Request::from_parts(parts, body).try_into()
 }
 
-/// Settings for watching a reply's body.
+/// The settings for watching a reply's body.
 struct Watch {
     host: String,
     idle: Duration,
-    /// Ends the request's body together with the reply, if the body was refused.
+    /// If the request's body was refused, ends it together with the reply.
     refusal: Option<Refusal>,
 }
 
@@ -156,9 +156,9 @@ fn incoming(reply: reqwest::Response, call: Call, watch: Watch) -> Response<Body
         return head.map(|()| Body::Empty);
     }
     let watched = Watched::new(Box::pin(reply.bytes_stream()), host, idle);
-    let stream = BlobStream::new(watched.map(move |piece| {
+    let stream = BlobStream::new(watched.map(move |chunk| {
         let _refused_until_then = &refusal;
-        piece.map_err(|cause| match cause {
+        chunk.map_err(|cause| match cause {
             Ok(broken) => call.broken("the connection broke before the end of the reply", broken),
             Err(Stall::Silent) => {
                 call.error(ErrorKind::Timeout).detail(format!("nothing more came within {idle:?}"))
@@ -171,7 +171,7 @@ fn incoming(reply: reqwest::Response, call: Call, watch: Watch) -> Response<Body
     head.map(|()| Body::Stream { stream, size })
 }
 
-/// The request that an error is about.
+/// The description of a request, for its errors.
 struct Call {
     method: Method,
     uri: Uri,
@@ -182,7 +182,7 @@ impl Call {
         Error::new(kind).at(format!("{} {}", self.method, redacted(&self.uri)))
     }
 
-    /// Returns the error for a connection that ended too early.
+    /// Returns the error for a connection that broke.
     fn broken(&self, clause: &str, error: reqwest::Error) -> Error {
         let error = error.without_url();
         let clause = format!("{clause}: {}", innermost(&error));
@@ -199,14 +199,17 @@ impl Call {
         let (host, port, name) = (origin.host(), origin.port(), origin.address());
         let way = Way { https: origin.is_https(), host, port, name: &name, proxy };
         if error.is_timeout() {
-            let told = self.error(ErrorKind::Timeout).with_clause(way.late(connect));
-            return TransportError::new(TransportErrorKind::TimedOut, told.with_source(error));
+            let error_shown = self.error(ErrorKind::Timeout).with_clause(way.late(connect));
+            return TransportError::new(
+                TransportErrorKind::TimedOut,
+                error_shown.with_source(error),
+            );
         }
         let (hint, is_final) = (way.hint(&error), Failure::of(&error).is_final());
-        let (fault, told) = match error.is_connect() {
+        let (fault, error_shown) = match error.is_connect() {
             true => {
-                let told = self.error(ErrorKind::Transport).with_clause(way.clause(&error));
-                (TransportErrorKind::NotSent, told.with_source(error))
+                let error_shown = self.error(ErrorKind::Transport).with_clause(way.clause(&error));
+                (TransportErrorKind::NotSent, error_shown.with_source(error))
             }
             false => {
                 let clause = "the connection broke before a reply came";
@@ -215,7 +218,7 @@ impl Call {
         };
         // Retrying does not change a certificate.
         let fault = if is_final { TransportErrorKind::Final } else { fault };
-        let told = hint.into_iter().fold(told, Error::with_hint);
-        TransportError::new(fault, told)
+        let error_shown = hint.into_iter().fold(error_shown, Error::with_hint);
+        TransportError::new(fault, error_shown)
     }
 }

@@ -1,4 +1,4 @@
-//! Connection pools: one for each origin and way to reach it.
+//! Connection pools. There is one for each origin and connection timeout.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use longshore_core::{Error, ErrorKind, ParseError, RegistryName, Result};
 
 use super::super::tls::{self, SystemRoots};
-use super::connect::Noting;
+use super::connect::StageLayer;
 use super::resolve;
 use crate::bounded::BoundedCache;
 use crate::certificate::RootCertificates;
@@ -16,11 +16,11 @@ use crate::environment::Environment;
 use crate::origin::Origin;
 use crate::proxy::{Proxies, Proxy};
 
-/// The key by which connections are shared.
+/// The key of a pool.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) origin: Origin,
-    /// Connection timeout, which the HTTP library sets per pool.
+    /// The connection timeout, which the HTTP library sets per pool.
     pub(super) connect: Duration,
 }
 
@@ -40,8 +40,8 @@ impl Pools {
         Self { config, accepted, system_roots, of_environment, made }
     }
 
-    /// Returns the pool for an origin; creates it on first use, so that nothing is loaded
-    /// needlessly.
+    /// Returns the pool for an origin. Creates it on first use, so that certificates are loaded
+    /// only when they are needed.
     pub(super) async fn get(&self, key: Key) -> Result<reqwest::Client> {
         if let Some(pool) = self.made.get(&key) {
             return Ok(pool);
@@ -50,7 +50,7 @@ impl Pools {
         Ok(self.made.get_or_insert_with(key, || pool))
     }
 
-    /// Returns the proxy for an origin, as shown to users.
+    /// Returns the proxy for an origin, in the form shown to users.
     pub(super) fn proxy_of(&self, origin: &Origin) -> Result<Option<String>> {
         Ok(self.proxy(origin, address(origin, &self.config).as_ref())?.map(ToString::to_string))
     }
@@ -84,9 +84,9 @@ impl Pools {
             .connect_timeout(key.connect)
             .pool_idle_timeout(POOL_IDLE)
             .tcp_nodelay(true)
-            .connector_layer(Noting)
+            .connector_layer(StageLayer)
             .dns_resolver(Arc::new(resolve::Names::of(&self.config, origin)))
-            // The environment's proxy settings were read before.
+            // The proxy settings of the environment were already read.
             .no_proxy();
         let failed = |e: reqwest::Error| {
             Error::new(ErrorKind::Transport).at(origin).with_source(e.without_url())
@@ -97,7 +97,7 @@ impl Pools {
         builder.build().map_err(failed)
     }
 
-    /// Returns the configured proxies, else those of the environment, which is read once.
+    /// Returns the configured proxies, else those of the environment. The environment is read once.
     fn proxies(&self) -> Result<&Proxies> {
         if let Some(set) = &self.config.proxies {
             return Ok(set);
@@ -113,7 +113,7 @@ impl Pools {
         })
     }
 
-    /// Returns the trust settings: those set for an address, else those in its folder.
+    /// Returns the trust settings: those configured for an address, else those in its folder.
     async fn trust<'a>(
         &self,
         key: &Key,
@@ -141,15 +141,15 @@ impl Pools {
     }
 }
 
-/// Converts a proxy to the HTTP library's type. The URL includes the user only for SOCKS; HTTP uses
-/// a header.
+/// Converts a proxy to the HTTP library's type. The user goes into the URL only for SOCKS. HTTP
+/// proxies get a header.
 fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
     let Some(Login { user, password }) = proxy.as_login() else {
         return reqwest::Proxy::all(proxy.url());
     };
     match (proxy.is_socks(), url::Url::parse(&proxy.url())) {
         (true, Ok(mut url)) => {
-            // Neither call fails for a URL that has a host.
+            // Neither call fails for a URL with a host.
             let _ = url.set_username(user);
             let _ = url.set_password(Some(password.expose()));
             reqwest::Proxy::all(url)
@@ -158,9 +158,9 @@ fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
     }
 }
 
-/// Returns the name under which settings for an origin are kept: its host, and its port unless it
-/// is the scheme's default and was not written out. Returns `None` for a host that no registry can
-/// have, such as one with an underscore.
+/// Returns the name under which the settings for an origin are stored. It consists of the host, and
+/// of the port unless it is the scheme's default and was not configured explicitly. Returns `None`
+/// for a host that cannot be a registry's, such as one with an underscore.
 fn address(origin: &Origin, config: &Config) -> Option<RegistryName> {
     let full = RegistryName::parse(&format!("{}:{}", origin.host(), origin.port())).ok()?;
     match origin.has_default_port() && !config.registries.contains_key(&full) {
@@ -169,10 +169,11 @@ fn address(origin: &Origin, config: &Config) -> Option<RegistryName> {
     }
 }
 
-/// 400 headers: storage services send more than the library's default of 100.
+/// 400 headers: replies of storage services exceed the library's default of 100.
 const HEADER_LIMIT: usize = 400;
 
-/// 30 s: shorter than the timeouts of load balancers, so that the client closes first.
+/// 30 s: shorter than the timeouts of load balancers, so that the client closes idle connections
+/// first.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_found_with_and_without_the_schemes_own_port() {
+    fn settings_are_found_with_and_without_the_default_port() {
         let mut config = Config::default();
         config.registries.insert("written.example:443".parse().unwrap(), Default::default());
         for (url, expected) in [

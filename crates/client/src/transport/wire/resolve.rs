@@ -13,8 +13,8 @@ use crate::config::Config;
 use crate::origin::Origin;
 use crate::resolver::{AddressFamily, Resolver};
 
-/// The resolver of one pool. It tries the configured addresses of the host, then the settings'
-/// resolver, then the system's.
+/// The resolver of one pool. Uses the addresses configured for the host, else the configured
+/// resolver, else the system's.
 #[derive(Clone)]
 pub(super) struct Names {
     set: Option<(String, Vec<IpAddr>)>,
@@ -38,7 +38,7 @@ impl Names {
         let allowed: Vec<_> = found
             .into_iter()
             .filter(|address| self.family.allows(address))
-            // The port is then that of the URL.
+            // Port 0 means the port in the URL.
             .map(|address| SocketAddr::new(address, 0))
             .collect();
         match allowed.is_empty() {
@@ -60,7 +60,7 @@ impl Resolve for Names {
     }
 }
 
-/// Checks a host that is an address, for which no resolver is called.
+/// Checks the address family of a host that is an address. No resolver is called for it.
 pub(super) fn check_literal(origin: &Origin, family: AddressFamily) -> Result<()> {
     match origin.host().trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) if !family.allows(&address) => {

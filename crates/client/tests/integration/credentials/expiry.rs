@@ -1,4 +1,4 @@
-//! How long a token is used.
+//! The time for which a token is used.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,9 +10,9 @@ use super::{list, listed};
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_used_until_shortly_before_it_expires() {
-    // dreg keeps a token for max(expires_in - 5, 55) seconds, and so a short one past its end; here its
-    // real end counts. From 60 seconds on, both are the same.
-    for (validity, kept, renewed) in
+    // dreg keeps a token for max(expires_in - 5, 55) seconds, and so uses a short-lived token after
+    // its expiry. longshore uses the real expiry. From 60 seconds on, both are the same.
+    for (validity, valid_for, renewed) in
         [(60, 54, 55), (61, 55, 56), (90, 84, 85), (30, 24, 25), (6, 0, 1)]
     {
         let tokens = Arc::new(AtomicU32::new(0));
@@ -20,16 +20,16 @@ async fn a_token_is_used_until_shortly_before_it_expires() {
         let client = Client::builder().transport(registry).build();
         let repository = client.repository(&"r.example/a".parse().unwrap());
         list(&repository).await.unwrap();
-        tokio::time::advance(std::time::Duration::from_secs(kept)).await;
+        tokio::time::advance(std::time::Duration::from_secs(valid_for)).await;
         list(&repository).await.unwrap();
-        assert_eq!(tokens.load(Ordering::Relaxed), 1, "{validity} after {kept} s");
-        tokio::time::advance(std::time::Duration::from_secs(renewed - kept)).await;
+        assert_eq!(tokens.load(Ordering::Relaxed), 1, "{validity} after {valid_for} s");
+        tokio::time::advance(std::time::Duration::from_secs(renewed - valid_for)).await;
         list(&repository).await.unwrap();
         assert_eq!(tokens.load(Ordering::Relaxed), 2, "{validity} after {renewed} s");
     }
 }
 
-/// A registry without a network: time can be set under it.
+/// A registry without a network, for tests with a paused clock.
 #[derive(Debug)]
 struct FakeRegistry {
     validity: u64,

@@ -3,14 +3,14 @@
 use longshore::{Credential, ErrorKind, MemoryCredentials, Secret};
 use longshore_testkit::script::{Exchange, Script};
 
-use super::{BASIC, PULL, at, challenged, given, list, listed, settings, tags, with};
+use super::{BASIC, PULL, at, challenged, list, listed, settings, store_with, tags, with};
 use crate::quick;
 
 const REFRESH: &str = "grant_type=refresh_token&refresh_token=s3cret%2Ftoken&client_id=longshore\
     &service=reg&scope=repository%3Aa%2Fb%3Apull";
 
 fn identity(server: &Script) -> MemoryCredentials {
-    given(server, Credential::identity_token("", Secret::new("s3cret/token"), "x"))
+    store_with(server, Credential::identity_token("", Secret::new("s3cret/token"), "x"))
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn an_identity_token_is_exchanged_by_post_and_renewed() {
     let answer = "{\"access_token\":\"t1\",\"expires_in\":1,\"refresh_token\":\"next\"}";
     server.expect(post.clone().with("content-type", form).sending(REFRESH).body(answer));
     server.expect(tags().with("authorization", "Bearer t1").body(listed()));
-    // The token is about to expire; the service gave another refresh token for the next one.
+    // The token is about to expire. The service issued another refresh token for the next request.
     let renewed = REFRESH.replace("s3cret%2Ftoken", "next");
     server.expect(post.sending(renewed).body("{\"access_token\":\"t2\",\"expires_in\":300}"));
     server.expect(tags().with("authorization", "Bearer t2").body(listed()));
@@ -33,7 +33,7 @@ async fn an_identity_token_is_exchanged_by_post_and_renewed() {
 }
 
 #[tokio::test]
-async fn a_service_without_oauth2_is_asked_by_get() {
+async fn a_service_without_oauth2_gets_a_get_request() {
     for status in [404, 405] {
         let server = Script::start().await;
         server.expect(challenged(&server));
@@ -49,11 +49,11 @@ async fn a_service_without_oauth2_is_asked_by_get() {
 }
 
 #[tokio::test]
-async fn a_refused_identity_token_is_not_tried_otherwise() {
+async fn a_refused_identity_token_is_not_sent_in_another_way() {
     let server = Script::start().await;
     server.expect(challenged(&server));
-    let said = "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"bad token s3cret/token\"}]}";
-    server.expect(Exchange::new("POST", "/token").answer(401).body(said));
+    let error = "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"bad token s3cret/token\"}]}";
+    server.expect(Exchange::new("POST", "/token").answer(401).body(error));
     let e = list(&at(&server, quick().credentials(identity(&server)))).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     let shown = format!("{e} {e:?}");
@@ -62,7 +62,7 @@ async fn a_refused_identity_token_is_not_tried_otherwise() {
 }
 
 #[tokio::test]
-async fn a_password_is_exchanged_for_a_refresh_token_where_that_is_asked_for() {
+async fn a_password_is_exchanged_for_a_refresh_token_if_configured() {
     let server = Script::start().await;
     server.expect(challenged(&server));
     let form = "grant_type=password&username=username&password=password&client_id=me\
@@ -83,7 +83,7 @@ async fn a_password_is_exchanged_for_a_refresh_token_where_that_is_asked_for() {
     list(&repository).await.unwrap();
     list(&repository).await.unwrap();
 
-    // A service that knows no OAuth2 is asked in the older way.
+    // A service without OAuth2 gets a GET request instead.
     server.expect(challenged(&server));
     server.expect(Exchange::new("POST", "/token").answer(405));
     let get = format!("{PULL}&client_id=me&offline_token=true");
@@ -95,13 +95,13 @@ async fn a_password_is_exchanged_for_a_refresh_token_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_form_with_a_secret_is_not_redirected_elsewhere() {
+async fn a_form_with_a_secret_is_not_redirected_to_another_origin() {
     let (server, other) = (Script::start().await, Script::start().await);
     server.expect(challenged(&server));
     let post = Exchange::new("POST", "/token").answer(307);
     server.expect(post.header("location", other.url("/token")));
     let e = list(&at(&server, quick().credentials(identity(&server)))).await.unwrap_err();
-    assert!(format!("{e:?}").contains("leads elsewhere"), "{e:?}");
+    assert!(format!("{e:?}").contains("leads to another origin"), "{e:?}");
     server.finish();
     other.finish();
 }

@@ -1,4 +1,4 @@
-//! Credentials of every kind, how they are used at registries and token services, and settings.
+//! All kinds of credentials, their use at registries and token services, and their settings.
 
 mod expiry;
 mod identity_token;
@@ -25,7 +25,7 @@ fn user(server: &Script) -> MemoryCredentials {
     login(name(server), "username", "password")
 }
 
-fn given(server: &Script, credential: Credential) -> MemoryCredentials {
+fn store_with(server: &Script, credential: Credential) -> MemoryCredentials {
     MemoryCredentials::new().with_credential(name(server), credential.over_plain_http())
 }
 
@@ -68,7 +68,7 @@ async fn list(repository: &RemoteRepository) -> Result<usize> {
 }
 
 #[tokio::test]
-async fn trap_01_nobody_sends_no_authorization() {
+async fn trap_01_anonymous_requests_have_no_authorization() {
     let server = Script::start().await;
     server.expect(Exchange::new("GET", "/v2/").without("authorization"));
     server.expect(tags().without("authorization").body(listed()));
@@ -85,7 +85,7 @@ async fn trap_01_nobody_sends_no_authorization() {
 }
 
 #[tokio::test]
-async fn trap_02_basic_does_not_take_the_place_of_bearer() {
+async fn trap_02_basic_does_not_replace_bearer() {
     let server = Script::start().await;
     let both = format!("Basic realm=\"r\", {}", bearer(&server));
     let opening = tags().with("authorization", BASIC);
@@ -104,7 +104,7 @@ async fn trap_02_basic_does_not_take_the_place_of_bearer() {
 }
 
 #[tokio::test]
-async fn trap_03_each_request_asks_for_the_scope_it_needs() {
+async fn trap_03_each_request_requests_the_scope_it_needs() {
     let server = Script::start().await;
     let descriptor = blob(b"hello");
     let token = |scopes: &str, token: &str| {
@@ -124,7 +124,7 @@ async fn trap_03_each_request_asks_for_the_scope_it_needs() {
     server.expect(pushed(patch).answer(202).header("location", "/v2/u/3").header("range", "0-4"));
     let put = format!("/v2/u/3?digest={}", descriptor.digest);
     server.expect(pushed(Exchange::new("PUT", put)).answer(201));
-    // What a deletion takes is for the registry to say.
+    // The registry decides which scope a deletion requires.
     let delete = Exchange::new("DELETE", format!("/v2/a/b/blobs/{}", descriptor.digest));
     let wants = bearer(&server).replace(":pull", ":delete");
     server.expect(pushed(delete.clone()).answer(401).header("www-authenticate", wants));
@@ -149,8 +149,9 @@ async fn trap_03_each_request_asks_for_the_scope_it_needs() {
 }
 
 #[tokio::test]
-async fn trap_06_tokens_of_every_shape_are_taken() {
-    // Neither service nor scope in the challenge, the wrong content type, and one field or the other.
+async fn trap_06_every_form_of_token_reply_is_accepted() {
+    // The challenge has neither service nor scope, the content type is wrong, and the token is in
+    // either field.
     for body in [
         "{\"token\":\"t\",\"expires_in\":300}",
         "{\"access_token\":\"t\",\"expires_in\":300}",
@@ -163,7 +164,7 @@ async fn trap_06_tokens_of_every_shape_are_taken() {
         server.expect(token.header("content-type", "text/plain").body(body));
         let with_token = tags().with("authorization", "Bearer t");
         server.expect(with_token.header("content-type", "text/plain").body("{\"tags\":null}"));
-        // Another repository: another token, asked for up front.
+        // Another repository needs another token, which is fetched before the first request.
         let token = Exchange::new("GET", "/token?scope=repository%3Ac%3Apull");
         server.expect(token.body("{\"token\":\"c\"}"));
         let other = Exchange::new("GET", "/v2/c/tags/list");
@@ -177,7 +178,7 @@ async fn trap_06_tokens_of_every_shape_are_taken() {
 }
 
 #[tokio::test]
-async fn json_is_read_whatever_it_is_called() {
+async fn json_with_another_content_type_is_parsed() {
     let server = Script::start().await;
     server.expect(tags().header("content-type", "text/html").body("{\"tags\":[\"v1\"]}"));
     let catalog = Exchange::new("GET", "/v2/_catalog");
@@ -189,27 +190,27 @@ async fn json_is_read_whatever_it_is_called() {
 }
 
 #[tokio::test]
-async fn trap_23_basic_over_http_takes_an_explicit_word_unless_it_stays_on_this_machine() {
+async fn trap_23_basic_over_plain_http_needs_permission_unless_it_stays_on_this_machine() {
     let server = Script::start().await;
     let basic = || tags().without("authorization").answer(401);
     let basic = || basic().header("www-authenticate", "Basic realm=\"r\"");
     let (_, there) = elsewhere(&server);
     let client = || elsewhere(&server).0;
-    let unasked = |registry: &RegistryName| {
+    let without_permission = |registry: &RegistryName| {
         MemoryCredentials::new().with(registry.clone(), "username", Secret::new("password"))
     };
-    // That all registries are plain is not enough.
+    // The default scheme http is not sufficient.
     server.expect(basic());
-    let withheld = || client().credentials(unasked(there.registry()));
+    let withheld = || client().credentials(without_permission(there.registry()));
     let e = list(&withheld().build().repository(&there)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unauthorized);
     assert!(e.to_string().contains("not sent over plain HTTP unless you allow it"), "{e}");
-    // Nor does a token service get them.
+    // The token service does not get the credentials either.
     let challenge = bearer_at(&format!("http://{}/token", there.registry()));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
     server.expect(Exchange::new("GET", PULL).without("authorization").answer(401));
     list(&withheld().build().repository(&there)).await.unwrap_err();
-    // The word: the registry's own scheme, or the credential itself.
+    // Permission comes from the registry's own scheme, or from the credential itself.
     let mut plain = RegistrySettings::default();
     plain.scheme = Some(Scheme::Http);
     for client in [
@@ -220,15 +221,15 @@ async fn trap_23_basic_over_http_takes_an_explicit_word_unless_it_stays_on_this_
         server.expect(tags().with("authorization", BASIC).body(listed()));
         list(&client.build().repository(&there)).await.unwrap();
     }
-    // Within this machine, that they are for exactly this registry is.
+    // Within this machine, an entry for exactly this registry is sufficient.
     server.expect(basic());
     server.expect(tags().with("authorization", BASIC).body(listed()));
-    list(&at(&server, quick().credentials(unasked(&name(&server))))).await.unwrap();
+    list(&at(&server, quick().credentials(without_permission(&name(&server))))).await.unwrap();
     server.finish();
 }
 
 #[tokio::test]
-async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_http() {
+async fn on_this_machine_only_an_entry_for_the_exact_address_is_sent_over_plain_http() {
     let server = Script::start().await;
     let basic = || tags().without("authorization").answer(401);
     let basic = || basic().header("www-authenticate", "Basic realm=\"r\"");
@@ -251,7 +252,7 @@ async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_
     server.expect(basic());
     server.expect(tags().with("authorization", BASIC).body(listed()));
     list(&at(&server, quick().credentials(Netrc::from_file(netrc.path())))).await.unwrap();
-    // A proxy leads away from this machine.
+    // A connection through a proxy does not stay within this machine.
     let proxy = format!("http://{}", server.address()).parse().unwrap();
     let memory = MemoryCredentials::new().with_credential(name(&server), user());
     let proxied = quick().credentials(memory).proxies(Proxies::all(proxy));
@@ -264,7 +265,7 @@ async fn on_this_machine_only_an_entry_for_exactly_that_address_goes_over_plain_
 }
 
 #[tokio::test]
-async fn a_token_service_on_this_machine_is_told_the_password_and_one_elsewhere_is_not() {
+async fn only_a_token_service_on_this_machine_gets_the_password_over_plain_http() {
     let server = Script::start().await;
     let user = MemoryCredentials::new().with(name(&server), "username", Secret::new("password"));
     server.expect(challenged(&server));
@@ -284,8 +285,8 @@ async fn a_token_service_on_this_machine_is_told_the_password_and_one_elsewhere_
         Secret::new("password"),
     ));
     let e = list(&client.build().repository(&place(&server))).await.unwrap_err();
-    let told = e.to_string();
-    assert!(told.contains("asked for by r.example, are not sent over plain HTTP"), "{told}");
+    let message = e.to_string();
+    assert!(message.contains("requested by r.example, are not sent over plain HTTP"), "{message}");
     server.finish();
 }
 
@@ -302,28 +303,28 @@ async fn registry_tokens_and_raw_headers_answer_a_challenge() {
             if challenge_with_token { bearer(&server) } else { "Basic realm=\"r\"".to_owned() };
         server.expect(tags().answer(401).header("www-authenticate", challenge));
         server.expect(tags().with("authorization", sent).body(listed()));
-        list(&at(&server, quick().credentials(given(&server, credential)))).await.unwrap();
+        list(&at(&server, quick().credentials(store_with(&server, credential)))).await.unwrap();
         server.finish();
     }
-    // A raw value that is no bearer goes to the token service.
+    // A raw header value other than Bearer is sent to the token service.
     let server = Script::start().await;
     server.expect(challenged(&server));
     let token = Exchange::new("GET", PULL).with("authorization", "Basic cmF3Og==");
     server.expect(token.body("{\"token\":\"t\"}"));
     server.expect(tags().with("authorization", "Bearer t").body(listed()));
     let raw = Credential::authorization(Secret::new("Basic cmF3Og=="), "x");
-    list(&at(&server, quick().credentials(given(&server, raw)))).await.unwrap();
+    list(&at(&server, quick().credentials(store_with(&server, raw)))).await.unwrap();
     server.finish();
 }
 
 #[tokio::test]
-async fn a_403_to_nobody_is_answered_by_asking_how_to_authenticate() {
+async fn a_403_to_an_anonymous_request_is_answered_by_probing_for_a_challenge() {
     let server = Script::start().await;
     server.expect(tags().without("authorization").answer(403));
     let root = Exchange::new("GET", "/v2/").without("authorization");
     server.expect(root.answer(401).header("www-authenticate", "Basic realm=\"r\""));
     server.expect(tags().with("authorization", BASIC).body(listed()));
-    // With credentials, a 403 is the last word.
+    // With credentials, a 403 is final.
     server.expect(tags().with("authorization", BASIC).answer(403));
     let repository = at(&server, quick().credentials(user(&server)));
     list(&repository).await.unwrap();
@@ -333,14 +334,14 @@ async fn a_403_to_nobody_is_answered_by_asking_how_to_authenticate() {
 }
 
 #[tokio::test]
-async fn basic_in_place_of_a_failing_token_service_is_not_for_ever() {
+async fn basic_replaces_a_failing_token_service_only_temporarily() {
     let server = Script::start().await;
     let both = format!("{}, Basic realm=\"r\"", bearer(&server));
     server.expect(tags().answer(401).header("www-authenticate", &both));
     server.expect(Exchange::new("GET", PULL).answer(404));
     server.expect(tags().with("authorization", BASIC).body(listed()));
     server.expect(tags().with("authorization", BASIC).body(listed()));
-    // Basic is refused: the token service, which works again, is asked again.
+    // The registry refuses Basic. The token service works again and is used.
     let refused = tags().with("authorization", BASIC).answer(401);
     server.expect(refused.header("www-authenticate", &both));
     server.expect(Exchange::new("GET", PULL).body("{\"token\":\"t\",\"expires_in\":300}"));
@@ -354,7 +355,7 @@ async fn basic_in_place_of_a_failing_token_service_is_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_secret_that_a_server_repeats_is_not_shown() {
+async fn errors_do_not_show_a_secret_that_the_server_echoes() {
     let server = Script::start().await;
     let refused = "{\"errors\":[{\"code\":\"X\",\"message\":\"no user username:password (dXNlcm5hbWU6cGFzc3dvcmQ=)\"}]}";
     let basic = || tags().answer(401).header("www-authenticate", "Basic realm=\"r\"");

@@ -1,4 +1,4 @@
-//! Settings of authentication: when Basic goes, whom to ask for tokens, tokens given beforehand.
+//! Settings of authentication: the first request, token services, and preset tokens.
 
 use longshore::{
     BasicAuth, ClientBuilder, InitialAuth, RegistrySettings, Scheme, Scope, Secret, TokenService,
@@ -9,7 +9,7 @@ use super::{BASIC, PULL, at, bearer, list, listed, name, settings, tags, with};
 use crate::{elsewhere, place, quick};
 
 #[tokio::test]
-async fn basic_goes_first_where_that_is_asked_for() {
+async fn basic_is_sent_with_the_first_request_if_configured() {
     let server = Script::start().await;
     for _ in 0..2 {
         server.expect(tags().with("authorization", BASIC).body(listed()));
@@ -17,21 +17,21 @@ async fn basic_goes_first_where_that_is_asked_for() {
     let repository = at(&server, with(&server, settings(|s| s.opening = InitialAuth::Basic)));
     list(&repository).await.unwrap();
     list(&repository).await.unwrap();
-    // Nobody still sends nothing.
+    // Without credentials, no header is sent.
     server.expect(tags().without("authorization").body(listed()));
-    let nobody = quick().default_authentication(settings(|s| s.opening = InitialAuth::Basic));
-    list(&at(&server, nobody)).await.unwrap();
+    let anonymous = quick().default_authentication(settings(|s| s.opening = InitialAuth::Basic));
+    list(&at(&server, anonymous)).await.unwrap();
     server.finish();
 }
 
 #[tokio::test]
-async fn basic_is_never_sent_where_it_is_turned_off() {
+async fn basic_is_never_sent_if_it_is_turned_off() {
     let server = Script::start().await;
     let never = || settings(|s| s.basic = BasicAuth::Never);
     server.expect(tags().answer(401).header("www-authenticate", "Basic realm=\"r\""));
     let e = list(&at(&server, with(&server, never()))).await.unwrap_err();
     assert!(e.to_string().contains("basic only, which is turned off"), "{e}");
-    // Nor in place of a token service that fails.
+    // Basic does not replace a failed token service either.
     let both = format!("{}, Basic realm=\"r\"", bearer(&server));
     server.expect(tags().answer(401).header("www-authenticate", both));
     server.expect(Exchange::new("GET", PULL).answer(404));
@@ -54,7 +54,7 @@ async fn a_registry_can_be_probed_before_the_first_request() {
 }
 
 #[tokio::test]
-async fn a_token_service_can_be_set_by_hand() {
+async fn a_token_service_can_be_configured() {
     let server = Script::start().await;
     let service = || TokenService::new(&server.url("/mine?x=1"), Some("me")).unwrap();
     let token = Exchange::new("GET", "/mine?x=1&service=me&scope=repository%3Aa%2Fb%3Apull");
@@ -63,7 +63,7 @@ async fn a_token_service_can_be_set_by_hand() {
     let set = settings(|s| s.token_service = Some(service()));
     list(&at(&server, with(&server, set))).await.unwrap();
 
-    // With a user of its own.
+    // The URL contains another user.
     let url = server.url("/mine").replace("http://", "http://own:pw@");
     let own = TokenService::new(&url, None).unwrap();
     let token = Exchange::new("GET", "/mine?scope=repository%3Aa%2Fb%3Apull");
@@ -74,7 +74,7 @@ async fn a_token_service_can_be_set_by_hand() {
 }
 
 #[tokio::test]
-async fn the_host_of_a_token_service_can_be_set_by_hand() {
+async fn the_host_of_a_token_service_can_be_configured() {
     let (server, other) = (Script::start().await, Script::start().await);
     let challenge = "Bearer realm=\"http://127.0.0.1:1/token\",service=\"reg\"";
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -108,12 +108,13 @@ async fn a_preset_token_is_sent_first_until_it_is_refused() {
     let repository = at(&server, plain(preset));
     list(&repository).await.unwrap();
     list(&repository).await.unwrap();
-    // For another repository than it is for, it is none.
+    // The token is not sent for another repository.
     server.expect(Exchange::new("GET", "/v2/c/tags/list").without("authorization"));
     let preset = quick().token(name(&server), Some(pull), Secret::new("mine"));
     let other = format!("{}/c", server.address()).parse().unwrap();
     list(&plain(preset).build().repository(&other)).await.unwrap_err();
-    // Without a scope, it is for everything there; unencrypted, only if that is asked for.
+    // Without a scope, the token is sent for all requests to the registry. It is sent unencrypted
+    // only if that is permitted.
     server.expect(tags().with("authorization", "Bearer all").body(listed()));
     let all = || quick().token(name(&server), None, Secret::new("all"));
     list(&at(&server, plain(all()))).await.unwrap();
@@ -121,7 +122,7 @@ async fn a_preset_token_is_sent_first_until_it_is_refused() {
     server.expect(tags().without("authorization").body(listed()));
     let client = client.token(there.registry().clone(), None, Secret::new("all"));
     list(&client.build().repository(&there)).await.unwrap();
-    // Within this machine, that it names the registry is enough.
+    // Within this machine, a token for this registry is sufficient.
     server.expect(tags().with("authorization", "Bearer all").body(listed()));
     list(&at(&server, all())).await.unwrap();
     server.finish();

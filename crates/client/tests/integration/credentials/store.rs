@@ -1,4 +1,4 @@
-//! Stores of the caller's own, and whose credentials and tokens are used for what.
+//! Custom credential stores, and the separation of credentials and tokens of different users.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use longshore_testkit::script::{Exchange, Script};
 use super::{BASIC, PULL, at, challenged, list, listed, tags};
 use crate::quick;
 
-/// Gives each organisation its own user, and another password each time.
+/// A store that returns a different user for each organisation, and another password each time.
 #[derive(Debug, Default)]
 struct Vault(AtomicU32);
 
@@ -34,7 +34,7 @@ impl CredentialStore for Vault {
 }
 
 #[tokio::test]
-async fn a_store_sees_the_repository_and_is_asked_again_when_it_was_refused() {
+async fn a_store_gets_the_repository_and_is_queried_again_after_a_refusal() {
     let server = Script::start().await;
     let challenge = "Basic realm=\"r\"";
     let one = || Exchange::new("GET", "/v2/one/a/tags/list");
@@ -81,7 +81,7 @@ async fn tokens_of_one_user_are_not_used_for_another() {
     server.finish();
 }
 
-/// Counts how often it is asked.
+/// A store that counts its lookups.
 #[derive(Clone, Debug, Default)]
 struct Counting(Arc<AtomicU32>);
 
@@ -93,7 +93,7 @@ impl CredentialStore for Counting {
     }
 }
 
-/// A registry that wants a user and a password, whoever it is.
+/// A registry that requires a user and password, and accepts any.
 #[derive(Debug)]
 struct AnyUser;
 
@@ -113,7 +113,8 @@ impl Transport for AnyUser {
     }
 }
 
-/// Gives these one after the other, and the last one for ever. Counts how often it is asked.
+/// A store that returns these credentials one after the other, and then repeats the last one.
+/// Counts its lookups.
 #[derive(Clone, Debug)]
 struct Rotating(Arc<[Credential]>, Arc<AtomicU32>);
 
@@ -123,7 +124,7 @@ impl Rotating {
         Self(local.collect(), Arc::default())
     }
 
-    fn asked(&self) -> u32 {
+    fn lookups(&self) -> u32 {
         self.1.load(Ordering::Relaxed)
     }
 }
@@ -143,21 +144,22 @@ fn password(password: &str) -> Credential {
 const OLD: &str = "Basic dTpvbGQ=";
 const NEW: &str = "Basic dTpuZXc=";
 
-/// Sets the clock of the client forward. The server's requests and replies need it to run.
+/// Advances the client's paused clock, and lets the time run again for the server's requests and
+/// replies.
 async fn advance(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
 }
 
-fn asks_for_basic() -> Exchange {
+fn basic_challenge() -> Exchange {
     tags().without("authorization").answer(401).header("www-authenticate", "Basic realm=\"r\"")
 }
 
 #[tokio::test]
-async fn an_expired_credential_is_asked_for_again_before_it_is_used() {
+async fn an_expired_credential_is_replaced_before_it_is_used() {
     let server = Script::start().await;
-    server.expect(asks_for_basic());
+    server.expect(basic_challenge());
     server.expect(tags().with("authorization", OLD).body(listed()));
     server.expect(tags().with("authorization", OLD).body(listed()));
     server.expect(tags().with("authorization", NEW).body(listed()));
@@ -168,18 +170,18 @@ async fn an_expired_credential_is_asked_for_again_before_it_is_used() {
     list(&repository).await.unwrap();
     advance(twelve_hours - Duration::from_secs(10)).await;
     list(&repository).await.unwrap();
-    assert_eq!(store.asked(), 1);
-    // It would expire on its way.
+    assert_eq!(store.lookups(), 1);
+    // The password would expire in transit.
     advance(Duration::from_secs(6)).await;
     list(&repository).await.unwrap();
     advance(twelve_hours).await;
     list(&repository).await.unwrap();
-    assert_eq!(store.asked(), 2, "the new one does not say when it expires");
+    assert_eq!(store.lookups(), 2, "the new one does not say when it expires");
     server.finish();
 }
 
 #[tokio::test]
-async fn tokens_outlive_the_renewal_of_a_credential_that_stays_the_same() {
+async fn cached_tokens_are_kept_if_a_credential_is_renewed_unchanged() {
     let server = Script::start().await;
     server.expect(challenged(&server));
     let token = Exchange::new("GET", PULL).with("authorization", OLD);
@@ -195,43 +197,43 @@ async fn tokens_outlive_the_renewal_of_a_credential_that_stays_the_same() {
     list(&repository).await.unwrap();
     advance(minute).await;
     list(&repository).await.unwrap();
-    assert_eq!(store.asked(), 2);
+    assert_eq!(store.lookups(), 2);
     server.finish();
 }
 
 #[tokio::test]
-async fn a_403_is_answered_once_with_a_newer_credential() {
+async fn a_request_is_sent_again_after_a_403_if_the_store_has_a_newer_credential() {
     let server = Script::start().await;
-    server.expect(asks_for_basic());
+    server.expect(basic_challenge());
     server.expect(tags().with("authorization", OLD).body(listed()));
-    // Fresh from the store: a 403 is the last word.
+    // The credential is fresh from the store, so a 403 is final.
     server.expect(tags().with("authorization", OLD).answer(403));
-    // ECR's answer to a password that expired.
+    // ECR answers this to an expired password.
     server.expect(tags().with("authorization", OLD).answer(403));
     server.expect(tags().with("authorization", NEW).body(listed()));
-    // The store has nothing newer: nothing is sent again.
+    // The store has no newer credential, so the request is not sent again.
     server.expect(tags().with("authorization", NEW).answer(403));
-    // Nor is it asked again so soon.
+    // The store is not queried again so soon.
     server.expect(tags().with("authorization", NEW).answer(403));
     let store = Rotating::new([password("old"), password("new")]);
     let repository = at(&server, quick().credentials(store.clone()));
     let denied = async || list(&repository).await.unwrap_err().kind() == ErrorKind::Denied;
     list(&repository).await.unwrap();
     assert!(denied().await);
-    assert_eq!(store.asked(), 1);
+    assert_eq!(store.lookups(), 1);
     advance(Duration::from_secs(601)).await;
     list(&repository).await.unwrap();
-    assert_eq!(store.asked(), 2);
+    assert_eq!(store.lookups(), 2);
     advance(Duration::from_secs(601)).await;
     assert!(denied().await);
-    assert_eq!(store.asked(), 3);
+    assert_eq!(store.lookups(), 3);
     assert!(denied().await);
-    assert_eq!(store.asked(), 3);
+    assert_eq!(store.lookups(), 3);
     server.finish();
 }
 
 #[tokio::test]
-async fn a_403_to_a_token_is_answered_with_a_token_for_a_newer_credential() {
+async fn after_a_403_to_a_token_a_newer_credential_gets_another_token() {
     let server = Script::start().await;
     server.expect(challenged(&server));
     let token = |basic: &str, token: &str| {
@@ -252,7 +254,7 @@ async fn a_403_to_a_token_is_answered_with_a_token_for_a_newer_credential() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_refuses_an_old_credential_is_asked_with_a_newer_one() {
+async fn a_newer_credential_is_sent_after_a_token_service_refuses_an_old_one() {
     let server = Script::start().await;
     let token = |basic: &str| Exchange::new("GET", PULL).with("authorization", basic);
     let good = |token: &str| format!("{{\"token\":\"{token}\",\"expires_in\":60}}");
@@ -262,7 +264,7 @@ async fn a_token_service_that_refuses_an_old_credential_is_asked_with_a_newer_on
     server.expect(token(OLD).answer(401));
     server.expect(token(NEW).body(good("t2")));
     server.expect(tags().with("authorization", "Bearer t2").body(listed()));
-    // The store has nothing newer, and what it gave is new, then.
+    // The store has no newer credential. It returned this one just now, so the refusal is final.
     server.expect(token(NEW).answer(401));
     server.expect(token(NEW).answer(401));
     let store = Rotating::new([password("old"), password("new")]);
@@ -271,7 +273,7 @@ async fn a_token_service_that_refuses_an_old_credential_is_asked_with_a_newer_on
     list(&repository).await.unwrap();
     advance(Duration::from_secs(601)).await;
     list(&repository).await.unwrap();
-    assert_eq!(store.asked(), 2);
+    assert_eq!(store.lookups(), 2);
     advance(Duration::from_secs(601)).await;
     assert!(refused().await);
     assert!(refused().await);
@@ -279,7 +281,7 @@ async fn a_token_service_that_refuses_an_old_credential_is_asked_with_a_newer_on
 }
 
 #[tokio::test]
-async fn a_403_to_a_stream_is_not_answered_and_the_next_request_has_the_newer_credential() {
+async fn after_a_403_to_a_stream_only_the_next_request_has_the_newer_credential() {
     let server = Script::start().await;
     let begin = || Exchange::new("POST", "/v2/a/b/blobs/uploads/");
     let challenge = "Basic realm=\"r\"";
@@ -300,21 +302,21 @@ async fn a_403_to_a_stream_is_not_answered_and_the_next_request_has_the_newer_cr
 }
 
 #[tokio::test]
-async fn a_client_forgets_the_repositories_that_it_used_least_recently() {
+async fn a_client_drops_the_credentials_of_the_least_recently_used_repositories() {
     let store = Counting::default();
     let client = Client::builder().transport(AnyUser).credentials(store.clone()).build();
-    let ask = async |number: u32| {
+    let lookups_after_use = async |number: u32| {
         let repository = format!("r.example/a/{number}").parse().unwrap();
         list(&client.repository(&repository)).await.unwrap();
         store.0.load(Ordering::Relaxed)
     };
     for number in 0..1024 {
-        assert_eq!(ask(number).await, number + 1);
+        assert_eq!(lookups_after_use(number).await, number + 1);
     }
-    assert_eq!(ask(0).await, 1024, "it is remembered");
-    assert_eq!(ask(1024).await, 1025);
-    assert_eq!(ask(0).await, 1025, "it was used since");
-    assert_eq!(ask(1).await, 1026, "it had to go");
+    assert_eq!(lookups_after_use(0).await, 1024, "the credential is cached");
+    assert_eq!(lookups_after_use(1024).await, 1025);
+    assert_eq!(lookups_after_use(0).await, 1025, "it was used recently");
+    assert_eq!(lookups_after_use(1).await, 1026, "it was dropped");
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
-//! Long waits are told to people, once each; short ones are not.
+//! Long waits are reported to users once each. Short waits are not reported.
 //!
-//! Time stands still while there is something to do, and goes on at once where there is not: what is
-//! waited for here takes no time.
+//! The clock is paused. It advances only while all tasks wait, so these tests take no real time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::{blob, blob_path, place, quick, remote};
 
-/// A server that takes connections, and neither reads nor answers.
+/// A server that accepts connections, and neither reads nor answers.
 struct Silent(TcpListener);
 
 impl Silent {
@@ -40,7 +39,7 @@ async fn resolve(client: &Client, repository: &Repository) -> Result<()> {
     client.repository(repository).resolve(&tag.into()).await.map(drop)
 }
 
-/// A manifest's HEAD, and what it is answered.
+/// A HEAD request for a manifest, and its reply.
 fn head() -> Exchange {
     let digest = blob(b"{}").digest;
     Exchange::new("HEAD", "/v2/a/b/manifests/v1")
@@ -50,17 +49,17 @@ fn head() -> Exchange {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_does_not_come_is_told_once_an_attempt() {
-    let (told, silent) = (WaitLog::listen(), Silent::start().await);
+async fn a_wait_for_a_reply_is_reported_once_per_attempt() {
+    let (reported, silent) = (WaitLog::listen(), Silent::start().await);
     let error = resolve(&quick().build(), &silent.place()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let line = format!("waiting for {}: no answer for 5 s (gives up after 60 s)", silent.address());
-    assert_eq!(told.take(), [line.clone(), line]);
+    assert_eq!(reported.take(), [line.clone(), line]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stops_is_told() {
-    let (told, server) = (WaitLog::listen(), Script::start().await);
+async fn a_wait_for_more_of_a_body_is_reported() {
+    let (reported, server) = (WaitLog::listen(), Script::start().await);
     let (content, half) = ("0123456789", 4);
     let descriptor = blob(content.as_bytes());
     server.expect(Exchange::new("GET", blob_path(&descriptor)).body(content).stall(half));
@@ -75,40 +74,40 @@ async fn a_body_that_stops_is_told() {
     assert_eq!(read.bytes(99).await.unwrap(), content);
     let host = server.address();
     assert_eq!(
-        told.take(),
+        reported.take(),
         [format!("waiting for {host}: no more data for 5 s (gives up after 30 s)")]
     );
     server.finish();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_not_taken_is_told() {
-    let (told, silent) = (WaitLog::listen(), Silent::start().await);
+async fn a_wait_for_the_server_to_read_is_reported() {
+    let (reported, silent) = (WaitLog::listen(), Silent::start().await);
     let repository = quick().build().repository(&silent.place());
-    for (size, what) in [(32 << 20, "it takes no more data"), (10, "no answer")] {
+    for (size, what) in [(32 << 20, "it accepts no more data"), (10, "no answer")] {
         let content = Bytes::from(vec![0; size]);
         let error = repository.post_blob(&blob(&content), content.into()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         let host = silent.address();
         let line = format!("waiting for {host}: {what} for 5 s (gives up after 60 s)");
-        assert_eq!(told.take(), [line]);
+        assert_eq!(reported.take(), [line]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_takes_long_is_told() {
-    let (told, silent) = (WaitLog::listen(), Silent::start().await);
+async fn a_wait_for_a_connection_is_reported() {
+    let (reported, silent) = (WaitLog::listen(), Silent::start().await);
     let mut tls = RegistrySettings::default();
     tls.scheme = Some(Scheme::Https);
     let error = resolve(&quick().default_settings(tls).build(), &silent.place()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let host = silent.address();
     let line = format!("waiting for {host}: no connection for 5 s (gives up after 30 s)");
-    let all = told.take();
-    assert!(!all.is_empty() && all.iter().all(|told| *told == line), "{all:?}");
+    let all = reported.take();
+    assert!(!all.is_empty() && all.iter().all(|reported| *reported == line), "{all:?}");
 }
 
-/// Finds this machine after a while.
+/// A resolver that returns this machine's address after a delay.
 #[derive(Debug)]
 struct Slow(Duration);
 
@@ -121,8 +120,8 @@ impl Resolver for Slow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_address_that_takes_long_is_told() {
-    let (told, server) = (WaitLog::listen(), Script::start().await);
+async fn a_wait_for_an_address_is_reported() {
+    let (reported, server) = (WaitLog::listen(), Script::start().await);
     let repository = format!("r.example:{}/a/b", server.address().port()).parse().unwrap();
     let mut plain = RegistrySettings::default();
     plain.scheme = Some(Scheme::Http);
@@ -132,38 +131,38 @@ async fn an_address_that_takes_long_is_told() {
     };
     server.expect(head());
     resolve(&slow(4), &repository).await.unwrap();
-    assert!(told.take().is_empty());
+    assert!(reported.take().is_empty());
     server.expect(head());
     resolve(&slow(7), &repository).await.unwrap();
     let host = format!("r.example:{}", server.address().port());
     assert_eq!(
-        told.take(),
+        reported.take(),
         [format!("waiting for the address of {host}: no answer for 5 s (gives up after 30 s)")]
     );
     server.finish();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_a_registry_asks_for_is_told_with_its_reason() {
-    let (told, server) = (WaitLog::listen(), Script::start().await);
+async fn a_wait_that_a_registry_requests_is_reported_with_its_reason() {
+    let (reported, server) = (WaitLog::listen(), Script::start().await);
     let client: ClientBuilder = quick();
     let client = client.build();
-    for (asked, told_of) in [("4", 0), ("20", 1)] {
-        server.expect(head().answer(429).header("retry-after", asked));
+    for (seconds, reports) in [("4", 0), ("20", 1)] {
+        server.expect(head().answer(429).header("retry-after", seconds));
         server.expect(head());
         resolve(&client, &place(&server)).await.unwrap();
         let line = format!(
             "{} asks to wait 20 s (429 Too Many Requests), then the request is sent again",
             server.address()
         );
-        assert_eq!(told.take(), vec![line; told_of], "{asked} s");
+        assert_eq!(reported.take(), vec![line; reports], "{seconds} s");
     }
     server.finish();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_within_an_upload_is_told() {
-    let (told, server) = (WaitLog::listen(), Script::start().await);
+async fn a_wait_during_an_upload_is_reported() {
+    let (reported, server) = (WaitLog::listen(), Script::start().await);
     let content = Bytes::from_static(b"0123456789");
     let descriptor = blob(&content);
     let put = || Exchange::new("PUT", format!("/v2/u/1?digest={}", descriptor.digest));
@@ -175,22 +174,23 @@ async fn a_wait_within_an_upload_is_told() {
     server.expect(put().sending(&content[4..]).answer(201));
     remote(&server).push_blob(&descriptor, content.clone().into()).await.unwrap();
     let line = format!(
-        "{} asks to wait 20 s (503 Service Unavailable), then the upload goes on",
+        "{} asks to wait 20 s (503 Service Unavailable), then the upload continues",
         server.address()
     );
-    assert_eq!(told.take(), [line]);
+    assert_eq!(reported.take(), [line]);
     server.finish();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_service_that_does_not_answer_is_told_by_its_own_name() {
-    let (told, server, silent) = (WaitLog::listen(), Script::start().await, Silent::start().await);
+async fn a_wait_for_a_token_service_names_the_service() {
+    let (reported, server, silent) =
+        (WaitLog::listen(), Script::start().await, Silent::start().await);
     let challenge = format!("Bearer realm=\"http://{}/token\"", silent.address());
     server.expect(head().answer(401).header("www-authenticate", challenge));
     let error = resolve(&quick().build(), &place(&server)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let line = format!("waiting for {}: no answer for 5 s (gives up after 60 s)", silent.address());
-    let all = told.take();
-    assert!(!all.is_empty() && all.iter().all(|told| *told == line), "{all:?}");
+    let all = reported.take();
+    assert!(!all.is_empty() && all.iter().all(|reported| *reported == line), "{all:?}");
     server.finish();
 }

@@ -1,4 +1,5 @@
-//! The lock under which a file is read, changed and replaced: one login at a time.
+//! The lock that serializes changes of a file: only one login at a time reads, changes and replaces
+//! it.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -7,32 +8,34 @@ use std::time::Duration;
 use longshore_core::{Error, ErrorKind, Result, wait};
 use tokio::time::{Instant, sleep};
 
-use crate::waiting::told;
+use crate::waiting::report_if_long;
 
-/// The lock on the files of a folder, held until dropped; empty where folders cannot be locked.
-pub(super) struct Turn(#[expect(dead_code, reason = "holding it is its use")] Option<File>);
+/// A held lock on the files of a folder. Empty on systems and file systems that cannot lock
+/// folders.
+pub(super) struct FolderLock(#[expect(dead_code, reason = "holding it is its use")] Option<File>);
 
-/// Waits for the lock, which other programs that use this library honour. The folder is locked,
-/// because the file itself is replaced, and a lock file would be left behind.
+/// Waits for the lock of a folder. Other programs that use this library respect it.
+///
+/// It locks the folder, because the file itself is replaced, and a lock file would be left behind.
 ///
 /// # Errors
 /// [`Timeout`](ErrorKind::Timeout) after ten seconds.
-pub(super) async fn turn(folder: &Path) -> Result<Turn> {
-    // Not every system opens folders, and not every file system locks them.
-    let Ok(file) = File::open(folder) else { return Ok(Turn(None)) };
-    told(wait_for(file, folder), || {
+pub(super) async fn lock_folder(folder: &Path) -> Result<FolderLock> {
+    // Some systems cannot open folders, and some file systems cannot lock them.
+    let Ok(file) = File::open(folder) else { return Ok(FolderLock(None)) };
+    report_if_long(wait_for(file, folder), || {
         let (folder, end) = (folder.display(), wait::gives_up(PATIENCE));
         format!("waiting for another program to finish with {folder}{end}")
     })
     .await
 }
 
-async fn wait_for(file: File, folder: &Path) -> Result<Turn> {
+async fn wait_for(file: File, folder: &Path) -> Result<FolderLock> {
     let start = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Turn(Some(file))),
-            Err(TryLockError::Error(_)) => return Ok(Turn(None)),
+            Ok(()) => return Ok(FolderLock(Some(file))),
+            Err(TryLockError::Error(_)) => return Ok(FolderLock(None)),
             Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => sleep(PAUSE).await,
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::new(ErrorKind::Timeout).at(folder.display()).detail(format!(
@@ -54,15 +57,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_turn_that_does_not_come_is_told_once_and_ends() {
+    async fn a_wait_for_the_lock_is_reported_once_and_times_out() {
         let folder = tempfile::tempdir().unwrap();
-        let _held = turn(folder.path()).await.unwrap();
-        let told = longshore_testkit::wait_log::WaitLog::listen();
-        let Err(error) = turn(folder.path()).await else { panic!("two turns at once") };
+        let _held = lock_folder(folder.path()).await.unwrap();
+        let reported = longshore_testkit::wait_log::WaitLog::listen();
+        let Err(error) = lock_folder(folder.path()).await else { panic!("two locks at once") };
         assert_eq!(error.kind(), ErrorKind::Timeout);
         let folder = folder.path().display();
         let line =
             format!("waiting for another program to finish with {folder} (gives up after 10 s)");
-        assert_eq!(told.take(), [line]);
+        assert_eq!(reported.take(), [line]);
     }
 }
