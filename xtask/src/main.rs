@@ -77,7 +77,9 @@ cargo xtask TASK
                  format, layers, licences, clippy, features, tests, docs
   fuzz [TARGET] [--seconds N] [--seed N]
                  run all fuzz targets, or one, for N seconds each [default: 60]
-  bench [N]      compare longshore with skopeo and oci-client in N rounds [default: 5]
+  bench [N] [--before PROGRAM] [--only TEXT] [--registry longshore|docker-registry]
+                 compare longshore with skopeo and oci-client, and with another build of
+                 longshore, in N rounds [default: 5]; only the rows whose name contains TEXT
   fix            format, and apply clippy's suggestions
   layers         check the imports in the sources against the tables in docs/design.md
   help           this text

@@ -21,10 +21,16 @@ pub(super) fn big(longshore: &Path, folder: &Path, server: &Server) -> Result<()
     image(longshore, folder, &format!("{}/big:v1", server.address()), 8, 128 << 20)
 }
 
-/// Pushes `small:t000` … `small:t199`: three layers of 20 KiB each.
-pub(super) fn small(longshore: &Path, folder: &Path, server: &Server) -> Result<()> {
-    for n in 0..200 {
-        let reference = format!("{}/small:t{n:03}", server.address());
+/// Pushes `NAME:t000`, `NAME:t001` …: three layers of 20 KiB each.
+pub(super) fn small(
+    longshore: &Path,
+    folder: &Path,
+    server: &Server,
+    name: &str,
+    tags: usize,
+) -> Result<()> {
+    for n in 0..tags {
+        let reference = format!("{}/{name}:t{n:03}", server.address());
         image(longshore, folder, &reference, 3, 20 << 10)?;
     }
     Ok(())

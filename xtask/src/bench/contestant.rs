@@ -1,13 +1,13 @@
 //! The measured programs, and their command lines for the same tasks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Tools;
 
 /// A program, and the image or repository it works on.
 pub(super) struct Contestant {
     program: Program,
-    path: String,
+    path: PathBuf,
     repository: String,
     all_tags: bool,
 }
@@ -15,26 +15,43 @@ pub(super) struct Contestant {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Program {
     Longshore,
+    /// Another build of longshore.
+    Before,
     Skopeo,
     OciClient,
 }
 
 /// Returns the programs that copy. The crate `oci-client` copies only single images.
 pub(super) fn of_transfers(tools: &Tools, repository: &str, all_tags: bool) -> Vec<Contestant> {
-    let programs = [Program::Longshore, Program::Skopeo, Program::OciClient];
-    let takes_part = |program: &Program| !all_tags || *program != Program::OciClient;
-    programs
-        .into_iter()
-        .filter(takes_part)
-        .map(|program| Contestant::new(program, tools, repository, all_tags))
-        .collect()
+    let mut who = all(tools, repository, all_tags);
+    who.retain(|c| !all_tags || c.program != Program::OciClient);
+    who
 }
 
 /// Returns the programs that answer queries.
 pub(super) fn of_questions(tools: &Tools) -> Vec<Contestant> {
-    [Program::Longshore, Program::Skopeo, Program::OciClient]
+    all(tools, "many", false)
+}
+
+/// Returns the programs that are registries.
+pub(super) fn of_servers(tools: &Tools) -> Vec<Contestant> {
+    let mut who = all(tools, "", false);
+    who.retain(|c| matches!(c.program, Program::Longshore | Program::Before));
+    who
+}
+
+/// Returns longshore as a client.
+pub(super) fn longshore(tools: &Tools, repository: &str, all_tags: bool) -> Contestant {
+    Contestant::new(Program::Longshore, &tools.longshore, repository, all_tags)
+}
+
+fn all(tools: &Tools, repository: &str, all_tags: bool) -> Vec<Contestant> {
+    let before = tools.before.as_deref().map(|path| (Program::Before, path));
+    [(Program::Longshore, &*tools.longshore)]
         .into_iter()
-        .map(|program| Contestant::new(program, tools, "many", false))
+        .chain(before)
+        .chain([(Program::Skopeo, Path::new("skopeo")), (Program::OciClient, &*tools.oci_client)])
+        .map(|(program, path)| Contestant::new(program, path, repository, all_tags))
         .collect()
 }
 
@@ -42,30 +59,31 @@ pub(super) fn of_questions(tools: &Tools) -> Vec<Contestant> {
 pub(super) type CommandLine = Option<Vec<String>>;
 
 impl Contestant {
-    fn new(program: Program, tools: &Tools, repository: &str, all_tags: bool) -> Self {
-        let path = match program {
-            Program::Longshore => tools.longshore.display().to_string(),
-            Program::Skopeo => "skopeo".to_owned(),
-            Program::OciClient => tools.oci_client.display().to_string(),
-        };
-        Self { program, path, repository: repository.to_owned(), all_tags }
+    fn new(program: Program, path: &Path, repository: &str, all_tags: bool) -> Self {
+        let (path, repository) = (path.to_owned(), repository.to_owned());
+        Self { program, path, repository, all_tags }
     }
 
     pub(super) fn name(&self) -> &'static str {
         match self.program {
             Program::Longshore => "longshore",
+            Program::Before => "before",
             Program::Skopeo => "skopeo",
             Program::OciClient => "oci-client",
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn copy(&self, source: &str, target: &str) -> CommandLine {
         let name = &self.repository;
         match (self.program, self.all_tags) {
-            (Program::Longshore, true) => {
+            (Program::Longshore | Program::Before, true) => {
                 self.line(&format!("copy --quiet --all-tags {source}/{name} {target}/{name}"))
             }
-            (Program::Longshore, false) => {
+            (Program::Longshore | Program::Before, false) => {
                 self.line(&format!("copy --quiet {source}/{name}:v1 {target}/{name}:v1"))
             }
             (Program::Skopeo, true) => self.line(&format!(
@@ -85,10 +103,10 @@ impl Contestant {
     pub(super) fn pull(&self, source: &str, folder: &Path) -> CommandLine {
         let (name, folder) = (&self.repository, folder.display());
         match (self.program, self.all_tags) {
-            (Program::Longshore, true) => {
+            (Program::Longshore | Program::Before, true) => {
                 self.line(&format!("pull --quiet --all-tags {source}/{name} oci:{folder}"))
             }
-            (Program::Longshore, false) => {
+            (Program::Longshore | Program::Before, false) => {
                 self.line(&format!("pull --quiet {source}/{name}:v1 oci:{folder}:v1"))
             }
             (Program::Skopeo, true) => self.line(&format!(
@@ -104,10 +122,10 @@ impl Contestant {
     pub(super) fn push(&self, folder: &Path, target: &str) -> CommandLine {
         let (name, folder) = (&self.repository, folder.display());
         match (self.program, self.all_tags) {
-            (Program::Longshore, true) => {
+            (Program::Longshore | Program::Before, true) => {
                 self.line(&format!("push --quiet --all-tags oci:{folder} {target}/{name}"))
             }
-            (Program::Longshore, false) => {
+            (Program::Longshore | Program::Before, false) => {
                 self.line(&format!("push --quiet oci:{folder}:v1 {target}/{name}:v1"))
             }
             (Program::Skopeo, true) => self.line(&format!(
@@ -126,7 +144,9 @@ impl Contestant {
             Program::Skopeo => {
                 self.line(&format!("list-tags --tls-verify=false docker://{source}/{name}"))
             }
-            Program::Longshore | Program::OciClient => self.line(&format!("ls {source}/{name}")),
+            Program::Longshore | Program::Before | Program::OciClient => {
+                self.line(&format!("ls {source}/{name}"))
+            }
         }
     }
 
@@ -137,7 +157,7 @@ impl Contestant {
                 "inspect --no-tags --tls-verify=false --format {{{{.Digest}}}} \
                  docker://{source}/{name}:v1"
             )),
-            Program::Longshore | Program::OciClient => {
+            Program::Longshore | Program::Before | Program::OciClient => {
                 self.line(&format!("digest {source}/{name}:v1"))
             }
         }
@@ -146,6 +166,6 @@ impl Contestant {
     /// Splits a command line at spaces; no path here contains any.
     fn line(&self, arguments: &str) -> CommandLine {
         let words = arguments.split_whitespace().map(str::to_owned);
-        Some(std::iter::once(self.path.clone()).chain(words).collect())
+        Some(std::iter::once(self.path.display().to_string()).chain(words).collect())
     }
 }

@@ -1,11 +1,34 @@
 //! A registry for the benchmark.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use super::Result;
 use crate::failure::Failure;
+
+/// The program that serves.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Longshore,
+    /// Debian's package `docker-registry`: distribution.
+    DockerRegistry,
+}
+
+impl Kind {
+    pub(super) fn parse(name: &str) -> Result<Self> {
+        match name {
+            "longshore" => Ok(Self::Longshore),
+            "docker-registry" => Ok(Self::DockerRegistry),
+            _ => Err(Failure::new(format!(
+                "not a registry: {name}; expected longshore or docker-registry"
+            ))),
+        }
+    }
+}
 
 /// A registry on a free loopback port, in its own folder; dropping it stops it.
 pub(super) struct Server {
@@ -14,7 +37,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(longshore: &Path, root: &Path) -> Result<Self> {
+    pub(super) fn start(kind: Kind, longshore: &Path, root: &Path) -> Result<Self> {
+        match kind {
+            Kind::Longshore => Self::longshore(longshore, root),
+            Kind::DockerRegistry => Self::docker_registry(root),
+        }
+    }
+
+    fn longshore(longshore: &Path, root: &Path) -> Result<Self> {
         let mut child = Command::new(longshore)
             .args(["serve", "--listen", "127.0.0.1:0", "--root"])
             .arg(root)
@@ -30,6 +60,35 @@ impl Server {
             Some(address) => Ok(Self { child, address: address.to_owned() }),
             None => Err(Failure::new(format!("the registry did not start: {line:?}"))),
         }
+    }
+
+    fn docker_registry(root: &Path) -> Result<Self> {
+        let failed = |e: std::io::Error| Failure::io(root, &e);
+        std::fs::create_dir_all(root).map_err(failed)?;
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.map_err(failed)?.to_string();
+        let config = root.join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{accesslog: {{disabled: true}}, level: error}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{address}'}}\n",
+            root.display()
+        );
+        std::fs::write(&config, text).map_err(failed)?;
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| Failure::new(format!("docker-registry does not run: {e}")))?;
+        let server = Self { child, address };
+        for _ in 0..500 {
+            if TcpStream::connect(&server.address).is_ok() {
+                return Ok(server);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Err(Failure::new("docker-registry did not start within 5 seconds"))
     }
 
     pub(super) fn address(&self) -> &str {
