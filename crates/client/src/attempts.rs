@@ -25,8 +25,10 @@ pub(crate) enum Outcome {
 /// An attempt to send a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// Its number, counted from 1.
+    /// Its number within the operation, counted from 1.
     pub(crate) number: usize,
+    /// True if this request has timed out before.
+    pub(crate) timed_out: bool,
     /// True if the request can be sent again.
     pub(crate) replayable: bool,
     /// True if processing the request twice does no harm.
@@ -50,7 +52,7 @@ impl RetryPolicy {
             Outcome::Error(TransportErrorKind::NotSent) => true,
             // Every timeout takes the full wait. One more attempt is enough to rule out a brief
             // failure.
-            Outcome::Error(TransportErrorKind::TimedOut) => attempt.safe && attempt.number == 1,
+            Outcome::Error(TransportErrorKind::TimedOut) => attempt.safe && !attempt.timed_out,
         };
         match transient && attempt.replayable {
             true => self.wait_after(attempt.number, requested, jitter),
@@ -152,7 +154,7 @@ const PROGRESS: u64 = 1 << 20;
 mod tests {
     use super::*;
 
-    const FIRST: Attempt = Attempt { number: 1, replayable: true, safe: true };
+    const FIRST: Attempt = Attempt { number: 1, timed_out: false, replayable: true, safe: true };
 
     fn is_retried(outcome: Outcome, attempt: Attempt) -> bool {
         RetryPolicy::default().wait_before_retry(outcome, attempt, None, 0.5).is_some()
@@ -163,6 +165,7 @@ mod tests {
         let unsafe_ = Attempt { safe: false, ..FIRST };
         let once = Attempt { replayable: false, ..FIRST };
         let second = Attempt { number: 2, ..FIRST };
+        let timed_out = Attempt { timed_out: true, ..second };
         let last = Attempt { number: 5, ..FIRST };
         for (outcome, attempt, expected) in [
             (Outcome::Status(200), FIRST, false),
@@ -184,7 +187,8 @@ mod tests {
             (Outcome::Error(TransportErrorKind::Lost), FIRST, true),
             (Outcome::Error(TransportErrorKind::Lost), unsafe_, false),
             (Outcome::Error(TransportErrorKind::TimedOut), FIRST, true),
-            (Outcome::Error(TransportErrorKind::TimedOut), second, false),
+            (Outcome::Error(TransportErrorKind::TimedOut), second, true),
+            (Outcome::Error(TransportErrorKind::TimedOut), timed_out, false),
             (Outcome::Error(TransportErrorKind::Final), FIRST, false),
         ] {
             assert_eq!(is_retried(outcome, attempt), expected, "{outcome:?} {attempt:?}");

@@ -29,18 +29,13 @@ pub(super) async fn push(
 ) -> Result<Pushed> {
     let here = repository.repository();
     let from = body.origin().filter(|from| from.registry() == here.registry() && *from != here);
-    let mut series = Series::default();
     let session = match from {
         None => None,
-        Some(from) => match repository.in_series(&series).mount(descriptor, from).await? {
+        Some(from) => match repository.mount(descriptor, from).await? {
             Mount::Done(pushed) => return Ok(pushed),
             Mount::Declined(session) => session.map(|session| *session),
             Mount::Failed(error) if !body.has_content() => return Err(error),
-            Mount::Failed(_) => {
-                // After a failed mount, all attempts are available for the content.
-                series = Series::default();
-                None
-            }
+            Mount::Failed(_) => None,
         },
     };
     if !body.has_content() {
@@ -51,7 +46,7 @@ pub(super) async fn push(
             .at(repository.blob_name(&descriptor.digest))
             .detail("the registry declined to mount the blob"));
     }
-    send(&repository.in_series(&series), descriptor, body, session, series).await?;
+    send(repository, descriptor, body, session).await?;
     Ok(Pushed::Sent)
 }
 
@@ -61,8 +56,9 @@ async fn send(
     descriptor: &Descriptor,
     body: BlobBody,
     session: Option<Session>,
-    series: Series,
 ) -> Result<()> {
+    let series = Series::default();
+    let repository = &repository.in_series(&series);
     let registry = repository.exchange().registry();
     let form = match repository.shared().upload_method(registry) {
         // A registry may ignore the body of a single request and require it again.
@@ -145,7 +141,7 @@ fn step(failure: Failure, state: State) -> Step {
         Some(404) if state.lost < 2 => Step::Restart,
         Some(404 | 405 | 411 | 501) => switch(other(state.form)),
         Some(_) if failure.unsupported => switch(other(state.form)),
-        // The request is too large: GHCR says 416 beyond 4 MiB, proxies say 413.
+        // The request is too large: GHCR answers 416 beyond 4 MiB, proxies 413.
         Some(413 | 416) if !matches!(state.form, UploadMethod::Chunked(_)) => {
             switch(UploadMethod::Chunked(SMALL_CHUNK))
         }
@@ -261,6 +257,10 @@ impl Push<'_> {
             true => step(Failure::of(error), self.state),
             false => Step::GiveUp,
         };
+        // The state bounds these two, so earlier failures do not prevent them.
+        if matches!(step, Step::Restart | Step::Switch(_)) {
+            return (step, Duration::ZERO);
+        }
         let policy = self.repository.exchange().retry();
         match self.series.fail(policy, error.retry_after()) {
             Some(wait) => (step, wait),

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, Uri};
 use tokio::time::{Instant, sleep_until};
 
 use super::retry_after::requested_wait;
-use super::{Body, Transport, TransportError, replay};
+use super::{Body, Transport, TransportError, TransportErrorKind, replay};
 use crate::attempts::{Attempt, Outcome, Series};
 use crate::config::RetryPolicy;
 use crate::origin::Origin;
@@ -60,6 +60,7 @@ impl Transport for Retry {
         // A lost chunk may have been stored. The upload queries the offset before it continues.
         let safe = request.method() != Method::PATCH;
         let series = request.extensions().get::<Series>().cloned().unwrap_or_default();
+        let mut timed_out = false;
         loop {
             self.pause(request.uri()).await;
             let again = replay(&request);
@@ -73,9 +74,10 @@ impl Transport for Retry {
                 Err(error) => (Outcome::Error(error.fault()), None),
             };
             let wait = series.next(|number| {
-                let attempt = Attempt { number, replayable, safe };
+                let attempt = Attempt { number, timed_out, replayable, safe };
                 self.policy.wait_before_retry(outcome, attempt, requested, fastrand::f64())
             });
+            timed_out |= matches!(outcome, Outcome::Error(TransportErrorKind::TimedOut));
             match (wait, again) {
                 (Some(wait), Some(again)) => {
                     tracing::debug!(?outcome, ?wait, "sending again");
@@ -117,7 +119,7 @@ mod tests {
         Status(u16),
         /// A 429 with `Retry-After`, in seconds.
         Wait(u64),
-        TransportErrorKind(TransportErrorKind),
+        Failure(TransportErrorKind),
     }
 
     /// A transport that sends these answers and repeats the last one. Counts the requests.
@@ -139,8 +141,8 @@ mod tests {
                     *reply.status_mut() = StatusCode::TOO_MANY_REQUESTS;
                     reply.headers_mut().insert("retry-after", seconds.into());
                 }
-                Answer::TransportErrorKind(fault) => {
-                    return Err(TransportError::new(fault, Error::new(ErrorKind::Transport)));
+                Answer::Failure(kind) => {
+                    return Err(TransportError::new(kind, Error::new(ErrorKind::Transport)));
                 }
             }
             Ok(reply)
@@ -169,20 +171,15 @@ mod tests {
         let (status, sent, _) = run(vec![Answer::Status(503)], Body::Empty).await;
         assert_eq!((status, sent), (Some(503), 5));
 
-        let (status, sent, _) = run(
-            vec![Answer::TransportErrorKind(TransportErrorKind::Lost), Answer::Status(200)],
-            Body::Empty,
-        )
-        .await;
+        let (status, sent, _) =
+            run(vec![Answer::Failure(TransportErrorKind::Lost), Answer::Status(200)], Body::Empty)
+                .await;
         assert_eq!((status, sent), (Some(200), 2));
 
         let stream = BlobStream::new(futures_util::stream::empty());
         let once = Body::Stream { stream, size: Some(0) };
-        let (status, sent, _) = run(
-            vec![Answer::TransportErrorKind(TransportErrorKind::Lost), Answer::Status(200)],
-            once,
-        )
-        .await;
+        let (status, sent, _) =
+            run(vec![Answer::Failure(TransportErrorKind::Lost), Answer::Status(200)], once).await;
         assert_eq!((status, sent), (None, 1));
     }
 

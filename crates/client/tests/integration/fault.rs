@@ -2,11 +2,12 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore::graph::Successors;
 use longshore::{
-    Client, Copier, Memory, RemoteRepository, Source as _, Tag, TagOrDigest, Target as _,
-    UploadMethod,
+    BlobBody, Client, Copier, Limits, Memory, Pushed, RemoteRepository, Source as _, Tag,
+    TagOrDigest, Target as _, UploadMethod,
 };
 use longshore_registry::{Registry, TestRegistry};
 use longshore_testkit::fault::{Fault, FaultProxy};
@@ -178,6 +179,35 @@ async fn alternating_faults_share_one_count() {
         made,
         [("manifest", 5), ("resolve", 6), ("tags", 5), ("blob", 5), ("upload", 6), ("chunks", 5),]
     );
+}
+
+/// A timeout is retried once for each request, even after other failures of the operation.
+#[tokio::test]
+async fn a_timeout_after_another_failure_is_retried_once() {
+    let setting = Setting::new().await;
+    setting.content.push(&setting.direct, Some(&tag())).await;
+    setting.proxy.inject("GET", "/blobs/", 1, Fault::Cut(9));
+    setting.proxy.inject("GET", "/blobs/", 1, Fault::StallRequest(0));
+    let mut limits = Limits::default();
+    limits.response = Duration::from_millis(500);
+    let repository = setting.through_proxy(&quick().limits(limits).build());
+    let listed = Successors::of(&setting.content.root).unwrap().blobs.remove(0);
+    repository.blob(&listed).await.unwrap().bytes(LAYER).await.unwrap();
+    assert_eq!(setting.proxy.faults_made(), 2);
+}
+
+/// A registry that fails to mount, and fails once more when it is asked for the blob.
+#[tokio::test]
+async fn a_failed_mount_does_not_use_up_the_attempts_of_the_upload() {
+    let setting = Setting::new().await;
+    setting.proxy.inject("POST", "mount=", 100, Fault::Reply(503, vec![]));
+    setting.proxy.inject("HEAD", "/blobs/", 1, Fault::Reply(503, vec![]));
+    setting.proxy.inject("POST", "/uploads/", 3, Fault::Reply(503, vec![]));
+    let client = quick().build();
+    let elsewhere = format!("{}/c", setting.proxy.address()).parse().unwrap();
+    let body = BlobBody::from(bytes::Bytes::from("new")).with_origin(elsewhere);
+    let pushed = setting.through_proxy(&client).push_blob(&blob(b"new"), body).await;
+    assert_eq!(pushed.unwrap(), Pushed::Sent);
 }
 
 #[tokio::test]
