@@ -46,7 +46,7 @@ fn stretch(of: &[u8], rng: &mut Rng) -> std::ops::Range<usize> {
 
 /// Bytes with a meaning in the formats.
 const ODD: &[u8] = b"\0\t\n\r \"#%'*+,-./0179:;<=>@AZ[\\]_az{|}\x7f\x80\xc3\xff";
-/// Numbers at the limits of arithmetic.
+/// Numbers at the limits of integer types.
 const NUMBERS: [&str; 6] = [
     "0",
     "-1",

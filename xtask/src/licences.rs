@@ -1,7 +1,7 @@
 //! Allowed dependencies: `deny.toml`, checked by cargo-deny or by a small substitute.
 //!
-//! Continuous integration runs cargo-deny itself. Its installation takes minutes, so without it
-//! this module checks licences and banned crates from the same file. That finds a forbidden
+//! Continuous integration runs cargo-deny. Installing it takes minutes, so if it is missing,
+//! this module checks licences and banned crates from the same file. It finds a forbidden
 //! dependency before a push.
 
 use std::iter::Peekable;

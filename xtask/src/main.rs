@@ -3,7 +3,7 @@
 //! Owns the steps of continuous integration, and the checks that no other tool makes. Depends on no
 //! crate of longshore, so that it builds in seconds and works when longshore does not build.
 
-#![allow(clippy::print_stderr, clippy::print_stdout, reason = "tasks print to their user")]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "tasks print to the terminal")]
 
 mod abilities;
 mod bench;
@@ -55,7 +55,7 @@ fn run(task: &str, arguments: &[String]) -> Result<(), Failure> {
     }
 }
 
-/// Formats the code and applies clippy's suggestions, also to uncommitted files.
+/// Formats the code and applies clippy's suggestions, even to uncommitted files.
 fn fix() -> Result<(), Failure> {
     let mut steps = Steps::default();
     format(&mut steps)?;

@@ -6,7 +6,7 @@ use crate::command;
 use crate::global::Global;
 use crate::help;
 
-/// Load and unload container images and other OCI artifacts.
+/// Copy, pull, push and serve container images and other OCI artifacts.
 #[derive(Debug, Parser)]
 #[command(name = "longshore", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Layer(command::layer::Arguments),
     /// Add layers on top of an image.
     Append(command::append::Arguments),
-    /// Push and pull files as artifacts, and make manifests of blobs.
+    /// Push and pull files as artifacts, and make manifests from blobs.
     #[command(subcommand)]
     Artifact(command::artifact::Command),
     /// Read, write, mount or remove blobs.
@@ -98,7 +98,7 @@ Locations:
   nginx, ghcr.io/a/b:v1, host:5000/a@sha256:…   a repository at a registry
   oci:DIR[:NAME|@DIGEST]                        an OCI layout in a folder
   oci-archive:FILE[:NAME|@DIGEST]               an OCI layout in a tar file
-  docker-archive:FILE[:REF|:@PLACE]             what `docker save` writes
+  docker-archive:FILE[:REF|:@POSITION]          the format of `docker save` and `docker load`
 An archive's FILE may be - for standard input or output.
 
 Short names: nginx is docker.io/library/nginx:latest, unless LONGSHORE_DEFAULT_REGISTRY, \

@@ -20,12 +20,12 @@ pub(crate) struct AuthenticationOptions {
     #[arg(long, global = true, value_name = "DIR", env = "DOCKER_CONFIG")]
     pub(crate) config: Option<Given<PathBuf>>,
 
-    /// Credentials file like config.json or podman's auth.json, in place of all other sources.
+    /// Credentials file in the format of Docker's config.json; replaces all other sources.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) auth_file: Option<Given<PathBuf>>,
 
-    /// Send passwords to this registry with the first request (first), or only to its token service
-    /// (never).
+    /// Basic authentication: send the password with the first request (first), or only to the
+    /// token service (never).
     #[arg(
         long,
         global = true,

@@ -22,7 +22,7 @@ pub(crate) fn laid_out(program: Command) -> Command {
         })
 }
 
-/// Returns true for options that only the long help shows: dozens concern registries and
+/// Returns true for options that only the long help shows: the dozens for registries and
 /// credentials.
 fn is_rare(arg: &Arg) -> bool {
     arg.get_help_heading().is_some_and(|heading| heading.starts_with("Options for "))

@@ -1,4 +1,4 @@
-//! The program `longshore`: load and unload container images and other OCI artifacts.
+//! The program `longshore`: copies, pulls, pushes and serves container images and other OCI artifacts.
 //!
 //! `main` parses the command line, builds a context, runs one command, prints the error chain once,
 //! and exits. Data goes to stdout, messages to stderr.

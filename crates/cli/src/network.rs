@@ -30,7 +30,7 @@ pub(crate) struct Network {
     )]
     scheme: Vec<Given<ForRegistry<Scheme>>>,
 
-    /// Use plain HTTP for this registry, also for credentials. Loopback does not need it.
+    /// Use plain HTTP for this registry, even for credentials. Loopback does not need it.
     #[arg(
         long,
         global = true,
@@ -72,7 +72,7 @@ pub(crate) struct Network {
     )]
     ca_file: Vec<Given<ForRegistry<File>>>,
 
-    /// Client certificate and private key (PEM files), for all registries that ask or for one.
+    /// Client certificate and private key (PEM files), for one registry or all that request one.
     #[arg(long, global = true, value_name = "[REGISTRY=]CERT,KEY", env = "LONGSHORE_CLIENT_CERT")]
     client_cert: Vec<Given<ForRegistry<CertificateAndKey>>>,
 

@@ -41,7 +41,7 @@ impl Coding {
     }
 
     /// Returns the document in a body, of at most `limit` bytes. JSON that is only labelled as
-    /// coded is accepted as received.
+    /// encoded is accepted as received.
     ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit; [`Protocol`](ErrorKind::Protocol) if it

@@ -1,6 +1,6 @@
-//! A client for container registries: loads and unloads images and other OCI artifacts.
+//! A client for container registries: copies, pulls and pushes images and other OCI artifacts.
 //!
-//! A [`Location`] says where an image is. [`Client`] and [`Stores`] open it as a store: a
+//! A [`Location`] names the place of an image. [`Client`] and [`Stores`] open it as a store: a
 //! [`Source`], a [`Target`] or both. All operations work on any store. All items of
 //! `longshore-core` and `longshore-image` are re-exported. [`blocking`] has the same operations
 //! without async.
@@ -21,7 +21,7 @@
 //!
 //! # Examples
 //!
-//! A registry for a test, and a file pushed to it as an artifact:
+//! Start a registry for a test, and push a file to it as an artifact:
 //!
 //! ```
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -42,7 +42,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The digest of a tag:
+//! Resolve a tag to a digest:
 //!
 //! ```no_run
 //! # async fn example() -> longshore::Result<()> {
@@ -54,7 +54,7 @@
 //! # }
 //! ```
 //!
-//! The tags that match a pattern:
+//! List the tags that match a pattern:
 //!
 //! ```no_run
 //! # async fn example() -> longshore::Result<()> {
@@ -68,7 +68,7 @@
 //! # }
 //! ```
 //!
-//! A file in an image, here without async. If several layers have the file, the last one wins.
+//! Read a file from an image, here without async. If several layers have it, the last one wins.
 //!
 //! ```
 //! # use longshore::{Descriptor, ImageConfig, MediaType, Memory, Pack, RawManifest, Tag};

@@ -112,8 +112,8 @@ pub(crate) fn resolve(base: &Uri, text: &[u8]) -> Result<Uri, &'static str> {
 /// Decides whether a request may continue from `from` to `to`, as a redirect or the URL of an
 /// upload.
 ///
-/// It may never continue from https to http. It may continue to this machine or its link only if
-/// `from` is there too, because servers there are for this machine alone (an administration port, a
+/// Refuses every step from https to http. Allows this machine and its local link as `to` only if
+/// `from` is there too, because such servers are for this machine alone (an administration port, a
 /// cloud's metadata service). Other addresses in a private network are allowed, because the
 /// registry's storage may be there. Credentials are sent to neither.
 ///
@@ -220,7 +220,7 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// 16 KiB: the longest URLs that real registries send (Google's) have a few KiB.
+/// 16 KiB: the longest URLs that real registries send (Google's) are a few KiB.
 const URL_LIMIT: usize = 16 << 10;
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub async fn pull_files(
 pub struct Placed {
     /// The blob.
     pub blob: Descriptor,
-    /// The path below the folder that all files go to; empty for that folder itself.
+    /// The path below the destination folder; empty for the destination folder itself.
     pub path: PathBuf,
     /// True if the blob is an archive, to be unpacked at the path.
     pub folder: bool,
@@ -80,7 +80,7 @@ pub enum Folders {
     Kept,
 }
 
-/// Decides where blobs go: to their titles, or without a title to their digests.
+/// Determines the path of each blob: its title, or its digest if it has no title.
 ///
 /// Only a folder that is unpacked may have the title `.`, which is the destination folder itself. A
 /// blob without a title that is listed twice is one file.

@@ -46,7 +46,7 @@ pub struct Pack {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one is made at a time")]
+#[expect(clippy::large_enum_variant, reason = "few values exist at once")]
 enum Document {
     Image { artifact_type: Option<MediaType>, config: Descriptor, layers: Vec<Descriptor> },
     Index { manifests: Vec<Descriptor> },

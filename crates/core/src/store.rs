@@ -250,7 +250,7 @@ pub trait TargetExt: Target {
 
 impl<S: Target + ?Sized> TargetExt for S {}
 
-/// A node of a content graph, classified by where its parent lists it.
+/// A node of a content graph, classified by the field in which its parent lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Node<'a> {
     /// A config, a layer, or another blob.

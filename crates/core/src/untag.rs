@@ -16,12 +16,12 @@ pub enum UntagMethod {
     Placeholder,
 }
 
-/// Removes one tag. The manifest it points at, and that manifest's other tags, stay.
+/// Removes one tag, and keeps its manifest and the manifest's other tags.
 ///
-/// First asks the store to delete the tag. If the store cannot, it points the tag at a placeholder
+/// First asks the store to delete the tag. If the store cannot, points the tag at a placeholder
 /// manifest created for this call and deletes that manifest by its digest, which removes only this
-/// tag. Before it touches the tag, it pushes another placeholder without a tag and deletes it, to
-/// detect a store that refuses deletes. If the last step still fails, it restores the tag.
+/// tag. Before this, pushes and deletes another placeholder without a tag, to
+/// detect a store that refuses deletes. If the last step still fails, restores the tag.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if the tag does not exist;

@@ -1,7 +1,7 @@
 //! Detects compression by the first bytes, and decompresses streams within limits.
 //!
 //! Owns the rules for which gzip and zstd content is accepted, and for when output is implausibly
-//! large. It knows nothing about tar and layers. The archives use it for layers and for themselves.
+//! large. It does not depend on tar or layers. The archives use it for layers and for themselves.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -146,7 +146,7 @@ impl<R: Read> Decoder<R> {
         }
     }
 
-    /// Adds the compression to errors about damaged content. Other errors stay unchanged.
+    /// Names the compression in errors about damaged content. Other errors stay unchanged.
     fn explain(&self, e: io::Error) -> io::Error {
         let damaged = match e.kind() {
             io::ErrorKind::InvalidInput

@@ -77,5 +77,5 @@ fn not_found_or_io(path: &Path, e: io::Error) -> Error {
 
 /// The name of an archive that is read from or written to a stream.
 pub(crate) const STREAM: &str = "-";
-/// 256 GiB: an archive may hold many layers, each within the limit of one.
+/// 256 GiB: an archive may hold many layers, each up to the limit for one layer.
 const OUTPUT_LIMIT: u64 = 256 << 30;

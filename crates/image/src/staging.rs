@@ -76,8 +76,8 @@ impl Staged {
 }
 
 /// Runs blocking work on a blob while it streams. The blob is always read to its end, even if the
-/// work fails early. If the content does not match its digest, this error is thus returned, and not
-/// that of the work.
+/// work fails early. An error about the digest thus takes precedence over an
+/// error of the work.
 ///
 /// # Errors
 /// The error of the reader; otherwise the error of the work.
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_content_is_reported_before_errors_of_the_work() {
+    async fn wrong_content_takes_precedence_over_an_error_of_the_closure() {
         let work = |_: &mut ChunkReader| -> Result<()> { Err(Error::new(ErrorKind::Invalid)) };
         let e = work_over(reader(b"abcde", b"abcdx"), work).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::DigestMismatch);

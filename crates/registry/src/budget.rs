@@ -1,7 +1,7 @@
 //! Resources that all requests share: open files, and memory for large documents.
 //!
 //! Owns the amounts that are in use. A permit is held while the file is open or the document is in
-//! memory. The pace of a body limits the time that its client can hold it.
+//! memory. The required pace limits how long a client can hold one.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -60,8 +60,8 @@ pub(crate) fn is_host(text: &str) -> bool {
 
 /// The original request's scheme and host, as reported by proxies.
 ///
-/// `Forwarded` takes precedence over the older headers. Of several values in a header, the first
-/// one counts, which comes from the proxy nearest to the client. `X-Forwarded-Port` is ignored,
+/// `Forwarded` takes precedence over the older headers. If a header has several values, the first
+/// one is used, which comes from the proxy nearest to the client. `X-Forwarded-Port` is ignored,
 /// because it is often the port between two proxies.
 ///
 /// Source: RFC 7239. Docker's registry reads the headers in this order, too.

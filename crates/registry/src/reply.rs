@@ -1,7 +1,7 @@
 //! Responses to clients.
 //!
 //! Owns the only conversion of an [`Error`] to a status and the specification's error document. The
-//! handlers call it; it knows no routes and no stores.
+//! handlers call it; it does not use routes or stores.
 
 use bytes::Bytes;
 use http::header::{

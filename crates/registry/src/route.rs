@@ -1,7 +1,7 @@
 //! Parses request paths.
 //!
 //! Owns the parsing of paths into the strict types of longshore-core. A path is parsed only once,
-//! and the handlers never see it. This module knows no methods or stores. Pure; `registry` calls it
+//! and the handlers never see it. It uses no methods and no stores. Pure; `registry` calls it
 //! before anything else.
 
 use longshore_core::{Digest, ErrorCode, ParseError, RepositoryName, Tag, TagOrDigest};

@@ -117,8 +117,8 @@ impl FaultProxy {
         lock(&self.state).requests.clone()
     }
 
-    /// Returns the number of faults made so far. A test of recovery checks it, because it would
-    /// prove nothing without a fault.
+    /// Returns the number of faults made so far. Tests of recovery must check this number: without
+    /// a fault, they prove nothing.
     #[must_use]
     pub fn faults_made(&self) -> usize {
         lock(&self.state).made

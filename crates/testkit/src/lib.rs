@@ -28,7 +28,7 @@
     clippy::expect_used,
     clippy::missing_panics_doc,
     clippy::unwrap_used,
-    reason = "a failed test is a panic, and this crate is only for tests"
+    reason = "tests fail by panicking, and this crate is only for tests"
 )]
 
 pub mod fault;

@@ -1,7 +1,7 @@
 //! Programs that run during a test: started, awaited, and ended by process id.
 //!
-//! Owns [`Process`], which collects a program's output so that a test can wait for a line. It knows
-//! no particular program; `peer` and the tests of longshore's own program do.
+//! Owns [`Process`], which collects a program's output so that a test can wait for a line. It is
+//! not specific to a program, unlike `peer` and the tests of longshore's own program.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};

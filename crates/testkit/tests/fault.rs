@@ -1,6 +1,6 @@
 //! The fault proxy makes each requested fault, and no others.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
 use std::time::Duration;

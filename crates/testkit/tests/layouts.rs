@@ -1,6 +1,6 @@
 //! Other programs read the layouts that longshore writes, and longshore reads theirs.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Tests that the peers start, answer and end.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

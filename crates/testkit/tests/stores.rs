@@ -1,6 +1,6 @@
 //! Runs the store suites on the stores of longshore-core, and copies the real image through them.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::sync::Arc;
 

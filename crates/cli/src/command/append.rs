@@ -21,7 +21,7 @@ Examples:
   longshore append ghcr.io/a/b:v1 --layer x.tar --platform linux/arm64 \\
     --created \"$(date -u +%FT%TZ)\"
 
-A layer is a tar, plain or compressed with gzip or zstd. All --layer files are added in their \
+A layer is a tar, plain or compressed with gzip or zstd. All --layer files are added in the given \
 order, then all --layer-from layers. Everything else in the image is kept. In an index, the \
 image for --platform is replaced by the new one.")]
 pub(crate) struct Arguments {

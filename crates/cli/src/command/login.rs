@@ -22,7 +22,7 @@ names for the registry, else in that file, or in the file of --auth-file.
 
 A registry on this machine (localhost or a loopback address) gets them over plain HTTP. Any \
 other registry gets them over plain HTTP only with --plain-http; the stored entry records this \
-(http://), and later commands need no option. The results of --scheme detect never allow it.")]
+(http://), and later commands need no option. --scheme detect never allows it.")]
 pub(crate) struct Arguments {
     /// The registry (docker.io for Docker Hub); with a path, only for repositories below it.
     #[arg(value_name = "REGISTRY[/PATH]")]

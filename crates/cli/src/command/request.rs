@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     /// The path and query, or a URL of the registry.
     path: String,
     /// Header to send. Authorization replaces the stored credentials, but every user of this
-    /// machine can see it; LONGSHORE_AUTHORIZATION=REGISTRY=VALUE hides it.
+    /// machine can see it; set LONGSHORE_AUTHORIZATION=REGISTRY=VALUE instead to keep it secret.
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<Header>,
     /// Body to send: text, @FILE, or - for standard input.

@@ -12,7 +12,7 @@ Examples:
   longshore rm ghcr.io/a/b:v1
   longshore rm ghcr.io/a/b@sha256:… --yes
 
-Removes the manifest and every tag that points at it, and lists these tags first. To remove only \
+Lists the tags that point at the manifest, then removes it and these tags. To remove only \
 one tag, use `longshore untag`.")]
 pub(crate) struct Arguments {
     /// The image or artifact.

@@ -304,7 +304,7 @@ fn the_environment_sets_the_defaults_of_short_names() {
 }
 
 #[test]
-fn listings_have_a_start_a_limit_and_filters() {
+fn listings_accept_a_start_a_limit_and_filters() {
     let program = Program::new();
     let server = program.serve(None);
     let address = &server.address;

@@ -1,4 +1,4 @@
-//! Files as tagged artifacts, and manifests made of existing blobs.
+//! Files as tagged artifacts, and manifests made from existing blobs.
 
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ fn an_alias_of_blobs_is_made_read_moved_and_removed() {
 }
 
 #[test]
-fn an_image_is_made_of_existing_blobs() {
+fn an_image_is_made_from_existing_blobs() {
     let program = Program::new();
     let server = program.serve(None);
     let app = format!("{}/app", server.address);

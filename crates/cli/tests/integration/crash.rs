@@ -37,7 +37,7 @@ fn start_up_to_the_fault(program: &Program, proxy: &FaultProxy, line: &str) -> P
         assert!(start.elapsed() < DEADLINE, "nothing was transferred: {}", process.printed());
         std::thread::sleep(Duration::from_millis(1));
     }
-    // The bytes before the fault pass meanwhile.
+    // Meanwhile, the proxy forwards the bytes before the fault.
     std::thread::sleep(Duration::from_millis(20));
     process
 }

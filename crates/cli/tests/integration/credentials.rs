@@ -120,7 +120,7 @@ fn login_over_plain_http_to_another_machine_needs_an_option_and_warns() {
     let stored = std::fs::read_to_string(program.path(".docker/config.json")).unwrap();
     assert!(stored.contains(&format!("\"http://{name}\"")), "{stored}");
     program.fails(3, &format!("digest {name}/a:b {at} --scheme http"));
-    // On loopback, the login itself is permission.
+    // On loopback, the login itself permits plain HTTP.
     let detect = format!("login {} -u ann --password-stdin --scheme detect", registry.address);
     assert_eq!(run_without_leaking(&program, &detect, &[], "hunter2\n").code, 0);
 }
@@ -347,7 +347,7 @@ fn a_login_for_a_path_is_used_only_below_that_path() {
 
 #[cfg(unix)]
 #[test]
-fn a_credentials_file_that_everybody_can_read_causes_a_warning() {
+fn a_world_readable_credentials_file_causes_a_warning() {
     use std::os::unix::fs::PermissionsExt as _;
     let (program, registry) = (Program::new(), Guarded::by_password());
     write(&program, ".docker/config.json", &auths(&registry.address, "ann:hunter2"));
@@ -357,8 +357,8 @@ fn a_credentials_file_that_everybody_can_read_causes_a_warning() {
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(mode)).unwrap();
         let told = program.fails(3, &line);
         let warning = format!(
-            "longshore: warning: {} holds credentials and can be read by everybody on this \
-             machine: chmod 600 it\n",
+            "longshore: warning: {} contains credentials that all users of this machine can \
+             read: chmod 600 it\n",
             config.display()
         );
         // The warning appears once, although the file is read more than once.

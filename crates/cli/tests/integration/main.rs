@@ -1,6 +1,6 @@
 //! Runs the program with arguments, and checks stdout, stderr and the exit code.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod answers;
 mod artifacts;

@@ -69,7 +69,7 @@ fn names_that_share_a_tag_stay_separate() {
     program.fails(3, &format!("ls {repository}"));
     program.ok(&format!("untag oci:img:{MYSQL}"));
     assert_eq!(program.ok("ls oci:img"), APP);
-    // Only one name has this tag now, until an entry has exactly that name.
+    // `latest` now selects the only name with this tag. An entry named `latest` would win.
     assert_eq!(program.ok("digest oci:img:latest"), digests[1]);
     program.ok(&format!("tag oci:img@{} latest", digests[0]));
     assert_eq!(program.ok("digest oci:img:latest"), digests[0]);

@@ -2,8 +2,8 @@
 //!
 //! Sends credentials to the registry's own origin and to the token service that it names, and
 //! nowhere else. Remembers how a registry authenticates, so that later requests carry a token from
-//! the start. Does not know where credentials come from (`credentials`). Of a request's purpose it
-//! knows only its [`Access`].
+//! the start. The sources of credentials are in `credentials`. The purpose of a request is
+//! given by its [`Access`].
 
 mod authenticator;
 mod challenge;

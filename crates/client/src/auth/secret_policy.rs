@@ -11,7 +11,7 @@ use crate::credentials::InsecureUse;
 pub(crate) enum Danger {
     /// Plain HTTP within this machine: another user of the machine may be listening on that port.
     Local,
-    /// Plain HTTP: everybody on the way can read the secret.
+    /// Plain HTTP: anyone on the network path can read the secret.
     Plain,
     /// An invalid certificate that only scheme detection accepted: the server may be an impostor.
     Unverified,

@@ -68,7 +68,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<Token, &'static str> {
     if body.trim_ascii_start().starts_with(b"<") {
         return Err("answered with a web page");
     }
-    let reply: Reply = serde_json::from_slice(body).map_err(|_| "answered with no valid JSON")?;
+    let reply: Reply = serde_json::from_slice(body).map_err(|_| "answered with invalid JSON")?;
     let stated = reply.token.filter(|token| !token.is_empty()).or(reply.access_token);
     let token = stated.filter(|token| !token.is_empty()).ok_or("answered without a token")?;
     if !token.bytes().all(|b| b.is_ascii_graphic()) {
@@ -111,7 +111,7 @@ fn access(token: &str) -> Option<Vec<Scope>> {
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
 /// A day: no token is used for longer than that.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(86_400);
-/// 128 KiB: the longest real tokens have a few KiB.
+/// 128 KiB: the longest real tokens are a few KiB.
 pub(crate) const REPLY_LIMIT: usize = 128 << 10;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The state of authentication at one registry: its method, the credentials and the tokens.
 //!
-//! Credentials and tokens are keyed by value and limited in number, so that a client whose
-//! passwords change does not grow over months.
+//! Credentials and tokens are keyed by value and limited in number, so that memory use
+//! stays bounded even if passwords change often.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +44,8 @@ struct Use {
     header: Option<HeaderValue>,
     /// The refresh token that the token service issued to replace the credential.
     refresh: Option<Secret>,
-    /// True if the registry accepted it and has not refused it since. Same for the other fields of
-    /// this name.
+    /// True if the registry accepted it and has not refused it since. Fields named `accepted`
+    /// in other types have the same meaning.
     accepted: bool,
 }
 
@@ -298,11 +298,11 @@ impl TokenCache {
 /// lifetime.
 const EARLY: Duration = Duration::from_secs(5);
 
-/// 10 min: credentials of clouds live longer (AWS: at least 15 min). Also limits how often denials
+/// 10 min: cloud credentials are valid longer (AWS: at least 15 min). Also limits how often denials
 /// query a store that prompts a person or runs a program.
 const MAY_HAVE_EXPIRED: Duration = Duration::from_secs(600);
 
-/// Maximum of repositories, credentials and tokens kept per registry. A token has a few KiB.
+/// Maximum of repositories, credentials and tokens kept per registry. A token is a few KiB.
 const LIMIT: usize = 1024;
 
 #[cfg(test)]
@@ -348,7 +348,7 @@ mod tests {
         }
         assert_eq!(cache.credentials.iter().count(), LIMIT);
         assert_eq!(cache.grants.iter().count(), LIMIT);
-        assert_eq!(cache.credential(&repository(0)), None, "it goes with the credential");
+        assert_eq!(cache.credential(&repository(0)), None, "it is dropped with the credential");
         let shown = texts(&cache);
         assert!(shown.contains(&format!("password-{}", 3 * LIMIT)));
         assert!(!shown.contains(&"password-1".to_owned()));

@@ -84,7 +84,7 @@ impl<S: Source + ?Sized> Store<S> {
         /// Reads an image's configuration, which describes its layers and history. For an index,
         /// choose the manifest with [`select_image`](Self::select_image) first.
         pub fn image(&self, manifest: RawManifest) -> Result<Image> = fn Image::read;
-        /// Returns the image for a platform: for an index, the one that it lists for it.
+        /// Returns the image for a platform. Selects it from the index if the manifest is one.
         pub fn select_image(&self, manifest: RawManifest, platform: &Platform) -> Result<RawManifest>
             = fn select_image;
         /// Lists the images that a manifest offers, each with its platform.

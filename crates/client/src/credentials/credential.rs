@@ -165,7 +165,7 @@ impl Credential {
         self
     }
 
-    /// Returns true if it has expired at this time.
+    /// Returns true if the credential has expired at the time `at`.
     pub(crate) fn is_expired(&self, at: Instant) -> bool {
         self.expires.is_some_and(|expires| expires <= at)
     }

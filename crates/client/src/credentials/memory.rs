@@ -51,8 +51,8 @@ impl MemoryCredentials {
 
     /// Adds the user information of a URL: `https://user:password@registry[/path]`.
     ///
-    /// An `http` URL permits sending the credential unencrypted; an `https` URL permits no more
-    /// than the registry's name would. Percent-encoded characters are decoded.
+    /// An `http` URL permits sending the credential unencrypted; an `https` URL permits the
+    /// same as the registry's name. Percent-encoded characters are decoded.
     ///
     /// - `source`: the origin of the URL, for errors.
     ///

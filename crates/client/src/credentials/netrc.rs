@@ -23,8 +23,8 @@ pub struct Netrc {
 }
 
 impl Netrc {
-    /// Makes a store from the path of a file. The file is read on each lookup; a missing file has
-    /// no entries.
+    /// Makes a store from the path of a file. The file is read on each lookup; a missing file
+    /// counts as empty.
     #[must_use]
     pub fn from_file(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }

@@ -142,7 +142,7 @@ mod tests {
     /// The vectors of docker-registry-client-async. It compares entries exactly and untrimmed, so
     /// some expected results differ here.
     #[test]
-    fn lists_of_a_predecessor_are_parsed_as_intended() {
+    fn no_proxy_lists_for_docker_registry_client_async_are_parsed() {
         let list = NoProxy::parse("a.com, b.com,127.0.0.1:5000,.corp");
         for (host, port, expected) in [
             ("a.com", 443, true),

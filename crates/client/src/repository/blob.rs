@@ -86,8 +86,8 @@ impl RemoteRepository {
     }
 }
 
-/// Returns the size of the whole blob if the reply's head states it. The size of a coded reply is
-/// not the blob's.
+/// Returns the size of the whole blob if the reply's head states it. An encoded reply has another
+/// size.
 pub(super) fn whole_size(reply: &Reply) -> Option<u64> {
     let coded = reply.coding() != Coding::Identity;
     let size = reply.header(CONTENT_LENGTH.as_str()).filter(|_| !coded);

@@ -22,9 +22,9 @@ use crate::reply::Reply;
 /// refused. If the whole blob has a different size, it is not requested again, because it would
 /// have the same size again. The reader's digest verifies the content.
 ///
-/// A coded reply, although no coding was requested, is read in one of two ways, chosen before any
-/// byte is yielded. Ranges of a coded reply may count coded or decoded bytes, so no ranges are
-/// requested then.
+/// A reply that is encoded, although no coding was requested, is read in one of two ways, chosen
+/// before any byte is yielded. Its ranges may count encoded or decoded bytes, so none are
+/// requested.
 pub(super) async fn start(
     repository: &RemoteRepository,
     descriptor: &Descriptor,
@@ -60,9 +60,9 @@ struct Download {
     skip: u64,
     /// True if the body's end is the end of the blob. False if the body ends with the connection.
     ends_the_blob: bool,
-    /// True if the registry answered a range with a different one, or with a coded reply.
+    /// True if the registry answered a range with a different one, or with an encoded reply.
     ranges_fail: bool,
-    /// The way to read coded replies, once it is known.
+    /// The way to read encoded replies, once it is known.
     reading: Option<Reading>,
     series: Series,
 }

@@ -86,7 +86,7 @@ impl RemoteRepository {
                 .map_err(|e| e.at(self.reference(selector)))?;
             return Ok(descriptor);
         }
-        // HEAD fails (Nexus says 404) or its headers are incomplete, and its errors have no body.
+        // HEAD fails (Nexus: 404) or its headers are incomplete, and its errors have no body.
         let manifest = once.accepted_manifest(selector, accept).await?;
         Ok(manifest.descriptor().clone())
     }
@@ -195,7 +195,7 @@ impl RemoteRepository {
 /// Returns the descriptor from a HEAD's headers, if they are complete.
 fn described(reply: &Reply, selector: &TagOrDigest) -> Option<Descriptor> {
     let media_type = MediaType::from_header(reply.header(CONTENT_TYPE.as_str())?).ok()?;
-    // A coded reply has a different size.
+    // An encoded reply has a different size.
     if reply.coding() != Coding::Identity {
         return None;
     }

@@ -28,8 +28,8 @@ pub(crate) enum Mismatch {
 /// Checks that a 206 has exactly the requested range of a blob of `size` bytes.
 ///
 /// # Errors
-/// The defect of the reply. The error for a coded reply has no size, because such a reply may count
-/// coded bytes.
+/// The defect of the reply. The error for an encoded reply has no size, because its range may count
+/// encoded bytes.
 ///
 /// Source: RFC 9110, section 14.4.
 pub(crate) fn check_content_range(

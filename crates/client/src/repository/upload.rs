@@ -269,7 +269,7 @@ impl Upload {
     /// Sends `DELETE <location>`; waits for at most two seconds.
     ///
     /// # Errors
-    /// Any error. The registry then removes the session itself.
+    /// Any error of the request. The registry then removes the session after its own timeout.
     ///
     /// Source: distribution-spec v1.1.1, draft, "Cancel a blob upload".
     pub async fn cancel(self) -> Result<()> {

@@ -25,7 +25,7 @@ pub struct Copied {
     /// The summary of the copy.
     #[serde(flatten)]
     pub summary: CopySummary,
-    /// The name of its entry in the target layout, if it is not a tag.
+    /// The image's name in the target layout, if that name is not a tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The location of the image at the target.

@@ -272,7 +272,7 @@ mod tests {
         };
         tokio::select! {
             () = read => {}
-            () = activity.silence(LIMIT) => panic!("the body was on its way"),
+            () = activity.silence(LIMIT) => panic!("the body was being sent"),
         }
         assert_eq!(sizes, [CHUNK_SIZE, CHUNK_SIZE, CHUNK_SIZE, 1]);
     }

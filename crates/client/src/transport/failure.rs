@@ -82,7 +82,7 @@ impl Way<'_> {
         }
         match self.proxy {
             Some(proxy) if says(error, PROXY_LOGIN) => {
-                format!("the proxy {proxy} asks for a user and password")
+                format!("the proxy {proxy} requires a user name and password")
             }
             Some(proxy) if says(error, TUNNEL_REFUSED) => {
                 format!("the proxy {proxy} does not connect to {host}:{port}")
@@ -129,7 +129,7 @@ impl Way<'_> {
             (
                 _,
                 Some(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired)),
-            ) => "It asks for a certificate: use --client-cert CERT,KEY.".to_owned(),
+            ) => "It requires a client certificate: use --client-cert CERT,KEY.".to_owned(),
             _ => return None,
         })
     }

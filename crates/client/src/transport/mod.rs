@@ -1,7 +1,7 @@
 //! Sends requests and receives replies. Separates the client from the HTTP library.
 //!
-//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. Of
-//! registries it knows only some headers. A client's requests pass these layers, outermost first:
+//! Owns [`Transport`], [`Body`] and [`TransportError`], and the layers around a transport. Only
+//! some headers are specific to registries. A client's requests pass these layers, outermost first:
 //! `auth` (not in this module), `retry`, `limit`, `redirect`, `log` and `wire`.
 
 mod activity;

@@ -70,8 +70,8 @@ impl Transport for Redirect {
     }
 }
 
-/// The redirect target of a request whose body can be read only once. It is the source of the
-/// error, so that a caller that can recreate the body may send it there.
+/// The redirect target of a request whose body can be read only once. As the source of the error,
+/// it tells a caller that can recreate the body where to send the request.
 #[derive(Debug)]
 struct Moved(Uri);
 

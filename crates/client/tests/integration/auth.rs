@@ -253,7 +253,7 @@ async fn a_token_is_fetched_once_and_before_requests_that_need_it() {
 }
 
 #[tokio::test]
-async fn anonymous_clients_get_tokens_too() {
+async fn anonymous_clients_get_tokens() {
     let server = Script::start().await;
     let challenge = bearer(&server.url("/token"));
     server.expect(tags().answer(401).header("www-authenticate", challenge));
@@ -569,7 +569,7 @@ async fn errors_of_a_token_service_name_the_service_and_not_the_reference() {
         (
             token().body("no JSON"),
             ErrorKind::Unauthorized,
-            "unauthorized: token service SERVICE: answered with no valid JSON",
+            "unauthorized: token service SERVICE: answered with invalid JSON",
         ),
         (
             token().body("<html>"),

@@ -176,7 +176,7 @@ fn a_client_lists_and_pings_a_registry() {
 }
 
 #[test]
-fn listings_have_a_start_and_can_be_cached_until_refreshed() {
+fn listings_can_start_after_a_name_and_be_cached() {
     let served = Served::memory();
     for name in ["team/a", "team/b", "other"] {
         served.repository(name).push_pack(artifact("x"), Some(&tag("v1"))).unwrap();

@@ -67,11 +67,11 @@ fn contents() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_blob_is_read_if_it_is_coded_or_only_labelled_as_coded() {
+async fn an_encoded_or_mislabelled_blob_is_read() {
     for content in contents() {
         let descriptor = blob(&content);
         let large = content.len() > 64 << 10;
-        // With a length, the size shows whether the body is coded. Without a length, the digest
+        // With a length, the size shows if the body is encoded. Without a length, the digest
         // decides, and a large blob is requested again.
         for (sent, body, requests) in [
             (sized as Sent, &gzip(&content), 1),
@@ -131,7 +131,7 @@ async fn gzip_members_and_padding_are_accepted_and_other_trailing_data_is_refuse
 }
 
 #[tokio::test]
-async fn a_coded_blob_that_breaks_off_is_requested_from_its_start() {
+async fn an_interrupted_encoded_blob_is_requested_from_its_start() {
     let content = random::bytes(1, 100_000);
     let (descriptor, coded) = (blob(&content), gzip(&content));
     for cut in [0, 5, 50_000] {
@@ -224,14 +224,14 @@ async fn the_error_for_an_unknown_coding_names_it() {
 }
 
 #[tokio::test]
-async fn part_of_a_coded_blob_is_cut_from_the_whole_blob() {
+async fn a_range_of_an_encoded_blob_is_taken_from_the_whole_blob() {
     let content = random::bytes(1, 100_000);
     let (descriptor, coded) = (blob(&content), gzip(&content));
     let request =
         || Exchange::new("GET", blob_path(&descriptor)).with("range", "bytes=70000-80000");
     let partial = request().answer(206).header("content-range", "bytes 70000-80000/100000");
     for (first, again) in [
-        // It is unknown whether this range counts coded or decoded bytes.
+        // It is unknown whether this range counts encoded or decoded bytes.
         (sized(partial, "gzip", &content[70_000..=80_000]), true),
         (sized(request(), "gzip", &coded), false),
     ] {
@@ -247,7 +247,7 @@ async fn part_of_a_coded_blob_is_cut_from_the_whole_blob() {
 }
 
 #[tokio::test]
-async fn the_length_of_a_coded_reply_is_not_the_blobs_size() {
+async fn the_length_of_an_encoded_reply_is_not_the_blobs_size() {
     let content = b"some words".repeat(20);
     let descriptor = blob(&content);
     let server = Script::start().await;

@@ -97,7 +97,7 @@ async fn an_archive_is_not_created_if_every_copy_fails() {
 }
 
 #[tokio::test]
-async fn all_tags_are_copied_unless_a_location_has_a_tag() {
+async fn copying_all_tags_is_refused_if_a_location_has_a_tag() {
     let (registry, client) = registry().await;
     let folder = tempfile::tempdir().unwrap();
     let source: Location = format!("{}/a/b", registry.address()).parse().unwrap();

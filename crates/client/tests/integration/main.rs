@@ -1,7 +1,7 @@
 //! Tests of the client: against servers that expect exact requests, against the embedded registry,
 //! through a network with faults, and against other registries.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
+#![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod auth;
 mod blob;

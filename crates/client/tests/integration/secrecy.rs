@@ -146,7 +146,7 @@ async fn an_accepted_certificate_is_not_accepted_for_another_registrys_token_ser
 async fn detected_settings_do_not_permit_credentials_in_another_client() {
     let (tls, _front, unverified) = unverified().await;
     let plain = Script::start().await;
-    // By its name, the registry is not on this machine.
+    // The name does not show that the registry is on this machine.
     let away = format!("r.example:{}", plain.address().port());
     let at: HostAddresses = format!("{away}:127.0.0.1").parse().unwrap();
     let away: RegistryName = away.parse().unwrap();
@@ -162,7 +162,7 @@ async fn detected_settings_do_not_permit_credentials_in_another_client() {
         let client = base().settings(name.clone(), settings.clone()).credentials(user);
         let shown = error_chain(&list(client, name).await.unwrap_err());
         assert!(shown.contains(&format!("{hint} {name}")), "{shown}");
-        // The second client does not detect again.
+        // The second client does not repeat the detection.
         server.expect(root());
         let again = base().settings(name.clone(), settings.clone()).build().detect(name).await;
         assert_eq!(again.unwrap(), settings);

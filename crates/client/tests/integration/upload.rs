@@ -189,7 +189,7 @@ async fn a_new_process_resumes_a_session() {
 #[tokio::test]
 async fn a_session_is_resumed_by_its_path() {
     let server = Script::start().await;
-    // The range of a fresh session is the same as that of one byte, so it is ambiguous.
+    // `0-0` is ambiguous: it is the range of an empty session and of a session with one byte.
     server.expect(Exchange::new("GET", "/v2/u/1?_state=x").answer(204).header("range", "0-0"));
     let resumed = remote(&server).resume_upload("/v2/u/1?_state=x").await.unwrap();
     assert_eq!((resumed.offset(), resumed.location()), (0, server.url("/v2/u/1?_state=x")));

@@ -1,8 +1,8 @@
 //! Uploads whose connection ends, or whose reply arrives, while the body is still being sent. The
 //! client must notice this at once, even while it waits for the body's source.
 //!
-//! `Expect: 100-continue` is not tested here. The client never sends it, so it never waits for the
-//! reply to it; a test checks that it is not sent.
+//! `Expect: 100-continue` is not tested here. The client never sends this header, so it never waits
+//! for a 100 reply. Another test checks that the header is not sent.
 
 use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock};

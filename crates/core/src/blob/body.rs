@@ -72,7 +72,7 @@ impl BlobBody {
         self
     }
 
-    /// Returns the other repository that has the blob: the one that was named, else the source's
+    /// Returns another repository that has the blob: the one set by the caller, else the source's
     /// own.
     #[must_use]
     pub fn origin(&self) -> Option<&Repository> {

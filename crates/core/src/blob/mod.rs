@@ -1,7 +1,7 @@
 //! Blobs as streams: verified when read, reopenable when written.
 //!
-//! Owns [`BlobReader`], through which every blob leaves a store, and [`BlobBody`], with which every
-//! blob enters one. Memory use is bounded: no blob is ever held as a whole.
+//! Owns [`BlobReader`], which reads every blob of a store, and [`BlobBody`], from which every blob
+//! is written. Memory use is bounded: no blob is ever held in memory as a whole.
 
 mod body;
 mod stream_digest;

@@ -1,7 +1,7 @@
 //! Writes content to files: to a temporary file, which is verified, synced and then renamed.
 //!
-//! Owns the only way in which files appear in a layout or a registry's folder. A name that exists
-//! holds complete content, even after `kill -9` and power loss. Blocking work runs off the async
+//! Owns the creation of all files in a layout or a registry's folder. A file under its final name
+//! is complete, even after `kill -9` and power loss. Blocking work runs off the async
 //! threads.
 
 mod spooled;
@@ -251,7 +251,7 @@ pub fn inode(_: &Metadata) -> u64 {
     0
 }
 
-/// Returns true if the file name is that of a temporary file, which a killed writer leaves behind.
+/// Returns true if this is the name of a temporary file, such as a killed writer leaves behind.
 #[must_use]
 pub fn is_aside(file_name: &str) -> bool {
     file_name.starts_with(TEMP_PREFIX)

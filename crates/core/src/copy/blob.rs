@@ -26,7 +26,7 @@ impl Run {
         self.blob(copy, blob).await
     }
 
-    /// Finds the size of a blob. Schema 1 states no sizes, so the source is asked.
+    /// Finds the size of a blob. Schema 1 states no sizes, so this queries the source.
     pub(super) async fn with_size(&self, digest: Digest) -> Result<Descriptor> {
         let size = self.blob_size(&digest).await?;
         let size = size.ok_or_else(|| {

@@ -12,7 +12,7 @@ use crate::reference::{Repository, Tag};
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CopyEvent {
-    /// A blob is part of what is copied. Comes before anything that happens to it.
+    /// A blob belongs to the copied content. Precedes all other events of the blob.
     Found {
         /// The blob.
         blob: Descriptor,

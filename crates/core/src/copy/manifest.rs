@@ -42,8 +42,8 @@ impl Run {
             .await
     }
 
-    /// Copies everything below a manifest, unless the target holds it as complete. Returns what the
-    /// target held of the manifest before.
+    /// Copies everything below a manifest, unless the target holds it as complete. Returns the
+    /// presence of the manifest at the target before the copy.
     pub(super) async fn below(
         self: &Arc<Self>,
         copy: &Arc<Copy>,

@@ -56,7 +56,7 @@ pub enum PlannedAction {
 }
 
 impl CopyPlan {
-    /// Returns the bytes of all blobs that would be sent.
+    /// Returns the total size in bytes of all blobs that would be sent.
     #[must_use]
     pub fn bytes_to_send(&self) -> u64 {
         let sent = self.steps.iter().filter(|step| step.action == PlannedAction::Send);

@@ -396,7 +396,7 @@ async fn blobs_that_an_index_lists_are_copied_as_blobs() {
 async fn a_layout_keeps_blobs_and_manifests_of_an_index_apart() {
     let (source, back) = (Memory::new(), Memory::new());
     let (cache, blobs) = cache(&source, MediaType::OCI_INDEX).await;
-    // An image with a wrong media type. By its path, a layout cannot distinguish it from a blob.
+    // An image with a wrong media type. In a layout, its path looks like that of a blob.
     let mut image =
         Pack::image(&ImageConfig::default()).unwrap().push(&source, None).await.unwrap();
     image.media_type = MediaType::OCI_LAYER;

@@ -16,7 +16,7 @@ use crate::reference::{Reference, Tag, TagOrDigest};
 #[derive(Clone, Debug)]
 pub struct Entry {
     descriptor: Descriptor,
-    /// The manifests it lists itself, which need no entries of their own.
+    /// The children of an index. They need no entries of their own.
     children: Vec<Descriptor>,
 }
 
@@ -90,13 +90,13 @@ pub fn tag_in(name: &str) -> Option<Tag> {
 }
 
 /// Returns the entries that have names, each name once. If several entries have the same name, the
-/// last one counts.
+/// last one is returned.
 #[must_use]
 pub fn names(entries: &[Descriptor]) -> BTreeMap<&str, &Descriptor> {
     entries.iter().filter_map(|entry| Some((name_of(entry)?, entry))).collect()
 }
 
-/// Returns the only manifest. If exactly one name exists, this is the named manifest, selected by
+/// Returns the default manifest. If exactly one name exists, it is the named manifest, selected by
 /// its tag if the name has one. Otherwise, it is the only manifest without a name. Returns `None`
 /// if there are several without names.
 ///
@@ -218,7 +218,7 @@ pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     ordered(entries.iter().filter_map(tag_of), after)
 }
 
-/// Returns those of the tags that are after `after`, in order, each once.
+/// Returns the tags after `after`, in order and without duplicates.
 #[must_use]
 pub fn ordered(tags: impl IntoIterator<Item = Tag>, after: Option<&Tag>) -> Vec<Tag> {
     let tags = tags.into_iter().filter(|tag| after.is_none_or(|after| tag > after));

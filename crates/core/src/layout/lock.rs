@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::wait;
 
 /// The lock of a folder's marker file, held until dropped.
-pub(super) struct Lock(#[expect(dead_code, reason = "it only has to be held")] File);
+pub(super) struct Lock(#[expect(dead_code, reason = "held until dropped")] File);
 
 /// Waits for the lock, which is shared by threads, processes and other programs built on longshore.
 ///

@@ -32,7 +32,7 @@ use crate::store::{Delete, Node, Presence, Pushed, Source, Target};
 /// An OCI image layout in a folder. Clones share the folder.
 ///
 /// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
-/// or references with a tag. If two entries have the same name, the last one counts. A tag selects
+/// or references with a tag. If two entries have the same name, the last one wins. A tag selects
 /// the entry with exactly that name, or otherwise the only name that stands for that tag. If
 /// several names stand for the tag, it selects none of them. A manifest pushed to a tag replaces
 /// the entry with exactly that name. A manifest pushed without a tag is listed without a name,
@@ -110,7 +110,7 @@ impl Layout {
         self.reading().await.map(|cached| cached.index.manifests.clone())
     }
 
-    /// Returns the only manifest of the layout. If exactly one name exists, this is the named
+    /// Returns the manifest to use by default. If exactly one name exists, this is the named
     /// manifest, selected by its tag if the name has one. Otherwise, it is the only manifest.
     ///
     /// # Errors

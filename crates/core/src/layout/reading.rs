@@ -75,7 +75,7 @@ struct Stamp {
 impl Stamp {
     #[cfg(unix)]
     // Other systems have no inode numbers.
-    #[expect(clippy::unnecessary_wraps, reason = "not all systems number their files")]
+    #[expect(clippy::unnecessary_wraps, reason = "some systems have no inode numbers")]
     fn of(metadata: &Metadata) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let modified = (metadata.mtime(), metadata.mtime_nsec());

@@ -157,7 +157,7 @@ async fn changes_by_other_programs_are_seen_immediately() {
         push(&layout, &format!("v{n}"), "one").await;
         assert_eq!(tags().await.len(), n);
     }
-    // Written in place, as some programs do it, and with the same length.
+    // Some programs change the file in place. Here its length stays the same.
     let path = layout.path().join("index.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"v1\"", "\"x1\"")).unwrap();

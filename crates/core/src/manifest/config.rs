@@ -71,7 +71,7 @@ pub struct ContainerConfig {
     /// The fixed part of the command.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub entrypoint: Vec<String>,
-    /// The part of the command that users replace.
+    /// The default arguments, which users can replace.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub cmd: Vec<String>,
     /// The working directory.

@@ -53,7 +53,7 @@ impl Index {
 
     /// Returns the manifest that fits a platform best. This is the manifest for exactly that
     /// platform, or otherwise the one for the newest of the older processors of its architecture.
-    /// Of several equal ones, the first is returned. Attestations and nested indexes are never
+    /// If several fit equally, the first is returned. Attestations and nested indexes are never
     /// chosen.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use crate::media_type::MediaType;
 /// A parsed view of a manifest, for reading only.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "it stands beside the bytes, which are larger")]
+#[expect(clippy::large_enum_variant, reason = "it is stored with the larger manifest bytes")]
 pub enum Manifest {
     /// An OCI image manifest or Docker schema 2 manifest.
     Image(ImageManifest),

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn os_versions_and_features_count_if_they_are_stated() {
+    fn stated_os_versions_and_features_must_match() {
         let windows = |version: Option<&str>, features: &[&str]| Platform {
             os_version: version.map(Into::into),
             os_features: features.iter().map(|&feature| feature.to_owned()).collect(),

@@ -67,7 +67,7 @@ impl FromStr for Repository {
 /// A repository with a tag, a digest, both or neither: `registry/name[:tag][@digest]`.
 ///
 /// References are ordered and hashed by their parts: registry, name, tag, digest. `FromStr`
-/// requires a registry, and takes the first part for it; [`Defaults`] parses short names. No tag is
+/// requires a registry, and reads the first part as one; [`Defaults`] parses short names. No tag is
 /// added implicitly: see [`Reference::or_latest`] and [`Defaults::tagged`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
@@ -339,7 +339,7 @@ fn check_text(text: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Converts the error of a part into an error of the whole text, so that users recognize their
+/// Converts the error of a part into one that quotes the whole text, so that users recognize their
 /// input.
 fn within(text: &str, part: &ParseError) -> ParseError {
     ParseError::new("reference", text, part.to_string())

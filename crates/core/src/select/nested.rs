@@ -12,7 +12,7 @@ use crate::platform::{Fit, Platform};
 use crate::store::Source;
 
 /// Returns the image of an index that fits a platform best. The index may list it directly or
-/// through nested indexes. Of several equal ones, the one at the lowest depth is returned.
+/// through nested indexes. If several fit equally well, the one at the lowest depth is returned.
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) with the platforms of all of them;

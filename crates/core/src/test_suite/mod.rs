@@ -16,7 +16,7 @@
     clippy::expect_used,
     clippy::missing_panics_doc,
     clippy::unwrap_used,
-    reason = "a failed test is a panic"
+    reason = "tests fail by panicking"
 )]
 
 mod content;

@@ -165,7 +165,7 @@ pub async fn referrers_are_listed_and_filtered(store: Arc<dyn Target>) {
     let kind = MediaType::parse("a/bill").unwrap();
     let some = store.referrers(subject.root.digest(), Some(&kind)).all().await;
     let [listed] = &some.unwrap()[..] else {
-        panic!("expected the bill alone");
+        panic!("expected only the artifact of this type");
     };
     assert_eq!(listed.digest, *bill.root.digest());
     assert_eq!(listed.size, bill.root.descriptor().size);

@@ -1,7 +1,7 @@
 //! Images in a tar file, in the format of `docker save` and skopeo.
 //!
 //! Owns the reading of such archives. Each image is presented as a Docker schema 2 manifest of its
-//! config and layers as stored. `writer` writes archives, `manifest_json` knows their documents,
+//! config and layers as stored. `writer` writes archives, `manifest_json` has their documents,
 //! `image` represents an image being read, and `saved` one being written. Blobs are read in place
 //! from the file.
 

@@ -96,7 +96,7 @@ mod tests {
             (&[("a", "..")], false),
             (&[("a", "b/../..")], false),
             (&[("a/b", "../../x")], false),
-            // By their texts alone, both stay within the folder.
+            // Each target by itself stays within the folder.
             (&[("a/b/top", "../.."), ("x", "a/b/top/../y")], false),
             (&[("here", "."), ("x", "here/here/..")], false),
             (&[("a", "a")], false),

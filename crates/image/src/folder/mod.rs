@@ -2,7 +2,7 @@
 //! artifacts.
 //!
 //! Owns the rules for the content of such an archive: folders, files, and links that stay within,
-//! all below the folder's name. It knows the annotations, but not manifests. The program uses it.
+//! all below the folder's name. It handles annotations, but not manifests. The program uses it.
 //!
 //! Source: oras-go, `content/file`. Entries are named `<title>/…`; for the title `.`, they have no
 //! prefix.

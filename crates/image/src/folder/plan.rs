@@ -19,7 +19,7 @@ pub(super) enum Item {
         offset: u64,
         size: u64,
     },
-    /// A hard link: the path of its target, also below the folder.
+    /// A hard link: the path of its target, which is also below the folder.
     HardLink(String),
     /// A symbolic link: its text, which leads to a path within the folder.
     SymbolicLink(String),

@@ -30,7 +30,7 @@ use crate::tar_index::Members;
 /// An OCI image layout in a tar file, read in place. Clones share the open file.
 ///
 /// Its tags are the `org.opencontainers.image.ref.name` annotations of `index.json` that are tags,
-/// or references with a tag. If two entries have the same name, the last one counts. A tag selects
+/// or references with a tag. If two entries have the same name, the last one wins. A tag selects
 /// the entry with exactly that name, or otherwise the only name that stands for that tag. A
 /// compressed archive (gzip, zstd) is first unpacked into an unnamed temporary file.
 ///
@@ -120,7 +120,7 @@ impl OciArchive {
         &self.content.index.manifests
     }
 
-    /// Returns the only manifest of the archive. If exactly one name exists, this is the named
+    /// Returns the manifest to use by default. If exactly one name exists, this is the named
     /// manifest, selected by its tag if the name has one. Otherwise, it is the only manifest.
     ///
     /// Several images without names, each for another platform, count as one index, which is

@@ -16,7 +16,7 @@ use longshore_core::{Error, ErrorKind, Result};
 use crate::file_range::{OpenFile, Section};
 pub(crate) use entry::{BLOCK, Entries, Entry, Kind, begins};
 
-/// The regular files of a tar file, by name. If two have the same name, the last one counts.
+/// The regular files of a tar file, by name. If two have the same name, the last one is used.
 #[derive(Debug)]
 pub(crate) struct Members {
     by_name: BTreeMap<String, Member>,
@@ -25,7 +25,7 @@ pub(crate) struct Members {
 #[derive(Debug)]
 enum Member {
     File(Section),
-    /// A link: the names within the archive that it may mean. The first one that exists counts.
+    /// A link: the names within the archive that it may mean. The first one that exists is used.
     Link(Vec<String>),
 }
 

@@ -46,7 +46,7 @@ fn read(members: &Members, name: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn files_are_found_by_name_and_the_last_one_counts() {
+fn files_are_found_by_name_and_the_last_one_is_used() {
     let content = vec![7; 1000];
     let members = index(&tar(&[
         (b"./a", EntryType::Regular, b"old"),

@@ -1,6 +1,6 @@
 //! Tests of the archives with stores in memory, with malicious files, and with skopeo.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod append;
 mod docker_archive;

@@ -50,7 +50,7 @@ impl Repository {
             [name] => (DEFAULT_NAMESPACE, name),
             [namespace, name] => (namespace, name),
             _ => {
-                let reason = "the v1 API knows a namespace and a name, no more";
+                let reason = "the v1 API supports only a namespace and a name";
                 return Err(ParseError::new("repository name", name.as_str(), reason));
             }
         };

@@ -1,7 +1,7 @@
 //! Tests the v1 API and schema 1 signatures, and runs the examples for users of the earlier
 //! clients.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
+#![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 mod aysa;
 #[path = "../../../client/tests/integration/clients.rs"]

@@ -417,7 +417,7 @@ async fn a_token_is_sent_back_to_its_own_index_on_loopback() {
 }
 
 #[tokio::test]
-async fn trap_25_only_a_404_of_v2_means_v1_and_401_means_v2() {
+async fn trap_25_a_404_from_v2_means_v1_and_a_401_means_v2() {
     let client = impatient();
     for (exchange, expected) in [
         (Exchange::new("GET", "/v2/"), Ok(ApiVersion::V2)),
@@ -457,7 +457,7 @@ async fn the_api_version_is_detected_or_chosen_by_the_caller() {
     let (old, new) = (name(&old), new.to_string().parse::<RegistryName>().unwrap());
     for (registry, version) in [(&old, ApiVersion::V1), (&new, ApiVersion::V2)] {
         assert_eq!(api_version(&client, registry).await.unwrap(), version);
-        // The caller chooses the other API, which the registry does not have.
+        // A caller can use either API explicitly; the one that the registry lacks is not found.
         let v1 = Registry::new(&client, registry).repository(&"lib/img".parse().unwrap()).unwrap();
         let v2 = client.repository(&format!("{registry}/lib/img").parse().unwrap());
         let answers = [

@@ -116,7 +116,7 @@ async fn crashvb_puts_a_manifest_and_deletes_it_by_digest() {
     assert_eq!(crashvb.gives(put), place.digest("team/app", "v1").await);
     assert_eq!(place.manifest("team/app", "theirs").await, crashvb.gives("manifest.get_bytes()"));
 
-    // Its deletes return false where ours return an error.
+    // Its deletes return false; those of longshore return an error.
     crashvb.run("image.set_digest(manifest.get_digest())");
     let delete = "(await client.delete_manifest(image)).result";
     assert_eq!(crashvb.gives(delete), true);
@@ -126,7 +126,7 @@ async fn crashvb_puts_a_manifest_and_deletes_it_by_digest() {
     assert_eq!(e.kind(), ErrorKind::NotFound);
     assert_eq!(place.tags("team/app").await, [""; 0], "all tags of the manifest are removed");
 
-    // Its defect: without a digest, it requests `/manifests/None`.
+    // Defect of docker-registry-client-async: without a digest, it requests `/manifests/None`.
     assert_eq!(
         crashvb.gives("(await client.delete_manifest(image.set_digest(None))).result"),
         false

@@ -99,8 +99,8 @@ async fn crashvb_opens_the_same_tunnel_to_a_registry_that_speaks_tls() {
     let asked = server.asked();
     assert!(asked.len() > 1 && asked.iter().all(|a| *a == format!("CONNECT {registry}")));
 
-    // If the list has the host and port, both connect directly. If it has only the host, or a space
-    // before it, only longshore does: theirs splits the list at commas and compares the exact text.
+    // If the list has the host and port, both clients connect directly. If it has only the host, or
+    // a space before it, only longshore does: docker-registry-client-async compares exact items.
     let host = place.address.ip();
     for (list, tunnels) in
         [(registry.clone(), 0), (format!("x,{host}"), 1), (format!("x, {registry}"), 1)]
@@ -132,7 +132,7 @@ async fn crashvb_takes_the_same_proxy_from_the_environment() {
         assert_texts(&at(HIDDEN, &variables, "").gives(TAGS), &ours);
         assert_eq!(server.asked().len() - before, 3, "{variables:?}");
     }
-    // Theirs uses the proxy for loopback, too. Longshore does so only if an option names the proxy.
+    // The other client uses the proxy for loopback, too. Longshore requires an option for that.
     let variables = [("HTTP_PROXY", &*url)];
     let registry = place.address.to_string();
     let raised = at(&registry, &variables, "").raises(TAGS);

@@ -113,7 +113,7 @@ fn crashvb_accepts_digests_that_longshore_refuses() {
     let mut crashvb = values(&[]);
     let hex = Digest::sha256(b"").encoded().to_owned();
     let short = &hex[1..];
-    // The text, and whether its constructor, its `parse` and longshore accept it.
+    // The text, and if it is accepted by the client's constructor, its `parse`, and longshore.
     for (written, constructs, parses, ours) in [
         (format!("sha256:{hex}"), true, true, true),
         (hex.clone(), true, false, false),

@@ -149,7 +149,7 @@ async fn dreg_wraps_a_single_image_in_a_list_with_an_invented_digest() {
     assert_texts(&dreg.gives("[str(p) for p in image.platforms]"), &["linux/amd64"]);
     let listed = dreg.gives("[entry.digest for entry in image.manifest_list.manifests]");
     assert_texts(&listed, &[ours.digest().as_str()]);
-    // Its defect: the digest of the list that it makes up has no algorithm.
+    // Defect of dreg-client: the digest of the list that it makes up has no algorithm.
     let made_up = dreg.gives("image.manifest_list.digest");
     Digest::parse(made_up.as_str().unwrap()).unwrap_err();
 }

@@ -246,7 +246,7 @@ async fn dxf_shares_a_session_and_a_token_that_longshore_can_use() {
     assert_texts(&dxf.gives("repositories"), &place.repositories().await);
     assert_texts(&dxf.gives("tags"), &tags);
 
-    // A token for explicit actions: one client gets it, another uses it, and so does longshore.
+    // One client gets a token for explicit actions. A second client and longshore use this token.
     dxf.run("first, second = [DXF(host, 'team/app', tlsverify='ca.pem') for _ in range(2)]");
     dxf.run("second.token = first.authenticate('user', 's3cret', actions=['pull'])");
     assert_texts(&dxf.gives("second.list_aliases()"), &tags);
@@ -384,7 +384,7 @@ fn dxf_adds_library_in_more_cases_than_longshore() {
         ("docker.io", "busybox", "library/busybox/", "library/busybox"),
         ("docker.io", "team/app", "team/app/", "team/app"),
         ("r.example", "busybox", "busybox/", "busybox"),
-        // Its defect: it compares only the end of the host name.
+        // Defect of dxf: it compares only the end of the host name.
         ("mydocker.io", "busybox", "library/busybox/", "busybox"),
     ] {
         assert_eq!(dxf.gives(&format!("DXF('{host}', '{name}')._repo_path")), theirs);

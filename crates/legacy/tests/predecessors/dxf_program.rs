@@ -94,12 +94,12 @@ async fn dxf_program_stores_files_that_longshore_reads() {
     let (printed, _) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &info);
     // Its defect: the size, meant to precede the blob, follows it unless the output is a terminal.
     assert_eq!(printed, format!("21.5\n{} 5\n", blob.digest));
-    // Its defect: it does not convert the chunk size of the environment to a number.
+    // Defect of dxf: it does not convert the chunk size of the environment to a number.
     let chunks = [("DXF_CHUNK_SIZE", "2")];
     let (_, code) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &chunks);
     assert_eq!(code, Some(1));
 
-    // Its README says that `del-blob` keeps the alias, but it removes it.
+    // According to its README, `del-blob` keeps the alias, but it does not.
     assert_eq!(dxf.prints("del-blob fred/datalogger @may15"), "");
     // The repository is empty, so it does not exist any more.
     let e = place.at("fred/datalogger").tags(None).all().await.unwrap_err();
@@ -142,7 +142,7 @@ async fn dxf_program_has_an_exit_code_for_each_failure() {
     let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
 
-    // Over plain HTTP, it exits with a traceback before it would send a password.
+    // Over plain HTTP, it exits with a traceback instead of sending a password.
     let closed = Place::basic().await;
     assert_eq!(Program::new(&closed).ends("list-aliases team/app", &[]).1, Some(1));
     let closed = Place::basic_over_tls().await;

@@ -7,7 +7,7 @@ use longshore::{
 };
 use longshore_testkit::script::{Exchange, Script};
 
-/// Starts each client under its own name, with this address and, where possible, this user.
+/// Creates a Python variable for each client, with this address and, where possible, this user.
 fn everyone(address: SocketAddr, user: &str) -> Predecessor {
     let mut python = Predecessor::start(&[("DRCA_DEFAULT_PROTOCOL", "http")]);
     python.run("import docker_registry_client_async as drca, moby_distribution, base64");

@@ -3,7 +3,7 @@
 //! A test sends Python code to a predecessor, through `testkit::peer::Predecessor`. If a
 //! predecessor has a defect, the test shows both results and names the defect.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic, helpers included")]
+#![allow(clippy::unwrap_used, reason = "tests and their helpers fail by panicking")]
 
 #[path = "../../../client/tests/integration/clients.rs"]
 mod clients;

@@ -64,7 +64,7 @@ async fn moby_reads_the_same_manifest_and_rewrites_it() {
     let layers: Vec<&str> = image.layers.iter().map(|layer| layer.digest.as_str()).collect();
     assert_texts(&moby.gives("[layer.digest for layer in manifest.layers]"), &layers);
 
-    // Its defect: it writes the parsed manifest, so the digest changes.
+    // Defect of moby-distribution: it writes the parsed manifest, so the digest changes.
     moby.run("ManifestRef('team/app', 'theirs', **at).put(manifest)");
     assert_ne!(place.digest("team/app", "theirs").await, ours.digest().as_str());
     place.at("team/app").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
@@ -73,7 +73,7 @@ async fn moby_reads_the_same_manifest_and_rewrites_it() {
     let raised = moby.raises("ManifestRef('team/app', 'missing', **at).get()");
     let e = place.at("team/app").manifest(&tag("missing").into()).await.unwrap_err();
     same_failure(&raised, "ResourceNotFound", None, &e, ErrorKind::NotFound);
-    // Its defects: it supports no indexes, and only three media types.
+    // Defects of moby-distribution: it supports no indexes, and only three media types.
     assert!(moby.raises("ManifestRef('team/list', 'v1', **at).get()").is("ValidationError"));
     assert!(
         moby.raises("ManifestRef('team/list', 'v1', **at).get('a/b')").is("UnSupportMediaType")
@@ -318,8 +318,8 @@ async fn moby_and_longshore_send_blobs_that_cannot_be_mounted() {
     let mut moby = moby(&place, "");
     let blob = descriptor(b"at hand");
     let from = place.at("team/app").repository().clone();
-    // The blob is neither at the registry nor a local file: theirs fails, longshore reports a
-    // declined mount.
+    // The blob is neither at the registry nor in a local file. moby-distribution fails; longshore
+    // reports that the mount was declined.
     moby.run(&format!("digest = '{}'", blob.digest));
     let raised = moby.raises("Blob('theirs', digest, **at).mount_from('team/app')");
     assert!(raised.is("ResourceNotFound"), "{raised:?}");
@@ -408,7 +408,7 @@ fn moby_and_longshore_parse_names_alike() {
         assert_eq!(theirs[1], ours.repository().name().as_str(), "{name}");
         assert_eq!(theirs[2], json!(ours.tag().map(ToString::to_string)), "{name}");
     }
-    // Its defect: it does not parse digests, and reads one as a tag.
+    // Defect of moby-distribution: it does not parse digests, and reads one as a tag.
     let digest = longshore::Digest::sha256(b"");
     let name = format!("quay.io/a/b@{digest}");
     let theirs = moby.gives(&format!("list(parse_image('{name}', 'docker.io'))"));

@@ -79,12 +79,12 @@ async fn moby_and_longshore_accept_an_invalid_certificate_after_detection() {
     assert_eq!(moby.finds(&address.to_string()), (https.clone(), false));
     assert_eq!(detected(address).await, (Scheme::Https, Verification::Skip));
 
-    // A deliberate difference: with an http URL, longshore uses HTTP; theirs ignores the scheme.
+    // A deliberate difference: longshore respects an http URL, moby-distribution ignores it.
     assert_eq!(moby.finds(&format!("http://{address}")), (https, false));
     let e = ping(address, scheme(Scheme::Http)).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Transport, "{e:?}");
 
-    // Its defect: certificates in the environment turn the verification on again.
+    // Defect of moby-distribution: certificates in the environment turn the verification on again.
     let other = folder.path().join("other.pem");
     std::fs::write(&other, Authority::new().certificate()).unwrap();
     let bundle = [("REQUESTS_CA_BUNDLE", other.to_str().unwrap())];
@@ -117,7 +117,7 @@ async fn moby_falls_back_to_plain_http_and_longshore_refuses() {
         server.finish();
     }
 
-    // For theirs, a closed port is plain HTTP; for longshore, it is an error.
+    // moby-distribution treats a closed port as plain HTTP; longshore reports an error.
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let theirs = Moby::new(&[]).finds(&closed.to_string());
     assert_eq!(theirs, (format!("http://{closed}"), false));

@@ -60,13 +60,13 @@ async fn moby_requires_the_field_token_and_longshore_accepts_access_token() {
     let challenge =
         format!("Bearer realm=\"{realm}\",service=\"reg\",scope=\"repository:a/b:pull\"");
     let scope = "service=reg&scope=repository%3Aa%2Fb%3Apull";
-    // The reply, the token that theirs sends or the exception that it raises, and the token of
+    // The reply; the token or the exception of moby-distribution; the token of
     // longshore.
     for (body, theirs, ours) in [
         ("{\"token\":\"a\"}", Ok("a"), Some("a")),
         ("{\"token\":\"a\",\"access_token\":\"b\"}", Ok("a"), Some("a")),
         ("{\"token\":\"\",\"access_token\":\"b\"}", Ok("b"), Some("b")),
-        // Its defect: it requires `token`, but Azure sends only `access_token`.
+        // Defect of moby-distribution: it requires `token`, but Azure sends only `access_token`.
         ("{\"access_token\":\"b\"}", Err("ValidationError"), Some("b")),
         ("{\"token\":\"\"}", Err("ValueError"), None),
     ] {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-/// A token service at `/v2/token`, where it expects one, that forwards to the registry's own.
+/// A token service at `/v2/token`, the path that yodle expects. Forwards to the registry's service.
 struct Service {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -127,7 +127,7 @@ async fn yodle_authenticates_with_a_token_of_a_configured_service() {
 async fn yodle_prefers_its_password_to_the_token_and_longshore_does_not() {
     let place = Place::bearer().await;
     let service = Service::of(&place).await;
-    // Its defect: with a user and a password, it fetches a token but sends the password.
+    // Defect of yodle: with a user and a password, it fetches a token but sends the password.
     let mut both = yodle(&place, &service.url(""), "username='user', password='s3cret'");
     let raised = both.raises("base.get_repository_tags('team/app')");
     assert!(raised.is("HTTPError") && raised.status == Some(401), "{raised:?}");
@@ -142,7 +142,7 @@ async fn yodle_prefers_its_password_to_the_token_and_longshore_does_not() {
     let app = authenticated.repository(place.at("team/app").repository());
     assert_eq!(app.tags(None).all().await.unwrap().len(), 2);
 
-    // Its defect: it reads any reply of the service as a token.
+    // Defect of yodle: it reads any reply of the service as a token.
     let url = service.url("user:wrong@");
     let raised = yodle(&place, &url, "").raises("base.get_repository_tags('team/app')");
     assert!(raised.is("KeyError") || raised.is("ValueError"), "{raised:?}");

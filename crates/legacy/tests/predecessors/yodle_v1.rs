@@ -9,7 +9,7 @@ use longshore_testkit::v1::V1Registry;
 const TOP: &str = r#"{"id": "top", "parent": "base", "created": "2015-01-02T03:04:05Z"}"#;
 const LAYER: &[u8] = b"\x1f\x8b\x08\x00 not text \xff\x00";
 
-/// One registry, accessed by both: theirs as `client` and `base`, longshore as values.
+/// A registry that both access: yodle's client as `client` and `base`, longshore as values.
 struct Old {
     _server: V1Registry,
     name: RegistryName,
@@ -105,7 +105,7 @@ async fn yodle_reads_the_same_v1_image_except_the_layer() {
     assert_eq!(raised.short(), ("KeyError", None));
     assert_eq!(top.field("none").await.unwrap_err().kind(), ErrorKind::NotFound);
 
-    // Its defect: it parses the layer as JSON.
+    // Defect of yodle: it parses the layer as JSON.
     let raised = old.yodle.raises("image.get_layer()");
     assert!(raised.is("ValueError"), "{raised:?}");
     let layer = top.layer().await.unwrap().into_stream().bytes(64).await.unwrap();

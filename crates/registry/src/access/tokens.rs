@@ -13,8 +13,8 @@ use super::{Access, AccessRequest, Action, Decision, EndpointReply, Resource};
 use crate::query::Query;
 use crate::random;
 
-/// Users who exchange their password for a short-lived token at `/token`, as public registries
-/// require it.
+/// Users who exchange their password for a short-lived token at `/token`, as at public
+/// registries.
 ///
 /// A token is random and valid only in this process. It grants those of the requested scopes for
 /// which its user has the permissions.

@@ -75,7 +75,7 @@ async fn read(call: &Call<'_>, name: &RepositoryName, digest: &Digest) -> Answer
     Ok(response)
 }
 
-/// Parses the `Range` header. It counts only for GET, and only if `If-Range` matches the content.
+/// Parses the `Range` header. It applies only to GET, and only if `If-Range` matches the content.
 fn wanted(call: &Call<'_>, digest: &Digest, size: u64) -> Wanted {
     let if_range = call.header(&IF_RANGE);
     let same = if_range.is_none_or(|tag| tag.trim_matches('"') == digest.as_str());

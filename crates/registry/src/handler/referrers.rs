@@ -14,8 +14,8 @@ use crate::reply::{self, About, Refusal};
 use crate::repositories::Repository;
 use crate::response_body::Body;
 
-/// Lists referrers, ordered by digest. An unknown subject has none, and neither has an unknown
-/// repository.
+/// Lists referrers, ordered by digest. An unknown subject or repository
+/// has none.
 pub(super) async fn list(call: &Call<'_>, name: &RepositoryName, subject: &Digest) -> Answer {
     call.only_reads()?;
     let refused = |e| Refusal::invalid(ErrorCode::MANIFEST_INVALID, &e);

@@ -224,5 +224,5 @@ fn algorithm_parameter(call: &Call<'_>) -> Result<Algorithm, Refusal> {
     })
 }
 
-/// In no current specification, but docker-registry-client-async 1.0.3 fails without it.
+/// Not in any current specification, but docker-registry-client-async 1.0.3 fails without it.
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

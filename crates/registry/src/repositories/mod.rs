@@ -1,7 +1,7 @@
 //! The repositories of a registry, stored as objects.
 //!
 //! Owns the structure of tags, manifests, referrers, links to blobs and upload sessions, the same
-//! for every storage, and the locks that keep them consistent. The handlers use it; it knows no
+//! for every storage, and the locks that keep them consistent. The handlers use it; it uses no
 //! HTTP.
 
 mod blobs;

@@ -73,7 +73,7 @@ impl Space {
         self.0.used.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    /// Adds bytes that it is too late to refuse.
+    /// Adds bytes that can no longer be refused.
     fn grown(&self, bytes: u64) {
         self.0.used.fetch_add(bytes, Ordering::AcqRel);
     }

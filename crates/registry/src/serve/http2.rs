@@ -104,7 +104,7 @@ async fn answer(
 
 /// Adds the headers that hyper adds to HTTP/1.1.
 fn complete(headers: &mut HeaderMap, body: &Body) {
-    #[expect(clippy::disallowed_methods, reason = "the header is the time of day")]
+    #[expect(clippy::disallowed_methods, reason = "the Date header needs the wall clock")]
     let now = SystemTime::now();
     if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(now)) {
         headers.insert(DATE, date);

@@ -26,7 +26,7 @@ struct Counts {
     ended: AtomicUsize,
     /// True for HTTP/2, where other frames than requests may arrive at any time.
     is_http2: AtomicBool,
-    /// The reader's waker, called when a request ends because hyper does not poll again on its own.
+    /// Wakes the reader when a request ends, because hyper does not poll again on its own.
     reader: AtomicWaker,
 }
 

@@ -180,7 +180,7 @@ struct ObjectUpload {
     /// The size of the upload in bytes, including the tail.
     size: u64,
     state: State,
-    /// The last bytes, too few for a part.
+    /// The bytes at the end of the upload that do not fill a part.
     tail: BytesMut,
 }
 

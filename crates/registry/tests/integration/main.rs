@@ -1,6 +1,6 @@
 //! Tests of the registry through its service and over TCP, on every storage.
 
-#![allow(clippy::unwrap_used, reason = "a failed test is a panic")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod access;
 mod answered;

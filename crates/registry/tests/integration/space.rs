@@ -54,7 +54,7 @@ fn on_disk(folder: &std::path::Path) -> u64 {
 /// Adds and removes content in every way. After each step, the count must match the files.
 #[cfg(unix)]
 #[tokio::test]
-async fn on_disk_the_count_matches_the_files_also_after_a_restart() {
+async fn the_count_matches_the_files_on_disk_even_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Client::new(limited(u64::MAX)(Registry::builder()).disk(folder.path()));
     let mut client = open();

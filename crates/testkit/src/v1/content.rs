@@ -95,7 +95,7 @@ impl Content {
         let mut reply = json!({ "num_results": names.len(), "query": words, "results": results });
         if settings.page_size.is_some() {
             reply["num_pages"] = json!(names.len().div_ceil(size));
-            // As text, as a real index was seen to send it.
+            // A string, as a real index sent it.
             reply["page"] = json!(page.to_string());
             reply["page_size"] = json!(size);
         }

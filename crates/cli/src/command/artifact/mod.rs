@@ -1,4 +1,4 @@
-//! Artifacts: tagged files, and manifests made of existing blobs.
+//! Artifacts: tagged files, and manifests made from existing blobs.
 
 mod make;
 mod pull;
@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Pull(pull::Arguments),
     /// List an artifact's files, or an image's layers.
     Ls(Ls),
-    /// Make a manifest of existing blobs.
+    /// Make a manifest from existing blobs.
     Make(make::Arguments),
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<()> {
 
 /// The default artifact type.
 ///
-/// Source: image-spec v1.1.1, "Guidelines for Artifact Usage". An empty config requires a type.
+/// Source: image-spec v1.1.1, "Guidelines for Artifact Usage". An empty config needs artifactType.
 const UNKNOWN_ARTIFACT: &str = "application/vnd.unknown.artifact.v1";
 
 /// A key and its value, written as `KEY=VALUE`.

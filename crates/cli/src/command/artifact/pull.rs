@@ -23,7 +23,7 @@ Examples:
   longshore artifact pull ghcr.io/a/site:v1 --no-unpack
 
 A blob without a title is named by its digest: sha256-9e89cc6f…. A folder that was stored as an \
-archive is unpacked into the folder of its name; other files there are kept. Modes are kept, but \
+archive is unpacked into a folder with its name; other files there are kept. Modes are kept, but \
 owners and times are not. A title, archive entry or link that leads out of the folder is refused \
 before any of it is written. An archive may unpack to at most 10 GiB.")]
 pub(crate) struct Arguments {

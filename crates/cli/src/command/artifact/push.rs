@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// Add an annotation to the manifest.
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<Pair>,
-    /// Manifest that the artifact refers to (its subject), in the same repository.
+    /// Subject of the artifact: a manifest in the same repository to which it refers.
     #[arg(long, value_name = "LOCATION", value_parser = defaults::location)]
     subject: Option<Location>,
 }

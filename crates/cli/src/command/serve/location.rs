@@ -3,8 +3,8 @@
 use clap::Args;
 use longshore_registry::RegistryBuilder;
 
-/// The base of `Location` headers. By default, it is the host of the request and the scheme of the
-/// connection.
+/// The base of `Location` headers. The default is built from the scheme of the connection and the
+/// host of the request.
 #[derive(Debug, Args)]
 pub(super) struct LocationOptions {
     /// Start every `Location` with this URL of the registry.
@@ -14,7 +14,7 @@ pub(super) struct LocationOptions {
     public_url: Option<String>,
     /// Read host and scheme from `Forwarded`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
     ///
-    /// Use it only behind a proxy that sets these headers, and if clients cannot bypass the proxy.
+    /// Use this only behind a proxy that sets these headers and that clients cannot bypass.
     #[arg(long, conflicts_with = "public_url")]
     trust_proxy: bool,
     /// Send every `Location` as a path, which works behind every proxy.

@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
     /// Admit only the users of this htpasswd file (`htpasswd -B`), each with full access. The file
     /// is read again when it changes.
     ///
-    /// Each line is NAME:HASH, with a bcrypt hash. Reading needs a password too. Without TLS,
+    /// Each line is NAME:HASH, with a bcrypt hash. Reads require a password too. Without TLS,
     /// passwords travel unencrypted: add --tls-cert and --tls-key on addresses other than loopback.
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
@@ -77,8 +77,8 @@ pub(crate) struct Arguments {
     /// Refuse all changes.
     #[arg(long)]
     read_only: bool,
-    /// Accept manifests with missing blobs or manifests, such as an index of which one platform is
-    /// mirrored.
+    /// Accept manifests whose blobs or child manifests are missing, such as an index with only one
+    /// mirrored platform.
     #[arg(long)]
     allow_missing: bool,
     /// Refuse blobs larger than this, such as 500MB or 10GiB.
@@ -86,7 +86,7 @@ pub(crate) struct Arguments {
     max_blob_size: Option<Size>,
     /// Refuse uploads and manifests that would exceed this total size.
     ///
-    /// Unfinished uploads count, and so does the announced size of each request until it ends. A
+    /// The total includes unfinished uploads and the announced sizes of requests in progress. A
     /// slow client can reserve that space as long as it sends 60 KiB a minute; restrict access with
     /// --users.
     #[arg(long, value_name = "SIZE")]

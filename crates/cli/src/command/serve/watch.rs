@@ -53,7 +53,7 @@ impl Watch {
         }
     }
 
-    /// Returns true if the files changed, and two looks in a row found the same state.
+    /// Returns true if the files changed, and two checks in a row found the same state.
     fn is_due(&mut self, now: Vec<Option<Stamp>>) -> bool {
         let is_settled = now == self.seen;
         let is_due = is_settled && now != self.read;
@@ -99,7 +99,7 @@ fn one_line(error: &Error) -> String {
     })
 }
 
-/// 200 ms: a change takes effect after two equal looks, within half a second. A look takes a few
+/// 200 ms: a change takes effect after two equal checks, within half a second. A check takes a few
 /// microseconds.
 const INTERVAL: Duration = Duration::from_millis(200);
 

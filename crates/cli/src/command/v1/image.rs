@@ -121,7 +121,7 @@ pub(crate) struct PushLayer {
     upload: Upload,
     /// The file with the layer.
     layer_file: PathBuf,
-    /// The file with the uploaded JSON; sends the checksum.
+    /// File with the image's JSON; the command then sends the checksum.
     #[arg(long, value_name = "FILE")]
     image_json: Option<PathBuf>,
 }

@@ -42,7 +42,7 @@ Example:
 Example:
   longshore v1 tag-json old.example:5000/busybox:latest")]
     TagJson(InRepository),
-    /// List the images of a repository, as an index knows them.
+    /// List the images that an index records for a repository.
     #[command(after_help = "\
 Example:
   longshore v1 images index.example/team/app --index")]

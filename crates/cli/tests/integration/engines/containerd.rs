@@ -77,7 +77,7 @@ fn containerd_pulls_from_and_pushes_to_our_registry() {
 }
 
 #[test]
-fn containerd_imports_an_archive_of_longshore_made_from_its_own() {
+fn containerd_imports_an_archive_that_longshore_copied() {
     let engine = Containerd::start();
     for format in [Format::Docker, Format::Oci] {
         for images in [&["one:v1"][..], &["one:v1", "two:v2"]] {

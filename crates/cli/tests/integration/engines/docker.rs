@@ -51,7 +51,7 @@ fn dockerd_pulls_from_and_pushes_to_our_registry() {
 }
 
 #[test]
-fn dockerd_loads_an_archive_of_longshore_made_from_its_own() {
+fn dockerd_loads_an_archive_that_longshore_copied() {
     let engine = Docker::start();
     for images in [&["one:v1"][..], &["one:v1", "two:v2"]] {
         keeps_what_it_saved(&engine, Format::Docker, images);

@@ -71,7 +71,7 @@ fn podman_pulls_from_and_pushes_to_our_registry() {
 }
 
 #[test]
-fn podman_loads_an_archive_of_longshore_made_from_its_own() {
+fn podman_loads_an_archive_that_longshore_copied() {
     let engine = Podman::new();
     for (format, images) in [
         (Format::Docker, &["one:v1"][..]),

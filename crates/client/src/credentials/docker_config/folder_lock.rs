@@ -12,7 +12,7 @@ use crate::waiting::report_if_long;
 
 /// A held lock on the files of a folder. Empty on systems and file systems that cannot lock
 /// folders.
-pub(super) struct FolderLock(#[expect(dead_code, reason = "holding it is its use")] Option<File>);
+pub(super) struct FolderLock(#[expect(dead_code, reason = "held until dropped")] Option<File>);
 
 /// Waits for the lock of a folder. Other programs that use this library respect it.
 ///

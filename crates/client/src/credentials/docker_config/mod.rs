@@ -16,7 +16,7 @@ use crate::environment::Environment;
 
 /// The credentials in a `config.json` or `auth.json`.
 ///
-/// The file is read once. A missing file has no entries. The most specific entry for a repository
+/// The file is read once. A missing file counts as empty. The most specific entry for a repository
 /// wins: first the longest path; for equal paths first `credHelpers`, then `auths`, then a helper
 /// for `*.example.com`; last `credsStore`, the helper for all registries. A helper without an entry
 /// is skipped.

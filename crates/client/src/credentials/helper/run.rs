@@ -144,7 +144,7 @@ fn interpret(
 
 /// The messages of the helpers' own library, and of `pass`, for a missing entry.
 const NOT_FOUND_MESSAGES: [&str; 2] = ["credentials not found", "no credentials server URL"];
-/// 64 KiB: a credential has a few KiB.
+/// 64 KiB: a credential is a few KiB.
 const OUTPUT_LIMIT: u64 = 64 << 10;
 /// Maximum number of characters that are shown of a helper's message.
 const TEXT_SHOWN: usize = 256;

@@ -180,7 +180,7 @@ fn a_proxy_that_failed_is_named() {
         ),
         (
             connecting(&[PROXY_LOGIN], None),
-            "the proxy http://p:1 asks for a user and password",
+            "the proxy http://p:1 requires a user name and password",
             Some("in the proxy's settings"),
         ),
         (

@@ -141,8 +141,8 @@ impl Pools {
     }
 }
 
-/// Converts a proxy to the HTTP library's type. The user goes into the URL only for SOCKS. HTTP
-/// proxies get a header.
+/// Converts a proxy to the HTTP library's type. The login is in the URL only for SOCKS; HTTP
+/// proxies receive it in a header.
 fn outgoing(proxy: &Proxy) -> Result<reqwest::Proxy, reqwest::Error> {
     let Some(Login { user, password }) = proxy.as_login() else {
         return reqwest::Proxy::all(proxy.url());

@@ -104,7 +104,7 @@ async fn trap_02_basic_does_not_replace_bearer() {
 }
 
 #[tokio::test]
-async fn trap_03_each_request_requests_the_scope_it_needs() {
+async fn trap_03_each_request_asks_for_the_scope_it_needs() {
     let server = Script::start().await;
     let descriptor = blob(b"hello");
     let token = |scopes: &str, token: &str| {

@@ -176,7 +176,7 @@ async fn an_expired_credential_is_replaced_before_it_is_used() {
     list(&repository).await.unwrap();
     advance(twelve_hours).await;
     list(&repository).await.unwrap();
-    assert_eq!(store.lookups(), 2, "the new one does not say when it expires");
+    assert_eq!(store.lookups(), 2, "the new credential has no expiry");
     server.finish();
 }
 

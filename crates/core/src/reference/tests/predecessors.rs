@@ -157,9 +157,9 @@ fn a_namespace_is_added_at_another_registry_only_if_requested() {
     assert_eq!(parts(&hub.parse("image").unwrap()), ["docker.io", "image", "", ""]);
 }
 
-/// aysa takes any first part for a registry, as the strict form does.
+/// aysa treats any first part as a registry, as the strict form does.
 #[test]
-fn the_strict_form_takes_any_first_part_for_a_registry() {
+fn the_strict_form_treats_any_first_part_as_the_registry() {
     for (text, familiar, strict) in [
         ("namespace/image:tag", "docker.io/namespace/image:tag", "namespace/image:tag"),
         ("ns/sub/image:tag", "docker.io/ns/sub/image:tag", "ns/sub/image:tag"),

@@ -135,7 +135,7 @@ fn the_example_of_the_specification_does_not_verify() {
         r#"{{"name":"hello-world","tag":"latest","architecture":"amd64","fsLayers":[],"history":[],
         "schemaVersion":1,"signatures":[{{"header":{{"alg":"ES256"}},"signature":"X","protected":"{protected}"}}]}}"#
     );
-    assert!(refusal(&text).contains("shorter than what was signed"));
+    assert!(refusal(&text).contains("shorter than the signed content"));
     // The manifest can be parsed even with malformed signatures.
     let text = text.replace(&protected, "protected");
     let manifest = manifest(&text);

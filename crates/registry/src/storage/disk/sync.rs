@@ -34,9 +34,9 @@ impl Syncs {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// Makes the names that files in these folders got before this call durable.
+    /// Makes durable all file names that were created in these folders before this call.
     ///
-    /// A sync of the second folder that begins while this call waits for the first one counts.
+    /// A sync of the second folder suffices if it begins while this call waits for the first one.
     pub(super) fn sync<'p>(&self, folders: impl IntoIterator<Item = &'p Path>) -> Result<()> {
         let this = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
         for folder in folders {
