@@ -196,8 +196,9 @@ fn damaged(clause: &str) -> Error {
 const CHUNK_SIZE: usize = 64 << 10;
 /// 2^15 bytes: the only window size of gzip.
 const WINDOW_BITS: u8 = 15;
-/// 256 KiB: headers, and the overhead of a proxy that flushes each chunk. Beyond it, the output must
-/// be at least half as large as the input, so that an endless series of empty members is an error.
+/// 256 KiB: headers, and the overhead of a proxy that flushes each chunk. Beyond it, the output
+/// must be at least half as large as the input, so that an endless series of empty members is an
+/// error.
 const OVERHEAD: u64 = 256 << 10;
 
 #[cfg(test)]

@@ -85,7 +85,8 @@ impl Exchange {
         Self { limits: Arc::new(limits), ..self.clone() }
     }
 
-    /// Returns the exchange for one operation, which counts the failures of its requests in `series`.
+    /// Returns the exchange for one operation, which counts the failures of its requests in
+    /// `series`.
     pub(crate) fn in_series(&self, series: &Series) -> Self {
         Self { series: Some(series.clone()), ..self.clone() }
     }

@@ -298,7 +298,7 @@ fn auth_token_prints_a_token_that_works() {
     let basic = Guarded::by_password();
     write(&program, ".docker/config.json", &auths(&basic.address, "ann:hunter2"));
     let none = program.fails(1, &format!("auth token {}/a", basic.address));
-    assert!(none.contains("has no tokens"), "{none}");
+    assert!(none.contains("issues no tokens"), "{none}");
     assert!(program.fails(1, "auth token oci:x").contains("only registries"));
 }
 

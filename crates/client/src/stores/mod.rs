@@ -94,8 +94,8 @@ impl Stores {
         self
     }
 
-    /// Opens a location for reading. If it names an entry of a layout or archive, the returned store
-    /// has only that entry, and every tag means it.
+    /// Opens a location for reading. If it names an entry of a layout or archive, the returned
+    /// store has only that entry, and every tag means it.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if there is no such layout or archive;
