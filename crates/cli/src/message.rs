@@ -23,15 +23,15 @@ pub(crate) fn say(line: impl fmt::Display) {
 /// library.
 pub(crate) fn error(error: &Error, verbose: bool) {
     say(format_args!("longshore: {error}"));
-    let (mut source, mut is_told) = (std::error::Error::source(error), tells_its_reason(error));
+    let (mut source, mut is_reported) = (std::error::Error::source(error), tells_its_reason(error));
     let mut hint = error.hint();
     while let Some(cause) = source {
         let own = cause.downcast_ref::<Error>();
-        if verbose || own.is_some() || !is_told {
+        if verbose || own.is_some() || !is_reported {
             say(format_args!("  because: {}", EscapedText(&cause.to_string())));
         }
         if let Some(own) = own {
-            is_told = tells_its_reason(own);
+            is_reported = tells_its_reason(own);
             hint = hint.or(own.hint());
         }
         source = cause.source();

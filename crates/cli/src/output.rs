@@ -25,17 +25,17 @@ pub(crate) trait Report: Serialize {
 pub(crate) struct Output {
     json: bool,
     /// True if data goes to stdout. Results then go to stderr.
-    aside: bool,
+    to_stderr: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, aside: false }
+        Self { json, to_stderr: false }
     }
 
     /// Returns this output with results on stderr, for commands that write an archive to stdout.
-    pub(crate) fn aside(self) -> Self {
-        Self { aside: true, ..self }
+    pub(crate) fn to_stderr(self) -> Self {
+        Self { to_stderr: true, ..self }
     }
 
     /// Shows a result.
@@ -46,7 +46,7 @@ impl Output {
         } else if report.text(&mut shown).is_err() {
             return Err(Error::new(ErrorKind::Io).detail("the result cannot be shown"));
         }
-        if self.aside {
+        if self.to_stderr {
             talk(format_args!("{shown}"));
             return Ok(());
         }

@@ -153,14 +153,14 @@ pub(crate) fn not_extensible(path: &Path) -> Error {
 /// [`Io`](ErrorKind::Io). In both cases, the previous file stays.
 fn replace(path: &Path, before: Stamp, members: &[(String, Part)]) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
-    let aside = TempFile::create(folder)?;
-    let aside = write_to(aside, members).map_err(|e| e.at(path.display()))?;
+    let temp = TempFile::create(folder)?;
+    let temp = write_to(temp, members).map_err(|e| e.at(path.display()))?;
     if Stamp::of(path)? != before {
         return Err(Error::new(ErrorKind::Conflict)
             .at(path.display())
             .detail("another program changed the archive in the meantime"));
     }
-    aside.publish(path)
+    temp.publish(path)
 }
 
 fn write_to<W: io::Write>(writer: W, members: &[(String, Part)]) -> Result<W> {

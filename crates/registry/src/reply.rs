@@ -106,8 +106,8 @@ impl Refusal {
 }
 
 impl From<RouteError> for Refusal {
-    fn from(misroute: RouteError) -> Self {
-        match misroute {
+    fn from(error: RouteError) -> Self {
+        match error {
             RouteError::Unknown => Self::new(
                 StatusCode::NOT_FOUND,
                 ErrorCode::UNSUPPORTED,

@@ -78,11 +78,13 @@ impl Server {
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .map_err(|e| Failure::new(format!("docker-registry does not run: {e}")))?;
-        let server = Self { child, address };
+        let mut server = Self { child, address };
         for _ in 0..500 {
+            if let Ok(Some(status)) = server.child.try_wait() {
+                return Err(Failure::new(format!("docker-registry ended: {status}")));
+            }
             if TcpStream::connect(&server.address).is_ok() {
                 return Ok(server);
             }

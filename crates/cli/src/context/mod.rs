@@ -54,7 +54,7 @@ impl Context {
 
     pub(crate) fn output(&self) -> Output {
         let output = Output::new(self.global.json);
-        if self.stdout.load(Ordering::Relaxed) { output.aside() } else { output }
+        if self.stdout.load(Ordering::Relaxed) { output.to_stderr() } else { output }
     }
 
     /// Returns true if results are printed as JSON.

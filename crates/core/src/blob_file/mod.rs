@@ -42,16 +42,16 @@ pub async fn write(
     mut reader: impl Stream<Item = Result<Bytes>> + Send + Unpin,
 ) -> Result<()> {
     let folder = parent(path)?.to_owned();
-    let aside = run_blocking(move || TempFile::create(&folder)).await?;
+    let temp = run_blocking(move || TempFile::create(&folder)).await?;
     let at = |e| Error::io(path, e);
-    let file = tokio::fs::File::from_std(aside.reopen()?);
+    let file = tokio::fs::File::from_std(temp.reopen()?);
     let mut writer = tokio::io::BufWriter::with_capacity(CHUNK_SIZE, file);
     while let Some(chunk) = reader.try_next().await? {
         writer.write_all(&chunk).await.map_err(at)?;
     }
     writer.flush().await.map_err(at)?;
     let path = path.to_owned();
-    run_blocking(move || aside.name(&path)).await
+    run_blocking(move || temp.name(&path)).await
 }
 
 /// Writes a small file atomically, replacing an existing one.
@@ -68,9 +68,9 @@ pub async fn replace(path: &Path, content: Bytes) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
-    let mut aside = TempFile::create(parent(path)?)?;
-    aside.write_all(content).map_err(|e| Error::io(path, e))?;
-    aside.publish(path)
+    let mut temp = TempFile::create(parent(path)?)?;
+    temp.write_all(content).map_err(|e| Error::io(path, e))?;
+    temp.publish(path)
 }
 
 /// Writes a small file if none exists. An existing file is not changed.
@@ -78,9 +78,9 @@ pub fn replace_now(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Io`](ErrorKind::Io) with the path.
 pub fn create_now(path: &Path, content: &[u8]) -> Result<()> {
-    let mut aside = TempFile::create(parent(path)?)?;
-    aside.write_all(content).map_err(|e| Error::io(path, e))?;
-    aside.publish_new(path)
+    let mut temp = TempFile::create(parent(path)?)?;
+    temp.write_all(content).map_err(|e| Error::io(path, e))?;
+    temp.publish_new(path)
 }
 
 /// Makes the entries of a folder durable.
@@ -253,7 +253,7 @@ pub fn inode(_: &Metadata) -> u64 {
 
 /// Returns true if this is the name of a temporary file, such as a killed writer leaves behind.
 #[must_use]
-pub fn is_aside(file_name: &str) -> bool {
+pub fn is_temporary(file_name: &str) -> bool {
     file_name.starts_with(TEMP_PREFIX)
 }
 

@@ -120,7 +120,7 @@ pub(super) fn check_marker(root: &Path) -> Result<()> {
 fn refuse_foreign(root: &Path) -> Result<()> {
     for entry in std::fs::read_dir(root).map_err(|e| Error::io(root, e))? {
         let name = entry.map_err(|e| Error::io(root, e))?.file_name();
-        let is_temporary = name.to_str().is_some_and(blob_file::is_aside);
+        let is_temporary = name.to_str().is_some_and(blob_file::is_temporary);
         if !is_temporary && !root.join(MARKER).exists() {
             return Err(Error::new(ErrorKind::Invalid)
                 .at(root.display())
@@ -155,8 +155,9 @@ fn leftovers(root: &Path) -> Vec<PathBuf> {
     };
     let mut folders: Vec<PathBuf> = files(&root.join("blobs"));
     folders.push(root.to_owned());
-    let is_temporary =
-        |path: &PathBuf| path.file_name().and_then(OsStr::to_str).is_some_and(blob_file::is_aside);
+    let is_temporary = |path: &PathBuf| {
+        path.file_name().and_then(OsStr::to_str).is_some_and(blob_file::is_temporary)
+    };
     folders
         .iter()
         .flat_map(|folder| -> Vec<PathBuf> { files(folder) })

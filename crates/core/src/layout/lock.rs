@@ -16,7 +16,7 @@ pub(super) struct Lock(#[expect(dead_code, reason = "held until dropped")] File)
 /// [`Timeout`](ErrorKind::Timeout) after a minute; [`Io`](ErrorKind::Io) if the file system cannot
 /// lock.
 pub(super) fn lock(marker: &Path) -> Result<Lock> {
-    let (start, mut is_told) = (Instant::now(), false);
+    let (start, mut is_reported) = (Instant::now(), false);
     loop {
         let file = File::open(marker).map_err(|e| Error::io(marker, e))?;
         match file.try_lock() {
@@ -26,8 +26,8 @@ pub(super) fn lock(marker: &Path) -> Result<Lock> {
             Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::Error(e)) => return Err(Error::io(marker, e)),
             Err(TryLockError::WouldBlock) if start.elapsed() < TIME_LIMIT => {
-                if !is_told && start.elapsed() >= wait::LONG {
-                    is_told = true;
+                if !is_reported && start.elapsed() >= wait::LONG {
+                    is_reported = true;
                     wait::report(format_args!(
                         "waiting for another program to finish with {}{}",
                         marker.parent().unwrap_or(marker).display(),

@@ -4,7 +4,7 @@ use clap::Args;
 use longshore::{AuthReport, CredentialKind, Error, EscapedText, Result, Scope};
 use serde::Serialize;
 
-use super::Asked;
+use super::AccessArguments;
 use crate::context::Context;
 use crate::output::Report;
 
@@ -19,12 +19,12 @@ No secret is shown. If the token is a JSON Web Token, its access rights are prin
 checking its signature.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    asked: Asked,
+    access: AccessArguments,
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let repository = arguments.asked.repository()?;
-    let scopes = arguments.asked.scopes(&repository);
+    let repository = arguments.access.repository()?;
+    let scopes = arguments.access.scopes(&repository);
     let report = context.client()?.explain_auth(&repository, &scopes).await?;
     context.output().report(&Answer::new(repository.to_string(), &report))
 }

@@ -27,7 +27,7 @@ pub(crate) async fn run(context: &Context, what: Command) -> Result<()> {
 
 /// The access to request.
 #[derive(Debug, clap::Args)]
-struct Asked {
+struct AccessArguments {
     /// The repository; a tag or digest makes no difference.
     #[arg(value_name = "REF", value_parser = defaults::location)]
     location: Location,
@@ -39,7 +39,7 @@ struct Asked {
     scope: Vec<Scope>,
 }
 
-impl Asked {
+impl AccessArguments {
     fn repository(&self) -> Result<Repository> {
         self.location.place().repository().cloned().ok_or_else(|| {
             longshore::Error::new(longshore::ErrorKind::Invalid)

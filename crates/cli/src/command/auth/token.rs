@@ -4,7 +4,7 @@ use clap::Args;
 use longshore::Result;
 use serde::Serialize;
 
-use super::Asked;
+use super::AccessArguments;
 use crate::context::Context;
 use crate::output::Report;
 
@@ -20,12 +20,12 @@ Examples:
 The token is a secret while it is valid. --json prints its lifetime too.")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    asked: Asked,
+    access: AccessArguments,
 }
 
 pub(super) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
-    let repository = arguments.asked.repository()?;
-    let scopes = arguments.asked.scopes(&repository);
+    let repository = arguments.access.repository()?;
+    let scopes = arguments.access.scopes(&repository);
     let token = context.client()?.fetch_token(&repository, &scopes).await?;
     let granted = token.granted.as_ref();
     context.output().report(&Answer {
