@@ -262,7 +262,7 @@ deny = [
     }
 
     #[test]
-    fn an_exception_is_for_one_package() {
+    fn an_exception_applies_to_one_package() {
         assert_eq!(complaint("fuzzer", "MIT AND NCSA", None), None);
         assert!(complaint("a", "MIT AND NCSA", None).is_some());
     }

@@ -199,7 +199,7 @@ fn no_link_on(root: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The number of files in flight at once.
+/// The maximum number of files that are transferred concurrently.
 const PARALLEL: usize = 4;
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ fn a_scheme_is_detected_only_on_request() {
     let tls = stage.front(&authority, &server.address);
     assert_eq!(stage.run(&format!("ping {tls} --scheme https"), &[]).code, 5);
     let found = stage.run(&format!("ping {tls} --scheme detect"), &[]);
-    assert!(found.stdout.contains("https, certificate not checked, as detected"), "{found:?}");
+    assert!(found.stdout.contains("https, certificate not checked, scheme detected"), "{found:?}");
     assert!(found.stderr.contains("accepting the invalid certificate"), "{found:?}");
     let found = stage.run(&format!("ping {} --scheme detect --json", server.address), &[]);
     let json: Value = serde_json::from_str(&found.stdout).unwrap();

@@ -125,8 +125,8 @@ fn a_blob_damaged_on_disk_is_not_served_and_a_push_repairs_it() {
         program.ok(&format!("blob put {}/a {}", server.address, file.display()))
     };
     let digest = put(&server);
-    // The disk is damaged while the registry is stopped, so that it has not verified the blob
-    // before.
+    // The file is damaged while the registry is stopped. After its restart, the registry has not
+    // verified the blob yet.
     drop(server);
     damage(&program.path("registry"), &Digest::parse(&digest).unwrap());
     let server = program.serve(Some("registry"));

@@ -143,7 +143,7 @@ impl Authenticator {
         if let (Some(Method::Bearer(before)), Method::Bearer(now)) = (&cache.method, &method)
             && Origin::of(&before.realm) != Origin::of(&now.realm)
         {
-            return Err(unusable("the registry names another token service than before"));
+            return Err(unusable("the registry now names another token service"));
         }
         cache.method = Some(method);
         Ok(scopes)
@@ -178,7 +178,7 @@ impl Authenticator {
         refused.is_some_and(|refused| self.cache().forget(refused))
     }
 
-    /// Returns true if the store may have another credential than the one in this denied header.
+    /// Returns true if the store may have a credential other than the one in this denied header.
     pub(crate) fn may_renew(&self, access: &Access, denied: &HeaderValue) -> bool {
         self.cache().may_renew(&access.scopes.repository(), denied)
     }

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_access_of_a_json_web_token_is_read_if_it_states_it() {
+    fn the_access_claim_of_a_json_web_token_is_read_if_present() {
         let claims = token(
             r#"{"access":[{"type":"repository","name":"a/b","actions":["pull","push"]},
                 {"type":"registry","name":"catalog","actions":null}]}"#,

@@ -58,7 +58,7 @@ pub(super) async fn fetch(
     Err(refusal.unwrap_or_else(|| Error::new(ErrorKind::Unauthorized)).into())
 }
 
-/// Names the token service in an error, because it may be at another host than the registry.
+/// Names the token service in an error, because its host may differ from the registry's.
 fn name_service(error: TransportError) -> TransportError {
     let (fault, error) = (error.fault(), error.into_error());
     TransportError::new(fault, with_service_clause(error))

@@ -93,7 +93,7 @@ impl Client {
         pub fn ping(&self, registry: &RegistryName) -> Result<Ping>;
         /// Detects how to reach a registry; see [`Client::detect`](AsyncClient::detect).
         pub fn detect(&self, registry: &RegistryName) -> Result<RegistrySettings>;
-        /// Checks that a registry accepts this client's credentials for it.
+        /// Checks that a registry accepts the credentials that this client has for it.
         pub fn check_credentials(&self, registry: &RegistryName) -> Result<()>;
         /// Lists the repositories of a registry; see [`Client::catalog`](AsyncClient::catalog).
         pub fn catalog(&self, registry: &RegistryName) -> Listing<RepositoryName>;

@@ -27,13 +27,13 @@ impl Store<RemoteRepository> {
         /// Returns the name of the repository and its registry.
         #[must_use]
         pub fn repository(&self) -> &Repository;
-        /// Gets a manifest in one of these forms only.
+        /// Gets a manifest in one of these media types.
         pub fn manifest_as(
             &self,
             selector: &TagOrDigest,
             accept: &[MediaType],
         ) -> Result<RawManifest>;
-        /// Describes a manifest in one of these forms.
+        /// Returns the descriptor of a manifest in one of these media types.
         pub fn resolve_as(
             &self,
             selector: &TagOrDigest,

@@ -56,7 +56,7 @@ struct Pair {
 }
 
 impl ClientCertificate {
-    /// Parses a certificate and its private key from PEM text. The certificates of its chain may
+    /// Parses a certificate and its private key from PEM text. The rest of its chain may
     /// follow the certificate. The key may be PKCS #8, PKCS #1 or SEC 1, and must not be encrypted.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl ClientCertificate {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
                 Ok(Self(Arc::new(Pair { chain, key })))
             }
-            Err(_) => Err(invalid().detail("the private key is that of another certificate")),
+            Err(_) => Err(invalid().detail("the private key does not match the certificate")),
         }
     }
 

@@ -182,7 +182,7 @@ impl Client {
         self.hosts.detect(registry).await
     }
 
-    /// Checks that a registry accepts this client's credentials for it.
+    /// Checks that a registry accepts the credentials that this client has for it.
     ///
     /// Sends `GET /v2/`, and the requests that its challenge requires.
     ///

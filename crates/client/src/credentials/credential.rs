@@ -275,7 +275,7 @@ impl Credential {
         Self { proof, source, insecure_use: InsecureUse::Nowhere, expires: None }
     }
 
-    /// Returns the fields that are compared. The expiry is not one: cached tokens remain usable
+    /// Returns the fields that are compared. The expiry is excluded: cached tokens remain usable
     /// after the credential is renewed unchanged.
     fn compared_fields(&self) -> impl Eq + Hash + '_ {
         (&self.proof, &self.source, self.insecure_use)

@@ -16,14 +16,14 @@ use crate::reply::{Reply, refuse_web_page};
 use crate::transport::Body;
 
 impl RemoteRepository {
-    /// Gets a manifest in one of these forms only. Registries store some manifests in several
-    /// forms, or convert them. An empty list accepts any form.
+    /// Gets a manifest in one of these media types. Registries store some manifests in several
+    /// media types, or convert them. An empty list accepts any media type.
     ///
-    /// Sends `GET /v2/<name>/manifests/<selector>` with `Accept` as listed.
+    /// Sends `GET /v2/<name>/manifests/<selector>` with these media types in `Accept`.
     ///
     /// # Errors
-    /// [`Unsupported`](ErrorKind::Unsupported) if the registry answers with another form, which the
-    /// error names; otherwise as [`manifest`](longshore_core::Source::manifest).
+    /// [`Unsupported`](ErrorKind::Unsupported) with the received media type if it is not listed;
+    /// the errors of [`manifest`](longshore_core::Source::manifest).
     pub async fn manifest_as(
         &self,
         selector: &TagOrDigest,
@@ -34,9 +34,9 @@ impl RemoteRepository {
         Ok(manifest)
     }
 
-    /// Describes a manifest in one of these forms, as [`manifest_as`](Self::manifest_as).
+    /// Returns the descriptor of the manifest that [`manifest_as`](Self::manifest_as) gets.
     ///
-    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and the GET if the HEAD's headers are
+    /// Sends `HEAD /v2/<name>/manifests/<selector>`, and a GET if the HEAD's headers are
     /// incomplete.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl RemoteRepository {
             .detail(format!("the registry has {found}, expected {}", accepted.join(", "))))
     }
 
-    /// Describes a manifest by its HEAD, or by its GET if the HEAD's headers are incomplete.
+    /// Resolves a manifest with a HEAD, or with a GET if the HEAD's headers are incomplete.
     pub(super) async fn manifest_descriptor(&self, selector: &TagOrDigest) -> Result<Descriptor> {
         self.accepted_descriptor(selector, &[]).await
     }

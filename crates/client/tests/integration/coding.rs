@@ -92,7 +92,7 @@ async fn an_encoded_or_mislabelled_blob_is_read() {
 }
 
 #[tokio::test]
-async fn content_as_long_as_its_gzip_form_is_read_correctly() {
+async fn content_of_the_same_length_as_its_gzip_form_is_read_correctly() {
     let noise = random::bytes(1, 100);
     // gzip makes random bytes longer and zeros shorter. This mixture keeps its length.
     let content = (0..100)
@@ -160,7 +160,7 @@ async fn an_interrupted_encoded_blob_is_requested_from_its_start() {
 }
 
 #[tokio::test]
-async fn truncated_gzip_is_requested_again_and_then_an_error() {
+async fn truncated_gzip_is_requested_again_and_then_fails() {
     let content = random::bytes(1, 100_000);
     let (descriptor, coded) = (blob(&content), gzip(&content));
     for (cut, sent) in [(60_000, sized as Sent), (60_000, chunked), (9, sized), (9, chunked)] {

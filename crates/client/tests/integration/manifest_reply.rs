@@ -57,7 +57,7 @@ async fn manifests_of_all_six_media_types_are_pulled_and_pushed() {
 }
 
 #[tokio::test]
-async fn only_the_requested_forms_of_a_manifest_are_returned() {
+async fn a_manifest_is_returned_only_in_a_requested_media_type() {
     let server = Script::start().await;
     let repository = remote(&server);
     let docker = [MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST];

@@ -244,7 +244,7 @@ async fn a_registry_that_refuses_chunks_gets_the_blob_in_one_request() {
 }
 
 #[tokio::test]
-async fn a_too_large_request_is_split_into_chunks_and_then_an_error() {
+async fn a_request_that_is_too_large_is_split_into_chunks_and_then_fails() {
     let server = Script::start().await;
     let descriptor = blob(CONTENT);
     server.expect(begin("/v2/u/1"));

@@ -78,8 +78,8 @@ impl Series {
     }
 }
 
-/// 3: a single tag may meet a broken connection. Each request was already tried several times, with
-/// waits between.
+/// 3: a single tag may fail on a broken connection. Each request was already tried several times,
+/// with waits in between.
 const UNREACHED_IN_A_ROW: usize = 3;
 
 #[cfg(test)]

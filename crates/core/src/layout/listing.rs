@@ -165,11 +165,11 @@ fn shared<'a>(tag: &str, entries: impl IntoIterator<Item = &'a Descriptor>) -> E
         .with_hint("Write the whole name after the path, as in oci:DIR:NAME.")
 }
 
-/// Finds the entry for a name. This is the last entry with exactly this name. If there is none, it
-/// is the only entry whose name stands for this tag.
+/// Finds the entry for a name: the last entry with exactly this name. If there is none, the name
+/// is read as a tag, and the only entry with this tag is returned.
 ///
 /// # Errors
-/// [`Conflict`](ErrorKind::Conflict) with names and digests if several names have it as their tag.
+/// [`Conflict`](ErrorKind::Conflict) with names and digests if several names have this tag.
 pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Descriptor>> {
     let names = names(entries);
     if let Some(exact) = names.get(name) {
@@ -184,9 +184,9 @@ pub fn named<'a>(entries: &'a [Descriptor], name: &str) -> Result<Option<&'a Des
     }
 }
 
-/// Finds the entry for a tag as [`named`] does, or the last one with a digest.
+/// Finds the entry for a tag, as [`named`] does, or the last entry with a digest.
 ///
-/// - `under`: the name that every tag stands for, in a store that is restricted to it.
+/// - `under`: the only name in a store that is restricted to one. Every tag stands for it.
 ///
 /// # Errors
 /// Same as [`named`].
@@ -212,7 +212,7 @@ pub fn missing(store: &str, selector: &TagOrDigest, under: Option<&str>) -> Erro
     })
 }
 
-/// Returns the tags after `after`, in order and each once, even if several names stand for it.
+/// Returns the tags after `after`, in order. A tag that several names have is returned once.
 #[must_use]
 pub fn tags(entries: &[Descriptor], after: Option<&Tag>) -> Vec<Tag> {
     ordered(entries.iter().filter_map(tag_of), after)

@@ -15,11 +15,11 @@ impl RawManifest {
     /// that differ only by case count as duplicates, except in annotations, because Go's readers
     /// ignore case. A manifest of version 2 must have `schemaVersion` 2.
     ///
-    /// Used for documents that are created or accepted. Documents of other stores are read without
-    /// this check.
+    /// Used for documents that are created or accepted. Documents that are only read are not
+    /// checked.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) with the key, or the version.
+    /// [`Invalid`](ErrorKind::Invalid), naming the duplicate key or the wrong version.
     ///
     /// Source: RFC 8259, section 4; image-spec v1.1.1, "Image Manifest" and "Image Index".
     pub fn check_unambiguous(&self) -> Result<()> {

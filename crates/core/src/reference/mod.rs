@@ -67,7 +67,7 @@ impl FromStr for Repository {
 /// A repository with a tag, a digest, both or neither: `registry/name[:tag][@digest]`.
 ///
 /// References are ordered and hashed by their parts: registry, name, tag, digest. `FromStr`
-/// requires a registry, and reads the first part as one; [`Defaults`] parses short names. No tag is
+/// always reads the first part as the registry; [`Defaults`] parses short names. No tag is
 /// added implicitly: see [`Reference::or_latest`] and [`Defaults::tagged`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {

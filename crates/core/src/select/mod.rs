@@ -55,8 +55,8 @@ pub async fn select_image(
 ///
 /// # Errors
 /// [`Invalid`](ErrorKind::Invalid) for indexes nested more than four deep;
-/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the errors of the
-/// source.
+/// [`TooLarge`](ErrorKind::TooLarge) for more nested manifests than real indexes have; the errors
+/// of the source.
 pub async fn list_images(
     source: &(impl Source + ?Sized),
     manifest: &RawManifest,
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_index_lists_images_and_neither_attestations_nor_artifacts() {
+    async fn attestations_and_artifacts_in_an_index_are_not_listed_as_images() {
         let store = Memory::new();
         let amd = on(image(&store, "linux/amd64").await, "linux/amd64");
         let unspecified = image(&store, "windows/amd64").await;

@@ -15,9 +15,9 @@ use crate::store::Source;
 /// through nested indexes. If several fit equally well, the one at the lowest depth is returned.
 ///
 /// # Errors
-/// [`NotFound`](ErrorKind::NotFound) with the platforms of all of them;
-/// [`TooLarge`](ErrorKind::TooLarge) for more of them than real ones have; the errors of the
-/// source.
+/// [`NotFound`](ErrorKind::NotFound) with the platforms of all images;
+/// [`TooLarge`](ErrorKind::TooLarge) for more nested manifests than real indexes have; the errors
+/// of the source.
 pub(crate) async fn image_in(
     source: &(impl Source + ?Sized),
     index: &Index,
@@ -97,8 +97,8 @@ impl Search<'_> {
     }
 }
 
-/// The manifests below an index, each read once. It limits the reading: a few documents may list
-/// each other many times, and a registry may invent any number of them.
+/// The manifests below an index, each read once. Limits their number and size: a few manifests may
+/// list each other many times, and a registry may invent any number of them.
 pub(crate) struct Below<'a, S: ?Sized> {
     source: &'a S,
     seen: HashSet<Digest>,
@@ -114,11 +114,11 @@ impl<'a, S: Source + ?Sized> Below<'a, S> {
         self.source
     }
 
-    /// Reads a manifest that was not read before. Returns `None` for a blob, which an index may
-    /// list, too. An entry with the media type of a layer is not an image and is not read.
+    /// Reads the manifest of an entry. Returns `None` if it was read before, or if the entry is a
+    /// blob, which an index may also list. An entry with the media type of a layer is not read.
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] of them or [`SIZE`] bytes; the errors of
+    /// [`TooLarge`](ErrorKind::TooLarge) beyond [`COUNT`] manifests or [`SIZE`] bytes; an error of
     /// the source.
     pub(crate) async fn manifest(&mut self, entry: &Descriptor) -> Result<Option<RawManifest>> {
         let digest = &entry.digest;

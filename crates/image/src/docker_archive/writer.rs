@@ -77,8 +77,8 @@ impl DockerArchiveWriter {
         run_blocking(move || Self::begin(Output::file(&path)?, repository)).await
     }
 
-    /// Starts an archive that [`finish`](Target::finish) writes to a stream, once and from start to
-    /// end. Blobs are staged in the system's folder for temporary files.
+    /// Starts an archive that [`finish`](Target::finish) writes to a stream in a single pass.
+    /// Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if that folder cannot be written.

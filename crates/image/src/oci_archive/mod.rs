@@ -49,7 +49,7 @@ use crate::tar_index::Members;
 #[derive(Clone)]
 pub struct OciArchive {
     content: Arc<Content>,
-    /// The only name that every tag stands for, if set.
+    /// If set, the store is restricted to this name, and every tag stands for it.
     name: Option<Arc<str>>,
 }
 

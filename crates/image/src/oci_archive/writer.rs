@@ -59,8 +59,8 @@ impl OciArchiveWriter {
         run_blocking(move || Self::begin(Output::file(&path)?)).await
     }
 
-    /// Starts an archive that [`finish`](Target::finish) writes to a stream, once and from start to
-    /// end. Blobs are staged in the system's folder for temporary files.
+    /// Starts an archive that [`finish`](Target::finish) writes to a stream in a single pass.
+    /// Blobs are staged in the system's folder for temporary files.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io) if that folder cannot be written.

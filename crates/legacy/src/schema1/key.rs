@@ -154,7 +154,7 @@ impl PublicKey {
         };
         let key = key.ok_or_else(|| "has a damaged key".to_owned())?;
         if jwk.kid.is_some_and(|id| id != key.id()) {
-            return Err("has another key than its identifier says".to_owned());
+            return Err("has a key that does not match its identifier".to_owned());
         }
         Ok(key)
     }

@@ -1,4 +1,4 @@
-//! Compares the earlier clients with longshore: both do the same tasks at the same registry.
+//! Compares the earlier clients with longshore: both do the same tasks against the same registry.
 //!
 //! A test sends Python code to a predecessor, through `testkit::peer::Predecessor`. If a
 //! predecessor has a defect, the test shows both results and names the defect.

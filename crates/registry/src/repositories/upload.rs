@@ -378,5 +378,5 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// 1 GiB: a second of hashing, to avoid storing a blob twice. Larger blobs that were not verified
-/// since the start are stored again.
+/// since the registry started are stored again.
 const SHARE_LIMIT: u64 = 1 << 30;

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_is_not_read_times_out() {
+    async fn a_write_times_out_if_the_peer_stops_reading() {
         let (mut near, _far) = connection();
         near.write_all(&[0; 1_000]).await.unwrap();
         let started = Instant::now();

@@ -30,8 +30,8 @@ use super::{
 /// Objects in an object store. Clones share it.
 ///
 /// Only one registry at a time may write to the store. Stores have no lock, so the operator must
-/// ensure this. The storage trusts the store to keep objects undamaged. It cannot determine its
-/// total size, so it does not support a limit on it.
+/// ensure this. The storage trusts the store to keep objects undamaged. It cannot determine the
+/// store's total size, so a limit on the total size is not supported.
 #[derive(Clone)]
 pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,

@@ -49,7 +49,7 @@ async fn an_upload_in_parts_continues_after_a_restart() {
     assert_eq!(left.objects.len(), 0, "{left:?}");
 }
 
-/// Completes an upload with a digest of another algorithm than it was begun with. The parts must be
+/// Completes an upload with a digest of a different algorithm than at its start. The parts must be
 /// read again.
 #[tokio::test]
 async fn parts_are_verified_with_an_algorithm_given_at_the_end() {

@@ -77,7 +77,7 @@ impl Report for Answer {
             self.registry,
             self.scheme,
             if self.certificate == Some("not checked") { ", certificate not checked" } else { "" },
-            if self.detected { ", as detected" } else { "" },
+            if self.detected { ", scheme detected" } else { "" },
             EscapedText(version),
             EscapedText(&authentication)
         )

@@ -92,7 +92,7 @@ fn a_changed_certificate_is_loaded_and_a_broken_one_is_ignored() {
 }
 
 #[test]
-fn an_unusable_certificate_or_key_is_refused_at_the_start() {
+fn an_unusable_certificate_or_key_is_refused_at_startup() {
     let (program, authority) = (Program::new(), Authority::new());
     let (pair, other) = (authority.for_loopback(), authority.for_loopback());
     let Pair { certificate, key } = pair;

@@ -70,7 +70,7 @@ fn a_changed_users_file_is_loaded_and_a_broken_one_is_ignored() {
 }
 
 #[test]
-fn a_users_file_with_other_hashes_than_bcrypt_is_refused_at_the_start() {
+fn a_users_file_with_hashes_other_than_bcrypt_is_refused_at_startup() {
     let program = Program::new();
     for (content, told) in [
         ("ann:$apr1$a$secret\n", "people: line 1: ann has an MD5 (apr1) hash; expected a bcrypt"),

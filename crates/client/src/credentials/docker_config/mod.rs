@@ -56,7 +56,7 @@ impl DockerConfig {
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         match Self::path_in(environment) {
             Some(path) => Self::load_from(path),
-            // Without a home directory there is no file. Writing it would fail with that reason.
+            // Without a home directory, there is no file. A write fails and states this reason.
             None => Self::from_json(b"", FILE_NAME),
         }
     }

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_is_restored_and_nothing_besides_it_is_accepted() {
+    fn the_payload_is_restored_and_content_outside_it_is_refused() {
         let good = signature(PAYLOAD.len() - 2, "Cn0");
         let one = document(std::slice::from_ref(&good), "");
         assert_eq!(payload(one.as_bytes()).unwrap(), PAYLOAD.as_bytes());

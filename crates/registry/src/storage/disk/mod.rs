@@ -1,6 +1,6 @@
 //! Objects as files in a folder: for one machine.
 //!
-//! Owns the folder: its lock, the naming of files, and the cleanup at the start. A key is a path
+//! Owns the folder: its lock, the naming of files, and the cleanup at startup. A key is a path
 //! below the root.
 //!
 //! A file gets its name only when it is complete and synced. So whatever a killed process leaves
@@ -305,14 +305,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn names_that_another_thread_or_process_gave_are_synced() {
+    async fn names_created_by_another_thread_or_process_are_synced() {
         let folder = tempfile::tempdir().unwrap();
         let key = Key::blob(&longshore_core::Digest::sha256(b"blob"));
         let path = folder.path().join(key.as_str());
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "blob").unwrap();
         let storage = DiskStorage::open(folder.path()).unwrap();
-        assert_eq!(storage.0.syncs.requested(), 1, "by a process before");
+        assert_eq!(storage.0.syncs.requested(), 1, "by an earlier process");
 
         let id = UploadId::random().unwrap();
         let mut upload = storage.upload(&id, &Checkpoint::default()).await.unwrap();

@@ -101,8 +101,8 @@ impl Docker {
     }
 }
 
-/// Finds the first client on the `PATH` that works with the engine. The first client there may be
-/// another one.
+/// Finds the first client on the `PATH` that works with the engine. Earlier ones may be
+/// clients of another engine.
 fn client(folder: &Path) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let clients = std::env::split_paths(&path).map(|place| place.join("docker"));
