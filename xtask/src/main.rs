@@ -74,7 +74,7 @@ cargo xtask TASK
 
   setup          install what tests need: other programs (Debian, as root), Python clients, rustfmt, clippy
   test [PART]... run `setup` and all checks and tests, or only the named parts:
-                 format, layers, licences, clippy, features, tests, docs
+                 format, layers, licences, clippy, features, tests, predecessors, docs
   fuzz [TARGET] [--seconds N] [--seed N]
                  run all fuzz targets, or one, for N seconds each [default: 60]
   bench [N] [--before PROGRAM] [--only TEXT] [--registry longshore|docker-registry]

@@ -5,25 +5,30 @@ use crate::failure::Failure;
 use crate::peers::{self, PEERS, Peer};
 use crate::step::{Steps, cargo, follow, succeed};
 use crate::summary::Summary;
-use crate::tools::{self, Tool};
+use crate::tools;
 use crate::{layers, licences, python_clients, setup};
 
 /// A part that can be run alone, here and as a job of continuous integration.
 struct Part {
     name: &'static str,
-    /// The tool that it needs besides cargo.
-    tool: Option<Tool>,
+    /// Checks for the tool that it needs besides cargo.
+    check: fn() -> Result<(), Failure>,
     work: fn(&mut Run) -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 7] = [
-    Part { name: "format", tool: Some(tools::FMT), work: format },
-    Part { name: "layers", tool: None, work: |run| run.steps.step("layers", layers::run) },
-    Part { name: "licences", tool: None, work: |run| run.steps.step("licences", licences::run) },
-    Part { name: "clippy", tool: Some(tools::CLIPPY), work: clippy },
-    Part { name: "features", tool: Some(tools::HACK), work: features },
-    Part { name: "tests", tool: None, work: build_and_test },
-    Part { name: "docs", tool: None, work: |run| run.steps.step("docs", documentation) },
+const PARTS: [Part; 8] = [
+    Part { name: "format", check: || tools::FMT.check(), work: format },
+    Part { name: "layers", check: || Ok(()), work: |run| run.steps.step("layers", layers::run) },
+    Part {
+        name: "licences",
+        check: || Ok(()),
+        work: |run| run.steps.step("licences", licences::run),
+    },
+    Part { name: "clippy", check: || tools::CLIPPY.check(), work: clippy },
+    Part { name: "features", check: || tools::HACK.check(), work: features },
+    Part { name: "tests", check: || Ok(()), work: build_and_test },
+    Part { name: python_clients::NAME, check: python_clients::check, work: compare },
+    Part { name: "docs", check: || Ok(()), work: |run| run.steps.step("docs", documentation) },
 ];
 
 /// Runs the named parts. Without names, runs the set-up and all parts.
@@ -69,7 +74,7 @@ impl Run {
             Ok(())
         })?;
         for part in &PARTS {
-            match part.tool.as_ref().map_or(Ok(()), Tool::check) {
+            match (part.check)() {
                 Ok(()) => (part.work)(self)?,
                 Err(failure) => self.left_out.push(format!("{}: {failure}", part.name)),
             }
@@ -80,7 +85,7 @@ impl Run {
     /// Runs the named parts. A missing tool is a failure.
     fn only(&mut self, names: &[String]) -> Result<(), Failure> {
         for part in chosen(names)? {
-            part.tool.as_ref().map_or(Ok(()), Tool::check)?;
+            (part.check)()?;
             (part.work)(self)?;
         }
         Ok(())
@@ -133,7 +138,7 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
         Ok(())
     })?;
     run.left_out.extend(missing.reports());
-    run.steps.step("tests", || tests(&missing, &mut run.summary))?;
+    run.steps.step("tests", || tests(&missing, &[], &mut run.summary))?;
     if run.summary.left_out > 0 {
         run.left_out.push(format!("{} tests in all, by name", run.summary.left_out));
     }
@@ -145,17 +150,11 @@ fn build_and_test(run: &mut Run) -> Result<(), Failure> {
 struct Missing {
     peers: Vec<&'static Peer>,
     abilities: Vec<&'static Ability>,
-    /// The reason why the earlier clients are missing.
-    predecessors: Option<Failure>,
 }
 
 impl Missing {
     fn find() -> Self {
-        Self {
-            peers: peers::missing(),
-            abilities: abilities::missing(),
-            predecessors: python_clients::check().err(),
-        }
+        Self { peers: peers::missing(), abilities: abilities::missing() }
     }
 
     /// Returns the texts in test names that mark missing requirements.
@@ -167,30 +166,30 @@ impl Missing {
     /// Returns a line for each missing requirement.
     fn reports(&self) -> Vec<String> {
         let abilities = self.abilities.iter().map(|ability| abilities::left_out(ability));
-        let peers = self.peers.iter().map(|peer| peers::left_out(peer));
-        let predecessors = self.predecessors.iter().map(python_clients::left_out);
-        abilities.chain(peers).chain(predecessors).collect()
+        abilities.chain(self.peers.iter().map(|peer| peers::left_out(peer))).collect()
     }
 }
 
-/// Runs all tests, including doc tests, except those with missing requirements.
-fn tests(missing: &Missing, summary: &mut Summary) -> Result<(), Failure> {
+/// Compares longshore with the earlier clients, which need Python.
+fn compare(run: &mut Run) -> Result<(), Failure> {
+    let missing = Missing::find();
+    let targets = ["--test", python_clients::NAME];
+    run.steps.step(python_clients::NAME, || tests(&missing, &targets, &mut run.summary))
+}
+
+/// Runs the tests of these targets, except those with missing requirements. Without targets, runs
+/// all tests and doc tests.
+fn tests(missing: &Missing, targets: &[&str], summary: &mut Summary) -> Result<(), Failure> {
     let here = PEERS.iter().filter(|peer| !missing.peers.contains(peer));
     let here: Vec<&str> = here.map(|peer| peer.program).collect();
-    let mut run = |targets: &[&str]| {
-        let mut command = cargo();
-        command
-            .args(["test", "--workspace", "--no-fail-fast"])
-            .args(targets)
-            .arg("--")
-            .args(missing.in_test_names().flat_map(|part| ["--skip", part]))
-            .env("LONGSHORE_PEERS", here.join(" "));
-        follow(&mut command, |line| summary.read(line))
-    };
-    let mut succeeded = run(&[])?;
-    if missing.predecessors.is_none() {
-        succeeded &= run(&["--test", python_clients::NAME])?;
-    }
+    let mut command = cargo();
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(targets)
+        .arg("--")
+        .args(missing.in_test_names().flat_map(|part| ["--skip", part]))
+        .env("LONGSHORE_PEERS", here.join(" "));
+    let succeeded = follow(&mut command, |line| summary.read(line))?;
     verdict(summary, succeeded)
 }
 
@@ -216,7 +215,7 @@ mod tests {
 
     #[test]
     fn tests_with_missing_requirements_are_skipped_by_name() {
-        let all_here = Missing { peers: Vec::new(), abilities: Vec::new(), predecessors: None };
+        let all_here = Missing { peers: Vec::new(), abilities: Vec::new() };
         assert_eq!(all_here.in_test_names().count(), 0);
         let missing = Missing { peers: vec![&PEERS[0]], ..all_here };
         let parts: Vec<_> = missing.in_test_names().collect();

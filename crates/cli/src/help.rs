@@ -22,8 +22,8 @@ pub(crate) fn laid_out(program: Command) -> Command {
         })
 }
 
-/// Returns true for options that only the long help shows: the dozens for registries and
-/// credentials.
+/// Returns true for options that only the long help shows: those for reaching registries and
+/// for credentials.
 fn is_rare(arg: &Arg) -> bool {
     arg.get_help_heading().is_some_and(|heading| heading.starts_with("Options for "))
 }

@@ -54,11 +54,11 @@ impl Output {
     }
 
     /// Reports a change: as lines on stderr, or as JSON on stdout.
-    pub(crate) fn changed(self, told: impl fmt::Display, change: &impl Serialize) -> Result<()> {
+    pub(crate) fn changed(self, text: impl fmt::Display, change: &impl Serialize) -> Result<()> {
         if self.json {
             return json(change);
         }
-        say(told);
+        say(text);
         Ok(())
     }
 
@@ -118,8 +118,8 @@ pub(crate) async fn blob(mut reader: impl Blob, to: Option<&Path>) -> Result<()>
         Some(path) if path != Path::new("-") => blob_to(reader, path).await,
         None if io::stdout().is_terminal() => Err(no_terminal()),
         _ => {
-            while let Some(piece) = reader.try_next().await? {
-                write(&piece)?;
+            while let Some(chunk) = reader.try_next().await? {
+                write(&chunk)?;
             }
             Ok(())
         }
@@ -143,8 +143,8 @@ async fn blob_to(mut reader: impl Blob, path: &Path) -> Result<()> {
     // Devices and named pipes are written to; a new file would replace them.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         let mut device = std::fs::OpenOptions::new().write(true).open(path).map_err(at)?;
-        while let Some(piece) = reader.try_next().await? {
-            device.write_all(&piece).map_err(at)?;
+        while let Some(chunk) = reader.try_next().await? {
+            device.write_all(&chunk).map_err(at)?;
         }
         return Ok(());
     }
@@ -159,8 +159,8 @@ pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<
             let at = |e| Error::io(path, e);
             let mut file = std::fs::File::create(path).map_err(at)?;
             let copied: Result<()> = async {
-                while let Some(piece) = stream.try_next().await? {
-                    file.write_all(&piece).map_err(at)?;
+                while let Some(chunk) = stream.try_next().await? {
+                    file.write_all(&chunk).map_err(at)?;
                 }
                 Ok(())
             }
@@ -168,15 +168,15 @@ pub(crate) async fn answer(mut stream: BlobStream, to: Option<&Path>) -> Result<
             copied.inspect_err(|_| drop(std::fs::remove_file(path)))
         }
         _ => {
-            while let Some(piece) = stream.try_next().await? {
-                bytes(&piece)?;
+            while let Some(chunk) = stream.try_next().await? {
+                bytes(&chunk)?;
             }
             Ok(())
         }
     }
 }
 
-/// Returns true if the reader of our stdout closed it.
+/// Returns true if an error means that the reader of stdout closed it.
 pub(crate) fn is_broken_pipe(error: &Error) -> bool {
     // A broken connection to a registry is a broken pipe too, but not a success.
     if error.thing() != Some(STDOUT) {

@@ -48,7 +48,7 @@ async fn page(exchange: &Exchange, uri: Uri) -> Result<Result<Page<RepositoryNam
         Err(too_large) => return Ok(Err(too_large)),
     };
     let listing: Listing = json(&uri, &body)?;
-    let next = reply.next_page(&uri)?.map(|next| PageToken(next.to_string()));
+    let next = reply.next_page(&uri)?.map(|next| PageToken::new(next.to_string()));
     let names = listing.repositories.unwrap_or_default();
     Ok(Ok(Page { items: names.iter().filter_map(|text| name(text)).collect(), next }))
 }

@@ -21,7 +21,8 @@
 //!
 //! # Examples
 //!
-//! Start a registry for a test, and push a file to it as an artifact:
+//! Start a registry for a test, and push a file to it as an artifact. With the feature `registry`,
+//! `longshore::registry` is this crate, too:
 //!
 //! ```
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -106,22 +107,6 @@
 //! assert_eq!(release, "ID=example-os\n");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! The modules, from the bottom up. A module uses only those above it in the table:
-//!
-//! | modules | hold |
-//! |---|---|
-//! | `environment`, `scheme`, `certificate`, `proxy`, `resolver`, `config` | settings for reaching registries |
-//! | `endpoint`, `origin`, `link`, `redact` | URLs and the rules about them |
-//! | `credentials` | credentials and their sources |
-//! | `transport` | the HTTP interface, and its layers: retry, limit, redirect, log, wire |
-//! | `reply` | replies and their errors |
-//! | `auth` | the layer that answers challenges |
-//! | `attempts`, `exchange`, `listing`, `shared`, `waiting` | common parts of all operations |
-//! | `repository`, `catalog`, `ping`, `raw` | the operations |
-//! | `client` | the client, which combines all of these |
-//! | `location`, `stores`, `transfer` | locations of images; stores of all kinds; copies between them |
-//! | [`blocking`] | blocking versions of all operations |
 
 mod attempts;
 mod auth;

@@ -38,7 +38,7 @@ impl<T> Default for ListOptions<T> {
 pub(crate) fn page_uri(token: Option<PageToken>, first: Uri) -> Result<Uri> {
     match token {
         None => Ok(first),
-        Some(token) => token.0.parse().map_err(|e| {
+        Some(token) => token.as_str().parse().map_err(|e| {
             Error::new(ErrorKind::Invalid).at("page token").with_source(http::Error::from(e))
         }),
     }

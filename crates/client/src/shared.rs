@@ -48,7 +48,7 @@ impl Shared {
     }
 
     /// Records the upload method that a registry accepted after refusing another.
-    pub(crate) fn learn_upload_method(&self, registry: &RegistryName, form: UploadMethod) {
-        self.learned_methods.insert(registry.clone(), form);
+    pub(crate) fn learn_upload_method(&self, registry: &RegistryName, method: UploadMethod) {
+        self.learned_methods.insert(registry.clone(), method);
     }
 }

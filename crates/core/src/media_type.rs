@@ -112,7 +112,7 @@ impl MediaType {
         &self.0
     }
 
-    /// Returns true if it means only "some bytes", "some JSON" or "some text".
+    /// Returns true if the type means only "some bytes", "some JSON" or "some text".
     #[must_use]
     pub fn is_generic(&self) -> bool {
         matches!(self.as_str(), "application/octet-stream" | "application/json" | "text/plain")

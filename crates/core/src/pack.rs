@@ -104,19 +104,20 @@ impl Pack {
     pub fn layer(mut self, descriptor: Descriptor, body: BlobBody) -> Self {
         if let Document::Image { layers, .. } = &mut self.document {
             layers.push(descriptor.clone());
+            self.blobs.push((descriptor, body));
         }
-        self.blobs.push((descriptor, body));
         self
     }
 
     /// Adds a layer that the target already holds, so that its bytes are not needed.
     ///
-    /// If only its digest is known, [`blob_size`](crate::Source::blob_size) returns its size.
+    /// If only its digest is known, [`blob_size`](crate::Source::blob_size) returns its size. Has
+    /// no effect on an index.
     pub fn existing_layer(mut self, descriptor: Descriptor) -> Self {
         if let Document::Image { layers, .. } = &mut self.document {
             layers.push(descriptor.clone());
+            self.held.push(descriptor);
         }
-        self.held.push(descriptor);
         self
     }
 
@@ -242,6 +243,16 @@ mod tests {
     use super::*;
     use crate::blob::BlobStream;
     use crate::{Manifest, Memory};
+
+    #[tokio::test]
+    async fn an_index_gets_no_layers_and_their_blobs_are_not_pushed() {
+        let store = Memory::new();
+        let blob = Descriptor::from_bytes(MediaType::OCTET_STREAM, b"blob");
+        let index = Pack::index(Vec::new());
+        let index = index.layer(blob.clone(), Bytes::from_static(b"blob").into());
+        index.existing_layer(blob.clone()).push(&store, None).await.unwrap();
+        assert_eq!(store.blob_size(&blob.digest).await.unwrap(), None);
+    }
 
     #[tokio::test]
     async fn a_blob_is_read_once_and_not_at_all_if_the_target_has_it() {

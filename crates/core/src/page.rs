@@ -20,7 +20,20 @@ pub struct Page<T> {
 
 /// A token that requests a page. Only the store that created it knows its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PageToken(pub String);
+pub struct PageToken(String);
+
+impl PageToken {
+    /// Creates a token, in a store.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// Returns the text with which it was created.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A listing, fetched page by page as it is read.
 ///
@@ -167,7 +180,7 @@ mod tests {
     async fn pages_are_fetched_one_after_another() {
         let pages = Pages::new(|token| async move {
             let n: u32 = token.map_or(0, |t: PageToken| t.0.parse().unwrap());
-            let next = (n < 2).then(|| PageToken((n + 1).to_string()));
+            let next = (n < 2).then(|| PageToken::new((n + 1).to_string()));
             Ok(Page { items: vec![n * 10, n * 10 + 1], next })
         });
         assert_eq!(pages.all().await.unwrap(), [0, 1, 10, 11, 20, 21]);
@@ -188,7 +201,7 @@ mod tests {
         let made = std::sync::Arc::clone(&counter);
         let mut items = Pages::new(move |token: Option<PageToken>| {
             let n: u32 = token.map_or(0, |t| t.0.parse().unwrap());
-            let next = (n < 4_999).then(|| PageToken((n + 1).to_string()));
+            let next = (n < 4_999).then(|| PageToken::new((n + 1).to_string()));
             let item = || Counted(std::sync::Arc::clone(&made));
             let items = vec![item(), item(), item()];
             async move { Ok(Page { items, next }) }
@@ -210,7 +223,7 @@ mod tests {
         let pages = Pages::new(move |_| {
             requests += 1;
             assert!(requests <= 2);
-            async { Ok(Page { items: vec![1], next: Some(PageToken("same".into())) }) }
+            async { Ok(Page { items: vec![1], next: Some(PageToken::new("same")) }) }
         });
         assert_eq!(pages.all().await.unwrap_err().kind(), ErrorKind::Protocol);
     }
@@ -223,7 +236,7 @@ mod tests {
             let mut n = 0;
             let pages = Pages::new(move |_| {
                 n += 1;
-                let next = Some(PageToken(n.to_string()));
+                let next = Some(PageToken::new(n.to_string()));
                 async move { Ok(Page { items: vec![(); items], next }) }
             });
             let e = pages.all().await.unwrap_err();
@@ -236,7 +249,7 @@ mod tests {
         let mut n = 0;
         let pages = Pages::new(move |_| {
             n += 1;
-            let next = (n < 10_000).then(|| PageToken(n.to_string()));
+            let next = (n < 10_000).then(|| PageToken::new(n.to_string()));
             async move { Ok(Page { items: vec![(); 100], next }) }
         });
         assert_eq!(pages.all().await.unwrap().len(), 1_000_000);

@@ -2,9 +2,9 @@
 //!
 //! Longshore sometimes waits for something external, such as a registry, a lock or a credential
 //! helper. A wait longer than [`LONG`] is reported once, by a `tracing` event at level `INFO` with
-//! the target [`TARGET`]. The message is a sentence for users with the reason for the wait and the
-//! time at which it ends. A program can show these messages in any way; `longshore` prints them on
-//! stderr.
+//! the target [`TARGET`]. The message is a sentence for users with the reason for the wait and, if
+//! known, its length or limit. A program can show these messages in any way; `longshore` prints
+//! them on stderr.
 
 use std::fmt;
 use std::time::Duration;

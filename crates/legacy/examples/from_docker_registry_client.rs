@@ -45,7 +45,7 @@ fn version_2(client: &Client, registry: &RegistryName, out: &mut impl Write) -> 
     for tag in repository.tags(None) {
         writeln!(out, "tag: {}", tag?)?;
     }
-    // manifest, digest = repository.manifest('latest')       ours: the digest that deletes it
+    // manifest, digest = repository.manifest('latest')       longshore: digest for deletion
     let latest: TagOrDigest = Tag::latest().into();
     let manifest = repository.manifest(&latest)?;
     writeln!(out, "manifest: {}", manifest.media_type())?;

@@ -28,8 +28,6 @@
 //!
 //! The modules from the bottom up; each module uses only the modules above it in this table:
 //!
-//! From the bottom up; a module uses only those above it:
-//!
 //! | modules | content |
 //! |---|---|
 //! | `limits`, `location`, `query`, `range`, `random` | numbers, grammars, unguessable names |

@@ -159,5 +159,5 @@ impl FromStr for Header {
     }
 }
 
-/// 8 MiB: the limit for a page of a listing.
+/// 8 MiB for a body in JSON output, as for a page of a listing.
 const BODY_LIMIT: usize = 8 << 20;

@@ -31,9 +31,9 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     }
     let names = tags.iter().map(|text| name(&location, text)).collect::<Result<Vec<_>>>()?;
     let digest = context.stores().put_names(&location, &names).await?.digest;
-    let told: Vec<String> = tags.iter().map(|tag| format!("{tag} points at {digest}")).collect();
+    let message: Vec<String> = tags.iter().map(|tag| format!("{tag} points at {digest}")).collect();
     let change = serde_json::json!({ "digest": digest, "tags": tags });
-    context.output().changed(told.join("\n"), &change)
+    context.output().changed(message.join("\n"), &change)
 }
 
 /// Parses a new name: a tag, or a whole name if the location has such names.

@@ -36,10 +36,10 @@ pub(crate) async fn run(context: &Context, arguments: Arguments) -> Result<()> {
     let how = longshore::untag(&*store, &tag).await.map_err(|e| e.at(&arguments.location))?;
     let tag = arguments.location.name().map_or(tag.to_string(), ToString::to_string);
     let by_placeholder = how == UntagMethod::Placeholder;
-    let told = match by_placeholder {
+    let message = match by_placeholder {
         false => format!("removed the tag {tag}"),
         true => format!("removed the tag {tag} through a placeholder manifest"),
     };
     let change = serde_json::json!({ "tag": tag, "byPlaceholder": by_placeholder });
-    context.output().changed(told, &change)
+    context.output().changed(message, &change)
 }

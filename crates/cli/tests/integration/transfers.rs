@@ -268,7 +268,7 @@ fn a_failing_tag_does_not_stop_the_others() {
     assert_eq!(outcome["failures"][0]["tag"], "k5");
     assert!(outcome["failures"][0]["error"].as_str().unwrap().contains("not found"));
 
-    // A pull of several sources continues after a failure, too.
+    // A pull of several sources also continues after a failure.
     let line = format!("pull -q {all}:none {all}:a1");
     let ended = program.run(line.split_whitespace());
     assert_eq!(ended.code, 1, "{ended:?}");

@@ -83,7 +83,7 @@ async fn refused(mut reply: Response<Body>, realm: &Uri, credential: &Credential
     reply.extensions_mut().insert(Identity { description: identity.to_owned(), secrets });
     let error = Reply::new(reply, realm).into_error().await;
     match status.as_u16() {
-        // These say that access to the registry's resource is refused, too.
+        // These statuses also mean that access to the registry's resource is refused.
         401 | 403 => error.detail(format!("the {} refused {identity}", name(realm))),
         408 | 429 | 500 | 502..=599 => error.at(name(realm)),
         // Other statuses do not apply to the registry's resource. A 404, for example, does not mean

@@ -143,7 +143,7 @@ impl<S: Source + ?Sized> Store<S> {
 
 impl<S: Target + ?Sized> Store<S> {
     forward! { TargetExt:
-        /// Writes a blob unless the store has it. Returns whether it was written.
+        /// Writes a blob unless the store has it. Returns how the store got it.
         pub fn ensure_blob(
             &self,
             descriptor: &Descriptor,

@@ -131,10 +131,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the form in which blobs are uploaded.
+    /// Sets the upload method for blobs.
     #[must_use]
-    pub fn upload_method(mut self, form: UploadMethod) -> Self {
-        self.upload_method = form;
+    pub fn upload_method(mut self, method: UploadMethod) -> Self {
+        self.upload_method = method;
         self
     }
 

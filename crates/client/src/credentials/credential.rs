@@ -207,7 +207,7 @@ impl Credential {
         &self.source
     }
 
-    /// Returns true if it is anonymous.
+    /// Returns true if the credential is anonymous.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.proof == Proof::Nothing

@@ -59,7 +59,7 @@ impl CredentialKey {
         self
     }
 
-    /// Returns true if it permits plain HTTP.
+    /// Returns true if the key permits plain HTTP.
     #[must_use]
     pub fn is_plain_http(&self) -> bool {
         self.insecure_use == InsecureUse::Anywhere

@@ -51,8 +51,8 @@ impl MemoryCredentials {
 
     /// Adds the user information of a URL: `https://user:password@registry[/path]`.
     ///
-    /// An `http` URL permits sending the credential unencrypted; an `https` URL permits the
-    /// same as the registry's name. Percent-encoded characters are decoded.
+    /// An `http` URL permits sending the credential unencrypted. An `https` URL permits this only
+    /// on this machine, like a key without a scheme. Percent-encoded characters are decoded.
     ///
     /// - `source`: the origin of the URL, for errors.
     ///

@@ -115,7 +115,7 @@ fn docker_archive(text: &str, rest: &str, defaults: &Defaults) -> Result<Locatio
         Some((path, name)) => match name.strip_prefix('@').map(str::parse) {
             Some(Ok(position)) => (path, Some(ImageName::Position(position))),
             Some(Err(_)) => {
-                return Err(bad("expected a number after '@', the first image being 0"));
+                return Err(bad("expected a number after '@'; the first image is 0"));
             }
             None => (path, Some(ImageName::Reference(defaults.parse(name).map_err(within)?))),
         },

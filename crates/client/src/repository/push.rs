@@ -60,16 +60,16 @@ async fn send(
     let series = Series::default();
     let repository = &repository.in_series(&series);
     let registry = repository.exchange().registry();
-    let form = match repository.shared().upload_method(registry) {
+    let method = match repository.shared().upload_method(registry) {
         // A registry may ignore the body of a single request and require it again.
         UploadMethod::SinglePost if !body.is_replayable() => UploadMethod::PostThenPut,
-        form => form,
+        method => method,
     };
-    let state = State { form, switched: false, lost: 0 };
+    let state = State { method, switched: false, lost: 0 };
     let mut push = Push { repository, descriptor, body, state, series };
     push.run(session).await.map_err(|e| e.at(repository.blob_name(&descriptor.digest)))?;
-    if push.state.form != form {
-        repository.shared().learn_upload_method(registry, push.state.form);
+    if push.state.method != method {
+        repository.shared().learn_upload_method(registry, push.state.method);
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ struct Push<'a> {
 /// The state of a push that the rule depends on.
 #[derive(Clone, Copy, Debug)]
 struct State {
-    form: UploadMethod,
+    method: UploadMethod,
     /// True if the upload method was switched.
     switched: bool,
     /// The number of lost sessions.
@@ -132,17 +132,17 @@ enum Step {
 
 /// Decides how to continue after a failure, for a body that can be sent again.
 fn step(failure: Failure, state: State) -> Step {
-    let switch = |form| if state.switched { Step::GiveUp } else { Step::Switch(form) };
+    let switch = |method| if state.switched { Step::GiveUp } else { Step::Switch(method) };
     match failure.status {
         _ if failure.moved => Step::Follow,
         _ if failure.broken => Step::Resume,
         Some(401) => Step::Resume,
         Some(status) if is_transient(status) => Step::Resume,
         Some(404) if state.lost < 2 => Step::Restart,
-        Some(404 | 405 | 411 | 501) => switch(other(state.form)),
-        Some(_) if failure.unsupported => switch(other(state.form)),
+        Some(404 | 405 | 411 | 501) => switch(other(state.method)),
+        Some(_) if failure.unsupported => switch(other(state.method)),
         // The request is too large: GHCR answers 416 beyond 4 MiB, proxies 413.
-        Some(413 | 416) if !matches!(state.form, UploadMethod::Chunked(_)) => {
+        Some(413 | 416) if !matches!(state.method, UploadMethod::Chunked(_)) => {
             switch(UploadMethod::Chunked(SMALL_CHUNK))
         }
         Some(416) => Step::Resume,
@@ -151,8 +151,8 @@ fn step(failure: Failure, state: State) -> Step {
 }
 
 /// Returns the method to try if a registry does not support one: a single chunk, or all at once.
-fn other(form: UploadMethod) -> UploadMethod {
-    match form {
+fn other(method: UploadMethod) -> UploadMethod {
+    match method {
         UploadMethod::PostThenPut => UploadMethod::Chunked(NonZeroU64::MAX),
         UploadMethod::Chunked(_) | UploadMethod::SinglePost => UploadMethod::PostThenPut,
     }
@@ -189,8 +189,8 @@ impl Push<'_> {
             match next {
                 Step::Resume => begun = self.resume(session).await,
                 Step::Follow => begun = Some(session),
-                Step::Switch(form) => {
-                    (self.state.form, self.state.switched) = (form, true);
+                Step::Switch(method) => {
+                    (self.state.method, self.state.switched) = (method, true);
                     session.cancel().await;
                 }
                 Step::Restart | Step::GiveUp => self.lose(session),
@@ -200,11 +200,11 @@ impl Push<'_> {
 
     /// Begins a session, unless one request is enough.
     async fn begin(&mut self) -> Result<Option<Session>> {
-        while self.state.form == UploadMethod::SinglePost {
+        while self.state.method == UploadMethod::SinglePost {
             let error = match self.post().await {
                 Ok(None) => return Ok(None),
                 Ok(Some(upload)) => {
-                    self.state.form = UploadMethod::PostThenPut;
+                    self.state.method = UploadMethod::PostThenPut;
                     return Ok(Some(Session::of(upload)));
                 }
                 Err(error) => error,
@@ -213,11 +213,11 @@ impl Push<'_> {
             tracing::debug!(digest = %self.descriptor.digest, %error, ?next, "the single request failed");
             match next {
                 Step::GiveUp => return Err(self.explained(error)),
-                Step::Switch(form) => (self.state.form, self.state.switched) = (form, true),
+                Step::Switch(method) => (self.state.method, self.state.switched) = (method, true),
                 Step::Restart => self.state.lost += 1,
                 // The first request of a session has no body, so the transport follows its
                 // redirect.
-                Step::Follow => self.state.form = UploadMethod::PostThenPut,
+                Step::Follow => self.state.method = UploadMethod::PostThenPut,
                 Step::Resume => {}
             }
             self.exchange().pause(wait, Some(&error), "the upload is restarted").await;
@@ -237,7 +237,7 @@ impl Push<'_> {
             0 => BlobStream::new(self.body.open(self.descriptor).await?),
             offset => self.body.open_at(self.descriptor, offset).await?,
         };
-        let UploadMethod::Chunked(chunk) = self.state.form else {
+        let UploadMethod::Chunked(chunk) = self.state.method else {
             return upload.finish_with(digest, rest, size - upload.offset()).await;
         };
         let chunk = chunk.get().max(upload.min_chunk_size().unwrap_or(0));
@@ -312,7 +312,7 @@ const SMALL_CHUNK: NonZeroU64 = NonZeroU64::MIN.saturating_add((4 << 20) - 1);
 mod tests {
     use super::*;
 
-    const START: State = State { form: UploadMethod::PostThenPut, switched: false, lost: 0 };
+    const START: State = State { method: UploadMethod::PostThenPut, switched: false, lost: 0 };
 
     fn status(status: u16) -> Failure {
         Failure { status: Some(status), broken: false, moved: false, unsupported: false }
@@ -327,9 +327,9 @@ mod tests {
         let moved = Failure { moved: true, ..local };
         let unsupported = Failure { unsupported: true, ..status(400) };
         let lost = State { lost: 2, ..START };
-        let chunks = State { form: small, ..START };
-        let switched = State { form: small, switched: true, ..START };
-        let single = State { form: UploadMethod::SinglePost, ..START };
+        let chunks = State { method: small, ..START };
+        let switched = State { method: small, switched: true, ..START };
+        let single = State { method: UploadMethod::SinglePost, ..START };
         for (failure, state, expected) in [
             (broken, START, Step::Resume),
             (local, START, Step::GiveUp),

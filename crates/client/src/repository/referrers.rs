@@ -69,7 +69,7 @@ impl RemoteRepository {
         );
         let (reply, body) = self.exchange().fetch(request, PAGE_LIMIT).await?;
         let index: Index = json(&uri, &body)?;
-        let next = reply.next_page(&uri)?.map(|next| PageToken(next.to_string()));
+        let next = reply.next_page(&uri)?.map(|next| PageToken::new(next.to_string()));
         let filters = reply.header(OCI_FILTERS_APPLIED).unwrap_or_default();
         let items = match filters.split(',').any(|filter| filter.trim() == "artifactType") {
             true => index.manifests,

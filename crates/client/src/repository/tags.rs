@@ -63,7 +63,7 @@ impl RemoteRepository {
             Some(next) => Some(next),
             None => self.page_without_link(&tags, size).await?,
         };
-        let next = next.map(|next| PageToken(next.to_string()));
+        let next = next.map(|next| PageToken::new(next.to_string()));
         Ok(Ok(Page { items: tags.iter().filter_map(|text| tag(text)).collect(), next }))
     }
 

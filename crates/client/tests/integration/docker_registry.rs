@@ -42,7 +42,7 @@ async fn a_real_image_is_pushed_and_pulled_unchanged() {
     let ping = client.ping(&name).await.unwrap();
     assert_eq!(ping.api_version.as_deref(), Some("registry/2.0"));
 
-    // It deletes manifests by digest only.
+    // This registry deletes manifests by digest only.
     let e = at("team/app").delete_tag(&tag("v1")).await.unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported);
     at("team/app").delete_manifest(content.root.digest()).await.unwrap();

@@ -196,7 +196,7 @@ async fn a_timeout_after_another_failure_is_retried_once() {
     assert_eq!(setting.proxy.faults_made(), 2);
 }
 
-/// A registry that fails to mount, and fails once more when it is asked for the blob.
+/// A registry that fails all mounts, and also fails the first check for the blob.
 #[tokio::test]
 async fn a_failed_mount_does_not_use_up_the_attempts_of_the_upload() {
     let setting = Setting::new().await;

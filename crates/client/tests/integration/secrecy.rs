@@ -74,7 +74,7 @@ async fn a_certificate_accepted_by_detection_does_not_permit_credentials() {
     let shown = error_chain(&e);
     assert!(shown.contains(&format!("--skip-tls-verify {name}")), "{shown}");
 
-    // It does not permit sending a preset token either.
+    // Detection does not permit sending a preset token either.
     server.expect(root());
     server.expect(refusal());
     let token = detecting().token(name.clone(), None, Secret::new("s3cret"));

@@ -86,7 +86,7 @@ impl Subjects {
     }
 }
 
-/// Builds the error for a copy with too many referrers, of one subject or in all.
+/// Builds the error for a subject with too many referrers, or a copy with too many manifests.
 fn too_many(subject: &Digest, of_subject: usize) -> Error {
     let detail = match of_subject > REFERRER_LIMIT {
         true => format!("it has more than {REFERRER_LIMIT} referrers"),

@@ -125,7 +125,7 @@ async fn a_plan_lists_the_steps_of_the_copy() {
 }
 
 #[tokio::test]
-async fn one_platform_has_the_digest_of_its_image() {
+async fn a_copy_of_one_platform_has_the_digest_of_its_image() {
     let (source, index, _) = fixture().await;
     let target = Memory::new();
     let arm64: Platform = "linux/arm64".parse().unwrap();

@@ -276,7 +276,7 @@ pub fn check_name(name: &str) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Invalid)
         .at(name)
-        .detail("not an image name, such as v1 or team/app:v1"))
+        .detail("expected an image name, such as v1 or team/app:v1"))
 }
 
 /// Removes a name, which is found in the same way as by [`named`]. The manifest stays listed.

@@ -61,7 +61,7 @@ fn is_at(_: &File, _: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// One minute: an update takes milliseconds, so a program that holds the lock longer hangs.
+/// One minute: an update takes milliseconds, so a program that holds the lock longer is stuck.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// 2 ms, about as long as an update takes.
 const PAUSE: Duration = Duration::from_millis(2);

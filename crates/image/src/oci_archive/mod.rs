@@ -198,9 +198,9 @@ impl Source for OciArchive {
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
-        let asked = (self.clone(), subject.clone(), artifact_type.cloned());
+        let query = (self.clone(), subject.clone(), artifact_type.cloned());
         Pages::new(move |_| {
-            let (archive, subject, artifact_type) = asked.clone();
+            let (archive, subject, artifact_type) = query.clone();
             async move {
                 let find = move || {
                     let referrers = archive.known_referrers()?;

@@ -207,9 +207,9 @@ impl Source for OciArchiveWriter {
     }
 
     fn referrers(&self, subject: &Digest, artifact_type: Option<&MediaType>) -> Pages<Descriptor> {
-        let asked = (Arc::clone(&self.work), subject.clone(), artifact_type.cloned());
+        let query = (Arc::clone(&self.work), subject.clone(), artifact_type.cloned());
         Pages::new(move |_| {
-            let (work, subject, artifact_type) = asked.clone();
+            let (work, subject, artifact_type) = query.clone();
             async move {
                 let find = move || work.lookup(None, |l| l.referrers());
                 let items = run_blocking(find).await?.of(&subject, artifact_type.as_ref());

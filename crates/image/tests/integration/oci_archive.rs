@@ -143,7 +143,7 @@ fn write_unnamed(path: &Path, content: &Content) {
 }
 
 #[tokio::test]
-async fn images_without_names_for_several_platforms_count_as_one_index() {
+async fn unnamed_images_for_several_platforms_count_as_one_index() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let content = Image::small_index(1);

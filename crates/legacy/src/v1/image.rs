@@ -198,7 +198,7 @@ fn observed(body: Body, digester: &Arc<Mutex<Digester>>) -> Body {
     };
     match body {
         Body::Stream { stream, size } => {
-            let stream = stream.inspect(move |piece| piece.iter().for_each(&see));
+            let stream = stream.inspect(move |chunk| chunk.iter().for_each(&see));
             Body::Stream { stream: BlobStream::new(stream), size }
         }
         Body::Bytes(bytes) => {

@@ -90,9 +90,9 @@ impl Check {
     async fn next(&mut self) -> Option<Result<Bytes>> {
         while !self.done {
             match self.stream.next().await {
-                Some(Ok(piece)) => {
-                    self.digester.update(&piece);
-                    if let Some(before) = self.held.replace(piece) {
+                Some(Ok(chunk)) => {
+                    self.digester.update(&chunk);
+                    if let Some(before) = self.held.replace(chunk) {
                         return Some(Ok(before));
                     }
                 }

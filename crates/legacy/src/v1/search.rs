@@ -44,9 +44,9 @@ async fn page(site: &Site, words: &str, token: Option<PageToken>) -> Result<Page
     if !words.is_empty() {
         query.push(("q", words));
     }
-    let number = token.as_ref().and_then(|token| token.0.parse().ok()).unwrap_or(1_u64);
+    let number = token.as_ref().and_then(|token| token.as_str().parse().ok()).unwrap_or(1_u64);
     if let Some(token) = &token {
-        query.push(("page", &token.0));
+        query.push(("page", token.as_str()));
     }
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
     let path = match query.as_str() {
@@ -57,7 +57,7 @@ async fn page(site: &Site, words: &str, token: Option<PageToken>) -> Result<Page
     let items = results.results.unwrap_or_default();
     // An index counts pages that it does not have: a page without results is the last.
     let more = results.num_pages.is_some_and(|pages| number < pages) && !items.is_empty();
-    Ok(Page { items, next: more.then(|| PageToken((number + 1).to_string())) })
+    Ok(Page { items, next: more.then(|| PageToken::new((number + 1).to_string())) })
 }
 
 /// Parses a number, which some registries write as text.

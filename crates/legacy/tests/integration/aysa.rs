@@ -170,7 +170,7 @@ async fn aysa_put_manifest_changes_the_bytes_that_longshore_keeps() {
     let place = Place::filled().await;
     let repository = place.at("project/image");
     let ours = repository.manifest(&tag("dev").into()).await.unwrap();
-    // It parsed the document and sent it serialized again, as plain JSON.
+    // aysa parsed the document and sent it serialized again, as plain JSON.
     let rewritten = serde_json::from_slice::<Value>(ours.bytes()).unwrap().to_string();
     let put = place.sent(
         "PUT",
@@ -230,7 +230,7 @@ async fn aysa_pings_without_the_trailing_slash_and_gets_the_same_answer() {
     let place = Place::new().await;
     assert_eq!(place.sent("GET", "/v2", "", "").status, 200);
     place.client.ping(&place.registry()).await.unwrap();
-    // It returns `False` for every other reply; longshore returns the error.
+    // aysa returns `False` for every other reply; longshore returns the error.
     let shut = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     TcpStream::connect(shut).unwrap_err();
     let e = crate::quick().build().ping(&shut.to_string().parse().unwrap()).await.unwrap_err();
@@ -249,7 +249,7 @@ async fn aysa_and_longshore_authenticate_with_a_password() {
     let theirs = sent_as(guest, place.address, "GET", "/v2/project/image/tags/list", "", "");
     assert_eq!((theirs.status, names(&theirs, "tags")), (200, vec!["dev".to_owned()]));
     assert_eq!(image.tags(None).all().await.unwrap(), [tag("dev")]);
-    // It sends the password with the first request, longshore after a challenge; both report a
+    // aysa sends the password with the first request, longshore after a challenge. Both report a
     // wrong password as refused.
     let wrong = "Z3Vlc3Q6d3Jvbmc=";
     assert_eq!(sent_as(wrong, place.address, "GET", "/v2/", "", "").status, 401);
@@ -263,7 +263,7 @@ async fn aysa_and_longshore_authenticate_with_a_password() {
 async fn aysa_treats_an_error_without_a_list_as_success_and_longshore_does_not() {
     let server = Script::start().await;
     let ours = crate::remote(&server);
-    // It raises the first error of the list, fails on an empty list, ignores a body without one,
+    // aysa raises the first error of the list, fails on an empty list, ignores a body without one,
     // and fails on a body that is not JSON.
     for (body, code) in [
         ("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\"}]}", Some("DENIED")),

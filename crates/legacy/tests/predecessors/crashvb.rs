@@ -250,7 +250,7 @@ async fn crashvb_misreads_a_relative_location_that_longshore_resolves() {
     let mut crashvb = crashvb(&place, "team/app:v1");
     crashvb.run("location = (await client.post_blob(image)).location");
     assert!(crashvb.gives("location").as_str().unwrap().starts_with("/v2/"));
-    // It reads the path as a scheme, and takes its default registry as the host.
+    // crashvb reads the path as a scheme, and takes its default registry as the host.
     let raised = crashvb.raises("await client.get_blob_upload(location)");
     assert!(raised.is("ClientError"), "{raised:?}");
     let mut upload = place.at("team/app").begin_upload().await.unwrap();
@@ -264,10 +264,10 @@ async fn crashvb_mounts_a_blob_but_cannot_parse_the_reply() {
     let blob = &docker_image(1, "amd64").blobs[0].0;
     crashvb.run(&format!("source = ImageName.parse('{}/team/app')", place.address));
     crashvb.run(&format!("digest = FormattedSHA256.parse('{}')", blob.digest));
-    // It adds `library/` to every name without a slash, even at private registries.
+    // crashvb adds `library/` to every name without a slash, even at private registries.
     assert_eq!(crashvb.gives("image.resolve_image()"), "library/target");
 
-    // Its defect: it requires a `Range` header, which a 201 does not have.
+    // Defect of crashvb: it requires a `Range` header, which a 201 does not have.
     let raised = crashvb.raises("await client.post_blob(image, digest=digest, source=source)");
     assert_eq!(raised.short(), ("KeyError", None));
     assert_eq!(
@@ -321,7 +321,7 @@ async fn crashvb_sends_a_blob_in_one_request_or_two() {
     let put = "(await client.put_blob_upload(location, digest, data=b'in two requests')).digest";
     assert_eq!(crashvb.gives(put), two.digest.as_str());
 
-    // Its defect: as for mounts, it requires a `Range` header that the reply lacks. The blob is
+    // Defect of crashvb: it requires a `Range` header, which this reply also lacks. The blob is
     // stored.
     let one = descriptor(b"in one request");
     crashvb.run("digest = FormattedSHA256.calculate(b'in one request')");

@@ -12,7 +12,7 @@ async fn crashvb_reads_the_same_credentials() {
         let mut crashvb =
             crashvb_with(&place, "team/app:v1", "credentials_store=Path('config.json')");
         let file = crashvb.home().join("config.json");
-        // Both read the key as the same host; for longshore, it also allows plain HTTP.
+        // Both clients read the key as the same host. In longshore, it also permits plain HTTP.
         let key = format!("http://{}", place.address);
         let auths = json!({"auths": {key: {"auth": "dXNlcjpzM2NyZXQ="}}});
         std::fs::write(&file, auths.to_string()).unwrap();

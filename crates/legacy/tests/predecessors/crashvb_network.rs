@@ -67,7 +67,7 @@ async fn crashvb_goes_through_the_same_proxy_with_the_same_password() {
     let ours = through(&server).login("user", Secret::new("hunter2"));
     let ours = plain_tags(HIDDEN, quick().proxies(Proxies::all(ours))).await.unwrap();
     assert_texts(&crashvb.gives(TAGS), &ours);
-    // It asks for a challenge first, longshore only after a refusal.
+    // crashvb first requests `/v2/` for a challenge; longshore does so only after a refusal.
     let asked = server.asked();
     assert!(asked[0].starts_with("GET http://r.example:5000/v2/team/app/tags/list"), "{asked:?}");
     assert_eq!(asked[1], "GET http://r.example:5000/v2/");
@@ -216,7 +216,7 @@ async fn crashvb_trusts_the_same_certificates() {
         same_failure(&raised, "ClientConnectorCertificateError", None, &e, ErrorKind::Transport);
     }
 
-    // Verification is turned off. Its defect: the variable turns it on again; in longshore it stays
+    // Verification is off. Defect of crashvb: the variable turns it on; in longshore it stays
     // off.
     assert_texts(&at(&registry, &[], "ssl=False").gives(TAGS_OVER_TLS), &ours);
     let taken_back = at(&registry, &[("DRCA_CACERTS", &other_file)], "ssl=False");
@@ -283,7 +283,7 @@ async fn crashvb_is_closed_explicitly_and_longshore_on_drop() {
     );
     assert_texts(&crashvb.gives("tags"), &place.tags("team/app").await);
     assert_eq!(crashvb.gives("own.client_session"), Value::Null);
-    // Its defect: after closing, it keeps a connector that is closed too.
+    // Defect of crashvb: after closing, it keeps a connector that is closed, too.
     let raised = crashvb.raises("await own.get_tags(image)");
     assert!(raised.is("RuntimeError"), "{raised:?}");
 }

@@ -39,7 +39,7 @@ fn crashvb_and_longshore_parse_names_alike() {
             crashvb.gives("name.digest"),
             none_is_null(ours.digest().map(ToString::to_string))
         );
-        // Its defects: only `index.docker.io` counts as Docker Hub, and `library/` is added at
+        // Defects of crashvb: only `index.docker.io` is Docker Hub, and `library/` is added at
         // every registry.
         let endpoint = crashvb.gives("name.resolve_endpoint()");
         let endpoint = endpoint.as_str().unwrap().replace("index.docker.io", "docker.io");
@@ -118,7 +118,7 @@ fn crashvb_accepts_digests_that_longshore_refuses() {
         (format!("sha256:{hex}"), true, true, true),
         (hex.clone(), true, false, false),
         (format!("sha256:sha256:{hex}"), true, false, false),
-        // Its defects: it accepts digits that are not hexadecimal or not in lower case.
+        // Defect of crashvb: it accepts digits that are not hexadecimal or not in lower case.
         (format!("sha256:{}", "z".repeat(64)), true, true, false),
         (format!("sha256:{}", hex.to_uppercase()), true, true, false),
         (String::new(), false, false, false),

@@ -48,7 +48,7 @@ async fn dreg_finds_the_registry_and_its_repositories() {
     assert_texts(&dreg.gives("list(registry.repositories())"), &ours);
     assert_texts(&dreg.gives("sorted(registry.namespaces())"), &["library", "team"]);
     assert_texts(&dreg.gives("list(registry.repositories('team'))"), &ours[1..]);
-    // It lists names without a slash under `library`, but requests them without it.
+    // dreg lists names without a slash under `library`, but requests them without it.
     assert_texts(&dreg.gives("list(registry.repositories('library'))"), &["plain"]);
     assert_texts(&dreg.gives("registry.repository('plain').tags()"), &place.tags("plain").await);
     let raised = dreg.raises("registry.repositories('none')");
@@ -63,7 +63,7 @@ async fn dreg_lists_the_same_tags() {
     assert_eq!(dreg.gives("repository.name"), "team/app");
     assert_texts(&dreg.gives("repository.tags()"), &place.tags("team/app").await);
 
-    // It caches the listing until `refresh`.
+    // dreg caches the listing until `refresh`.
     place.at("team/app").delete_tag(&tag("v2")).await.unwrap();
     assert_texts(&dreg.gives("repository.tags()"), &["v1", "v2"]);
     dreg.run("repository.refresh()");
@@ -95,7 +95,7 @@ async fn dreg_gets_the_same_manifests() {
     let ours = place.at("team/list").manifest(&tag("missing").into()).await.unwrap_err();
     same_failure(&raised, "HTTPError", Some(404), &ours, ErrorKind::NotFound);
 
-    // Its defect: it does not know OCI types, but sends no `Accept` header, so it receives them.
+    // Defect of dreg: it sends no `Accept` header, so it receives OCI types, and rejects them.
     let raised = dreg.raises("registry.repository('team/sub/oci').get_manifest('v1')");
     assert!(raised.is("UnusableManifestResponseError"), "{raised:?}");
     let ours = place.at("team/sub/oci").manifest(&tag("v1").into()).await.unwrap();
@@ -207,7 +207,7 @@ async fn dreg_authenticates_with_a_password_or_a_token() {
     let mut known = dreg_with(&basic, "auth=('user', 's3cret')");
     assert_texts(&known.gives("client.catalog()['repositories']"), &basic.repositories().await);
 
-    // It needs the token service as an argument; longshore reads it from the challenge.
+    // dreg needs the token service as an argument; longshore reads it from the challenge.
     let bearer = Place::bearer().await;
     let mut dreg = dreg(&bearer);
     dreg.run("service = lambda auth: DockerTokenAuthService.build_with_session(f'http://{host}/token', 'longshore', auth=auth)");
@@ -246,7 +246,7 @@ async fn dreg_refuses_schema1_and_longshore_reads_it_as_an_image() {
         let content: Value = serde_json::from_slice(ours.bytes()).unwrap();
         assert_eq!(dreg.gives("legacy.content"), content);
     }
-    // It refuses schema 1. Longshore reads it, with the platform that the document states.
+    // dreg refuses schema 1. Longshore reads it, with the platform that the document states.
     let manifest = place.at("old/app").manifest(&tag("v1").into()).await.unwrap();
     assert!(matches!(manifest.parse().unwrap(), Manifest::Schema1(_)));
     let platform = Platform::parse("linux/arm64").unwrap();
@@ -274,7 +274,7 @@ async fn dreg_fetches_the_same_manifest_by_every_reference() {
             assert_eq!(dreg.gives(&format!("image.{call}.digest")), ours.digest().as_str());
         }
     }
-    // It does not accept an index as an image; longshore returns the index.
+    // dreg does not accept an index as an image; longshore returns the index.
     let raised = dreg.raises(&format!("image.fetch_manifest_by_digest('{}')", list.digest()));
     assert!(raised.is("UnexpectedImageManifestError"), "{raised:?}");
     assert!(matches!(list.parse().unwrap(), Manifest::Index(_)));
@@ -317,7 +317,7 @@ async fn dreg_gets_a_token_that_longshore_can_use() {
     dreg.run("service = DockerTokenAuthService.build_with_session(f'http://{host}/token', 'longshore', auth=('user', 's3cret'))");
     dreg.run("token = service.request_token('repository:team/app:*')");
     let token = dreg.gives("token");
-    // It requests one token per scope, until the token expires.
+    // dreg requests one token per scope, and reuses it until it expires.
     assert_eq!(dreg.gives("service.request_token('repository:team/app:*')"), token);
     assert_ne!(dreg.gives("service.request_token('registry:catalog:*')"), token);
     let token = Secret::new(token.as_str().unwrap());

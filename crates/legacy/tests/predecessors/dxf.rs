@@ -114,7 +114,7 @@ async fn dxf_gives_blobs_an_alias_that_longshore_reads() {
     assert_texts(&dxf.gives("dxf.get_alias(manifest=text)"), &layers);
     let sizes = json!(image.layers.iter().map(|l| json!([l.digest, l.size])).collect::<Vec<_>>());
     assert_eq!(dxf.gives("dxf.get_alias('both', sizes=True)"), sizes);
-    // It also reads manifests that longshore packs.
+    // dxf also reads manifests that longshore packs.
     place.at("files").push_manifest(&ours, Some(&tag("ours"))).await.unwrap();
     assert_texts(&dxf.gives("dxf.get_alias('ours')"), &layers);
     assert_eq!(dxf.gives("dxf.get_digest('ours')"), image.config.digest.as_str());
@@ -328,7 +328,7 @@ async fn dxf_skips_existing_blobs_and_makes_a_manifest_that_longshore_pushes() {
         dxf.gives("digest")
     );
 
-    // Its defect: it reports signed schema 1 as damaged, because the digest is that of the payload.
+    // Defect of dxf: it reports signed schema 1 as damaged, because its digest covers the payload.
     schema1::push(&*place.at("old/app"), &schema1::image(), &tag("v1")).await;
     dxf.run("old = DXF(host, 'old/app', insecure=True)");
     let raised = dxf.raises("old.get_alias('v1')");

@@ -92,7 +92,7 @@ async fn dxf_program_stores_files_that_longshore_reads() {
 
     let info = [("DXF_BLOB_INFO", "1")];
     let (printed, _) = dxf.ends(&format!("pull-blob fred/other {}", blob.digest), &info);
-    // Its defect: the size, meant to precede the blob, follows it unless the output is a terminal.
+    // Defect of dxf: the size follows the blob, instead of preceding it, except on a terminal.
     assert_eq!(printed, format!("21.5\n{} 5\n", blob.digest));
     // Defect of dxf: it does not convert the chunk size of the environment to a number.
     let chunks = [("DXF_CHUNK_SIZE", "2")];

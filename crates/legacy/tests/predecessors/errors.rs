@@ -41,7 +41,7 @@ async fn all_clients_map_a_status_to_the_same_class() {
     const TAGS: &str = "/v2/team/app/tags/list";
     let server = Script::start().await;
     let mut python = everyone(server.address(), "");
-    // At first, it asks for a challenge.
+    // Before its first call, crashvb requests `/v2/` to get a challenge.
     server.expect(Exchange::new("GET", "/v2/"));
     server.expect(Exchange::new("GET", TAGS).header("content-type", "application/json").body("{}"));
     python.run("await crashvb.get_tags(image)");
@@ -72,7 +72,7 @@ async fn all_clients_map_a_status_to_the_same_class() {
         ] {
             server.expect(Exchange::new("GET", TAGS).answer(status));
             if status == 403 && call.starts_with("moby") {
-                // It treats 403 as missing credentials, and asks for a challenge.
+                // moby treats 403 as missing credentials, and requests `/v2/` for a challenge.
                 server.expect(Exchange::new("GET", "/v2/"));
                 server.expect(Exchange::new("GET", TAGS).answer(status));
             }

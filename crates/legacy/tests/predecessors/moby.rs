@@ -29,7 +29,7 @@ async fn moby_finds_the_registry_over_plain_http() {
     let mut moby = moby(&place, "");
     assert_eq!(moby.gives("client.ping()"), true);
     place.client.ping(&place.registry()).await.unwrap();
-    // It detects plain HTTP. Longshore does so on request, and uses it for loopback.
+    // moby detects plain HTTP. Longshore does so on request, and uses it for loopback.
     moby.run("found = DockerRegistryV2Client.from_api_endpoint(APIEndpoint(url=host))");
     assert_eq!(moby.gives("found.api_base_url"), format!("http://{}", place.address));
     assert_eq!(moby.gives("found.ping()"), true);
@@ -191,7 +191,7 @@ async fn moby_appends_the_same_layer() {
         assert_eq!(image.layers().count(), 3, "{tag}");
         assert_eq!(top.descriptor.digest, layer.descriptor.digest, "{tag}");
         assert_eq!(top.diff_id, Some(&layer.diff_id), "{tag}");
-        // Its defect: it drops unknown fields of a config; here it drops the type of the rootfs.
+        // Defect of moby: it drops unknown fields of a config, here the type of the rootfs.
         let config: Value = serde_json::from_slice(image.config_bytes()).unwrap();
         assert_eq!(config["rootfs"]["type"].is_string(), tag == "ours");
     }
@@ -261,7 +261,7 @@ async fn moby_authenticates_with_a_password_or_a_token() {
     for place in [Place::basic().await, Place::bearer().await] {
         let mut known = moby(&place, "'user', 's3cret'");
         assert_texts(&known.gives("Tags('team/app', **at).list()"), &place.tags("team/app").await);
-        // One client asks for a new token for each repository.
+        // The same client object requests a new token for each repository.
         assert_texts(&known.gives("Tags('plain', **at).list()"), &place.tags("plain").await);
 
         let mut wrong = moby(&place, "'user', 'wrong'");
@@ -303,7 +303,7 @@ async fn moby_reads_the_same_manifests_in_every_media_type_it_knows() {
         assert_eq!(put.config.digest, image.config.digest);
         assert_eq!(put.layers.len(), image.layers.len());
     }
-    // Its defect: it refuses media types that it does not know, such as zstd layers.
+    // Defect of moby: it refuses media types that it does not know, such as zstd layers.
     fixture::Image::small(3).build().push(&*place.at("team/zstd"), Some(&tag("v1"))).await;
     assert!(moby.raises("ManifestRef('team/zstd', 'v1', **at).get(oci)").is("ValidationError"));
     let ours = place.at("team/zstd").manifest(&tag("v1").into()).await.unwrap();

@@ -54,7 +54,7 @@ async fn moby_uses_one_authenticator_and_longshore_can_be_limited_to_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moby_requires_the_field_token_and_longshore_accepts_access_token() {
+async fn moby_requires_token_and_longshore_also_accepts_access_token() {
     let server = Script::start().await;
     let realm = server.url("/token");
     let challenge =

@@ -54,7 +54,7 @@ async fn yodle_gets_and_deletes_the_same_manifest_by_digest() {
     let mut yodle = yodle(&place, "");
     yodle.run("repository = client.repository('team/app')");
     yodle.run("content, digest = repository.manifest('v1')");
-    // It accepts only schema 1, but this registry sends the stored form.
+    // yodle requests only schema 1, but this registry sends the stored form.
     assert_eq!(yodle.gives("digest"), place.digest("team/app", "v1").await);
     let ours: Value = serde_json::from_str(&place.manifest("team/app", "v1").await).unwrap();
     assert_eq!(yodle.gives("content"), ours);

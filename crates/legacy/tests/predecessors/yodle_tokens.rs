@@ -101,11 +101,11 @@ async fn yodle_authenticates_with_a_token_of_a_configured_service() {
     assert_texts(&yodle.gives("base.get_repository_tags('team/app')['tags']"), &tags);
     let digest = place.digest("team/app", "v1").await;
     assert_eq!(yodle.gives("base.get_manifest('team/app', 'v1')._digest"), *digest);
-    // Both use one token for the same scope: always `*`, not escaped.
+    // Both calls of yodle use one token. Its scope always has the action `*`, and is not escaped.
     let all_of = |scope: &str| format!("service={registry}&scope={scope}");
     assert_eq!(service.asked(), [all_of("repository:team/app:*")]);
 
-    // It keeps one token, so each change of scope requests another; longshore keeps one per scope.
+    // yodle keeps one token, and requests another for a new scope; longshore keeps one per scope.
     let repositories = client.catalog(&place.registry()).all().await.unwrap();
     app.tags(None).all().await.unwrap();
     assert_eq!(service.asked().len(), 1);

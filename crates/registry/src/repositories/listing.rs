@@ -52,13 +52,13 @@ impl<T: Ord + Send + Sync> Listing<T> {
         T: Clone + Display + FromStr,
     {
         let items = self.get(scan).await?;
-        let token = token.and_then(|token| token.0.parse().ok());
+        let token = token.and_then(|token| token.as_str().parse().ok());
         let after = token.as_ref().or(after);
         let start = after.map_or(0, |after| items.partition_point(|item| item <= after));
         let end = items.len().min(start + PAGE);
         let page = items[start..end].to_vec();
         let next = page.last().filter(|_| end < items.len());
-        let next = next.map(|last| PageToken(last.to_string()));
+        let next = next.map(|last| PageToken::new(last.to_string()));
         Ok(Page { items: page, next })
     }
 

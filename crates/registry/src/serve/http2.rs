@@ -146,8 +146,8 @@ impl Sending {
                 continue;
             }
             let part = self.unsent.split_to(available.min(self.unsent.len()));
-            // Check for the end now, because sending the end needs no open window. Without a known
-            // size, only reading shows the end.
+            // Detect the end now, because the next turn of the loop would wait for a window, which
+            // the end does not need. If the size is unknown, detecting the end takes a read.
             let is_last = self.unsent.is_empty()
                 && if is_sized { self.body.is_end_stream() } else { !self.read().await? };
             self.pace.passed(Duration::ZERO, part.len());

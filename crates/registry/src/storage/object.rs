@@ -319,7 +319,7 @@ impl From<PutResult> for Version {
     }
 }
 
-/// Joins both values in one version: a store compares one of the two.
+/// Joins both values in one version, because some stores compare one and some the other.
 fn version(e_tag: Option<&str>, version: Option<&str>) -> Version {
     Version(format!("{}\n{}", e_tag.unwrap_or_default(), version.unwrap_or_default()))
 }

@@ -220,7 +220,7 @@ async fn mount_a_blob() {
             client.head(&blob).await.expect(404);
             client.head(&format!("/v2/{NAME}/blobs/{digest}")).await.expect(200);
         }
-        // The mount of a missing blob starts an upload.
+        // A mount that does not find the blob starts an upload.
         let absent = Digest::sha256(b"absent");
         for path in [
             format!("{uploads}?mount={absent}&from={NAME}"),

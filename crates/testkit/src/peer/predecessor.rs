@@ -109,7 +109,7 @@ pub struct Raised {
 }
 
 impl Raised {
-    /// Returns true if it is of this class, or of a subclass.
+    /// Returns true if the exception is of this class, or of a subclass.
     #[must_use]
     pub fn is(&self, class: &str) -> bool {
         self.classes.iter().any(|own| own == class)

@@ -33,7 +33,7 @@ pub struct Settings {
     /// The required `Authorization`. Without it, all requests except the ping get 401 and a Basic
     /// challenge.
     pub authorization: Option<String>,
-    /// Turns it into an index, which issues tokens for the registries at these addresses
+    /// Turns the registry into an index, which issues tokens for the registries at these addresses
     /// (`X-Docker-Endpoints`).
     pub index_of: Option<String>,
     /// Requires a token for tags and images.

@@ -180,11 +180,11 @@ pub(super) async fn push_layer(context: &Context, push: PushLayer) -> Result<()>
 
 fn uploaded(context: &Context, image: &Image, checksum: Option<&Digest>) -> Result<()> {
     let change = serde_json::json!({ "id": image.id(), "checksum": checksum });
-    let told = match checksum {
+    let message = match checksum {
         Some(checksum) => format!("uploaded {} ({checksum})", image.id()),
         None => format!("uploaded part of {}", image.id()),
     };
-    context.output().changed(told, &change)
+    context.output().changed(message, &change)
 }
 
 async fn read(path: PathBuf) -> Result<Bytes> {

@@ -333,7 +333,7 @@ mod with_helpers {
     }
 
     #[tokio::test]
-    async fn a_helpers_password_permits_what_the_files_entry_for_the_registry_permits() {
+    async fn a_helpers_password_has_the_permission_of_the_files_entry() {
         let folder = tempfile::tempdir().unwrap();
         let helpers = helper(folder.path(), "all", GIVES);
         let auths = |key: &str| format!("\"credsStore\":\"all\",\"auths\":{{\"{key}\":{{}}}}");
