@@ -112,7 +112,7 @@ mod tests {
         let pair = read(&one.certificate, &one.key).unwrap();
         assert_eq!(format!("{pair:?}"), "ClientCertificate(..)");
         for (certificate, key, word) in [
-            (&one.certificate, &other.key, "another"),
+            (&one.certificate, &other.key, "does not match"),
             (&one.certificate, &one.certificate, "no private key"),
             (&one.key, &one.key, "no certificate"),
         ] {
