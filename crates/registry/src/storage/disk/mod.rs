@@ -36,6 +36,8 @@ pub struct DiskStorage(Arc<Folder>);
 #[derive(Debug)]
 struct Folder {
     root: PathBuf,
+    /// The content of all empty objects.
+    empty: PathBuf,
     /// Locks a name for one thread at a time, so that conditions hold.
     naming: Locks<Mutex<()>>,
     syncs: Syncs,
@@ -61,7 +63,8 @@ impl DiskStorage {
         upload::remove_unfinished(&uploads)?;
         let syncs = Syncs::new();
         settle_blobs(&root.join("blobs"), &syncs)?;
-        Ok(Self(Arc::new(Folder { root, naming: Locks::new(), syncs, _lock: lock })))
+        let (empty, naming) = (empty_file(&root)?, Locks::new());
+        Ok(Self(Arc::new(Folder { root, empty, naming, syncs, _lock: lock })))
     }
 
     /// Does blocking work on a key's file, off the async threads.
@@ -86,6 +89,15 @@ fn lock(root: &Path) -> Result<File> {
             .detail("another registry serves this folder")),
         Err(std::fs::TryLockError::Error(e)) => Err(io_error(e)),
     }
+}
+
+/// Creates the file that is the content of all empty objects, if it does not exist.
+fn empty_file(root: &Path) -> Result<PathBuf> {
+    let path = root.join("empty");
+    let file = File::create(&path).and_then(|file| file.sync_all());
+    file.map_err(|e| Error::io(&path, e))?;
+    blob_file::sync_folder(root)?;
+    Ok(path)
 }
 
 /// Moves blobs out of the subfolders in which an earlier version of longshore stored them, and makes
@@ -151,13 +163,21 @@ impl Folder {
     }
 
     /// Creates an empty file. It needs no temporary file, because it is complete from the start.
+    ///
+    /// Empty objects are hard links to one file, so that a link to a blob costs a name and no new
+    /// file. If the file has as many links as the file system supports, new files are created.
     fn create_empty(&self, path: &Path) -> Result<()> {
-        match File::create_new(path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match file_metadata(path)? {
+        let exists = |e: &io::Error| e.kind() == io::ErrorKind::AlreadyExists;
+        let created = std::fs::hard_link(&self.empty, path).or_else(|e| match exists(&e) {
+            true => Err(e),
+            false => File::create_new(path).map(drop),
+        });
+        match created {
+            Err(e) if exists(&e) => match file_metadata(path)? {
                 Some(_) => Ok(()),
                 None => self.temp_file()?.name(path),
             },
-            created => created.map(drop).map_err(|e| Error::io(path, e)),
+            created => created.map_err(|e| Error::io(path, e)),
         }
     }
 
@@ -319,5 +339,29 @@ mod tests {
         let refused = upload.complete(&key, &Key::upload(&id), Condition::Absent).await;
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(storage.0.syncs.requested(), 2, "by another thread");
+    }
+
+    #[tokio::test]
+    async fn empty_objects_are_links_to_one_file_while_it_can_have_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = DiskStorage::open(folder.path()).unwrap();
+        let empty = folder.path().join("empty");
+        let key = |text: &str| Key::blob(&longshore_core::Digest::sha256(text.as_bytes()));
+        for (text, shared) in [("one", true), ("two", true), ("three", false)] {
+            if !shared {
+                std::fs::remove_file(&empty).unwrap();
+            }
+            storage.put(&key(text), Bytes::new(), Condition::Absent).await.unwrap();
+            let again = storage.put(&key(text), Bytes::new(), Condition::Absent).await;
+            assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
+            let object = storage.get(&key(text)).await.unwrap().unwrap();
+            assert!(object.content.is_empty());
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::MetadataExt as _;
+                let file = std::fs::metadata(folder.path().join(key(text).as_str())).unwrap();
+                assert_eq!(file.nlink() > 1, shared, "{text}");
+            }
+        }
     }
 }
