@@ -14,8 +14,8 @@ Examples:
   longshore copy nginx:1.27 docker-archive:nginx.tar:nginx:1.27 --platform linux/amd64
   longshore copy a.example/x:v1 b.example/x --referrers
 
-Digests stay the same, and an index keeps all its platforms. Blobs that the \
-target already has are not sent, and blobs of the same registry are mounted. After an interruption, run \
+Digests stay the same, and an index keeps all its platforms. Blobs that the target already has \
+are not sent. Between repositories of one registry, blobs are mounted. After an interruption, run \
 the command again to copy the rest; an unfinished blob starts again. With --all-tags, a tag that \
 fails is reported on stderr and the others are copied; the exit code is then 1, or that of the \
 failure if nothing could be copied.")]

@@ -257,14 +257,12 @@ impl Push<'_> {
             true => step(Failure::of(error), self.state),
             false => Step::GiveUp,
         };
-        // The state bounds these two, so earlier failures do not prevent them.
-        if matches!(step, Step::Restart | Step::Switch(_)) {
-            return (step, Duration::ZERO);
-        }
         let policy = self.repository.exchange().retry();
-        match self.series.fail(policy, error.retry_after()) {
-            Some(wait) => (step, wait),
-            None => (Step::GiveUp, Duration::ZERO),
+        match (step, self.series.fail(policy, error.retry_after())) {
+            (step, Some(wait)) => (step, wait),
+            // The state bounds these two, so earlier failures do not prevent them.
+            (Step::Restart | Step::Switch(_), None) => (step, Duration::ZERO),
+            (_, None) => (Step::GiveUp, Duration::ZERO),
         }
     }
 
